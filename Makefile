@@ -10,11 +10,51 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: ## show the collection at work on a simulated vCenter
+	$(DEV) demo
+
+.PHONY: test
+test: ## run every check
+	$(DEV) test
+
+.PHONY: lint go-test sanity units integration
+lint: ## ruff, mypy, ansible-lint, antsibull-docs, shellcheck, gofmt
+	$(DEV) test lint
+go-test: ## go vet and go test of the simulator
+	$(DEV) test go
+sanity: ## ansible-test sanity
+	$(DEV) test sanity
+units: ## ansible-test units
+	$(DEV) test units
+integration: ## ansible-test integration, against a simulator
+	$(DEV) test integration
+
+.PHONY: pytest
+pytest: ## the unit tests by pytest, at once: make pytest ARGS="-k find -x"
+	$(DEV) pytest $(ARGS)
+
+.PHONY: matrix
+matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
+	$(DEV) matrix $(ARGS)
+
+.PHONY: bench
+bench: ## measure, side by side with other tools; writes the table into docs/
+	$(DEV) bench $(ARGS)
+
+.PHONY: docs
+docs: ## the reference of the modules as HTML
+	$(DEV) docs
 
 .PHONY: setup
 setup: ## install what is needed, pinned, into .build/
 	$(DEV) setup
+
+.PHONY: lock
+lock: ## pin anew what requirements-dev.txt pulls in
+	$(DEV) lock
 
 .PHONY: clean
 clean: ## remove .build/

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from devtools import layout, processes
@@ -47,7 +48,7 @@ def _pip_settings(python: Path, log: Path) -> str:
     """What pip is set to, by files and by environment, as the text of one pip.conf."""
     output = processes.check([python, "-m", "pip", "config", "list"], log)
     settings = re.findall(r"^(global|user|install|:env:)\.([\w-]+)='(.*)'$", output, re.MULTILINE)
-    merged = {name: value for _, name, value in settings}
+    merged = {name: value for scope, name, value in settings}
     # HOME is another one for this pip: without this it would fetch again what the user's pip has already.
     merged["cache-dir"] = processes.check([python, "-m", "pip", "cache", "dir"], log).strip()
     return "".join(["[global]\n", *(f"{name} = {value}\n" for name, value in sorted(merged.items()))])
@@ -76,10 +77,10 @@ def build(venv: Path, name: str = "home") -> Build:
     return Build(name, (str(venv), pip, *settings, Path(__file__)), make)
 
 
-def environment(home: Path, venv: Path, **more: str) -> dict[str, str]:
-    """The environment of a command in that home with that virtual environment first on PATH."""
+def environment(home: Path, first: Iterable[Path], **more: str) -> dict[str, str]:
+    """The environment of a command in that home, with some folders first on PATH."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "VMWARE_", "PYTHON"))}
-    path = [str(venv / "bin")]
+    path = [str(folder) for folder in first]
     # Shims start whichever version pyenv thinks is selected, or none: useless to a tool that looks for python3.12.
     path += [part for part in env.get("PATH", os.defpath).split(os.pathsep) if "shims" not in Path(part).parts]
     env.update(PATH=os.pathsep.join(path), HOME=str(home), LC_ALL="C.UTF-8", PY_COLORS="0")

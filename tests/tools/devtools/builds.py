@@ -58,6 +58,11 @@ class Build:
         return layout.BUILD / f"{self.name}-{digest((str(layout.BUILD), *self.inputs))}"
 
     @property
+    def log(self) -> Path:
+        """Where `make` is to log what it does."""
+        return layout.LOGS / f"{self.name.replace('/', '-')}.log"
+
+    @property
     def is_ready(self) -> bool:
         """Whether the folder is there and complete."""
         return (self.folder / _STAMP).exists()
@@ -73,6 +78,7 @@ class Build:
                 if not (folder / _STAMP).exists():
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.mkdir(parents=True)
+                    self.log.unlink(missing_ok=True)
                     self.make(folder)
                     (folder / _STAMP).touch()
         os.utime(folder / _STAMP)

@@ -7,41 +7,69 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
+from collections.abc import Callable
 
 from devtools import layout, lifetime
 from devtools.console import Console
 from devtools.processes import CommandFailed
-from devtools.provision import provision
 from devtools.pythons import NoPython
 
+_PARTS = ["lint", "go", "sanity", "units", "integration"]
 
-def _setup(console: Console, _options: argparse.Namespace) -> int:
+
+def _setup(console: Console, _arguments: list[str]) -> int:
+    from devtools.provision import Toolbox
+
     console.title("Set up")
-    provision(console.part)
+    Toolbox(console.part).prepare()
     return 0
 
 
-def _clean(console: Console, _options: argparse.Namespace) -> int:
+def _test(console: Console, arguments: list[str]) -> int:
+    from devtools import suite
+
+    return suite.run(console, arguments or _PARTS)
+
+
+def _pytest(_console: Console, arguments: list[str]) -> int:
+    from devtools import ansible_tests
+    from devtools.provision import Toolbox
+    from devtools.runs import new_run
+
+    tools = Toolbox(_quiet).prepare()
+    with new_run() as run:
+        return ansible_tests.pytest(run, tools, arguments)
+
+
+def _quiet(_name: str, _note: str) -> None:
+    """What is set up needs no line when pytest's own output follows."""
+
+
+def _clean(console: Console, _arguments: list[str]) -> int:
     shutil.rmtree(layout.BUILD, ignore_errors=True)
     console.text(f"removed {layout.BUILD.name}/")
     return 0
 
 
-_COMMANDS = {"setup": _setup, "clean": _clean}
+_COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
+    "setup": _setup,
+    "test": _test,
+    "pytest": _pytest,
+    "clean": _clean,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="dev.py", description="Developer tools; `make help` lists what they do.")
+    parser = argparse.ArgumentParser(prog="dev.py", description="Developer tools; `make` lists what they do.")
     parser.add_argument("command", choices=_COMMANDS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
-    console = Console()
     try:
         with lifetime.bound():
-            return _COMMANDS[options.command](console, options)
+            return _COMMANDS[options.command](Console(), options.arguments)
     except NoPython as error:
         print(error, file=sys.stderr)
     except CommandFailed as error:

@@ -116,4 +116,3 @@ class Console:
         self._print(f"\n  all of it took {self.elapsed:.0f} s\n")
         self._print(f"{passed} passed, {self.failed} failed")
         return 1 if self.failed else 0
-

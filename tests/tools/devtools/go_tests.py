@@ -1,0 +1,71 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The simulator's own tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools import layout, processes
+from devtools.console import Outcome
+from devtools.processes import CommandFailed
+from devtools.provision import Toolbox
+from devtools.runs import Run
+
+_C_PROGRAM = b"#include <stdlib.h>\nint main(void) { return 0; }\n"
+
+
+@dataclass(frozen=True)
+class GoTests:
+    """Go's checks of the simulator; in the checkout itself, where Go's cache knows the files."""
+
+    run: Run
+    tools: Toolbox
+
+    def vet(self) -> Outcome:
+        """`go vet` of every package."""
+        command = [self.tools.go.tool("go"), "vet", "./..."]
+        processes.check(command, self.run.log("go vet"), cwd=layout.SIMULATOR, env=self.tools.go.env())
+        return Outcome(1, note="./...")
+
+    def test(self) -> Outcome:
+        """`go test` of every package, with the race detector where it can be had."""
+        env = self.tools.go.env()
+        race = _race_detector(env)
+        command = [self.tools.go.tool("go"), "test", "-json", *race, "./..."]
+        log = self.run.log("go test")
+        result = processes.run(command, self.run.log("go test json"), cwd=layout.SIMULATOR, env=env)
+        passed, failed = _digest(result.output, log)
+        if result.code or failed or not passed:
+            raise CommandFailed(["go", "test", *race, "./..."], result.code or 1, log)
+        return Outcome(passed, note=f"{passed} tests, " + ("-race" if race else "no C compiler, so no -race"))
+
+
+def _race_detector(env: dict[str, str]) -> list[str]:
+    """The option for it, where there is the C compiler that it needs."""
+    command = [env.get("CC", "cc"), "-x", "c", "-fsyntax-only", "-"]
+    try:
+        answer = subprocess.run(command, input=_C_PROGRAM, env=env, capture_output=True, check=False)
+    except OSError:
+        return []
+    return [] if answer.returncode else ["-race"]
+
+
+def _digest(output: str, log: Path) -> tuple[int, int]:
+    """Write what a person reads of `go test -json` to the log; returns how many tests passed and failed."""
+    counts = {"pass": 0, "fail": 0}
+    with log.open("w", encoding="utf-8") as handle:
+        for line in output.splitlines():
+            if not line.startswith("{"):
+                handle.write(line + "\n")
+                continue
+            event = json.loads(line)
+            handle.write(event.get("Output", ""))
+            if "Test" in event and event["Action"] in counts:
+                counts[event["Action"]] += 1
+    return counts["pass"], counts["fail"]

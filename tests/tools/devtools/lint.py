@@ -1,0 +1,94 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks that read the code and run none of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools import layout, processes
+from devtools.console import Console, Outcome
+from devtools.processes import CommandFailed
+from devtools.provision import Toolbox
+from devtools.runs import Run
+
+_SHEBANGS = (b"#!/bin/sh", b"#!/usr/bin/env bash", b"#!/bin/bash")
+
+
+@dataclass(frozen=True)
+class Lint:
+    """The linters, on one run. ansible-lint and antsibull-docs find the collection by its path in the run."""
+
+    run: Run
+    tools: Toolbox
+
+    def steps(self, console: Console) -> None:
+        """Run them all, each as a step of its own."""
+        console.step("ruff", self.ruff)
+        console.step("mypy", self.mypy)
+        console.step("shellcheck", self.shellcheck)
+        console.step("gofmt", self.gofmt)
+        console.step("changelog", self.changelog)
+        console.step("docs", self.docs)
+        console.step("ansible-lint", self.ansible_lint)
+
+    def _check(self, name: str, *words: str | Path, cwd: Path | None = None, **env: str) -> str:
+        command = [self.tools.tool(str(words[0])), *words[1:]]
+        env = self.tools.env(ANSIBLE_COLLECTIONS_PATH=str(self.run.folder), **env)
+        return processes.check(command, self.run.log(name), cwd=cwd or self.run.collection, env=env)
+
+    def ruff(self) -> Outcome:
+        """Rules and format, as pyproject.toml says."""
+        cache = str(layout.CACHE / "ruff")
+        self._check("ruff", "ruff", "check", "--no-fix", RUFF_CACHE_DIR=cache)
+        self._check("ruff", "ruff", "format", "--check", RUFF_CACHE_DIR=cache)
+        return Outcome(2, note="check, format")
+
+    def mypy(self) -> Outcome:
+        """mypy --strict on what the collection is made of, and on these tools."""
+        cache = str(layout.CACHE / "mypy")
+        config = self.run.collection / "pyproject.toml"
+        options = ["--config-file", config, "--cache-dir", cache]
+        package = f"ansible_collections.{layout.NAMESPACE}.{layout.NAME}.plugins.module_utils"
+        self._check("mypy", "mypy", *options, "-p", package, cwd=self.run.folder)
+        self._check("mypy", "mypy", *options, "-p", "devtools", cwd=self.run.collection / "tests" / "tools")
+        return Outcome(2, note="module_utils, devtools")
+
+    def ansible_lint(self) -> Outcome:
+        """Profile production, nothing skipped."""
+        self._check("ansible-lint", "ansible-lint", "--offline", "--nocolor", "--profile", "production", "--strict")
+        return Outcome(1, note="profile production")
+
+    def docs(self) -> Outcome:
+        """The documentation of the plugins, and of the collection."""
+        self._check("docs", "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")
+        return Outcome(1, note="antsibull-docs")
+
+    def changelog(self) -> Outcome:
+        """The changelog's fragments."""
+        self._check("changelog", "antsibull-changelog", "lint")
+        return Outcome(1, note="antsibull-changelog")
+
+    def shellcheck(self) -> Outcome:
+        """Every shell script of the checkout."""
+        scripts = [path for path in self.run.collection.rglob("*") if _is_shell(path)]
+        self._check("shellcheck", "shellcheck", *scripts)
+        return Outcome(len(scripts), note=f"{len(scripts)} scripts")
+
+    def gofmt(self) -> Outcome:
+        """Every Go file of the simulator."""
+        log = self.run.log("gofmt")
+        files = sorted((self.run.collection / "tests" / "simulator").rglob("*.go"))
+        if unformatted := processes.check([self.tools.go.tool("gofmt"), "-l", *files], log).strip():
+            raise CommandFailed(["gofmt", "-l", unformatted], 1, log)
+        return Outcome(len(files), note=f"{len(files)} files")
+
+
+def _is_shell(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file() or path.suffix == ".py":
+        return False
+    with path.open("rb") as handle:
+        return handle.readline().startswith(_SHEBANGS)

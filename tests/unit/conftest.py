@@ -1,0 +1,114 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures of the unit tests: the simulator, as every test needs it.
+
+`make test` and `make pytest` run these tests in a copy of the checkout and write `simulator.json` beside this file,
+which says where the binaries are. Without it those of the last `make setup` are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[1]
+sys.path.insert(0, str(_ROOT / "tests" / "tools"))
+
+from vforge_sim import Simulator  # noqa: E402  pylint: disable=wrong-import-position
+
+MakeSim = Callable[..., Simulator]
+
+
+def _settings() -> dict[str, str]:
+    generated = _HERE / "simulator.json"
+    if generated.exists():
+        settings: dict[str, str] = json.loads(generated.read_text(encoding="utf-8"))
+        return settings
+    binaries = _ROOT / ".build" / "bin"
+    return {"binary": str(binaries / "vforge-sim"), "govc": str(binaries / "govc")}
+
+
+def _binary(name: str) -> Path:
+    path = Path(_settings()[name])
+    if not path.exists():
+        pytest.fail(f"{path} is missing: run `make setup`, then the tests by `make pytest`.", pytrace=False)
+    return path
+
+
+class _Shared:
+    """The simulator that all tests of one pytest worker use.
+
+    ansible-test runs each test in a fork, where a session's fixture would live for that one test only. So the
+    simulator is started in the worker itself, before the first fork, if any collected test wants it.
+    """
+
+    def __init__(self) -> None:
+        self.simulator: Simulator | None = None
+        self.stack = ExitStack()
+
+    def start(self) -> Simulator:
+        """The simulator, started with the first call."""
+        if self.simulator is None:
+            self.simulator = self.stack.enter_context(Simulator(_binary("binary")))
+        return self.simulator
+
+
+_SHARED = _Shared()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the shared simulator in this process, which the forks of the tests come from."""
+    collecting_only = session.config.option.collectonly
+    is_controller = getattr(session.config.option, "dist", "no") != "no" and not hasattr(session.config, "workerinput")
+    if collecting_only or is_controller:
+        return
+    wanted = any("shared_sim" in getattr(item, "fixturenames", ()) for item in session.items)
+    # When it is missing the tests that want it say so, one by one.
+    if wanted and Path(_settings()["binary"]).exists():
+        _SHARED.start()
+
+
+def pytest_sessionfinish() -> None:
+    """End the shared simulator."""
+    _SHARED.stack.close()
+
+
+@pytest.fixture(scope="session")
+def simulator_binary() -> Path:
+    """Path of the simulator."""
+    return _binary("binary")
+
+
+@pytest.fixture(scope="session")
+def govc_binary() -> Path:
+    """Path of the unmodified govc."""
+    return _binary("govc")
+
+
+@pytest.fixture(scope="session")
+def shared_sim() -> Simulator:
+    """One simulator with its default inventory for many tests: before each its counts and injected faults are reset."""
+    return _SHARED.start()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_shared_sim(request: pytest.FixtureRequest) -> None:
+    if "shared_sim" in request.fixturenames:
+        simulator: Simulator = request.getfixturevalue("shared_sim")
+        simulator.clear()
+        simulator.reset_calls()
+
+
+@pytest.fixture
+def make_sim(simulator_binary: Path) -> Iterator[MakeSim]:
+    """A function that starts a simulator of the test's own with the given flags; they all end with the test."""
+    with ExitStack() as stack:
+        yield lambda *flags: stack.enter_context(Simulator(simulator_binary, *flags))
