@@ -1,0 +1,80 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How to reach the vCenter; the argument spec is ``_argspec.connection``."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that every module shares."""
+
+    DOCUMENTATION = r"""
+options:
+  hostname:
+    description:
+      - Host name or address of the vCenter.
+      - If unset, the environment variable E(VMWARE_HOST) is used.
+    type: str
+  port:
+    description:
+      - HTTPS port of the vCenter.
+      - If unset, the environment variable E(VMWARE_PORT) is used.
+    type: int
+    default: 443
+  username:
+    description:
+      - User to log in as, with its domain, such as V(administrator@vsphere.local).
+      - If unset, the environment variable E(VMWARE_USER) is used.
+    type: str
+    aliases: [user, admin]
+  password:
+    description:
+      - Password of the user.
+      - If unset, the environment variable E(VMWARE_PASSWORD) is used.
+    type: str
+    aliases: [pass, pwd]
+  validate_certs:
+    description:
+      - Whether the certificate of the vCenter is verified. Leave this on, and use O(ca_path) or O(thumbprint) where
+        the vCenter has a certificate of its own making.
+      - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - PEM file of the certificate authorities to trust instead of the system's.
+      - If unset, the environment variable E(VMWARE_CA_PATH) is used.
+    type: path
+  thumbprint:
+    description:
+      - SHA-256 thumbprint of the certificate of the vCenter. Only this certificate is then accepted, whoever signed
+        it, on every connection of the task.
+      - If unset, the environment variable E(VMWARE_THUMBPRINT) is used.
+    type: str
+  proxy_host:
+    description:
+      - HTTP proxy to go through, by the CONNECT method.
+      - If unset, the environment variable E(VMWARE_PROXY_HOST) is used.
+    type: str
+  proxy_port:
+    description:
+      - Port of the proxy. Required together with O(proxy_host).
+      - If unset, the environment variable E(VMWARE_PROXY_PORT) is used.
+    type: int
+  connection_timeout:
+    description:
+      - Seconds that one request to the vCenter may take. This does not limit how long the task works.
+    type: int
+    default: 60
+  session_cache:
+    description:
+      - Whether the session is kept for the next tasks, so that only the first one logs in. It is kept in a file that
+        only the user who runs the module can read. The file never holds the password.
+      - If unset, the environment variable E(VMWARE_SESSION_CACHE) is used.
+    type: bool
+    default: true
+requirements:
+  - python >= 3.10
+  - pyvmomi >= 8.0.1.0.1
+"""

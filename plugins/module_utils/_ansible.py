@@ -1,0 +1,100 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The edge between Ansible and everything else: one place that connects, catches and exits.
+
+The only ``fail_json`` of the collection is here. What a module does is a function of a Session and plain options.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+import types
+import typing as t
+
+from ._connector.options import ConnectionOptions
+from ._connector.pyvmomi import require
+from ._errors import Interrupted, PartialFailure, VforgeError
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+    from ._connector.session import Session
+
+O = t.TypeVar("O")  # noqa: E741
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(
+    module: AnsibleModule,
+    prepare: t.Callable[[t.Mapping[str, t.Any]], O],
+    work: t.Callable[[Session, O], dict[str, t.Any]],
+) -> None:
+    """Run a module from its parameters to its exit.
+
+    :param prepare: turns the parameters into the module's own options, before anything is connected.
+    :param work: does the task in a session; returns the result.
+    The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls`` (SOAP calls).
+    """
+    _interrupt_on_signals()
+    begun = time.monotonic()
+    account = _Account(begun)
+    try:
+        require()
+        options = prepare(module.params)
+        connection = ConnectionOptions.from_params(module.params)
+        from ._connector.session import Session
+
+        session = Session(connection, module.warn)
+        account.session = session
+        with session:
+            account.connected = time.monotonic()
+            result = work(session, options)
+    except PartialFailure as error:
+        module.fail_json(**{**error.as_result(), **account.complete(error.result)})
+    except VforgeError as error:
+        module.fail_json(**account.complete(error.as_result()))
+    except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
+        module.fail_json(**account.complete(_defect(error)))
+    module.exit_json(**account.complete(result))
+
+
+class _Account:
+    """Adds the figures of the run to a result."""
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.connected: float | None = None
+        self.session: Session | None = None
+
+    def complete(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
+        now = time.monotonic()
+        timing = {"connect": round((self.connected or now) - self.begun, 3), **result.get("timing", {})}
+        calls = self.session.stats.summary() if self.session else None
+        return {**result, "timing": {**timing, "total": round(now - self.begun, 3)}, **({"calls": calls} if calls else {})}
+
+
+def _defect(error: Exception) -> dict[str, t.Any]:
+    """A defect of the collection: where it is, without the message, which could quote a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename.rsplit('/ansible_collections/')[-1]}:{frames[-1].lineno}" if frames else "unknown place"
+    return {
+        "error_code": "internal_error",
+        "msg": f"A defect in vforge.vsphere: {type(error).__name__} at {where}. Please report it with this line and your task.",
+        "trace": [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def _interrupt_on_signals() -> None:
+    """Turn the signals that end a run into Interrupted, once; a second one ends the process at once."""
+
+    def interrupt(number: int, _frame: types.FrameType | None) -> None:
+        for name in _SIGNALS:
+            signal.signal(name, signal.SIG_DFL)
+        raise Interrupted(f"The run was ended by {signal.Signals(number).name}.", hint="Run again to finish what is missing.")
+
+    for name in _SIGNALS:
+        signal.signal(name, interrupt)

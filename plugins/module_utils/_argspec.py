@@ -1,0 +1,45 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument specs that several modules share; each has the name of its documentation fragment, and a test holds them equal."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+Spec = dict[str, t.Any]
+
+
+def _env(*names: str) -> tuple[t.Any, list[str]]:
+    return (env_fallback, list(names))
+
+
+def connection() -> Spec:
+    """How to reach the vCenter: options of the fragment ``connection``."""
+    return {
+        "hostname": {"type": "str", "fallback": _env("VMWARE_HOST")},
+        "port": {"type": "int", "default": 443, "fallback": _env("VMWARE_PORT")},
+        "username": {"type": "str", "aliases": ["user", "admin"], "fallback": _env("VMWARE_USER")},
+        "password": {"type": "str", "aliases": ["pass", "pwd"], "no_log": True, "fallback": _env("VMWARE_PASSWORD")},
+        "validate_certs": {"type": "bool", "default": True, "fallback": _env("VMWARE_VALIDATE_CERTS")},
+        "ca_path": {"type": "path", "fallback": _env("VMWARE_CA_PATH")},
+        "thumbprint": {"type": "str", "fallback": _env("VMWARE_THUMBPRINT")},
+        "proxy_host": {"type": "str", "fallback": _env("VMWARE_PROXY_HOST")},
+        "proxy_port": {"type": "int", "fallback": _env("VMWARE_PROXY_PORT")},
+        "connection_timeout": {"type": "int", "default": 60},
+        "session_cache": {"type": "bool", "default": True, "fallback": _env("VMWARE_SESSION_CACHE")},
+    }
+
+
+def vm_selector() -> Spec:
+    """What names one VM: options of the fragment ``vm_selector``."""
+    return {
+        "name": {"type": "str"},
+        "path": {"type": "str"},
+        "uuid": {"type": "str"},
+        "use_instance_uuid": {"type": "bool", "default": False},
+        "moid": {"type": "str"},
+        "folder": {"type": "str"},
+    }

@@ -1,0 +1,89 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remove clones: power off, then destroy, each as one batch."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector.batch import BatchResult, Work, run_batch
+from .._errors import Fault, InvalidOption, VforgeError
+from . import api, plan
+from .job import Account, Job, Standing
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+
+def remove_clones(job: Job) -> Account:
+    """Carry out the steps of ``state: absent``."""
+    standings = [_standing(step, job.check) for step in job.steps]
+    doomed = [standing for standing in standings if standing.action == "removed"]
+    if job.check:
+        return Account(standings)
+    stopped = remove(job.session, doomed, job.options.parallel, job.deadline)
+    job.timer.lap("remove")
+    return Account(standings, stopped)
+
+
+def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadline: float) -> VforgeError | None:
+    """Power off and destroy the VMs of these standings; each one that fails gets its error.
+
+    :returns: why the batch ended early, or None.
+    """
+    by_key = {str(at): standing for at, standing in enumerate(doomed)}
+    running = {key: item for key, item in by_key.items() if item.vm is None or item.vm.power_state != "poweredOff"}
+    done = _batch(session, running, api.start_power_off, "invalid_power_state", parallel, deadline)
+    if done.stopped is None:
+        left = {key: standing for key, standing in by_key.items() if standing.error is None}
+        done = _batch(session, left, api.start_destroy, "managed_object_not_found", parallel, deadline)
+    if done.stopped is not None:
+        for standing in doomed:
+            if standing.error is None and standing.action == "removed" and standing.seconds is None:
+                standing.fail(done.stopped)
+    return done.stopped
+
+
+def _batch(
+    session: Session,
+    standings: t.Mapping[str, Standing],
+    start: t.Callable[[Session, str], t.Any],
+    done_already: str,
+    parallel: int,
+    deadline: float,
+) -> BatchResult:
+    """Run one call for each; the fault ``done_already`` means that there is nothing left to do."""
+    works = [Work(key, _caller(start, session, _moid(item)), repeatable=True) for key, item in standings.items()]
+    done = run_batch(session, works, parallel, deadline)
+    for key, outcome in done.outcomes.items():
+        error = outcome.error
+        if isinstance(error, Fault) and error.error_code == done_already:
+            error = None
+        if error is not None:
+            standings[key].fail(error)
+        elif start is api.start_destroy:
+            standings[key].seconds, standings[key].changed = outcome.seconds, True
+    return done
+
+
+def _caller(start: t.Callable[[Session, str], t.Any], session: Session, moid: str) -> t.Callable[[], t.Any]:
+    return lambda: start(session, moid)
+
+
+def _moid(standing: Standing) -> str:
+    return standing.moid or (standing.vm.moid if standing.vm else "")
+
+
+def _standing(step: plan.Step, check: bool) -> Standing:
+    if step.kind == plan.CONFLICT:
+        standing = Standing(step, "failed", vm=step.existing)
+        standing.fail(
+            InvalidOption(
+                f"{step.name} is not removed: {step.reason}.", hint="Remove it by hand if it is really to go.", conflict=True
+            )
+        )
+        return standing
+    if step.kind == plan.NOTHING:
+        return Standing(step, "absent")
+    return Standing(step, "removed", vm=step.existing, changed=check)

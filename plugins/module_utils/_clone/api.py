@@ -1,0 +1,265 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pyVmomi's side of instant clones: what to read, and the calls that change something."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector.props import Route, Row
+from .._connector.pyvmomi import vim
+from . import facts
+from .plan import NicEdit, Placement
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+_DISTRIBUTED = vim.dvs.DistributedVirtualPortgroup
+
+AROUND_PARENT: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: (
+        "name",
+        "parent",
+        "parentVApp",
+        "resourcePool",
+        "runtime.host",
+        "runtime.powerState",
+        "runtime.instantCloneFrozen",
+        "config.instanceUuid",
+        "config.template",
+        "config.hardware.device",
+    ),
+    vim.HostSystem: ("name", "parent", "runtime.inMaintenanceMode", "runtime.connectionState"),
+    vim.ComputeResource: ("name",),
+    vim.ResourcePool: ("name", "parent"),
+    vim.Network: ("name",),
+    _DISTRIBUTED: ("key", "config.distributedVirtualSwitch"),
+    vim.OpaqueNetwork: ("summary",),
+    vim.DistributedVirtualSwitch: ("uuid",),
+    vim.Datastore: ("name", "summary.accessible"),
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent"),
+    vim.VirtualApp: ("name", "parent", "parentFolder"),
+}
+
+TO_SURROUNDINGS = (
+    Route("vm-host", vim.VirtualMachine, "runtime.host", ("host-compute", "host-networks", "host-datastores")),
+    Route("host-compute", vim.HostSystem, "parent", ("compute-pool",)),
+    Route("compute-pool", vim.ComputeResource, "resourcePool", ("pool-pools",)),
+    Route("pool-pools", vim.ResourcePool, "resourcePool", ("pool-pools",)),
+    Route("host-networks", vim.HostSystem, "network", ("portgroup-switch",)),
+    Route("portgroup-switch", _DISTRIBUTED, "config.distributedVirtualSwitch"),
+    Route("host-datastores", vim.HostSystem, "datastore"),
+)
+
+FOLDERS: dict[type, tuple[str, ...]] = {vim.Folder: ("name", "parent"), vim.Datacenter: ("name", "parent")}
+
+TO_FOLDERS = (
+    Route("datacenter-vms", vim.Datacenter, "vmFolder", ("folder-children",)),
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),
+)
+
+NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent")}
+TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
+
+_EXISTING_VM = (
+    "config.instanceUuid",
+    "config.uuid",
+    "config.template",
+    "config.hardware.device",
+    "runtime.powerState",
+    "runtime.host",
+    "resourcePool",
+    "datastore",
+    "guest.net",
+)
+EXISTING: dict[type, tuple[str, ...]] = {
+    vim.ManagedEntity: ("name",),
+    vim.VirtualMachine: (*_EXISTING_VM, "config.extraConfig"),
+}
+EXISTING_LEAN: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name",), vim.VirtualMachine: _EXISTING_VM}
+
+TO_PLACES = (
+    Route("vm-host", vim.VirtualMachine, "runtime.host"),
+    Route("vm-pool", vim.VirtualMachine, "resourcePool"),
+    Route("vm-datastores", vim.VirtualMachine, "datastore"),
+)
+
+
+def datacenter(session: Session, moid: str) -> t.Any:
+    """A reference; nothing is sent."""
+    return session.reference(vim.Datacenter, moid)
+
+
+def folder(session: Session, moid: str) -> t.Any:
+    """A reference; nothing is sent."""
+    return session.reference(vim.Folder, moid)
+
+
+def vm(session: Session, moid: str) -> t.Any:
+    """A reference; nothing is sent."""
+    return session.reference(vim.VirtualMachine, moid)
+
+
+def kind(ref: t.Any) -> str:
+    """``VirtualMachine``, ``Folder``, ``VirtualApp``..."""
+    return type(ref).__name__.rsplit(".", 1)[-1]
+
+
+def is_datacenter(ref: t.Any) -> bool:
+    """Whether a reference is a datacenter."""
+    return isinstance(ref, vim.Datacenter)
+
+
+def is_folder(ref: t.Any) -> bool:
+    """Whether a reference is a folder."""
+    return isinstance(ref, vim.Folder)
+
+
+def is_plain_pool(ref: t.Any) -> bool:
+    """Whether a reference is a resource pool that is no vApp: a clone put into a vApp would join its start order."""
+    return isinstance(ref, vim.ResourcePool) and not isinstance(ref, vim.VirtualApp)
+
+
+def network(row: Row, rows: t.Mapping[str, Row]) -> facts.Network | None:
+    """The network that a row is, or None when it is something else."""
+    ref = row.ref
+    name = row.get("name") or ""
+    if isinstance(ref, _DISTRIBUTED):
+        switch = row.get("config.distributedVirtualSwitch")
+        uuid = rows[switch._GetMoId()].get("uuid") if switch is not None and switch._GetMoId() in rows else ""
+        return facts.Network(row.moid, name, "distributed", row.get("key") or row.moid, switch_uuid=uuid or "")
+    if isinstance(ref, vim.OpaqueNetwork):
+        summary = row.get("summary")
+        return facts.Network(row.moid, name, "opaque", summary.opaqueNetworkId, opaque_type=summary.opaqueNetworkType)
+    return facts.Network(row.moid, name, "standard", row.moid) if isinstance(ref, vim.Network) else None
+
+
+def nics(devices: t.Iterable[t.Any], networks: t.Iterable[facts.Network]) -> tuple[facts.Nic, ...]:
+    """The virtual NICs among the devices, in the order of their keys."""
+    known = {item.backing_id: item.name for item in networks}
+    found = []
+    for device in devices:
+        if isinstance(device, vim.vm.device.VirtualEthernetCard):
+            backing_id = _backing_id(device.backing)
+            found.append(
+                facts.Nic(
+                    key=device.key,
+                    label=device.deviceInfo.label if device.deviceInfo else f"NIC {device.key}",
+                    mac=(device.macAddress or "").lower(),
+                    backing_id=backing_id,
+                    connected=bool(device.connectable and device.connectable.connected),
+                    network=known.get(backing_id, ""),
+                    card=device,
+                )
+            )
+    return tuple(sorted(found, key=lambda nic: nic.key))
+
+
+def _backing_id(backing: t.Any) -> str:
+    card = vim.vm.device.VirtualEthernetCard
+    if isinstance(backing, card.DistributedVirtualPortBackingInfo):
+        return backing.port.portgroupKey or ""
+    if isinstance(backing, card.OpaqueNetworkBackingInfo):
+        return backing.opaqueNetworkId or ""
+    ref = getattr(backing, "network", None)
+    return ref._GetMoId() if ref is not None else ""
+
+
+def clone_spec(session: Session, name: str, config: t.Mapping[str, str], placement: Placement) -> t.Any:
+    """The InstantCloneSpec: name, folder, pool, datastore, edits of NICs, extraConfig; nothing else is allowed in it."""
+    location = vim.vm.RelocateSpec(
+        folder=folder(session, placement.folder),
+        pool=session.reference(vim.ResourcePool, placement.pool.moid),
+        deviceChange=[nic_change(session, edit, keep_mac=False) for edit in placement.nics],
+    )
+    if placement.datastore:
+        location.datastore = session.reference(vim.Datastore, placement.datastore)
+    return vim.vm.InstantCloneSpec(name=name, location=location, config=option_values(config))
+
+
+def option_values(config: t.Mapping[str, str]) -> list[t.Any]:
+    """extraConfig pairs as vSphere's own objects, in the order of their keys."""
+    return [vim.option.OptionValue(key=key, value=value) for key, value in sorted(config.items())]
+
+
+def nic_change(session: Session, edit: NicEdit, *, keep_mac: bool) -> t.Any:
+    """An edit of one NIC: the whole card, as vSphere wants it, with the changed parts exchanged.
+
+    :param keep_mac: True for a VM that stays itself; a clone must get a MAC of its own.
+    """
+    old: t.Any = edit.nic.card
+    card = type(old)(key=old.key, controllerKey=old.controllerKey, unitNumber=old.unitNumber, addressType=old.addressType)
+    card.backing = _backing(session, edit.network) if edit.network is not None else _same_network(old.backing)
+    card.connectable = old.connectable
+    if keep_mac:
+        card.macAddress = old.macAddress
+    if edit.mac is not None:
+        card.addressType, card.macAddress = "manual", edit.mac
+    if edit.connected is not None:
+        card.connectable = vim.vm.device.VirtualDevice.ConnectInfo(
+            startConnected=edit.connected, connected=edit.connected, allowGuestControl=True
+        )
+    return vim.vm.device.VirtualDeviceSpec(operation="edit", device=card)
+
+
+def _same_network(backing: t.Any) -> t.Any:
+    """The backing without the switch port, which belongs to the one VM that has it now."""
+    if not isinstance(backing, vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo):
+        return backing
+    port = vim.dvs.PortConnection(switchUuid=backing.port.switchUuid, portgroupKey=backing.port.portgroupKey)
+    return type(backing)(port=port)
+
+
+def _backing(session: Session, wanted: facts.Network) -> t.Any:
+    card = vim.vm.device.VirtualEthernetCard
+    if wanted.kind == "distributed":
+        port = vim.dvs.PortConnection(switchUuid=wanted.switch_uuid, portgroupKey=wanted.backing_id)
+        return card.DistributedVirtualPortBackingInfo(port=port)
+    if wanted.kind == "opaque":
+        return card.OpaqueNetworkBackingInfo(opaqueNetworkId=wanted.backing_id, opaqueNetworkType=wanted.opaque_type)
+    return card.NetworkBackingInfo(deviceName=wanted.name, network=session.reference(vim.Network, wanted.moid))
+
+
+def start_clone(session: Session, parent: str, spec: t.Any) -> t.Any:
+    """``InstantClone_Task``; the task's result is the new VM."""
+    return vm(session, parent).InstantClone_Task(spec)
+
+
+def start_check(session: Session, parent: str, spec: t.Any) -> t.Any:
+    """``CheckInstantClone_Task``; the task's result is a list of CheckResult."""
+    checker = session.content.vmProvisioningChecker
+    return checker.CheckInstantClone_Task(vm(session, parent), spec, None)
+
+
+def check_messages(results: t.Iterable[t.Any]) -> tuple[list[str], list[str]]:
+    """The errors and the warnings of a dry run, as text."""
+    errors = [fault.msg or kind(fault) for result in results for fault in result.error or ()]
+    warnings = [fault.msg or kind(fault) for result in results for fault in result.warning or ()]
+    return errors, warnings
+
+
+def start_update(
+    session: Session, moid: str, config: t.Mapping[str, str], edits: t.Sequence[NicEdit], pool: str | None
+) -> t.Any:
+    """Move a VM to another pool (done at once), and reconfigure it; a task, or None where moving was all."""
+    if pool:
+        session.reference(vim.ResourcePool, pool).MoveIntoResourcePool([vm(session, moid)])
+    if not config and not edits:
+        return None
+    changes = [nic_change(session, edit, keep_mac=True) for edit in edits]
+    return vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(config), deviceChange=changes))
+
+
+def start_power_off(session: Session, moid: str) -> t.Any:
+    """``PowerOffVM_Task``."""
+    return vm(session, moid).PowerOffVM_Task()
+
+
+def start_destroy(session: Session, moid: str) -> t.Any:
+    """``Destroy_Task``: the VM and the files that are its alone."""
+    return vm(session, moid).Destroy_Task()
+
+
+VIRTUAL_MACHINE = vim.VirtualMachine

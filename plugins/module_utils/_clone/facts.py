@@ -1,0 +1,126 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is: the parent, what its host offers, and the VMs that hold the wanted names. Plain values, no pyVmomi."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .._connector.addresses import GuestNic
+
+# Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
+# pair, so it counts only on the VM whose name it holds.
+MARKER_KEY = "vforge.clone"
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network that the parent's host sees.
+
+    :ivar kind: ``standard``, ``distributed`` or ``opaque``.
+    :ivar backing_id: what a NIC's backing holds for it: the moid of a standard network, the key of a port group, the ID of an
+        opaque network.
+    :ivar switch_uuid: of the distributed switch.
+    :ivar opaque_type: type of an opaque network.
+    """
+
+    moid: str
+    name: str
+    kind: str
+    backing_id: str
+    switch_uuid: str = ""
+    opaque_type: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Nic:
+    """A virtual NIC. ``backing_id`` as in Network; ``network`` is its name where known.
+
+    ``card`` is vSphere's own object, which only ``api.py`` looks into.
+    """
+
+    key: int
+    label: str
+    mac: str
+    backing_id: str
+    connected: bool
+    network: str = ""
+    card: object = dataclasses.field(default=None, repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """A resource pool of the parent's compute resource; ``path`` is relative to it, the root pool's is ``Resources``."""
+
+    moid: str
+    name: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+    """The parent VM and what surrounds it.
+
+    :ivar nics: in the order of their keys, which is the order of the labels.
+    :ivar pools: of the compute resource of its host.
+    :ivar networks: that its host sees.
+    :ivar datastores: name -> moid of the accessible ones that its host sees.
+    """
+
+    moid: str
+    name: str
+    path: str
+    instance_uuid: str
+    power_state: str
+    template: bool
+    frozen: bool
+    folder: str
+    folder_path: str
+    datacenter: str
+    datacenter_path: str
+    pool: str
+    host: str
+    host_name: str
+    host_available: bool
+    compute_resource: str
+    nics: tuple[Nic, ...]
+    pools: tuple[Pool, ...]
+    networks: tuple[Network, ...]
+    datastores: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Existing:
+    """What holds a wanted name: a VM, or another entity of the folder.
+
+    :ivar kind: ``VirtualMachine``, ``Folder`` or ``VirtualApp``.
+    :ivar extra_config: of a VM; never in ``repr``.
+    """
+
+    moid: str
+    name: str
+    kind: str = "VirtualMachine"
+    instance_uuid: str = ""
+    bios_uuid: str = ""
+    power_state: str = ""
+    pool: str = ""
+    pool_name: str = ""
+    host: str = ""
+    host_name: str = ""
+    datastores: tuple[str, ...] = ()
+    datastore_names: tuple[str, ...] = ()
+    template: bool = False
+    nics: tuple[Nic, ...] = ()
+    guest: tuple[GuestNic, ...] = ()
+    extra_config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+    def parent_uuid(self) -> str | None:
+        """Instance UUID of the parent that this VM is marked as a clone of, or None where it is no marked clone."""
+        uuid, _, name = self.extra_config.get(MARKER_KEY, "").partition(" ")
+        return uuid if uuid and name == self.name else None
+
+
+def marker(parent_uuid: str, clone_name: str) -> str:
+    """The value of the marker of a clone."""
+    return f"{parent_uuid} {clone_name}"

@@ -1,0 +1,81 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the parts of one instant clone task share."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from .._errors import VforgeError
+from .facts import Existing, Parent
+from .options import CloneOptions
+from .plan import Step
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+
+class Timer:
+    """Seconds by phase, for the result's ``timing``."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self.phases: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap on ``phase``."""
+        now = time.monotonic()
+        self.phases[phase] = round(self.phases.get(phase, 0.0) + now - self._last, 3)
+        self._last = now
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A task that was looked up and planned.
+
+    :ivar check: only ask; change nothing.
+    :ivar deadline: of ``time.monotonic()``, for all of the work.
+    """
+
+    session: Session
+    options: CloneOptions
+    parent: Parent | None
+    steps: tuple[Step, ...]
+    check: bool
+    deadline: float
+    timer: Timer
+
+
+@dataclasses.dataclass
+class Standing:
+    """How one step stands: grows while the task runs, and is told at its end.
+
+    :ivar action: created, updated, unchanged, removed, absent or failed.
+    :ivar vm: the VM as it was last read.
+    :ivar made: this task made the VM, so a rollback removes it.
+    """
+
+    step: Step
+    action: str
+    changed: bool = False
+    vm: Existing | None = None
+    moid: str | None = None
+    error: VforgeError | None = None
+    seconds: float | None = None
+    made: bool = False
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    def fail(self, error: VforgeError) -> None:
+        """Note a failure; what was made stays known."""
+        self.action, self.error = "failed", error
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """The end of a task: one standing a step, and why it ended early, if it did."""
+
+    standings: list[Standing]
+    stopped: VforgeError | None = None

@@ -1,0 +1,173 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is, read from vCenter: each function is one call, whatever the inventory's size."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names
+from .._connector.addresses import guest_nics
+from .._connector.find import TO_ANCESTORS, path_in
+from .._connector.props import Row, collect
+from .._errors import NotFound
+from . import api
+from .facts import Existing, Network, Parent, Pool
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+
+def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
+    """The parent with its host, that host's networks and datastores, the pools around it and its ancestors.
+
+    :param what: the selector as text, for the message.
+    :raises NotFound: when the reference names no VM.
+    """
+    rows = {row.moid: row for row in collect(session, [ref], api.AROUND_PARENT, (*TO_ANCESTORS, *api.TO_SURROUNDINGS))}
+    vm = rows.get(ref._GetMoId())
+    if vm is None or vm.get("config.instanceUuid") is None:
+        raise NotFound(
+            f"No readable VM with the {what} exists.",
+            hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
+        )
+    host = rows.get(_moid(vm.get("runtime.host")) or "")
+    compute = rows.get(_moid(host.get("parent")) or "") if host else None
+    networks = tuple(sorted(_networks(rows), key=lambda network: network.name))
+    folder = _moid(vm.get("parent")) or _moid(vm.get("parentVApp")) or ""
+    datacenter = next(row for row in rows.values() if api.is_datacenter(row.ref))
+    return Parent(
+        moid=vm.moid,
+        name=_name(vm),
+        path=path_in(rows, vm.moid),
+        instance_uuid=vm.get("config.instanceUuid", ""),
+        power_state=str(vm.get("runtime.powerState")),
+        template=bool(vm.get("config.template")),
+        frozen=bool(vm.get("runtime.instantCloneFrozen")),
+        folder=folder,
+        folder_path=path_in(rows, folder),
+        datacenter=datacenter.moid,
+        datacenter_path=path_in(rows, datacenter.moid),
+        pool=_moid(vm.get("resourcePool")) or "",
+        host=host.moid if host else "",
+        host_name=_name(host),
+        host_available=_available(host),
+        compute_resource=_name(compute),
+        nics=api.nics(vm.get("config.hardware.device") or (), networks),
+        pools=tuple(sorted(_pools(rows), key=lambda pool: pool.path)),
+        networks=networks,
+        datastores={_name(row): row.moid for row in rows.values() if row.get("summary.accessible")},
+    )
+
+
+def read_folders(session: Session, parent_datacenter: str, wanted: t.Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The VM folders of one datacenter that the options name, as written -> (moid, path).
+
+    :param wanted: absolute paths (``/Datacenter/vm/web``) or paths below the VM folder of the datacenter (``web``).
+    :raises NotFound: naming the folder, with the nearest ones.
+    """
+    root = api.datacenter(session, parent_datacenter)
+    rows = {row.moid: row for row in collect(session, [root], api.FOLDERS, (*api.TO_FOLDERS, *TO_ANCESTORS))}
+    by_path = {path_in(rows, row.moid): row.moid for row in rows.values() if api.is_folder(row.ref)}
+    top = names.join([*names.split(path_in(rows, parent_datacenter)), "vm"])
+    found = {}
+    for text in wanted:
+        path = names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
+        if path not in by_path:
+            below = [known for known in by_path if known.startswith(top)]
+            near = names.nearest(path, below) or sorted(below)
+            raise NotFound(
+                f"No folder {path} was found.",
+                hint=f"Folders of this datacenter: {names.listing(near)}.",
+                searched=top,
+                nearest=near[:3],
+            )
+        found[text] = (by_path[path], path)
+    return found
+
+
+def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> dict[tuple[str, str], t.Any]:
+    """Which of the wanted names are taken: (moid of the folder, unescaped name) -> reference.
+
+    :param wanted: moid of a folder -> unescaped names.
+    """
+    folders = [api.folder(session, moid) for moid in wanted]
+    found = {}
+    for row in collect(session, folders, api.NAMES, api.TO_CHILDREN):
+        key = (_moid(row.get("parent")) or "", _name(row))
+        if key[1] in wanted.get(key[0], ()):
+            found[key] = row.ref
+    return found
+
+
+def read_existing(
+    session: Session, refs: t.Sequence[t.Any], networks: tuple[Network, ...] = (), *, with_config: bool = True
+) -> dict[str, Existing]:
+    """What is known of VMs and other entities, by moid; one that is gone is left out.
+
+    :param networks: for the names of the networks of their NICs.
+    :param with_config: False leaves out extraConfig, by far the largest part.
+    """
+    paths = api.EXISTING if with_config else api.EXISTING_LEAN
+    rows = {row.moid: row for row in collect(session, refs, paths, api.TO_PLACES)}
+    wanted = [ref._GetMoId() for ref in refs]
+    return {moid: _existing(rows[moid], rows, networks) for moid in wanted if moid in rows}
+
+
+def _existing(vm: Row, rows: t.Mapping[str, Row], networks: tuple[Network, ...]) -> Existing:
+    host, pool = _moid(vm.get("runtime.host")) or "", _moid(vm.get("resourcePool")) or ""
+    datastores = tuple(_moid(ref) or "" for ref in vm.get("datastore") or ())
+    return Existing(
+        moid=vm.moid,
+        name=_name(vm),
+        kind=api.kind(vm.ref),
+        instance_uuid=vm.get("config.instanceUuid") or "",
+        bios_uuid=vm.get("config.uuid") or "",
+        power_state=str(vm.get("runtime.powerState") or ""),
+        pool=pool,
+        pool_name=_name(rows.get(pool)),
+        host=host,
+        host_name=_name(rows.get(host)),
+        datastores=datastores,
+        datastore_names=tuple(_name(rows.get(moid)) for moid in datastores),
+        template=bool(vm.get("config.template")),
+        nics=api.nics(vm.get("config.hardware.device") or (), networks),
+        guest=tuple(guest_nics(vm.get("guest.net") or ())),
+        extra_config={pair.key: str(pair.value) for pair in vm.get("config.extraConfig") or ()},
+    )
+
+
+def _networks(rows: t.Mapping[str, Row]) -> t.Iterator[Network]:
+    for row in rows.values():
+        network = api.network(row, rows)
+        if network is not None:
+            yield network
+
+
+def _pools(rows: t.Mapping[str, Row]) -> t.Iterator[Pool]:
+    for row in rows.values():
+        if not api.is_plain_pool(row.ref):
+            continue
+        parts, here = [], row
+        while api.is_plain_pool(here.ref):
+            parts.append(_name(here))
+            above = rows.get(_moid(here.get("parent")) or "")
+            if above is None:
+                break
+            here = above
+        yield Pool(row.moid, _name(row), names.join(reversed(parts))[1:])
+
+
+def _available(host: Row | None) -> bool:
+    if host is None:
+        return False
+    return not host.get("runtime.inMaintenanceMode") and str(host.get("runtime.connectionState")) == "connected"
+
+
+def _name(row: Row | None) -> str:
+    return names.unescape(row.get("name") or "") if row else ""
+
+
+def _moid(ref: t.Any) -> str | None:
+    return ref._GetMoId() if ref is not None else None

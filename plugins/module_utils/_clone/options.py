@@ -1,0 +1,77 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of an instant clone task, checked and typed. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.find import Selector
+from .._errors import InvalidOption
+from .request import CloneRequest, parse
+
+
+@dataclasses.dataclass(frozen=True)
+class CloneOptions:
+    """What one task is asked to do.
+
+    :ivar parent: None only for ``absent``: then clones of any parent may be removed.
+    :ivar datacenter: name or path of the datacenter in which the parent is looked for.
+    :ivar timeout: seconds for all of the work after the lookup.
+    :ivar ip_nic: label of the NIC whose address is waited for; None for any.
+    """
+
+    state: str
+    requests: tuple[CloneRequest, ...]
+    parent: Selector | None
+    datacenter: str | None
+    parallel: int
+    timeout: int
+    wait_for_ip: bool
+    ip_family: str
+    ip_nic: str | None
+    on_error: str
+    force: bool
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> CloneOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option and the clone.
+        """
+        state, parent = params["state"], params.get("parent")
+        requests = tuple(parse(params))
+        if state == "present" and not parent:
+            raise InvalidOption("The option parent is not set.", hint="Name the running VM to clone.", option="parent")
+        if not parent:
+            _require_whole_folders(requests)
+        for option in ("parallel", "timeout"):
+            if params[option] < 1:
+                raise InvalidOption(f"The option {option} must be at least 1.", option=option)
+        if params["parallel"] > 64:
+            raise InvalidOption("The option parallel can be at most 64.", option="parallel")
+        return cls(
+            state=state,
+            requests=requests,
+            parent=Selector.from_params(parent, "parent") if parent else None,
+            datacenter=params.get("datacenter"),
+            parallel=params["parallel"],
+            timeout=params["timeout"],
+            wait_for_ip=params["wait_for_ip_address"],
+            ip_family=params["ip_family"],
+            ip_nic=params.get("ip_nic"),
+            on_error=params["on_error"],
+            force=params["force"],
+        )
+
+
+def _require_whole_folders(requests: t.Iterable[CloneRequest]) -> None:
+    for request in requests:
+        if not (request.folder or "").startswith("/"):
+            raise InvalidOption(
+                f"clone {request.name!r}: without a parent, folder must be a whole path.",
+                hint="Write it as /Datacenter/vm/folder, or set parent.",
+                option="folder",
+            )

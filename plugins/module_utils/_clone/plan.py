@@ -1,0 +1,280 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done: requests and facts become one step a clone. Pure.
+
+Check mode, diff and the real run all consume the same steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._errors import InvalidOption
+from .facts import Existing, Network, Nic, Parent, Pool
+from .request import CloneRequest, NicRequest
+
+CREATE, KEEP, UPDATE, DESTROY, NOTHING, CONFLICT = "create", "keep", "update", "destroy", "nothing", "conflict"
+
+
+@dataclasses.dataclass(frozen=True)
+class NicEdit:
+    """A change to a NIC of the parent (for a new clone) or of the clone; None leaves a property as it is."""
+
+    nic: Nic
+    network: Network | None = None
+    mac: str | None = None
+    connected: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where a clone goes, as moids; ``datastore`` None means the parent's."""
+
+    folder: str
+    folder_path: str
+    pool: Pool
+    datastore: str | None
+    nics: tuple[NicEdit, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Something in which an existing clone is not as asked. ``why_not`` says why it cannot be changed, or is empty."""
+
+    what: str
+    actual: str
+    wanted: str
+    why_not: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What will be done for one request.
+
+    :ivar kind: create, keep, update, destroy, nothing or conflict.
+    :ivar config: pairs of extraConfig to write.
+    :ivar nics: edits of NICs to make.
+    :ivar reason: why it is a conflict.
+    """
+
+    request: CloneRequest
+    kind: str
+    placement: Placement | None = None
+    existing: Existing | None = None
+    differences: tuple[Difference, ...] = ()
+    config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    nics: tuple[NicEdit, ...] = ()
+    move_to_pool: bool = False
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The clone's name."""
+        return self.request.name
+
+
+def check_parent(parent: Parent) -> None:
+    """Refuse, before any clone call, a parent that cannot have instant clones.
+
+    :raises InvalidOption: saying why.
+    """
+    where = f"The parent {parent.path}"
+    if parent.template:
+        raise InvalidOption(
+            f"{where} is a template.", hint="An instant clone needs a running VM as its parent.", option="parent"
+        )
+    if parent.power_state != "poweredOn":
+        raise InvalidOption(
+            f"{where} is {parent.power_state}.",
+            hint="Power it on and let its guest start: a clone goes on from where its parent is.",
+            option="parent",
+        )
+    if not parent.host_available:
+        raise InvalidOption(
+            f"{where} is on the host {parent.host_name}, which is in maintenance mode or not connected.",
+            hint="An instant clone lives on its parent's host: bring the host back, or use a parent on another host.",
+            option="parent",
+        )
+
+
+def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
+    """Turn the names of a request into what they mean around this parent.
+
+    :param folders: the folder option as written -> (moid, path).
+    :raises InvalidOption: when a name means nothing there; the hint lists what would do.
+    """
+    folder, folder_path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
+    return Placement(
+        folder=folder,
+        folder_path=folder_path,
+        pool=_pool(request, parent),
+        datastore=_datastore(request, parent),
+        nics=tuple(_nic_edit(request, nic, parent.nics, parent.networks) for nic in request.networks),
+    )
+
+
+def present(request: CloneRequest, placement: Placement, existing: Existing | None, parent: Parent) -> Step:
+    """The step that brings a clone to what is asked."""
+    if existing is None:
+        return Step(request, CREATE, placement, config=request.config, nics=placement.nics)
+    stranger = why_stranger(existing, parent.instance_uuid)
+    if stranger:
+        return Step(request, CONFLICT, placement, existing, reason=stranger)
+    config = {key: value for key, value in request.config.items() if existing.extra_config.get(key, "") != value}
+    edits = tuple(_nic_edit(request, nic, existing.nics, parent.networks) for nic in request.networks)
+    changes = [_needed(edit, existing) for edit in edits]
+    differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
+    differences += [difference for _, found in changes for difference in found]
+    nics = tuple(edit for edit, _ in changes if edit is not None)
+    move = bool(request.resource_pool) and existing.pool != placement.pool.moid
+    if move:
+        differences.append(Difference("resource_pool", existing.pool_name, placement.pool.path))
+    differences += _fixed_at_birth(request, placement, existing)
+    kind = UPDATE if config or nics or move else KEEP
+    return Step(request, kind, placement, existing, tuple(differences), config, nics, move)
+
+
+def absent(request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool) -> Step:
+    """The step that removes a clone: only a marked clone (of this parent, where one is given), unless forced."""
+    if existing is None:
+        return Step(request, NOTHING)
+    if parent is not None and existing.moid == parent.moid:
+        return Step(request, CONFLICT, existing=existing, reason="it is the parent itself, which is never removed")
+    if existing.kind != "VirtualMachine":
+        return Step(request, CONFLICT, existing=existing, reason=f"a {existing.kind} holds the name")
+    if existing.template:
+        return Step(request, CONFLICT, existing=existing, reason="it is a template, not a clone")
+    stranger = why_stranger(existing, parent.instance_uuid if parent else None)
+    if stranger and not force:
+        return Step(request, CONFLICT, existing=existing, reason=f"{stranger}; force removes it all the same")
+    return Step(request, DESTROY, existing=existing)
+
+
+def why_stranger(existing: Existing, parent_uuid: str | None) -> str:
+    """Why an existing entity does not count as this parent's clone, or an empty text when it does.
+
+    :param parent_uuid: instance UUID of the parent; None accepts the clone of any.
+    """
+    if existing.kind != "VirtualMachine":
+        return f"a {existing.kind} holds the name"
+    made_from = existing.parent_uuid()
+    if made_from is None:
+        return "a VM that this collection did not clone holds the name"
+    if parent_uuid is not None and made_from != parent_uuid:
+        return f"a clone of another parent (instance UUID {made_from}) holds the name"
+    return ""
+
+
+def _pool(request: CloneRequest, parent: Parent) -> Pool:
+    own = next((pool for pool in parent.pools if pool.moid == parent.pool), None)
+    if not request.resource_pool:
+        # A parent inside a vApp has a pool that is not among the compute resource's own.
+        return own or Pool(parent.pool, parent.pool, parent.pool)
+    wanted = names.split(request.resource_pool)
+    root = [part for part in wanted if not names.same(part, parent.compute_resource)]
+    fits = [pool for pool in parent.pools if _is_pool(pool, root)]
+    if len(fits) == 1:
+        return fits[0]
+    listing = names.listing(sorted(pool.path for pool in fits or parent.pools), most=20)
+    if fits:
+        raise InvalidOption(
+            f"clone {request.name!r}: {len(fits)} resource pools are named {request.resource_pool}.",
+            hint=f"Give the path of one: {listing}.",
+            option="resource_pool",
+        )
+    raise InvalidOption(
+        f"clone {request.name!r}: the resource pool {request.resource_pool} is not one of {parent.compute_resource}, "
+        f"where the parent runs on {parent.host_name}.",
+        hint=f"An instant clone stays on its parent's host. Pools that would do: {listing}.",
+        option="resource_pool",
+        allowed=sorted(pool.path for pool in parent.pools),
+    )
+
+
+def _is_pool(pool: Pool, wanted: list[str]) -> bool:
+    path = names.split(pool.path)
+    if not wanted:
+        return path == ["Resources"]
+    return wanted in (path, path[1:], path[-1:])
+
+
+def _datastore(request: CloneRequest, parent: Parent) -> str | None:
+    if not request.datastore:
+        return None
+    for name, moid in parent.datastores.items():
+        if names.same(name, request.datastore):
+            return moid
+    raise InvalidOption(
+        f"clone {request.name!r}: the host {parent.host_name} has no accessible datastore {request.datastore}.",
+        hint=f"It has: {names.listing(sorted(parent.datastores), most=20)}.",
+        option="datastore",
+        allowed=sorted(parent.datastores),
+    )
+
+
+def _nic_edit(request: CloneRequest, wanted: NicRequest, nics: tuple[Nic, ...], networks: tuple[Network, ...]) -> NicEdit:
+    fits = [nic for at, nic in enumerate(nics) if at == wanted.index or nic.label.casefold() == (wanted.label or "").casefold()]
+    if len(fits) != 1:
+        raise InvalidOption(
+            f"clone {request.name!r}: the VM has no {wanted}.",
+            hint=f"It has: {names.listing([nic.label for nic in nics]) or 'no NIC at all'}.",
+            option="networks",
+        )
+    network = _network(request, wanted.network, networks) if wanted.network else None
+    return NicEdit(fits[0], network, wanted.mac, wanted.connected)
+
+
+def _network(request: CloneRequest, wanted: str, networks: tuple[Network, ...]) -> Network:
+    fits = [network for network in networks if names.same(network.name, wanted) or network.moid == wanted]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise InvalidOption(
+            f"clone {request.name!r}: {len(fits)} networks of the host are named {wanted}.",
+            hint=f"Give the moid of one: {names.listing([network.moid for network in fits])}.",
+            option="networks",
+        )
+    raise InvalidOption(
+        f"clone {request.name!r}: the parent's host sees no network {wanted}.",
+        hint=f"It sees: {names.listing(sorted(network.name for network in networks), most=20)}.",
+        option="networks",
+        allowed=sorted(network.name for network in networks),
+    )
+
+
+def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit | None, list[Difference]]:
+    """Of an edit, what an existing clone still needs and may get in its power state, and every difference."""
+    nic, found = edit.nic, []
+    network = edit.network if edit.network and edit.network.backing_id != nic.backing_id else None
+    if network:
+        found.append(Difference(f"{nic.label} network", nic.network or nic.backing_id, network.name))
+    connected = edit.connected if edit.connected is not None and edit.connected != nic.connected else None
+    if connected is not None:
+        found.append(Difference(f"{nic.label} connected", str(nic.connected), str(connected)))
+    mac = edit.mac if edit.mac and edit.mac != nic.mac else None
+    if mac:
+        running = existing.power_state != "poweredOff"
+        found.append(
+            Difference(f"{nic.label} MAC", nic.mac, mac, "the MAC of a VM that is not powered off is fixed" if running else "")
+        )
+        mac = None if running else mac
+    change = NicEdit(nic, network, mac, connected) if network or mac or connected is not None else None
+    return change, found
+
+
+def _fixed_at_birth(request: CloneRequest, placement: Placement, existing: Existing) -> list[Difference]:
+    """What an instant clone gets when it is made and keeps."""
+    found = []
+    if placement.datastore and placement.datastore not in existing.datastores:
+        actual = ", ".join(existing.datastore_names)
+        found.append(
+            Difference("datastore", actual, request.datastore or "", "it takes a migration, which is not this module's")
+        )
+    if request.bios_uuid and request.bios_uuid != existing.bios_uuid:
+        found.append(
+            Difference("bios_uuid", existing.bios_uuid, request.bios_uuid, "the identity of an existing VM is left alone")
+        )
+    return found

@@ -1,0 +1,139 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make clones and bring existing ones to what is asked: one batch, one reading, one wait for addresses."""
+
+from __future__ import annotations
+
+from .._connector.batch import Outcome, Work, run_batch
+from .._errors import Fault, InvalidOption
+from . import api, lookup, plan
+from .absent import remove
+from .facts import MARKER_KEY, Parent, marker
+from .job import Account, Job, Standing
+from .plan import Placement, Step
+from .waiting import wait_for_addresses, wait_until_ready
+
+
+def make_clones(job: Job, parent: Parent) -> Account:
+    """Carry out the steps of ``state: present``."""
+    standings = [_standing(step) for step in job.steps]
+    works = [_work(job, parent, at, step) for at, step in enumerate(job.steps) if step.kind in (plan.CREATE, plan.UPDATE)]
+    done = run_batch(job.session, works, job.options.parallel, job.deadline)
+    for key, outcome in done.outcomes.items():
+        _book(standings[int(key)], outcome)
+    _adopt(job, parent, standings, done.outcomes)
+    job.timer.lap("clone")
+    _read_again(job, parent, [standing for standing in standings if standing.changed])
+    if job.options.wait_for_ip and done.stopped is None:
+        wait_for_addresses(job, standings)
+        job.timer.lap("wait_for_ip")
+    if job.options.on_error == "rollback" and any(standing.error for standing in standings):
+        _roll_back(job, standings)
+        job.timer.lap("rollback")
+    return Account(standings, done.stopped)
+
+
+def check_clones(job: Job, parent: Parent) -> Account:
+    """Ask vCenter whether each missing clone could be made; change nothing."""
+    standings = [_standing(step) for step in job.steps]
+    works = [_work(job, parent, at, step, check=True) for at, step in enumerate(job.steps) if step.kind == plan.CREATE]
+    done = run_batch(job.session, works, job.options.parallel, job.deadline)
+    for standing in standings:
+        standing.changed = standing.step.kind in (plan.CREATE, plan.UPDATE)
+    for key, outcome in done.outcomes.items():
+        standing = standings[int(key)]
+        errors, warnings = api.check_messages(outcome.result or ()) if outcome.error is None else ([], [])
+        standing.warnings += warnings
+        if outcome.error is not None or errors:
+            standing.changed = False
+            standing.fail(outcome.error or InvalidOption(f"vCenter would refuse {standing.step.name}: {'; '.join(errors)}."))
+    job.timer.lap("check")
+    return Account(standings, done.stopped)
+
+
+def _standing(step: Step) -> Standing:
+    if step.kind == plan.CONFLICT:
+        standing = Standing(step, "failed", vm=step.existing)
+        standing.fail(
+            InvalidOption(
+                f"{step.name} is not made: {step.reason}.",
+                hint="Choose another name or folder, or remove what holds the name.",
+                conflict=True,
+            )
+        )
+        return standing
+    action = {plan.CREATE: "created", plan.UPDATE: "updated"}.get(step.kind, "unchanged")
+    return Standing(step, action, vm=step.existing)
+
+
+def _work(job: Job, parent: Parent, at: int, step: Step, *, check: bool = False) -> Work:
+    session, place = job.session, step.placement
+    if step.existing is not None:
+        moid, pool = step.existing.moid, place.pool.moid if place is not None and step.move_to_pool else None
+        return Work(str(at), lambda: api.start_update(session, moid, step.config, step.nics, pool), repeatable=True)
+    spec = _spec(job, parent, step, place)
+    start = api.start_check if check else api.start_clone
+    # A name can be taken only once in a folder: a call that is sent twice cannot make two clones.
+    return Work(str(at), lambda: start(session, parent.moid, spec), repeatable=True)
+
+
+def _spec(job: Job, parent: Parent, step: Step, place: Placement | None) -> object:
+    if place is None:
+        raise ValueError(f"the step for {step.name} has no placement")
+    config = {**step.config, MARKER_KEY: marker(parent.instance_uuid, step.name)}
+    return api.clone_spec(job.session, step.name, config, place)
+
+
+def _book(standing: Standing, outcome: Outcome) -> None:
+    standing.seconds = outcome.seconds
+    if outcome.error is not None:
+        standing.fail(outcome.error)
+        return
+    standing.changed = True
+    if standing.step.kind == plan.CREATE:
+        standing.made, standing.moid = True, outcome.result._GetMoId()
+
+
+def _adopt(job: Job, parent: Parent, standings: list[Standing], outcomes: dict[str, Outcome]) -> None:
+    """A name that was taken meanwhile is success where the holder is this parent's clone of that name.
+
+    Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
+    what the first one made.
+    """
+    taken = {
+        outcome.error.holder: (standings[int(key)], outcome)
+        for key, outcome in outcomes.items()
+        if isinstance(outcome.error, Fault) and outcome.error.fault == "DuplicateName" and outcome.error.holder
+    }
+    if not taken:
+        return
+    refs = [api.vm(job.session, moid) for moid in taken]
+    wait_until_ready(job.session, refs, job.deadline)
+    for moid, vm in lookup.read_existing(job.session, refs, parent.networks).items():
+        standing, outcome = taken[moid]
+        if plan.why_stranger(vm, parent.instance_uuid) == "":
+            standing.error, standing.vm, standing.moid = None, vm, moid
+            standing.action = "created" if outcome.repeated else "unchanged"
+            standing.changed = standing.made = outcome.repeated
+
+
+def _read_again(job: Job, parent: Parent, standings: list[Standing]) -> None:
+    """What the changed VMs are now, in one call for all."""
+    moids = [standing.moid or (standing.vm.moid if standing.vm else "") for standing in standings]
+    refs = [api.vm(job.session, moid) for moid in moids]
+    known = lookup.read_existing(job.session, refs, parent.networks, with_config=False)
+    for standing, moid in zip(standings, moids, strict=True):
+        standing.vm = known.get(moid, standing.vm)
+
+
+def _roll_back(job: Job, standings: list[Standing]) -> None:
+    """Remove what this task made, and nothing else."""
+    made = [standing for standing in standings if standing.made]
+    doomed = [Standing(standing.step, "removed", vm=standing.vm, moid=standing.moid) for standing in made]
+    remove(job.session, doomed, job.options.parallel, job.deadline)
+    for standing, gone in zip(made, doomed, strict=True):
+        if gone.error is None:
+            standing.action, standing.changed, standing.vm = "rolled_back", False, None
+        else:
+            standing.warnings.append(f"{standing.step.name} could not be rolled back: {gone.error}")

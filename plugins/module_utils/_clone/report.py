@@ -1,0 +1,138 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task tells: one entry a clone, the diff, the summary. Pure.
+
+Of extraConfig and guestinfo only the names of the keys are told; their values may be secrets.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import addresses, names
+from .facts import Existing, Nic, Parent
+from .job import Standing
+from .plan import Difference, NicEdit, Step
+
+
+def entry(standing: Standing) -> dict[str, t.Any]:
+    """The result of one clone.
+
+    ``action`` is created, updated, unchanged, removed, absent, rolled_back or failed; in check mode a change that would
+    be made is told as if it had been, as Ansible's other modules do.
+    """
+    step, vm = standing.step, standing.vm
+    told: dict[str, t.Any] = {
+        "name": step.name,
+        "action": standing.action,
+        "changed": standing.changed,
+        "seconds": standing.seconds,
+        "moid": standing.moid,
+    }
+    if step.placement is not None:
+        place = step.placement
+        told["folder"] = place.folder_path
+        told["path"] = names.join([*names.split(place.folder_path), step.name])
+        told["resource_pool"] = place.pool.path
+    if vm is not None:
+        told.update(_vm_facts(vm))
+    told["guestinfo"] = _guestinfo(step, vm)
+    told["differences"] = [_difference(item) for item in step.differences]
+    told["warnings"] = standing.warnings
+    if standing.error is not None:
+        told["error"] = standing.error.as_result()
+    return told
+
+
+def parent(known: Parent) -> dict[str, t.Any]:
+    """The parent, for the result."""
+    return {
+        "name": known.name,
+        "moid": known.moid,
+        "path": known.path,
+        "instance_uuid": known.instance_uuid,
+        "host": known.host_name,
+        "frozen": known.frozen,
+    }
+
+
+def _guestinfo(step: Step, vm: Existing | None) -> list[str]:
+    """The names of the guestinfo keys. A key that was just written counts, though the VM was read without its extraConfig."""
+    removed = step.kind in ("destroy", "nothing")
+    keys = {*(step.config if not removed else ()), *(step.existing.extra_config if step.existing else ())}
+    keys |= set(vm.extra_config if vm else ())
+    return sorted(key for key in keys if key.startswith("guestinfo."))
+
+
+def diff(steps: t.Iterable[Step]) -> dict[str, str]:
+    """Ansible's ``diff`` of what the steps change."""
+    before, after = [], []
+    for step in steps:
+        old, new = _diff_lines(step)
+        before += old
+        after += new
+    return {
+        "before": "".join(before),
+        "after": "".join(after),
+        "before_header": "vCenter now",
+        "after_header": "vCenter after this task",
+    }
+
+
+def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
+    head = f"{step.name}:\n"
+    if step.kind == "create" and step.placement is not None:
+        place = step.placement
+        lines = [head, f"  folder: {place.folder_path}\n", f"  resource_pool: {place.pool.path}\n"]
+        lines += [f"  datastore: {step.request.datastore}\n"] if step.request.datastore else []
+        lines += [f"  {_nic_line(edit)}\n" for edit in step.nics]
+        lines += [f"  {key}: (set)\n" for key in sorted(step.config)]
+        return [], lines
+    if step.kind == "destroy" and step.existing is not None:
+        return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
+    changing = [item for item in step.differences if not item.why_not]
+    if step.kind == "update" and changing:
+        old = [head, *(f"  {item.what}: {item.actual}\n" for item in changing)]
+        return old, [head, *(f"  {item.what}: {item.wanted}\n" for item in changing)]
+    return [], []
+
+
+def _nic_line(edit: NicEdit) -> str:
+    parts = [edit.network.name if edit.network else edit.nic.network or "the parent's network", edit.mac or "automatic MAC"]
+    if edit.connected is not None:
+        parts.append("connected" if edit.connected else "not connected")
+    return f"{edit.nic.label}: {', '.join(parts)}"
+
+
+def _difference(item: Difference) -> dict[str, t.Any]:
+    told: dict[str, t.Any] = {"what": item.what, "actual": item.actual, "wanted": item.wanted, "can_change": not item.why_not}
+    return {**told, "why_not": item.why_not} if item.why_not else told
+
+
+def _vm_facts(vm: Existing) -> dict[str, t.Any]:
+    nics = [_nic_facts(nic, vm) for nic in vm.nics]
+    found = addresses.usable(address for nic in vm.guest for address in nic.addresses)
+    facts: dict[str, t.Any] = {
+        "moid": vm.moid,
+        "instance_uuid": vm.instance_uuid,
+        "bios_uuid": vm.bios_uuid,
+        "host": vm.host_name,
+        "datastore": ", ".join(vm.datastore_names),
+        "power_state": vm.power_state,
+        "nics": nics,
+        "ip_addresses": found,
+        "ip": found[0] if found else None,
+    }
+    return {**facts, "resource_pool": vm.pool_name} if vm.pool_name else facts
+
+
+def _nic_facts(nic: Nic, vm: Existing) -> dict[str, t.Any]:
+    told = [guest for guest in vm.guest if guest.key == nic.key or (guest.key is None and guest.mac == nic.mac)]
+    return {
+        "label": nic.label,
+        "mac": nic.mac,
+        "network": nic.network,
+        "connected": nic.connected,
+        "ip_addresses": addresses.usable(address for guest in told for address in guest.addresses),
+    }

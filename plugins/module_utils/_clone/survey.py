@@ -1,0 +1,72 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lookup of a task: what is asked, beside what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._connector.find import find_folder, find_vm
+from .._errors import InvalidOption
+from . import lookup
+from .facts import Existing, Parent
+from .options import CloneOptions
+from .request import CloneRequest
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    :ivar folders: the folder option as written -> (moid, path).
+    :ivar pairs: each request with what holds its name now, if anything.
+    """
+
+    parent: Parent | None
+    folders: dict[str, tuple[str, str]]
+    pairs: tuple[tuple[CloneRequest, Existing | None], ...]
+
+
+def survey(session: Session, options: CloneOptions) -> Survey:
+    """Look everything up, in at most six calls whatever the number of clones and VMs.
+
+    :raises NotFound: the parent or a folder.
+    :raises InvalidOption: when two spellings of a folder hide that a name is asked for twice.
+    """
+    parent = None
+    if options.parent is not None:
+        ref = find_vm(session, options.parent, options.datacenter)
+        parent = lookup.read_parent(session, ref, str(options.parent))
+    texts = list(dict.fromkeys(request.folder for request in options.requests if request.folder))
+    folders = _folders(session, parent, texts)
+    homes = [_home(request, parent, folders) for request in options.requests]
+    wanted: dict[str, set[str]] = {}
+    for request, home in zip(options.requests, homes, strict=True):
+        if request.name in wanted.setdefault(home, set()):
+            raise InvalidOption(f"clones names {request.name} twice in the folder {request.folder}.", option="clones")
+        wanted[home].add(request.name)
+    taken = lookup.read_names(session, wanted)
+    known = lookup.read_existing(session, list(taken.values()), parent.networks if parent else ())
+    holders = [taken.get((home, request.name)) for request, home in zip(options.requests, homes, strict=True)]
+    existing = [known.get(ref._GetMoId()) if ref is not None else None for ref in holders]
+    return Survey(parent, folders, tuple(zip(options.requests, existing, strict=True)))
+
+
+def _folders(session: Session, parent: Parent | None, texts: list[str]) -> dict[str, tuple[str, str]]:
+    if not texts:
+        return {}
+    if parent is not None:
+        return lookup.read_folders(session, parent.datacenter, texts)
+    return {text: (find_folder(session, text)._GetMoId(), names.join(names.split(text))) for text in texts}
+
+
+def _home(request: CloneRequest, parent: Parent | None, folders: dict[str, tuple[str, str]]) -> str:
+    if request.folder:
+        return folders[request.folder][0]
+    return parent.folder if parent else ""

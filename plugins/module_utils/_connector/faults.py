@@ -1,0 +1,103 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""vSphere's faults as typed errors: a stable code, the fault's own words, and what the user can do."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .._errors import Cancelled, Fault, SessionExpired, VforgeError
+from .pyvmomi import vim, vmodl
+
+_HINTS = {
+    "NoPermission": "Give the user a role with this privilege on this object.",
+    "DuplicateName": "Choose another name or folder, or remove the object that holds the name.",
+    "InvalidPowerState": "Bring the VM to the power state that the operation needs.",
+    "InvalidState": "Check the state of the VM and its host (maintenance, connection), then run again.",
+    "MethodNotFound": "This vCenter release does not offer the operation; a newer one is needed.",
+    "ManagedObjectNotFound": "The object was removed in the meantime; run again.",
+    "TaskInProgress": "Another task works on the object; run again when it has ended.",
+    "HostNotConnected": "Connect the host to the vCenter again, or use another host.",
+    "InsufficientResourcesFault": "Free resources in the pool or on the host, or use another one.",
+    "NoDiskSpace": "Free space on the datastore, or use another one.",
+    "DisallowedMigrationDeviceAttached": "Detach the device (passthrough, vGPU, ISO of a client) from the VM.",
+    "SystemError": "Look at the events of the vCenter and the host for the cause. A chain of more than 255 deltas ends so too.",
+}
+
+
+def snake(name: str) -> str:
+    """``DuplicateName`` becomes ``duplicate_name``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def fault_name(fault: t.Any) -> str:
+    """The wire name of a fault, without its namespace."""
+    return type(fault).__name__.rsplit(".", 1)[-1]
+
+
+def translate(fault: t.Any, doing: str = "") -> VforgeError:
+    """The typed error for a fault.
+
+    :param doing: what was being done, in a few words ("clone web-1"); begins the message.
+    :returns: SessionExpired for NotAuthenticated, Cancelled for RequestCanceled, else a Fault.
+    """
+    name = fault_name(fault)
+    prefix = f"{doing}: " if doing else ""
+    if isinstance(fault, vim.fault.NotAuthenticated):
+        return SessionExpired(f"{prefix}vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+    if isinstance(fault, vmodl.fault.RequestCanceled):
+        return Cancelled(f"{prefix}the task was cancelled before it began.", hint="Run again to do it.")
+    return Fault(
+        name,
+        snake(name),
+        f"{prefix}{_words(fault)} ({name})",
+        hint=_hint(fault),
+        fault_messages=[line.message for line in fault.faultMessage or [] if line.message],
+        **_facts(fault),
+    )
+
+
+def _words(fault: t.Any) -> str:
+    """The fault's own message, or a plain one where it has none."""
+    message = (fault.msg or "").strip()
+    if isinstance(fault, vim.fault.NoPermission):
+        missing = fault.privilegeId or ", ".join(_missing_privileges(fault))
+        return f"the privilege {missing or 'needed'} is missing on {_reference(fault.object) or 'the object'}"
+    if isinstance(fault, vmodl.fault.InvalidArgument) and fault.invalidProperty:
+        return f"vCenter refuses {fault.invalidProperty}: {message or 'invalid argument'}"
+    if isinstance(fault, vim.fault.DuplicateName):
+        return f"the name {fault.name!r} is taken by {_reference(fault.object)}"
+    return message.rstrip(".") or "vCenter refused without a message"
+
+
+def _missing_privileges(fault: t.Any) -> list[str]:
+    return [name for entity in getattr(fault, "missingPrivileges", None) or [] for name in entity.privilegeIds or []]
+
+
+def _hint(fault: t.Any) -> str:
+    for kind in type(fault).__mro__:
+        hint = _HINTS.get(kind.__name__.rsplit(".", 1)[-1])
+        if hint:
+            return hint
+    return ""
+
+
+def _facts(fault: t.Any) -> dict[str, t.Any]:
+    """What the fault tells besides its message."""
+    if isinstance(fault, vim.fault.DuplicateName):
+        return {"holder": _moid(fault.object)}
+    if isinstance(fault, vim.fault.NoPermission):
+        return {"privilege": fault.privilegeId, "object": _moid(fault.object)}
+    if isinstance(fault, vmodl.fault.InvalidArgument):
+        return {"invalid_property": fault.invalidProperty}
+    return {}
+
+
+def _moid(reference: t.Any) -> str | None:
+    return reference._GetMoId() if reference is not None else None
+
+
+def _reference(reference: t.Any) -> str:
+    return f"{type(reference).__name__.rsplit('.', 1)[-1]} {_moid(reference)}" if reference is not None else ""

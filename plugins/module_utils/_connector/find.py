@@ -1,0 +1,235 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find objects by inventory path, name, moid, instance UUID or BIOS UUID, in a constant number of calls.
+
+SearchIndex answers paths and UUIDs in one call. It cannot look for a name without its folder, so a name costs one
+traversal that reads nothing but names. What is spent on a good error message is spent only when there is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from .._errors import Ambiguous, InvalidOption, NotFound
+from . import names
+from .props import Route, Row, collect
+from .pyvmomi import vim
+
+if t.TYPE_CHECKING:
+    from .session import Session
+
+_INTO_FOLDERS = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps")
+
+# From any folder or datacenter down to every VM, through vApps too, and through nothing else.
+TO_VMS = (
+    Route("folder-children", vim.Folder, "childEntity", _INTO_FOLDERS),
+    Route("datacenter-vms", vim.Datacenter, "vmFolder", _INTO_FOLDERS),
+    Route("vapp-vms", vim.VirtualApp, "vm"),
+    Route("vapp-vapps", vim.VirtualApp, "resourcePool", _INTO_FOLDERS),
+)
+
+# From any object up to the root folder; a VM in a vApp has no parent but a parentVApp.
+TO_ANCESTORS = (
+    Route("parent", vim.ManagedEntity, "parent", ("parent",)),
+    Route("vm-vapp", vim.VirtualMachine, "parentVApp", ("vapp-folder", "vapp-vapp")),
+    Route("vapp-folder", vim.VirtualApp, "parentFolder", ("parent",)),
+    Route("vapp-vapp", vim.VirtualApp, "parent", ("vapp-folder", "vapp-vapp")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selector:
+    """What names one VM: exactly one of ``name``, ``path``, ``uuid`` and ``moid``.
+
+    :ivar name: its name; ``folder`` may narrow it.
+    :ivar path: its inventory path, ``/Datacenter/vm/folder/name``, or relative to the VM folder of the datacenter in scope.
+    :ivar uuid: its BIOS UUID, or with ``use_instance_uuid`` its instance UUID.
+    :ivar moid: its managed object ID, such as ``vm-42``.
+    :ivar folder: inventory path of the folder that holds the name.
+    """
+
+    name: str | None = None
+    path: str | None = None
+    uuid: str | None = None
+    use_instance_uuid: bool = False
+    moid: str | None = None
+    folder: str | None = None
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"path {self.path}"
+        if self.uuid:
+            return f"{'instance' if self.use_instance_uuid else 'BIOS'} UUID {self.uuid}"
+        if self.moid:
+            return f"moid {self.moid}"
+        return f"name {self.name}" + (f" in folder {self.folder}" if self.folder else "")
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any], option: str) -> Selector:
+        """The selector in a module's suboptions.
+
+        :raises InvalidOption: when it names no VM, or in two ways.
+        """
+        given = [key for key in ("name", "path", "uuid", "moid") if params.get(key)]
+        if len(given) != 1:
+            raise InvalidOption(
+                f"{option} is given by {' and '.join(given) or 'nothing'}.",
+                hint="Set exactly one of name, path, uuid and moid.",
+                option=option,
+            )
+        fields = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: params[name] for name in fields if params.get(name) is not None})
+
+
+def find_vm(session: Session, selector: Selector, datacenter: str | None = None) -> t.Any:
+    """The one VM that the selector names.
+
+    :param datacenter: name or path of the datacenter to look in; the whole inventory when None.
+    :returns: a ``vim.VirtualMachine`` reference. One from a moid is not checked: the first read of it tells.
+    :raises NotFound: none fits; the details say where was searched and the nearest names.
+    :raises Ambiguous: several fit; the details list their paths.
+    """
+    if selector.moid:
+        return session.reference(vim.VirtualMachine, selector.moid)
+    scope = find_datacenter(session, datacenter) if datacenter else None
+    if selector.uuid:
+        found = _by_uuid(session, selector, scope)
+    elif selector.path or selector.folder:
+        found = _by_path(session, selector, datacenter)
+    else:
+        found = [row.ref for row in _vm_names(session, scope) if names.same(row.get("name", ""), selector.name or "")]
+    return _exactly_one(session, found, selector, scope, datacenter)
+
+
+def find_datacenter(session: Session, name: str) -> t.Any:
+    """A datacenter by its name or path, in one call where it lies in the root folder.
+
+    :raises NotFound: with the datacenters that there are.
+    :raises Ambiguous: when two folders have one of this name.
+    """
+    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(_search_path(name)))
+    if isinstance(found, vim.Datacenter):
+        return found
+    rows = _datacenters(session)
+    matches = [row for row in rows if names.same(row.get("name", ""), name)]
+    if len(matches) == 1:
+        return matches[0].ref
+    if matches:
+        where = paths_of(session, [row.ref for row in matches])
+        raise Ambiguous(
+            f"{len(matches)} datacenters are named {name}.", hint="Give the path of one.", matches=sorted(where.values())
+        )
+    known = sorted(names.unescape(row.get("name", "")) for row in rows)
+    raise NotFound(
+        f"No datacenter {name} was found.",
+        hint=f"There are: {names.listing(known) or 'none that this user may see'}.",
+        known=known,
+    )
+
+
+def find_folder(session: Session, path: str) -> t.Any:
+    """A folder by its whole path, in one call.
+
+    :raises NotFound: when no folder has this path.
+    """
+    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(_search_path(path)))
+    if isinstance(found, vim.Folder):
+        return found
+    raise NotFound(
+        f"No folder {path} was found.", hint="Write its whole path, as /Datacenter/vm/folder.", searched="the whole inventory"
+    )
+
+
+def paths_of(session: Session, refs: t.Sequence[t.Any]) -> dict[str, str]:
+    """The inventory paths of objects, by moid, in one call."""
+    wanted = {vim.ManagedEntity: ("name", "parent"), vim.VirtualMachine: ("parentVApp",), vim.VirtualApp: ("parentFolder",)}
+    rows = collect(session, refs, wanted, TO_ANCESTORS)
+    known = {row.moid: row for row in rows}
+    return {ref._GetMoId(): path_in(known, ref._GetMoId()) for ref in refs if ref._GetMoId() in known}
+
+
+def path_in(known: t.Mapping[str, Row], moid: str) -> str:
+    """The inventory path of an object whose ancestors are among the ``known`` rows; the root folder has no part in it."""
+    parts: list[str] = []
+    here = moid
+    while here in known:
+        row = known[here]
+        # A vApp's parent is a resource pool; its place among the folders is its parentFolder.
+        above = row.get("parentVApp") or row.get("parentFolder") or row.get("parent")
+        if above is not None:
+            parts.append(names.unescape(row.get("name", "?")))
+        here = above._GetMoId() if above is not None else ""
+    return names.join(reversed(parts))
+
+
+def _search_path(path: str) -> str:
+    """As SearchIndex wants it: no slash at the start, names escaped."""
+    return names.join(names.split(path))[1:]
+
+
+def _by_uuid(session: Session, selector: Selector, scope: t.Any) -> list[t.Any]:
+    uuid = (selector.uuid or "").strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
+        raise InvalidOption(
+            f"{selector.uuid} is not a UUID.", hint="It is written as 8-4-4-4-12 hexadecimal digits.", option="uuid"
+        )
+    search = session.content.searchIndex
+    return list(session.retrying(lambda: search.FindAllByUuid(scope, uuid, True, selector.use_instance_uuid)) or [])
+
+
+def _by_path(session: Session, selector: Selector, datacenter: str | None) -> list[t.Any]:
+    path = selector.path or f"{(selector.folder or '').rstrip('/')}/{names.escape(selector.name or '')}"
+    if not path.startswith("/"):
+        if not datacenter:
+            raise InvalidOption(
+                f"The path {path} is relative, and no datacenter is set.",
+                hint="Write the whole path, /Datacenter/vm/..., or set datacenter.",
+                option="path" if selector.path else "folder",
+            )
+        path = f"{datacenter}/vm/{path}"
+    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(_search_path(path)))
+    return [found] if isinstance(found, vim.VirtualMachine) else []
+
+
+def _vm_names(session: Session, scope: t.Any) -> list[Row]:
+    rows = collect(session, [scope or session.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
+    return [row for row in rows if isinstance(row.ref, vim.VirtualMachine)]
+
+
+def _datacenters(session: Session) -> list[Row]:
+    inwards = (Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),)
+    return collect(session, [session.content.rootFolder], {vim.Datacenter: ("name",)}, inwards)
+
+
+def _exactly_one(session: Session, found: list[t.Any], selector: Selector, scope: t.Any, datacenter: str | None) -> t.Any:
+    where = f"datacenter {datacenter}" if datacenter else "the whole inventory"
+    if len(found) == 1:
+        return found[0]
+    if found:
+        paths = sorted(f"{path} ({moid})" for moid, path in paths_of(session, found).items())
+        raise Ambiguous(
+            f"{len(found)} VMs have the {selector} in {where}: {names.listing(paths)}.",
+            hint="Name the one you mean by its path or moid.",
+            matches=paths,
+        )
+    wanted = selector.name or (names.split(selector.path or "") or [""])[-1]
+    close = _nearest_paths(session, wanted, scope) if wanted else []
+    raise NotFound(
+        f"No VM with the {selector} was found in {where}.",
+        hint=f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM.",
+        searched=where,
+        nearest=close,
+    )
+
+
+def _nearest_paths(session: Session, wanted: str, scope: t.Any) -> list[str]:
+    by_name: dict[str, list[t.Any]] = {}
+    for row in _vm_names(session, scope):
+        by_name.setdefault(names.unescape(row.get("name", "")), []).append(row.ref)
+    close = [ref for name in names.nearest(wanted, by_name) for ref in by_name[name]]
+    order = [ref._GetMoId() for ref in close]
+    paths = paths_of(session, close)
+    return [paths[moid] for moid in order if moid in paths]

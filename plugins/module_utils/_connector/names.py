@@ -1,0 +1,58 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names and paths of the inventory: escaping, splitting, the nearest names. Pure.
+
+vCenter keeps ``/``, ``\\`` and ``%`` in entity names as ``%2f``, ``%5c`` and ``%25``
+(API reference, ``ManagedEntity.name``). Users write either form; these functions make both one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+
+_ESCAPES = {"/": "%2f", "\\": "%5c", "%": "%25"}
+_UNESCAPES = {"%2f": "/", "%5c": "\\", "%25": "%"}
+
+
+def unescape(name: str) -> str:
+    """The name as a person reads it: ``web%2f1`` becomes ``web/1``."""
+    return re.sub(r"%(?:2f|5c|25)", lambda match: _UNESCAPES[match.group().lower()], name, flags=re.IGNORECASE)
+
+
+def escape(name: str) -> str:
+    """The name as vCenter keeps it. A name that is escaped already stays as it is."""
+    return re.sub(r"[/\\%]", lambda match: _ESCAPES[match.group()], unescape(name))
+
+
+def same(left: str, right: str) -> bool:
+    """Whether two spellings mean the same entity name."""
+    return unescape(left) == unescape(right)
+
+
+def split(path: str) -> list[str]:
+    """The unescaped parts of an inventory path; empty parts are dropped.
+
+    A slash inside a name is written ``%2f`` in a path.
+    """
+    return [unescape(part) for part in path.split("/") if part]
+
+
+def join(parts: t.Iterable[str]) -> str:
+    """An absolute inventory path of unescaped parts: ``["DC", "vm", "a/b"]`` becomes ``/DC/vm/a%2fb``."""
+    return "/" + "/".join(escape(part) for part in parts)
+
+
+def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
+    """Up to ``count`` of ``known`` that look most like ``wanted``, the best first; case does not matter."""
+    by_folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(wanted.casefold(), by_folded, n=count, cutoff=0.5)
+    return [by_folded[name] for name in close]
+
+
+def listing(names: t.Sequence[str], most: int = 10) -> str:
+    """The names in one line for a message, cut after ``most``."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

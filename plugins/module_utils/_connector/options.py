@@ -1,0 +1,94 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How to reach a vCenter: the connection options as one checked value. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import typing as t
+
+from .._errors import InvalidOption
+
+_SHA256_HEX = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class ConnectionOptions:
+    """Where and how to connect.
+
+    :ivar hostname: host name or address of the vCenter.
+    :ivar port: TCP port of its HTTPS endpoint.
+    :ivar username: user of the vCenter's single sign-on.
+    :ivar password: the password; never in ``repr``.
+    :ivar validate_certs: False switches every check of the certificate off.
+    :ivar ca_path: PEM file of the certificate authorities to trust instead of the system's.
+    :ivar thumbprint: SHA-256 of the server's certificate, 64 lower-case hexadecimal digits; pins it instead of a CA.
+    :ivar proxy_host: HTTP proxy that is asked to CONNECT, or None.
+    :ivar proxy_port: its port.
+    :ivar connection_timeout: seconds that one request may take.
+    :ivar session_cache: whether the session is kept for later tasks.
+    """
+
+    hostname: str
+    username: str
+    password: str = dataclasses.field(repr=False)
+    port: int = 443
+    validate_certs: bool = True
+    ca_path: str | None = None
+    thumbprint: str | None = None
+    proxy_host: str | None = None
+    proxy_port: int | None = None
+    connection_timeout: int = 60
+    session_cache: bool = True
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> ConnectionOptions:
+        """Take the connection options out of a module's parameters.
+
+        :raises InvalidOption: when one is missing or malformed.
+        """
+        for name, variable in (("hostname", "VMWARE_HOST"), ("username", "VMWARE_USER"), ("password", "VMWARE_PASSWORD")):
+            if not params.get(name):
+                raise InvalidOption(
+                    f"The option {name} is not set.", hint=f"Set {name} or the environment variable {variable}.", option=name
+                )
+        if bool(params.get("proxy_host")) != bool(params.get("proxy_port")):
+            raise InvalidOption(
+                "A proxy needs both proxy_host and proxy_port.", hint="Set both or neither.", option="proxy_host"
+            )
+        values = {field.name: params[field.name] for field in dataclasses.fields(cls) if params.get(field.name) is not None}
+        if not 0 < values.get("port", 443) < 65536:
+            raise InvalidOption(f"The port {values['port']} is not between 1 and 65535.", option="port")
+        if values.get("connection_timeout", 1) < 1:
+            raise InvalidOption("The connection_timeout must be at least 1 second.", option="connection_timeout")
+        values["thumbprint"] = _thumbprint(values.get("thumbprint"))
+        values["proxy_host"] = values.get("proxy_host") or None
+        return cls(**values)
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` for messages."""
+        return f"{self.hostname}:{self.port}"
+
+    def cache_key(self) -> str:
+        """A file name for the kept session: the same host, port, user and TLS setting give the same one."""
+        trust = (str(self.validate_certs), self.ca_path or "", self.thumbprint or "", f"{self.proxy_host}:{self.proxy_port}")
+        parts = (self.hostname.lower(), str(self.port), self.username, *trust)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _thumbprint(text: str | None) -> str | None:
+    """Normalise ``AA:BB:...``; an empty one is none."""
+    if not text:
+        return None
+    digits = re.sub(r"[:\s]", "", text).lower()
+    if len(digits) != _SHA256_HEX or re.search(r"[^0-9a-f]", digits):
+        raise InvalidOption(
+            "The thumbprint is not a SHA-256 one: it needs 64 hexadecimal digits, with or without colons.",
+            hint="Read it with: openssl x509 -noout -fingerprint -sha256.",
+            option="thumbprint",
+        )
+    return digits

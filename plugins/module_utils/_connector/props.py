@@ -1,0 +1,118 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read many properties of many objects in one call, paged."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._errors import SessionExpired
+from .pyvmomi import vim, vmodl
+
+if t.TYPE_CHECKING:
+    from .session import Session
+
+# A page of this size keeps answers well below the limits of vCenter's front end; vCenter may choose smaller pages.
+_PAGE = 500
+
+_Spec = vmodl.query.PropertyCollector
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """One step of a traversal: from objects of ``kind`` along the property ``path``, then along the routes ``then``.
+
+    Routes refer to each other by name, so that loops (folders in folders) are finite descriptions.
+    """
+
+    name: str
+    kind: type
+    path: str
+    then: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What was read of one object: ``values`` by property path; what could not be read is not in it."""
+
+    ref: t.Any
+    values: dict[str, t.Any]
+
+    @property
+    def moid(self) -> str:
+        """The object's moid, such as ``vm-42``."""
+        return t.cast(str, self.ref._GetMoId())
+
+    def get(self, path: str, default: t.Any = None) -> t.Any:
+        """The property, or ``default`` when it is unset or was not readable."""
+        return self.values.get(path, default)
+
+
+def collect(
+    session: Session,
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route] = (),
+) -> list[Row]:
+    """Start at ``roots``, follow ``routes``, and read the ``wanted`` properties by type, roots included.
+
+    Costs one call, and one more for each page beyond the first, whatever the number of objects. An object that is gone is left
+    out. Where several types of ``wanted`` fit an object, it gets the union of their properties (API reference, PropertySpec).
+
+    :raises Fault: as vCenter does.
+    """
+    if not roots:
+        return []
+    spec = _filter_spec(roots, wanted, routes)
+    return session.retrying(lambda: _pages(session, spec))
+
+
+def read(session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> dict[str, Row]:
+    """The properties of known objects, by moid. An object that is gone is left out."""
+    return {row.moid: row for row in collect(session, refs, {kind: paths})}
+
+
+def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> t.Any:
+    """A filter on the properties of known objects, for waiting on their changes."""
+    return _filter_spec(refs, {kind: paths}, ())
+
+
+def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]], routes: t.Sequence[Route]) -> t.Any:
+    by_name = [vmodl.query.PropertyCollector.SelectionSpec(name=route.name) for route in routes]
+    known = {spec.name: spec for spec in by_name}
+    steps = [
+        _Spec.TraversalSpec(
+            name=route.name,
+            type=route.kind,
+            path=route.path,
+            skip=False,
+            selectSet=[known[name] for name in route.then],
+        )
+        for route in routes
+    ]
+    return _Spec.FilterSpec(
+        objectSet=[_Spec.ObjectSpec(obj=root, skip=False, selectSet=steps) for root in roots],
+        propSet=[_Spec.PropertySpec(type=kind, pathSet=list(paths), all=False) for kind, paths in wanted.items()],
+        reportMissingObjectsInResults=True,
+    )
+
+
+def _pages(session: Session, spec: t.Any) -> list[Row]:
+    collector = session.collector
+    rows: list[Row] = []
+    answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=_PAGE))
+    while answer is not None:
+        rows.extend(_row(content) for content in answer.objects)
+        if not answer.token:
+            break
+        answer = collector.ContinueRetrievePropertiesEx(answer.token)
+    return rows
+
+
+def _row(content: t.Any) -> Row:
+    for missing in content.missingSet:
+        if isinstance(missing.fault, vim.fault.NotAuthenticated):
+            raise SessionExpired("vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+    return Row(content.obj, {prop.name: prop.val for prop in content.propSet})

@@ -1,0 +1,59 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pyVmomi, imported in one place, so that its absence is one clear sentence.
+
+Without it the names here are placeholders: modules can then still be imported, documented and checked, and ``require``
+says what is missing before anything is done.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+
+from .._errors import MissingLibrary
+
+_OLDEST_PYTHON = (3, 10)
+
+
+class _PlaceholderType(type):
+    def __getattr__(cls, name: str) -> t.Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _PlaceholderType(name, (), {})
+
+
+def _placeholder(name: str) -> t.Any:
+    return _PlaceholderType(name, (), {})
+
+
+_NAMES = ("SoapStubAdapter", "VmomiSupport", "vim", "vmodl")
+_WHY_MISSING = ""
+_library: t.Any = None
+
+# pyVmomi 9.1 raises a bare Exception on an older Python, which says nothing of the reason.
+if sys.version_info >= _OLDEST_PYTHON:
+    try:
+        import pyVmomi as _library  # noqa: N813
+    except ImportError as error:
+        _WHY_MISSING = f"The Python library pyvmomi cannot be imported ({error})."
+else:
+    _WHY_MISSING = "Python 3.10 or later is needed, and this one is older."
+
+SoapStubAdapter, VmomiSupport, vim, vmodl = (
+    getattr(_library, name) if _library is not None else _placeholder(name) for name in _NAMES
+)
+
+
+def require() -> None:
+    """Make sure that pyVmomi is there.
+
+    :raises MissingLibrary: naming the Python that runs.
+    """
+    if _WHY_MISSING:
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        raise MissingLibrary(
+            f"{_WHY_MISSING} The module runs with {sys.executable} ({version}).",
+            hint="Install pyvmomi for it (pip install pyvmomi), or set ansible_python_interpreter to a Python that has it.",
+        )

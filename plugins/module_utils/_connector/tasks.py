@@ -1,0 +1,190 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait for changes: of any objects' properties, and of tasks in particular.
+
+All waiting is one WaitForUpdatesEx at a time on one filter. A round comes back for every change, so rounds are paced here, and
+nowhere else, to at most four a second; in the meantime vCenter gathers the changes.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import time
+import typing as t
+
+from .._errors import Fault, SessionExpired, VforgeError
+from . import faults
+from .props import filter_spec
+from .pyvmomi import vim, vmodl
+
+if t.TYPE_CHECKING:
+    from .session import Session
+
+_Collector = vmodl.query.PropertyCollector
+
+_ROUNDS_A_SECOND = 4
+# Well below the 60 seconds after which proxies tend to cut silent connections.
+_LONGEST_ROUND = 20
+
+_TASK_PATHS = ("info.state", "info.result", "info.error", "info.queueTime", "info.completeTime")
+
+
+class Pace:
+    """Spaces rounds: never more than four in any second, and a quick answer is never held back.
+
+    The first two rounds of a wait go at once (the state at the start, and the first change), the next ones a quarter of a
+    second apart.
+    """
+
+    def __init__(self) -> None:
+        self._begun: collections.deque[float] = collections.deque(maxlen=_ROUNDS_A_SECOND)
+
+    def pause(self, now: float, round_number: int) -> float:
+        """Seconds to let pass before round ``round_number`` (from 0) may begin at the monotonic time ``now``."""
+        spaced = self._begun[-1] + 1 / _ROUNDS_A_SECOND if self._begun and round_number > 1 else now
+        whole = self._begun[0] + 1 if len(self._begun) == _ROUNDS_A_SECOND else now
+        return max(0.0, spaced - now, whole - now)
+
+    def begin(self, round_number: int, deadline: float) -> None:
+        """Let the time pass, at most to the deadline, and note the beginning of the round."""
+        now = time.monotonic()
+        rest = min(self.pause(now, round_number), max(0.0, deadline - now))
+        if rest:
+            time.sleep(rest)
+        self._begun.append(time.monotonic())
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """A change of one object: ``values`` by path; ``gone`` when the object was removed."""
+
+    moid: str
+    values: dict[str, t.Any]
+    gone: bool = False
+
+
+def updates(
+    session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str], deadline: float
+) -> t.Generator[list[Update], None, None]:
+    """Yield the state of the properties at the start and then their changes, a list a round, until the deadline.
+
+    :param deadline: of ``time.monotonic()``; the iteration simply ends when it is reached.
+    The caller breaks off when it has seen enough; the filter is removed then. When the session dies the wait goes on
+    in a new one, beginning with the whole state, so that nothing is missed.
+    """
+    alive = True
+    while True:
+        generation = session.generation
+        try:
+            for batch in _one_filter(session, refs, kind, paths, deadline):
+                alive = True
+                yield batch
+            return
+        except SessionExpired:
+            if not alive:
+                raise
+            alive = False
+            session.renew(generation)
+
+
+def _one_filter(
+    session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str], deadline: float
+) -> t.Generator[list[Update], None, None]:
+    collector = session.collector
+    watched = collector.CreateFilter(filter_spec(refs, kind, paths), False)
+    version, number = "", 0
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            session.pace.begin(number, deadline)
+            seconds = max(1, min(_LONGEST_ROUND, session.options.connection_timeout // 2, int(left)))
+            answer = collector.WaitForUpdatesEx(version, _Collector.WaitOptions(maxWaitSeconds=seconds))
+            number += 1
+            if answer is not None:
+                version = answer.version
+                yield [update for part in answer.filterSet for update in _updates(part)]
+    finally:
+        _drop(session, watched)
+
+
+def _updates(part: t.Any) -> t.Iterator[Update]:
+    for change in part.objectSet:
+        values = {item.name: item.val for item in change.changeSet if item.op in ("assign", "add")}
+        yield Update(change.obj._GetMoId(), values, gone=change.kind == "leave")
+    for missing in part.missingSet:
+        if isinstance(missing.fault, vim.fault.NotAuthenticated):
+            raise SessionExpired("vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+        yield Update(missing.obj._GetMoId(), {}, gone=True)
+
+
+def _drop(session: Session, watched: t.Any) -> None:
+    try:
+        watched.DestroyPropertyFilter()
+    except SessionExpired:
+        pass  # the filter went with the session
+    except VforgeError as error:
+        session.warn(f"A filter could not be removed: {error}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskEnd:
+    """How a task ended.
+
+    :ivar result: ``info.result`` of a task that succeeded.
+    :ivar error: the typed error of one that did not.
+    :ivar seconds: from being queued to its end, by vCenter's clock.
+    """
+
+    result: t.Any = None
+    error: VforgeError | None = None
+    seconds: float | None = None
+
+
+def wait_for_tasks(
+    session: Session, tasks: t.Sequence[t.Any], deadline: float, on_end: t.Callable[[str, TaskEnd], None]
+) -> set[str]:
+    """Wait until every task has ended, with one filter for all.
+
+    :param on_end: called once a task, with its moid, as soon as its end is seen.
+    :returns: the moids of the tasks that had not ended at the deadline.
+    """
+    seen: dict[str, dict[str, t.Any]] = {task._GetMoId(): {} for task in tasks}
+    open_tasks = set(seen)
+    if not open_tasks:
+        return open_tasks
+    waiting = updates(session, tasks, vim.Task, _TASK_PATHS, deadline)
+    try:
+        for batch in waiting:
+            for update in batch:
+                info = seen[update.moid]
+                info.update(update.values)
+                if update.moid in open_tasks and info.get("info.state") in ("success", "error"):
+                    open_tasks.discard(update.moid)
+                    on_end(update.moid, _task_end(info))
+            if not open_tasks:
+                break
+    finally:
+        waiting.close()
+    return open_tasks
+
+
+def cancel(session: Session, task_moid: str) -> bool:
+    """Ask vCenter to cancel a task; False when it is past cancelling or has ended."""
+    try:
+        session.reference(vim.Task, task_moid).CancelTask()
+    except Fault:
+        return False
+    return True
+
+
+def _task_end(info: dict[str, t.Any]) -> TaskEnd:
+    begun, ended = info.get("info.queueTime"), info.get("info.completeTime")
+    seconds = None
+    if isinstance(begun, datetime.datetime) and isinstance(ended, datetime.datetime):
+        seconds = round((ended - begun).total_seconds(), 3)
+    if info["info.state"] == "success":
+        return TaskEnd(result=info.get("info.result"), seconds=seconds)
+    fault = info.get("info.error") or vmodl.fault.SystemError(msg="the task failed without saying why")
+    return TaskEnd(error=faults.translate(fault), seconds=seconds)

@@ -1,0 +1,161 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TLS contexts for every connection that the collection opens.
+
+pyVmomi's own ``thumbprint`` and ``serverPemCert`` are not used: after the first mismatch they switch the shared context
+to ``CERT_NONE``, so later pooled connections are not checked. The contexts here check each handshake by themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import socket
+import ssl
+import typing as t
+
+from .._errors import ConnectionFailed
+from .options import ConnectionOptions
+
+
+class ThumbprintMismatch(ssl.SSLError):
+    """The certificate of the peer is not the pinned one. ``found`` is its SHA-256, lower-case hexadecimal."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"certificate has SHA-256 thumbprint {found}")
+        self.found = found
+
+
+class PinnedContext(ssl.SSLContext):
+    """A context that accepts exactly one certificate, on every connection, before a byte is sent over it."""
+
+    pinned_sha256: str
+
+    def wrap_socket(self, *args: t.Any, **kwargs: t.Any) -> ssl.SSLSocket:
+        """Shake hands and compare; a mismatch closes the socket.
+
+        :raises ThumbprintMismatch: when the peer shows another certificate.
+        """
+        kwargs["do_handshake_on_connect"] = True
+        wrapped = super().wrap_socket(*args, **kwargs)
+        found = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
+        if not hmac.compare_digest(found, self.pinned_sha256):
+            wrapped.close()
+            raise ThumbprintMismatch(found)
+        return wrapped
+
+
+def pinned(sha256: str) -> PinnedContext:
+    """A context for the peer whose certificate has this SHA-256 (64 lower-case hexadecimal digits)."""
+    context = PinnedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.pinned_sha256 = sha256
+    return context
+
+
+def context_for(options: ConnectionOptions) -> ssl.SSLContext:
+    """The context that these options ask for: pinned, unchecked at the user's wish, or verified.
+
+    :raises ConnectionFailed: ``tls_ca_file`` when the CA file cannot be used.
+    """
+    if options.thumbprint:
+        return pinned(options.thumbprint)
+    try:
+        context = ssl.create_default_context(cafile=options.ca_path or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConnectionFailed(
+            "tls_ca_file",
+            f"The CA file {options.ca_path} cannot be used: {error.strerror or error}.",
+            hint="Set ca_path to a readable file of PEM certificates.",
+        ) from error
+    if not options.validate_certs:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
+    """Say what went wrong when a connection could not be opened, and what to do about it."""
+    where = options.endpoint
+    if isinstance(error, ThumbprintMismatch):
+        return ConnectionFailed(
+            "tls_wrong_thumbprint",
+            f"The certificate of {where} is not the pinned one: its SHA-256 thumbprint is {_colons(error.found)}.",
+            hint="If the certificate was renewed on purpose, set thumbprint to the new value; if not, do not connect.",
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _verification_failure(error, where)
+    if isinstance(error, ssl.SSLError):
+        return _handshake_failure(error, where)
+    return _network_failure(error, options)
+
+
+def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> ConnectionFailed:
+    # X509_V_ERR_CERT_HAS_EXPIRED and NOT_YET_VALID, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h
+    if error.verify_code in (9, 10):
+        return ConnectionFailed(
+            "tls_expired_certificate",
+            f"The certificate of {where} is not valid at this time ({error.verify_message}).",
+            hint="Renew the certificate of the vCenter, or set the clock of this machine right.",
+        )
+    if error.verify_code in (62, 64):
+        return ConnectionFailed(
+            "tls_wrong_hostname",
+            f"The certificate of {where} is for another name ({error.verify_message.rstrip('.')}).",
+            hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint.",
+        )
+    return ConnectionFailed(
+        "tls_untrusted_ca",
+        f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
+        hint="Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate with thumbprint.",
+    )
+
+
+def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
+    reason = error.reason or str(error)
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
+        return ConnectionFailed(
+            "tls_plain_port",
+            f"{where} does not speak TLS on this port.",
+            hint="Set port to the HTTPS port of the vCenter, usually 443.",
+        )
+    return ConnectionFailed(
+        "tls_handshake",
+        f"The TLS handshake with {where} failed ({reason}).",
+        hint="Check that the port is the vCenter's and that nothing between cuts or rewrites TLS.",
+    )
+
+
+def _network_failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
+    proxy = f"{options.proxy_host}:{options.proxy_port}" if options.proxy_host else None
+    where = f"{options.endpoint} through the proxy {proxy}" if proxy else options.endpoint
+    if isinstance(error, socket.gaierror):
+        return ConnectionFailed(
+            "unknown_host",
+            f"The name {options.proxy_host or options.hostname} cannot be resolved.",
+            hint="Check the spelling of hostname and proxy_host, and the DNS of this machine.",
+        )
+    if isinstance(error, TimeoutError):
+        return ConnectionFailed(
+            "connection_timeout",
+            f"{where} did not answer within {options.connection_timeout} seconds.",
+            hint="Check firewall and address, or raise connection_timeout.",
+        )
+    if "Tunnel connection failed" in str(error):
+        return ConnectionFailed(
+            "proxy_refused",
+            f"The proxy {proxy} refused to connect to {options.endpoint} ({error}).",
+            hint="Check proxy_host and proxy_port, and that the proxy allows CONNECT to this port.",
+        )
+    return ConnectionFailed(
+        "unreachable",
+        f"{where} cannot be reached ({error.strerror or error}).",
+        hint="Check hostname, port and firewall, and that the vCenter is up.",
+    )
+
+
+def _colons(digest: str) -> str:
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)).upper()

@@ -1,0 +1,139 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The errors that a user can meet, each with a stable code.
+
+Lower layers raise these; only ``_ansible.run`` turns one into a module failure. A message is one sentence that
+says what went wrong and where; ``hint`` is one sentence that says what the user can do.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class VforgeError(Exception):
+    """Base of every error that is shown to a user.
+
+    :param message: what went wrong, where; never holds a secret.
+    :param hint: what the user can do about it.
+    :param details: further facts for the result (plain JSON types only).
+    """
+
+    error_code = "error"
+
+    def __init__(self, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def as_result(self) -> dict[str, t.Any]:
+        """The error as plain data: ``error_code``, ``msg`` and the details that are set."""
+        facts = {key: value for key, value in self.details.items() if value not in (None, "", [])}
+        return {"error_code": self.error_code, "msg": str(self), **facts}
+
+
+class MissingLibrary(VforgeError):
+    """A Python library, or a recent enough Python, is missing where the module runs."""
+
+    error_code = "missing_library"
+
+
+class InvalidOption(VforgeError):
+    """The options contradict each other, or cannot be carried out in this inventory."""
+
+    error_code = "invalid_option"
+
+
+class ConnectionFailed(VforgeError):
+    """No session with the vCenter; the code says at which step it failed."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
+class ConnectionLost(VforgeError):
+    """The connection broke between request and answer: the call may or may not have been carried out."""
+
+    error_code = "connection_lost"
+
+
+class SessionExpired(VforgeError):
+    """vCenter no longer knows the session; nothing of the call was carried out."""
+
+    error_code = "session_expired"
+
+
+class NotFound(VforgeError):
+    """No object fits the selector; details hold what was searched and the nearest names."""
+
+    error_code = "not_found"
+
+
+class Ambiguous(VforgeError):
+    """More than one object fits the selector; details hold their paths."""
+
+    error_code = "ambiguous"
+
+
+class Fault(VforgeError):
+    """vCenter refused a call or ended a task in error.
+
+    ``fault`` is the name of the vSphere fault (``DuplicateName``), ``error_code`` the same in snake case.
+    ``holder`` is the moid of the object that holds a taken name, where the fault tells it.
+    """
+
+    def __init__(self, fault: str, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, fault=fault, **details)
+        self.fault = fault
+        self.error_code = error_code
+
+    @property
+    def holder(self) -> str | None:
+        """The moid of the object in the way, or None where the fault does not name one."""
+        return self.details.get("holder")
+
+
+class TimedOut(VforgeError):
+    """A deadline passed while waiting; details say what was still under way."""
+
+    error_code = "timeout"
+
+
+class Cancelled(VforgeError):
+    """A task was cancelled before it began."""
+
+    error_code = "cancelled"
+
+
+class NotAttempted(VforgeError):
+    """An item of a batch that was not begun, because the batch ended before its turn."""
+
+    error_code = "not_attempted"
+
+
+class StillRunning(VforgeError):
+    """A task was still under way in vCenter when the run ended."""
+
+    error_code = "still_running"
+
+
+class Interrupted(VforgeError):
+    """A signal ended the run."""
+
+    error_code = "interrupted"
+
+
+class PartialFailure(VforgeError):
+    """Some items of a batch failed; ``result`` is the whole account, as on success."""
+
+    error_code = "partial_failure"
+
+    def __init__(self, message: str, result: dict[str, t.Any], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.result = result

@@ -1,0 +1,492 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make, change and remove instant clones of a running VM."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: instant_clone
+short_description: Make instant clones of a running VM, one or thousands in one task
+version_added: 0.1.0
+description:
+  - Makes instant clones. A clone goes on from the memory and the disks of its running parent, so it is there in about
+    a second and needs no boot.
+  - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
+    of clones and a few more, whatever the size of the inventory.
+  - A clone is recognized by a mark in its configuration (C(vforge.clone)) that holds the instance UUID of its parent
+    and the name of the clone. A VM without this mark is a stranger, which is neither changed nor removed.
+options:
+  state:
+    description:
+      - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
+        allows it on a running VM.
+      - V(absent) powers off and destroys the clones.
+    type: str
+    choices: [present, absent]
+    default: present
+  parent:
+    description:
+      - The running VM to clone, named in exactly one way.
+      - Required for O(state=present). With O(state=absent) it may be left out, where O(folder) is a whole path.
+        Clones of any parent are then removed.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(parent.use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(parent.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(parent.name).
+        type: str
+  datacenter:
+    description:
+      - Name or path of the datacenter to look for the parent in. Without it the whole inventory is searched.
+    type: str
+  name:
+    description:
+      - Name of the clone. Either O(name) or O(clones) is required.
+    type: str
+  clones:
+    description:
+      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
+        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the clone.
+        type: str
+        required: true
+      folder:
+        description:
+          - As O(folder), for this clone.
+        type: str
+      resource_pool:
+        description:
+          - As O(resource_pool), for this clone.
+        type: str
+      datastore:
+        description:
+          - As O(datastore), for this clone.
+        type: str
+      networks:
+        description:
+          - As O(networks), for this clone.
+        type: list
+        elements: dict
+        suboptions:
+          label:
+            description:
+              - As O(networks[].label).
+            type: str
+          index:
+            description:
+              - As O(networks[].index).
+            type: int
+          network:
+            description:
+              - As O(networks[].network).
+            type: str
+          mac:
+            description:
+              - As O(networks[].mac).
+            type: str
+          connected:
+            description:
+              - As O(networks[].connected).
+            type: bool
+      guestinfo:
+        description:
+          - As O(guestinfo), for this clone.
+        type: json
+      extra_config:
+        description:
+          - As O(extra_config), for this clone.
+        type: json
+      bios_uuid:
+        description:
+          - As O(bios_uuid), for this clone.
+        type: str
+  folder:
+    description:
+      - VM folder for the clones, as a whole path (V(/DC0/vm/web)) or below the VM folder of the parent's datacenter
+        (V(web)).
+      - The parent's folder by default.
+    type: str
+  resource_pool:
+    description:
+      - Resource pool for the clones, by its name or its path (V(Resources/web)). An instant clone stays on the host
+        of its parent, so the pool must belong to the same cluster or host.
+      - The parent's pool by default.
+    type: str
+  datastore:
+    description:
+      - Datastore for the deltas of the clones. The parent's host must see it.
+      - The parent's datastore by default. The documentation of vSphere is not of one mind on whether it may be
+        another one.
+    type: str
+  networks:
+    description:
+      - NICs of the parent that are to be different in the clones. NICs that are not listed keep the network of the
+        parent and get a new MAC.
+    type: list
+    elements: dict
+    suboptions:
+      label:
+        description:
+          - Label of the NIC, such as V(Network adapter 1). Either this or O(networks[].index) is required.
+        type: str
+      index:
+        description:
+          - Position of the NIC, from 0.
+        type: int
+      network:
+        description:
+          - Port group or network, by name or moid. The parent's host must see it.
+        type: str
+      mac:
+        description:
+          - MAC address, or V(automatic) for one that vCenter chooses.
+        type: str
+      connected:
+        description:
+          - Whether the NIC is connected.
+        type: bool
+  guestinfo:
+    description:
+      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
+        added where it is missing.
+      - Values are never shown, in no result, no diff and at no verbosity.
+    type: json
+  extra_config:
+    description:
+      - Further pairs for the C(extraConfig) of the clones. Values are never shown either.
+    type: json
+  bios_uuid:
+    description:
+      - BIOS UUID of the clone. vCenter chooses one by default.
+    type: str
+  wait_for_ip_address:
+    description:
+      - Whether to wait until the guest of every clone reports an address. Link-local addresses do not count.
+    type: bool
+    default: false
+  ip_family:
+    description:
+      - Which address is waited for.
+    type: str
+    choices: [any, ipv4, ipv6]
+    default: any
+  ip_nic:
+    description:
+      - Label of the NIC whose address is waited for. Any NIC by default.
+    type: str
+  timeout:
+    description:
+      - Seconds for all of the work of the task, waiting for addresses included.
+    type: int
+    default: 900
+  parallel:
+    description:
+      - How many calls are made at the same time, each over a connection of its own.
+    type: int
+    default: 8
+  on_error:
+    description:
+      - What becomes of the clones that this task made when another one failed. V(keep) leaves them, so that the next
+        run makes only what is missing. V(rollback) removes them.
+    type: str
+    choices: [keep, rollback]
+    default: keep
+  force:
+    description:
+      - With O(state=absent), removes a VM of this name even where it is no marked clone of the parent. Never the
+        parent itself.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Looks everything up and asks vCenter to check each missing clone (C(CheckInstantClone_Task)).
+  diff_mode:
+    support: full
+    details:
+      - Of O(guestinfo) and O(extra_config) only the names of the keys are shown.
+  idempotent:
+    support: full
+  action_group:
+    support: full
+notes:
+  - Needs a vCenter of version 6.7 or later; an ESXi host by itself cannot make instant clones.
+  - The user needs the privileges VirtualMachine.Provisioning.Clone, VirtualMachine.Interact.PowerOn,
+    VirtualMachine.Inventory.CreateFromExisting, Datastore.AllocateSpace and Resource.AssignVMToPool; for
+    O(state=absent) VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete.
+  - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses clones at 255 of
+    them.
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: One instant clone beside its parent
+  vforge.vsphere.instant_clone:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    parent:
+      name: golden-parent
+    name: web-1
+
+- name: Twelve clones with an identity of their own, in one task
+  vforge.vsphere.instant_clone:
+    parent:
+      path: /DC0/vm/golden-parent
+    folder: web
+    resource_pool: web
+    networks:
+      - label: Network adapter 1
+        network: DC0_DVPG0
+    clones: "{{ clones }}"
+    wait_for_ip_address: true
+    ip_family: ipv4
+  vars:
+    clones: >-
+      {%- set list = [] -%}
+      {%- for number in range(1, 13) -%}
+      {%- set _ = list.append({'name': 'web-%02d' % number, 'guestinfo': {'hostname': 'web-%02d' % number}}) -%}
+      {%- endfor -%}
+      {{ list }}
+  register: fleet
+
+- name: What would be made, asked of vCenter itself
+  vforge.vsphere.instant_clone:
+    parent:
+      moid: vm-42
+    name: web-13
+  check_mode: true
+  diff: true
+
+- name: All or nothing
+  vforge.vsphere.instant_clone:
+    parent:
+      name: golden-parent
+    clones:
+      - name: db-1
+        bios_uuid: 4220d3a4-1f5e-0b3c-9a63-25cf6a1b9a01
+        networks:
+          - index: 0
+            mac: 00:50:56:20:00:01
+      - name: db-2
+    on_error: rollback
+
+- name: Remove them again; a VM of the same name that is no clone of this parent stays
+  vforge.vsphere.instant_clone:
+    state: absent
+    parent:
+      name: golden-parent
+    clones:
+      - name: db-1
+      - name: db-2
+"""
+
+RETURN = r"""
+clones:
+  description: One entry for each clone asked for, in the same order, also when the task fails.
+  returned: when the parent and the folders were found
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the clone.
+      type: str
+      sample: web-1
+    action:
+      description:
+        - What was done, or in check mode would be done.
+        - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
+      type: str
+      sample: created
+    changed:
+      description: Whether this clone was changed.
+      type: bool
+    seconds:
+      description: Seconds between the beginning and the end of the vCenter task, by vCenter's clock.
+      type: float
+      sample: 0.412
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-1042
+    instance_uuid:
+      description: Instance UUID.
+      type: str
+    bios_uuid:
+      description: BIOS UUID.
+      type: str
+    path:
+      description: Inventory path.
+      type: str
+      sample: /DC0/vm/web/web-1
+    folder:
+      description: Inventory path of the folder.
+      type: str
+    host:
+      description: ESXi host on which the clone runs.
+      type: str
+    resource_pool:
+      description: Resource pool.
+      type: str
+    datastore:
+      description: Datastores, joined by commas.
+      type: str
+    power_state:
+      description: Power state.
+      type: str
+      sample: poweredOn
+    nics:
+      description: NICs with C(label), C(mac), C(network), C(connected) and C(ip_addresses).
+      type: list
+      elements: dict
+    ip:
+      description: First address that others can reach, as the guest reports it.
+      type: str
+      sample: 10.20.0.17
+    ip_addresses:
+      description: All such addresses.
+      type: list
+      elements: str
+    guestinfo:
+      description: Names of the guestinfo keys. Values are never returned.
+      type: list
+      elements: str
+      sample: [guestinfo.hostname]
+    differences:
+      description: In what an existing clone is not as asked, with C(what), C(actual), C(wanted), C(can_change) and C(why_not).
+      type: list
+      elements: dict
+    warnings:
+      description: What vCenter or the task warns of.
+      type: list
+      elements: str
+    error:
+      description: For a failed clone its C(error_code) and C(msg), and more where the fault tells more.
+      type: dict
+failed_clones:
+  description: The entries of RV(clones) whose action is V(failed).
+  returned: as RV(clones)
+  type: list
+  elements: dict
+counts:
+  description: How many clones there are of each action.
+  returned: as RV(clones)
+  type: dict
+  sample: {"created": 11, "unchanged": 1}
+parent:
+  description: The parent, with C(name), C(moid), C(path), C(instance_uuid), C(host) and C(frozen).
+  returned: as RV(clones), where a parent was named
+  type: dict
+timing:
+  description: Seconds by phase, such as C(connect), C(lookup), C(clone), C(wait_for_ip) and C(total).
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description: A stable code for what went wrong, such as V(not_found), V(wrong_credentials) or V(partial_failure).
+  returned: on failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.flow import run as run_clones
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options import CloneOptions
+
+
+def _of_one_clone():
+    return {
+        "folder": {"type": "str"},
+        "resource_pool": {"type": "str"},
+        "datastore": {"type": "str"},
+        "networks": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "label": {"type": "str"},
+                "index": {"type": "int"},
+                "network": {"type": "str"},
+                "mac": {"type": "str"},
+                "connected": {"type": "bool"},
+            },
+        },
+        "guestinfo": {"type": "json", "no_log": True},
+        "extra_config": {"type": "json", "no_log": True},
+        "bios_uuid": {"type": "str"},
+    }
+
+
+def argument_spec():
+    """The options of the module."""
+    return {
+        **_argspec.connection(),
+        **_of_one_clone(),
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "parent": {"type": "dict", "options": _argspec.vm_selector()},
+        "datacenter": {"type": "str"},
+        "name": {"type": "str"},
+        "clones": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"name": {"type": "str", "required": True}, **_of_one_clone()},
+        },
+        "wait_for_ip_address": {"type": "bool", "default": False},
+        "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},
+        "ip_nic": {"type": "str"},
+        "timeout": {"type": "int", "default": 900},
+        "parallel": {"type": "int", "default": 8},
+        "on_error": {"type": "str", "choices": ["keep", "rollback"], "default": "keep"},
+        "force": {"type": "bool", "default": False},
+    }
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    run(
+        module,
+        CloneOptions.from_params,
+        lambda session, options: run_clones(session, options, check=module.check_mode),
+    )
+
+
+if __name__ == "__main__":
+    main()

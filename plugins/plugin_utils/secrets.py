@@ -1,0 +1,26 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Task arguments that hold secrets, for action plugins."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+
+def sealed(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
+    """The arguments with each mapping named in ``secret`` as one JSON string; also inside the items of ``lists``.
+
+    What is no mapping stays as it is: the module then says what is wrong with it.
+    """
+    done = {key: _seal(value) if key in secret else value for key, value in args.items()}
+    for key in lists:
+        items = done.get(key)
+        if isinstance(items, (list, tuple)):
+            done[key] = [sealed(item, secret) if isinstance(item, dict) else item for item in items]
+    return done
+
+
+def _seal(value: t.Any) -> t.Any:
+    return json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict) else value
