@@ -34,7 +34,7 @@ def entry(standing: Standing) -> dict[str, t.Any]:
         place = step.placement
         told["folder"] = place.folder_path
         told["path"] = names.join([*names.split(place.folder_path), step.name])
-        told["resource_pool"] = place.pool.path
+        told["resource_pool"] = place.pool.name
     if vm is not None:
         told.update(_vm_facts(vm))
     told["guestinfo"] = _guestinfo(step, vm)

@@ -9,7 +9,6 @@ nowhere else, to at most four a second; in the meantime vCenter gathers the chan
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import datetime
 import time
@@ -33,28 +32,26 @@ _TASK_PATHS = ("info.state", "info.result", "info.error", "info.queueTime", "inf
 
 
 class Pace:
-    """Spaces rounds: never more than four in any second, and a quick answer is never held back.
+    """Spaces rounds a quarter of a second apart, so that no second has more than four.
 
-    The first two rounds of a wait go at once (the state at the start, and the first change), the next ones a quarter of a
-    second apart.
+    This costs an operation nothing that takes longer than that: the round then waits in vCenter for the change.
     """
 
     def __init__(self) -> None:
-        self._begun: collections.deque[float] = collections.deque(maxlen=_ROUNDS_A_SECOND)
+        self._next = float("-inf")
 
-    def pause(self, now: float, round_number: int) -> float:
-        """Seconds to let pass before round ``round_number`` (from 0) may begin at the monotonic time ``now``."""
-        spaced = self._begun[-1] + 1 / _ROUNDS_A_SECOND if self._begun and round_number > 1 else now
-        whole = self._begun[0] + 1 if len(self._begun) == _ROUNDS_A_SECOND else now
-        return max(0.0, spaced - now, whole - now)
+    def pause(self, now: float) -> float:
+        """Seconds to let pass before a round may begin at the monotonic time ``now``; the round is then booked."""
+        begin = max(now, self._next)
+        self._next = begin + 1 / _ROUNDS_A_SECOND
+        return begin - now
 
-    def begin(self, round_number: int, deadline: float) -> None:
-        """Let the time pass, at most to the deadline, and note the beginning of the round."""
+    def begin(self, deadline: float) -> None:
+        """Let the time pass, at most to the deadline."""
         now = time.monotonic()
-        rest = min(self.pause(now, round_number), max(0.0, deadline - now))
+        rest = min(self.pause(now), max(0.0, deadline - now))
         if rest:
             time.sleep(rest)
-        self._begun.append(time.monotonic())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +92,12 @@ def _one_filter(
 ) -> t.Generator[list[Update], None, None]:
     collector = session.collector
     watched = collector.CreateFilter(filter_spec(refs, kind, paths), False)
-    version, number = "", 0
+    version = ""
     try:
         while (left := deadline - time.monotonic()) > 0:
-            session.pace.begin(number, deadline)
+            session.pace.begin(deadline)
             seconds = max(1, min(_LONGEST_ROUND, session.options.connection_timeout // 2, int(left)))
             answer = collector.WaitForUpdatesEx(version, _Collector.WaitOptions(maxWaitSeconds=seconds))
-            number += 1
             if answer is not None:
                 version = answer.version
                 yield [update for part in answer.filterSet for update in _updates(part)]
