@@ -1,0 +1,111 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// forkDisks makes the clone's disks: for each disk of the parent a delta whose
+// parent is what is the parent's top layer now. A running parent goes on writing,
+// so it gets a delta of its own; a frozen one writes nothing and stays as it is.
+func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]types.BaseVirtualDevice, error) {
+	var out []types.BaseVirtualDevice
+	for i, disk := range disksOf(p.parent.Config.Hardware.Device) {
+		top, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
+		if !ok {
+			return nil, fmt.Errorf("disk %d has a backing of type %T", disk.Key, disk.Backing)
+		}
+		name := base
+		if i > 0 {
+			name = fmt.Sprintf("%s_%d", base, i)
+		}
+		delta, err := newDelta(p.datastore, name+"-000001.vmdk", top, disk.CapacityInBytes)
+		if err != nil {
+			return nil, err
+		}
+		copied := *disk
+		copied.Backing = delta
+		out = append(out, &copied)
+	}
+	if frozen(p.parent) {
+		return out, nil
+	}
+	return out, s.growParent(ctx, p.parent)
+}
+
+// newDelta makes the files of a layer on top of another and describes it. The
+// layer below is shared, not copied: it never changes again.
+func newDelta(ds *simulator.Datastore, file string, below *types.VirtualDiskFlatVer2BackingInfo, capacity int64) (*types.VirtualDiskFlatVer2BackingInfo, error) {
+	if err := writeDisk(ds, file, extentName(file, true), capacity, deltaSize); err != nil {
+		return nil, err
+	}
+	ref := ds.Self
+	delta := *below
+	delta.FileName, delta.Datastore = dsPath(ds.Name, file), &ref
+	delta.DeltaDiskFormat = "seSparseFormat"
+	delta.ContentId, delta.ChangeId = "", ""
+	delta.Parent = below
+	return &delta, nil
+}
+
+// growParent puts a new delta on every disk of a running parent.
+func (s *Sim) growParent(ctx *simulator.Context, vm *simulator.VirtualMachine) error {
+	var number int
+	s.vms.with(vm.Self, func(st *vmState) {
+		st.deltas++
+		number = st.deltas
+	})
+	devices := make([]types.BaseVirtualDevice, 0, len(vm.Config.Hardware.Device))
+	var failed error
+	for _, d := range vm.Config.Hardware.Device {
+		if disk, ok := d.(*types.VirtualDisk); ok {
+			grown, err := s.growDisk(vm, disk, number)
+			if err != nil {
+				failed = errors.Join(failed, err)
+			} else {
+				d = grown
+			}
+		}
+		devices = append(devices, d)
+	}
+	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+	s.refreshFiles(vm)
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "layout", Val: vm.Layout},
+		{Name: "layoutEx", Val: vm.LayoutEx},
+		{Name: "storage", Val: vm.Storage},
+		{Name: "summary.storage", Val: vm.Summary.Storage},
+	})
+	return failed
+}
+
+func (s *Sim) growDisk(vm *simulator.VirtualMachine, disk *types.VirtualDisk, number int) (*types.VirtualDisk, error) {
+	top, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
+	if !ok {
+		return disk, nil
+	}
+	chain := diskChain(disk)
+	bottom := chain[len(chain)-1]
+	dsName, file := splitDSPath(bottom.FileName)
+	ds, ok := s.datastoreOf(vm, dsName)
+	if !ok {
+		return nil, fmt.Errorf("datastore %q is not on the parent's host", dsName)
+	}
+	name := fmt.Sprintf("%s-%06d.vmdk", strings.TrimSuffix(file, path.Ext(file)), number)
+	delta, err := newDelta(ds, name, top, disk.CapacityInBytes)
+	if err != nil {
+		return nil, err
+	}
+	grown := *disk
+	grown.Backing = delta
+	return &grown, nil
+}

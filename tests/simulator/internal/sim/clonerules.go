@@ -1,0 +1,162 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// maxDeltas is how many delta layers a disk may have above its base.
+const maxDeltas = 255
+
+// hostPoolMismatch is the message key of a pool that the parent's host is not in.
+const hostPoolMismatch = "com.vmware.vim.vpxd.vmcheck.hostPoolMismatch"
+
+// clonePlan is a request that passed all rules, with every default filled in.
+type clonePlan struct {
+	parent    *simulator.VirtualMachine
+	name      string
+	folder    *simulator.Folder
+	pool      mo.Reference
+	host      *simulator.HostSystem
+	datastore *simulator.Datastore
+	devices   []types.BaseVirtualDevice // the clone's, but for its disks
+	config    []types.BaseOptionValue
+	biosUUID  string
+}
+
+func invalid(property string) types.BaseMethodFault {
+	return &types.InvalidArgument{InvalidProperty: property}
+}
+
+// planClone applies the rules of an instant clone, in vCenter's order of doing:
+// the request itself, the parent, then the places. Each rule's source is in
+// README.md.
+func (s *Sim) planClone(_ *simulator.Context, parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) (*clonePlan, types.BaseMethodFault) {
+	p := &clonePlan{parent: parent, name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid}
+	for _, rule := range []func() types.BaseMethodFault{
+		func() types.BaseMethodFault { return checkCloneSpec(spec) },
+		func() types.BaseMethodFault { return s.checkParent(p) },
+		func() types.BaseMethodFault { return s.placeClone(p, &spec.Location) },
+		func() types.BaseMethodFault { return s.planDevices(p, spec.Location.DeviceChange) },
+		func() types.BaseMethodFault { return s.checkName(p) },
+	} {
+		if fault := rule(); fault != nil {
+			return nil, fault
+		}
+	}
+	return p, nil
+}
+
+// checkCloneSpec refuses what a spec may not hold, whatever the inventory.
+func checkCloneSpec(spec *types.VirtualMachineInstantCloneSpec) types.BaseMethodFault {
+	if spec.Name == "" {
+		return invalid("spec.name")
+	}
+	if len(escapeName(spec.Name)) > maxNameBytes {
+		return &types.InvalidName{Name: spec.Name}
+	}
+	if spec.BiosUuid != "" && !validUUID(spec.BiosUuid) {
+		return invalid("spec.biosUuid")
+	}
+	for _, c := range spec.Config {
+		if c == nil || c.GetOptionValue().Key == "" {
+			return invalid("spec.config")
+		}
+	}
+	return checkRelocateSpec(&spec.Location)
+}
+
+// checkRelocateSpec refuses the settings of a relocation that an instant clone
+// does not have.
+func checkRelocateSpec(loc *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"service", loc.Service != nil},
+		{"host", loc.Host != nil},
+		{"diskMoveType", loc.DiskMoveType != ""},
+		{"disk", len(loc.Disk) > 0},
+		{"transform", loc.Transform != ""},
+		{"profile", len(loc.Profile) > 0},
+		{"cryptoSpec", loc.CryptoSpec != nil},
+	} {
+		if f.set {
+			return invalid("spec.location." + f.name)
+		}
+	}
+	return nil
+}
+
+// checkParent refuses a parent that cannot be cloned in its present state.
+func (s *Sim) checkParent(p *clonePlan) types.BaseMethodFault {
+	vm := p.parent
+	if vm.Config.Template {
+		return invalid("vm")
+	}
+	if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
+		return &types.InvalidPowerState{
+			RequestedState: types.VirtualMachinePowerStatePoweredOn,
+			ExistingState:  vm.Runtime.PowerState,
+		}
+	}
+	if p.host = s.hostOf(vm); p.host == nil || p.host.Runtime.InMaintenanceMode {
+		return &types.InvalidState{}
+	}
+	if s.vms.get(vm.Self).passthrough {
+		return disallowedDevice(&types.DeviceNotSupported{Device: "PCI device 0"})
+	}
+	for _, d := range vm.Config.Hardware.Device {
+		if name, no := uncloneable(d); no {
+			return disallowedDevice(&types.DeviceNotSupported{Device: name})
+		}
+	}
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		if len(diskChain(disk)) > maxDeltas {
+			return tooManyDeltas()
+		}
+	}
+	return nil
+}
+
+// uncloneable tells if a VM with this device cannot be a parent: the device is
+// real hardware, whose state cannot be copied.
+func uncloneable(d types.BaseVirtualDevice) (label string, no bool) {
+	switch d.(type) {
+	case *types.VirtualPCIPassthrough, *types.VirtualSriovEthernetCard:
+		if info := d.GetVirtualDevice().DeviceInfo; info != nil {
+			label = info.GetDescription().Label
+		}
+		return label, true
+	}
+	return "", false
+}
+
+func disallowedDevice(why types.BaseMethodFault) types.BaseMethodFault {
+	return &types.DisallowedMigrationDeviceAttached{Fault: *localized(why)}
+}
+
+// tooManyDeltas is how vCenter reports a parent whose disk has as many layers as
+// it can: the reason is only in the fault's cause.
+func tooManyDeltas() types.BaseMethodFault {
+	const key = "msg.migrate.prepare.failed"
+	cause := &types.GenericVmConfigFault{Reason: key}
+	cause.FaultMessage = []types.LocalizableMessage{{Key: key, Message: "Failed to prepare the virtual machine for migration."}}
+	fault := &types.SystemError{Reason: "vim.fault.GenericVmConfigFault"}
+	fault.FaultCause = localized(cause)
+	fault.FaultMessage = cause.FaultMessage
+	return fault
+}
+
+// checkName refuses a name that something in the folder already has.
+func (s *Sim) checkName(p *clonePlan) types.BaseMethodFault {
+	if holder := s.reg.FindByName(p.name, p.folder.ChildEntity); holder != nil {
+		return &types.DuplicateName{Name: p.name, Object: holder.Reference()}
+	}
+	return nil
+}

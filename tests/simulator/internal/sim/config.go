@@ -1,0 +1,145 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// CertKind says which certificate the SDK endpoint presents.
+type CertKind string
+
+// The certificates that can be asked for. Only CertValid passes verification
+// against the CA that the simulator writes to its state directory.
+const (
+	CertValid      CertKind = "valid"
+	CertExpired    CertKind = "expired"
+	CertWrongHost  CertKind = "wrong-host"
+	CertSelfSigned CertKind = "self-signed"
+)
+
+var certKinds = []CertKind{CertValid, CertExpired, CertWrongHost, CertSelfSigned}
+
+// Config is everything that can be chosen about one simulator.
+type Config struct {
+	StateDir   string
+	Listen     string
+	Control    string
+	Username   string
+	Password   string // empty: a random one is made
+	APIVersion string
+	Cert       CertKind
+
+	Datacenters int
+	Clusters    int
+	Hosts       int // in each cluster
+	Pools       int // named ones in each cluster, besides Resources
+	Datastores  int
+	Portgroups  int // distributed ones; the standard network "VM Network" is always there
+	Folders     int // VM folders in each datacenter
+	VMs         int // plain VMs, in all
+	Parents     int
+
+	CloneTime       time.Duration
+	GuestTime       time.Duration
+	Latency         time.Duration
+	StrictDatastore bool
+}
+
+// DefaultConfig returns the documented defaults; StateDir has none.
+func DefaultConfig() Config {
+	return Config{
+		Listen:      "127.0.0.1:0",
+		Control:     "127.0.0.1:0",
+		Username:    "administrator@vsphere.local",
+		APIVersion:  "8.0.3.0",
+		Cert:        CertValid,
+		Datacenters: 1,
+		Clusters:    2,
+		Hosts:       3,
+		Pools:       2,
+		Datastores:  2,
+		Portgroups:  2,
+		Folders:     2,
+		VMs:         10,
+		Parents:     1,
+		CloneTime:   50 * time.Millisecond,
+		GuestTime:   100 * time.Millisecond,
+	}
+}
+
+// Validate reports the first setting that cannot work, in words for the person
+// who typed it.
+func (c *Config) Validate() error {
+	if c.StateDir == "" {
+		return errors.New("--state-dir is required")
+	}
+	dir, err := filepath.Abs(c.StateDir)
+	if err != nil {
+		return fmt.Errorf("--state-dir: %w", err)
+	}
+	c.StateDir = dir
+	if !slices.Contains(certKinds, c.Cert) {
+		return fmt.Errorf("--cert %q: one of %v is needed", c.Cert, certKinds)
+	}
+	if err := knownVersion(c.APIVersion); err != nil {
+		return fmt.Errorf("--api-version: %w", err)
+	}
+	if err := loopbackOnly(c.Control); err != nil {
+		return fmt.Errorf("--control: %w", err)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if c.Username == "" {
+		return errors.New("--username must not be empty")
+	}
+	return c.validateCounts()
+}
+
+func (c *Config) validateCounts() error {
+	for _, n := range []struct {
+		flag     string
+		got, min int
+	}{
+		{"datacenters", c.Datacenters, 1}, {"clusters", c.Clusters, 1}, {"hosts", c.Hosts, 1},
+		{"pools", c.Pools, 0}, {"datastores", c.Datastores, 1}, {"portgroups", c.Portgroups, 0},
+		{"folders", c.Folders, 0}, {"vms", c.VMs, 0}, {"parents", c.Parents, 0},
+	} {
+		if n.got < n.min {
+			return fmt.Errorf("--%s %d: at least %d is needed", n.flag, n.got, n.min)
+		}
+	}
+	for _, d := range []struct {
+		flag string
+		got  time.Duration
+	}{{"clone-time", c.CloneTime}, {"guest-time", c.GuestTime}, {"latency", c.Latency}} {
+		if d.got < 0 {
+			return fmt.Errorf("--%s %s: must not be negative", d.flag, d.got)
+		}
+	}
+	return nil
+}
+
+// loopbackOnly refuses an address that others could reach: the control endpoint
+// has no authentication.
+func loopbackOnly(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("%q is not a loopback address", addr)
+	}
+	return nil
+}

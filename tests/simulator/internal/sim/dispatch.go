@@ -1,0 +1,77 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// shim answers calls in place of vcsim's own object. vcsim finds the method to run
+// by reflection on the object that a call names, so a call is handed to a shim by
+// changing that name on the way (see route); the request still holds the real one.
+type shim interface {
+	mo.Reference
+	// Lock and Unlock keep vcsim from serialising all calls that go through the
+	// shim: each of them takes the locks of the real objects that it touches.
+	Lock()
+	Unlock()
+}
+
+type shimBase struct {
+	Self types.ManagedObjectReference
+	s    *Sim
+}
+
+func (b *shimBase) Reference() types.ManagedObjectReference { return b.Self }
+
+// Lock does nothing: see shim.
+func (b *shimBase) Lock() {}
+
+// Unlock does nothing: see shim.
+func (b *shimBase) Unlock() {}
+
+func (s *Sim) shimFor(kind string) shimBase {
+	return shimBase{Self: types.ManagedObjectReference{Type: "VforgeShim", Value: kind}, s: s}
+}
+
+// installShims registers the shims and hooks them into vcsim's dispatch.
+func (s *Sim) installShims() {
+	s.shims = map[string]shim{
+		"VirtualMachine": &vmShim{s.shimFor("VirtualMachine")},
+		"SessionManager": &sessionShim{s.shimFor("SessionManager")},
+	}
+	for _, sh := range s.shims {
+		s.reg.Put(sh)
+	}
+	s.reg.Handler = s.route
+}
+
+// route is called by vcsim for every call before it looks for the method.
+func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+	sh, ok := s.shims[method.This.Type]
+	if !ok || !hasMethod(sh, method.Name) {
+		return nil, nil
+	}
+	if s.reg.Get(method.This) == nil {
+		return nil, nil // vcsim answers ManagedObjectNotFound
+	}
+	method.This = sh.Reference()
+	return sh, nil
+}
+
+// hasMethod tells if vcsim would find name on obj: PowerOnVM_Task is the Go method
+// PowerOnVMTask.
+func hasMethod(obj any, name string) bool {
+	if base, ok := strings.CutSuffix(name, "_Task"); ok {
+		name = base + "Task"
+	}
+	_, ok := reflect.TypeOf(obj).MethodByName(name)
+	return ok
+}

@@ -1,0 +1,85 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vmdk"
+)
+
+// deltaSize is what a fresh delta extent occupies: its metadata, no data.
+const deltaSize = 64 * 1024
+
+// dsPath is a datastore path split in two: "[name] dir/file".
+func dsPath(datastore, path string) string {
+	p := object.DatastorePath{Datastore: datastore, Path: path}
+	return p.String()
+}
+
+func splitDSPath(s string) (datastore, path string) {
+	var p object.DatastorePath
+	if !p.FromString(s) {
+		return "", ""
+	}
+	return p.Datastore, p.Path
+}
+
+// localPath is where a file of ds lies on this machine.
+func localPath(ds *simulator.Datastore, path string) string {
+	return filepath.Join(ds.Summary.Url, filepath.FromSlash(path))
+}
+
+// makeVMDir makes a directory for a VM and returns its name: that of the VM, with
+// _1, _2 and so on appended while it is taken, as vCenter does.
+func makeVMDir(ds *simulator.Datastore, name string) (string, error) {
+	for i := 0; ; i++ {
+		dir := name
+		if i > 0 {
+			dir = fmt.Sprintf("%s_%d", name, i)
+		}
+		err := os.Mkdir(localPath(ds, dir), 0o700)
+		if err == nil || !errors.Is(err, os.ErrExist) {
+			return dir, err
+		}
+	}
+}
+
+// writeDisk makes a disk's descriptor and its sparse extent.
+func writeDisk(ds *simulator.Datastore, descriptor, extent string, capacity, size int64) error {
+	f, err := os.OpenFile(localPath(ds, descriptor), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = vmdk.NewDescriptor(vmdk.Extent{Info: filepath.Base(extent), Size: capacity / vmdk.SectorSize}).Write(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return writeSparse(localPath(ds, extent), size)
+}
+
+func writeSparse(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
+}
+
+// extentName is the file that holds the data of a disk: flat for a base disk,
+// sesparse for a delta.
+func extentName(descriptor string, delta bool) string {
+	kind := "-flat.vmdk"
+	if delta {
+		kind = "-sesparse.vmdk"
+	}
+	return strings.TrimSuffix(descriptor, ".vmdk") + kind
+}

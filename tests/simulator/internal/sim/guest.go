@@ -1,0 +1,203 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// guestOff is what vCenter says of a guest that reports nothing.
+func guestOff() *types.GuestInfo {
+	return &types.GuestInfo{
+		ToolsStatus:          types.VirtualMachineToolsStatusToolsNotRunning,
+		ToolsVersionStatus:   string(types.VirtualMachineToolsVersionStatusGuestToolsUnmanaged),
+		ToolsVersionStatus2:  string(types.VirtualMachineToolsVersionStatusGuestToolsUnmanaged),
+		ToolsRunningStatus:   string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
+		ToolsVersion:         "12352",
+		ToolsInstallType:     "guestToolsTypeOpenVMTools",
+		GuestState:           string(types.VirtualMachineGuestStateNotRunning),
+		GuestOperationsReady: types.NewBool(false),
+	}
+}
+
+func summaryGuest(g *types.GuestInfo) *types.VirtualMachineGuestSummary {
+	return &types.VirtualMachineGuestSummary{
+		GuestId:             g.GuestId,
+		GuestFullName:       g.GuestFullName,
+		ToolsStatus:         g.ToolsStatus,
+		ToolsVersionStatus:  g.ToolsVersionStatus,
+		ToolsVersionStatus2: g.ToolsVersionStatus2,
+		ToolsRunningStatus:  g.ToolsRunningStatus,
+		HostName:            g.HostName,
+		IpAddress:           g.IpAddress,
+	}
+}
+
+// setGuest replaces what the guest reports. The caller holds the VM's lock.
+func (s *Sim) setGuest(ctx *simulator.Context, vm *simulator.VirtualMachine, g *types.GuestInfo) {
+	heartbeat := types.ManagedEntityStatusGray
+	if g.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning) {
+		heartbeat = types.ManagedEntityStatusGreen
+	}
+	vm.Guest = g
+	vm.Summary.Guest = summaryGuest(g)
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "guest.toolsStatus", Val: g.ToolsStatus},
+		{Name: "guest.toolsRunningStatus", Val: g.ToolsRunningStatus},
+		{Name: "guest.guestState", Val: g.GuestState},
+		{Name: "guest.hostName", Val: g.HostName},
+		{Name: "guest.ipAddress", Val: g.IpAddress},
+		{Name: "guest.net", Val: g.Net},
+		{Name: "summary.guest.toolsRunningStatus", Val: g.ToolsRunningStatus},
+		{Name: "summary.guest.hostName", Val: g.HostName},
+		{Name: "summary.guest.ipAddress", Val: g.IpAddress},
+		{Name: "guestHeartbeatStatus", Val: heartbeat},
+	})
+}
+
+// bootGuest starts the guest of a VM that has just been powered on or cloned: it
+// reports after its delay, unless it was told to hang or is off by then.
+func (s *Sim) bootGuest(vm types.ManagedObjectReference) {
+	var boot int
+	delay := s.cfg.GuestTime
+	s.vms.with(vm, func(st *vmState) {
+		st.guest.bootID++
+		boot = st.guest.bootID
+		if st.guest.ipDelay > 0 {
+			delay = st.guest.ipDelay
+		}
+	})
+	s.after(delay, func() { s.reportGuest(vm, boot) })
+}
+
+// after runs f later, or at once when there is nothing to wait for.
+func (s *Sim) after(d time.Duration, f func()) {
+	if d <= 0 {
+		go f()
+		return
+	}
+	time.AfterFunc(d, f)
+}
+
+// reportGuest publishes what Tools of a running guest would.
+func (s *Sim) reportGuest(ref types.ManagedObjectReference, boot int) {
+	vm := s.vm(ref)
+	if vm == nil {
+		return
+	}
+	ctx := s.background("")
+	ctx.WithLock(vm, func() {
+		if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn || frozen(vm) {
+			return
+		}
+		var st guestState
+		s.vms.with(ref, func(v *vmState) {
+			if v.guest.ipv4 == "" {
+				v.guest.ipv4, v.guest.prefix = s.dhcp.take()
+			}
+			st = v.guest
+		})
+		if boot != st.bootID || st.noTools {
+			return
+		}
+		s.setGuest(ctx, vm, s.guestInfo(vm, st))
+	})
+}
+
+func frozen(vm *simulator.VirtualMachine) bool {
+	return vm.Runtime.InstantCloneFrozen != nil && *vm.Runtime.InstantCloneFrozen
+}
+
+// guestInfo is the report of a guest with Tools running.
+func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.GuestInfo {
+	g := guestOff()
+	g.ToolsStatus = types.VirtualMachineToolsStatusToolsOk
+	g.ToolsRunningStatus = string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
+	g.GuestState = string(types.VirtualMachineGuestStateRunning)
+	g.GuestOperationsReady = types.NewBool(true)
+	g.GuestId, g.GuestFullName, g.GuestFamily = vm.Config.GuestId, vm.Config.GuestFullName, string(types.VirtualMachineGuestOsFamilyLinuxGuest)
+	g.HostName = guestHostName(vm)
+	if st.hang {
+		return g
+	}
+	first := true
+	for _, d := range vm.Config.Hardware.Device {
+		card, ok := d.(types.BaseVirtualEthernetCard)
+		if !ok {
+			continue
+		}
+		nic := card.GetVirtualEthernetCard()
+		connected := nic.Connectable == nil || nic.Connectable.Connected
+		info := types.GuestNicInfo{Network: s.nicNetworkName(nic), MacAddress: nic.MacAddress, Connected: connected, DeviceConfigId: nic.Key}
+		if connected {
+			v4, v6 := "", ""
+			if first {
+				v4, v6, first = st.ipv4, st.ipv6, false
+			}
+			addAddresses(&info, v4, st.prefix, v6)
+		}
+		g.Net = append(g.Net, info)
+		if g.IpAddress == "" {
+			g.IpAddress = firstRoutable(info)
+		}
+	}
+	return g
+}
+
+func addAddresses(info *types.GuestNicInfo, v4 string, prefix int32, v6 string) {
+	info.IpConfig = &types.NetIpConfigInfo{}
+	add := func(addr string, prefix int32) {
+		if addr == "" {
+			return
+		}
+		info.IpAddress = append(info.IpAddress, addr)
+		info.IpConfig.IpAddress = append(info.IpConfig.IpAddress, types.NetIpConfigInfoIpAddress{
+			IpAddress: addr, PrefixLength: prefix, State: string(types.NetIpConfigInfoIpAddressStatusPreferred),
+		})
+	}
+	add(v4, prefix)
+	add(v6, 64)
+	add(linkLocal(info.MacAddress), 64)
+}
+
+func firstRoutable(info types.GuestNicInfo) string {
+	for _, a := range info.IpAddress {
+		if a != linkLocal(info.MacAddress) {
+			return a
+		}
+	}
+	return ""
+}
+
+func (s *Sim) nicNetworkName(nic *types.VirtualEthernetCard) string {
+	ref, ok := backingNetwork(nic.Backing)
+	if !ok {
+		return ""
+	}
+	net, _ := s.networkByRef(ref)
+	return net.name
+}
+
+// guestHostName is what the guest calls itself: what guestinfo told it, else the
+// VM's name.
+func guestHostName(vm *simulator.VirtualMachine) string {
+	if v := extraValue(vm.Config.ExtraConfig, "guestinfo.hostname"); v != "" {
+		return v
+	}
+	return vm.Name
+}
+
+func extraValue(pairs []types.BaseOptionValue, key string) string {
+	for _, p := range pairs {
+		if o := p.GetOptionValue(); o.Key == key {
+			v, _ := o.Value.(string)
+			return v
+		}
+	}
+	return ""
+}

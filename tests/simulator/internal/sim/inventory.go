@@ -1,0 +1,191 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// parentName is the ready instant-clone parent; further ones are numbered from 2.
+const parentName = "golden-parent"
+
+// newModel has vcsim build datacenters, clusters, hosts, pools, networks and
+// datastores; VMs are added afterwards, directly.
+func newModel(cfg Config) (*simulator.Model, error) {
+	m := simulator.VPX()
+	m.Datacenter, m.Cluster, m.ClusterHost, m.Host = cfg.Datacenters, cfg.Clusters, cfg.Hosts, 0
+	m.Pool, m.Datastore, m.Portgroup, m.Machine = cfg.Pools, cfg.Datastores, cfg.Portgroups, 0
+	about := &m.ServiceContent.About
+	about.ApiVersion = cfg.APIVersion
+	about.Version = productVersion(cfg.APIVersion)
+	about.Build = "24022515"
+	about.FullName = fmt.Sprintf("%s %s build-%s", about.Name, about.Version, about.Build)
+	about.LicenseProductVersion = about.Version
+
+	// vcsim keeps its datastores in the temporary directory.
+	dir := filepath.Join(cfg.StateDir, "datastores")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	old, had := os.LookupEnv("TMPDIR")
+	os.Setenv("TMPDIR", dir)
+	defer func() {
+		if had {
+			os.Setenv("TMPDIR", old)
+		} else {
+			os.Unsetenv("TMPDIR")
+		}
+	}()
+	return m, m.Create()
+}
+
+// site is one datacenter, in the order in which VMs are spread over it.
+type site struct {
+	dc         *simulator.Datacenter
+	folders    []types.ManagedObjectReference // the VM folder, then the ones below it
+	clusters   []*simulator.ClusterComputeResource
+	pools      [][]types.ManagedObjectReference // by cluster: the named ones, or Resources
+	datastores []*simulator.Datastore
+	networks   []network // port groups first, then "VM Network"
+}
+
+// populate adds folders, parents and plain VMs.
+func (s *Sim) populate() error {
+	sites, err := s.sites()
+	if err != nil {
+		return err
+	}
+	for i := range s.cfg.Parents {
+		name := parentName
+		if i > 0 {
+			name = fmt.Sprintf("%s-%d", parentName, i+1)
+		}
+		spec := s.spread(sites[i%len(sites)], i/len(sites), name)
+		spec.folder = sites[i%len(sites)].folders[0]
+		spec.datastore, spec.networks = sites[i%len(sites)].datastores[0], sites[i%len(sites)].networks[:1]
+		spec.on = true
+		if err := s.addRunning(spec); err != nil {
+			return err
+		}
+	}
+	for i := range s.cfg.VMs {
+		spec := s.spread(sites[i%len(sites)], i/len(sites), fmt.Sprintf("server-%05d", i+1))
+		spec.on = i%2 == 0
+		if err := s.addRunning(spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spread places the i-th VM of a site: hosts, pools, folders, datastores and
+// networks are each taken in turn.
+func (s *Sim) spread(st *site, i int, name string) vmSpec {
+	c := i % len(st.clusters)
+	hosts, pools := st.clusters[c].Host, st.pools[c]
+	k := i / len(st.clusters)
+	return vmSpec{
+		name:      escapeName(name),
+		folder:    st.folders[i%len(st.folders)],
+		host:      hosts[k%len(hosts)],
+		pool:      pools[k%len(pools)],
+		datastore: st.datastores[i%len(st.datastores)],
+		networks:  st.networks[i%len(st.networks) : i%len(st.networks)+1],
+		memoryMB:  2048,
+		cpus:      2,
+		diskBytes: 10 * gib,
+	}
+}
+
+// addRunning adds a VM whose guest, if it is on, has been up for long: it reports
+// at once.
+func (s *Sim) addRunning(spec vmSpec) error {
+	vm, err := s.addVM(s.background(""), spec)
+	if err == nil && spec.on {
+		s.reportGuest(vm.Self, 0)
+	}
+	return err
+}
+
+// sites reads back what vcsim's model built and adds the VM folders.
+func (s *Sim) sites() ([]*site, error) {
+	var out []*site
+	dcs := s.reg.All("Datacenter")
+	sort.Slice(dcs, func(i, j int) bool { return dcs[i].Entity().Name < dcs[j].Entity().Name })
+	for _, e := range dcs {
+		dc := e.(*simulator.Datacenter)
+		st := &site{dc: dc, folders: []types.ManagedObjectReference{dc.VmFolder}}
+		if err := s.addFolders(st); err != nil {
+			return nil, err
+		}
+		for _, ref := range dc.Datastore {
+			st.datastores = append(st.datastores, s.reg.Get(ref).(*simulator.Datastore))
+		}
+		for _, ref := range dc.Network {
+			if net, ok := s.networkByRef(ref); ok && !strings.Contains(net.name, "DVUplinks") {
+				st.networks = append(st.networks, net)
+			}
+		}
+		sort.Slice(st.networks, func(i, j int) bool {
+			a, b := st.networks[i], st.networks[j]
+			if (a.portgroup == "") != (b.portgroup == "") {
+				return a.portgroup != ""
+			}
+			return a.name < b.name
+		})
+		for _, ref := range s.reg.Get(dc.HostFolder).(*simulator.Folder).ChildEntity {
+			c := s.reg.Get(ref).(*simulator.ClusterComputeResource)
+			st.clusters = append(st.clusters, c)
+			st.pools = append(st.pools, s.poolsOf(c))
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+func (s *Sim) poolsOf(c *simulator.ClusterComputeResource) []types.ManagedObjectReference {
+	root := s.reg.Get(*c.ResourcePool).(*simulator.ResourcePool)
+	if len(root.ResourcePool.ResourcePool) > 0 {
+		return root.ResourcePool.ResourcePool
+	}
+	return []types.ManagedObjectReference{root.Self}
+}
+
+func (s *Sim) addFolders(st *site) error {
+	root := s.reg.Get(st.dc.VmFolder).(*simulator.Folder)
+	for i := range s.cfg.Folders {
+		name := fmt.Sprintf("%s_F%d", st.dc.Name, i)
+		res := root.CreateFolder(s.background(""), &types.CreateFolder{This: root.Self, Name: name})
+		if f := res.Fault(); f != nil {
+			return fmt.Errorf("folder %s: %s", name, f.String)
+		}
+		st.folders = append(st.folders, res.(*methods.CreateFolderBody).Res.Returnval)
+	}
+	return nil
+}
+
+// entityPath is the inventory path of an entity: the names from below the root
+// folder down.
+func (s *Sim) entityPath(ref types.ManagedObjectReference) string {
+	var names []string
+	for {
+		e, ok := s.reg.Get(ref).(mo.Entity)
+		if !ok || e.Entity().Parent == nil {
+			break
+		}
+		names = append([]string{e.Entity().Name}, names...)
+		ref = *e.Entity().Parent
+	}
+	return "/" + strings.Join(names, "/")
+}

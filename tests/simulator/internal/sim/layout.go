@@ -1,0 +1,129 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// diskChain returns the backings of a disk, top first.
+func diskChain(disk *types.VirtualDisk) []*types.VirtualDiskFlatVer2BackingInfo {
+	var chain []*types.VirtualDiskFlatVer2BackingInfo
+	b, _ := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
+	for ; b != nil; b = b.Parent {
+		chain = append(chain, b)
+	}
+	return chain
+}
+
+func disksOf(devices []types.BaseVirtualDevice) []*types.VirtualDisk {
+	var disks []*types.VirtualDisk
+	for _, d := range devices {
+		if disk, ok := d.(*types.VirtualDisk); ok {
+			disks = append(disks, disk)
+		}
+	}
+	return disks
+}
+
+// layoutBuilder collects the files of one VM.
+type layoutBuilder struct {
+	size  func(name string) int64
+	files []types.VirtualMachineFileLayoutExFileInfo
+	keys  map[string]int32
+}
+
+func (b *layoutBuilder) add(name string, kind types.VirtualMachineFileLayoutExFileType) int32 {
+	if key, ok := b.keys[name]; ok {
+		return key
+	}
+	key := int32(len(b.files))
+	size := b.size(name)
+	b.keys[name] = key
+	b.files = append(b.files, types.VirtualMachineFileLayoutExFileInfo{
+		Key: key, Name: name, Type: string(kind), Size: size, UniqueSize: size, Accessible: types.NewBool(true),
+	})
+	return key
+}
+
+// layout computes layout, layoutEx and the storage figures of a VM from its
+// configuration file and its disks' chains. A chain is listed base first.
+func (s *Sim) layout(vm *simulator.VirtualMachine) (*types.VirtualMachineFileLayout, *types.VirtualMachineFileLayoutEx) {
+	b := &layoutBuilder{size: func(name string) int64 { return s.fileSize(vm, name) }, keys: make(map[string]int32)}
+	vmx := vm.Config.Files.VmPathName
+	dir := path.Dir(vmx)
+	base := strings.TrimSuffix(vmx, ".vmx")
+	b.add(vmx, types.VirtualMachineFileLayoutExFileTypeConfig)
+	b.add(base+".nvram", types.VirtualMachineFileLayoutExFileTypeNvram)
+	b.add(dir+"/vmware.log", types.VirtualMachineFileLayoutExFileTypeLog)
+
+	ex := &types.VirtualMachineFileLayoutEx{Timestamp: time.Now()}
+	flat := &types.VirtualMachineFileLayout{
+		ConfigFile: []string{path.Base(base) + ".nvram"},
+		LogFile:    []string{"vmware.log"},
+	}
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		exDisk := types.VirtualMachineFileLayoutExDiskLayout{Key: disk.Key}
+		flatDisk := types.VirtualMachineFileLayoutDiskLayout{Key: disk.Key}
+		chain := diskChain(disk)
+		for i := len(chain) - 1; i >= 0; i-- {
+			unit := chain[i]
+			exDisk.Chain = append(exDisk.Chain, types.VirtualMachineFileLayoutExDiskUnit{FileKey: []int32{
+				b.add(unit.FileName, types.VirtualMachineFileLayoutExFileTypeDiskDescriptor),
+				b.add(extentName(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent),
+			}})
+			flatDisk.DiskFile = append(flatDisk.DiskFile, unit.FileName)
+		}
+		ex.Disk = append(ex.Disk, exDisk)
+		flat.Disk = append(flat.Disk, flatDisk)
+	}
+	ex.File = b.files
+	return flat, ex
+}
+
+// fileSize is the size of a file of vm; a file that is not there counts nothing.
+func (s *Sim) fileSize(vm *simulator.VirtualMachine, name string) int64 {
+	dsName, p := splitDSPath(name)
+	ds, ok := s.datastoreOf(vm, dsName)
+	if !ok {
+		return 0
+	}
+	info, err := os.Stat(localPath(ds, p))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// storage sums the sizes of a VM's files by datastore.
+func (s *Sim) storage(vm *simulator.VirtualMachine, ex *types.VirtualMachineFileLayoutEx) *types.VirtualMachineStorageInfo {
+	info := &types.VirtualMachineStorageInfo{Timestamp: time.Now()}
+	index := make(map[types.ManagedObjectReference]int)
+	own := path.Dir(vm.Config.Files.VmPathName) + "/"
+	for _, f := range ex.File {
+		name, _ := splitDSPath(f.Name)
+		ds, ok := s.datastoreOf(vm, name)
+		if !ok {
+			continue
+		}
+		i, seen := index[ds.Self]
+		if !seen {
+			i = len(info.PerDatastoreUsage)
+			index[ds.Self] = i
+			info.PerDatastoreUsage = append(info.PerDatastoreUsage, types.VirtualMachineUsageOnDatastore{Datastore: ds.Self})
+		}
+		info.PerDatastoreUsage[i].Committed += f.Size
+		if strings.HasPrefix(f.Name, own) {
+			info.PerDatastoreUsage[i].Unshared += f.Size
+		}
+	}
+	return info
+}

@@ -1,0 +1,179 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package sim is a vCenter for tests: govmomi's vcsim with the parts that instant
+// clones need, made to refuse what vCenter refuses.
+package sim
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// Sim is one running simulator.
+type Sim struct {
+	cfg      Config
+	id       *identity
+	svc      *simulator.Service
+	reg      *simulator.Registry
+	base     *simulator.Context
+	shims    map[string]shim
+	calls    callCounter
+	auth     *authority
+	vms      *vmTable
+	queues   cloneQueues
+	macs     *macPool
+	dhcp     dhcp
+	creating sync.Mutex // held while a VM is made, from the check of its name on
+	sdk      *http.Server
+	control  *http.Server
+	sdkAddr  *net.TCPAddr
+	ctrlAddr *net.TCPAddr
+	serving  sync.WaitGroup
+}
+
+// New builds the inventory. Nothing listens until Start.
+//
+// It returns an error when the configuration is not valid, or when the state
+// directory cannot be written.
+func New(cfg Config) (*Sim, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Password == "" {
+		var b [18]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return nil, err
+		}
+		cfg.Password = base64.RawURLEncoding.EncodeToString(b[:])
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(cfg.StateDir, 0o700); err != nil {
+		return nil, err
+	}
+	id, err := newIdentity(cfg.Cert)
+	if err != nil {
+		return nil, err
+	}
+	model, err := newModel(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sim{
+		cfg: cfg, id: id, svc: model.Service, reg: model.Map(), base: model.Service.Context,
+		auth: newAuthority(cfg.Username, cfg.Password), vms: newVMTable(), macs: newMACPool(),
+	}
+	s.installShims()
+	if err := s.populate(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// background returns a context for work that the simulator does by itself. Each
+// one owns the object locks that it takes, so no two goroutines may share one.
+func (s *Sim) background(user string) *simulator.Context {
+	ctx := *s.base
+	session := *s.base.Session
+	session.UserName = user
+	ctx.Session = &session
+	return &ctx
+}
+
+// detached returns a context for what goes on after ctx's call is answered: the
+// same session, but locks of its own.
+func detached(ctx *simulator.Context) *simulator.Context {
+	c := *ctx
+	return &c
+}
+
+// Start begins to listen and writes the state files, ready.json last.
+func (s *Sim) Start() error {
+	sdk, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	ctrl, err := net.Listen("tcp", s.cfg.Control)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--control: %w", err), sdk.Close())
+	}
+	s.sdkAddr, s.ctrlAddr = sdk.Addr().(*net.TCPAddr), ctrl.Addr().(*net.TCPAddr)
+
+	quiet := log.New(io.Discard, "", 0) // a client that refuses our certificate is no news
+	s.sdk = &http.Server{
+		Handler:           s.front(),
+		ErrorLog:          quiet,
+		ReadHeaderTimeout: time.Minute,
+		// A dropped connection must be a dropped call: no multiplexing.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{s.id.leaf}, MinVersion: tls.VersionTLS12},
+	}
+	s.control = &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: time.Minute}
+	s.serve(func() error { return s.sdk.ServeTLS(sdk, "", "") })
+	s.serve(func() error { return s.control.Serve(ctrl) })
+	return s.writeState()
+}
+
+func (s *Sim) serve(run func() error) {
+	s.serving.Add(1)
+	go func() {
+		defer s.serving.Done()
+		if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			log.Printf("vforge-sim: %v", err)
+		}
+	}()
+}
+
+// Close stops listening, closes all connections and waits for the servers.
+func (s *Sim) Close() error {
+	err := errors.Join(s.sdk.Close(), s.control.Close())
+	s.serving.Wait()
+	return err
+}
+
+// URL is the address of the SDK endpoint.
+func (s *Sim) URL() *url.URL {
+	return &url.URL{Scheme: "https", Host: s.sdkAddr.String(), Path: "/sdk"}
+}
+
+// ControlURL is the address of the control endpoint.
+func (s *Sim) ControlURL() string { return "http://" + s.ctrlAddr.String() }
+
+// sleep waits for d, or until the client that is waiting has gone.
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// fault pairs a fault with the text that vCenter shows for it.
+func localized(f types.BaseMethodFault) *types.LocalizedMethodFault {
+	if f == nil {
+		return nil
+	}
+	return &types.LocalizedMethodFault{Fault: f, LocalizedMessage: faultText(f)}
+}

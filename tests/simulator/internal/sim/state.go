@@ -1,0 +1,72 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// vmState is what the simulator knows of a VM besides its API properties: the
+// guest inside it and what a test has set. Its fields are guarded by vmTable.
+type vmState struct {
+	guest guestState
+	// passthrough marks a VM with a PCI passthrough device, which no instant clone
+	// can have.
+	passthrough bool
+	// cloning counts the instant clones of this parent that were ever made; it
+	// numbers the delta files.
+	deltas int
+}
+
+// guestState is the simulated guest of one VM.
+type guestState struct {
+	ipDelay  time.Duration // replaces --guest-time; zero means the default
+	hang     bool          // never reports an address
+	noTools  bool
+	ipv4     string // what DHCP gave, or what a test or guestinfo asked for
+	ipv6     string // a routable address besides the link-local one; empty for none
+	prefix   int32
+	stale    time.Duration // how long a clone of this VM still reports its parent's address
+	bootID   int           // counts boots, so that a late timer of an earlier boot is ignored
+	hostName string
+}
+
+// vmTable holds the states of all VMs.
+type vmTable struct {
+	mu     sync.Mutex
+	states map[types.ManagedObjectReference]*vmState
+}
+
+func newVMTable() *vmTable {
+	return &vmTable{states: make(map[types.ManagedObjectReference]*vmState)}
+}
+
+// with calls f with the state of vm while holding the table's lock.
+func (t *vmTable) with(vm types.ManagedObjectReference, f func(*vmState)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st, ok := t.states[vm]
+	if !ok {
+		st = &vmState{}
+		t.states[vm] = st
+	}
+	f(st)
+}
+
+// get returns a copy of the state of vm.
+func (t *vmTable) get(vm types.ManagedObjectReference) vmState {
+	var out vmState
+	t.with(vm, func(st *vmState) { out = *st })
+	return out
+}
+
+func (t *vmTable) drop(vm types.ManagedObjectReference) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.states, vm)
+}

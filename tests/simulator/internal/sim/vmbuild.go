@@ -1,0 +1,205 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const gib = int64(1) << 30
+
+// vmSpec is what is chosen about a VM that is registered directly, without a task
+// and without the ten millisecond polls of vcsim's own creation.
+type vmSpec struct {
+	name      string // escaped already
+	folder    types.ManagedObjectReference
+	pool      types.ManagedObjectReference
+	host      types.ManagedObjectReference
+	datastore *simulator.Datastore
+	networks  []network
+	on        bool
+	template  bool
+	memoryMB  int32
+	cpus      int32
+	diskBytes int64
+	extra     []types.BaseOptionValue
+}
+
+// addVM makes a VM with its files and puts it in the inventory.
+func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMachine, error) {
+	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
+	s.reg.NewEntity(vm)
+	dir, err := makeVMDir(spec.datastore, spec.name)
+	if err != nil {
+		return nil, err
+	}
+	vmx := path.Join(dir, spec.name+".vmx")
+	disk := path.Join(dir, spec.name+".vmdk")
+	err = errors.Join(
+		writeVMFiles(spec.datastore, vmx),
+		writeDisk(spec.datastore, disk, extentName(disk, false), spec.diskBytes, spec.diskBytes),
+	)
+	if err != nil {
+		return nil, err
+	}
+
+	ds := spec.datastore.Self
+	devices := append(baseDevices(), newDisk(&types.VirtualDiskFlatVer2BackingInfo{
+		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
+			FileName: dsPath(spec.datastore.Name, disk), Datastore: &ds,
+		},
+		DiskMode:        string(types.VirtualDiskModePersistent),
+		ThinProvisioned: types.NewBool(true),
+		Uuid:            newUUID(0x60),
+	}, spec.diskBytes))
+	for i, net := range spec.networks {
+		devices = append(devices, newNIC(int32(i), net, s.macs.take(), spec.on))
+	}
+	vm.Network = s.networksOf(devices)
+	s.fillConfig(vm, spec, dsPath(spec.datastore.Name, vmx), devices)
+	s.fillRuntime(vm, spec)
+	s.refreshFiles(vm)
+	s.link(ctx, vm, spec.folder)
+	return vm, nil
+}
+
+// writeVMFiles makes the small files of a VM: configuration, NVRAM and log.
+func writeVMFiles(ds *simulator.Datastore, vmx string) error {
+	base := vmx[:len(vmx)-len(path.Ext(vmx))]
+	files := []struct{ name, text string }{
+		{vmx, ".encoding = \"UTF-8\"\n"},
+		{base + ".nvram", ""},
+		{path.Join(path.Dir(vmx), "vmware.log"), fmt.Sprintf("%s vmx created\n", time.Now().UTC().Format(time.RFC3339))},
+	}
+	for _, f := range files {
+		if err := os.WriteFile(localPath(ds, f.name), []byte(f.text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sim) fillConfig(vm *simulator.VirtualMachine, spec vmSpec, vmx string, devices []types.BaseVirtualDevice) {
+	now := time.Now()
+	dir := path.Dir(vmx)
+	shares := types.DefaultResourceConfigSpec()
+	vm.Name = spec.name
+	vm.Config = &types.VirtualMachineConfigInfo{
+		ChangeVersion: fmt.Sprint(now.UnixNano()),
+		Modified:      now,
+		CreateDate:    &now,
+		Name:          spec.name,
+		GuestFullName: "Debian GNU/Linux 12 (64-bit)",
+		GuestId:       string(types.VirtualMachineGuestOsIdentifierDebian12_64Guest),
+		Version:       "vmx-21",
+		Firmware:      string(types.GuestOsDescriptorFirmwareTypeBios),
+		Uuid:          newUUID(0x42),
+		InstanceUuid:  newUUID(0x50),
+		Template:      spec.template,
+		Files: types.VirtualMachineFileInfo{
+			VmPathName: vmx, SnapshotDirectory: dir + "/", SuspendDirectory: dir + "/", LogDirectory: dir + "/",
+		},
+		Tools: &types.ToolsConfigInfo{ToolsVersion: 2147483647, ToolsInstallType: "guestToolsTypeOpenVMTools"},
+		Hardware: types.VirtualHardware{
+			NumCPU: spec.cpus, NumCoresPerSocket: types.NewInt32(1), MemoryMB: spec.memoryMB, Device: devices,
+		},
+		CpuAllocation:         &shares.CpuAllocation,
+		MemoryAllocation:      &shares.MemoryAllocation,
+		LatencySensitivity:    &types.LatencySensitivity{Level: types.LatencySensitivitySensitivityLevelNormal},
+		BootOptions:           &types.VirtualMachineBootOptions{},
+		ExtraConfig:           spec.extra,
+		ChangeTrackingEnabled: types.NewBool(false),
+	}
+	vm.Capability.ChangeTrackingSupported = true
+	vm.Summary.Config = types.VirtualMachineConfigSummary{
+		Name: spec.name, Template: spec.template, VmPathName: vmx, MemorySizeMB: spec.memoryMB, NumCpu: spec.cpus,
+		NumEthernetCards: int32(len(spec.networks)), NumVirtualDisks: 1,
+		Uuid: vm.Config.Uuid, InstanceUuid: vm.Config.InstanceUuid,
+		GuestId: vm.Config.GuestId, GuestFullName: vm.Config.GuestFullName, HwVersion: vm.Config.Version,
+	}
+	vm.Datastore = []types.ManagedObjectReference{spec.datastore.Self}
+}
+
+func (s *Sim) fillRuntime(vm *simulator.VirtualMachine, spec vmSpec) {
+	host := spec.host
+	vm.Runtime = types.VirtualMachineRuntimeInfo{
+		Host:                &host,
+		ConnectionState:     types.VirtualMachineConnectionStateConnected,
+		PowerState:          types.VirtualMachinePowerStatePoweredOff,
+		InstantCloneFrozen:  types.NewBool(false),
+		FaultToleranceState: types.VirtualMachineFaultToleranceStateNotConfigured,
+		RecordReplayState:   types.VirtualMachineRecordReplayStateInactive,
+	}
+	if !spec.template {
+		pool := spec.pool
+		vm.ResourcePool = &pool
+	}
+	if spec.on {
+		now := time.Now()
+		vm.Runtime.PowerState, vm.Runtime.BootTime = types.VirtualMachinePowerStatePoweredOn, &now
+	}
+	vm.Summary.Runtime = vm.Runtime
+	vm.Summary.Vm = &vm.Self
+	vm.Guest = guestOff()
+	vm.Summary.Guest = summaryGuest(vm.Guest)
+	vm.Summary.OverallStatus = types.ManagedEntityStatusGreen
+	vm.Summary.QuickStats.GuestHeartbeatStatus = types.ManagedEntityStatusGray
+	vm.GuestHeartbeatStatus = types.ManagedEntityStatusGray
+	if cr, ok := s.computeOf(host); ok {
+		switch c := s.reg.Get(cr).(type) {
+		case *simulator.ClusterComputeResource:
+			vm.EnvironmentBrowser = *c.EnvironmentBrowser
+		case *mo.ComputeResource:
+			vm.EnvironmentBrowser = *c.EnvironmentBrowser
+		}
+	}
+}
+
+// refreshFiles recomputes what the API says of a VM's files. The caller holds the
+// VM's lock, or nobody else knows the VM yet.
+func (s *Sim) refreshFiles(vm *simulator.VirtualMachine) {
+	vm.Layout, vm.LayoutEx = s.layout(vm)
+	vm.Storage = s.storage(vm, vm.LayoutEx)
+	sum := &types.VirtualMachineStorageSummary{Timestamp: vm.Storage.Timestamp}
+	for _, u := range vm.Storage.PerDatastoreUsage {
+		sum.Committed += u.Committed
+		sum.Uncommitted += u.Uncommitted
+		sum.Unshared += u.Unshared
+	}
+	vm.Summary.Storage = sum
+}
+
+// link puts a finished VM in the inventory: folder, host, pool, datastores and
+// networks know it from here on.
+func (s *Sim) link(ctx *simulator.Context, vm *simulator.VirtualMachine, folder types.ManagedObjectReference) {
+	host := s.hostOf(vm)
+	s.reg.AppendReference(ctx, host, &host.Vm, vm.Self)
+	if vm.ResourcePool != nil {
+		pool := s.reg.Get(*vm.ResourcePool)
+		s.reg.AppendReference(ctx, pool, poolVMs(pool), vm.Self)
+	}
+	for _, ref := range vm.Datastore {
+		ds := s.reg.Get(ref).(*simulator.Datastore)
+		s.reg.AppendReference(ctx, ds, &ds.Vm, vm.Self)
+	}
+	for _, ref := range vm.Network {
+		if net := s.reg.Get(ref); networkVMs(net) != nil {
+			s.reg.AppendReference(ctx, net, networkVMs(net), vm.Self)
+		}
+	}
+	f := s.reg.Get(folder).(*simulator.Folder)
+	ctx.WithLock(f, func() {
+		f.ChildEntity = append(f.ChildEntity, vm.Self)
+		s.reg.PutEntity(f, vm)
+	})
+}
