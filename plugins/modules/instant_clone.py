@@ -271,16 +271,16 @@ EXAMPLES = r"""
     networks:
       - label: Network adapter 1
         network: DC0_DVPG0
-    clones: "{{ clones }}"
+    clones: "{{ fleet_list | from_yaml }}"
     wait_for_ip_address: true
     ip_family: ipv4
   vars:
-    clones: >-
-      {%- set list = [] -%}
-      {%- for number in range(1, 13) -%}
-      {%- set _ = list.append({'name': 'web-%02d' % number, 'guestinfo': {'hostname': 'web-%02d' % number}}) -%}
-      {%- endfor -%}
-      {{ list }}
+    fleet_list: |
+      {% for number in range(1, 13) %}
+      - name: web-{{ '%02d' % number }}
+        guestinfo:
+          hostname: web-{{ '%02d' % number }}
+      {% endfor %}
   register: fleet
 
 - name: What would be made, asked of vCenter itself
@@ -397,7 +397,7 @@ clones:
       description: For a failed clone its C(error_code) and C(msg), and more where the fault tells more.
       type: dict
 failed_clones:
-  description: The entries of RV(clones) whose action is V(failed).
+  description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(clones)
   type: list
   elements: dict

@@ -34,7 +34,7 @@ AROUND_PARENT: dict[type, tuple[str, ...]] = {
     vim.ComputeResource: ("name",),
     vim.ResourcePool: ("name", "parent"),
     vim.Network: ("name",),
-    _DISTRIBUTED: ("key", "config.distributedVirtualSwitch"),
+    _DISTRIBUTED: ("key", "config.distributedVirtualSwitch", "config.uplink"),
     vim.OpaqueNetwork: ("summary",),
     vim.DistributedVirtualSwitch: ("uuid",),
     vim.Datastore: ("name", "summary.accessible"),
@@ -123,10 +123,12 @@ def is_plain_pool(ref: t.Any) -> bool:
 
 
 def network(row: Row, rows: t.Mapping[str, Row]) -> facts.Network | None:
-    """The network that a row is, or None when it is something else."""
+    """The network that a row is, or None when it is nothing that a NIC can be connected to."""
     ref = row.ref
     name = row.get("name") or ""
     if isinstance(ref, _DISTRIBUTED):
+        if row.get("config.uplink"):
+            return None  # a port group for the host's own cards, which takes no VM
         switch = row.get("config.distributedVirtualSwitch")
         uuid = rows[switch._GetMoId()].get("uuid") if switch is not None and switch._GetMoId() in rows else ""
         return facts.Network(row.moid, name, "distributed", row.get("key") or row.moid, switch_uuid=uuid or "")

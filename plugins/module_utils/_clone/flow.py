@@ -85,7 +85,7 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
     return {
         "changed": any(clone["changed"] for clone in clones),
         "clones": clones,
-        "failed_clones": [clone for clone in clones if clone["action"] == "failed"],
+        "failed_clones": [report.failure(standing) for standing in account.standings if standing.error is not None],
         "counts": counts,
         "parent": report.parent(job.parent) if job.parent else None,
         "diff": report.diff([standing.step for standing in account.standings if standing.error is None]),

@@ -45,6 +45,11 @@ def entry(standing: Standing) -> dict[str, t.Any]:
     return told
 
 
+def failure(standing: Standing) -> dict[str, t.Any]:
+    """A failed clone in short, for who reads only the end of the output."""
+    return {"name": standing.step.name, **(standing.error.as_result() if standing.error else {})}
+
+
 def parent(known: Parent) -> dict[str, t.Any]:
     """The parent, for the result."""
     return {

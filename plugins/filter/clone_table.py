@@ -1,0 +1,77 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clones of a task as a table for people."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: clone_table
+short_description: Show what a clone task did as a table
+version_added: 0.1.0
+description:
+  - Turns the result of P(vforge.vsphere.instant_clone#module) into a text table, one line a clone, with a line of totals.
+positional: _input
+options:
+  _input:
+    description: The registered result of the task.
+    type: dict
+    required: true
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Show the fleet
+  ansible.builtin.debug:
+    msg: "{{ fleet | vforge.vsphere.clone_table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The table, without a line end after its last line.
+  type: str
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+_COLUMNS = (
+    ("NAME", lambda clone: clone["name"]),
+    ("ACTION", lambda clone: clone["action"]),
+    ("HOST", lambda clone: clone.get("host")),
+    ("POOL", lambda clone: clone.get("resource_pool")),
+    ("IP", lambda clone: clone.get("ip")),
+    ("SECONDS", lambda clone: "" if clone.get("seconds") is None else f"{clone['seconds']:.2f}"),
+)
+
+
+def clone_table(result: t.Any) -> str:
+    """The table of a task's result.
+
+    :raises AnsibleFilterError: when the input is no such result.
+    """
+    if not isinstance(result, dict) or not isinstance(result.get("clones"), list):
+        raise AnsibleFilterError("clone_table wants the registered result of a clone task, which has a list 'clones'.")
+    rows = [[str(cell(clone) or "-") for _title, cell in _COLUMNS] for clone in result["clones"]]
+    titles = [title for title, _cell in _COLUMNS]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [titles, *rows]]
+    return "\n".join([*lines, "", _totals(result)])
+
+
+def _totals(result: dict[str, t.Any]) -> str:
+    actions = ", ".join(f"{count} {action}" for action, count in sorted(result.get("counts", {}).items()))
+    calls = result.get("calls", {})
+    logins = calls.get("by_method", {}).get("Login", 0)
+    spent = result.get("timing", {}).get("total", 0)
+    return f"{actions or 'no clones'}: {calls.get('total', 0)} SOAP calls, {logins} logins, {spent:.2f} seconds"
+
+
+class FilterModule:
+    """The filter, for Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[[t.Any], str]]:
+        """Name and function."""
+        return {"clone_table": clone_table}
