@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
 DOCUMENTATION = r"""
 name: clone_table
 short_description: Show what a clone task did as a table
@@ -32,10 +36,6 @@ _value:
   description: The table, without a line end after its last line.
   type: str
 """
-
-import typing as t
-
-from ansible.errors import AnsibleFilterError
 
 _COLUMNS = (
     ("NAME", lambda clone: clone["name"]),
