@@ -76,5 +76,5 @@ options:
     default: true
 requirements:
   - python >= 3.10
-  - pyvmomi >= 8.0.1.0.1
+  - pyvmomi >= 8.0.3.0.1
 """

@@ -38,6 +38,10 @@ if sys.version_info >= _OLDEST_PYTHON:
         import pyVmomi as _library  # noqa: N813
     except ImportError as error:
         _WHY_MISSING = f"The Python library pyvmomi cannot be imported ({error})."
+    else:
+        # Kept sessions need it; the releases before 8.0.3.0.1 do not have it.
+        if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
+            _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
 else:
     _WHY_MISSING = "Python 3.10 or later is needed, and this one is older."
 
@@ -55,5 +59,5 @@ def require() -> None:
         version = ".".join(str(part) for part in sys.version_info[:3])
         raise MissingLibrary(
             f"{_WHY_MISSING} The module runs with {sys.executable} ({version}).",
-            hint="Install pyvmomi for it (pip install pyvmomi), or set ansible_python_interpreter to a Python that has it.",
+            hint="Install pyvmomi for it (pip install --upgrade pyvmomi), or set ansible_python_interpreter to a Python that has it.",
         )
