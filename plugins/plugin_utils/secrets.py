@@ -1,7 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Task arguments that hold secrets, for action plugins."""
+"""Turn mappings that hold secrets into one string each, before Ansible learns the arguments of a task.
+
+Ansible hides every leaf of a mapping that is marked no_log wherever its text appears: a guestinfo value of "1" or "web-1"
+would be starred out in the whole result. As one string it is hidden as a whole, and nothing else is.
+"""
 
 from __future__ import annotations
 

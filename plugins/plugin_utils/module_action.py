@@ -1,0 +1,50 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the action plugins of all modules do: seal the secrets, show the progress, run the module of the same name."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._progress import VARIABLE
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.progress import shown
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed
+
+
+class ModuleAction(ActionBase):
+    """Runs the module of the same name.
+
+    :cvar SECRET: options that are mappings with secrets in them.
+    :cvar LISTS: options that are lists of mappings, in which SECRET holds too.
+    """
+
+    SECRET: t.ClassVar[tuple[str, ...]] = ()
+    LISTS: t.ClassVar[tuple[str, ...]] = ()
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the module; its result is the task's."""
+        result = super().run(tmp, task_vars)
+        args = sealed(self._task.args, self.SECRET, self.LISTS)
+        with self._progress(task_vars or {}):
+            result.update(self._execute_module(module_args=args, task_vars=task_vars))
+        return result
+
+    @contextlib.contextmanager
+    def _progress(self, task_vars: dict[str, t.Any]) -> t.Iterator[None]:
+        """Show the module's progress where it can reach us, which is on this machine and not in the background."""
+        if self._connection.transport != "local" or self._task.async_val:
+            yield
+            return
+        host = task_vars.get("inventory_hostname", "localhost")
+        with shown(lambda line: Display().display(f"  [{host}] {line}")) as pipe:
+            before = self._task.environment
+            self._task.environment = [*(before or []), {VARIABLE: pipe}]
+            try:
+                yield
+            finally:
+                self._task.environment = before
