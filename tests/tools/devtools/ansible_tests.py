@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -48,20 +48,18 @@ class AnsibleTests:
         # ansible-test does not expect company while it makes its virtual environments.
         with locks.exclusive(layout.LOCKS / f"sanity-{self.home.name}"):
             result = self._call(log, "sanity", "--color", "no", *options)
-        tests = len(set(re.findall(r'^Running sanity test "([\w-]+)"', result.output, re.MULTILINE)))
-        if result.code:
-            raise CommandFailed(["ansible-test", "sanity"], result.code, log)
-        return Outcome(tests, note=f"{tests} tests")
+        tests = set(re.findall(r'^Running sanity test "([\w-]+)"', result.output, re.MULTILINE))
+        listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below.*\n((?:[\w-]+.*\n?)+)", result.output, re.MULTILINE)
+        failed = {line.split()[0] for line in listed[1].splitlines()} if listed else set()
+        return _outcome(result, tests - failed, failed, log)
 
     def units(self) -> Outcome:
         """The unit tests, two at a time, each in a process of its own."""
         write_unit_settings(self.run, self.tools)
         log = self.run.log("units")
         result = self._call(log, "units", "--color", "no", "--python", _version(self.venv))
-        outcome = _from_junit(self.run.collection / "tests" / "output" / "junit")
-        if result.code or not outcome.passed:
-            raise CommandFailed(["ansible-test", "units"], result.code or 1, log)
-        return outcome
+        passed, failed = _from_junit(self.run.collection / "tests" / "output" / "junit")
+        return _outcome(result, passed, failed, log)
 
     def integration(self) -> Outcome:
         """The integration targets, against one simulator that lives as long as they run."""
@@ -69,10 +67,10 @@ class AnsibleTests:
         with Simulator(self.tools.simulator) as simulator:
             write_integration_settings(self.run, self.tools, simulator)
             result = self._call(log, "integration", "--color", "no", "--continue-on-error")
-        targets = len(set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE)))
-        if result.code or not targets:
-            raise CommandFailed(["ansible-test", "integration"], result.code or 1, log)
-        return Outcome(targets, note=f"{targets} targets")
+        targets = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))
+        listed = re.search(r"^FATAL: The \d+ integration test\(s\) listed below.*\n((?:\S+\n?)+)", result.output, re.MULTILINE)
+        failed = set(listed[1].split()) if listed else set()
+        return _outcome(result, targets - failed, failed, log)
 
 
 def _version(venv: Path) -> str:
@@ -80,16 +78,25 @@ def _version(venv: Path) -> str:
     return next((venv / "lib").glob("python3.*")).name.removeprefix("python")
 
 
-def _from_junit(folder: Path) -> Outcome:
-    """Counts of the reports that pytest wrote."""
-    total = failed = skipped = 0
+def _outcome(result: processes.Result, passed: Collection[str], failed: Collection[str], log: Path) -> Outcome:
+    """What ansible-test came to. One that fails without naming a test, or passes without running one, failed."""
+    unnamed = not failed and (result.code != 0 or not passed)
+    note = f"{len(passed)} passed" + (f", {len(failed)} failed" if failed else "")
+    return Outcome(len(passed), len(failed) + unnamed, note, log)
+
+
+def _from_junit(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the tests that passed and of those that did not, from the reports that pytest wrote."""
+    passed, failed = [], []
     for report in folder.glob("*.xml"):
-        for suite in ET.parse(report).getroot().iter("testsuite"):
-            total += int(suite.get("tests", 0))
-            failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-            skipped += int(suite.get("skipped", 0))
-    passed = total - failed - skipped
-    return Outcome(passed, failed, f"{passed} passed" + (f", {skipped} skipped" if skipped else ""))
+        for case in ET.parse(report).getroot().iter("testcase"):
+            kinds = {child.tag for child in case}
+            name = case.get("name", "?")
+            if kinds & {"failure", "error"}:
+                failed.append(name)
+            elif "skipped" not in kinds:
+                passed.append(name)
+    return passed, failed
 
 
 def write_unit_settings(run: Run, tools: Toolbox) -> None:
@@ -122,7 +129,15 @@ def pytest(run: Run, tools: Toolbox, arguments: Sequence[str]) -> int:
     """Run pytest on the unit tests, its output going where ours goes; returns its exit code."""
     write_unit_settings(run, tools)
     env = tools.env(PYTHONPATH=str(run.folder), PY_COLORS="")
-    command = [tools.tool("python"), "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib", "tests/unit"]
+    command: list[str | Path] = [
+        tools.tool("python"),
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "tests/unit",
+    ]
     process = processes.start([*command, *arguments], cwd=run.collection, env=env)
     try:
         return process.wait()

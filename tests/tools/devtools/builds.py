@@ -90,7 +90,9 @@ class Build:
         link = layout.BUILD / self.name
         if link.is_symlink() and os.readlink(link) == folder.name:
             return
-        fresh = layout.BUILD / f".{self.name}.{os.getpid()}"
+        if link.is_dir() and not link.is_symlink():
+            shutil.rmtree(link)
+        fresh = link.with_name(f".{link.name}.{os.getpid()}")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(folder.name)
         fresh.replace(link)

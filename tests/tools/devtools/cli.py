@@ -43,6 +43,12 @@ def _pytest(_console: Console, arguments: list[str]) -> int:
         return ansible_tests.pytest(run, tools, arguments)
 
 
+def _matrix(console: Console, arguments: list[str]) -> int:
+    from devtools import matrix
+
+    return matrix.run(console, arguments)
+
+
 def _quiet(_name: str, _note: str) -> None:
     """What is set up needs no line when pytest's own output follows."""
 
@@ -57,6 +63,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "setup": _setup,
     "test": _test,
     "pytest": _pytest,
+    "matrix": _matrix,
     "clean": _clean,
 }
 

@@ -22,11 +22,12 @@ _GREEN, _RED, _DIM, _BOLD = "32", "31", "2", "1"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: how many of its checks passed and failed, and a few words about them."""
+    """What a step came to: how many of its checks passed and failed, a few words about them, and what to show on failure."""
 
     passed: int
     failed: int = 0
     note: str = ""
+    log: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Console:
         """Say that a part of the set-up is there."""
         self._line("ok", _GREEN, name, note, self.elapsed)
 
+    def skip(self, name: str, why: str) -> None:
+        """Say that a step cannot run on this machine."""
+        self._print(f"  {self._paint('--    ', _DIM)}  {name:22} {why}")
+
     def _line(self, word: str, color: str, name: str, note: str, seconds: float) -> None:
         mark = self._paint(f"{word:6}", color)
         self._print(f"  {mark}  {name:22} {note:44} {self._paint(f'{seconds:7.1f} s', _DIM)}")
@@ -86,18 +91,17 @@ class Console:
         if self._tty:
             print(f"  {self._paint('...', _DIM)}     {name}", end="", flush=True)
         begin = time.monotonic()
-        log: Path | None = None
         try:
             outcome = work()
         except CommandFailed as error:
-            outcome, log = Outcome(0, 1, f"exit code {error.code}"), error.log
+            outcome = Outcome(0, 1, f"exit code {error.code}", error.log)
         seconds = time.monotonic() - begin
         with self._lock:
             self._rows.append(_Row(name, outcome, seconds))
         word, color = ("FAILED", _RED) if outcome.failed else ("ok", _GREEN)
         self._line(word, color, name, outcome.note, seconds)
-        if log is not None:
-            self._show(name, log)
+        if outcome.failed and outcome.log is not None:
+            self._show(name, outcome.log)
         return outcome
 
     def _show(self, name: str, log: Path) -> None:

@@ -29,7 +29,7 @@ class GoTests:
 
     def vet(self) -> Outcome:
         """`go vet` of every package."""
-        command = [self.tools.go.tool("go"), "vet", "./..."]
+        command: list[str | Path] = [self.tools.go.tool("go"), "vet", "./..."]
         processes.check(command, self.run.log("go vet"), cwd=layout.SIMULATOR, env=self.tools.go.env())
         return Outcome(1, note="./...")
 
@@ -37,7 +37,7 @@ class GoTests:
         """`go test` of every package, with the race detector where it can be had."""
         env = self.tools.go.env()
         race = _race_detector(env)
-        command = [self.tools.go.tool("go"), "test", "-json", *race, "./..."]
+        command: list[str | Path] = [self.tools.go.tool("go"), "test", "-json", *race, "./..."]
         log = self.run.log("go test")
         result = processes.run(command, self.run.log("go test json"), cwd=layout.SIMULATOR, env=env)
         passed, failed = _digest(result.output, log)

@@ -15,6 +15,8 @@ from pathlib import Path
 from threading import Event
 from typing import IO
 
+Command = Sequence[str | Path]
+
 _GUARD = Path(__file__).with_name("guard.py")
 _running: set[subprocess.Popen[bytes]] = set()
 _stopped = Event()
@@ -42,7 +44,7 @@ class Result:
 
 
 def start(
-    command: Sequence[str | Path],
+    command: Command,
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -85,7 +87,7 @@ def stop_all() -> None:
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Command,
     log: Path,
     *,
     cwd: Path | None = None,
@@ -111,7 +113,7 @@ def run(
 
 
 def check(
-    command: Sequence[str | Path],
+    command: Command,
     log: Path,
     *,
     cwd: Path | None = None,

@@ -24,7 +24,7 @@ def _venv(python: Python) -> Build:
     def make(folder: Path) -> None:
         log = layout.LOGS / "venv.log"
         processes.check([python.path, "-m", "venv", folder], log)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+        pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
         processes.check([*pip, "-r", _REQUIREMENTS, "-c", _LOCK], log)
         # A folder of its own for what other environments borrow.
         (folder / "tools").mkdir()
@@ -42,7 +42,7 @@ def _simulator_sources() -> list[Path]:
 
 def _binaries(go: Go) -> Build:
     def make(folder: Path) -> None:
-        command = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", "./cmd/vforge-sim", "./cmd/govc"]
+        command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", "./cmd/vforge-sim", "./cmd/govc"]
         env = {**go.env(), "CGO_ENABLED": "0"}
         processes.check(command, layout.LOGS / "bin.log", cwd=layout.SIMULATOR, env=env)
 
@@ -103,9 +103,10 @@ class Toolbox:
         """Set up everything at once, the Python side beside the Go side. simulator: whether it is needed at all."""
         with ThreadPoolExecutor(2) as pool:
             try:
-                sides = [pool.submit(lambda: self.home), pool.submit(lambda: self._binaries if simulator else self.go)]
-                for side in sides:
-                    side.result()
+                ansible_side = pool.submit(lambda: self.home)
+                go_side = pool.submit(lambda: self.simulator) if simulator else pool.submit(lambda: self.go.root)
+                ansible_side.result()
+                go_side.result()
             except BaseException:
                 # Leaving the pool waits for its threads, and they wait for their commands.
                 processes.stop_all()

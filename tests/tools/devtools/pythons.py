@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_MINORS = range(10, 16)
+_MINORS = range(11, 16)
 _PROBE = (
     "import sys, venv, ensurepip; "
     "print('%d.%d.%d' % sys.version_info[:3], getattr(sys, '_base_executable', sys.executable), sep='\\n')"
 )
 
-# The Pythons that each ansible-core runs on as a controller, from its release notes.
+# The Pythons that each ansible-core runs on as a controller, from its release notes, less those that the collection
+# does not support. The first choices differ, so that together they cover every Python.
 CORE_PYTHONS: dict[str, tuple[str, ...]] = {
-    "2.16": ("3.10", "3.11", "3.12"),
-    "2.17": ("3.10", "3.11", "3.12"),
-    "2.18": ("3.11", "3.12", "3.13"),
+    "2.16": ("3.11", "3.12"),
+    "2.17": ("3.12", "3.11"),
+    "2.18": ("3.13", "3.12", "3.11"),
     "2.19": ("3.11", "3.12", "3.13"),
     "2.20": ("3.12", "3.13", "3.14"),
-    "2.21": ("3.12", "3.13", "3.14"),
+    "2.21": ("3.14", "3.13", "3.12"),
 }
 
 
@@ -99,6 +100,6 @@ def for_development() -> Python:
 
 
 def for_core(core: str) -> Python | None:
-    """The oldest Python of this machine that runs this ansible-core and pyVmomi, or None."""
+    """The Python of this machine to test this ansible-core with, or None."""
     found = installed()
     return next((found[version] for version in CORE_PYTHONS[core] if version in found), None)

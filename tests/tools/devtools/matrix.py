@@ -1,0 +1,93 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`make matrix`: sanity, units and integration on every supported ansible-core."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from devtools import ansible_home, layout, processes, pythons
+from devtools.ansible_tests import AnsibleTests
+from devtools.builds import Build
+from devtools.console import Console, Outcome
+from devtools.provision import Toolbox
+from devtools.pythons import Python
+from devtools.runs import new_run
+
+# The newest release of each.
+_CORES = {
+    "2.16": "2.16.19",
+    "2.17": "2.17.14",
+    "2.18": "2.18.19",
+    "2.19": "2.19.14",
+    "2.20": "2.20.10",
+    "2.21": "2.21.5",
+}
+# The oldest pyVmomi that requirements.txt allows runs with the oldest ansible-core.
+_OLDEST_PYVMOMI = ("2.16", "9.0.0.0")
+_TEST_PACKAGES = ("pytest", "pytest-mock", "pytest-xdist", "hypothesis", "pytest-forked")
+
+
+def _pins() -> dict[str, str]:
+    text = (layout.ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w-]+)==([\w.]+)", text, re.MULTILINE))
+
+
+def _pyvmomi(core: str) -> str:
+    return _OLDEST_PYVMOMI[1] if core == _OLDEST_PYVMOMI[0] else _pins()["pyvmomi"]
+
+
+def _environment(core: str, python: Python) -> Build:
+    pins = _pins()
+    packages = [f"ansible-core=={_CORES[core]}", f"pyvmomi=={_pyvmomi(core)}"]
+    packages += [f"{name}=={pins[name]}" for name in _TEST_PACKAGES]
+
+    def make(folder: Path) -> None:
+        log = layout.LOGS / f"matrix-venv-{core}.log"
+        processes.check([python.path, "-m", "venv", folder], log)
+        pip = folder / "bin" / "python"
+        processes.check([pip, "-m", "pip", "install", "--quiet", "--only-binary=:all:", *packages], log)
+
+    return Build(f"matrix/venv-{core}", (python.path, python.full, *packages), make)
+
+
+def run(console: Console, cores: list[str]) -> int:
+    """Run them on the named versions of ansible-core, on all when none is named; returns the exit code."""
+    unknown = set(cores) - set(_CORES)
+    if unknown:
+        console.text(f"{', '.join(sorted(unknown))}: not one of {', '.join(_CORES)}")
+        return 2
+    console.title("Set up")
+    tools = Toolbox(console.part).prepare()
+    for core in cores or _CORES:
+        python = pythons.for_core(core)
+        if python is None:
+            needed = " or ".join(pythons.CORE_PYTHONS[core])
+            console.skip(f"ansible-core {core}", f"needs Python {needed}")
+            continue
+        console.title(f"ansible-core {_CORES[core]} on Python {python.full}")
+        _cell(console, tools, core, python)
+    return console.summary()
+
+
+def _cell(console: Console, tools: Toolbox, core: str, python: Python) -> None:
+    """One ansible-core: its environment, then the three commands, whatever fails."""
+    environment = _environment(core, python)
+
+    def make() -> Outcome:
+        environment.ensure()
+        ansible_home.build(environment.folder, f"matrix/home-{core}").ensure()
+        return Outcome(1, note=f"pyvmomi {_pyvmomi(core)}")
+
+    if console.step(f"{core} environment", make).failed:
+        return
+    venv = environment.folder
+    home = ansible_home.build(venv, f"matrix/home-{core}").folder
+    with new_run() as this:
+        tests = AnsibleTests(this, tools, venv, home)
+        console.step(f"{core} sanity", lambda: tests.sanity("--python", python.version))
+        console.step(f"{core} units", tests.units)
+        console.step(f"{core} integration", tests.integration)
