@@ -17,6 +17,7 @@ import typing as t
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
 from ._errors import Interrupted, PartialFailure, VforgeError
+from ._progress import Progress
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -48,7 +49,7 @@ def run(
         connection = ConnectionOptions.from_params(module.params)
         from ._connector.session import Session
 
-        session = Session(connection, module.warn)
+        session = Session(connection, module.warn, Progress.from_environment().tell)
         account.session = session
         with session:
             account.connected = time.monotonic()

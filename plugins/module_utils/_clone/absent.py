@@ -16,6 +16,18 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
+class _Stage(t.NamedTuple):
+    """One call for each VM; the fault ``done_already`` means that there is nothing left to do."""
+
+    start: t.Callable[[Session, str], t.Any]
+    done_already: str
+    doing: str
+
+
+_POWER_OFF = _Stage(api.start_power_off, "invalid_power_state", "clones powered off")
+_DESTROY = _Stage(api.start_destroy, "managed_object_not_found", "clones removed")
+
+
 def remove_clones(job: Job) -> Account:
     """Carry out the steps of ``state: absent``."""
     standings = [_standing(step, job.check) for step in job.steps]
@@ -34,10 +46,10 @@ def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadli
     """
     by_key = {str(at): standing for at, standing in enumerate(doomed)}
     running = {key: item for key, item in by_key.items() if item.vm is None or item.vm.power_state != "poweredOff"}
-    done = _batch(session, running, api.start_power_off, "invalid_power_state", parallel, deadline)
+    done = _batch(session, running, _POWER_OFF, parallel, deadline)
     if done.stopped is None:
         left = {key: standing for key, standing in by_key.items() if standing.error is None}
-        done = _batch(session, left, api.start_destroy, "managed_object_not_found", parallel, deadline)
+        done = _batch(session, left, _DESTROY, parallel, deadline)
     if done.stopped is not None:
         for standing in doomed:
             if standing.error is None and standing.action == "removed" and standing.seconds is None:
@@ -48,27 +60,25 @@ def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadli
 def _batch(
     session: Session,
     standings: t.Mapping[str, Standing],
-    start: t.Callable[[Session, str], t.Any],
-    done_already: str,
+    stage: _Stage,
     parallel: int,
     deadline: float,
 ) -> BatchResult:
-    """Run one call for each; the fault ``done_already`` means that there is nothing left to do."""
-    works = [Work(key, _caller(start, session, _moid(item)), repeatable=True) for key, item in standings.items()]
-    done = run_batch(session, works, parallel, deadline)
+    works = [Work(key, _caller(stage, session, _moid(item)), repeatable=True) for key, item in standings.items()]
+    done = run_batch(session, works, parallel, deadline, stage.doing)
     for key, outcome in done.outcomes.items():
         error = outcome.error
-        if isinstance(error, Fault) and error.error_code == done_already:
+        if isinstance(error, Fault) and error.error_code == stage.done_already:
             error = None
         if error is not None:
             standings[key].fail(error)
-        elif start is api.start_destroy:
+        elif stage is _DESTROY:
             standings[key].seconds, standings[key].changed = outcome.seconds, True
     return done
 
 
-def _caller(start: t.Callable[[Session, str], t.Any], session: Session, moid: str) -> t.Callable[[], t.Any]:
-    return lambda: start(session, moid)
+def _caller(stage: _Stage, session: Session, moid: str) -> t.Callable[[], t.Any]:
+    return lambda: stage.start(session, moid)
 
 
 def _moid(standing: Standing) -> str:

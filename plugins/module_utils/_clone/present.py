@@ -19,7 +19,7 @@ def make_clones(job: Job, parent: Parent) -> Account:
     """Carry out the steps of ``state: present``."""
     standings = [_standing(step) for step in job.steps]
     works = [_work(job, parent, at, step) for at, step in enumerate(job.steps) if step.kind in (plan.CREATE, plan.UPDATE)]
-    done = run_batch(job.session, works, job.options.parallel, job.deadline)
+    done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
     for key, outcome in done.outcomes.items():
         _book(standings[int(key)], outcome)
     _adopt(job, parent, standings, done.outcomes)
@@ -38,7 +38,7 @@ def check_clones(job: Job, parent: Parent) -> Account:
     """Ask vCenter whether each missing clone could be made; change nothing."""
     standings = [_standing(step) for step in job.steps]
     works = [_work(job, parent, at, step, check=True) for at, step in enumerate(job.steps) if step.kind == plan.CREATE]
-    done = run_batch(job.session, works, job.options.parallel, job.deadline)
+    done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones checked")
     for standing in standings:
         standing.changed = standing.step.kind in (plan.CREATE, plan.UPDATE)
     for key, outcome in done.outcomes.items():

@@ -35,6 +35,7 @@ def wait_for_addresses(job: Job, standings: t.Sequence[Standing]) -> None:
             for update in batch:
                 if _note(waiting[update.moid], update, job):
                     open_vms.discard(update.moid)
+            job.session.tell(f"{len(waiting) - len(open_vms)} of {len(waiting)} clones have an address")
             if not open_vms:
                 break
     finally:

@@ -76,14 +76,15 @@ class BatchResult:
         return [outcome for outcome in self.outcomes.values() if outcome.error is not None]
 
 
-def run_batch(session: Session, works: t.Sequence[Work], parallel: int, deadline: float) -> BatchResult:
+def run_batch(session: Session, works: t.Sequence[Work], parallel: int, deadline: float, doing: str = "done") -> BatchResult:
     """Start every item, at most ``parallel`` calls at a time, then wait for all of their tasks together.
 
     :param deadline: of ``time.monotonic()``.
+    :param doing: for the progress: "12 of 40 " and this.
     Raises nothing: what goes wrong is in the result.
     """
     result = BatchResult({work.name: Outcome(work.name) for work in works})
-    batch = _Batch(session, result)
+    batch = _Batch(session, result, doing)
     try:
         batch.submit(works, parallel, deadline)
         batch.wait(deadline)
@@ -97,13 +98,15 @@ def run_batch(session: Session, works: t.Sequence[Work], parallel: int, deadline
 
 
 class _Batch:
-    def __init__(self, session: Session, result: BatchResult) -> None:
+    def __init__(self, session: Session, result: BatchResult, doing: str) -> None:
         self._session = session
         self._outcomes = result.outcomes
         self._names: dict[str, str] = {}
         self._tasks: dict[str, t.Any] = {}
         self._stop = threading.Event()
         self._lost = 0
+        self._doing = doing
+        self._done = 0
 
     @property
     def open(self) -> list[str]:
@@ -162,6 +165,8 @@ class _Batch:
         del self._tasks[moid]
         outcome = self._outcomes[self._names[moid]]
         outcome.result, outcome.error, outcome.seconds = end.result, end.error, end.seconds
+        self._done += 1
+        self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
 
     def wind_down(self) -> None:
         """Cancel what can be cancelled, give the rest a moment, and say of each what is known."""

@@ -59,5 +59,5 @@ def require() -> None:
         version = ".".join(str(part) for part in sys.version_info[:3])
         raise MissingLibrary(
             f"{_WHY_MISSING} The module runs with {sys.executable} ({version}).",
-            hint="Install pyvmomi for it (pip install --upgrade pyvmomi), or set ansible_python_interpreter to a Python that has it.",
+            hint="Install it (pip install --upgrade pyvmomi), or set ansible_python_interpreter to a Python that has it.",
         )

@@ -26,7 +26,7 @@ _ABOUT = ("apiVersion", "apiType", "fullName", "instanceUuid")
 
 
 def _say_nothing(message: str) -> None:
-    """The default for ``warn``: a caller that wants warnings passes its own."""
+    """The default for ``warn`` and ``tell``: a caller that wants to hear passes its own."""
 
 
 class Session:
@@ -34,6 +34,7 @@ class Session:
 
     :param options: where and how to connect.
     :param warn: called with one sentence for what the user should know but that stops nothing.
+    :param tell: called with one line whenever long work has come further; it may be called very often.
     :raises ConnectionFailed: on entering; its ``error_code`` says at which step.
 
     ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats`` counts calls,
@@ -41,7 +42,12 @@ class Session:
     often the session was replaced.
     """
 
-    def __init__(self, options: ConnectionOptions, warn: t.Callable[[str], None] = _say_nothing) -> None:
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        warn: t.Callable[[str], None] = _say_nothing,
+        tell: t.Callable[[str], None] = _say_nothing,
+    ) -> None:
         self.options = options
         self.stats = CallStats()
         self.pace = Pace()
@@ -49,6 +55,7 @@ class Session:
         self.content = vim.ServiceInstanceContent()
         self.stub = Stub(options, self.stats)
         self.warn = warn
+        self.tell = tell
         self._store = SessionStore(options, warn)
         self._collector: t.Any = None
         self._renewing = threading.Lock()
