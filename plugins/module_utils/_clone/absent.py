@@ -52,7 +52,7 @@ def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadli
         done = _batch(session, left, _DESTROY, parallel, deadline)
     if done.stopped is not None:
         for standing in doomed:
-            if standing.error is None and standing.action == "removed" and standing.seconds is None:
+            if standing.error is None and not standing.changed:
                 standing.fail(done.stopped)
     return done.stopped
 

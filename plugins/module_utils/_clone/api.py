@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._connector import names
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
 from . import facts
@@ -173,12 +174,13 @@ def clone_spec(session: Session, name: str, config: t.Mapping[str, str], placeme
     """The InstantCloneSpec: name, folder, pool, datastore, edits of NICs, extraConfig; nothing else is allowed in it."""
     location = vim.vm.RelocateSpec(
         folder=folder(session, placement.folder),
-        pool=session.reference(vim.ResourcePool, placement.pool.moid),
         deviceChange=[nic_change(session, edit, keep_mac=False) for edit in placement.nics],
     )
+    if placement.pool_asked:
+        location.pool = session.reference(vim.ResourcePool, placement.pool.moid)
     if placement.datastore:
         location.datastore = session.reference(vim.Datastore, placement.datastore)
-    return vim.vm.InstantCloneSpec(name=name, location=location, config=option_values(config))
+    return vim.vm.InstantCloneSpec(name=names.escape(name), location=location, config=option_values(config))
 
 
 def option_values(config: t.Mapping[str, str]) -> list[t.Any]:

@@ -35,7 +35,7 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
     host = rows.get(_moid(vm.get("runtime.host")) or "")
     compute = rows.get(_moid(host.get("parent")) or "") if host else None
     networks = tuple(sorted(_networks(rows), key=lambda network: network.name))
-    folder = _moid(vm.get("parent")) or _moid(vm.get("parentVApp")) or ""
+    folder = _moid(vm.get("parent")) or ""
     datacenter = next(row for row in rows.values() if api.is_datacenter(row.ref))
     return Parent(
         moid=vm.moid,

@@ -31,11 +31,16 @@ class NicEdit:
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where a clone goes, as moids; ``datastore`` None means the parent's."""
+    """Where a clone goes, as moids.
+
+    :ivar pool_asked: False where the pool is the parent's own because none was asked for.
+    :ivar datastore: None means the parent's.
+    """
 
     folder: str
     folder_path: str
     pool: Pool
+    pool_asked: bool
     datastore: str | None
     nics: tuple[NicEdit, ...]
 
@@ -106,11 +111,16 @@ def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[s
     :param folders: the folder option as written -> (moid, path).
     :raises InvalidOption: when a name means nothing there; the hint lists what would do.
     """
+    if not request.folder and not parent.folder:
+        raise InvalidOption(
+            f"clone {request.name!r}: the parent is in a vApp, which is no folder.", hint="Set folder.", option="folder"
+        )
     folder, folder_path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
     return Placement(
         folder=folder,
         folder_path=folder_path,
         pool=_pool(request, parent),
+        pool_asked=bool(request.resource_pool),
         datastore=_datastore(request, parent),
         nics=tuple(_nic_edit(request, nic, parent.nics, parent.networks) for nic in request.networks),
     )

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-from .._connector.batch import Outcome, Work, run_batch
-from .._errors import Fault, InvalidOption
+import time
+
+from .._connector.batch import BatchResult, Outcome, Work, run_batch
+from .._errors import Fault, InvalidOption, VforgeError
 from . import api, lookup, plan
 from .absent import remove
 from .facts import MARKER_KEY, Parent, marker
 from .job import Account, Job, Standing
 from .plan import Placement, Step
 from .waiting import wait_for_addresses, wait_until_ready
+
+_ROLLBACK_SECONDS = 300.0
 
 
 def make_clones(job: Job, parent: Parent) -> Account:
@@ -22,16 +26,28 @@ def make_clones(job: Job, parent: Parent) -> Account:
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
     for key, outcome in done.outcomes.items():
         _book(standings[int(key)], outcome)
-    _adopt(job, parent, standings, done.outcomes)
     job.timer.lap("clone")
-    _read_again(job, parent, [standing for standing in standings if standing.changed])
-    if job.options.wait_for_ip and done.stopped is None:
-        wait_for_addresses(job, standings)
-        job.timer.lap("wait_for_ip")
-    if job.options.on_error == "rollback" and any(standing.error for standing in standings):
+    stopped = _look_after(job, parent, standings, done)
+    if job.options.on_error == "rollback" and (stopped or any(standing.error for standing in standings)):
         _roll_back(job, standings)
         job.timer.lap("rollback")
-    return Account(standings, done.stopped)
+    return Account(standings, stopped)
+
+
+def _look_after(job: Job, parent: Parent, standings: list[Standing], done: BatchResult) -> VforgeError | None:
+    """Learn what the clones are now, and wait for their addresses.
+
+    :returns: why the task ended early, or None: whatever goes wrong here, what was made is still told.
+    """
+    try:
+        _adopt(job, parent, standings, done.outcomes)
+        _read_again(job, parent, [standing for standing in standings if standing.changed])
+        if job.options.wait_for_ip and done.stopped is None:
+            wait_for_addresses(job, standings)
+            job.timer.lap("wait_for_ip")
+    except VforgeError as error:
+        return done.stopped or error
+    return done.stopped
 
 
 def check_clones(job: Job, parent: Parent) -> Account:
@@ -131,7 +147,8 @@ def _roll_back(job: Job, standings: list[Standing]) -> None:
     """Remove what this task made, and nothing else."""
     made = [standing for standing in standings if standing.made]
     doomed = [Standing(standing.step, "removed", vm=standing.vm, moid=standing.moid) for standing in made]
-    remove(job.session, doomed, job.options.parallel, job.deadline)
+    # The deadline may be what failed; cleaning up has a time of its own.
+    remove(job.session, doomed, job.options.parallel, time.monotonic() + _ROLLBACK_SECONDS)
     for standing, gone in zip(made, doomed, strict=True):
         if gone.error is None:
             standing.action, standing.changed, standing.vm = "rolled_back", False, None
