@@ -25,6 +25,9 @@ type shim interface {
 }
 
 type shimBase struct {
+	// MO stands first because vcsim looks at every registered object's managed
+	// object there, when it searches by UUID for one.
+	MO   mo.ExtensionManager
 	Self types.ManagedObjectReference
 	s    *Sim
 }
