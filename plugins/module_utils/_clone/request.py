@@ -21,7 +21,11 @@ _LONGEST_NAME = 80
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_COMMON = ("folder", "resource_pool", "datastore", "networks")
+# What XML cannot carry, so that no call could: control characters, and halves of surrogate pairs.
+_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_LINE_ENDS = re.compile(r"\r\n?")
+
+_PLACES = ("folder", "resource_pool", "datastore")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +61,19 @@ class CloneRequest:
 def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
     """The requests in a module's parameters: ``name`` at the top level, or the list ``clones`` over common options.
 
+    An empty list is no mistake: a list that a playbook works out may be empty, and then there is nothing to do.
+
     :raises InvalidOption: naming the clone and the option.
     """
-    if bool(params.get("name")) == bool(params.get("clones")):
+    listed = params.get("clones")
+    if bool(params.get("name")) == (listed is not None):
         raise InvalidOption("Set either name, for one clone, or clones, for a list of them.", option="name")
-    if params.get("bios_uuid") and params.get("clones"):
+    if params.get("bios_uuid") and listed is not None:
         raise InvalidOption("A bios_uuid belongs to one clone: set it in the items of clones.", option="bios_uuid")
-    items = params.get("clones") or [{"name": params["name"], "bios_uuid": params.get("bios_uuid")}]
+    items = [{"name": params["name"], "bios_uuid": params.get("bios_uuid")}] if listed is None else listed
     requests = [_request(item, params) for item in items]
     _refuse_duplicates(requests)
+    _refuse_shared_identity(requests)
     return requests
 
 
@@ -74,30 +82,33 @@ def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> Clon
     where = f"clone {name!r}"
     if not name.strip() or len(name) > _LONGEST_NAME:
         raise InvalidOption(f"{where}: the name must have 1 to {_LONGEST_NAME} characters.", option="name")
-    chosen = {key: item.get(key) if item.get(key) is not None else common.get(key) for key in _COMMON}
+    if _UNSENDABLE.search(name):
+        raise InvalidOption(f"{where}: the name has a control character.", option="name")
+    # An empty text is what a survey or a template gives for "not set"; an empty list of networks means "none".
+    places = {key: item.get(key) or common.get(key) or None for key in _PLACES}
+    networks = item.get("networks") if item.get("networks") is not None else common.get("networks")
     return CloneRequest(
         name=name,
-        folder=chosen["folder"],
-        resource_pool=chosen["resource_pool"],
-        datastore=chosen["datastore"],
-        networks=tuple(_nic(nic, where) for nic in chosen["networks"] or ()),
+        **places,
+        networks=tuple(_nic(nic, where) for nic in networks or ()),
         config=_config(common, where) | _config(item, where),
         bios_uuid=_uuid(item.get("bios_uuid"), where),
     )
 
 
 def _nic(given: t.Mapping[str, t.Any], where: str) -> NicRequest:
-    label, index = given.get("label"), given.get("index")
+    label, index = given.get("label") or None, given.get("index")
     if (label is None) == (index is None):
         raise InvalidOption(f"{where}: each of networks needs either label or index.", option="networks")
-    mac = None if given.get("mac") in (None, "automatic") else str(given["mac"]).lower().replace("-", ":")
+    mac = None if given.get("mac") in (None, "", "automatic") else str(given["mac"]).lower().replace("-", ":")
     if mac is not None and not _MAC.fullmatch(mac):
         raise InvalidOption(
             f"{where}: {given['mac']} is not a MAC address.", hint="Write it as 00:50:56:01:02:03.", option="mac"
         )
     if mac is not None and int(mac[:2], 16) & 1:
         raise InvalidOption(f"{where}: {mac} is a multicast address and cannot be a NIC's own.", option="mac")
-    return NicRequest(label=label, index=index, network=given.get("network"), mac=mac, connected=given.get("connected"))
+    network = given.get("network") or None
+    return NicRequest(label=label, index=index, network=network, mac=mac, connected=given.get("connected"))
 
 
 def _uuid(text: str | None, where: str) -> str | None:
@@ -112,37 +123,58 @@ def _uuid(text: str | None, where: str) -> str | None:
 
 def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     """Both mappings as whole extraConfig keys; guestinfo keys get their prefix."""
-    guestinfo = _pairs(given.get("guestinfo"), "guestinfo", where)
-    prefixed = {key if key.startswith("guestinfo.") else f"guestinfo.{key}": value for key, value in guestinfo.items()}
-    extra = _pairs(given.get("extra_config"), "extra_config", where)
-    if MARKER_KEY in extra:
-        raise InvalidOption(f"{where}: the key {MARKER_KEY} is the collection's own.", option="extra_config")
-    return prefixed | extra
+    pairs: dict[str, str] = {}
+    for option in ("guestinfo", "extra_config"):
+        for key, value in _pairs(given.get(option), option, where):
+            whole = key if option == "extra_config" or key.startswith("guestinfo.") else f"guestinfo.{key}"
+            if whole.casefold() == MARKER_KEY:
+                raise InvalidOption(f"{where}: the key {MARKER_KEY} is the collection's own.", option=option)
+            if whole in pairs:
+                raise InvalidOption(
+                    f"{where}: the key {whole} is given twice.",
+                    hint="Write it once, with or without its prefix.",
+                    option=option,
+                )
+            pairs[whole] = value
+    return pairs
 
 
-def _pairs(given: t.Any, option: str, where: str) -> dict[str, str]:
+def _pairs(given: t.Any, option: str, where: str) -> list[tuple[str, str]]:
     """A mapping, or its JSON text, with every value as vSphere's text. Messages name keys, never values."""
     if given in (None, ""):
-        return {}
+        return []
     try:
         mapping = json.loads(given) if isinstance(given, str) else given
     except ValueError:
         mapping = None
     if not isinstance(mapping, dict):
         raise InvalidOption(f"{where}: {option} is not a mapping of keys to values.", option=option)
-    return {str(key): _text(value, f"{where}: {option}.{key}", option) for key, value in mapping.items()}
+    return [(_key(str(key), option, where), _text(value, f"{where}: {option}.{key}", option)) for key, value in mapping.items()]
+
+
+def _key(key: str, option: str, where: str) -> str:
+    if not key.strip() or _UNSENDABLE.search(key):
+        raise InvalidOption(f"{where}: {option} has a key that is empty or has a control character.", option=option)
+    return key
 
 
 def _text(value: t.Any, where: str, option: str) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise InvalidOption(
-        f"{where} is neither text, number nor boolean.",
-        hint="Pass a mapping or list through the filter to_json.",
-        option=option,
-    )
+    if not isinstance(value, (str, int, float)):
+        raise InvalidOption(
+            f"{where} is neither text, number nor boolean.",
+            hint="Pass a mapping or list through the filter to_json.",
+            option=option,
+        )
+    if _UNSENDABLE.search(str(value)):
+        raise InvalidOption(
+            f"{where} has a character that vSphere's interface cannot carry, such as a control character.",
+            hint="Pass binary data through the filter b64encode.",
+            option=option,
+        )
+    # On its way any line end becomes a line feed (XML 1.0, section 2.11). Without this the next run would see a difference.
+    return _LINE_ENDS.sub("\n", str(value))
 
 
 def _refuse_duplicates(requests: t.Sequence[CloneRequest]) -> None:
@@ -155,3 +187,16 @@ def _refuse_duplicates(requests: t.Sequence[CloneRequest]) -> None:
             hint="Give each clone of a folder its own name.",
             option="clones",
         )
+
+
+def _refuse_shared_identity(requests: t.Sequence[CloneRequest]) -> None:
+    """A MAC or BIOS UUID in the common options of several clones, or in two items, would be theirs together."""
+    macs = [("networks", nic.mac) for request in requests for nic in request.networks if nic.mac]
+    uuids = [("bios_uuid", request.bios_uuid) for request in requests if request.bios_uuid]
+    for (option, value), count in collections.Counter(macs + uuids).items():
+        if count > 1:
+            raise InvalidOption(
+                f"clones gives {value} to {count} NICs or VMs.",
+                hint="Give each clone its own, in its item, or leave it to vCenter.",
+                option=option,
+            )
