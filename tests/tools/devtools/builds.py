@@ -98,11 +98,11 @@ class Build:
         fresh.replace(link)
 
     def _prune(self, current: Path) -> None:
-        """Remove builds of earlier inputs that no run has asked for in hours."""
+        """Remove half-made builds, and those of earlier inputs that no run has asked for in hours."""
         with locks.exclusive(layout.LOCKS / self.name):
             for folder in layout.BUILD.glob(f"{self.name}-*"):
                 stamp = folder / _STAMP
-                if folder == current or not stamp.exists():
-                    continue
-                if time.time() - stamp.stat().st_mtime > _KEEP_SECONDS:
+                # Nobody is making one now: who does holds the lock.
+                unused = not stamp.exists() or time.time() - stamp.stat().st_mtime > _KEEP_SECONDS
+                if unused and folder != current:
                     shutil.rmtree(folder, ignore_errors=True)

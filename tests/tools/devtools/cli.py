@@ -49,6 +49,30 @@ def _matrix(console: Console, arguments: list[str]) -> int:
     return matrix.run(console, arguments)
 
 
+def _demo(console: Console, _arguments: list[str]) -> int:
+    from devtools import demo
+
+    return demo.run(console)
+
+
+def _bench(console: Console, arguments: list[str]) -> int:
+    from devtools import bench
+
+    return bench.run(console, arguments)
+
+
+def _docs(console: Console, _arguments: list[str]) -> int:
+    from devtools import reference
+
+    return reference.run(console)
+
+
+def _pin(console: Console, _arguments: list[str]) -> int:
+    from devtools import pinning
+
+    return pinning.run(console)
+
+
 def _quiet(_name: str, _note: str) -> None:
     """What is set up needs no line when pytest's own output follows."""
 
@@ -64,6 +88,10 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "test": _test,
     "pytest": _pytest,
     "matrix": _matrix,
+    "demo": _demo,
+    "bench": _bench,
+    "docs": _docs,
+    "lock": _pin,
     "clean": _clean,
 }
 

@@ -6,7 +6,7 @@
 
 `python guard.py COMMAND...`: standard input is a pipe that the asker holds open. When it closes, because the
 asker ended it or died of whatever signal, the command and everything that it started are ended: first asked to, after
-two seconds killed. The exit code is the command's, 128 + N when signal N ended it.
+two seconds killed; on SIGUSR1 killed at once. The exit code is the command's, 128 + N when signal N ended it.
 
 On Linux this also reaches processes that left the process group (ansible's workers do): the guard is their
 reaper, so they cannot escape by losing their parent.
@@ -80,10 +80,10 @@ def main(command: list[str]) -> int:
     _adopt_orphans()
     stop_read, stop_write = os.pipe()
 
-    def stop(_signum: int, _frame: object) -> None:
-        os.write(stop_write, b"s")
+    def stop(signum: int, _frame: object) -> None:
+        os.write(stop_write, b"k" if signum == signal.SIGUSR1 else b"s")
 
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(signum, stop)
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -98,7 +98,8 @@ def main(command: list[str]) -> int:
 
     threading.Thread(target=wait, daemon=True).start()
     ready = select.select([0, stop_read, done_read], [], [])[0]
-    if done_read not in ready:
+    at_once = stop_read in ready and os.read(stop_read, 1) == b"k"
+    if done_read not in ready and not at_once:
         _send(signal.SIGTERM)
         select.select([done_read], [], [], _GRACE_SECONDS)
     code = process.returncode

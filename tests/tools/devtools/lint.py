@@ -79,7 +79,7 @@ class Lint:
 
     def shellcheck(self) -> Outcome:
         """Every shell script of the checkout."""
-        scripts = [path for path in self.run.collection.rglob("*") if _is_shell(path)]
+        scripts = [path for path in self.run.collection.rglob("*") if ".git" not in path.parts and _is_shell(path)]
         self._check("shellcheck", "shellcheck", *scripts)
         return Outcome(len(scripts), note=f"{len(scripts)} scripts")
 

@@ -27,7 +27,7 @@ _CORES = {
     "2.21": "2.21.5",
 }
 # The oldest pyVmomi that requirements.txt allows runs with the oldest ansible-core.
-_OLDEST_PYVMOMI = ("2.16", "9.0.0.0")
+_OLDEST_PYVMOMI = ("2.16", "8.0.3.0.1")
 _TEST_PACKAGES = ("pytest", "pytest-mock", "pytest-xdist", "hypothesis", "pytest-forked")
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,13 @@ def finish(process: subprocess.Popen[bytes]) -> int:
     code = process.wait()
     _running.discard(process)
     return code
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill what `start` returned and all that it started, as a power cut would, and wait for it."""
+    process.send_signal(signal.SIGUSR1)
+    process.wait()
+    finish(process)
 
 
 def stop_all() -> None:

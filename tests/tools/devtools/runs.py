@@ -85,7 +85,7 @@ def new_run() -> Iterator[Run]:
         try:
             copy_checkout(run.collection)
             # Or ansible-test would find the checkout's repository, which ignores this folder, and in it not one file.
-            subprocess.run(["git", "init", "--quiet"], cwd=run.collection, check=True)
+            subprocess.run(["git", "init", "--quiet", "--template="], cwd=run.collection, check=True)
             yield run
         finally:
             shutil.rmtree(run.folder, ignore_errors=True)
