@@ -75,6 +75,12 @@ class NotFound(VforgeError):
     error_code = "not_found"
 
 
+class NotSupported(VforgeError):
+    """This release of vCenter cannot do what is asked."""
+
+    error_code = "not_supported"
+
+
 class Ambiguous(VforgeError):
     """More than one object fits the selector; details hold their paths."""
 

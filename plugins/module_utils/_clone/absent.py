@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector.batch import BatchResult, Work, run_batch
+from .._connector.batch import BatchResult, Outcome, Work, run_batch
 from .._errors import Fault, InvalidOption, VforgeError
 from . import api, plan
 from .job import Account, Job, Standing
@@ -17,15 +17,14 @@ if t.TYPE_CHECKING:
 
 
 class _Stage(t.NamedTuple):
-    """One call for each VM; the fault ``done_already`` means that there is nothing left to do."""
+    """One call for each VM."""
 
     start: t.Callable[[Session, str], t.Any]
-    done_already: str
     doing: str
 
 
-_POWER_OFF = _Stage(api.start_power_off, "invalid_power_state", "clones powered off")
-_DESTROY = _Stage(api.start_destroy, "managed_object_not_found", "clones removed")
+_POWER_OFF = _Stage(api.start_power_off, "clones powered off")
+_DESTROY = _Stage(api.start_destroy, "clones removed")
 
 
 def remove_clones(job: Job) -> Account:
@@ -48,11 +47,11 @@ def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadli
     running = {key: item for key, item in by_key.items() if item.vm is None or item.vm.power_state != "poweredOff"}
     done = _batch(session, running, _POWER_OFF, parallel, deadline)
     if done.stopped is None:
-        left = {key: standing for key, standing in by_key.items() if standing.error is None}
+        left = {key: standing for key, standing in by_key.items() if standing.action == "removed"}
         done = _batch(session, left, _DESTROY, parallel, deadline)
     if done.stopped is not None:
         for standing in doomed:
-            if standing.error is None and not standing.changed:
+            if standing.action == "removed" and not standing.changed:
                 standing.fail(done.stopped)
     return done.stopped
 
@@ -67,14 +66,21 @@ def _batch(
     works = [Work(key, _caller(stage, session, _moid(item)), repeatable=True) for key, item in standings.items()]
     done = run_batch(session, works, parallel, deadline, stage.doing)
     for key, outcome in done.outcomes.items():
-        error = outcome.error
-        if isinstance(error, Fault) and error.error_code == stage.done_already:
-            error = None
-        if error is not None:
-            standings[key].fail(error)
-        elif stage is _DESTROY:
-            standings[key].seconds, standings[key].changed = outcome.seconds, True
+        _book(standings[key], outcome, stage)
     return done
+
+
+def _book(standing: Standing, outcome: Outcome, stage: _Stage) -> None:
+    fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
+    if stage is _POWER_OFF and fault == "InvalidPowerState":
+        return  # it is off already
+    gone = fault == "ManagedObjectNotFound"
+    if outcome.error is not None and not gone:
+        standing.fail(outcome.error)
+    elif gone and not (stage is _DESTROY and outcome.repeated):
+        standing.action = "absent"  # somebody else was faster
+    elif stage is _DESTROY:
+        standing.seconds, standing.changed = outcome.seconds, True
 
 
 def _caller(stage: _Stage, session: Session, moid: str) -> t.Callable[[], t.Any]:

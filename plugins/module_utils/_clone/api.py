@@ -10,6 +10,7 @@ import typing as t
 from .._connector import names
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
+from .._errors import NotSupported
 from . import facts
 from .plan import NicEdit, Placement
 
@@ -24,6 +25,7 @@ AROUND_PARENT: dict[type, tuple[str, ...]] = {
         "parent",
         "parentVApp",
         "resourcePool",
+        "datastore",
         "runtime.host",
         "runtime.powerState",
         "runtime.instantCloneFrozen",
@@ -139,8 +141,11 @@ def network(row: Row, rows: t.Mapping[str, Row]) -> facts.Network | None:
     return facts.Network(row.moid, name, "standard", row.moid) if isinstance(ref, vim.Network) else None
 
 
-def nics(devices: t.Iterable[t.Any], networks: t.Iterable[facts.Network]) -> tuple[facts.Nic, ...]:
-    """The virtual NICs among the devices, in the order of their keys."""
+def nics(devices: t.Iterable[t.Any], networks: t.Iterable[facts.Network], *, running: bool) -> tuple[facts.Nic, ...]:
+    """The virtual NICs among the devices, in the order of their keys.
+
+    :param running: False for a VM that is off, whose NICs are all disconnected until they are as they are to start.
+    """
     known = {item.backing_id: item.name for item in networks}
     found = []
     for device in devices:
@@ -152,12 +157,16 @@ def nics(devices: t.Iterable[t.Any], networks: t.Iterable[facts.Network]) -> tup
                     label=device.deviceInfo.label if device.deviceInfo else f"NIC {device.key}",
                     mac=(device.macAddress or "").lower(),
                     backing_id=backing_id,
-                    connected=bool(device.connectable and device.connectable.connected),
+                    connected=_connected(device.connectable, running),
                     network=known.get(backing_id, ""),
                     card=device,
                 )
             )
     return tuple(sorted(found, key=lambda nic: nic.key))
+
+
+def _connected(state: t.Any, running: bool) -> bool:
+    return bool(state and (state.connected if running else state.startConnected))
 
 
 def _backing_id(backing: t.Any) -> str:
@@ -170,8 +179,10 @@ def _backing_id(backing: t.Any) -> str:
     return ref._GetMoId() if ref is not None else ""
 
 
-def clone_spec(session: Session, name: str, config: t.Mapping[str, str], placement: Placement) -> t.Any:
-    """The InstantCloneSpec: name, folder, pool, datastore, edits of NICs, extraConfig; nothing else is allowed in it."""
+def clone_spec(
+    session: Session, name: str, config: t.Mapping[str, str], placement: Placement, bios_uuid: str | None = None
+) -> t.Any:
+    """The InstantCloneSpec: name, folder, pool, datastore, edits of NICs, extraConfig, UUID; nothing else is allowed in it."""
     location = vim.vm.RelocateSpec(
         folder=folder(session, placement.folder),
         deviceChange=[nic_change(session, edit, keep_mac=False) for edit in placement.nics],
@@ -180,7 +191,7 @@ def clone_spec(session: Session, name: str, config: t.Mapping[str, str], placeme
         location.pool = session.reference(vim.ResourcePool, placement.pool.moid)
     if placement.datastore:
         location.datastore = session.reference(vim.Datastore, placement.datastore)
-    return vim.vm.InstantCloneSpec(name=names.escape(name), location=location, config=option_values(config))
+    return vim.vm.InstantCloneSpec(name=names.escape(name), location=location, config=option_values(config), biosUuid=bios_uuid)
 
 
 def option_values(config: t.Mapping[str, str]) -> list[t.Any]:
@@ -194,11 +205,14 @@ def nic_change(session: Session, edit: NicEdit, *, keep_mac: bool) -> t.Any:
     :param keep_mac: True for a VM that stays itself; a clone must get a MAC of its own.
     """
     old: t.Any = edit.nic.card
-    card = type(old)(key=old.key, controllerKey=old.controllerKey, unitNumber=old.unitNumber, addressType=old.addressType)
+    card = type(old)(key=old.key, controllerKey=old.controllerKey, unitNumber=old.unitNumber)
     card.backing = _backing(session, edit.network) if edit.network is not None else _same_network(old.backing)
     card.connectable = old.connectable
     if keep_mac:
-        card.macAddress = old.macAddress
+        card.addressType, card.macAddress = old.addressType, old.macAddress
+    else:
+        # A parent's "manual" would ask for a MAC that is given, and none is.
+        card.addressType = "assigned"
     if edit.mac is not None:
         card.addressType, card.macAddress = "manual", edit.mac
     if edit.connected is not None:
@@ -224,6 +238,20 @@ def _backing(session: Session, wanted: facts.Network) -> t.Any:
     if wanted.kind == "opaque":
         return card.OpaqueNetworkBackingInfo(opaqueNetworkId=wanted.backing_id, opaqueNetworkType=wanted.opaque_type)
     return card.NetworkBackingInfo(deviceName=wanted.name, network=session.reference(vim.Network, wanted.moid))
+
+
+def require_instant_clones(session: Session) -> None:
+    """Make sure that this vCenter knows instant clones, which came with API 6.7.
+
+    :raises NotSupported: on an older one.
+    """
+    version = session.about.get("apiVersion", "")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < (6, 7):
+        raise NotSupported(
+            f"{session.options.endpoint} cannot make instant clones: its API version is {version}.",
+            hint="Instant clones need vCenter 6.7 or later.",
+            api_version=version,
+        )
 
 
 def start_clone(session: Session, parent: str, spec: t.Any) -> t.Any:

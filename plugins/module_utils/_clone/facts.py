@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._connector.addresses import GuestNic
+from .._connector.addresses import GuestNic, usable
 
 # Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
 # pair, so it counts only on the VM whose name it holds.
@@ -63,6 +63,7 @@ class Parent:
     """The parent VM and what surrounds it.
 
     :ivar nics: in the order of their keys, which is the order of the labels.
+    :ivar datastore_names: on which it lies.
     :ivar pools: of the compute resource of its host.
     :ivar networks: that its host sees.
     :ivar datastores: name -> moid of the accessible ones that its host sees.
@@ -85,6 +86,7 @@ class Parent:
     host_available: bool
     compute_resource: str
     nics: tuple[Nic, ...]
+    datastore_names: tuple[str, ...]
     pools: tuple[Pool, ...]
     networks: tuple[Network, ...]
     datastores: dict[str, str]
@@ -119,6 +121,17 @@ class Existing:
         """Instance UUID of the parent that this VM is marked as a clone of, or None where it is no marked clone."""
         uuid, _, name = self.extra_config.get(MARKER_KEY, "").partition(" ")
         return uuid if uuid and name == self.name else None
+
+    def addresses(self, family: str = "any", label: str | None = None) -> list[str]:
+        """The addresses that others can reach, of the VM's NICs only: a bridge inside the guest is none of them.
+
+        :param family: ``ipv4``, ``ipv6`` or ``any``.
+        :param label: of one NIC, in any case of letters; None for all.
+        """
+        chosen = [nic for nic in self.nics if label is None or nic.label.casefold() == label.casefold()]
+        keys, macs = {nic.key for nic in chosen}, {nic.mac for nic in chosen}
+        told = [nic for nic in self.guest if nic.key in keys or (nic.key is None and nic.mac in macs)]
+        return usable((address for nic in told for address in nic.addresses), family)
 
 
 def marker(parent_uuid: str, clone_name: str) -> str:

@@ -13,7 +13,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, PartialFailure
-from . import plan, report
+from . import api, plan, report
 from .absent import remove_clones
 from .job import Account, Job, Standing, Timer
 from .options import CloneOptions
@@ -32,6 +32,7 @@ def run(session: Session, options: CloneOptions, *, check: bool) -> dict[str, t.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a clone failed; it holds the whole result.
     """
+    api.require_instant_clones(session)
     timer = Timer()
     deadline = time.monotonic() + options.timeout
     found = survey(session, options)
@@ -42,7 +43,7 @@ def run(session: Session, options: CloneOptions, *, check: bool) -> dict[str, t.
     result = _result(job, account)
     failed = [standing for standing in account.standings if standing.error is not None]
     if failed or account.stopped is not None:
-        raise PartialFailure(_headline(account, failed), result)
+        raise PartialFailure(_headline(job, account, failed), result)
     return result
 
 
@@ -55,6 +56,8 @@ def _steps(found: Survey, options: CloneOptions) -> tuple[Step, ...]:
     )
     if any(step.kind == plan.CREATE for step in steps):
         plan.check_parent(parent)
+    if steps and options.wait_for_ip:
+        plan.check_ip_nic(parent, options.ip_nic)
     conflicts = [step for step in steps if step.kind == plan.CONFLICT]
     if conflicts and options.on_error == "rollback":
         raise InvalidOption(
@@ -78,7 +81,7 @@ def _carry_out(job: Job) -> Account:
 
 
 def _result(job: Job, account: Account) -> dict[str, t.Any]:
-    clones = [report.entry(standing) for standing in account.standings]
+    clones = [report.entry(standing, job.options) for standing in account.standings]
     counts: dict[str, int] = {}
     for clone in clones:
         counts[clone["action"]] = counts.get(clone["action"], 0) + 1
@@ -93,13 +96,24 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
     }
 
 
-def _headline(account: Account, failed: list[Standing]) -> str:
+def _headline(job: Job, account: Account, failed: list[Standing]) -> str:
     total = len(account.standings)
     parts = [str(account.stopped)] if account.stopped is not None else []
     if failed:
         which = names.listing([standing.step.name for standing in failed], most=5)
         parts.append(f"{len(failed)} of {total} clones failed ({which}); the first: {failed[0].error}")
-    parts.append("What succeeded stays and is listed; run again to make only what is missing.")
-    if any(standing.action == "rolled_back" for standing in account.standings):
-        parts[-1] = "What this task had made was removed again."
+    parts.append(_what_is_left(job, account))
     return " ".join(parts)
+
+
+def _what_is_left(job: Job, account: Account) -> str:
+    if job.check:
+        return "Nothing was changed: this was check mode."
+    if job.options.state == "absent":
+        return "What was removed is listed; run again to remove the rest."
+    if job.options.on_error == "keep":
+        return "What succeeded stays and is listed; run again to make only what is missing."
+    left = [standing.step.name for standing in account.standings if standing.made and standing.action != "rolled_back"]
+    if left:
+        return f"Not everything that this task had made could be removed again: {names.listing(left)}."
+    return "What this task had made was removed again."

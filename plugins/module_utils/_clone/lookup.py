@@ -36,7 +36,12 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
     compute = rows.get(_moid(host.get("parent")) or "") if host else None
     networks = tuple(sorted(_networks(rows), key=lambda network: network.name))
     folder = _moid(vm.get("parent")) or ""
-    datacenter = next(row for row in rows.values() if api.is_datacenter(row.ref))
+    datacenter = next((row for row in rows.values() if api.is_datacenter(row.ref)), None)
+    if datacenter is None:
+        raise NotFound(
+            f"The VM with the {what} is in a datacenter that this user may not see.",
+            hint="Give the user the right to read the folders and the datacenter above the VM.",
+        )
     return Parent(
         moid=vm.moid,
         name=_name(vm),
@@ -54,7 +59,8 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
         host_name=_name(host),
         host_available=_available(host),
         compute_resource=_name(compute),
-        nics=api.nics(vm.get("config.hardware.device") or (), networks),
+        nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
+        datastore_names=tuple(_name(rows.get(_moid(ref) or "")) for ref in vm.get("datastore") or ()),
         pools=tuple(sorted(_pools(rows), key=lambda pool: pool.path)),
         networks=networks,
         datastores={_name(row): row.moid for row in rows.values() if row.get("summary.accessible")},
@@ -71,11 +77,11 @@ def read_folders(session: Session, parent_datacenter: str, wanted: t.Iterable[st
     rows = {row.moid: row for row in collect(session, [root], api.FOLDERS, (*api.TO_FOLDERS, *TO_ANCESTORS))}
     by_path = {path_in(rows, row.moid): row.moid for row in rows.values() if api.is_folder(row.ref)}
     top = names.join([*names.split(path_in(rows, parent_datacenter)), "vm"])
+    below = {path: moid for path, moid in by_path.items() if path == top or path.startswith(f"{top}/")}
     found = {}
     for text in wanted:
         path = names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
-        if path not in by_path:
-            below = [known for known in by_path if known.startswith(top)]
+        if path not in below:
             near = names.nearest(path, below) or sorted(below)
             raise NotFound(
                 f"No folder {path} was found.",
@@ -83,7 +89,7 @@ def read_folders(session: Session, parent_datacenter: str, wanted: t.Iterable[st
                 searched=top,
                 nearest=near[:3],
             )
-        found[text] = (by_path[path], path)
+        found[text] = (below[path], path)
     return found
 
 
@@ -132,7 +138,7 @@ def _existing(vm: Row, rows: t.Mapping[str, Row], networks: tuple[Network, ...])
         datastores=datastores,
         datastore_names=tuple(_name(rows.get(moid)) for moid in datastores),
         template=bool(vm.get("config.template")),
-        nics=api.nics(vm.get("config.hardware.device") or (), networks),
+        nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
         guest=tuple(guest_nics(vm.get("guest.net") or ())),
         extra_config={pair.key: str(pair.value) for pair in vm.get("config.extraConfig") or ()},
     )
@@ -163,6 +169,10 @@ def _available(host: Row | None) -> bool:
     if host is None:
         return False
     return not host.get("runtime.inMaintenanceMode") and str(host.get("runtime.connectionState")) == "connected"
+
+
+def _running(vm: Row) -> bool:
+    return str(vm.get("runtime.powerState")) == "poweredOn"
 
 
 def _name(row: Row | None) -> str:

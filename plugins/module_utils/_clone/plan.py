@@ -16,6 +16,8 @@ from .._errors import InvalidOption
 from .facts import Existing, Network, Nic, Parent, Pool
 from .request import CloneRequest, NicRequest
 
+_ROOT_POOL = "Resources"
+
 CREATE, KEEP, UPDATE, DESTROY, NOTHING, CONFLICT = "create", "keep", "update", "destroy", "nothing", "conflict"
 
 
@@ -97,11 +99,31 @@ def check_parent(parent: Parent) -> None:
             hint="Power it on and let its guest start: a clone goes on from where its parent is.",
             option="parent",
         )
+    if not parent.host:
+        raise InvalidOption(
+            f"{where} is on a host that this user may not see.",
+            hint="Give the user the right to read the hosts of the cluster.",
+            option="parent",
+        )
     if not parent.host_available:
         raise InvalidOption(
             f"{where} is on the host {parent.host_name}, which is in maintenance mode or not connected.",
             hint="An instant clone lives on its parent's host: bring the host back, or use a parent on another host.",
             option="parent",
+        )
+
+
+def check_ip_nic(parent: Parent, label: str | None) -> None:
+    """Refuse to wait for the address of a NIC that the clones will not have.
+
+    :param label: of the NIC; None for any.
+    :raises InvalidOption: with the NICs that there are.
+    """
+    if not any(label is None or nic.label.casefold() == label.casefold() for nic in parent.nics):
+        raise InvalidOption(
+            f"The parent {parent.path} has no {label or 'NIC'}, so no address can be waited for.",
+            hint=f"It has: {names.listing([nic.label for nic in parent.nics]) or 'no NIC at all'}.",
+            option="ip_nic" if label else "wait_for_ip_address",
         )
 
 
@@ -122,7 +144,7 @@ def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[s
         pool=_pool(request, parent),
         pool_asked=bool(request.resource_pool),
         datastore=_datastore(request, parent),
-        nics=tuple(_nic_edit(request, nic, parent.nics, parent.networks) for nic in request.networks),
+        nics=_nic_edits(request, parent.nics, parent.networks),
     )
 
 
@@ -134,7 +156,7 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
     if stranger:
         return Step(request, CONFLICT, placement, existing, reason=stranger)
     config = {key: value for key, value in request.config.items() if existing.extra_config.get(key, "") != value}
-    edits = tuple(_nic_edit(request, nic, existing.nics, parent.networks) for nic in request.networks)
+    edits = _nic_edits(request, existing.nics, parent.networks)
     changes = [_needed(edit, existing) for edit in edits]
     differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
     differences += [difference for _, found in changes for difference in found]
@@ -163,6 +185,32 @@ def absent(request: CloneRequest, existing: Existing | None, parent: Parent | No
     return Step(request, DESTROY, existing=existing)
 
 
+def expected(step: Step, parent: Parent) -> Existing:
+    """What a new clone will be, as far as that is known before it is made: for check mode."""
+    edits = {edit.nic.key: edit for edit in step.nics}
+    place = step.placement
+    return Existing(
+        moid="",
+        name=step.name,
+        bios_uuid=step.request.bios_uuid or "",
+        power_state="poweredOn",
+        pool_name=place.pool.name if place else "",
+        host=parent.host,
+        host_name=parent.host_name,
+        datastore_names=(step.request.datastore,) if step.request.datastore else parent.datastore_names,
+        nics=tuple(_edited(nic, edits.get(nic.key)) for nic in parent.nics),
+    )
+
+
+def _edited(nic: Nic, edit: NicEdit | None) -> Nic:
+    return dataclasses.replace(
+        nic,
+        mac=(edit and edit.mac) or "",
+        network=edit.network.name if edit and edit.network else nic.network,
+        connected=nic.connected if edit is None or edit.connected is None else edit.connected,
+    )
+
+
 def why_stranger(existing: Existing, parent_uuid: str | None) -> str:
     """Why an existing entity does not count as this parent's clone, or an empty text when it does.
 
@@ -184,8 +232,11 @@ def _pool(request: CloneRequest, parent: Parent) -> Pool:
         # A parent inside a vApp has a pool that is not among the compute resource's own.
         return own or Pool(parent.pool, parent.pool, parent.pool)
     wanted = names.split(request.resource_pool)
-    root = [part for part in wanted if not names.same(part, parent.compute_resource)]
-    fits = [pool for pool in parent.pools if _is_pool(pool, root)]
+    fits = [pool for pool in parent.pools if _is_pool(pool, wanted)]
+    if not fits and parent.compute_resource in wanted:
+        # An inventory path: /DC0/host/cluster/Resources/web, or cluster/web, or the cluster alone for its root pool.
+        below = wanted[wanted.index(parent.compute_resource) + 1 :] or [_ROOT_POOL]
+        fits = [pool for pool in parent.pools if _is_pool(pool, below)]
     if len(fits) == 1:
         return fits[0]
     listing = names.listing(sorted(pool.path for pool in fits or parent.pools), most=20)
@@ -206,9 +257,7 @@ def _pool(request: CloneRequest, parent: Parent) -> Pool:
 
 def _is_pool(pool: Pool, wanted: list[str]) -> bool:
     path = names.split(pool.path)
-    if not wanted:
-        return path == ["Resources"]
-    return wanted in (path, path[1:], path[-1:])
+    return bool(wanted) and wanted in (path, path[1:], path[-1:])
 
 
 def _datastore(request: CloneRequest, parent: Parent) -> str | None:
@@ -223,6 +272,15 @@ def _datastore(request: CloneRequest, parent: Parent) -> str | None:
         option="datastore",
         allowed=sorted(parent.datastores),
     )
+
+
+def _nic_edits(request: CloneRequest, nics: tuple[Nic, ...], networks: tuple[Network, ...]) -> tuple[NicEdit, ...]:
+    edits = tuple(_nic_edit(request, wanted, nics, networks) for wanted in request.networks)
+    labels = [edit.nic.label for edit in edits]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InvalidOption(f"clone {request.name!r}: networks names {names.listing(twice)} more than once.", option="networks")
+    return edits
 
 
 def _nic_edit(request: CloneRequest, wanted: NicRequest, nics: tuple[Nic, ...], networks: tuple[Network, ...]) -> NicEdit:

@@ -64,6 +64,8 @@ def check_clones(job: Job, parent: Parent) -> Account:
         if outcome.error is not None or errors:
             standing.changed = False
             standing.fail(outcome.error or InvalidOption(f"vCenter would refuse {standing.step.name}: {'; '.join(errors)}."))
+        else:
+            standing.vm = plan.expected(standing.step, parent)
     job.timer.lap("check")
     return Account(standings, done.stopped)
 
@@ -98,7 +100,7 @@ def _spec(job: Job, parent: Parent, step: Step, place: Placement | None) -> obje
     if place is None:
         raise ValueError(f"the step for {step.name} has no placement")
     config = {**step.config, MARKER_KEY: marker(parent.instance_uuid, step.name)}
-    return api.clone_spec(job.session, step.name, config, place)
+    return api.clone_spec(job.session, step.name, config, place, step.request.bios_uuid)
 
 
 def _book(standing: Standing, outcome: Outcome) -> None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import addresses, names
+from .._connector import names
 from .facts import Existing, Nic, Parent
 from .job import Standing
+from .options import CloneOptions
 from .plan import Difference, NicEdit, Step
 
 
-def entry(standing: Standing) -> dict[str, t.Any]:
+def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
     """The result of one clone.
 
+    ``ip`` is an address as the options ask for it, by family and NIC.
     ``action`` is created, updated, unchanged, removed, absent, rolled_back or failed; in check mode a change that would
     be made is told as if it had been, as Ansible's other modules do.
     """
@@ -37,6 +39,7 @@ def entry(standing: Standing) -> dict[str, t.Any]:
         told["resource_pool"] = place.pool.name
     if vm is not None:
         told.update(_vm_facts(vm))
+        told["ip"] = next(iter(vm.addresses(options.ip_family, options.ip_nic)), None)
     told["guestinfo"] = _guestinfo(step, vm)
     told["differences"] = [_difference(item) for item in step.differences]
     told["warnings"] = standing.warnings
@@ -117,27 +120,24 @@ def _difference(item: Difference) -> dict[str, t.Any]:
 
 def _vm_facts(vm: Existing) -> dict[str, t.Any]:
     nics = [_nic_facts(nic, vm) for nic in vm.nics]
-    found = addresses.usable(address for nic in vm.guest for address in nic.addresses)
     facts: dict[str, t.Any] = {
-        "moid": vm.moid,
-        "instance_uuid": vm.instance_uuid,
-        "bios_uuid": vm.bios_uuid,
+        "moid": vm.moid or None,
+        "instance_uuid": vm.instance_uuid or None,
+        "bios_uuid": vm.bios_uuid or None,
         "host": vm.host_name,
         "datastore": ", ".join(vm.datastore_names),
         "power_state": vm.power_state,
         "nics": nics,
-        "ip_addresses": found,
-        "ip": found[0] if found else None,
+        "ip_addresses": vm.addresses(),
     }
     return {**facts, "resource_pool": vm.pool_name} if vm.pool_name else facts
 
 
 def _nic_facts(nic: Nic, vm: Existing) -> dict[str, t.Any]:
-    told = [guest for guest in vm.guest if guest.key == nic.key or (guest.key is None and guest.mac == nic.mac)]
     return {
         "label": nic.label,
-        "mac": nic.mac,
+        "mac": nic.mac or None,
         "network": nic.network,
         "connected": nic.connected,
-        "ip_addresses": addresses.usable(address for guest in told for address in guest.addresses),
+        "ip_addresses": vm.addresses(label=nic.label),
     }

@@ -49,7 +49,12 @@ def survey(session: Session, options: CloneOptions) -> Survey:
     wanted: dict[str, set[str]] = {}
     for request, home in zip(options.requests, homes, strict=True):
         if request.name in wanted.setdefault(home, set()):
-            raise InvalidOption(f"clones names {request.name} twice in the folder {request.folder}.", option="clones")
+            where = f"the folder {request.folder}" if request.folder else "the parent's folder"
+            raise InvalidOption(
+                f"clones names {request.name} twice in {where}.",
+                hint="The same folder is written in two ways.",
+                option="clones",
+            )
         wanted[home].add(request.name)
     taken = lookup.read_names(session, wanted)
     known = lookup.read_existing(session, list(taken.values()), parent.networks if parent else ())

@@ -11,7 +11,6 @@ import typing as t
 from .._connector import addresses, tasks
 from .._errors import TimedOut
 from . import api
-from .facts import Existing
 from .job import Job, Standing
 
 if t.TYPE_CHECKING:
@@ -53,15 +52,7 @@ def _note(standing: Standing, update: tasks.Update, job: Job) -> bool:
         return False
     vm = dataclasses.replace(standing.vm, guest=tuple(addresses.guest_nics(update.values["guest.net"] or ())))
     standing.vm = vm
-    return bool(_addresses(vm, job))
-
-
-def _addresses(vm: Existing, job: Job) -> list[str]:
-    label = job.options.ip_nic
-    chosen = {(nic.key, nic.mac) for nic in vm.nics if label is None or nic.label.casefold() == label.casefold()}
-    keys, macs = {key for key, _ in chosen}, {mac for _, mac in chosen}
-    told = [nic for nic in vm.guest if nic.key in keys or (nic.key is None and nic.mac in macs)]
-    return addresses.usable((address for nic in told for address in nic.addresses), job.options.ip_family)
+    return bool(vm.addresses(job.options.ip_family, job.options.ip_nic))
 
 
 def _late(standing: Standing, job: Job) -> TimedOut:
