@@ -28,10 +28,11 @@ class ModuleAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module; its result is the task's."""
+        self._supports_async = True
         result = super().run(tmp, task_vars)
         args = sealed(self._task.args, self.SECRET, self.LISTS)
         with self._progress(task_vars or {}):
-            result.update(self._execute_module(module_args=args, task_vars=task_vars))
+            result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)))
         return result
 
     @contextlib.contextmanager

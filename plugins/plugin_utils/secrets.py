@@ -16,7 +16,8 @@ import typing as t
 def sealed(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
     """The arguments with each mapping named in ``secret`` as one JSON string; also inside the items of ``lists``.
 
-    What is no mapping stays as it is: the module then says what is wrong with it.
+    What is no mapping stays as it is: the module then says what is wrong with it. So does an empty mapping, which has no
+    secret, and whose text "{}" would be starred out wherever else it appears.
     """
     done = {key: _seal(value) if key in secret else value for key, value in args.items()}
     for key in lists:
@@ -27,4 +28,4 @@ def sealed(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Coll
 
 
 def _seal(value: t.Any) -> t.Any:
-    return json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict) else value
+    return json.dumps(value, default=str) if isinstance(value, dict) and value else value
