@@ -262,11 +262,20 @@ class Simulator:
             capture_output=True, text=True, env=environment, check=False,
         )
         if done.returncode != 0:
-            raise SimulatorError(f"govc {' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
+            raise SimulatorError(f"govc {' '.join(args)}: {_govc_error(done.stdout, done.stderr)}")
         try:
             return json.loads(done.stdout)
         except json.JSONDecodeError:
             return done.stdout
+
+
+def _govc_error(stdout: str, stderr: str) -> str:
+    """What govc says of a failure; with -json it shows a fault as JSON."""
+    text = stderr.strip() or stdout.strip()
+    try:
+        return str(json.loads(text)["localizedMessage"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return text
 
 
 def run(binary: str, options: List[str], command: List[str]) -> int:

@@ -7,28 +7,32 @@ package sim
 import (
 	"bytes"
 	"errors"
-	"sync"
+	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 )
 
-// sdkCall is what the front reads of a SOAP request: which method, on what.
+// sdkCall is what the front knows of a SOAP request: which method, on what, and
+// who asks.
 type sdkCall struct {
-	method string
-	this   types.ManagedObjectReference
+	method  string
+	this    types.ManagedObjectReference
+	body    []byte
+	version string // the API version that the request is made in
+	session *session
 }
 
 // parseCall reads the method's name and its _this from a SOAP envelope, and not
 // one byte more: vcsim decodes the whole.
-func parseCall(body []byte) (sdkCall, error) {
-	var call sdkCall
+func parseCall(body []byte) (*sdkCall, error) {
+	call := &sdkCall{body: body}
 	d := xml.NewDecoder(bytes.NewReader(body))
 	inBody := false
 	for {
 		tok, err := d.Token()
 		if err != nil {
-			return call, errors.Join(errors.New("no method in the SOAP body"), err)
+			return nil, errors.Join(errors.New("no method in the SOAP body"), err)
 		}
 		start, ok := tok.(xml.StartElement)
 		switch {
@@ -43,7 +47,7 @@ func parseCall(body []byte) (sdkCall, error) {
 				Value string `xml:",chardata"`
 			}
 			if err := d.DecodeElement(&ref, &start); err != nil {
-				return call, err
+				return nil, err
 			}
 			call.this = types.ManagedObjectReference{Type: ref.Type, Value: ref.Value}
 			return call, nil
@@ -53,35 +57,57 @@ func parseCall(body []byte) (sdkCall, error) {
 	}
 }
 
-// callCounter counts calls by method.
-type callCounter struct {
-	mu       sync.Mutex
-	total    int
-	byMethod map[string]int
-}
+// namePaths are where a request names the VM that it makes.
+var namePaths = []string{"/spec/name", "/name", "/config/name", "/newName"}
 
-func (c *callCounter) add(method string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byMethod == nil {
-		c.byMethod = make(map[string]int)
+// names lists the names that a call is about, for rules that pick calls by name:
+// the one of the VM that it makes, else those of the VMs that it is called on or
+// lists.
+func (s *Sim) names(call *sdkCall) []string {
+	var names []string
+	var refs []types.ManagedObjectReference
+	if call.this.Type == "VirtualMachine" {
+		refs = append(refs, call.this)
 	}
-	c.total++
-	c.byMethod[method]++
-}
-
-func (c *callCounter) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total, c.byMethod = 0, nil
-}
-
-func (c *callCounter) snapshot() (int, map[string]int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make(map[string]int, len(c.byMethod))
-	for k, v := range c.byMethod {
-		out[k] = v
+	d := xml.NewDecoder(bytes.NewReader(call.body))
+	var path []string
+	depth := -1
+	for {
+		tok, err := d.Token()
+		if err != nil {
+			break // the end, or what vcsim will refuse anyway
+		}
+		switch t := tok.(type) {
+		case xml.StartElement:
+			if depth >= 0 {
+				path = append(path, t.Name.Local)
+			}
+			if t.Name.Local == call.method && depth < 0 {
+				depth = 0
+			}
+		case xml.EndElement:
+			if len(path) > 0 {
+				path = path[:len(path)-1]
+			}
+		case xml.CharData:
+			at := "/" + strings.Join(path, "/")
+			for _, p := range namePaths {
+				if at == p {
+					names = append(names, string(t))
+				}
+			}
+			if at == "/list" || at == "/vm" {
+				refs = append(refs, types.ManagedObjectReference{Type: "VirtualMachine", Value: string(t)})
+			}
+		}
 	}
-	return c.total, out
+	if len(names) > 0 {
+		return names
+	}
+	for _, ref := range refs {
+		if vm := s.vm(ref); vm != nil {
+			names = append(names, vm.Name)
+		}
+	}
+	return names
 }

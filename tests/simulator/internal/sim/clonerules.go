@@ -35,8 +35,8 @@ func invalid(property string) types.BaseMethodFault {
 
 // planClone applies the rules of an instant clone, in vCenter's order of doing:
 // the request itself, the parent, then the places. Each rule's source is in
-// README.md.
-func (s *Sim) planClone(_ *simulator.Context, parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) (*clonePlan, types.BaseMethodFault) {
+// README.md. The caller holds the parent's lock.
+func (s *Sim) planClone(parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) (*clonePlan, types.BaseMethodFault) {
 	p := &clonePlan{parent: parent, name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid}
 	for _, rule := range []func() types.BaseMethodFault{
 		func() types.BaseMethodFault { return checkCloneSpec(spec) },
@@ -155,8 +155,8 @@ func tooManyDeltas() types.BaseMethodFault {
 
 // checkName refuses a name that something in the folder already has.
 func (s *Sim) checkName(p *clonePlan) types.BaseMethodFault {
-	if holder := s.reg.FindByName(p.name, p.folder.ChildEntity); holder != nil {
-		return &types.DuplicateName{Name: p.name, Object: holder.Reference()}
+	if holder := s.holder(p.folder.Self, p.name); holder != nil {
+		return &types.DuplicateName{Name: p.name, Object: *holder}
 	}
 	return nil
 }

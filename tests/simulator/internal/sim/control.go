@@ -6,32 +6,173 @@ package sim
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log"
 	"net/http"
+	"strconv"
+	"time"
 )
 
+// controlError is a refusal with its HTTP status.
+type controlError struct {
+	status int
+	err    error
+}
+
+func (e *controlError) Error() string { return e.err.Error() }
+
+func badRequest(err error) error { return &controlError{http.StatusBadRequest, err} }
+
+func noSuch(kind, name string) error {
+	return &controlError{http.StatusNotFound, fmt.Errorf("there is no %s %q", kind, name)}
+}
+
 // controlHandler is the control endpoint: what a test needs and vCenter has not.
+// README.md describes it.
 func (s *Sim) controlHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /calls", s.getCalls)
-	mux.HandleFunc("POST /calls/reset", s.resetCalls)
+	for pattern, h := range map[string]func(*http.Request) (any, error){
+		"GET /calls":            s.getCalls,
+		"POST /calls/reset":     s.resetCalls,
+		"GET /inject":           s.getInject,
+		"POST /inject":          s.postInject,
+		"DELETE /inject":        s.deleteInject,
+		"DELETE /inject/{id}":   s.deleteInject,
+		"POST /latency":         s.postLatency,
+		"GET /sessions":         s.getSessions,
+		"POST /sessions/expire": s.expireSessions,
+		"POST /users":           s.postUser,
+		"GET /vms/{name}":       s.getVM,
+		"PATCH /vms/{name}":     s.patchVM,
+		"POST /vms":             s.postVM,
+		"POST /hosts/{name}":    s.postHost,
+	} {
+		mux.HandleFunc(pattern, answer(h))
+	}
+	mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
+		return nil, &controlError{http.StatusNotFound, fmt.Errorf("nothing answers to %s %s", r.Method, r.URL.Path)}
+	}))
 	return mux
 }
 
-func (s *Sim) getCalls(w http.ResponseWriter, _ *http.Request) {
-	total, by := s.calls.snapshot()
-	reply(w, http.StatusOK, map[string]any{"total": total, "by_method": by})
-}
-
-func (s *Sim) resetCalls(w http.ResponseWriter, _ *http.Request) {
-	s.calls.reset()
-	reply(w, http.StatusOK, map[string]any{})
-}
-
-func reply(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(body); err != nil {
-		log.Printf("vforge-sim: control: %v", err)
+// answer turns a function into a handler that answers with JSON.
+func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := f(r)
+		status := http.StatusOK
+		if err != nil {
+			status = http.StatusInternalServerError
+			var refused *controlError
+			if errors.As(err, &refused) {
+				status = refused.status
+			}
+			body = map[string]string{"error": err.Error()}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		if err := json.NewEncoder(w).Encode(body); err != nil {
+			log.Printf("vforge-sim: control: %v", err)
+		}
 	}
+}
+
+// decode reads a JSON body; a field that does not exist is an error, so that a
+// misspelt one is noticed.
+func decode(r *http.Request, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return badRequest(fmt.Errorf("body: %w", err))
+	}
+	return nil
+}
+
+var done = map[string]any{}
+
+func (s *Sim) getCalls(*http.Request) (any, error) {
+	total, by := s.calls.snapshot()
+	return map[string]any{"total": total, "by_method": by}, nil
+}
+
+func (s *Sim) resetCalls(*http.Request) (any, error) {
+	s.calls.reset()
+	return done, nil
+}
+
+func (s *Sim) getInject(*http.Request) (any, error) {
+	return map[string]any{"rules": s.inject.list()}, nil
+}
+
+func (s *Sim) postInject(r *http.Request) (any, error) {
+	var add rule
+	if err := decode(r, &add); err != nil {
+		return nil, err
+	}
+	if err := add.check(); err != nil {
+		return nil, badRequest(err)
+	}
+	return map[string]int{"id": s.inject.add(add)}, nil
+}
+
+func (s *Sim) deleteInject(r *http.Request) (any, error) {
+	text := r.PathValue("id")
+	if text == "" {
+		s.inject.remove(0)
+		return done, nil
+	}
+	id, err := strconv.Atoi(text)
+	if err != nil || id < 1 || !s.inject.remove(id) {
+		return nil, noSuch("rule", text)
+	}
+	return done, nil
+}
+
+func (s *Sim) postLatency(r *http.Request) (any, error) {
+	body := struct {
+		MS     float64 `json:"ms"`
+		Method string  `json:"method"`
+	}{Method: "*"}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.MS < 0 || body.Method == "" {
+		return nil, badRequest(errors.New(`"ms" must not be negative, "method" not empty`))
+	}
+	s.latency.set(body.Method, time.Duration(body.MS*float64(time.Millisecond)))
+	return done, nil
+}
+
+func (s *Sim) getSessions(*http.Request) (any, error) {
+	list := s.sessions.list()
+	return map[string]any{"count": len(list), "sessions": list}, nil
+}
+
+func (s *Sim) expireSessions(r *http.Request) (any, error) {
+	body := struct {
+		As string `json:"as"`
+	}{As: "fault"}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.As != "fault" && body.As != "missingSet" {
+		return nil, badRequest(fmt.Errorf(`"as" is %q: fault or missingSet is needed`, body.As))
+	}
+	dead := s.sessions.expire(body.As == "missingSet")
+	for _, d := range dead {
+		s.endSession(d.key)
+	}
+	return map[string]int{"expired": len(dead)}, nil
+}
+
+func (s *Sim) postUser(r *http.Request) (any, error) {
+	var u user
+	if err := decode(r, &u); err != nil {
+		return nil, err
+	}
+	if u.Name == "" {
+		return nil, badRequest(errors.New(`"username" is needed`))
+	}
+	s.auth.add(u)
+	return done, nil
 }

@@ -47,14 +47,22 @@ func (s *Sim) shimFor(kind string) shimBase {
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
 	s.shims = map[string]shim{
-		"VirtualMachine": &vmShim{s.shimFor("VirtualMachine")},
-		"SessionManager": &sessionShim{s.shimFor("SessionManager")},
+		"VirtualMachine":    &vmShim{s.shimFor("VirtualMachine")},
+		"SessionManager":    &sessionShim{s.shimFor("SessionManager")},
+		"Task":              &taskShim{s.shimFor("Task")},
+		"PropertyCollector": &pcShim{s.shimFor("PropertyCollector")},
+		"PropertyFilter":    &filterShim{s.shimFor("PropertyFilter")},
 	}
 	for _, sh := range s.shims {
 		s.reg.Put(sh)
 	}
 	s.reg.Handler = s.route
+	s.reg.AddHandler(s.hub)
+	s.reg.AddHandler(s.index)
 }
+
+// ownObjects are the kinds of objects that only their shim knows.
+var ownObjects = map[string]bool{"PropertyCollector": true, "PropertyFilter": true}
 
 // route is called by vcsim for every call before it looks for the method.
 func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
@@ -62,7 +70,7 @@ func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Refere
 	if !ok || !hasMethod(sh, method.Name) {
 		return nil, nil
 	}
-	if s.reg.Get(method.This) == nil {
+	if !ownObjects[method.This.Type] && s.reg.Get(method.This) == nil {
 		return nil, nil // vcsim answers ManagedObjectNotFound
 	}
 	method.This = sh.Reference()

@@ -64,15 +64,29 @@ func (s *Sim) setGuest(ctx *simulator.Context, vm *simulator.VirtualMachine, g *
 // reports after its delay, unless it was told to hang or is off by then.
 func (s *Sim) bootGuest(vm types.ManagedObjectReference) {
 	var boot int
+	var stale time.Duration
 	delay := s.cfg.GuestTime
 	s.vms.with(vm, func(st *vmState) {
 		st.guest.bootID++
-		boot = st.guest.bootID
+		boot, stale = st.guest.bootID, st.guest.stale
 		if st.guest.ipDelay > 0 {
 			delay = st.guest.ipDelay
 		}
 	})
-	s.after(delay, func() { s.reportGuest(vm, boot) })
+	if stale > 0 {
+		s.after(delay, func() { s.reportStale(vm, boot) })
+	}
+	s.after(delay+stale, func() { s.reportGuest(vm, boot) })
+}
+
+// inheritGuest gives a clone's guest what a test has set for its parent's. The
+// addresses are its own.
+func (s *Sim) inheritGuest(parent, clone types.ManagedObjectReference) {
+	from := s.vms.get(parent).guest
+	s.vms.with(clone, func(st *vmState) {
+		st.guest.ipDelay, st.guest.hang, st.guest.noTools, st.guest.stale = from.ipDelay, from.hang, from.noTools, from.stale
+		st.guest.staleIPv4 = from.ipv4
+	})
 }
 
 // after runs f later, or at once when there is nothing to wait for.
@@ -84,8 +98,18 @@ func (s *Sim) after(d time.Duration, f func()) {
 	time.AfterFunc(d, f)
 }
 
+// reportStale is the first report of a clone that has not yet noticed its new card:
+// it still has its parent's address.
+func (s *Sim) reportStale(ref types.ManagedObjectReference, boot int) {
+	s.report(ref, boot, func(st *guestState) { st.ipv4, st.ipv6 = st.staleIPv4, "" })
+}
+
 // reportGuest publishes what Tools of a running guest would.
 func (s *Sim) reportGuest(ref types.ManagedObjectReference, boot int) {
+	s.report(ref, boot, func(*guestState) {})
+}
+
+func (s *Sim) report(ref types.ManagedObjectReference, boot int, adjust func(*guestState)) {
 	vm := s.vm(ref)
 	if vm == nil {
 		return
@@ -105,6 +129,7 @@ func (s *Sim) reportGuest(ref types.ManagedObjectReference, boot int) {
 		if boot != st.bootID || st.noTools {
 			return
 		}
+		adjust(&st)
 		s.setGuest(ctx, vm, s.guestInfo(vm, st))
 	})
 }

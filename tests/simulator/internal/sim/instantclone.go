@@ -20,23 +20,46 @@ func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClo
 	s := sh.s
 	parent := s.vm(req.This)
 	if parent == nil {
-		return &methods.InstantClone_TaskBody{Fault_: soapFault(&types.ManagedObjectNotFound{Obj: req.This})}
+		return &methods.InstantClone_TaskBody{Fault_: notFound(req.This)}
 	}
-	job := &cloneJob{
-		s:    s,
-		ctx:  detached(ctx),
-		vm:   req.This,
-		spec: req.Spec,
-		task: s.newTask(ctx, parent, "instantClone", true),
+	plan, fault := s.planLocked(ctx, parent, &req.Spec)
+	if fault == nil {
+		if denied := s.cloneDenied(ctx, plan); denied != nil {
+			return &methods.InstantClone_TaskBody{Fault_: soapFault(denied)}
+		}
 	}
-	if _, fault := s.planClone(ctx, parent, &req.Spec); fault != nil {
-		go job.refuse(fault)
+	j := &cloneJob{s: s, ctx: detached(ctx), vm: req.This, spec: req.Spec}
+	j.task = s.newTask(ctx, req.This, "instantClone", true)
+	if fault != nil {
+		go j.refuse(fault)
 	} else {
-		s.queues.submit(job)
+		s.queues.submit(&job{parent: req.This, task: j.task, run: j.run})
 	}
-	return &methods.InstantClone_TaskBody{
-		Res: &types.InstantClone_TaskResponse{Returnval: job.task.Self},
+	return &methods.InstantClone_TaskBody{Res: &types.InstantClone_TaskResponse{Returnval: j.task.Self}}
+}
+
+// cloneDenied checks the caller's privileges on the places of a clone; those on the
+// parent are checked before.
+func (s *Sim) cloneDenied(ctx *simulator.Context, p *clonePlan) types.BaseMethodFault {
+	for _, need := range []struct {
+		ref       types.ManagedObjectReference
+		privilege string
+	}{
+		{p.folder.Self, "VirtualMachine.Inventory.CreateFromExisting"},
+		{p.datastore.Self, "Datastore.AllocateSpace"},
+		{p.pool.Reference(), "Resource.AssignVMToPool"},
+	} {
+		if fault := s.auth.denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
+			return fault
+		}
 	}
+	return nil
+}
+
+// planLocked plans a clone while nothing else changes the parent.
+func (s *Sim) planLocked(ctx *simulator.Context, parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) (plan *clonePlan, fault types.BaseMethodFault) {
+	ctx.WithLock(parent, func() { plan, fault = s.planClone(parent, spec) })
+	return plan, fault
 }
 
 // cloneJob is one accepted InstantClone_Task.
@@ -65,8 +88,9 @@ func (j *cloneJob) run() {
 		s.finishTask(j.ctx, j.task, nil, localized(fault))
 		return
 	}
-	s.finishTask(j.ctx, j.task, ref, nil)
+	s.inheritGuest(j.vm, ref)
 	s.bootGuest(ref)
+	s.finishTask(j.ctx, j.task, ref, nil)
 }
 
 func (j *cloneJob) make() (types.ManagedObjectReference, types.BaseMethodFault) {
@@ -81,7 +105,7 @@ func (j *cloneJob) make() (types.ManagedObjectReference, types.BaseMethodFault) 
 	var fault types.BaseMethodFault
 	j.ctx.WithLock(parent, func() {
 		var plan *clonePlan
-		if plan, fault = s.planClone(j.ctx, parent, &j.spec); fault == nil {
+		if plan, fault = s.planClone(parent, &j.spec); fault == nil {
 			clone, fault = s.buildClone(j.ctx, plan)
 		}
 	})

@@ -66,6 +66,7 @@ func (s *Sim) populate() error {
 	if err != nil {
 		return err
 	}
+	s.layoutSites = sites
 	for i := range s.cfg.Parents {
 		name := parentName
 		if i > 0 {

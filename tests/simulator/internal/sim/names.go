@@ -4,10 +4,105 @@
 
 package sim
 
-import "strings"
+import (
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
 
 var nameEscaper = strings.NewReplacer("%", "%25", "/", "%2f", `\`, "%5c")
 
 // escapeName spells an entity's name as vCenter stores it: the slash, the
 // backslash and the percent sign are kept as %2f, %5c and %25.
 func escapeName(name string) string { return nameEscaper.Replace(name) }
+
+// nameIndex finds the child of a folder by name without looking at all of them. It
+// hears of changes as a handler of vcsim's registry.
+type nameIndex struct {
+	self  types.ManagedObjectReference
+	reg   *simulator.Registry
+	mu    sync.Mutex
+	names map[childName]types.ManagedObjectReference
+	of    map[types.ManagedObjectReference]childName
+}
+
+type childName struct {
+	folder types.ManagedObjectReference
+	name   string
+}
+
+func newNameIndex(reg *simulator.Registry) *nameIndex {
+	return &nameIndex{
+		self:  types.ManagedObjectReference{Type: "VforgeNames", Value: "names"},
+		reg:   reg,
+		names: make(map[childName]types.ManagedObjectReference),
+		of:    make(map[types.ManagedObjectReference]childName),
+	}
+}
+
+// Reference makes the index a handler of vcsim's registry.
+func (x *nameIndex) Reference() types.ManagedObjectReference { return x.self }
+
+// PutObject is called when an object is added, or moved to another folder.
+func (x *nameIndex) PutObject(_ *simulator.Context, obj mo.Reference) {
+	if e, ok := obj.(mo.Entity); ok {
+		x.enter(e.Entity(), e.Reference())
+	}
+}
+
+// UpdateObject is called, with the object's lock held, when properties change.
+func (x *nameIndex) UpdateObject(_ *simulator.Context, obj mo.Reference, changes []types.PropertyChange) {
+	for _, c := range changes {
+		if c.Name == "name" || c.Name == "parent" {
+			if e, ok := obj.(mo.Entity); ok {
+				x.enter(e.Entity(), e.Reference())
+			}
+			return
+		}
+	}
+}
+
+// RemoveObject is called just before an object goes.
+func (x *nameIndex) RemoveObject(_ *simulator.Context, ref types.ManagedObjectReference) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.leave(ref)
+}
+
+func (x *nameIndex) enter(e *mo.ManagedEntity, ref types.ManagedObjectReference) {
+	if e.Parent == nil || e.Parent.Type != "Folder" || e.Name == "" {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.leave(ref)
+	key := childName{*e.Parent, e.Name}
+	x.names[key], x.of[ref] = ref, key
+}
+
+func (x *nameIndex) leave(ref types.ManagedObjectReference) {
+	if key, ok := x.of[ref]; ok {
+		if x.names[key] == ref {
+			delete(x.names, key)
+		}
+		delete(x.of, ref)
+	}
+}
+
+func (x *nameIndex) find(folder types.ManagedObjectReference, name string) (types.ManagedObjectReference, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ref, ok := x.names[childName{folder, name}]
+	return ref, ok
+}
+
+// holder returns what has a name in a folder, or nil.
+func (s *Sim) holder(folder types.ManagedObjectReference, name string) *types.ManagedObjectReference {
+	if ref, ok := s.index.find(folder, name); ok {
+		return &ref
+	}
+	return nil
+}

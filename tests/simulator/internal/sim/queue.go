@@ -8,42 +8,50 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
+
+// job is an accepted call whose work is done later, one job of a parent at a time.
+type job struct {
+	parent types.ManagedObjectReference
+	task   *simulator.Task
+	run    func()
+}
 
 // cloneQueues runs the jobs of each parent one at a time, in the order in which
 // they came; different parents run beside each other.
 type cloneQueues struct {
 	mu      sync.Mutex
-	waiting map[types.ManagedObjectReference][]*cloneJob
+	waiting map[types.ManagedObjectReference][]*job
 	busy    map[types.ManagedObjectReference]bool
 }
 
-func (q *cloneQueues) submit(job *cloneJob) {
+func (q *cloneQueues) submit(j *job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting == nil {
-		q.waiting = make(map[types.ManagedObjectReference][]*cloneJob)
+		q.waiting = make(map[types.ManagedObjectReference][]*job)
 		q.busy = make(map[types.ManagedObjectReference]bool)
 	}
-	q.waiting[job.vm] = append(q.waiting[job.vm], job)
-	if !q.busy[job.vm] {
-		q.busy[job.vm] = true
-		go q.work(job.vm)
+	q.waiting[j.parent] = append(q.waiting[j.parent], j)
+	if !q.busy[j.parent] {
+		q.busy[j.parent] = true
+		go q.work(j.parent)
 	}
 }
 
 func (q *cloneQueues) work(parent types.ManagedObjectReference) {
 	for {
-		job := q.next(parent)
-		if job == nil {
+		j := q.next(parent)
+		if j == nil {
 			return
 		}
-		job.run()
+		j.run()
 	}
 }
 
-func (q *cloneQueues) next(parent types.ManagedObjectReference) *cloneJob {
+func (q *cloneQueues) next(parent types.ManagedObjectReference) *job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	jobs := q.waiting[parent]
@@ -57,14 +65,15 @@ func (q *cloneQueues) next(parent types.ManagedObjectReference) *cloneJob {
 }
 
 // cancel takes a job that has not begun out of its queue.
-func (q *cloneQueues) cancel(task types.ManagedObjectReference) *cloneJob {
+func (q *cloneQueues) cancel(task types.ManagedObjectReference) *job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for parent, jobs := range q.waiting {
-		i := slices.IndexFunc(jobs, func(j *cloneJob) bool { return j.task.Self == task })
+		i := slices.IndexFunc(jobs, func(j *job) bool { return j.task.Self == task })
 		if i >= 0 {
+			found := jobs[i]
 			q.waiting[parent] = slices.Delete(slices.Clone(jobs), i, i+1)
-			return jobs[i]
+			return found
 		}
 	}
 	return nil

@@ -35,17 +35,25 @@ type Sim struct {
 	base     *simulator.Context
 	shims    map[string]shim
 	calls    callCounter
+	inject   injector
+	latency  latencies
 	auth     *authority
+	sessions sessionTable
+	hub      *hub
+	index    *nameIndex
+	pages    pages
 	vms      *vmTable
 	queues   cloneQueues
 	macs     *macPool
-	dhcp     dhcp
-	creating sync.Mutex // held while a VM is made, from the check of its name on
-	sdk      *http.Server
-	control  *http.Server
-	sdkAddr  *net.TCPAddr
-	ctrlAddr *net.TCPAddr
-	serving  sync.WaitGroup
+	// layoutSites are the datacenters as they were built.
+	layoutSites []*site
+	dhcp        dhcp
+	creating    sync.Mutex // held while a VM is made, from the check of its name on
+	sdk         *http.Server
+	control     *http.Server
+	sdkAddr     *net.TCPAddr
+	ctrlAddr    *net.TCPAddr
+	serving     sync.WaitGroup
 }
 
 // New builds the inventory. Nothing listens until Start.
@@ -79,8 +87,9 @@ func New(cfg Config) (*Sim, error) {
 	}
 	s := &Sim{
 		cfg: cfg, id: id, svc: model.Service, reg: model.Map(), base: model.Service.Context,
-		auth: newAuthority(cfg.Username, cfg.Password), vms: newVMTable(), macs: newMACPool(),
+		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(model.Map()), vms: newVMTable(), macs: newMACPool(),
 	}
+	s.latency.set("*", cfg.Latency)
 	s.installShims()
 	if err := s.populate(); err != nil {
 		return nil, err
@@ -170,7 +179,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// fault pairs a fault with the text that vCenter shows for it.
+// localized pairs a fault with the text that vCenter shows for it.
 func localized(f types.BaseMethodFault) *types.LocalizedMethodFault {
 	if f == nil {
 		return nil

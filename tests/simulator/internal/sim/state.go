@@ -18,22 +18,24 @@ type vmState struct {
 	// passthrough marks a VM with a PCI passthrough device, which no instant clone
 	// can have.
 	passthrough bool
-	// cloning counts the instant clones of this parent that were ever made; it
-	// numbers the delta files.
+	// deltas counts the layers that this parent's disks ever got; it numbers their
+	// files.
 	deltas int
 }
 
 // guestState is the simulated guest of one VM.
 type guestState struct {
-	ipDelay  time.Duration // replaces --guest-time; zero means the default
-	hang     bool          // never reports an address
-	noTools  bool
-	ipv4     string // what DHCP gave, or what a test or guestinfo asked for
-	ipv6     string // a routable address besides the link-local one; empty for none
-	prefix   int32
-	stale    time.Duration // how long a clone of this VM still reports its parent's address
-	bootID   int           // counts boots, so that a late timer of an earlier boot is ignored
-	hostName string
+	ipDelay time.Duration // replaces --guest-time; zero means the default
+	hang    bool          // never reports an address
+	noTools bool
+	ipv4    string // what DHCP gave, or what a test or guestinfo asked for
+	ipv6    string // a routable address besides the link-local one; empty for none
+	prefix  int32
+	stale   time.Duration // how long a clone of this VM still reports its parent's address
+	bootID  int           // counts boots, so that a late timer of an earlier boot is ignored
+	// staleIPv4 is the parent's address, which a clone still has until its network is
+	// set up anew.
+	staleIPv4 string
 }
 
 // vmTable holds the states of all VMs.

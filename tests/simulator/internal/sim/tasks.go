@@ -5,18 +5,24 @@
 package sim
 
 import (
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// newTask registers a queued task on entity. vcsim's own tasks start while the
+// newTask registers a queued task on an object. vcsim's own tasks start while the
 // call that made them is still answered and hold the entity's lock until they
 // end; these only exist until startTask and finishTask move them on.
-func (s *Sim) newTask(ctx *simulator.Context, entity mo.Entity, id string, cancelable bool) *simulator.Task {
-	ref := entity.Reference()
+func (s *Sim) newTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, cancelable bool) *simulator.Task {
+	name := ref.Value
+	if e, ok := s.reg.Get(ref).(mo.Entity); ok {
+		name = e.Entity().Name
+	}
 	task := &simulator.Task{}
 	task.Self = s.taskRef()
 	task.Info = types.TaskInfo{
@@ -25,7 +31,7 @@ func (s *Sim) newTask(ctx *simulator.Context, entity mo.Entity, id string, cance
 		DescriptionId: ref.Type + "." + id,
 		Name:          taskMethod(id),
 		Entity:        &ref,
-		EntityName:    entity.Entity().Name,
+		EntityName:    name,
 		State:         types.TaskInfoStateQueued,
 		Cancelable:    cancelable,
 		QueueTime:     time.Now(),
@@ -33,7 +39,7 @@ func (s *Sim) newTask(ctx *simulator.Context, entity mo.Entity, id string, cance
 	}
 	// The task manager adds the task to its entity's recent tasks without taking
 	// the entity's lock: it counts on the caller for that.
-	ctx.WithLock(entity, func() { s.reg.Put(task) })
+	ctx.WithLock(ref, func() { s.reg.Put(task) })
 	return task
 }
 
@@ -71,4 +77,63 @@ func (s *Sim) finishTask(ctx *simulator.Context, task *simulator.Task, result ty
 			types.PropertyChange{Name: "info.state", Val: types.TaskInfoStateSuccess})
 	}
 	s.reg.AtomicUpdate(ctx, task, changes)
+}
+
+// failingTask makes a task for a call that is accepted and then fails. That of an
+// instant clone takes its turn in the parent's queue.
+func (s *Sim) failingTask(call *sdkCall, fault types.BaseMethodFault) (types.ManagedObjectReference, bool) {
+	if s.reg.Get(call.this) == nil {
+		return types.ManagedObjectReference{}, false
+	}
+	ctx := s.background(call.session.user)
+	id := strings.TrimSuffix(call.method, "_Task")
+	id = strings.ToLower(id[:1]) + id[1:]
+	queued := call.method == "InstantClone_Task"
+	task := s.newTask(ctx, call.this, id, queued)
+	run := func() {
+		s.startTask(ctx, task)
+		if queued {
+			sleep(ctx, s.cfg.CloneTime)
+		}
+		s.finishTask(ctx, task, nil, localized(fault))
+	}
+	if queued {
+		s.queues.submit(&job{parent: call.this, task: task, run: run})
+	} else {
+		go run()
+	}
+	return task.Self, true
+}
+
+// taskShim is CancelTask as vCenter has it: vcsim marks any running task as
+// cancelled and lets it run on.
+type taskShim struct{ shimBase }
+
+// CancelTask takes a queued clone out of its queue. A task that runs cannot be
+// cancelled, nor one that is done.
+func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) soap.HasFault {
+	s := sh.s
+	task, ok := s.reg.Get(req.This).(*simulator.Task)
+	if !ok {
+		return &methods.CancelTaskBody{Fault_: notFound(req.This)}
+	}
+	if s.queues.cancel(req.This) != nil {
+		ctx.WithLock(task, func() {
+			ctx.Update(task, []types.PropertyChange{
+				{Name: "info.cancelled", Val: true},
+				{Name: "info.cancelable", Val: false},
+				{Name: "info.completeTime", Val: time.Now()},
+				{Name: "info.error", Val: *localized(&types.RequestCanceled{})},
+				{Name: "info.state", Val: types.TaskInfoStateError},
+			})
+		})
+		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
+	}
+	var fault types.BaseMethodFault = &types.NotSupported{}
+	ctx.WithLock(task, func() {
+		if task.Info.State == types.TaskInfoStateSuccess || task.Info.State == types.TaskInfoStateError {
+			fault = &types.InvalidState{}
+		}
+	})
+	return &methods.CancelTaskBody{Fault_: soapFault(fault)}
 }

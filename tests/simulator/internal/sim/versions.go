@@ -71,3 +71,13 @@ func productVersion(api string) string {
 	}
 	return strings.Join(parts[:3], ".")
 }
+
+// requestVersion is the API version that a call is made in: the one that the
+// client names in SOAPAction, unless the server is older or does not know it.
+func requestVersion(action, server string) string {
+	_, v, ok := strings.Cut(strings.Trim(action, `"`), "/")
+	if !ok || !slices.Contains(apiVersions, v) || versionLess(server, v) {
+		return server
+	}
+	return v
+}

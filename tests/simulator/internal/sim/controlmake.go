@@ -1,0 +1,182 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// vmRequest is what POST /vms makes. Places are inventory paths or names; what is
+// left out is as for golden-parent.
+type vmRequest struct {
+	Name        string            `json:"name"`
+	Folder      string            `json:"folder"`
+	Datacenter  string            `json:"datacenter"`
+	Host        string            `json:"host"`
+	Pool        string            `json:"pool"`
+	Datastore   string            `json:"datastore"`
+	Networks    []string          `json:"networks"`
+	On          *bool             `json:"on"`
+	Template    bool              `json:"template"`
+	ExtraConfig map[string]string `json:"extra_config"`
+}
+
+func (s *Sim) postVM(r *http.Request) (any, error) {
+	var req vmRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	if req.Name == "" {
+		return nil, badRequest(errors.New(`"name" is needed`))
+	}
+	spec, err := s.vmSpecFor(&req)
+	if err != nil {
+		return nil, err
+	}
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if holder := s.holder(spec.folder, spec.name); holder != nil {
+		return nil, &controlError{http.StatusConflict, fmt.Errorf("the folder has a %s named %q", holder.Type, req.Name)}
+	}
+	vm, err := s.addVM(s.background(""), spec)
+	if err != nil {
+		return nil, err
+	}
+	if spec.on {
+		s.reportGuest(vm.Self, 0)
+	}
+	return s.view(vm), nil
+}
+
+func (s *Sim) vmSpecFor(req *vmRequest) (vmSpec, error) {
+	var spec vmSpec
+	site, err := s.siteNamed(req.Datacenter)
+	if err != nil {
+		return spec, err
+	}
+	spec = s.spread(site, 0, req.Name)
+	spec.folder = site.folders[0]
+	spec.on, spec.template = !req.Template, req.Template
+	if req.On != nil {
+		spec.on = *req.On
+	}
+	if req.Host != "" {
+		host, err := s.named("HostSystem", req.Host)
+		if err != nil {
+			return spec, err
+		}
+		spec.host = host.Reference()
+		cr, _ := s.computeOf(spec.host)
+		for i, c := range site.clusters {
+			if c.Self == cr {
+				spec.pool = site.pools[i][0]
+			}
+		}
+	}
+	for _, place := range []struct {
+		kind, name string
+		into       *types.ManagedObjectReference
+	}{{"Folder", req.Folder, &spec.folder}, {"ResourcePool", req.Pool, &spec.pool}} {
+		if place.name == "" {
+			continue
+		}
+		e, err := s.named(place.kind, place.name)
+		if err != nil {
+			return spec, err
+		}
+		*place.into = e.Reference()
+	}
+	if req.Datastore != "" {
+		ds, err := s.named("Datastore", req.Datastore)
+		if err != nil {
+			return spec, err
+		}
+		spec.datastore = ds.(*simulator.Datastore)
+	}
+	for k, v := range req.ExtraConfig {
+		spec.extra = append(spec.extra, &types.OptionValue{Key: k, Value: v})
+	}
+	if req.Networks == nil {
+		return spec, nil
+	}
+	spec.networks, err = pickNetworks(site, req.Networks)
+	return spec, err
+}
+
+func pickNetworks(st *site, names []string) ([]network, error) {
+	out := []network{}
+	for _, name := range names {
+		found := false
+		for _, net := range st.networks {
+			if net.name == name {
+				out, found = append(out, net), true
+				break
+			}
+		}
+		if !found {
+			return nil, noSuch("network", name)
+		}
+	}
+	return out, nil
+}
+
+func (s *Sim) siteNamed(name string) (*site, error) {
+	for _, st := range s.layoutSites {
+		if name == "" || st.dc.Name == name {
+			return st, nil
+		}
+	}
+	return nil, noSuch("datacenter", name)
+}
+
+// named finds an entity by inventory path, managed object id or name.
+func (s *Sim) named(kind, name string) (mo.Entity, error) {
+	if e, ok := s.reg.Get(types.ManagedObjectReference{Type: kind, Value: name}).(mo.Entity); ok {
+		return e, nil
+	}
+	var found []mo.Entity
+	for _, e := range s.reg.All(kind) {
+		if strings.HasPrefix(name, "/") && s.entityPath(e.Reference()) == name || e.Entity().Name == name {
+			found = append(found, e)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	if len(found) > 1 {
+		return nil, &controlError{http.StatusConflict, fmt.Errorf("%d objects are named %q: use a path", len(found), name)}
+	}
+	return nil, noSuch(kind, name)
+}
+
+func (s *Sim) postHost(r *http.Request) (any, error) {
+	e, err := s.named("HostSystem", r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Maintenance *bool `json:"maintenance"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Maintenance == nil {
+		return nil, badRequest(errors.New(`"maintenance" is needed`))
+	}
+	host := e.(*simulator.HostSystem)
+	ctx := s.background("")
+	s.reg.AtomicUpdate(ctx, host, []types.PropertyChange{
+		{Name: "runtime.inMaintenanceMode", Val: *body.Maintenance},
+		{Name: "summary.runtime.inMaintenanceMode", Val: *body.Maintenance},
+	})
+	return map[string]any{"name": host.Name, "maintenance": *body.Maintenance}, nil
+}

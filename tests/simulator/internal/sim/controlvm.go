@@ -1,0 +1,236 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// findVM finds a VM by managed object id or by name, as vCenter keeps it or as a
+// person writes it.
+func (s *Sim) findVM(name string) (*simulator.VirtualMachine, error) {
+	if vm := s.vm(types.ManagedObjectReference{Type: "VirtualMachine", Value: name}); vm != nil {
+		return vm, nil
+	}
+	var found []*simulator.VirtualMachine
+	for _, e := range s.reg.All("VirtualMachine") {
+		vm := e.(*simulator.VirtualMachine)
+		if n := s.nameOf(vm); n == name || n == escapeName(name) {
+			found = append(found, vm)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, noSuch("VM", name)
+	case 1:
+		return found[0], nil
+	}
+	return nil, &controlError{http.StatusConflict, fmt.Errorf("%d VMs are named %q: use a managed object id", len(found), name)}
+}
+
+func (s *Sim) nameOf(vm *simulator.VirtualMachine) (name string) {
+	s.background("").WithLock(vm, func() { name = vm.Name })
+	return name
+}
+
+func (s *Sim) getVM(r *http.Request) (any, error) {
+	vm, err := s.findVM(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	return s.view(vm), nil
+}
+
+// view is what the control endpoint shows of a VM.
+func (s *Sim) view(vm *simulator.VirtualMachine) (out map[string]any) {
+	s.background("").WithLock(vm, func() {
+		var nics []map[string]any
+		var disks []map[string]any
+		for _, d := range vm.Config.Hardware.Device {
+			switch d := d.(type) {
+			case types.BaseVirtualEthernetCard:
+				nics = append(nics, s.viewNIC(d.GetVirtualEthernetCard()))
+			case *types.VirtualDisk:
+				disks = append(disks, viewDisk(d))
+			}
+		}
+		extra := make(map[string]any)
+		for _, o := range vm.Config.ExtraConfig {
+			extra[o.GetOptionValue().Key] = o.GetOptionValue().Value
+		}
+		out = map[string]any{
+			"moid": vm.Self.Value, "name": vm.Name, "path": s.entityPath(vm.Self),
+			"host": s.refName(vm.Runtime.Host), "pool": s.refName(vm.ResourcePool),
+			"bios_uuid": vm.Config.Uuid, "instance_uuid": vm.Config.InstanceUuid,
+			"power": vm.Runtime.PowerState, "template": vm.Config.Template, "frozen": frozen(vm),
+			"passthrough": s.vms.get(vm.Self).passthrough,
+			"tools":       vm.Guest.ToolsRunningStatus, "ip": vm.Guest.IpAddress, "host_name": vm.Guest.HostName,
+			"nics": nics, "disks": disks, "extra_config": extra,
+		}
+	})
+	return out
+}
+
+func (s *Sim) refName(ref *types.ManagedObjectReference) string {
+	if ref == nil {
+		return ""
+	}
+	e, ok := s.reg.Get(*ref).(interface {
+		Reference() types.ManagedObjectReference
+	})
+	if !ok {
+		return ""
+	}
+	return s.entityPath(e.Reference())
+}
+
+func (s *Sim) viewNIC(nic *types.VirtualEthernetCard) map[string]any {
+	return map[string]any{
+		"key": nic.Key, "mac": nic.MacAddress, "mac_type": nic.AddressType, "network": s.nicNetworkName(nic),
+		"connected": nic.Connectable != nil && nic.Connectable.Connected,
+	}
+}
+
+func viewDisk(d *types.VirtualDisk) map[string]any {
+	var files []string
+	for _, b := range diskChain(d) {
+		files = append(files, b.FileName)
+	}
+	return map[string]any{"key": d.Key, "files": files, "deltas": len(files) - 1, "bytes": d.CapacityInBytes}
+}
+
+// vmPatch is the state of a VM that no call of vCenter sets.
+type vmPatch struct {
+	Frozen      *bool       `json:"frozen"`
+	Passthrough *bool       `json:"passthrough"`
+	DeltaLevels *int        `json:"delta_levels"`
+	Tools       *string     `json:"tools"`
+	Guest       *guestPatch `json:"guest"`
+}
+
+type guestPatch struct {
+	IPDelayMS *int    `json:"ip_delay_ms"`
+	StaleMS   *int    `json:"stale_ms"`
+	Hang      *bool   `json:"hang"`
+	IPv4      *string `json:"ipv4"`
+	IPv6      *string `json:"ipv6"`
+}
+
+func (s *Sim) patchVM(r *http.Request) (any, error) {
+	vm, err := s.findVM(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	var p vmPatch
+	if err := decode(r, &p); err != nil {
+		return nil, err
+	}
+	if err := s.applyPatch(vm, &p); err != nil {
+		return nil, err
+	}
+	return s.view(vm), nil
+}
+
+func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
+	if p.Tools != nil && !slices.Contains([]string{"running", "notRunning"}, *p.Tools) {
+		return badRequest(errors.New(`"tools" is running or notRunning`))
+	}
+	if p.DeltaLevels != nil && (*p.DeltaLevels < 0 || *p.DeltaLevels > 1000) {
+		return badRequest(errors.New(`"delta_levels" is from 0 to 1000`))
+	}
+	s.patchState(vm, p)
+	ctx := s.background("")
+	var err error
+	ctx.WithLock(vm, func() {
+		if p.Frozen != nil {
+			err = s.freeze(ctx, vm, *p.Frozen)
+		}
+		if p.DeltaLevels != nil && *p.DeltaLevels < deltasOf(vm) {
+			err = badRequest(fmt.Errorf("the disks have %d deltas already, and a delta cannot be taken away here", deltasOf(vm)))
+		}
+		for p.DeltaLevels != nil && err == nil && deltasOf(vm) < *p.DeltaLevels {
+			err = s.growParent(ctx, vm)
+		}
+	})
+	if err == nil && (p.Tools != nil || p.Guest != nil) {
+		s.rereport(vm)
+	}
+	return err
+}
+
+func deltasOf(vm *simulator.VirtualMachine) int {
+	most := 0
+	for _, d := range disksOf(vm.Config.Hardware.Device) {
+		most = max(most, len(diskChain(d))-1)
+	}
+	return most
+}
+
+func (s *Sim) patchState(vm *simulator.VirtualMachine, p *vmPatch) {
+	s.vms.with(vm.Self, func(st *vmState) {
+		if p.Passthrough != nil {
+			st.passthrough = *p.Passthrough
+		}
+		if p.Tools != nil {
+			st.guest.noTools = *p.Tools == "notRunning"
+		}
+		if g := p.Guest; g != nil {
+			set(&st.guest.hang, g.Hang)
+			set(&st.guest.ipv4, g.IPv4)
+			set(&st.guest.ipv6, g.IPv6)
+			if g.IPv4 != nil {
+				st.guest.prefix = 24
+			}
+			if g.IPDelayMS != nil {
+				st.guest.ipDelay = time.Duration(*g.IPDelayMS) * time.Millisecond
+			}
+			if g.StaleMS != nil {
+				st.guest.stale = time.Duration(*g.StaleMS) * time.Millisecond
+			}
+		}
+	})
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// freeze does what instantclone.freeze does in a guest, or, thawing, what only a
+// reset does in a real one.
+func (s *Sim) freeze(ctx *simulator.Context, vm *simulator.VirtualMachine, freeze bool) error {
+	if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
+		return badRequest(errors.New("only a VM that is powered on can be frozen"))
+	}
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "runtime.instantCloneFrozen", Val: freeze},
+		{Name: "summary.runtime.instantCloneFrozen", Val: freeze},
+	})
+	if freeze {
+		s.setGuest(ctx, vm, guestOff())
+		return nil
+	}
+	s.bootGuest(vm.Self)
+	return nil
+}
+
+// rereport has the guest tell at once what has been set for it.
+func (s *Sim) rereport(vm *simulator.VirtualMachine) {
+	st := s.vms.get(vm.Self).guest
+	if st.noTools {
+		ctx := s.background("")
+		ctx.WithLock(vm, func() { s.setGuest(ctx, vm, guestOff()) })
+		return
+	}
+	s.reportGuest(vm.Self, st.bootID)
+}

@@ -1,0 +1,198 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// rule is one injected failure. Its JSON is what the control endpoint takes.
+type rule struct {
+	ID      int    `json:"id"`
+	Method  string `json:"method"`
+	Name    string `json:"name,omitempty"`
+	Nth     int    `json:"nth"`
+	Times   *int   `json:"times,omitempty"`
+	Every   int    `json:"every"`
+	Do      string `json:"do"`
+	Fault   string `json:"fault,omitempty"`
+	Message string `json:"message,omitempty"`
+	DelayMS int    `json:"delay_ms,omitempty"`
+	Status  int    `json:"status,omitempty"`
+	Seen    int    `json:"seen"` // matching calls since the rule was made
+	Hits    int    `json:"hits"` // calls that it struck
+}
+
+// What a rule can do to a call.
+const (
+	doFault     = "fault"
+	doTaskFault = "task-fault"
+	doDelay     = "delay"
+	doDrop      = "drop"
+	doDropAfter = "drop-after"
+	doStatus    = "http-status"
+)
+
+var ruleActions = []string{doFault, doTaskFault, doDelay, doDrop, doDropAfter, doStatus}
+
+// check completes a rule with its defaults, or says what is wrong with it.
+func (r *rule) check() error {
+	if r.Method == "" {
+		return errors.New(`"method" is needed: a SOAP method, or "*"`)
+	}
+	if !slices.Contains(ruleActions, r.Do) {
+		return fmt.Errorf(`"do" is %q: one of %s is needed`, r.Do, strings.Join(ruleActions, ", "))
+	}
+	if _, err := path.Match(r.Name, ""); err != nil {
+		return fmt.Errorf(`"name": %w`, err)
+	}
+	if r.Nth == 0 {
+		r.Nth = 1
+	}
+	if r.Times == nil {
+		one := 1
+		r.Times = &one
+	}
+	if r.Nth < 1 || *r.Times < 0 || r.Every < 0 || r.DelayMS < 0 {
+		return errors.New(`"nth" starts at 1; "times", "every" and "delay_ms" are not negative`)
+	}
+	switch r.Do {
+	case doFault, doTaskFault:
+		if r.Fault == "" {
+			r.Fault = "SystemError"
+		}
+		_, err := newFault(r.Fault, r.Message)
+		if r.Do == doTaskFault && r.Method != "*" && !strings.HasSuffix(r.Method, "_Task") {
+			err = fmt.Errorf("%s makes no task", r.Method)
+		}
+		return err
+	case doStatus:
+		if r.Status == 0 {
+			r.Status = http.StatusServiceUnavailable
+		}
+		if r.Status < 200 || r.Status > 599 {
+			return fmt.Errorf(`"status" %d is no HTTP status`, r.Status)
+		}
+	}
+	return nil
+}
+
+// strikes counts a matching call and tells if the rule acts on it.
+func (r *rule) strikes() bool {
+	r.Seen++
+	if r.Seen < r.Nth || (*r.Times > 0 && r.Hits >= *r.Times) {
+		return false
+	}
+	if r.Every > 0 && (r.Seen-r.Nth)%r.Every != 0 {
+		return false
+	}
+	r.Hits++
+	return true
+}
+
+// newFault makes a fault of the API by the name of its type.
+func newFault(name, message string) (types.BaseMethodFault, error) {
+	kind, ok := types.TypeFunc()(name)
+	if !ok {
+		return nil, fmt.Errorf("%q is no type of the API", name)
+	}
+	fault, ok := reflect.New(kind).Interface().(types.BaseMethodFault)
+	if !ok {
+		return nil, fmt.Errorf("%q is no fault", name)
+	}
+	if message != "" {
+		fault.GetMethodFault().FaultMessage = []types.LocalizableMessage{{Key: "vforge.injected", Message: message}}
+	}
+	return fault, nil
+}
+
+// injector holds the rules in the order in which they came.
+type injector struct {
+	mu    sync.Mutex
+	next  int
+	rules []*rule
+}
+
+func (i *injector) add(r rule) int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.next++
+	r.ID, r.Seen, r.Hits = i.next, 0, 0
+	i.rules = append(i.rules, &r)
+	return r.ID
+}
+
+func (i *injector) list() []rule {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	out := make([]rule, 0, len(i.rules))
+	for _, r := range i.rules {
+		out = append(out, *r)
+	}
+	return out
+}
+
+// remove takes one rule away, or with id 0 all of them.
+func (i *injector) remove(id int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	before := len(i.rules)
+	i.rules = slices.DeleteFunc(i.rules, func(r *rule) bool { return id == 0 || r.ID == id })
+	return id == 0 || len(i.rules) < before
+}
+
+// match returns the first rule that acts on a call. All rules that the call matches
+// count it, and names is asked at most once.
+func (i *injector) match(method string, names func() []string) *rule {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var struck *rule
+	var known []string
+	asked := false
+	for _, r := range i.rules {
+		if r.Method != "*" && r.Method != method {
+			continue
+		}
+		if r.Do == doTaskFault && !strings.HasSuffix(method, "_Task") {
+			continue
+		}
+		if r.Name != "" {
+			if !asked {
+				known, asked = names(), true
+			}
+			if !slices.ContainsFunc(known, r.nameMatches) {
+				continue
+			}
+		}
+		if struck == nil && r.strikes() {
+			copied := *r
+			struck = &copied
+		} else if struck != nil {
+			r.Seen++
+		}
+	}
+	return struck
+}
+
+// nameMatches compares with a name as it was sent or as it is kept: in a glob of
+// Go a star stops at a slash, and names may hold one.
+func (r *rule) nameMatches(name string) bool {
+	hide := func(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
+	for _, n := range []string{name, escapeName(name)} {
+		if ok, err := path.Match(hide(r.Name), hide(n)); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}

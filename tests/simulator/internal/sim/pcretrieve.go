@@ -1,0 +1,199 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// pcShim answers property collectors' calls. vcsim's own collector copies values by
+// way of XML and looks at every object of every filter for each change anywhere,
+// which neither large inventories nor large waits can bear.
+type pcShim struct{ shimBase }
+
+// pages keeps the rest of answers that were cut into pages, by token.
+type pages struct {
+	mu   sync.Mutex
+	rest map[string]page
+}
+
+type page struct {
+	session string
+	size    int
+	objects []types.ObjectContent
+}
+
+// first returns the first page of objects, and the token of the rest.
+func (p *pages) first(session string, objects []types.ObjectContent, size int) ([]types.ObjectContent, string) {
+	if size <= 0 || len(objects) <= size {
+		return objects, ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest == nil {
+		p.rest = make(map[string]page)
+	}
+	token := newToken()
+	p.rest[token] = page{session, size, objects[size:]}
+	return objects[:size], token
+}
+
+// take removes what a token stands for.
+func (p *pages) take(session, token string) (page, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest, ok := p.rest[token]
+	if !ok || rest.session != session {
+		return page{}, false
+	}
+	delete(p.rest, token)
+	return rest, true
+}
+
+func sessionKey(ctx *simulator.Context) string {
+	if ctx.Session == nil {
+		return ""
+	}
+	return ctx.Session.Key
+}
+
+// RetrievePropertiesEx reads the properties of all objects of the filter specs.
+func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
+	objects, fault := sh.s.retrieve(ctx, req.SpecSet)
+	if fault != nil {
+		return &methods.RetrievePropertiesExBody{Fault_: soapFault(fault)}
+	}
+	body := &methods.RetrievePropertiesExBody{Res: &types.RetrievePropertiesExResponse{}}
+	if len(objects) > 0 {
+		first, token := sh.s.pages.first(sessionKey(ctx), objects, int(req.Options.MaxObjects))
+		body.Res.Returnval = &types.RetrieveResult{Objects: first, Token: token}
+	}
+	return body
+}
+
+// RetrieveProperties is the old form, without pages.
+func (sh *pcShim) RetrieveProperties(ctx *simulator.Context, req *types.RetrieveProperties) soap.HasFault {
+	objects, fault := sh.s.retrieve(ctx, req.SpecSet)
+	if fault != nil {
+		return &methods.RetrievePropertiesBody{Fault_: soapFault(fault)}
+	}
+	return &methods.RetrievePropertiesBody{Res: &types.RetrievePropertiesResponse{Returnval: objects}}
+}
+
+// ContinueRetrievePropertiesEx returns the next page.
+func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx) soap.HasFault {
+	rest, ok := sh.s.pages.take(sessionKey(ctx), req.Token)
+	if !ok {
+		return &methods.ContinueRetrievePropertiesExBody{Fault_: soapFault(&types.InvalidProperty{Name: "token"})}
+	}
+	objects, token := sh.s.pages.first(rest.session, rest.objects, rest.size)
+	return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{
+		Returnval: types.RetrieveResult{Objects: objects, Token: token},
+	}}
+}
+
+// CancelRetrievePropertiesEx throws the remaining pages away.
+func (sh *pcShim) CancelRetrievePropertiesEx(ctx *simulator.Context, req *types.CancelRetrievePropertiesEx) soap.HasFault {
+	if _, ok := sh.s.pages.take(sessionKey(ctx), req.Token); !ok {
+		return &methods.CancelRetrievePropertiesExBody{Fault_: soapFault(&types.InvalidProperty{Name: "token"})}
+	}
+	return &methods.CancelRetrievePropertiesExBody{Res: &types.CancelRetrievePropertiesExResponse{}}
+}
+
+func (s *Sim) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSpec) ([]types.ObjectContent, types.BaseMethodFault) {
+	var out []types.ObjectContent
+	at := make(map[types.ManagedObjectReference]int)
+	for i := range specs {
+		sel, fault := s.selectObjects(ctx, &specs[i], func(types.ManagedObjectReference) {})
+		if fault != nil {
+			return nil, fault
+		}
+		for _, ref := range sel.order {
+			content, ok, fault := s.read(ctx, ref, specs[i].PropSet)
+			if fault != nil {
+				return nil, fault
+			}
+			if !ok {
+				continue
+			}
+			if k, seen := at[ref]; seen {
+				out[k] = mergeContent(out[k], content)
+				continue
+			}
+			at[ref] = len(out)
+			out = append(out, content)
+		}
+	}
+	return out, nil
+}
+
+// read reads one object's properties. ok is false when it is gone or of a type that
+// is not asked for.
+func (s *Sim) read(ctx *simulator.Context, ref types.ManagedObjectReference, set []types.PropertySpec) (content types.ObjectContent, ok bool, fault types.BaseMethodFault) {
+	obj := s.object(ctx, ref)
+	if obj == nil {
+		return content, false, nil
+	}
+	content.Obj = ref
+	ctx.WithLock(ref, func() {
+		v := managed(obj)
+		if !v.IsValid() {
+			return
+		}
+		var paths []string
+		if paths, ok, fault = pathsFor(v, ref, set); !ok || fault != nil {
+			return
+		}
+		if ctx.Session == nil && ref.Type != "ServiceInstance" {
+			content.MissingSet, fault = s.withheld(ref, paths)
+			return
+		}
+		for _, p := range paths {
+			value, known := property(v, p)
+			if !known {
+				fault = &types.InvalidProperty{Name: p}
+				return
+			}
+			if value != nil {
+				content.PropSet = append(content.PropSet, types.DynamicProperty{Name: p, Val: value})
+			}
+		}
+	})
+	return content, ok, fault
+}
+
+// withheld answers a read without a live session: with a fault, or with one for each
+// property. Of the session manager clients ask whether they are logged in, so that
+// is never a fault of the call.
+func (s *Sim) withheld(ref types.ManagedObjectReference, paths []string) ([]types.MissingProperty, types.BaseMethodFault) {
+	denied := &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}
+	if !s.sessions.hidesFaults() && ref.Type != "SessionManager" {
+		return nil, denied
+	}
+	var missing []types.MissingProperty
+	for _, p := range paths {
+		missing = append(missing, types.MissingProperty{Path: p, Fault: types.LocalizedMethodFault{Fault: denied}})
+	}
+	return missing, nil
+}
+
+// mergeContent joins what two filter specs of one call ask of the same object.
+func mergeContent(a, b types.ObjectContent) types.ObjectContent {
+	have := make(map[string]bool, len(a.PropSet))
+	for _, p := range a.PropSet {
+		have[p.Name] = true
+	}
+	for _, p := range b.PropSet {
+		if !have[p.Name] {
+			a.PropSet = append(a.PropSet, p)
+		}
+	}
+	return a
+}

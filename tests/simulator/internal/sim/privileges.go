@@ -1,0 +1,92 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import "strings"
+
+// methodSince is the API version that brought a method in.
+var methodSince = map[string]string{
+	"InstantClone_Task":      instantCloneSince,
+	"CheckInstantClone_Task": instantCloneSince,
+}
+
+// vmPrivileges are the privileges that a method needs on the VM that it is called
+// on, as the API reference lists them.
+var vmPrivileges = map[string][]string{
+	"InstantClone_Task":            {"VirtualMachine.Provisioning.Clone", "VirtualMachine.Interact.PowerOn"},
+	"CloneVM_Task":                 {"VirtualMachine.Provisioning.Clone"},
+	"PowerOnVM_Task":               {"VirtualMachine.Interact.PowerOn"},
+	"PowerOffVM_Task":              {"VirtualMachine.Interact.PowerOff"},
+	"ShutdownGuest":                {"VirtualMachine.Interact.PowerOff"},
+	"StandbyGuest":                 {"VirtualMachine.Interact.Suspend"},
+	"RebootGuest":                  {"VirtualMachine.Interact.Reset"},
+	"ResetVM_Task":                 {"VirtualMachine.Interact.Reset"},
+	"SuspendVM_Task":               {"VirtualMachine.Interact.Suspend"},
+	"Destroy_Task":                 {"VirtualMachine.Inventory.Delete"},
+	"UnregisterVM":                 {"VirtualMachine.Inventory.Unregister"},
+	"Rename_Task":                  {"VirtualMachine.Config.Rename"},
+	"MarkAsTemplate":               {"VirtualMachine.Provisioning.MarkAsTemplate"},
+	"MarkAsVirtualMachine":         {"VirtualMachine.Provisioning.MarkAsVM"},
+	"CreateSnapshot_Task":          {"VirtualMachine.State.CreateSnapshot"},
+	"CreateSnapshotEx_Task":        {"VirtualMachine.State.CreateSnapshot"},
+	"RemoveAllSnapshots_Task":      {"VirtualMachine.State.RemoveSnapshot"},
+	"RevertToCurrentSnapshot_Task": {"VirtualMachine.State.RevertToSnapshot"},
+	"RelocateVM_Task":              {"Resource.HotMigrate"},
+	"MigrateVM_Task":               {"Resource.HotMigrate"},
+	"CustomizeVM_Task":             {"VirtualMachine.Provisioning.Customize"},
+	"UpgradeVM_Task":               {"VirtualMachine.Config.UpgradeVirtualHardware"},
+}
+
+// otherPrivileges are those of methods on other kinds of objects.
+var otherPrivileges = map[string][]string{
+	"Folder.CreateFolder":                       {"Folder.Create"},
+	"Folder.CreateVM_Task":                      {"VirtualMachine.Inventory.Create"},
+	"Folder.RegisterVM_Task":                    {"VirtualMachine.Inventory.Register"},
+	"Folder.MoveIntoFolder_Task":                {"Folder.Move"},
+	"Folder.Destroy_Task":                       {"Folder.Delete"},
+	"Folder.Rename_Task":                        {"Folder.Rename"},
+	"ResourcePool.MoveIntoResourcePool":         {"Resource.AssignVMToPool"},
+	"ResourcePool.CreateResourcePool":           {"Resource.CreatePool"},
+	"ResourcePool.Destroy_Task":                 {"Resource.DeletePool"},
+	"ResourcePool.UpdateConfig":                 {"Resource.EditPool"},
+	"ResourcePool.ImportVApp":                   {"VApp.Import"},
+	"HostSystem.EnterMaintenanceMode_Task":      {"Host.Config.Maintenance"},
+	"HostSystem.ExitMaintenanceMode_Task":       {"Host.Config.Maintenance"},
+	"SessionManager.TerminateSession":           {"Sessions.TerminateSession"},
+	"SessionManager.ImpersonateUser":            {"Sessions.ImpersonateUser"},
+	"EventManager.PostEvent":                    {"Global.LogEvent"},
+	"AuthorizationManager.SetEntityPermissions": {"Authorization.ModifyPermissions"},
+}
+
+// readers are the beginnings of the names of methods that change nothing but the
+// caller's own session.
+var readers = []string{
+	"Retrieve", "Find", "Query", "Fetch", "Read", "Check", "Wait", "Cancel", "Continue", "Current", "Login", "Logout",
+	"Session", "AcquireCloneTicket", "CloneSession", "Has", "Browse", "Search", "Lookup", "Validate", "Refresh",
+	"CreateFilter", "CreatePropertyCollector", "DestroyPropertyCollector", "DestroyPropertyFilter",
+	"CreateContainerView", "CreateListView", "CreateInventoryView", "DestroyView", "ModifyListView", "ResetListView",
+	"CreateCollectorFor", "DestroyCollector", "Rewind", "ResetCollector", "SetCollectorPageSize", "Reset",
+	"ReconfigVM_Task", // what it needs depends on what is changed: see reconfigPrivileges
+}
+
+// methodPrivileges lists what a caller needs on the object of a call. A method that
+// changes something and is not listed needs a privilege that only the administrator
+// has: better to refuse too much than to accept what vCenter refuses.
+func methodPrivileges(kind, method string) []string {
+	if kind == "VirtualMachine" {
+		if p, ok := vmPrivileges[method]; ok {
+			return p
+		}
+	}
+	if p, ok := otherPrivileges[kind+"."+method]; ok {
+		return p
+	}
+	for _, r := range readers {
+		if strings.HasPrefix(method, r) {
+			return nil
+		}
+	}
+	return []string{"Global.Settings"}
+}
