@@ -8,6 +8,7 @@ The only ``fail_json`` of the collection is here. What a module does is a functi
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 import traceback
@@ -40,20 +41,18 @@ def run(
     :param work: does the task in a session; returns the result.
     The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls`` (SOAP calls).
     """
-    _interrupt_on_signals()
-    begun = time.monotonic()
-    account = _Account(begun)
+    account = _Account()
     try:
-        require()
-        options = prepare(module.params)
-        connection = ConnectionOptions.from_params(module.params)
-        from ._connector.session import Session
+        with _signals_as_interrupts():
+            require()
+            options = prepare(module.params)
+            connection = ConnectionOptions.from_params(module.params)
+            from ._connector.session import Session
 
-        session = Session(connection, module.warn, Progress.from_environment().tell)
-        account.session = session
-        with session:
-            account.connected = time.monotonic()
-            result = work(session, options)
+            account.session = session = Session(connection, module.warn, Progress.from_environment().tell)
+            with session:
+                account.connected = time.monotonic()
+                result = work(session, options)
     except PartialFailure as error:
         module.fail_json(**{**error.as_result(), **account.complete(error.result)})
     except VforgeError as error:
@@ -66,8 +65,8 @@ def run(
 class _Account:
     """Adds the figures of the run to a result."""
 
-    def __init__(self, begun: float) -> None:
-        self.begun = begun
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
         self.connected: float | None = None
         self.session: Session | None = None
 
@@ -89,13 +88,24 @@ def _defect(error: Exception) -> dict[str, t.Any]:
     }
 
 
-def _interrupt_on_signals() -> None:
-    """Turn the signals that end a run into Interrupted, once; a second one ends the process at once."""
+@contextlib.contextmanager
+def _signals_as_interrupts() -> t.Iterator[None]:
+    """Turn the first signal that ends a run into Interrupted; a second one ends the process at once.
+
+    One that comes after the work is ignored: the result is being written, and is the truth. One that the caller has
+    switched off, as nohup does, stays off.
+    """
+    numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
-        for name in _SIGNALS:
+        for name in numbers:
             signal.signal(name, signal.SIG_DFL)
         raise Interrupted(f"The run was ended by {signal.Signals(number).name}.", hint="Run again to finish what is missing.")
 
-    for name in _SIGNALS:
-        signal.signal(name, interrupt)
+    try:
+        for number in numbers:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)

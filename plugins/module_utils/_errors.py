@@ -63,6 +63,12 @@ class ConnectionLost(VforgeError):
     error_code = "connection_lost"
 
 
+class CallTimedOut(ConnectionLost):
+    """A call was sent and not answered in time. It is not sent again: the second one would wait as long."""
+
+    error_code = "call_timeout"
+
+
 class SessionExpired(VforgeError):
     """vCenter no longer knows the session; nothing of the call was carried out."""
 
@@ -121,6 +127,12 @@ class NotAttempted(VforgeError):
     """An item of a batch that was not begun, because the batch ended before its turn."""
 
     error_code = "not_attempted"
+
+
+class TaskGone(VforgeError):
+    """vCenter no longer knows a task that was begun, so what became of it is not known."""
+
+    error_code = "task_gone"
 
 
 class StillRunning(VforgeError):

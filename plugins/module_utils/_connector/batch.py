@@ -15,7 +15,16 @@ import threading
 import time
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Interrupted, NotAttempted, StillRunning, TimedOut, VforgeError
+from .._errors import (
+    CallTimedOut,
+    ConnectionFailed,
+    ConnectionLost,
+    Interrupted,
+    NotAttempted,
+    StillRunning,
+    TimedOut,
+    VforgeError,
+)
 from .tasks import TaskEnd, cancel, wait_for_tasks
 
 if t.TYPE_CHECKING:
@@ -24,6 +33,7 @@ if t.TYPE_CHECKING:
 # How long to wait, after an interrupt or the deadline, for tasks that vCenter had begun.
 _GRACE_SECONDS = 10.0
 
+# One broken connection happens; this many, with no answer in between, mean that the server is gone.
 _LOST_CALLS_MEAN_GONE = 3
 
 
@@ -47,7 +57,8 @@ class Outcome:
     """What became of one item.
 
     :ivar result: the task's ``info.result``.
-    :ivar error: None when it succeeded.
+    :ivar error: None when it succeeded. It is NotAttempted until the item is begun, so that an end at any moment
+        leaves no item that seems to have succeeded.
     :ivar seconds: from the task being queued to its end, by vCenter's clock.
     :ivar repeated: the call was sent twice, so the first one may have done the work.
     """
@@ -64,7 +75,7 @@ class BatchResult:
     """The account of a batch.
 
     :ivar outcomes: one for each item, in the order of the items.
-    :ivar stopped: why the batch ended early (Interrupted or TimedOut), or None.
+    :ivar stopped: why the batch ended early (Interrupted, TimedOut, or the loss of the server), or None.
     """
 
     outcomes: dict[str, Outcome]
@@ -83,18 +94,21 @@ def run_batch(session: Session, works: t.Sequence[Work], parallel: int, deadline
     :param doing: for the progress: "12 of 40 " and this.
     Raises nothing: what goes wrong is in the result.
     """
-    result = BatchResult({work.name: Outcome(work.name) for work in works})
+    result = BatchResult({work.name: Outcome(work.name, error=_not_attempted(work)) for work in works})
     batch = _Batch(session, result, doing)
     try:
         batch.submit(works, parallel, deadline)
         batch.wait(deadline)
-        if batch.open:
-            result.stopped = TimedOut("The time allowed for the batch is over.", hint="Raise timeout, or run again.")
+        result.stopped = batch.why_cut_short()
     except VforgeError as error:
         result.stopped = error
-    if result.stopped is not None:
-        batch.wind_down()
+    if batch.open:
+        batch.wind_down(parallel, result.stopped)
     return result
+
+
+def _not_attempted(work: Work) -> NotAttempted:
+    return NotAttempted(f"{work.name} was not begun.", hint="Run again.")
 
 
 class _Batch:
@@ -104,7 +118,7 @@ class _Batch:
         self._names: dict[str, str] = {}
         self._tasks: dict[str, t.Any] = {}
         self._stop = threading.Event()
-        self._lost = 0
+        self._server = _ServerWatch()
         self._doing = doing
         self._done = 0
 
@@ -113,11 +127,18 @@ class _Batch:
         """The moids of the tasks that have not ended."""
         return list(self._tasks)
 
+    def why_cut_short(self) -> VforgeError | None:
+        """Why items were not begun or not followed to their end, None when all were."""
+        unfinished = self.open or any(isinstance(item.error, NotAttempted) for item in self._outcomes.values())
+        if not unfinished:
+            return None
+        return self._server.gone or TimedOut("The time allowed for the batch is over.", hint="Raise timeout, or run again.")
+
     def submit(self, works: t.Sequence[Work], parallel: int, deadline: float) -> None:
         """Make the calls; an item whose call fails has its error, and the others go on."""
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, parallel))
-        futures = [pool.submit(self._start, work, deadline) for work in works]
         try:
+            futures = [pool.submit(self._start, work, deadline) for work in works]
             concurrent.futures.wait(futures)
         except Interrupted:
             self._stop.set()
@@ -128,57 +149,87 @@ class _Batch:
             future.result()
 
     def _start(self, work: Work, deadline: float) -> None:
-        outcome = self._outcomes[work.name]
         if self._stop.is_set() or time.monotonic() >= deadline:
-            outcome.error = NotAttempted(f"{work.name} was not begun.", hint="Run again.")
             return
+        outcome = self._outcomes[work.name]
         try:
             task = self._call(work, outcome)
         except VforgeError as error:
             outcome.error = error
-            self._note_dead_server(error)
+            if self._server.failed(error):
+                self._stop.set()
             return
-        if task is not None:
-            self._names[task._GetMoId()] = work.name
-            self._tasks[task._GetMoId()] = task
+        self._server.answered()
+        if task is None:
+            outcome.error = None
+            return
+        self._names[task._GetMoId()] = work.name
+        self._tasks[task._GetMoId()] = task
 
     def _call(self, work: Work, outcome: Outcome) -> t.Any:
         try:
             return self._session.retrying(work.start)
+        except CallTimedOut:
+            raise
         except ConnectionLost:
             if not work.repeatable:
                 raise
             outcome.repeated = True
             return self._session.retrying(work.start)
 
-    def _note_dead_server(self, error: VforgeError) -> None:
-        """Stop when the server is gone: each further call would wait for it in vain."""
-        self._lost += isinstance(error, ConnectionLost)
-        if isinstance(error, ConnectionFailed) or self._lost >= _LOST_CALLS_MEAN_GONE:
-            self._stop.set()
-
     def wait(self, deadline: float) -> None:
         """Wait for the tasks; those that end are taken off the open ones."""
         wait_for_tasks(self._session, list(self._tasks.values()), deadline, self._ended)
 
     def _ended(self, moid: str, end: TaskEnd) -> None:
-        del self._tasks[moid]
         outcome = self._outcomes[self._names[moid]]
         outcome.result, outcome.error, outcome.seconds = end.result, end.error, end.seconds
+        del self._tasks[moid]
         self._done += 1
         self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
 
-    def wind_down(self) -> None:
+    def wind_down(self, parallel: int, why: VforgeError | None) -> None:
         """Cancel what can be cancelled, give the rest a moment, and say of each what is known."""
-        try:
-            for moid in self.open:
-                cancel(self._session, moid)
-            self.wait(time.monotonic() + _GRACE_SECONDS)
-        except VforgeError as error:
-            self._session.warn(f"What was under way could not be followed to its end: {error}")
         for moid in self.open:
             self._outcomes[self._names[moid]].error = StillRunning(
                 f"{self._names[moid]} was still under way in vCenter (task {moid}) when this run ended.",
                 hint="Run again: what was done is then found as done.",
                 task=moid,
             )
+        if isinstance(why, (ConnectionFailed, ConnectionLost)):
+            return
+        try:
+            self._cancel_all(parallel)
+            self.wait(time.monotonic() + _GRACE_SECONDS)
+        except VforgeError as error:
+            self._session.warn(f"What was under way could not be followed to its end: {error}")
+
+    def _cancel_all(self, parallel: int) -> None:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+            for future in [pool.submit(cancel, self._session, moid) for moid in self.open]:
+                future.result()
+
+
+class _ServerWatch:
+    """Tells from the calls of a batch when the server is gone, so that not every item waits for it in vain.
+
+    :ivar gone: the error that showed it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lost = 0
+        self.gone: VforgeError | None = None
+
+    def answered(self) -> None:
+        """Note a call that was answered."""
+        with self._lock:
+            self._lost = 0
+
+    def failed(self, error: VforgeError) -> bool:
+        """Note a call that failed; True when no further one has a chance."""
+        with self._lock:
+            self._lost = self._lost + 1 if isinstance(error, (ConnectionFailed, ConnectionLost)) else 0
+            if self._lost >= _LOST_CALLS_MEAN_GONE:
+                self.gone = self.gone or error
+            return self.gone is not None

@@ -28,8 +28,17 @@ _HINTS = {
 
 
 def snake(name: str) -> str:
-    """``DuplicateName`` becomes ``duplicate_name``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    """``DuplicateName`` becomes ``duplicate_name``, ``SSLVerifyFault`` becomes ``ssl_verify_fault``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def session_expired(doing: str = "") -> SessionExpired:
+    """The error for a session that vCenter does not know.
+
+    :param doing: as in ``translate``.
+    """
+    prefix = f"{doing}: " if doing else ""
+    return SessionExpired(f"{prefix}vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
 
 
 def fault_name(fault: t.Any) -> str:
@@ -46,7 +55,7 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
     name = fault_name(fault)
     prefix = f"{doing}: " if doing else ""
     if isinstance(fault, vim.fault.NotAuthenticated):
-        return SessionExpired(f"{prefix}vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+        return session_expired(doing)
     if isinstance(fault, vmodl.fault.RequestCanceled):
         return Cancelled(f"{prefix}the task was cancelled before it began.", hint="Run again to do it.")
     return Fault(
@@ -69,6 +78,9 @@ def _words(fault: t.Any) -> str:
         return f"vCenter refuses {fault.invalidProperty}: {message or 'invalid argument'}"
     if isinstance(fault, vim.fault.DuplicateName):
         return f"the name {fault.name!r} is taken by {_reference(fault.object)}"
+    if isinstance(fault, vmodl.fault.MethodNotFound):
+        # Raised by pyVmomi itself, and then without a message, when the method is newer than the server's version.
+        return f"this vCenter does not offer {fault.method}"
     return message.rstrip(".") or "vCenter refused without a message"
 
 

@@ -94,33 +94,54 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
     """
     if selector.moid:
         return session.reference(vim.VirtualMachine, selector.moid)
-    scope = find_datacenter(session, datacenter) if datacenter else None
+    scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     if selector.uuid:
         found = _by_uuid(session, selector, scope)
     elif selector.path or selector.folder:
-        found = _by_path(session, selector, datacenter)
+        found = _by_path(session, selector, scope)
     else:
         found = [row.ref for row in _vm_names(session, scope) if names.same(row.get("name", ""), selector.name or "")]
-    return _exactly_one(session, found, selector, scope, datacenter)
+    return _exactly_one(session, found, selector, scope)
 
 
 def find_datacenter(session: Session, name: str) -> t.Any:
-    """A datacenter by its name or path, in one call where it lies in the root folder.
+    """A datacenter by its name or path, in one call where it lies in the root folder or its path is given.
 
     :raises NotFound: with the datacenters that there are.
     :raises Ambiguous: when two folders have one of this name.
     """
-    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(_search_path(name)))
+    return _scope(session, name).ref
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scope:
+    """Where to look: a datacenter and its path, or the whole inventory."""
+
+    ref: t.Any = None
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"datacenter {self.path}" if self.path else "the whole inventory"
+
+
+_EVERYWHERE = _Scope()
+
+
+def _scope(session: Session, name: str) -> _Scope:
+    found = _at(session, name)
     if isinstance(found, vim.Datacenter):
-        return found
+        return _Scope(found, names.join(names.split(name)))
     rows = _datacenters(session)
-    matches = [row for row in rows if names.same(row.get("name", ""), name)]
+    matches = [row.ref for row in rows if names.same(row.get("name", ""), name)]
+    paths = paths_of(session, matches)
     if len(matches) == 1:
-        return matches[0].ref
+        return _Scope(matches[0], paths.get(matches[0]._GetMoId(), ""))
     if matches:
-        where = paths_of(session, [row.ref for row in matches])
+        listed = sorted(paths.values())
         raise Ambiguous(
-            f"{len(matches)} datacenters are named {name}.", hint="Give the path of one.", matches=sorted(where.values())
+            f"{len(matches)} datacenters are named {name}: {names.listing(listed)}.",
+            hint="Give the path of the one you mean.",
+            matches=listed,
         )
     known = sorted(names.unescape(row.get("name", "")) for row in rows)
     raise NotFound(
@@ -135,7 +156,7 @@ def find_folder(session: Session, path: str) -> t.Any:
 
     :raises NotFound: when no folder has this path.
     """
-    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(_search_path(path)))
+    found = _at(session, path)
     if isinstance(found, vim.Folder):
         return found
     raise NotFound(
@@ -165,38 +186,46 @@ def path_in(known: t.Mapping[str, Row], moid: str) -> str:
     return names.join(reversed(parts))
 
 
-def _search_path(path: str) -> str:
-    """As SearchIndex wants it: no slash at the start, names escaped."""
-    return names.join(names.split(path))[1:]
+def _at(session: Session, path: str) -> t.Any:
+    """What lies at an inventory path, or None. SearchIndex wants names as they are kept, and no slash at the start."""
+    wanted = names.join(names.split(path))[1:]
+    return session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(wanted))
 
 
-def _by_uuid(session: Session, selector: Selector, scope: t.Any) -> list[t.Any]:
+def _by_uuid(session: Session, selector: Selector, scope: _Scope) -> list[t.Any]:
     uuid = (selector.uuid or "").strip().lower()
     if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
         raise InvalidOption(
             f"{selector.uuid} is not a UUID.", hint="It is written as 8-4-4-4-12 hexadecimal digits.", option="uuid"
         )
     search = session.content.searchIndex
-    return list(session.retrying(lambda: search.FindAllByUuid(scope, uuid, True, selector.use_instance_uuid)) or [])
+    return list(session.retrying(lambda: search.FindAllByUuid(scope.ref, uuid, True, selector.use_instance_uuid)) or [])
 
 
-def _by_path(session: Session, selector: Selector, datacenter: str | None) -> list[t.Any]:
-    path = selector.path or f"{(selector.folder or '').rstrip('/')}/{names.escape(selector.name or '')}"
-    if not path.startswith("/"):
-        if not datacenter:
-            raise InvalidOption(
-                f"The path {path} is relative, and no datacenter is set.",
-                hint="Write the whole path, /Datacenter/vm/..., or set datacenter.",
-                option="path" if selector.path else "folder",
-            )
-        path = f"{datacenter}/vm/{path}"
-    found = session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(_search_path(path)))
+def _by_path(session: Session, selector: Selector, scope: _Scope) -> list[t.Any]:
+    path = _whole_path(selector, scope)
+    if not path.startswith(f"{scope.path}/"):
+        return []
+    found = _at(session, path)
     return [found] if isinstance(found, vim.VirtualMachine) else []
 
 
-def _vm_names(session: Session, scope: t.Any) -> list[Row]:
-    rows = collect(session, [scope or session.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
-    return [row for row in rows if isinstance(row.ref, vim.VirtualMachine)]
+def _whole_path(selector: Selector, scope: _Scope) -> str:
+    text = selector.path or selector.folder or ""
+    if not text.startswith("/") and not scope.path:
+        raise InvalidOption(
+            f"The path {text} is relative, and no datacenter is set.",
+            hint="Write the whole path, /Datacenter/vm/..., or set datacenter.",
+            option="path" if selector.path else "folder",
+        )
+    parts = names.split(text if text.startswith("/") else f"{scope.path}/vm/{text}")
+    if not selector.path:
+        parts.append(names.unescape(selector.name or ""))
+    return names.join(parts)
+
+
+def _vm_names(session: Session, scope: _Scope) -> list[Row]:
+    return collect(session, [scope.ref or session.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
 
 
 def _datacenters(session: Session) -> list[Row]:
@@ -204,28 +233,27 @@ def _datacenters(session: Session) -> list[Row]:
     return collect(session, [session.content.rootFolder], {vim.Datacenter: ("name",)}, inwards)
 
 
-def _exactly_one(session: Session, found: list[t.Any], selector: Selector, scope: t.Any, datacenter: str | None) -> t.Any:
-    where = f"datacenter {datacenter}" if datacenter else "the whole inventory"
+def _exactly_one(session: Session, found: list[t.Any], selector: Selector, scope: _Scope) -> t.Any:
     if len(found) == 1:
         return found[0]
     if found:
         paths = sorted(f"{path} ({moid})" for moid, path in paths_of(session, found).items())
         raise Ambiguous(
-            f"{len(found)} VMs have the {selector} in {where}: {names.listing(paths)}.",
+            f"{len(found)} VMs have the {selector} in {scope}: {names.listing(paths)}.",
             hint="Name the one you mean by its path or moid.",
             matches=paths,
         )
-    wanted = selector.name or (names.split(selector.path or "") or [""])[-1]
+    wanted = names.unescape(selector.name) if selector.name else (names.split(selector.path or "") or [""])[-1]
     close = _nearest_paths(session, wanted, scope) if wanted else []
     raise NotFound(
-        f"No VM with the {selector} was found in {where}.",
+        f"No VM with the {selector} was found in {scope}.",
         hint=f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM.",
-        searched=where,
+        searched=str(scope),
         nearest=close,
     )
 
 
-def _nearest_paths(session: Session, wanted: str, scope: t.Any) -> list[str]:
+def _nearest_paths(session: Session, wanted: str, scope: _Scope) -> list[str]:
     by_name: dict[str, list[t.Any]] = {}
     for row in _vm_names(session, scope):
         by_name.setdefault(names.unescape(row.get("name", "")), []).append(row.ref)

@@ -23,8 +23,8 @@ def unescape(name: str) -> str:
 
 
 def escape(name: str) -> str:
-    """The name as vCenter keeps it. A name that is escaped already stays as it is."""
-    return re.sub(r"[/\\%]", lambda match: _ESCAPES[match.group()], unescape(name))
+    """The name as vCenter keeps it, of the name as a person reads it: ``web/1`` becomes ``web%2f1``."""
+    return re.sub(r"[/\\%]", lambda match: _ESCAPES[match.group()], name)
 
 
 def same(left: str, right: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import ipaddress
 import re
 import typing as t
 
@@ -60,24 +61,73 @@ class ConnectionOptions:
                 "A proxy needs both proxy_host and proxy_port.", hint="Set both or neither.", option="proxy_host"
             )
         values = {field.name: params[field.name] for field in dataclasses.fields(cls) if params.get(field.name) is not None}
-        if not 0 < values.get("port", 443) < 65536:
-            raise InvalidOption(f"The port {values['port']} is not between 1 and 65535.", option="port")
+        for name in ("port", "proxy_port"):
+            if not 0 < values.get(name, 443) < 65536:
+                raise InvalidOption(f"The {name} {values[name]} is not between 1 and 65535.", option=name)
         if values.get("connection_timeout", 1) < 1:
             raise InvalidOption("The connection_timeout must be at least 1 second.", option="connection_timeout")
         values["thumbprint"] = _thumbprint(values.get("thumbprint"))
-        values["proxy_host"] = values.get("proxy_host") or None
+        values["hostname"] = _host(values["hostname"], "hostname", "port")
+        values["proxy_host"] = _host(values["proxy_host"], "proxy_host", "proxy_port") if values.get("proxy_host") else None
         return cls(**values)
 
     @property
     def endpoint(self) -> str:
         """``host:port`` for messages."""
-        return f"{self.hostname}:{self.port}"
+        return _endpoint(self.hostname, self.port)
+
+    @property
+    def proxy(self) -> str | None:
+        """``host:port`` of the proxy for messages, None without one."""
+        return _endpoint(self.proxy_host, self.proxy_port or 0) if self.proxy_host else None
 
     def cache_key(self) -> str:
         """A file name for the kept session: the same host, port, user and TLS setting give the same one."""
-        trust = (str(self.validate_certs), self.ca_path or "", self.thumbprint or "", f"{self.proxy_host}:{self.proxy_port}")
+        trust = (str(self.validate_certs), self.ca_path or "", self.thumbprint or "", self.proxy or "")
         parts = (self.hostname.lower(), str(self.port), self.username, *trust)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _endpoint(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host(text: str, option: str, port_option: str) -> str:
+    """A name or an address, IPv6 without its brackets.
+
+    :raises InvalidOption: for anything else, such as a URL.
+    """
+    host = text.strip()
+    if "/" in host or "@" in host:
+        raise InvalidOption(
+            f"The {option} {host} is a URL or a path.",
+            hint=f"Set {option} to the host name alone, and {port_option} to the port.",
+            option=option,
+        )
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if _is_address(bare):
+        return bare
+    if re.fullmatch(r"\[?[^\[\]]+\]?:\d+", host):
+        raise InvalidOption(
+            f"The {option} {host} holds a port.",
+            hint=f"Set {option} to the host name alone, and {port_option} to the port.",
+            option=option,
+        )
+    try:
+        name = host.rstrip(".").encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name):
+        raise InvalidOption(f"The {option} {host!r} is no host name and no address.", option=option)
+    return host
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _thumbprint(text: str | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._errors import SessionExpired
+from . import faults
 from .pyvmomi import vim, vmodl
 
 if t.TYPE_CHECKING:
@@ -114,5 +114,5 @@ def _pages(session: Session, spec: t.Any) -> list[Row]:
 def _row(content: t.Any) -> Row:
     for missing in content.missingSet:
         if isinstance(missing.fault, vim.fault.NotAuthenticated):
-            raise SessionExpired("vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+            raise faults.session_expired()
     return Row(content.obj, {prop.name: prop.val for prop in content.propSet})

@@ -32,17 +32,15 @@ _NAMES = ("SoapStubAdapter", "VmomiSupport", "vim", "vmodl")
 _WHY_MISSING = ""
 _library: t.Any = None
 
-# pyVmomi 9.1 raises a bare Exception on an older Python, which says nothing of the reason.
-if sys.version_info >= _OLDEST_PYTHON:
-    try:
-        import pyVmomi as _library  # noqa: N813
-    except ImportError as error:
-        _WHY_MISSING = f"The Python library pyvmomi cannot be imported ({error})."
-    else:
-        # Kept sessions need it; the releases before 8.0.3.0.1 do not have it.
-        if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
-            _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
+try:
+    import pyVmomi as _library  # noqa: N813
+except Exception as _error:  # noqa: BLE001 (on a Python that it does not support, pyVmomi raises a bare Exception)
+    _WHY_MISSING = f"The Python library pyvmomi cannot be imported ({_error})."
 else:
+    # Sessions that other processes can go on with need it; the releases before 8.0.3.0.1 do not have it.
+    if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
+        _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
+if sys.version_info < _OLDEST_PYTHON:
     _WHY_MISSING = "Python 3.10 or later is needed, and this one is older."
 
 SoapStubAdapter, VmomiSupport, vim, vmodl = (

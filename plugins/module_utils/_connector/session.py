@@ -13,7 +13,7 @@ import threading
 import types
 import typing as t
 
-from .._errors import ConnectionFailed, Fault, SessionExpired, VforgeError
+from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, Fault, SessionExpired, VforgeError
 from .options import ConnectionOptions
 from .pyvmomi import VmomiSupport, vim
 from .store import KeptSession, SessionStore
@@ -57,6 +57,7 @@ class Session:
         self.warn = warn
         self.tell = tell
         self._store = SessionStore(options, warn)
+        self._kept = False
         self._collector: t.Any = None
         self._renewing = threading.Lock()
         self.generation = 0
@@ -65,7 +66,10 @@ class Session:
         try:
             kept = self._store.load()
             if kept is None or not self._resume(kept):
-                self._share_or_login(dead=kept.cookie if kept else None)
+                self._replace(dead=kept.cookie if kept else None)
+        except CallTimedOut as error:
+            self.stub.DropConnections()
+            raise ConnectionFailed("connection_timeout", error.message, hint=error.hint) from error
         except BaseException:
             self.stub.DropConnections()
             raise
@@ -75,10 +79,9 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         try:
-            if self._store.enabled and self._collector is not None:
-                self._collector.DestroyPropertyCollector()
-            elif not self._store.enabled:
-                self.content.sessionManager.Logout()
+            # A server that has just failed to answer would only be waited for once more.
+            if not isinstance(error, (ConnectionFailed, ConnectionLost)):
+                self._close()
         except SessionExpired:
             pass  # what was to be removed went with the session
         except VforgeError as failure:
@@ -92,6 +95,15 @@ class Session:
         if self._collector is None:
             raise RuntimeError("the session is not open")
         return self._collector
+
+    def replace_collector(self) -> None:
+        """End the wait that was broken off on this side, and take a collector that no wait is under way on.
+
+        A collector takes one wait at a time (API reference, WaitForUpdatesEx); vCenter does not see that nobody listens.
+        """
+        old = self.collector
+        self._collector = self.content.propertyCollector.CreatePropertyCollector()
+        old.DestroyPropertyCollector()
 
     def retrying(self, do: t.Callable[[], T]) -> T:
         """Run ``do``; when the session turns out to be dead, open another and run it once more.
@@ -110,62 +122,78 @@ class Session:
         """Replace the session that was found dead, unless another thread has done so since ``generation``."""
         with self._renewing:
             if self.generation == generation:
-                self._share_or_login(dead=self.stub.GetSessionId())
+                self._replace(dead=self.stub.session_id)
                 self.generation += 1
 
     def reference(self, kind: type[T], moid: str) -> T:
         """A managed object by its moid; nothing is sent."""
         return kind(moid, self.stub)  # type: ignore[call-arg]
 
-    def _share_or_login(self, dead: str | None) -> None:
-        """Take the session that another process has opened meanwhile, or log in; one process at a time does this."""
+    def _replace(self, dead: str | None) -> None:
+        """Take the session that another process has opened meanwhile, or log in; one process at a time does this.
+
+        What can fail slowly comes before the lock: behind a vCenter that is not there nobody waits for others' time-outs.
+        """
+        login = self.stub.for_login()
+        login.negotiate()
+        content = self._service_content(login)
         with self._store.locked():
             kept = self._store.load()
             if kept is not None and kept.cookie != dead and self._resume(kept):
                 return
-            self._login()
-            if self._store.enabled:
-                self._store.save(self._to_keep())
+            self._login(login, content)
 
-    def _resume(self, kept: KeptSession) -> bool:
-        """Go on with a kept session; the first call tells whether it is alive."""
-        self.stub.SetSessionId(kept.cookie)
-        self._adopt(kept.about, kept.references)
-        try:
-            self._collector = self.content.propertyCollector.CreatePropertyCollector()
-        except SessionExpired:
-            return False
-        return True
-
-    def _adopt(self, about: dict[str, str], references: dict[str, tuple[str, str]]) -> None:
-        self.about = about
-        self.stub.speak(about["apiVersion"])
-        for name, (kind, moid) in references.items():
-            setattr(self.content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
-
-    def _login(self) -> None:
-        self.stub.SetSessionId(None)
-        content = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
+    def _service_content(self, login: Stub) -> t.Any:
+        content = vim.ServiceInstance("ServiceInstance", login).RetrieveContent()
         if not isinstance(content, vim.ServiceInstanceContent):
             raise not_a_vcenter(self.options, "answers, but not as vSphere does")
         if content.about.apiType != "VirtualCenter":
             raise not_a_vcenter(self.options, f"is {content.about.fullName}")
-        self.content = content
-        self.about = {name: getattr(content.about, name) or "" for name in _ABOUT}
-        self.stub.speak(content.about.apiVersion)
+        return content
+
+    def _login(self, login: Stub, content: t.Any) -> None:
         try:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
             raise _login_failure(fault, self.options) from fault
-        self._collector = content.propertyCollector.CreatePropertyCollector()
+        session = _to_keep(login.GetSessionId(), content)
+        self._kept = self._store.save(session)
+        self._adopt(session)
+        self._collector = self.content.propertyCollector.CreatePropertyCollector()
 
-    def _to_keep(self) -> KeptSession:
-        references = {
-            info.name: (type(value).__name__, value._GetMoId())
-            for info in self.content._GetPropertyList()
-            if isinstance(value := getattr(self.content, info.name), vim.ManagedObject)
-        }
-        return KeptSession(cookie=self.stub.GetSessionId(), about=self.about, references=references)
+    def _resume(self, kept: KeptSession) -> bool:
+        """Go on with a kept session; the first call tells whether it is alive."""
+        self._adopt(kept)
+        try:
+            self._collector = self.content.propertyCollector.CreatePropertyCollector()
+        except (SessionExpired, Fault):
+            # A Fault: a vCenter that was rebuilt behind this address may not know the references.
+            return False
+        self._kept = True
+        return True
+
+    def _adopt(self, session: KeptSession) -> None:
+        self.about = session.about
+        self.stub.session_id = session.cookie
+        self.stub.speak(session.about["apiVersion"])
+        for name, (kind, moid) in session.references.items():
+            setattr(self.content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
+
+    def _close(self) -> None:
+        if self._kept:
+            self.collector.DestroyPropertyCollector()
+        else:
+            self.content.sessionManager.Logout()
+
+
+def _to_keep(cookie: str, content: t.Any) -> KeptSession:
+    references = {
+        info.name: (type(value).__name__, value._GetMoId())
+        for info in content._GetPropertyList()
+        if isinstance(value := getattr(content, info.name), vim.ManagedObject)
+    }
+    about = {name: getattr(content.about, name) or "" for name in _ABOUT}
+    return KeptSession(cookie=cookie, about=about, references=references)
 
 
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -19,9 +20,11 @@ import os
 import secrets
 import stat
 import tempfile
+import threading
 import typing as t
 
 from .options import ConnectionOptions
+from .pyvmomi import VmomiSupport
 
 _FORMAT = 1
 
@@ -49,27 +52,27 @@ class SessionStore:
 
     def __init__(self, options: ConnectionOptions, warn: t.Callable[[str], None]) -> None:
         self._password = options.password
+        self._patience = float(options.connection_timeout)
         self._name = options.cache_key()
-        self._warn = warn
+        self._tell = warn
+        self._told: set[str] = set()
         self._folder = _private_folder(warn) if options.session_cache else None
-
-    @property
-    def enabled(self) -> bool:
-        """False when sessions are not to be kept, or there is no safe place for them."""
-        return self._folder is not None
 
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:
-        """Hold the right to log in for these options, among all processes of this user; death releases it."""
-        handle = self._open_lock()
-        if handle is None:
-            yield
-            return
+        """Hold the right to log in for these options, among all processes of this user; death releases it.
+
+        Who waits longer than one request may take goes on without it: two logins are better than none.
+        """
+        handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            if handle is not None and not _lock(handle, self._patience):
+                self._warn("The lock of the kept session cannot be had; this task logs in beside the others.")
+                handle = None
             yield
         finally:
-            os.close(handle)
+            if handle is not None:
+                os.close(handle)
 
     def load(self) -> KeptSession | None:
         """The kept session, or None when there is none that is ours, whole and for this password."""
@@ -79,16 +82,15 @@ class SessionStore:
         try:
             if not hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]):
                 return None
-            references = {name: (kind, moid) for name, (kind, moid) in data["references"].items()}
-            return KeptSession(cookie=data["cookie"], about=dict(data["about"]), references=references)
-        except (KeyError, TypeError, ValueError):
+            return _kept_session(data)
+        except (KeyError, TypeError, ValueError, AttributeError):
             self._warn("The kept session file is damaged; a new session is opened.")
             return None
 
-    def save(self, session: KeptSession) -> None:
-        """Keep a session: whole or not at all, whoever reads at the same moment."""
+    def save(self, session: KeptSession) -> bool:
+        """Keep a session: whole or not at all, whoever reads at the same moment. False when it is not kept."""
         if self._folder is None:
-            return
+            return False
         salt = secrets.token_hex(16)
         data = {
             "format": _FORMAT,
@@ -96,53 +98,110 @@ class SessionStore:
             "salt": salt,
             "verifier": _verifier(self._password, salt),
         }
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=f"{self._name}.")
+        temporary = None
         try:
+            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=f"{self._name}.")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(data, file)
             os.replace(temporary, self._path("json"))
         except OSError as error:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
             self._warn(f"The session cannot be kept for later tasks ({error.strerror}).")
+            if temporary is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+            return False
+        return True
 
-    def _open_lock(self) -> int | None:
-        if self._folder is None:
-            return None
-        try:
-            return os.open(self._path("lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            self._warn(f"The lock file of the kept sessions cannot be used ({error.strerror}).")
-            return None
+    def _warn(self, message: str) -> None:
+        """Warn, but of one thing only once, however often the file is looked at."""
+        if message not in self._told:
+            self._told.add(message)
+            self._tell(message)
 
     def _path(self, ending: str) -> str:
         return os.path.join(self._folder or "", f"{self._name}.{ending}")
 
-    def _read(self) -> dict[str, t.Any] | None:
+    def _open(self, ending: str, flags: int) -> int | None:
+        """A file of ours, open; None, with a warning, when it may be somebody else's or others can read it."""
         if self._folder is None:
             return None
+        # Without O_NONBLOCK a named pipe in its place would be waited for.
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            handle = os.open(self._path("json"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(self._path(ending), flags, 0o600)
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._warn(f"The kept session file is refused ({error.strerror}); a new session is opened.")
+            self._warn(f"The file {self._path(ending)} is refused ({_reason(error)}); a new session is opened.")
+            return None
+        status = os.fstat(handle)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+            return handle
+        os.close(handle)
+        self._warn(f"The file {self._path(ending)} is refused: it is not yours alone; a new session is opened.")
+        return None
+
+    def _read(self) -> dict[str, t.Any] | None:
+        handle = self._open("json", os.O_RDONLY)
+        if handle is None:
             return None
         with os.fdopen(handle, encoding="utf-8") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-                self._warn("The kept session file is refused: others can read or own it; a new session is opened.")
-                return None
             try:
                 data = json.load(file)
             except ValueError:
-                self._warn("The kept session file is damaged; a new session is opened.")
-                return None
-        return data if isinstance(data, dict) else None
+                data = None
+        if not isinstance(data, dict):
+            self._warn("The kept session file is damaged; a new session is opened.")
+            return None
+        return data
+
+
+def _kept_session(data: dict[str, t.Any]) -> KeptSession:
+    """:raises KeyError, TypeError, ValueError, AttributeError: when a part is missing or of another kind."""
+    about = {str(name): str(value) for name, value in data["about"].items()}
+    references = {str(name): (str(kind), str(moid)) for name, (kind, moid) in data["references"].items()}
+    for kind, _ in references.values():
+        VmomiSupport.GetVmodlType(kind)
+    if not isinstance(data["cookie"], str) or not about["apiVersion"] or "propertyCollector" not in references:
+        raise ValueError
+    return KeptSession(cookie=data["cookie"], about=about, references=references)
+
+
+def _lock(handle: int, patience: float) -> bool:
+    """Lock an open file; False when another process has held it for ``patience`` seconds.
+
+    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left the handle to close.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    else:
+        return True
+    decision = threading.Lock()
+    got, given_up = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with decision:
+            got.set()
+            if given_up.is_set():
+                os.close(handle)
+
+    threading.Thread(target=wait, daemon=True).start()
+    got.wait(patience)
+    with decision:
+        if not got.is_set():
+            given_up.set()
+        return got.is_set()
+
+
+def _reason(error: OSError) -> str:
+    return "it is a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
 
 
 def _private_folder(warn: t.Callable[[str], None]) -> str | None:
-    """A folder that is ours alone, made when missing: in the runtime directory, else the cache, else the temporary one."""
+    """A folder that is ours alone, made when missing: in the runtime directory, else in the temporary one."""
     for parent in _parents():
         folder = os.path.join(parent, f"vforge-vsphere-{os.geteuid()}")
         try:
@@ -168,5 +227,5 @@ def _parents() -> t.Iterator[str]:
 
 
 def _verifier(password: str, salt: str) -> str:
-    # About 20 ms and 8 MiB: dear for who tries a word list, cheap beside a login.
-    return hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), n=2**13, r=8, p=1).hex()
+    # About 20 ms: dear for who tries a word list, cheap beside a login. PBKDF2 also works where FIPS forbids scrypt.
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), bytes.fromhex(salt), 100_000).hex()

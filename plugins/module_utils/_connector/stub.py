@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pyVmomi's SOAP stub, made to count its calls and to raise typed errors only.
 
-Safe for many threads: each call takes a connection of the pool for its own, and every connection of the pool makes its own
-TLS handshake under the same checked context.
+Safe for many threads: each call takes a connection of the pool for its own.
 """
 
 from __future__ import annotations
@@ -15,21 +14,25 @@ import threading
 import typing as t
 import xml.parsers.expat
 
-from .._errors import ConnectionFailed, ConnectionLost, VforgeError
-from . import faults, tls
+from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost
+from . import faults, tls, versions
 from .options import ConnectionOptions
-from .pyvmomi import SoapStubAdapter, VmomiSupport, vmodl
+from .pool import ConnectionPool
+from .pyvmomi import SoapStubAdapter, VmomiSupport, vim, vmodl
 
-# vSphere 5.5 speaks it and so does everything since: enough to ask for the real version.
-OLDEST_VERSION = "vim25/5.5"
+_VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
+_LONGEST_DESCRIPTION = 2**20
 
-# Calls that may be sent a second time when the answer to the first was lost: they change nothing, or
-# (WaitForUpdatesEx) name the version of the state that they continue from.
+# Calls that may be sent a second time when the answer to the first was lost. They change nothing; or they make what
+# ends with the session, and one that nobody uses costs nothing; or (WaitForUpdatesEx) they name the state that they
+# continue from.
 _REPEATABLE = frozenset(
     (
-        "CheckInstantClone_Task",
-        "FindByInventoryPath",
+        "CancelTask",
+        "CreateFilter",
+        "CreatePropertyCollector",
         "FindAllByUuid",
+        "FindByInventoryPath",
         "FindChild",
         "RetrievePropertiesEx",
         "RetrieveServiceContent",
@@ -39,6 +42,8 @@ _REPEATABLE = frozenset(
 
 # Answers to one long question, or pages of it, which budgets of calls leave out.
 _ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
+
+_STARTING = (502, 503, 504)
 
 
 class CallStats:
@@ -66,49 +71,93 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     :param options: where and how to connect.
     :param stats: where calls are counted.
+    :param connections: to share those of another stub.
     :raises VforgeError: every method does, and nothing else.
+
+    ``session_id`` is the session that calls are made in, None for none. ``GetSessionId`` tells the one that the server
+    gave last, which is another where the server answers a dead session with the offer of a new one; a stub of its own
+    makes each login, so that such an offer to one thread never takes the session of the others away.
     """
 
-    def __init__(self, options: ConnectionOptions, stats: CallStats) -> None:
+    def __init__(self, options: ConnectionOptions, stats: CallStats, connections: ConnectionPool | None = None) -> None:
         self._options = options
+        self._connections = connections or ConnectionPool(options)
         self.stats = stats
+        self.session_id: str | None = None
         super().__init__(
-            host=options.hostname,
-            port=options.port,
-            path="/sdk",
-            version=VmomiSupport.versionMap[OLDEST_VERSION],
-            poolSize=64,
-            sslContext=tls.context_for(options),
-            httpProxyHost=options.proxy_host,
-            httpProxyPort=options.proxy_port,
-            httpConnectionTimeout=options.connection_timeout,
+            host=options.hostname, port=options.port, path="/sdk", version=VmomiSupport.versionMap[versions.OLDEST]
         )
+
+    @property
+    def cookie(self) -> str:
+        """What pyVmomi sends as the header ``Cookie``."""
+        return f'vmware_soap_session="{self.session_id}"' if self.session_id else ""
+
+    @cookie.setter
+    def cookie(self, value: str) -> None:
+        """pyVmomi sets it to the ``Set-Cookie`` of every answer; only a login may."""
+
+    def for_login(self) -> Stub:
+        """A stub without a session, over the same connections."""
+        return Stub(self._options, self.stats, self._connections)
+
+    def negotiate(self) -> None:
+        """Ask which versions the server speaks, and use the newest that pyVmomi knows too. This is no SOAP call.
+
+        :raises ConnectionFailed: also when what answers is no vCenter, or one that is not up yet.
+        """
+        connection = self._connections.take()
+        try:
+            connection.request("GET", _VERSIONS_PATH)
+            answer = connection.getresponse()
+            document = answer.read(_LONGEST_DESCRIPTION)
+        except OSError as error:
+            connection.close()
+            raise tls.failure(error, self._options) from error
+        except http.client.HTTPException as error:
+            connection.close()
+            raise not_a_vcenter(self._options, f"does not speak HTTP ({type(error).__name__})") from error
+        self._connections.give_back(connection) if answer.isclosed() else connection.close()
+        if answer.status in _STARTING:
+            raise _starting(self._options, answer.status, answer.reason)
+        if answer.status != http.client.OK:
+            raise not_a_vcenter(self._options, f"answers {answer.status} {answer.reason} when asked for its API versions")
+        version = versions.offered(document)
+        if version is None:
+            raise not_a_vcenter(self._options, "answers, but not as vSphere does")
+        self.speak(version)
 
     def speak(self, api_version: str) -> None:
         """Use the newest version that both the server (``8.0.3.0``) and pyVmomi know."""
-        self.ComputeVersionInfo(VmomiSupport.versionMap[newest_common(api_version, VmomiSupport.versionMap)])
+        self.ComputeVersionInfo(VmomiSupport.versionMap[versions.newest_common(api_version, VmomiSupport.versionMap)])
 
     def GetConnection(self) -> t.Any:  # noqa: N802 (pyVmomi's name)
         """A connection of the pool, or a new one.
 
         :raises ConnectionFailed: nothing was sent.
         """
-        try:
-            return super().GetConnection()
-        except OSError as error:
-            raise tls.failure(error, self._options) from error
-        except http.client.HTTPException as error:
-            raise tls.failure(OSError(str(error) or type(error).__name__), self._options) from error
+        return self._connections.take()
+
+    def ReturnConnection(self, conn: t.Any) -> None:  # noqa: N802
+        """Give a connection back to the pool."""
+        self._connections.give_back(conn)
+
+    def DropConnections(self) -> None:  # noqa: N802
+        """Close the connections that no call uses."""
+        self._connections.drop()
 
     def InvokeMethod(self, mo: t.Any, info: t.Any, args: t.Any, outerStub: t.Any = None) -> t.Any:  # noqa: N802, N803
-        """Send one call.
+        """Send one call; one that may be repeated is sent again when the connection broke.
 
         :raises Fault: vCenter refused it.
         :raises SessionExpired: it was not carried out, for want of a session.
         :raises ConnectionLost: it may have been carried out.
+        :raises ConnectionFailed: it was not sent.
         """
         try:
             return self._invoke(mo, info, args, outerStub)
+        except CallTimedOut:
+            raise
         except ConnectionLost:
             if info.wsdlName not in _REPEATABLE:
                 raise
@@ -117,19 +166,34 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     def _invoke(self, mo: t.Any, info: t.Any, args: t.Any, outer: t.Any) -> t.Any:
         self.stats.add(info.wsdlName)
         try:
-            return super().InvokeMethod(mo, info, args, outer)
+            answer = super().InvokeMethod(mo, info, args, outer)
         except vmodl.MethodFault as fault:
             raise faults.translate(fault) from fault
         except TimeoutError as error:
-            raise self._lost(info, f"did not answer within {self._options.connection_timeout} seconds") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise self._lost(info, f"broke the connection ({error or type(error).__name__})") from error
-        except xml.parsers.expat.ExpatError as error:
-            raise self._lost(info, f"answered with something that is not SOAP ({error})") from error
+            raise self._late(info) from error
+        except OSError as error:
+            raise self._lost(info, f"broke the connection ({error.strerror or error})") from error
+        except http.client.HTTPException as error:
+            raise self._lost(info, f"did not answer as vSphere does ({error or type(error).__name__})") from error
+        except (xml.parsers.expat.ExpatError, KeyError) as error:
+            # KeyError: a type that pyVmomi does not know.
+            raise self._lost(info, f"answered with something that is not SOAP of vSphere ({error})") from error
+        except Exception as error:
+            # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class of its own.
+            if type(error) is not Exception:
+                raise
+            raise self._lost(info, "answered with an error that is not SOAP of vSphere") from error
+        if answer is None and info.result is vim.Task:
+            raise self._lost(info, "answered without a task")
+        return answer
 
-    def _lost(self, info: t.Any, what: str) -> VforgeError:
-        if info.wsdlName == "RetrieveServiceContent":
-            return not_a_vcenter(self._options, what)
+    def _late(self, info: t.Any) -> CallTimedOut:
+        return CallTimedOut(
+            f"{self._options.endpoint} did not answer {info.wsdlName} within {self._options.connection_timeout} seconds.",
+            hint="Raise connection_timeout if the vCenter is slow. Run again: what was done is then found as done.",
+        )
+
+    def _lost(self, info: t.Any, what: str) -> ConnectionLost:
         return ConnectionLost(
             f"{self._options.endpoint} {what} during {info.wsdlName}.",
             hint="Run again: what was done is then found as done.",
@@ -145,22 +209,9 @@ def not_a_vcenter(options: ConnectionOptions, why: str) -> ConnectionFailed:
     )
 
 
-def newest_common(api_version: str, known: t.Iterable[str]) -> str:
-    """The newest of ``known`` namespaces (``vim25/8.0.3.0``) that is not newer than the server's API version.
-
-    A server speaks every version before its own (vSphere Web Services SDK Programming Guide, "Versioning").
-    """
-    numbered = {_numbers(name[len("vim25/") :]): name for name in known if name.startswith("vim25/") and name[6:7].isdigit()}
-    numbered.pop(None, None)
-    server = _numbers(api_version) or (0,)
-    older = [number for number in numbered if number is not None and _padded(number) <= _padded(server)]
-    return numbered[max(older, key=_padded)] if older else OLDEST_VERSION
-
-
-def _numbers(version: str) -> tuple[int, ...] | None:
-    parts = version.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else None
-
-
-def _padded(number: tuple[int, ...]) -> tuple[int, ...]:
-    return (*number, 0, 0, 0, 0)[:4]
+def _starting(options: ConnectionOptions, status: int, reason: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        "vcenter_unavailable",
+        f"{options.endpoint} answers, but its vCenter service does not ({status} {reason}).",
+        hint="Wait until the vCenter has started, or look at its health in its management page (port 5480).",
+    )

@@ -9,12 +9,15 @@ nowhere else, to at most four a second; in the meantime vCenter gathers the chan
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import math
+import threading
 import time
 import typing as t
 
-from .._errors import Fault, SessionExpired, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, Fault, Interrupted, SessionExpired, TaskGone, VforgeError
 from . import faults
 from .props import filter_spec
 from .pyvmomi import vim, vmodl
@@ -32,26 +35,30 @@ _TASK_PATHS = ("info.state", "info.result", "info.error", "info.queueTime", "inf
 
 
 class Pace:
-    """Spaces rounds a quarter of a second apart, so that no second has more than four.
+    """Spaces rounds a quarter of a second apart, so that no second has more than four; safe for many threads.
 
     This costs an operation nothing that takes longer than that: the round then waits in vCenter for the change.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._next = float("-inf")
 
     def pause(self, now: float) -> float:
         """Seconds to let pass before a round may begin at the monotonic time ``now``; the round is then booked."""
-        begin = max(now, self._next)
-        self._next = begin + 1 / _ROUNDS_A_SECOND
-        return begin - now
+        with self._lock:
+            begin = max(now, self._next)
+            self._next = begin + 1 / _ROUNDS_A_SECOND
+            return begin - now
 
-    def begin(self, deadline: float) -> None:
-        """Let the time pass, at most to the deadline."""
+    def begin(self, deadline: float) -> bool:
+        """Let the time pass until a round may begin; False, at once, when that would not be before the deadline."""
         now = time.monotonic()
-        rest = min(self.pause(now), max(0.0, deadline - now))
-        if rest:
-            time.sleep(rest)
+        rest = self.pause(now)
+        if now + rest >= deadline:
+            return False
+        time.sleep(rest)
+        return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +83,10 @@ def updates(
     while True:
         generation = session.generation
         try:
-            for batch in _one_filter(session, refs, kind, paths, deadline):
-                alive = True
-                yield batch
+            with contextlib.closing(_one_filter(session, refs, kind, paths, deadline)) as batches:
+                for batch in batches:
+                    alive = True
+                    yield batch
             return
         except SessionExpired:
             if not alive:
@@ -94,15 +102,29 @@ def _one_filter(
     watched = collector.CreateFilter(filter_spec(refs, kind, paths), False)
     version = ""
     try:
-        while (left := deadline - time.monotonic()) > 0:
-            session.pace.begin(deadline)
-            seconds = max(1, min(_LONGEST_ROUND, session.options.connection_timeout // 2, int(left)))
-            answer = collector.WaitForUpdatesEx(version, _Collector.WaitOptions(maxWaitSeconds=seconds))
+        while session.pace.begin(deadline):
+            options = _Collector.WaitOptions(maxWaitSeconds=_longest_round(session, deadline))
+            answer = collector.WaitForUpdatesEx(version, options)
             if answer is not None:
                 version = answer.version
                 yield [update for part in answer.filterSet for update in _updates(part)]
+    except (ConnectionFailed, ConnectionLost, SessionExpired):
+        # The filter went with the session, or the server does not answer: one call more would only take longer.
+        watched = None
+        raise
+    except Interrupted:
+        watched = None
+        _leave_waiting(session)
+        raise
     finally:
-        _drop(session, watched)
+        if watched is not None:
+            _drop(session, watched)
+
+
+def _longest_round(session: Session, deadline: float) -> int:
+    """Whole seconds that vCenter may hold an answer back, 0 for not at all; less than a request may take."""
+    left = math.ceil(deadline - time.monotonic())
+    return max(0, min(_LONGEST_ROUND, session.options.connection_timeout // 2, left))
 
 
 def _updates(part: t.Any) -> t.Iterator[Update]:
@@ -111,8 +133,16 @@ def _updates(part: t.Any) -> t.Iterator[Update]:
         yield Update(change.obj._GetMoId(), values, gone=change.kind == "leave")
     for missing in part.missingSet:
         if isinstance(missing.fault, vim.fault.NotAuthenticated):
-            raise SessionExpired("vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+            raise faults.session_expired()
         yield Update(missing.obj._GetMoId(), {}, gone=True)
+
+
+def _leave_waiting(session: Session) -> None:
+    """Break off a round that vCenter is still busy with; what comes next needs a collector that is free."""
+    try:
+        session.replace_collector()
+    except VforgeError as error:
+        session.warn(f"A wait could not be broken off: {error}")
 
 
 def _drop(session: Session, watched: t.Any) -> None:
@@ -156,9 +186,10 @@ def wait_for_tasks(
             for update in batch:
                 info = seen[update.moid]
                 info.update(update.values)
-                if update.moid in open_tasks and info.get("info.state") in ("success", "error"):
+                end = _task_end(update.moid, info, update.gone)
+                if end is not None and update.moid in open_tasks:
                     open_tasks.discard(update.moid)
-                    on_end(update.moid, _task_end(info))
+                    on_end(update.moid, end)
             if not open_tasks:
                 break
     finally:
@@ -169,18 +200,33 @@ def wait_for_tasks(
 def cancel(session: Session, task_moid: str) -> bool:
     """Ask vCenter to cancel a task; False when it is past cancelling or has ended."""
     try:
-        session.reference(vim.Task, task_moid).CancelTask()
+        session.retrying(lambda: session.reference(vim.Task, task_moid).CancelTask())
     except Fault:
         return False
     return True
 
 
-def _task_end(info: dict[str, t.Any]) -> TaskEnd:
+def _task_end(moid: str, info: dict[str, t.Any], gone: bool) -> TaskEnd | None:
+    """How the task ended, or None when it has not."""
+    state = info.get("info.state")
+    if state == "success":
+        return TaskEnd(result=info.get("info.result"), seconds=_duration(info))
+    if state == "error":
+        fault = info.get("info.error") or vmodl.fault.SystemError(msg="the task failed without saying why")
+        return TaskEnd(error=faults.translate(fault), seconds=_duration(info))
+    if gone:
+        return TaskEnd(
+            error=TaskGone(
+                f"vCenter no longer knows the task {moid}, so what became of it is not known.",
+                hint="Run again: what was done is then found as done.",
+                task=moid,
+            )
+        )
+    return None
+
+
+def _duration(info: dict[str, t.Any]) -> float | None:
     begun, ended = info.get("info.queueTime"), info.get("info.completeTime")
-    seconds = None
     if isinstance(begun, datetime.datetime) and isinstance(ended, datetime.datetime):
-        seconds = round((ended - begun).total_seconds(), 3)
-    if info["info.state"] == "success":
-        return TaskEnd(result=info.get("info.result"), seconds=seconds)
-    fault = info.get("info.error") or vmodl.fault.SystemError(msg="the task failed without saying why")
-    return TaskEnd(error=faults.translate(fault), seconds=seconds)
+        return round((ended - begun).total_seconds(), 3)
+    return None

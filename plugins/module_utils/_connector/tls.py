@@ -63,17 +63,23 @@ def context_for(options: ConnectionOptions) -> ssl.SSLContext:
     """
     if options.thumbprint:
         return pinned(options.thumbprint)
+    if not options.validate_certs:
+        return _unchecked()
     try:
-        context = ssl.create_default_context(cafile=options.ca_path or None)
-    except (OSError, ssl.SSLError) as error:
+        return ssl.create_default_context(cafile=options.ca_path or None)
+    except OSError as error:  # ssl.SSLError is one
+        why = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConnectionFailed(
             "tls_ca_file",
-            f"The CA file {options.ca_path} cannot be used: {error.strerror or error}.",
+            f"The CA file {options.ca_path} cannot be used: {why}.",
             hint="Set ca_path to a readable file of PEM certificates.",
         ) from error
-    if not options.validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+
+
+def _unchecked() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 
@@ -93,30 +99,44 @@ def failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
     return _network_failure(error, options)
 
 
+# X509_V_ERR_* of OpenSSL's x509_vfy.h
+_NOT_AT_THIS_TIME = (9, 10)  # CERT_NOT_YET_VALID, CERT_HAS_EXPIRED
+_OTHER_NAME = (62, 64)  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+# UNABLE_TO_GET_ISSUER_CERT (2) and _LOCALLY (20), DEPTH_ZERO_SELF_SIGNED_CERT (18), SELF_SIGNED_CERT_IN_CHAIN (19),
+# UNABLE_TO_VERIFY_LEAF_SIGNATURE (21), CERT_UNTRUSTED (27)
+_UNKNOWN_ISSUER = (2, 18, 19, 20, 21, 27)
+
+
 def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> ConnectionFailed:
-    # X509_V_ERR_CERT_HAS_EXPIRED and NOT_YET_VALID, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h
-    if error.verify_code in (9, 10):
+    if error.verify_code in _NOT_AT_THIS_TIME:
         return ConnectionFailed(
             "tls_expired_certificate",
             f"The certificate of {where} is not valid at this time ({error.verify_message}).",
             hint="Renew the certificate of the vCenter, or set the clock of this machine right.",
         )
-    if error.verify_code in (62, 64):
+    if error.verify_code in _OTHER_NAME:
         return ConnectionFailed(
             "tls_wrong_hostname",
             f"The certificate of {where} is for another name ({error.verify_message.rstrip('.')}).",
             hint="Set hostname to a name that the certificate holds, or pin the certificate with thumbprint.",
         )
+    if error.verify_code in _UNKNOWN_ISSUER:
+        return ConnectionFailed(
+            "tls_untrusted_ca",
+            f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
+            hint="Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate with thumbprint.",
+        )
     return ConnectionFailed(
-        "tls_untrusted_ca",
-        f"The certificate of {where} is not signed by a trusted authority ({error.verify_message}).",
-        hint="Set ca_path to the CA of the vCenter, which its start page offers, or pin the certificate with thumbprint.",
+        "tls_bad_certificate",
+        f"The certificate of {where} does not pass verification ({error.verify_message}).",
+        hint="Have the vCenter's certificate made anew, or pin the one that it has with thumbprint.",
     )
 
 
 def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
     reason = error.reason or str(error)
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
+    # What OpenSSL takes the first bytes of a plain-text answer for differs with its release.
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"):
         return ConnectionFailed(
             "tls_plain_port",
             f"{where} does not speak TLS on this port.",
@@ -130,7 +150,7 @@ def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
 
 
 def _network_failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
-    proxy = f"{options.proxy_host}:{options.proxy_port}" if options.proxy_host else None
+    proxy = options.proxy
     where = f"{options.endpoint} through the proxy {proxy}" if proxy else options.endpoint
     if isinstance(error, socket.gaierror):
         return ConnectionFailed(

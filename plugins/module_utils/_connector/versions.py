@@ -1,0 +1,45 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which version of the API to speak. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from xml.etree import ElementTree
+
+# What a client that knows nothing of the server may speak; vSphere 5.5 and everything since understands it.
+OLDEST = "vim25/5.5"
+
+
+def offered(document: bytes) -> str | None:
+    """The newest version of the API that a server describes (``8.0.3.0``), or None when this is no such description.
+
+    :param document: what the server keeps at ``/sdk/vimServiceVersions.xml``, for everybody to read.
+    """
+    try:
+        root = ElementTree.fromstring(document)
+    except ElementTree.ParseError:
+        return None
+    for namespace in root.iter("namespace"):
+        if namespace.findtext("name") == "urn:vim25":
+            return namespace.findtext("version")
+    return None
+
+
+def newest_common(api_version: str, known: t.Iterable[str]) -> str:
+    """The newest of ``known`` namespaces (``vim25/8.0.3.0``) that is not newer than the server's API version.
+
+    A server speaks every version before its own (vSphere Web Services SDK Programming Guide, "Versioning").
+    """
+    server = _numbers(api_version) or ()
+    common = {number: name for name in known if (number := _numbers(name.removeprefix("vim25/"))) and number <= server}
+    return common[max(common)] if common else OLDEST
+
+
+def _numbers(version: str) -> tuple[int, ...] | None:
+    """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``; None for what is no dotted number (``2.5u2``)."""
+    parts = version.split(".")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    return tuple([*map(int, parts), 0, 0, 0, 0][:4])
