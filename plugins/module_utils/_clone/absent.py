@@ -10,7 +10,7 @@ import typing as t
 from .._connector.batch import BatchResult, Outcome, Work, run_batch
 from .._errors import Fault, InvalidOption, VforgeError
 from . import api, plan
-from .job import Account, Job, Standing
+from .job import Account, Job, Standing, by_title
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -43,7 +43,7 @@ def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadli
 
     :returns: why the batch ended early, or None.
     """
-    by_key = {str(at): standing for at, standing in enumerate(doomed)}
+    by_key = by_title(doomed)
     running = {key: item for key, item in by_key.items() if item.vm is None or item.vm.power_state != "poweredOff"}
     done = _batch(session, running, _POWER_OFF, parallel, deadline)
     if done.stopped is None:

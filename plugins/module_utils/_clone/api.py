@@ -26,6 +26,7 @@ AROUND_PARENT: dict[type, tuple[str, ...]] = {
         "parentVApp",
         "resourcePool",
         "datastore",
+        "guest.net",
         "runtime.host",
         "runtime.powerState",
         "runtime.instantCloneFrozen",

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
-from .._connector.addresses import GuestNic, usable
+from .._connector.addresses import GuestNic, guest_nics, usable
 
 # Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
 # pair, so it counts only on the VM whose name it holds.
@@ -63,6 +64,7 @@ class Parent:
     """The parent VM and what surrounds it.
 
     :ivar nics: in the order of their keys, which is the order of the labels.
+    :ivar guest: its network as its guest tells it.
     :ivar datastore_names: on which it lies.
     :ivar pools: of the compute resource of its host.
     :ivar networks: that its host sees.
@@ -86,6 +88,7 @@ class Parent:
     host_available: bool
     compute_resource: str
     nics: tuple[Nic, ...]
+    guest: tuple[GuestNic, ...]
     datastore_names: tuple[str, ...]
     pools: tuple[Pool, ...]
     networks: tuple[Network, ...]
@@ -132,6 +135,24 @@ class Existing:
         keys, macs = {nic.key for nic in chosen}, {nic.mac for nic in chosen}
         told = [nic for nic in self.guest if nic.key in keys or (nic.key is None and nic.mac in macs)]
         return usable((address for nic in told for address in nic.addresses), family)
+
+
+def own_guest(net: t.Iterable[t.Any], parent: Parent | None) -> tuple[GuestNic, ...]:
+    """What a guest tells of its network in ``guest.net``, without what is still its parent's.
+
+    A clone goes on from its parent's memory, so at first it has the addresses of its parent, and until its driver looks
+    again even the MACs. To wait for an address and get that one would send everybody to the parent.
+    """
+    told = guest_nics(net)
+    if parent is None:
+        return tuple(told)
+    theirs = {address for nic in parent.guest for address in nic.addresses}
+    macs = {nic.mac for nic in parent.nics}
+    return tuple(
+        dataclasses.replace(nic, addresses=tuple(address for address in nic.addresses if address not in theirs))
+        for nic in told
+        if nic.mac not in macs
+    )
 
 
 def marker(parent_uuid: str, clone_name: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import time
 import typing as t
@@ -71,6 +72,16 @@ class Standing:
     def fail(self, error: VforgeError) -> None:
         """Note a failure; what was made stays known."""
         self.action, self.error = "failed", error
+
+
+def by_title(standings: t.Sequence[Standing]) -> dict[str, Standing]:
+    """The standings by what messages call them: the name, with the folder where two have it."""
+    counts = collections.Counter(standing.step.name for standing in standings)
+    return {_title(standing.step, counts[standing.step.name] > 1): standing for standing in standings}
+
+
+def _title(step: Step, with_folder: bool) -> str:
+    return f"{step.name} in {step.request.folder or 'the folder of the parent'}" if with_folder else step.name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from .._connector.find import TO_ANCESTORS, path_in
 from .._connector.props import Row, collect
 from .._errors import NotFound
 from . import api
-from .facts import Existing, Network, Parent, Pool
+from .facts import Existing, Network, Parent, Pool, own_guest
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -60,6 +60,7 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
         host_available=_available(host),
         compute_resource=_name(compute),
         nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
+        guest=tuple(guest_nics(vm.get("guest.net") or ())),
         datastore_names=tuple(_name(rows.get(_moid(ref) or "")) for ref in vm.get("datastore") or ()),
         pools=tuple(sorted(_pools(rows), key=lambda pool: pool.path)),
         networks=networks,
@@ -108,20 +109,20 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
 
 
 def read_existing(
-    session: Session, refs: t.Sequence[t.Any], networks: tuple[Network, ...] = (), *, with_config: bool = True
+    session: Session, refs: t.Sequence[t.Any], parent: Parent | None, *, with_config: bool = True
 ) -> dict[str, Existing]:
     """What is known of VMs and other entities, by moid; one that is gone is left out.
 
-    :param networks: for the names of the networks of their NICs.
+    :param parent: knows the networks of their NICs, and which addresses are not theirs.
     :param with_config: False leaves out extraConfig, by far the largest part.
     """
     paths = api.EXISTING if with_config else api.EXISTING_LEAN
     rows = {row.moid: row for row in collect(session, refs, paths, api.TO_PLACES)}
     wanted = [ref._GetMoId() for ref in refs]
-    return {moid: _existing(rows[moid], rows, networks) for moid in wanted if moid in rows}
+    return {moid: _existing(rows[moid], rows, parent) for moid in wanted if moid in rows}
 
 
-def _existing(vm: Row, rows: t.Mapping[str, Row], networks: tuple[Network, ...]) -> Existing:
+def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Existing:
     host, pool = _moid(vm.get("runtime.host")) or "", _moid(vm.get("resourcePool")) or ""
     datastores = tuple(_moid(ref) or "" for ref in vm.get("datastore") or ())
     return Existing(
@@ -138,8 +139,8 @@ def _existing(vm: Row, rows: t.Mapping[str, Row], networks: tuple[Network, ...])
         datastores=datastores,
         datastore_names=tuple(_name(rows.get(moid)) for moid in datastores),
         template=bool(vm.get("config.template")),
-        nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
-        guest=tuple(guest_nics(vm.get("guest.net") or ())),
+        nics=api.nics(vm.get("config.hardware.device") or (), parent.networks if parent else (), running=_running(vm)),
+        guest=own_guest(vm.get("guest.net") or (), parent),
         extra_config={pair.key: str(pair.value) for pair in vm.get("config.extraConfig") or ()},
     )
 

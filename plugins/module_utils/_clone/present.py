@@ -6,59 +6,68 @@
 from __future__ import annotations
 
 import time
+import typing as t
 
-from .._connector.batch import BatchResult, Outcome, Work, run_batch
+from .._connector.batch import Outcome, Work, run_batch
 from .._errors import Fault, InvalidOption, VforgeError
 from . import api, lookup, plan
 from .absent import remove
 from .facts import MARKER_KEY, Parent, marker
-from .job import Account, Job, Standing
+from .job import Account, Job, Standing, by_title
 from .plan import Placement, Step
 from .waiting import wait_for_addresses, wait_until_ready
 
 _ROLLBACK_SECONDS = 300.0
 
+_Booked = t.Sequence[tuple[Standing, Outcome]]
+
 
 def make_clones(job: Job, parent: Parent) -> Account:
     """Carry out the steps of ``state: present``."""
     standings = [_standing(step) for step in job.steps]
-    works = [_work(job, parent, at, step) for at, step in enumerate(job.steps) if step.kind in (plan.CREATE, plan.UPDATE)]
+    due = by_title([standing for standing in standings if standing.step.kind in (plan.CREATE, plan.UPDATE)])
+    works = [_work(job, parent, title, standing.step) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
-    for key, outcome in done.outcomes.items():
-        _book(standings[int(key)], outcome)
+    booked = [(due[title], outcome) for title, outcome in done.outcomes.items()]
+    for standing, outcome in booked:
+        _book(standing, outcome)
     job.timer.lap("clone")
-    stopped = _look_after(job, parent, standings, done)
+    stopped = _look_after(job, parent, standings, booked, done.stopped)
     if job.options.on_error == "rollback" and (stopped or any(standing.error for standing in standings)):
         _roll_back(job, standings)
         job.timer.lap("rollback")
     return Account(standings, stopped)
 
 
-def _look_after(job: Job, parent: Parent, standings: list[Standing], done: BatchResult) -> VforgeError | None:
+def _look_after(
+    job: Job, parent: Parent, standings: list[Standing], booked: _Booked, stopped: VforgeError | None
+) -> VforgeError | None:
     """Learn what the clones are now, and wait for their addresses.
 
+    :param stopped: why the batch ended early, or None.
     :returns: why the task ended early, or None: whatever goes wrong here, what was made is still told.
     """
     try:
-        _adopt(job, parent, standings, done.outcomes)
+        _adopt(job, parent, booked)
         _read_again(job, parent, [standing for standing in standings if standing.changed])
-        if job.options.wait_for_ip and done.stopped is None:
-            wait_for_addresses(job, standings)
+        if job.options.wait_for_ip and stopped is None:
+            wait_for_addresses(job, standings, parent)
             job.timer.lap("wait_for_ip")
     except VforgeError as error:
-        return done.stopped or error
-    return done.stopped
+        return stopped or error
+    return stopped
 
 
 def check_clones(job: Job, parent: Parent) -> Account:
     """Ask vCenter whether each missing clone could be made; change nothing."""
     standings = [_standing(step) for step in job.steps]
-    works = [_work(job, parent, at, step, check=True) for at, step in enumerate(job.steps) if step.kind == plan.CREATE]
+    due = by_title([standing for standing in standings if standing.step.kind == plan.CREATE])
+    works = [_work(job, parent, title, standing.step, check=True) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones checked")
     for standing in standings:
         standing.changed = standing.step.kind in (plan.CREATE, plan.UPDATE)
-    for key, outcome in done.outcomes.items():
-        standing = standings[int(key)]
+    for title, outcome in done.outcomes.items():
+        standing = due[title]
         errors, warnings = api.check_messages(outcome.result or ()) if outcome.error is None else ([], [])
         standing.warnings += warnings
         if outcome.error is not None or errors:
@@ -85,15 +94,15 @@ def _standing(step: Step) -> Standing:
     return Standing(step, action, vm=step.existing)
 
 
-def _work(job: Job, parent: Parent, at: int, step: Step, *, check: bool = False) -> Work:
+def _work(job: Job, parent: Parent, title: str, step: Step, *, check: bool = False) -> Work:
     session, place = job.session, step.placement
     if step.existing is not None:
         moid, pool = step.existing.moid, place.pool.moid if place is not None and step.move_to_pool else None
-        return Work(str(at), lambda: api.start_update(session, moid, step.config, step.nics, pool), repeatable=True)
+        return Work(title, lambda: api.start_update(session, moid, step.config, step.nics, pool), repeatable=True)
     spec = _spec(job, parent, step, place)
     start = api.start_check if check else api.start_clone
     # A name can be taken only once in a folder: a call that is sent twice cannot make two clones.
-    return Work(str(at), lambda: start(session, parent.moid, spec), repeatable=True)
+    return Work(title, lambda: start(session, parent.moid, spec), repeatable=True)
 
 
 def _spec(job: Job, parent: Parent, step: Step, place: Placement | None) -> object:
@@ -113,22 +122,22 @@ def _book(standing: Standing, outcome: Outcome) -> None:
         standing.made, standing.moid = True, outcome.result._GetMoId()
 
 
-def _adopt(job: Job, parent: Parent, standings: list[Standing], outcomes: dict[str, Outcome]) -> None:
+def _adopt(job: Job, parent: Parent, booked: _Booked) -> None:
     """A name that was taken meanwhile is success where the holder is this parent's clone of that name.
 
     Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
     what the first one made.
     """
     taken = {
-        outcome.error.holder: (standings[int(key)], outcome)
-        for key, outcome in outcomes.items()
+        outcome.error.holder: (standing, outcome)
+        for standing, outcome in booked
         if isinstance(outcome.error, Fault) and outcome.error.fault == "DuplicateName" and outcome.error.holder
     }
     if not taken:
         return
     refs = [api.vm(job.session, moid) for moid in taken]
     wait_until_ready(job.session, refs, job.deadline)
-    for moid, vm in lookup.read_existing(job.session, refs, parent.networks).items():
+    for moid, vm in lookup.read_existing(job.session, refs, parent).items():
         standing, outcome = taken[moid]
         if plan.why_stranger(vm, parent.instance_uuid) == "":
             standing.error, standing.vm, standing.moid = None, vm, moid
@@ -140,7 +149,7 @@ def _read_again(job: Job, parent: Parent, standings: list[Standing]) -> None:
     """What the changed VMs are now, in one call for all."""
     moids = [standing.moid or (standing.vm.moid if standing.vm else "") for standing in standings]
     refs = [api.vm(job.session, moid) for moid in moids]
-    known = lookup.read_existing(job.session, refs, parent.networks, with_config=False)
+    known = lookup.read_existing(job.session, refs, parent, with_config=False)
     for standing, moid in zip(standings, moids, strict=True):
         standing.vm = known.get(moid, standing.vm)
 

@@ -57,7 +57,7 @@ def survey(session: Session, options: CloneOptions) -> Survey:
             )
         wanted[home].add(request.name)
     taken = lookup.read_names(session, wanted)
-    known = lookup.read_existing(session, list(taken.values()), parent.networks if parent else ())
+    known = lookup.read_existing(session, list(taken.values()), parent)
     holders = [taken.get((home, request.name)) for request, home in zip(options.requests, homes, strict=True)]
     existing = [known.get(ref._GetMoId()) if ref is not None else None for ref in holders]
     return Survey(parent, folders, tuple(zip(options.requests, existing, strict=True)))

@@ -8,16 +8,17 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import addresses, tasks
+from .._connector import tasks
 from .._errors import TimedOut
 from . import api
+from .facts import Parent, own_guest
 from .job import Job, Standing
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def wait_for_addresses(job: Job, standings: t.Sequence[Standing]) -> None:
+def wait_for_addresses(job: Job, standings: t.Sequence[Standing], parent: Parent) -> None:
     """Wait until every clone that is on has an address that others can reach, with one filter for all.
 
     Those that have none at the deadline fail with ``ip_timeout``; the clones themselves stay.
@@ -26,13 +27,13 @@ def wait_for_addresses(job: Job, standings: t.Sequence[Standing]) -> None:
     for item in standings:
         if item.vm and not item.error and item.vm.power_state != "poweredOn":
             item.warnings.append(f"{item.step.name} is {item.vm.power_state}: its address is not waited for.")
-    refs = [api.vm(job.session, moid) for moid in waiting]
-    open_vms = set(waiting)
+    open_vms = {moid for moid, item in waiting.items() if not _has_address(item, job)}
+    refs = [api.vm(job.session, moid) for moid in sorted(open_vms)]
     changes = tasks.updates(job.session, refs, api.VIRTUAL_MACHINE, ("guest.net",), job.deadline)
     try:
         for batch in changes if open_vms else ():
             for update in batch:
-                if _note(waiting[update.moid], update, job):
+                if _note(waiting[update.moid], update, job, parent):
                     open_vms.discard(update.moid)
             job.session.tell(f"{len(waiting) - len(open_vms)} of {len(waiting)} clones have an address")
             if not open_vms:
@@ -43,16 +44,19 @@ def wait_for_addresses(job: Job, standings: t.Sequence[Standing]) -> None:
         waiting[moid].fail(_late(waiting[moid], job))
 
 
-def _note(standing: Standing, update: tasks.Update, job: Job) -> bool:
+def _note(standing: Standing, update: tasks.Update, job: Job, parent: Parent) -> bool:
     """Keep what the guest tells; True when that is what was waited for, or the VM is gone."""
     if update.gone:
         standing.fail(TimedOut(f"{standing.step.name} was removed while its address was waited for."))
         return True
     if "guest.net" not in update.values or standing.vm is None:
         return False
-    vm = dataclasses.replace(standing.vm, guest=tuple(addresses.guest_nics(update.values["guest.net"] or ())))
-    standing.vm = vm
-    return bool(vm.addresses(job.options.ip_family, job.options.ip_nic))
+    standing.vm = dataclasses.replace(standing.vm, guest=own_guest(update.values["guest.net"] or (), parent))
+    return _has_address(standing, job)
+
+
+def _has_address(standing: Standing, job: Job) -> bool:
+    return bool(standing.vm and standing.vm.addresses(job.options.ip_family, job.options.ip_nic))
 
 
 def _late(standing: Standing, job: Job) -> TimedOut:
@@ -60,7 +64,7 @@ def _late(standing: Standing, job: Job) -> TimedOut:
     on_nic = f" on {job.options.ip_nic}" if job.options.ip_nic else ""
     error = TimedOut(
         f"{standing.step.name} is there, but its guest reported no {family}address{on_nic} in {job.options.timeout} seconds.",
-        hint="Check DHCP, the network of the NIC and VMware Tools in the guest; link-local addresses do not count.",
+        hint="Check DHCP, the network of the NIC and VMware Tools in the guest; link-local addresses and the parent's own do not count.",
     )
     error.error_code = "ip_timeout"
     return error

@@ -76,6 +76,7 @@ def parent(**changes: t.Any) -> Parent:
         host_available=True,
         compute_resource="C0",
         nics=NICS,
+        guest=(),
         datastore_names=("fast",),
         pools=POOLS,
         networks=(FRONT, BACK),
