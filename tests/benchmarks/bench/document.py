@@ -1,0 +1,88 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import tables
+from bench.environment import CHART
+from bench.figures import Figures
+from bench.promises import Promise
+from bench.scenes import FULL
+from bench.tools import PARALLEL
+
+_HEAD = """# Benchmarks
+
+What `instant_clone` costs beside other ways to the same clones. `make bench` measures this and writes this page; it ends
+with an error when something promised is not kept. `make bench ARGS=--quick` measures less and writes nothing.
+"""
+
+_SIDE_BY_SIDE = """## Side by side
+
+Each table is one simulated vCenter, on which the tools take turns; after each turn its clones are removed. It takes {ms} ms
+for each clone of one parent, one after the other. Calls are SOAP calls as the server counts them, besides `rounds`:
+WaitForUpdatesEx and ContinueRetrievePropertiesEx, the answers to one long question. Seconds are those of the
+whole process, its start included.
+
+- *plain pyVmomi script*: the [calls that are needed](../tests/benchmarks/scripts/plain.py) and nothing else, over {parallel}
+  connections. It checks nothing and tells nothing: the yardstick.
+- *vforge.vsphere*: one task of `ansible-playbook` with all clones. *The same again* finds them all made; *again, session
+  kept* makes others with the session that the first task kept.
+- *govc*: `govc vm.instantclone` in a shell loop, with its session kept as is its default.
+- *community.vmware*: `vmware_guest_instant_clone` in a task with a loop. It makes few clones here, since it reads every VM
+  of the inventory several times for each; nothing is extrapolated.
+"""
+
+_LATENCY = """## Latency
+
+Module and plain script take turns, each time on a fresh simulator that answers every call {latency} ms late. *Connect to
+result* is what the module returns as `timing.total`; the script measures the same span. Starting Python and Ansible comes
+on top, in *whole process*. The bound is for clones that take time, as all real ones do. With 0 ms for a clone, what is left
+to compare is what the script does not do: the lookup, waiting in rounds of which there are at most four a second, and
+reading what was made.
+"""
+
+_MEMORY = """## Memory
+
+The module's process, started by Ansible as always and measured from outside (`wait4`).
+"""
+
+_LIMITS = """## What this does not prove
+
+- The server is a simulator on the same machine. It counts calls exactly, but its seconds are not those of a vCenter: a
+  real one takes about a second for a clone, and more for a login and for each read than loopback does.
+- Tools and simulator share the processor, so a tool that makes many calls also waits for the simulator's work.
+- Seconds vary from run to run; the counts of calls do not. The tests assert the counts, never seconds.
+- The parent is frozen. With a running parent, each clone also gives the parent a delta disk, whoever makes it.
+"""
+
+
+def write(figures: Figures, promises: Sequence[Promise], docs: Path) -> Path:
+    """Write the page into the folder docs; returns its path."""
+    path = docs / "benchmarks.md"
+    path.write_text(render(figures, promises), encoding="utf-8")
+    return path
+
+
+def render(figures: Figures, promises: Sequence[Promise]) -> str:
+    """The whole page."""
+    timed = tables.latency(figures)
+    parts = [
+        _HEAD,
+        tables.kept(promises).as_markdown(),
+        f"\n![Calls and seconds by size of the inventory](images/{CHART})\n",
+        _SIDE_BY_SIDE.format(ms=FULL.clone_ms, parallel=PARALLEL),
+        *(f"### {table.title}\n\n{table.as_markdown()}\n" for table in tables.side_by_side(figures)),
+        _LATENCY.format(latency=FULL.latency_ms),
+        f"{timed.title}:\n\n{timed.as_markdown()}\n",
+        f"{_MEMORY}{tables.memory(figures)}\n",
+        "## Measured on\n",
+        "\n".join(f"- {name}: {text}" for name, text in figures.machine.items()) + "\n",
+        _LIMITS,
+    ]
+    return "\n".join(parts)

@@ -1,0 +1,102 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from dataclasses import dataclass, field
+
+# Answers to one long question, or pages of it: budgets of calls leave them out, and the tables show them apart.
+ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one tool.
+
+    calls: SOAP calls as the server counted them, less the rounds.
+    rounds: calls of WaitForUpdatesEx and ContinueRetrievePropertiesEx.
+    seconds: the whole process, its start included.
+    span: seconds from connecting to the result, where the tool tells.
+    """
+
+    tool: str
+    vms: int
+    clones: int
+    calls: int
+    rounds: int
+    logins: int
+    logouts: int
+    seconds: float
+    span: float | None = None
+
+    @property
+    def calls_a_clone(self) -> float:
+        """Calls for each clone."""
+        return self.calls / self.clones
+
+    @property
+    def seconds_a_clone(self) -> float:
+        """Seconds of the whole process for each clone."""
+        return self.seconds / self.clones
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The module and the plain script in turns, on the same work.
+
+    clones, latency_ms, clone_ms: the work, what each call costs, and how long the server takes for one clone.
+    Each list has one figure a repetition: the own spans, and the whole processes.
+    """
+
+    clones: int
+    latency_ms: int
+    clone_ms: int
+    module_spans: list[float] = field(default_factory=list)
+    plain_spans: list[float] = field(default_factory=list)
+    module_processes: list[float] = field(default_factory=list)
+    plain_processes: list[float] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Module by plain script, pair by pair."""
+        return [module / plain for module, plain in zip(self.module_spans, self.plain_spans, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """The median ratio."""
+        return statistics.median(self.ratios)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The module's process: its largest resident set, and what it did meanwhile."""
+
+    clones: int
+    calls: int
+    peak_mib: float
+    cpu: float
+    span: float
+
+
+@dataclass
+class Figures:
+    """Everything that one run of the benchmark measured."""
+
+    machine: dict[str, str]
+    quick: bool = False
+    samples: list[Sample] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+    memory: Memory | None = None
+
+    def of(self, tool: str) -> list[Sample]:
+        """The samples of one tool, by the size of the inventory."""
+        return sorted((sample for sample in self.samples if sample.tool == tool), key=lambda sample: sample.vms)
+
+    def as_data(self) -> dict[str, object]:
+        """For a JSON file."""
+        return dataclasses.asdict(self)

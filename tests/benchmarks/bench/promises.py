@@ -1,0 +1,76 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the collection promises, and whether the figures keep it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench import tools
+from bench.figures import Figures
+
+CALLS_BESIDE_CLONES = 14
+RATIO = 1.3
+PEAK_MIB = 150
+# Without any time for the clone itself the comparison is one of overheads; real clones take a second or so.
+RATIO_FROM_CLONE_MS = 20
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One promise: what, its bound and the measured value as text, and whether it is kept."""
+
+    what: str
+    bound: str
+    measured: str
+    kept: bool
+
+
+def check(figures: Figures) -> list[Promise]:
+    """Every promise of which there are figures."""
+    return [*_calls(figures), *_kept_sessions(figures), *_ratios(figures), *_memory(figures)]
+
+
+def _calls(figures: Figures) -> list[Promise]:
+    samples = figures.of(tools.OURS)
+    made = []
+    for sample in samples:
+        most = sample.clones + CALLS_BESIDE_CLONES
+        what = f"calls for {sample.clones} clones among {sample.vms:,} VMs"
+        made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
+    if memory := figures.memory:
+        most = memory.clones + CALLS_BESIDE_CLONES
+        what = f"calls for {memory.clones:,} clones among 10 VMs"
+        made.append(Promise(what, f"{most:,}", f"{memory.calls:,}", memory.calls <= most))
+    counts = {sample.calls for sample in samples}
+    what = "the same number of calls in every inventory"
+    return [*made, Promise(what, "yes", "yes" if len(counts) == 1 else "no", len(counts) == 1)]
+
+
+def _kept_sessions(figures: Figures) -> list[Promise]:
+    samples = [*figures.of(tools.KEPT), *figures.of(tools.REPEAT)]
+    logins, logouts = sum(sample.logins for sample in samples), sum(sample.logouts for sample in samples)
+    what = "logins and logouts of tasks with a kept session"
+    return [Promise(what, "0", str(logins + logouts), logins + logouts == 0)]
+
+
+def _ratios(figures: Figures) -> list[Promise]:
+    return [
+        Promise(
+            f"{latency.clones} clones at {latency.latency_ms} ms latency, module by plain script",
+            f"{RATIO:.2f}",
+            f"{latency.ratio:.2f}",
+            latency.ratio <= RATIO,
+        )
+        for latency in figures.latencies
+        if latency.clone_ms >= RATIO_FROM_CLONE_MS
+    ]
+
+
+def _memory(figures: Figures) -> list[Promise]:
+    if figures.memory is None:
+        return []
+    what = f"peak memory of the module, {figures.memory.clones:,} clones, MiB"
+    return [Promise(what, str(PEAK_MIB), f"{figures.memory.peak_mib:.0f}", figures.memory.peak_mib < PEAK_MIB)]

@@ -1,0 +1,173 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is measured, in which order, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import tools
+from bench.figures import Figures, Latency, Sample
+from bench.tools import Installed, Tools
+from bench.vcenter import VCenter, simulated
+from devtools.console import Console, Outcome
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    inventories: VMs there are before -> clones that community.vmware makes, which takes long in a large inventory.
+    clones: how many the other tools make; clone_ms: how long the server takes for each.
+    latency_...: the comparison with latency on every call: its clones, its repetitions, the server's time for a clone.
+    memory_clones: in one task.
+    """
+
+    inventories: dict[int, int]
+    clones: int
+    clone_ms: int
+    latency_ms: int
+    latency_clones: int
+    latency_rounds: int
+    latency_clone_ms: tuple[int, ...]
+    memory_clones: int
+
+
+FULL = Plan(
+    inventories={10: 3, 1_000: 3, 10_000: 1},
+    clones=50,
+    clone_ms=20,
+    latency_ms=10,
+    latency_clones=200,
+    latency_rounds=5,
+    latency_clone_ms=(0, 20),
+    memory_clones=1_000,
+)
+QUICK = Plan(
+    inventories={10: 1, 100: 1},
+    clones=10,
+    clone_ms=20,
+    latency_ms=10,
+    latency_clones=50,
+    latency_rounds=3,
+    latency_clone_ms=(0,),
+    memory_clones=100,
+)
+
+
+def names(prefix: str, count: int) -> list[str]:
+    """Names for clones."""
+    return [f"{prefix}-{number:04d}" for number in range(count)]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmark: what is measured, and where progress and figures go."""
+
+    simulator: Path
+    installed: Installed
+    plan: Plan
+    console: Console
+    figures: Figures
+
+    def run(self) -> None:
+        """Measure everything.
+
+        Raises CommandFailed or WrongResult when a tool did not do its work, SimulatorError when the simulator did not.
+        """
+        self._warm_up()
+        for vms, few in self.plan.inventories.items():
+            self._side_by_side(vms, few)
+        for clone_ms in self.plan.latency_clone_ms:
+            self._latency(clone_ms)
+        self._memory()
+
+    def _vcenter(self, vms: int, clone_ms: int, latency_ms: int = 0) -> AbstractContextManager[VCenter]:
+        return simulated(self.simulator, self.installed.govc, vms, clone_ms, latency_ms)
+
+    def _step(self, name: str, make: Callable[[], Sample]) -> Sample:
+        taken: list[Sample] = []
+
+        def work() -> Outcome:
+            taken.append(make())
+            return Outcome(1, note=f"{taken[0].clones} clones, {taken[0].calls} calls, {taken[0].seconds:.2f} s")
+
+        self.console.step(name, work)
+        return taken[0]
+
+    def _warm_up(self) -> None:
+        self.console.title("Warm up, so that nobody pays for byte-code")
+        with self._vcenter(10, 0) as vcenter:
+            using = Tools(self.installed, vcenter)
+            for name, make in {
+                tools.PLAIN: using.plain,
+                tools.OURS: using.ours,
+                tools.GOVC: using.govc,
+                tools.COMMUNITY: using.community,
+            }.items():
+                self._step(name, lambda make=make: make(["warm-up"]))  # type: ignore[misc]
+                using.sweep()
+
+    def _side_by_side(self, vms: int, few: int) -> None:
+        clones = self.plan.clones
+        self.console.title(f"Side by side, {vms:,} VMs in the inventory")
+        with self._vcenter(vms, self.plan.clone_ms) as vcenter:
+            using = Tools(self.installed, vcenter)
+            kept = f"side-by-side-{vms}"
+
+            def take(name: str, make: Callable[[], Sample], *, sweep: bool = True) -> None:
+                self.figures.samples.append(self._step(name, make))
+                if sweep:
+                    using.sweep()
+
+            take(tools.PLAIN, lambda: using.plain(names("plain", clones)))
+            take(tools.OURS, lambda: using.ours(names("ours", clones), session=kept), sweep=False)
+            take(
+                tools.REPEAT,
+                lambda: using.ours(names("ours", clones), tool=tools.REPEAT, session=kept, changed=False),
+            )
+            take(tools.KEPT, lambda: using.ours(names("more", clones), tool=tools.KEPT, session=kept))
+            take(tools.GOVC, lambda: using.govc(names("govc", clones)))
+            take(tools.COMMUNITY, lambda: using.community(names("community", few)), sweep=False)
+
+    def _latency(self, clone_ms: int) -> None:
+        plan = self.plan
+        self.console.title(f"{plan.latency_ms} ms latency on every call, {clone_ms} ms for a clone")
+        figures = Latency(plan.latency_clones, plan.latency_ms, clone_ms)
+        self.figures.latencies.append(figures)
+        for turn in range(plan.latency_rounds):
+            # A simulator for each turn, so that all turns begin alike; who comes first takes turns too.
+            with self._vcenter(10, clone_ms, plan.latency_ms) as vcenter:
+                using = Tools(self.installed, vcenter)
+                for first in (turn % 2 == 0, turn % 2 != 0):
+                    self._latency_turn(using, figures, turn, plain=first)
+            self.console.text(f"          ratio {figures.ratios[-1]:.2f}")
+
+    def _latency_turn(self, using: Tools, figures: Latency, turn: int, *, plain: bool) -> None:
+        if plain:
+            sample = self._step(f"plain script, turn {turn + 1}", lambda: using.plain(names("plain", figures.clones)))
+        else:
+            clones, session = names("ours", figures.clones), f"latency-{figures.clone_ms}-{turn}"
+            sample = self._step(f"module, turn {turn + 1}", lambda: using.ours(clones, session=session))
+        spans, processes = (
+            (figures.plain_spans, figures.plain_processes) if plain else (figures.module_spans, figures.module_processes)
+        )
+        spans.append(sample.span or 0.0)
+        processes.append(sample.seconds)
+
+    def _memory(self) -> None:
+        count = self.plan.memory_clones
+        self.console.title(f"Memory of the module's process, {count:,} clones in one task")
+
+        def work() -> Outcome:
+            with self._vcenter(10, 0) as vcenter:
+                memory = Tools(self.installed, vcenter).memory(names("memory", count))
+            self.figures.memory = memory
+            return Outcome(1, note=f"{memory.peak_mib:.0f} MiB, {memory.calls} calls, {memory.span:.1f} s")
+
+        self.console.step(tools.OURS, work)

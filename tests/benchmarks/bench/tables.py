@@ -1,0 +1,108 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The figures as tables: rows of text that both the terminal and the document show."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.figures import Figures, Sample
+from bench.promises import Promise
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, a head and rows; the first column is text, the others are figures."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def as_text(self) -> str:
+        """For a terminal."""
+        widths = [max(len(row[at]) for row in [self.head, *self.rows]) for at in range(len(self.head))]
+
+        def line(row: Sequence[str]) -> str:
+            cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+            return "  ".join(cells).rstrip()
+
+        return "\n".join([self.title, line(self.head), "-" * len(line(self.head)), *map(line, self.rows)])
+
+    def as_markdown(self) -> str:
+        """For a document, without the title."""
+        marks = ("---", *("---:" for _ in self.head[1:]))
+        # A row that continues the one above is indented in the terminal.
+        rows = (("… " + row[0].strip() if row[0].startswith(" ") else row[0], *row[1:]) for row in self.rows)
+        return "\n".join(f"| {' | '.join(row)} |" for row in (self.head, marks, *rows))
+
+
+def side_by_side(figures: Figures) -> list[Table]:
+    """One table for each size of the inventory."""
+    head = ("", "clones", "calls", "a clone", "rounds", "logins", "seconds", "a clone")
+    return [
+        Table(f"{vms:,} VMs in the inventory", head, [_row(sample) for sample in figures.samples if sample.vms == vms])
+        for vms in dict.fromkeys(sample.vms for sample in figures.samples)
+    ]
+
+
+def _row(sample: Sample) -> tuple[str, ...]:
+    return (
+        sample.tool,
+        str(sample.clones),
+        f"{sample.calls:,}",
+        f"{sample.calls_a_clone:,.{0 if sample.calls_a_clone >= 100 else 1}f}",
+        f"{sample.rounds:,}",
+        str(sample.logins),
+        f"{sample.seconds:.1f}",
+        f"{sample.seconds_a_clone:.2f}",
+    )
+
+
+def latency(figures: Figures) -> Table:
+    """The module beside the plain script."""
+    first = figures.latencies[0]
+    head = ("seconds, median (smallest-largest)", *(f"{item.clone_ms} ms a clone" for item in figures.latencies))
+    rows = {
+        "plain script, connect to result": lambda item: item.plain_spans,
+        "module, connect to result": lambda item: item.module_spans,
+        "ratio of these two": lambda item: item.ratios,
+        "plain script, whole process": lambda item: item.plain_processes,
+        "ansible-playbook, whole process": lambda item: item.module_processes,
+    }
+    cells = [(name, *(_spread(of(item)) for item in figures.latencies)) for name, of in rows.items()]
+    title = f"{first.clones} clones, {first.latency_ms} ms latency on every call, {len(first.plain_spans)} turns each"
+    return Table(title, head, cells)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+def kept(promises: Sequence[Promise]) -> Table:
+    """The promises."""
+    rows = [(promise.what, promise.bound, promise.measured, "yes" if promise.kept else "NO") for promise in promises]
+    return Table("What is promised", ("", "at most", "measured", "kept"), rows)
+
+
+def memory(figures: Figures) -> str:
+    """One sentence."""
+    if figures.memory is None:
+        return ""
+    used = figures.memory
+    return (
+        f"{used.clones:,} clones in one task: {used.peak_mib:.0f} MiB at most, {used.calls:,} calls, {used.cpu:.1f} s of CPU, "
+        f"{used.span:.1f} s."
+    )
+
+
+def render(figures: Figures, promises: Sequence[Promise]) -> str:
+    """Everything, for a terminal of 80 columns."""
+    parts = [table.as_text() for table in side_by_side(figures)]
+    if figures.latencies:
+        parts.append(latency(figures).as_text())
+    parts += [memory(figures), kept(promises).as_text()]
+    return "\n" + "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,93 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The simulated vCenter of a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import ROUNDS
+from vforge_sim import Simulator
+
+PARENT = "golden-parent"
+DATACENTER = "DC0"
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What the server counted: all calls but the rounds, the rounds, and who came and went."""
+
+    calls: int
+    rounds: int
+    logins: int
+    logouts: int
+
+
+@dataclass(frozen=True)
+class VCenter:
+    """A simulator with a frozen parent, and where the clones go.
+
+    vms: how many VMs it began with; folder: inventory path of the folder for the clones, in which there is no other VM.
+    host, pool, datastore: those of the parent, since other tools ask for them; the pool by its path.
+    """
+
+    sim: Simulator
+    vms: int
+    folder: str
+    host: str
+    pool: str
+    datastore: str
+
+    @property
+    def parent(self) -> str:
+        """Inventory path of the parent."""
+        return f"/{DATACENTER}/vm/{PARENT}"
+
+    @property
+    def job(self) -> dict[str, object]:
+        """What the scripts need to know."""
+        sim = self.sim
+        where = {"host": sim.host, "port": sim.port, "username": sim.username, "password": sim.password, "ca": sim.ca}
+        return {**where, "parent": self.parent, "folder": self.folder}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What both collections read from the environment; the CA also for tools that know only Python's own variable."""
+        sim = self.sim
+        return {
+            "VMWARE_HOST": sim.host,
+            "VMWARE_PORT": str(sim.port),
+            "VMWARE_USER": sim.username,
+            "VMWARE_PASSWORD": sim.password,
+            "VMWARE_CA_PATH": sim.ca,
+            "SSL_CERT_FILE": sim.ca,
+        }
+
+    def counted(self) -> Calls:
+        """The calls since the last reset."""
+        by_method: dict[str, int] = self.sim.calls()["by_method"]
+        rounds = sum(count for method, count in by_method.items() if method in ROUNDS)
+        return Calls(sum(by_method.values()) - rounds, rounds, by_method.get("Login", 0), by_method.get("Logout", 0))
+
+
+@contextmanager
+def simulated(simulator: Path, govc: Path, vms: int, clone_ms: int, latency_ms: int = 0) -> Iterator[VCenter]:
+    """A vCenter with this many VMs, for as long as the block runs; clone_ms: its time for a clone; latency_ms: for any call.
+
+    The parent is frozen, as one does for many clones of it: a running one gets a delta disk with each.
+    """
+    options = ("--vms", str(vms), "--clone-time", f"{clone_ms}ms", "--latency", f"{latency_ms}ms")
+    with Simulator(simulator, *options, govc=str(govc)) as sim:
+        sim.patch_vm(PARENT, frozen=True)
+        folder = f"/{DATACENTER}/vm/bench"
+        sim.govc("folder.create", folder)
+        (vm,) = sim.govc("vm.info", PARENT)["virtualMachines"]
+        (name,) = sim.govc("object.collect", f"HostSystem:{vm['summary']['runtime']['host']['value']}", "name")
+        (pool,) = sim.govc("ls", "-L", f"ResourcePool:{vm['resourcePool']['value']}")["elements"]
+        datastore = vm["summary"]["config"]["vmPathName"].partition("]")[0].lstrip("[")
+        yield VCenter(sim, vms, folder, name["val"], pool["Path"], datastore)
