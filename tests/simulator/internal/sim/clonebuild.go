@@ -52,6 +52,7 @@ func (s *Sim) cloneVM(ctx *simulator.Context, p *clonePlan) (*simulator.VirtualM
 	s.copyConfig(vm, p, dsPath(p.datastore.Name, vmx), append(p.devices, disks...))
 	s.copyRuntime(vm, p)
 	s.refreshFiles(vm)
+	s.layers.add(vm.Self, vm.Config.Hardware.Device)
 	s.link(ctx, vm, p.folder.Self)
 	return vm, nil
 }

@@ -15,6 +15,9 @@ import (
 // planDevices copies the parent's devices for the clone and applies the edits.
 // Every card that is not given an address gets a new one.
 func (s *Sim) planDevices(p *clonePlan, changes []types.BaseVirtualDeviceConfigSpec) types.BaseMethodFault {
+	if p.host == nil {
+		return nil
+	}
 	p.devices = clone(withoutDisks(p.parent.Config.Hardware.Device))
 	manual := make(map[int32]bool)
 	for i, c := range changes {

@@ -18,21 +18,7 @@ var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-
 
 func validUUID(id string) bool { return uuidPattern.MatchString(id) }
 
-// placeClone finds the clone's folder, pool and datastore, or says why not.
-func (s *Sim) placeClone(p *clonePlan, loc *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
-	for _, place := range []func() types.BaseMethodFault{
-		func() types.BaseMethodFault { return s.placeFolder(p, loc.Folder) },
-		func() types.BaseMethodFault { return s.placePool(p, loc.Pool) },
-		func() types.BaseMethodFault { return s.placeDatastore(p, loc.Datastore) },
-	} {
-		if fault := place(); fault != nil {
-			return fault
-		}
-	}
-	return nil
-}
-
-// placeFolder: without a folder the clone goes to the datacenter's VM folder, not
+// placeFolder finds the clone's folder. Without one in the request the clone goes to the datacenter's VM folder, not
 // to its parent's.
 func (s *Sim) placeFolder(p *clonePlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
 	dc, _ := s.ancestor(p.parent.Self, "Datacenter").(*simulator.Datacenter)
@@ -62,9 +48,13 @@ func holdsVMs(f *simulator.Folder) bool {
 	return false
 }
 
+// placePool finds the clone's pool, which must be of the host's compute resource.
 func (s *Sim) placePool(p *clonePlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
 	if ref == nil {
 		ref = p.parent.ResourcePool
+	}
+	if ref == nil || p.host == nil {
+		return nil // a template, or a VM without a host: other rules refuse it
 	}
 	pool := s.reg.Get(*ref)
 	if poolVMs(pool) == nil {
@@ -84,6 +74,7 @@ func (s *Sim) placePool(p *clonePlan, ref *types.ManagedObjectReference) types.B
 	return nil
 }
 
+// placeDatastore finds the datastore of the clone's own files.
 func (s *Sim) placeDatastore(p *clonePlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
 	if ref == nil {
 		ref = &p.parent.Datastore[0]
@@ -94,7 +85,7 @@ func (s *Sim) placeDatastore(p *clonePlan, ref *types.ManagedObjectReference) ty
 	if !ok {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
-	if simulator.FindReference(p.host.Datastore, *ref) == nil {
+	if p.host != nil && simulator.FindReference(p.host.Datastore, *ref) == nil {
 		return invalid("spec.location.datastore")
 	}
 	p.datastore = ds

@@ -33,19 +33,43 @@ func invalid(property string) types.BaseMethodFault {
 	return &types.InvalidArgument{InvalidProperty: property}
 }
 
-// planClone applies the rules of an instant clone, in vCenter's order of doing:
-// the request itself, the parent, then the places. Each rule's source is in
-// README.md. The caller holds the parent's lock.
+// cloneRule is one thing that must be true of an instant clone, and the kind of test
+// that a dry run knows it by.
+type cloneRule struct {
+	test  string // one of the checker's test types; empty: part of every dry run
+	check func() types.BaseMethodFault
+}
+
+// cloneRules lists the rules in vCenter's order of doing: the request itself, the
+// parent, then the places. Each rule's source is in README.md. A rule fills in its
+// part of the plan; one that needs a part which is not there says nothing, as
+// another rule has said it.
+func (s *Sim) cloneRules(p *clonePlan, spec *types.VirtualMachineInstantCloneSpec) []cloneRule {
+	loc := &spec.Location
+	return []cloneRule{
+		{"", func() types.BaseMethodFault { return checkCloneSpec(spec) }},
+		{"sourceTests", func() types.BaseMethodFault { return s.checkParent(p) }},
+		{"hostTests", func() types.BaseMethodFault { return s.checkHost(p) }},
+		{"", func() types.BaseMethodFault { return s.placeFolder(p, loc.Folder) }},
+		{"resourcePoolTests", func() types.BaseMethodFault { return s.placePool(p, loc.Pool) }},
+		{"datastoreTests", func() types.BaseMethodFault { return s.placeDatastore(p, loc.Datastore) }},
+		{"networkTests", func() types.BaseMethodFault { return s.planDevices(p, loc.DeviceChange) }},
+		{"", func() types.BaseMethodFault { return s.checkName(p) }},
+	}
+}
+
+func (s *Sim) newPlan(parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) *clonePlan {
+	return &clonePlan{
+		parent: parent, host: s.hostOf(parent), name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid,
+	}
+}
+
+// planClone applies the rules; the first that is broken is the answer. The caller
+// holds the parent's lock.
 func (s *Sim) planClone(parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) (*clonePlan, types.BaseMethodFault) {
-	p := &clonePlan{parent: parent, name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid}
-	for _, rule := range []func() types.BaseMethodFault{
-		func() types.BaseMethodFault { return checkCloneSpec(spec) },
-		func() types.BaseMethodFault { return s.checkParent(p) },
-		func() types.BaseMethodFault { return s.placeClone(p, &spec.Location) },
-		func() types.BaseMethodFault { return s.planDevices(p, spec.Location.DeviceChange) },
-		func() types.BaseMethodFault { return s.checkName(p) },
-	} {
-		if fault := rule(); fault != nil {
+	p := s.newPlan(parent, spec)
+	for _, rule := range s.cloneRules(p, spec) {
+		if fault := rule.check(); fault != nil {
 			return nil, fault
 		}
 	}
@@ -105,9 +129,6 @@ func (s *Sim) checkParent(p *clonePlan) types.BaseMethodFault {
 			ExistingState:  vm.Runtime.PowerState,
 		}
 	}
-	if p.host = s.hostOf(vm); p.host == nil || p.host.Runtime.InMaintenanceMode {
-		return &types.InvalidState{}
-	}
 	if s.vms.get(vm.Self).passthrough {
 		return disallowedDevice(&types.DeviceNotSupported{Device: "PCI device 0"})
 	}
@@ -120,6 +141,14 @@ func (s *Sim) checkParent(p *clonePlan) types.BaseMethodFault {
 		if len(diskChain(disk)) > maxDeltas {
 			return tooManyDeltas()
 		}
+	}
+	return nil
+}
+
+// checkHost refuses a host that takes no new VMs.
+func (s *Sim) checkHost(p *clonePlan) types.BaseMethodFault {
+	if p.host == nil || p.host.Runtime.InMaintenanceMode || p.host.Runtime.ConnectionState != types.HostSystemConnectionStateConnected {
+		return &types.InvalidState{}
 	}
 	return nil
 }
@@ -155,6 +184,9 @@ func tooManyDeltas() types.BaseMethodFault {
 
 // checkName refuses a name that something in the folder already has.
 func (s *Sim) checkName(p *clonePlan) types.BaseMethodFault {
+	if p.folder == nil {
+		return nil
+	}
 	if holder := s.holder(p.folder.Self, p.name); holder != nil {
 		return &types.DuplicateName{Name: p.name, Object: *holder}
 	}

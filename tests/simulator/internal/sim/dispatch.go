@@ -48,17 +48,22 @@ func (s *Sim) shimFor(kind string) shimBase {
 func (s *Sim) installShims() {
 	s.shims = map[string]shim{
 		"VirtualMachine":    &vmShim{s.shimFor("VirtualMachine")},
+		"Folder":            &folderShim{s.shimFor("Folder")},
+		"ResourcePool":      &poolShim{s.shimFor("ResourcePool")},
+		"VirtualApp":        &poolShim{s.shimFor("VirtualApp")},
 		"SessionManager":    &sessionShim{s.shimFor("SessionManager")},
 		"Task":              &taskShim{s.shimFor("Task")},
 		"PropertyCollector": &pcShim{s.shimFor("PropertyCollector")},
 		"PropertyFilter":    &filterShim{s.shimFor("PropertyFilter")},
 	}
+	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
 	for _, sh := range s.shims {
 		s.reg.Put(sh)
 	}
 	s.reg.Handler = s.route
 	s.reg.AddHandler(s.hub)
 	s.reg.AddHandler(s.index)
+	s.reg.AddHandler(newCompleter())
 }
 
 // ownObjects are the kinds of objects that only their shim knows.

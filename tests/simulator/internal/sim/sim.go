@@ -41,6 +41,7 @@ type Sim struct {
 	sessions sessionTable
 	hub      *hub
 	index    *nameIndex
+	layers   layerUsers
 	pages    pages
 	vms      *vmTable
 	queues   cloneQueues

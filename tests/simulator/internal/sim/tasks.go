@@ -37,15 +37,27 @@ func (s *Sim) newTask(ctx *simulator.Context, ref types.ManagedObjectReference, 
 		QueueTime:     time.Now(),
 		Reason:        &types.TaskReasonUser{UserName: ctx.Session.UserName},
 	}
+	if id == "checkInstantClone" {
+		task.Info.DescriptionId = "vm.check.ProvisioningChecker." + id
+	}
 	// The task manager adds the task to its entity's recent tasks without taking
 	// the entity's lock: it counts on the caller for that.
 	ctx.WithLock(ref, func() { s.reg.Put(task) })
 	return task
 }
 
+// taskMethods are the names that do not follow from the task's description.
+var taskMethods = map[string]string{
+	"powerOn": "PowerOnVM_Task", "powerOff": "PowerOffVM_Task", "suspend": "SuspendVM_Task", "reset": "ResetVM_Task",
+	"reconfigure": "ReconfigVM_Task", "clone": "CloneVM_Task", "createVm": "CreateVM_Task",
+}
+
 // taskMethod is the WSDL name of a task method: "instantClone" runs as
 // InstantClone_Task.
 func taskMethod(id string) string {
+	if name, ok := taskMethods[id]; ok {
+		return name
+	}
 	return string(id[0]-'a'+'A') + id[1:] + "_Task"
 }
 
@@ -77,6 +89,48 @@ func (s *Sim) finishTask(ctx *simulator.Context, task *simulator.Task, result ty
 			types.PropertyChange{Name: "info.state", Val: types.TaskInfoStateSuccess})
 	}
 	s.reg.AtomicUpdate(ctx, task, changes)
+}
+
+// runTask starts a task at once and returns its reference.
+func (s *Sim) runTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context) (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
+	task := s.newTask(ctx, ref, id, false)
+	bg := detached(ctx)
+	go func() {
+		s.startTask(bg, task)
+		result, fault := work(bg)
+		s.finishTask(bg, task, result, localized(fault))
+	}()
+	return task.Self
+}
+
+// failedTask makes a task for a call that is accepted but cannot be carried out.
+func (s *Sim) failedTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, fault types.BaseMethodFault) types.ManagedObjectReference {
+	return s.runTask(ctx, ref, id, func(*simulator.Context) (types.AnyType, types.BaseMethodFault) { return nil, fault })
+}
+
+// afterTask runs f when a task of vcsim's is done.
+func (s *Sim) afterTask(ref types.ManagedObjectReference, f func()) {
+	w := newCollector(s, collectorID{ref: ref})
+	w.watch(ref)
+	s.hub.add(w)
+	ctx := s.background("")
+	go func() {
+		defer s.hub.drop(w.id)
+		for !s.taskDone(ctx, ref) {
+			<-w.signal
+		}
+		f()
+	}()
+}
+
+func (s *Sim) taskDone(ctx *simulator.Context, ref types.ManagedObjectReference) bool {
+	task, ok := s.reg.Get(ref).(*simulator.Task)
+	if !ok {
+		return true
+	}
+	done := false
+	ctx.WithLock(task, func() { done = task.Info.CompleteTime != nil })
+	return done
 }
 
 // failingTask makes a task for a call that is accepted and then fails. That of an

@@ -1,0 +1,174 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"log"
+	"os"
+	"path"
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// layerUsers knows which VMs build on a disk layer that is not theirs.
+type layerUsers struct {
+	mu    sync.Mutex
+	users map[string]map[types.ManagedObjectReference]bool
+}
+
+// layerKey names a layer: datastores of two datacenters can have the same name.
+func layerKey(b *types.VirtualDiskFlatVer2BackingInfo) string {
+	if b.Datastore == nil {
+		return b.FileName
+	}
+	return b.Datastore.Value + " " + b.FileName
+}
+
+// add records that vm's disks build on all layers below their top ones.
+func (l *layerUsers) add(vm types.ManagedObjectReference, devices []types.BaseVirtualDevice) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.users == nil {
+		l.users = make(map[string]map[types.ManagedObjectReference]bool)
+	}
+	for _, disk := range disksOf(devices) {
+		for _, b := range diskChain(disk)[1:] {
+			key := layerKey(b)
+			if l.users[key] == nil {
+				l.users[key] = make(map[types.ManagedObjectReference]bool)
+			}
+			l.users[key][vm] = true
+		}
+	}
+}
+
+// release forgets vm and tells for each of its layers whether somebody else needs it.
+func (l *layerUsers) release(vm types.ManagedObjectReference, devices []types.BaseVirtualDevice) map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	shared := make(map[string]bool)
+	for _, disk := range disksOf(devices) {
+		for _, b := range diskChain(disk) {
+			key := layerKey(b)
+			delete(l.users[key], vm)
+			if len(l.users[key]) > 0 {
+				shared[b.FileName] = true
+			} else {
+				delete(l.users, key)
+			}
+		}
+	}
+	return shared
+}
+
+// DestroyTask deletes a VM that is not powered on, with those of its files that no
+// other VM builds on.
+func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) soap.HasFault {
+	task := sh.vmTask(ctx, req.This, "destroy", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if vm.Runtime.PowerState == poweredOn {
+			return wrongPower(vm, poweredOff)
+		}
+		shared := sh.s.layers.release(vm.Self, vm.Config.Hardware.Device)
+		files := sh.s.ownFiles(vm, shared)
+		sh.s.unlink(ctx, vm)
+		if err := removeFiles(files); err != nil {
+			log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
+		}
+		return nil
+	})
+	return &methods.Destroy_TaskBody{Res: &types.Destroy_TaskResponse{Returnval: task}}
+}
+
+// UnregisterVM takes a VM that is not powered on out of the inventory; its files
+// stay.
+func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) soap.HasFault {
+	vm := sh.s.vm(req.This)
+	var fault types.BaseMethodFault
+	ctx.WithLock(vm, func() {
+		if vm.Runtime.PowerState == poweredOn {
+			fault = wrongPower(vm, poweredOff)
+			return
+		}
+		sh.s.layers.release(vm.Self, vm.Config.Hardware.Device)
+		sh.s.unlink(ctx, vm)
+	})
+	if fault != nil {
+		return &methods.UnregisterVMBody{Fault_: soapFault(fault)}
+	}
+	return &methods.UnregisterVMBody{Res: &types.UnregisterVMResponse{}}
+}
+
+// ownFiles lists what is in the VM's directory, without the layers that others need.
+func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[string]bool) []string {
+	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
+	ds, ok := s.datastoreOf(vm, dsName)
+	if !ok {
+		return nil
+	}
+	dir := localPath(ds, path.Dir(vmx))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // gone already
+	}
+	keep := make(map[string]bool)
+	for descriptor := range shared {
+		base := path.Base(descriptor)
+		keep[base], keep[extentName(base, false)], keep[extentName(base, true)] = true, true, true
+	}
+	var out []string
+	for _, e := range entries {
+		if !keep[e.Name()] {
+			out = append(out, path.Join(dir, e.Name()))
+		}
+	}
+	if len(out) == len(entries) {
+		out = append(out, dir)
+	}
+	return out
+}
+
+func removeFiles(files []string) error {
+	var failed error
+	for _, f := range files {
+		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// unlink takes a VM out of the inventory. The caller holds its lock.
+func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	s.post(ctx, &types.VmRemovedEvent{VmEvent: s.vmEvent(vm)})
+	s.index.RemoveObject(ctx, vm.Self) // the name is free from here on
+	if host := s.hostOf(vm); host != nil {
+		s.reg.RemoveReference(ctx, host, &host.Vm, vm.Self)
+	}
+	if vm.ResourcePool != nil {
+		if pool := s.reg.Get(*vm.ResourcePool); poolVMs(pool) != nil {
+			s.reg.RemoveReference(ctx, pool, poolVMs(pool), vm.Self)
+		}
+	}
+	for _, ref := range vm.Datastore {
+		if ds, ok := s.reg.Get(ref).(*simulator.Datastore); ok {
+			s.reg.RemoveReference(ctx, ds, &ds.Vm, vm.Self)
+		}
+	}
+	for _, ref := range vm.Network {
+		if net := s.reg.Get(ref); networkVMs(net) != nil {
+			s.reg.RemoveReference(ctx, net, networkVMs(net), vm.Self)
+		}
+	}
+	if f, ok := s.reg.Get(*vm.Parent).(*simulator.Folder); ok {
+		s.reg.RemoveReference(ctx, f, &f.ChildEntity, vm.Self)
+	}
+	s.reg.Remove(ctx, vm.Self)
+	s.vms.drop(vm.Self)
+}

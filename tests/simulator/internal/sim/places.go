@@ -1,0 +1,135 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// poolShim answers calls on resource pools that vcsim does not know.
+type poolShim struct{ shimBase }
+
+// MoveIntoResourcePool moves VMs to a pool of the compute resource that they are in.
+func (sh *poolShim) MoveIntoResourcePool(ctx *simulator.Context, req *types.MoveIntoResourcePool) soap.HasFault {
+	s := sh.s
+	if fault := s.movable(ctx, req); fault != nil {
+		return &methods.MoveIntoResourcePoolBody{Fault_: soapFault(fault)}
+	}
+	to := s.reg.Get(req.This)
+	for _, ref := range req.List {
+		vm := s.vm(ref)
+		ctx.WithLock(vm, func() {
+			if *vm.ResourcePool == req.This {
+				return
+			}
+			from := s.reg.Get(*vm.ResourcePool)
+			s.reg.RemoveReference(ctx, from, poolVMs(from), ref)
+			s.reg.AppendReference(ctx, to, poolVMs(to), ref)
+			e := s.vmEvent(vm)
+			pool := func(p mo.Reference) types.ResourcePoolEventArgument {
+				return types.ResourcePoolEventArgument{EntityEventArgument: entityArgument(p.(mo.Entity)), ResourcePool: p.Reference()}
+			}
+			ctx.Update(vm, []types.PropertyChange{{Name: "resourcePool", Val: req.This}})
+			s.post(ctx, &types.VmResourcePoolMovedEvent{VmEvent: e, OldParent: pool(from), NewParent: pool(to)})
+		})
+	}
+	return &methods.MoveIntoResourcePoolBody{Res: &types.MoveIntoResourcePoolResponse{}}
+}
+
+// movable checks all of a move before any of it is done.
+func (s *Sim) movable(ctx *simulator.Context, req *types.MoveIntoResourcePool) types.BaseMethodFault {
+	target, ok := s.computeOf(req.This)
+	if !ok {
+		return &types.ManagedObjectNotFound{Obj: req.This}
+	}
+	for _, ref := range req.List {
+		if ref.Type != "VirtualMachine" {
+			return &types.NotSupported{} // pools and vApps stay where they are in this simulator
+		}
+		vm := s.vm(ref)
+		if vm == nil {
+			return &types.ManagedObjectNotFound{Obj: ref}
+		}
+		if fault := s.auth.denied(ctx.Session.UserName, ref, "Resource.AssignVMToPool"); fault != nil {
+			return fault
+		}
+		var fault types.BaseMethodFault
+		ctx.WithLock(vm, func() {
+			if vm.ResourcePool == nil {
+				fault = &types.NotSupported{} // a template is in no pool
+			} else if now, _ := s.computeOf(*vm.ResourcePool); now != target {
+				fault = invalid("list")
+			}
+		})
+		if fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+// folderShim refuses the names that vcsim's folders would take twice.
+type folderShim struct{ shimBase }
+
+// CreateVMTask makes a VM, unless its name is taken.
+func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_Task) soap.HasFault {
+	if fault := sh.taken(req.This, req.Config.Name); fault != nil {
+		return &methods.CreateVM_TaskBody{Res: &types.CreateVM_TaskResponse{
+			Returnval: sh.s.failedTask(ctx, req.This, "createVm", fault),
+		}}
+	}
+	var res soap.HasFault
+	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	ctx.WithLock(f, func() { res = f.CreateVMTask(ctx, req) })
+	return res
+}
+
+func (sh *folderShim) taken(folder types.ManagedObjectReference, name string) types.BaseMethodFault {
+	if holder := sh.s.holder(folder, escapeName(name)); holder != nil {
+		return &types.DuplicateName{Name: escapeName(name), Object: *holder}
+	}
+	return nil
+}
+
+// MoveIntoFolderTask moves entities, unless one's name is taken there.
+func (sh *folderShim) MoveIntoFolderTask(ctx *simulator.Context, req *types.MoveIntoFolder_Task) soap.HasFault {
+	for _, ref := range req.List {
+		e, ok := sh.s.reg.Get(ref).(mo.Entity)
+		if !ok {
+			return &methods.MoveIntoFolder_TaskBody{Fault_: notFound(ref)}
+		}
+		if holder := sh.s.holder(req.This, e.Entity().Name); holder != nil && *holder != ref {
+			fault := &types.DuplicateName{Name: e.Entity().Name, Object: *holder}
+			return &methods.MoveIntoFolder_TaskBody{Res: &types.MoveIntoFolder_TaskResponse{
+				Returnval: sh.s.failedTask(ctx, req.This, "moveIntoFolder", fault),
+			}}
+		}
+	}
+	var res soap.HasFault
+	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	ctx.WithLock(f, func() { res = f.MoveIntoFolderTask(ctx, req) })
+	return res
+}
+
+// CloneVMTask makes a full clone, unless its name is taken.
+func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
+	s := sh.s
+	if holder := s.holder(req.Folder, escapeName(req.Name)); holder != nil {
+		return &methods.CloneVM_TaskBody{Res: &types.CloneVM_TaskResponse{
+			Returnval: s.failedTask(ctx, req.This, "clone", &types.DuplicateName{Name: escapeName(req.Name), Object: *holder}),
+		}}
+	}
+	if fault := s.auth.denied(ctx.Session.UserName, req.Folder, "VirtualMachine.Inventory.CreateFromExisting"); fault != nil {
+		return &methods.CloneVM_TaskBody{Fault_: soapFault(fault)}
+	}
+	vm := s.vm(req.This)
+	var res soap.HasFault
+	ctx.WithLock(vm, func() { res = vm.CloneVMTask(ctx, req) })
+	return res
+}

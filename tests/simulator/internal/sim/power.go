@@ -1,0 +1,197 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const (
+	poweredOn  = types.VirtualMachinePowerStatePoweredOn
+	poweredOff = types.VirtualMachinePowerStatePoweredOff
+	suspended  = types.VirtualMachinePowerStateSuspended
+)
+
+// vmTask starts a task that works on one VM with the VM's lock held.
+func (sh *vmShim) vmTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
+	s := sh.s
+	return s.runTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		vm := s.vm(ref)
+		if vm == nil {
+			return nil, &types.ManagedObjectNotFound{Obj: ref}
+		}
+		var fault types.BaseMethodFault
+		ctx.WithLock(vm, func() { fault = work(ctx, vm) })
+		return nil, fault
+	})
+}
+
+func wrongPower(vm *simulator.VirtualMachine, wanted types.VirtualMachinePowerState) types.BaseMethodFault {
+	return &types.InvalidPowerState{RequestedState: wanted, ExistingState: vm.Runtime.PowerState}
+}
+
+// PowerOnVMTask powers a VM on, or resumes it.
+func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
+	task := sh.vmTask(ctx, req.This, "powerOn", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		switch host := sh.s.hostOf(vm); {
+		case vm.Config.Template:
+			return &types.NotSupported{}
+		case vm.Runtime.PowerState == poweredOn:
+			return wrongPower(vm, poweredOff)
+		case host == nil || host.Runtime.InMaintenanceMode:
+			return &types.InvalidState{}
+		}
+		e := sh.s.vmEvent(vm)
+		sh.s.setPower(ctx, vm, poweredOn)
+		sh.s.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
+		sh.s.bootGuest(vm.Self)
+		return nil
+	})
+	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: task}}
+}
+
+// PowerOffVMTask powers a VM off, at once.
+func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_Task) soap.HasFault {
+	task := sh.vmTask(ctx, req.This, "powerOff", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if vm.Runtime.PowerState == poweredOff {
+			return wrongPower(vm, poweredOn)
+		}
+		sh.s.powerOff(ctx, vm)
+		return nil
+	})
+	return &methods.PowerOffVM_TaskBody{Res: &types.PowerOffVM_TaskResponse{Returnval: task}}
+}
+
+// SuspendVMTask suspends a VM.
+func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Task) soap.HasFault {
+	task := sh.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if vm.Runtime.PowerState != poweredOn {
+			return wrongPower(vm, poweredOn)
+		}
+		e := sh.s.vmEvent(vm)
+		sh.s.setPower(ctx, vm, suspended)
+		sh.s.post(ctx, &types.VmSuspendingEvent{VmEvent: e}, &types.VmSuspendedEvent{VmEvent: e})
+		return nil
+	})
+	return &methods.SuspendVM_TaskBody{Res: &types.SuspendVM_TaskResponse{Returnval: task}}
+}
+
+// ResetVMTask resets a VM: it boots anew, and a frozen parent runs again.
+func (sh *vmShim) ResetVMTask(ctx *simulator.Context, req *types.ResetVM_Task) soap.HasFault {
+	task := sh.vmTask(ctx, req.This, "reset", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if vm.Runtime.PowerState != poweredOn {
+			return wrongPower(vm, poweredOn)
+		}
+		sh.s.restart(ctx, vm)
+		sh.s.post(ctx, &types.VmResettingEvent{VmEvent: sh.s.vmEvent(vm)})
+		return nil
+	})
+	return &methods.ResetVM_TaskBody{Res: &types.ResetVM_TaskResponse{Returnval: task}}
+}
+
+// ShutdownGuest asks the guest to shut down, which takes as long as it takes to boot.
+func (sh *vmShim) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) soap.HasFault {
+	s := sh.s
+	fault := sh.askGuest(ctx, req.This, func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+		s.post(ctx, &types.VmGuestShutdownEvent{VmEvent: s.vmEvent(vm)})
+		s.after(s.cfg.GuestTime, func() {
+			ctx := s.background("")
+			ctx.WithLock(vm, func() {
+				if vm.Runtime.PowerState == poweredOn {
+					s.powerOff(ctx, vm)
+				}
+			})
+		})
+	})
+	if fault != nil {
+		return &methods.ShutdownGuestBody{Fault_: soapFault(fault)}
+	}
+	return &methods.ShutdownGuestBody{Res: &types.ShutdownGuestResponse{}}
+}
+
+// RebootGuest asks the guest to reboot.
+func (sh *vmShim) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) soap.HasFault {
+	fault := sh.askGuest(ctx, req.This, func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+		sh.s.post(ctx, &types.VmGuestRebootEvent{VmEvent: sh.s.vmEvent(vm)})
+		sh.s.restart(ctx, vm)
+	})
+	if fault != nil {
+		return &methods.RebootGuestBody{Fault_: soapFault(fault)}
+	}
+	return &methods.RebootGuestBody{Res: &types.RebootGuestResponse{}}
+}
+
+// askGuest does something that needs Tools, or says why it cannot.
+func (sh *vmShim) askGuest(ctx *simulator.Context, ref types.ManagedObjectReference, do func(*simulator.Context, *simulator.VirtualMachine)) (fault types.BaseMethodFault) {
+	vm := sh.s.vm(ref)
+	ctx.WithLock(vm, func() {
+		switch {
+		case vm.Runtime.PowerState != poweredOn:
+			fault = wrongPower(vm, poweredOn)
+		case vm.Guest.ToolsRunningStatus != string(types.VirtualMachineToolsRunningStatusGuestToolsRunning):
+			fault = &types.ToolsUnavailable{}
+		default:
+			do(ctx, vm)
+		}
+	})
+	return fault
+}
+
+func (s *Sim) powerOff(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	e := s.vmEvent(vm)
+	s.setPower(ctx, vm, poweredOff)
+	s.post(ctx, &types.VmStoppingEvent{VmEvent: e}, &types.VmPoweredOffEvent{VmEvent: e})
+}
+
+func (s *Sim) restart(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "runtime.instantCloneFrozen", Val: false},
+		{Name: "summary.runtime.instantCloneFrozen", Val: false},
+		{Name: "runtime.bootTime", Val: time.Now()},
+	})
+	s.setGuest(ctx, vm, guestOff())
+	s.bootGuest(vm.Self)
+}
+
+// setPower changes the power state, the cards' connections with it, and forgets what
+// the guest reported. The caller holds the VM's lock.
+func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, state types.VirtualMachinePowerState) {
+	var boot any
+	if state == poweredOn {
+		boot = time.Now()
+	}
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "runtime.powerState", Val: state},
+		{Name: "runtime.bootTime", Val: boot},
+		{Name: "runtime.instantCloneFrozen", Val: false},
+		{Name: "summary.runtime.powerState", Val: state},
+		{Name: "summary.runtime.bootTime", Val: boot},
+		{Name: "summary.runtime.instantCloneFrozen", Val: false},
+		{Name: "config.hardware.device", Val: connected(vm.Config.Hardware.Device, state == poweredOn)},
+	})
+	s.vms.with(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date
+	s.setGuest(ctx, vm, guestOff())
+}
+
+// connected copies devices with those that connect at the start connected or, with
+// the VM off, none.
+func connected(devices []types.BaseVirtualDevice, on bool) []types.BaseVirtualDevice {
+	out := make([]types.BaseVirtualDevice, len(devices))
+	for i, d := range devices {
+		out[i] = d
+		if d.GetVirtualDevice().Connectable == nil {
+			continue
+		}
+		out[i] = clone(d)
+		c := out[i].GetVirtualDevice().Connectable
+		c.Connected = on && c.StartConnected
+	}
+	return out
+}
