@@ -37,13 +37,22 @@ _value:
   type: str
 """
 
-_COLUMNS = (
-    ("NAME", lambda clone: clone["name"]),
-    ("ACTION", lambda clone: clone["action"]),
-    ("HOST", lambda clone: clone.get("host")),
-    ("POOL", lambda clone: clone.get("resource_pool")),
-    ("IP", lambda clone: clone.get("ip")),
-    ("SECONDS", lambda clone: "" if clone.get("seconds") is None else f"{clone['seconds']:.2f}"),
+
+def _short_host(clone: dict[str, t.Any]) -> str:
+    """The host without its domain, which all of them share; an address stays whole."""
+    host = clone.get("host") or ""
+    return host if host.replace(".", "").isdigit() or ":" in host else host.split(".")[0]
+
+
+# Title, how a cell aligns, and what is in it.
+_COLUMNS: tuple[tuple[str, t.Callable[[str, int], str], t.Callable[[dict[str, t.Any]], t.Any]], ...] = (
+    ("NAME", str.ljust, lambda clone: clone["name"]),
+    ("ACTION", str.ljust, lambda clone: clone.get("action")),
+    ("HOST", str.ljust, _short_host),
+    ("POOL", str.ljust, lambda clone: clone.get("resource_pool")),
+    ("IP", str.ljust, lambda clone: clone.get("ip")),
+    ("SECONDS", str.rjust, lambda clone: "" if clone.get("seconds") is None else f"{clone['seconds']:.2f}"),
+    ("CALLS", str.rjust, lambda clone: clone.get("calls")),
 )
 
 
@@ -54,11 +63,12 @@ def clone_table(result: t.Any) -> str:
     """
     if not isinstance(result, dict) or not isinstance(result.get("clones"), list):
         raise AnsibleFilterError("clone_table wants the registered result of a clone task, which has a list 'clones'.")
-    rows = [[str(cell(clone) or "-") for _title, cell in _COLUMNS] for clone in result["clones"]]
-    titles = [title for title, _cell in _COLUMNS]
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [titles, *rows]]
-    return "\n".join([*lines, "", _totals(result)])
+    rows = [[title for title, _align, _cell in _COLUMNS]]
+    rows += [[str(cell(clone) or "-") for _title, _align, cell in _COLUMNS] for clone in result["clones"]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligns = [align for _title, align, _cell in _COLUMNS]
+    lines = ["  ".join(align(text, width) for align, text, width in zip(aligns, row, widths, strict=True)) for row in rows]
+    return "\n".join([*(line.rstrip() for line in lines), "", _totals(result)])
 
 
 def _totals(result: dict[str, t.Any]) -> str:

@@ -338,6 +338,10 @@ clones:
       description: Seconds between the beginning and the end of the vCenter task, by vCenter's clock.
       type: float
       sample: 0.412
+    calls:
+      description: SOAP calls that were made for this clone alone; what all clones share is in RV(calls).
+      type: int
+      sample: 1
     moid:
       description: Managed object ID.
       type: str

@@ -66,6 +66,7 @@ def _batch(
     works = [Work(key, _caller(stage, session, _moid(item)), repeatable=True) for key, item in standings.items()]
     done = run_batch(session, works, parallel, deadline, stage.doing)
     for key, outcome in done.outcomes.items():
+        standings[key].calls += outcome.calls
         _book(standings[key], outcome, stage)
     return done
 

@@ -66,6 +66,7 @@ class Standing:
     moid: str | None = None
     error: VforgeError | None = None
     seconds: float | None = None
+    calls: int = 0
     made: bool = False
     warnings: list[str] = dataclasses.field(default_factory=list)
 

@@ -113,7 +113,7 @@ def _spec(job: Job, parent: Parent, step: Step, place: Placement | None) -> obje
 
 
 def _book(standing: Standing, outcome: Outcome) -> None:
-    standing.seconds = outcome.seconds
+    standing.seconds, standing.calls = outcome.seconds, outcome.calls
     if outcome.error is not None:
         standing.fail(outcome.error)
         return

@@ -30,6 +30,7 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
         "action": standing.action,
         "changed": standing.changed,
         "seconds": standing.seconds,
+        "calls": standing.calls,
         "moid": standing.moid,
     }
     if step.placement is not None:

@@ -64,7 +64,8 @@ def _late(standing: Standing, job: Job) -> TimedOut:
     on_nic = f" on {job.options.ip_nic}" if job.options.ip_nic else ""
     error = TimedOut(
         f"{standing.step.name} is there, but its guest reported no {family}address{on_nic} in {job.options.timeout} seconds.",
-        hint="Check DHCP, the network of the NIC and VMware Tools in the guest; link-local addresses and the parent's own do not count.",
+        hint="Check DHCP, the network of the NIC and VMware Tools in the guest. "
+        "Link-local addresses do not count, nor do those that the parent has.",
     )
     error.error_code = "ip_timeout"
     return error

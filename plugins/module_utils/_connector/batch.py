@@ -60,14 +60,19 @@ class Outcome:
     :ivar error: None when it succeeded. It is NotAttempted until the item is begun, so that an end at any moment
         leaves no item that seems to have succeeded.
     :ivar seconds: from the task being queued to its end, by vCenter's clock.
-    :ivar repeated: the call was sent twice, so the first one may have done the work.
+    :ivar calls: how often its call was made.
     """
 
     name: str
     result: t.Any = None
     error: VforgeError | None = None
     seconds: float | None = None
-    repeated: bool = False
+    calls: int = 0
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the call was sent twice, so that the first one may have done the work."""
+        return self.calls > 1
 
 
 @dataclasses.dataclass
@@ -167,6 +172,7 @@ class _Batch:
         self._tasks[task._GetMoId()] = task
 
     def _call(self, work: Work, outcome: Outcome) -> t.Any:
+        outcome.calls += 1
         try:
             return self._session.retrying(work.start)
         except CallTimedOut:
@@ -174,7 +180,7 @@ class _Batch:
         except ConnectionLost:
             if not work.repeatable:
                 raise
-            outcome.repeated = True
+            outcome.calls += 1
             return self._session.retrying(work.start)
 
     def wait(self, deadline: float) -> None:

@@ -1,0 +1,58 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of clones, as people see it."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vforge.vsphere.plugins.filter.clone_table import FilterModule
+
+clone_table = FilterModule().filters()["clone_table"]
+
+RESULT = {
+    "clones": [
+        {
+            "name": "web-1",
+            "action": "created",
+            "host": "esx1.example.com",
+            "resource_pool": "web",
+            "ip": "10.0.0.7",
+            "seconds": 0.4,
+            "calls": 1,
+        },
+        {
+            "name": "web-10",
+            "action": "unchanged",
+            "host": "192.0.2.4",
+            "resource_pool": "web",
+            "ip": None,
+            "seconds": None,
+            "calls": 0,
+        },
+    ],
+    "counts": {"unchanged": 1, "created": 1},
+    "calls": {"total": 13, "by_method": {"Login": 1}},
+    "timing": {"total": 1.25},
+}
+
+
+def test_each_clone_has_a_line_and_all_have_a_total() -> None:
+    assert clone_table(RESULT).splitlines() == [
+        "NAME    ACTION     HOST       POOL  IP        SECONDS  CALLS",
+        "web-1   created    esx1       web   10.0.0.7     0.40      1",
+        "web-10  unchanged  192.0.2.4  web   -               -      -",
+        "",
+        "1 created, 1 unchanged: 13 SOAP calls, 1 logins, 1.25 seconds",
+    ]
+
+
+def test_no_clones_are_an_empty_table() -> None:
+    assert clone_table({"clones": []}).splitlines()[-1] == "no clones: 0 SOAP calls, 0 logins, 0.00 seconds"
+
+
+@pytest.mark.parametrize("wrong", [None, "text", {}, {"clones": "no list"}, [1]])
+def test_what_is_no_result_is_refused(wrong: object) -> None:
+    with pytest.raises(AnsibleFilterError, match="registered result of a clone task"):
+        clone_table(wrong)
