@@ -47,9 +47,11 @@ def join(parts: t.Iterable[str]) -> str:
 
 def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
     """Up to ``count`` of ``known`` that look most like ``wanted``, the best first; case does not matter."""
-    by_folded = {name.casefold(): name for name in known}
+    by_folded: dict[str, list[str]] = {}
+    for name in known:
+        by_folded.setdefault(name.casefold(), []).append(name)
     close = difflib.get_close_matches(wanted.casefold(), by_folded, n=count, cutoff=0.5)
-    return [by_folded[name] for name in close]
+    return [name for folded in close for name in by_folded[folded]][:count]
 
 
 def listing(names: t.Sequence[str], most: int = 10) -> str:

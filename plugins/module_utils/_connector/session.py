@@ -17,7 +17,7 @@ from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, Fault, Ses
 from .options import ConnectionOptions
 from .pyvmomi import VmomiSupport, vim
 from .store import KeptSession, SessionStore
-from .stub import CallStats, Stub, not_a_vcenter
+from .stub import CallStats, StrangeAnswer, Stub, not_a_vcenter
 from .tasks import Pace
 
 T = t.TypeVar("T")
@@ -144,7 +144,10 @@ class Session:
             self._login(login, content)
 
     def _service_content(self, login: Stub) -> t.Any:
-        content = vim.ServiceInstance("ServiceInstance", login).RetrieveContent()
+        try:
+            content = vim.ServiceInstance("ServiceInstance", login).RetrieveContent()
+        except StrangeAnswer as error:
+            raise not_a_vcenter(self.options, "answers, but not as vSphere does") from error
         if not isinstance(content, vim.ServiceInstanceContent):
             raise not_a_vcenter(self.options, "answers, but not as vSphere does")
         if content.about.apiType != "VirtualCenter":

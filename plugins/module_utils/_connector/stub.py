@@ -43,6 +43,9 @@ _REPEATABLE = frozenset(
 # Answers to one long question, or pages of it, which budgets of calls leave out.
 _ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
 
+_RUN_AGAIN = "Run again: what was done is then found as done."
+
+# What a gateway says for a service behind it that is not up.
 _STARTING = (502, 503, 504)
 
 
@@ -174,17 +177,17 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         except OSError as error:
             raise self._lost(info, f"broke the connection ({error.strerror or error})") from error
         except http.client.HTTPException as error:
-            raise self._lost(info, f"did not answer as vSphere does ({error or type(error).__name__})") from error
+            raise self._strange(info, str(error) or type(error).__name__) from error
         except (xml.parsers.expat.ExpatError, KeyError) as error:
             # KeyError: a type that pyVmomi does not know.
-            raise self._lost(info, f"answered with something that is not SOAP of vSphere ({error})") from error
+            raise self._strange(info, str(error)) from error
         except Exception as error:
             # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class of its own.
             if type(error) is not Exception:
                 raise
-            raise self._lost(info, "answered with an error that is not SOAP of vSphere") from error
+            raise self._strange(info, "status 500 without a fault") from error
         if answer is None and info.result is vim.Task:
-            raise self._lost(info, "answered without a task")
+            raise self._strange(info, "no task")
         return answer
 
     def _late(self, info: t.Any) -> CallTimedOut:
@@ -194,10 +197,16 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         )
 
     def _lost(self, info: t.Any, what: str) -> ConnectionLost:
-        return ConnectionLost(
-            f"{self._options.endpoint} {what} during {info.wsdlName}.",
-            hint="Run again: what was done is then found as done.",
+        return ConnectionLost(f"{self._options.endpoint} {what} during {info.wsdlName}.", hint=_RUN_AGAIN)
+
+    def _strange(self, info: t.Any, what: str) -> StrangeAnswer:
+        return StrangeAnswer(
+            f"{self._options.endpoint} did not answer {info.wsdlName} as vSphere does ({what}).", hint=_RUN_AGAIN
         )
+
+
+class StrangeAnswer(ConnectionLost):
+    """What came back is not SOAP of vSphere: something between, or something else, has answered."""
 
 
 def not_a_vcenter(options: ConnectionOptions, why: str) -> ConnectionFailed:

@@ -1,0 +1,147 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of the connector share: options for a simulator, and servers that are no vCenter."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pathlib
+import socket
+import ssl
+import threading
+import typing as t
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+
+# A key and its certificate, made for these tests alone: for impostor.example, localhost and 127.0.0.1.
+IMPOSTOR = pathlib.Path(__file__).with_name("impostor.pem")
+
+
+def impostor_thumbprint() -> str:
+    """SHA-256 of that certificate."""
+    pem = IMPOSTOR.read_text(encoding="ascii")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])).hexdigest()
+
+
+def options(sim: t.Any, **changes: t.Any) -> ConnectionOptions:
+    """Options that reach a simulator, without keeping the session."""
+    known: dict[str, t.Any] = {
+        "hostname": sim.host,
+        "port": sim.port,
+        "username": sim.username,
+        "password": sim.password,
+        "ca_path": sim.ca,
+        "session_cache": False,
+    }
+    return ConnectionOptions.from_params({**known, **changes})
+
+
+def session(sim: t.Any, **changes: t.Any) -> Session:
+    """A session with a simulator, to be entered; what it warns of fails the test."""
+    return Session(options(sim, **changes), _no_warning)
+
+
+def _no_warning(message: str) -> None:
+    raise AssertionError(f"warned: {message}")
+
+
+class Server:
+    """A TCP server on a free port of this machine, for each connection a thread that runs ``serve(socket)``.
+
+    :ivar port: where it listens.
+    :ivar accepted: how many connections there were.
+    """
+
+    def __init__(self, serve: t.Callable[[socket.socket, int], None]) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.accepted = 0
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Server:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, work: t.Callable[..., None], *args: t.Any) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # the listener was closed: the test is over
+            self._open.append(connection)
+            self.accepted += 1
+            self._start(self._run, connection, self.accepted)
+
+    def _run(self, connection: socket.socket, number: int) -> None:
+        # A client that breaks off is what many of these tests are about.
+        with contextlib.suppress(OSError):
+            self._serve(connection, number)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+
+def tls(connection: socket.socket) -> ssl.SSLSocket:
+    """The server's side of TLS, with the impostor's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(IMPOSTOR)
+    return context.wrap_socket(connection, server_side=True)
+
+
+def read_request(stream: socket.socket) -> bytes:
+    """One HTTP request, head and body; empty when the client has closed."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = stream.recv(65536)
+        if not part:
+            return b""
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    while lengths and len(body) < int(lengths[0]):
+        body += stream.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def response(body: bytes, status: str = "200 OK", kind: str = "text/xml") -> bytes:
+    """One HTTP response."""
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def pump(left: socket.socket, right: socket.socket) -> None:
+    """Carry bytes between two sockets, both ways, until one side ends."""
+
+    def carry(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    back = threading.Thread(target=carry, args=(right, left), daemon=True)
+    back.start()
+    carry(left, right)
+    back.join()
+    right.close()

@@ -1,0 +1,476 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything that can keep a session from being opened has its own code and one sentence that helps."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as connector_tls
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, VforgeError
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
+    IMPOSTOR,
+    Server,
+    impostor_thumbprint,
+    options,
+    pump,
+    read_request,
+    response,
+    session,
+    tls,
+)
+
+
+def failure(known: ConnectionOptions) -> VforgeError:
+    """The error of a session that cannot be opened; whatever it is, it keeps the password to itself."""
+    with pytest.raises(ConnectionFailed) as caught, Session(known):
+        pass
+    error = caught.value
+    assert known.password not in str(error)
+    assert known.password not in repr(error.as_result())
+    assert "Traceback" not in str(error)
+    assert "\n" not in str(error)
+    assert error.hint.endswith(".")
+    return error
+
+
+def nobody(port: int, **changes) -> ConnectionOptions:
+    """Options for a server of these tests."""
+    known = {"hostname": "127.0.0.1", "port": port, "username": "u", "password": "of-nobody", "session_cache": False}
+    return ConnectionOptions.from_params({**known, "thumbprint": impostor_thumbprint(), **changes})
+
+
+def test_a_vcenter_whose_ca_is_trusted_is_reached(shared_sim):
+    with session(shared_sim) as known:
+        assert known.about["apiType"] == "VirtualCenter"
+        assert known.content.rootFolder is not None
+
+
+@pytest.mark.parametrize("version", ["6.5", "7.0.3.2", "8.0.3.0"])
+def test_it_is_spoken_to_in_the_newest_version_of_both(make_sim, version):
+    sim = make_sim("--api-version", version, "--vms", "0", "--parents", "0")
+    with session(sim) as known:
+        assert known.stub.versionId == f'"urn:vim25/{version}"'
+        assert known.about["apiVersion"] == version
+
+
+def test_an_address_of_ipv6_is_reached(make_sim):
+    if not _has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    sim = make_sim("--listen", "[::1]:0", "--vms", "0", "--parents", "0")
+    for host in ("::1", "[::1]"):
+        with session(sim, hostname=host, port=sim.port) as known:
+            assert known.about["apiType"] == "VirtualCenter"
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+# Certificates
+
+
+def test_a_ca_that_is_not_trusted(shared_sim):
+    error = failure(options(shared_sim, ca_path=str(IMPOSTOR)))
+    assert error.error_code == "tls_untrusted_ca"
+    assert f"127.0.0.1:{shared_sim.port}" in str(error)
+    assert "ca_path" in error.hint
+
+
+def test_without_a_ca_the_systems_are_asked(shared_sim):
+    assert failure(options(shared_sim, ca_path=None)).error_code == "tls_untrusted_ca"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "advice"),
+    [
+        ("expired", "tls_expired_certificate", "clock"),
+        ("wrong-host", "tls_wrong_hostname", "hostname"),
+        ("self-signed", "tls_untrusted_ca", "thumbprint"),
+    ],
+)
+def test_a_certificate_that_does_not_hold(make_sim, kind, code, advice):
+    sim = make_sim("--cert", kind, "--vms", "0", "--parents", "0")
+    ca = sim.ca if kind != "self-signed" else None
+    error = failure(options(sim, ca_path=ca))
+    assert error.error_code == code
+    assert advice in error.hint
+    # The user may decide to trust it all the same, in either way.
+    for change in ({"validate_certs": False}, {"thumbprint": sim.thumbprint}):
+        with session(sim, ca_path=ca, **change) as known:
+            assert known.about["apiType"] == "VirtualCenter"
+
+
+def test_a_certificate_that_is_refused_for_another_reason():
+    cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    cause.verify_code, cause.verify_message = 66, "EE certificate key too weak"
+    error = connector_tls.failure(cause, nobody(443))
+    assert error.error_code == "tls_bad_certificate"
+    assert "key too weak" in str(error)
+
+
+def test_a_certificate_that_is_not_the_pinned_one(shared_sim):
+    error = failure(options(shared_sim, thumbprint=impostor_thumbprint()))
+    assert error.error_code == "tls_wrong_thumbprint"
+    # The user can compare it with what the vCenter shows.
+    assert shared_sim.thumbprint in str(error)
+
+
+def test_a_pinned_certificate_is_checked_even_where_verification_is_switched_off(shared_sim):
+    known = options(shared_sim, thumbprint=impostor_thumbprint(), validate_certs=False)
+    assert failure(known).error_code == "tls_wrong_thumbprint"
+
+
+def test_a_pinned_certificate_needs_no_ca(shared_sim):
+    with session(shared_sim, ca_path=None, thumbprint=shared_sim.thumbprint.lower()) as known:
+        assert known.about["apiType"] == "VirtualCenter"
+
+
+def test_the_context_still_verifies_after_a_refusal(shared_sim):
+    """A refusal must not make later connections of the same stub unchecked."""
+    known = options(shared_sim, ca_path=str(IMPOSTOR))
+    opened = Session(known)
+    for _ in range(2):
+        with pytest.raises(ConnectionFailed) as caught, opened:
+            pass
+        assert caught.value.error_code == "tls_untrusted_ca"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate\n"])
+def test_a_ca_file_that_cannot_be_used(shared_sim, tmp_path, content):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    error = failure(options(shared_sim, ca_path=str(path)))
+    assert error.error_code == "tls_ca_file"
+    assert str(path) in str(error)
+
+
+def test_a_directory_in_place_of_a_ca_file(shared_sim, tmp_path):
+    assert failure(options(shared_sim, ca_path=str(tmp_path))).error_code == "tls_ca_file"
+
+
+def test_a_ca_file_that_is_not_needed_is_not_read(shared_sim):
+    with session(shared_sim, ca_path="/nonexistent", validate_certs=False) as known:
+        assert known.about["apiType"] == "VirtualCenter"
+
+
+# Impostors
+
+
+def test_an_impostor_on_the_second_connection_gets_no_byte(shared_sim):
+    """Each connection of the pool is checked by itself, before anything is sent over it."""
+    heard: list[bytes] = []
+    done = threading.Event()
+
+    def serve(connection, number):
+        if number == 1:
+            pump(connection, socket.create_connection((shared_sim.host, shared_sim.port)))
+            return
+        try:
+            with tls(connection) as stream:
+                heard.append(stream.recv(65536))
+        finally:
+            done.set()
+
+    with Server(serve) as proxy, session(shared_sim, port=proxy.port, thumbprint=shared_sim.thumbprint) as known:
+        first = known.stub.GetConnection()  # the only one that leads to the vCenter is taken
+        with pytest.raises(ConnectionFailed) as caught:
+            known.content.searchIndex.FindByInventoryPath("DC0")
+        known.stub.ReturnConnection(first)
+        assert done.wait(60)
+        assert known.content.searchIndex.FindByInventoryPath("DC0") is not None
+    assert caught.value.error_code == "tls_wrong_thumbprint"
+    assert heard in ([], [b""])
+
+
+def test_an_impostor_after_verification_by_ca_gets_no_byte(shared_sim):
+    heard: list[bytes] = []
+    done = threading.Event()
+
+    def serve(connection, _number):
+        try:
+            with tls(connection) as stream:
+                heard.append(stream.recv(65536))
+        finally:
+            done.set()
+
+    with Server(serve) as impostor:
+        error = failure(options(shared_sim, port=impostor.port))
+        assert done.wait(60)
+    assert error.error_code == "tls_untrusted_ca"
+    assert heard in ([], [b""])
+
+
+# Networks
+
+
+def test_a_port_that_speaks_plain_http(shared_sim):
+    port = int(shared_sim.control.rsplit(":", 1)[1])
+    error = failure(options(shared_sim, port=port))
+    assert error.error_code == "tls_plain_port"
+    assert "443" in error.hint
+
+
+def test_a_port_that_greets_in_plain_text():
+    def serve(connection, _number):
+        connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+        connection.recv(65536)
+
+    with Server(serve) as server:
+        assert failure(nobody(server.port)).error_code == "tls_plain_port"
+
+
+def test_a_port_where_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure(nobody(port))
+    assert error.error_code == "unreachable"
+    assert "refused" in str(error)
+
+
+def test_a_server_that_hangs_up_in_the_handshake():
+    def serve(connection, _number):
+        connection.recv(5)
+
+    with Server(serve) as server:
+        assert failure(nobody(server.port)).error_code in ("unreachable", "tls_handshake")
+
+
+def test_a_name_that_cannot_be_resolved():
+    error = connector_tls.failure(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), nobody(443))
+    assert error.error_code == "unknown_host"
+    assert "127.0.0.1" in str(error)
+
+
+@pytest.mark.parametrize("shakes_hands", [False, True])
+def test_a_server_that_accepts_and_never_answers(shakes_hands):
+    over = threading.Event()
+
+    def serve(connection, _number):
+        stream = tls(connection) if shakes_hands else connection
+        with stream:
+            stream.recv(65536)
+            over.wait()
+
+    with Server(serve) as server:
+        try:
+            error = failure(nobody(server.port, connection_timeout=1))
+        finally:
+            over.set()
+    assert error.error_code == "connection_timeout"
+    assert "1 seconds" in str(error)
+    assert "connection_timeout" in error.hint
+
+
+def test_a_vcenter_that_stops_answering_is_a_time_out_too(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    sim.inject(method="Login", do="delay", delay_ms=3000)
+    error = failure(options(sim, connection_timeout=1))
+    assert error.error_code == "connection_timeout"
+    assert "Login" in str(error)
+
+
+# Proxies
+
+
+def test_a_proxy_is_asked_to_connect(shared_sim):
+    asked: list[bytes] = []
+
+    def serve(connection, _number):
+        asked.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        pump(connection, socket.create_connection((shared_sim.host, shared_sim.port)))
+
+    with Server(serve) as proxy, session(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port) as known:
+        assert known.about["apiType"] == "VirtualCenter"
+    assert asked[0].startswith(f"CONNECT 127.0.0.1:{shared_sim.port} HTTP/1.".encode())
+    # A certificate is checked for the vCenter's name, not the proxy's, and the proxy sees nothing of the session.
+    assert all(b"vmware_soap_session" not in request for request in asked)
+
+
+def test_behind_a_proxy_certificates_are_checked_all_the_same(shared_sim):
+    def serve(connection, _number):
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        pump(connection, socket.create_connection((shared_sim.host, shared_sim.port)))
+
+    with Server(serve) as proxy:
+        known = options(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port, ca_path=str(IMPOSTOR))
+        assert failure(known).error_code == "tls_untrusted_ca"
+        known = options(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port, thumbprint=impostor_thumbprint())
+        assert failure(known).error_code == "tls_wrong_thumbprint"
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway"])
+def test_a_proxy_that_refuses(shared_sim, status):
+    def serve(connection, _number):
+        read_request(connection)
+        connection.sendall(response(b"no", status))
+
+    with Server(serve) as proxy:
+        error = failure(options(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port))
+    assert error.error_code == "proxy_refused"
+    assert status in str(error)
+    assert f"127.0.0.1:{proxy.port}" in str(error)
+
+
+def test_a_proxy_that_is_none(shared_sim):
+    def serve(connection, _number):
+        connection.recv(65536)
+        connection.sendall(b"220 mail.example ESMTP\r\n")
+
+    with Server(serve) as proxy:
+        error = failure(options(shared_sim, proxy_host="127.0.0.1", proxy_port=proxy.port))
+    assert error.error_code == "unreachable"
+    assert "through the proxy" in str(error)
+
+
+def test_a_proxy_that_is_not_there(shared_sim):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure(options(shared_sim, proxy_host="127.0.0.1", proxy_port=port))
+    assert error.error_code == "unreachable"
+    assert f"through the proxy 127.0.0.1:{port}" in str(error)
+
+
+# Logins
+
+
+def test_a_wrong_password(shared_sim):
+    error = failure(options(shared_sim, password="of-nobody"))  # noqa: S106
+    assert error.error_code == "wrong_credentials"
+    assert shared_sim.username in str(error)
+    assert "username" in error.hint
+
+
+def test_an_unknown_user(shared_sim):
+    assert failure(options(shared_sim, username="nobody@vsphere.local")).error_code == "wrong_credentials"
+
+
+def test_a_locked_account(shared_sim):
+    shared_sim.add_user("locked@vsphere.local", "secret-of-locked", locked=True)
+    error = failure(options(shared_sim, username="locked@vsphere.local", password="secret-of-locked"))  # noqa: S106
+    assert error.error_code == "account_locked"
+    assert "locked@vsphere.local" in str(error)
+
+
+def test_a_login_that_is_refused_for_another_reason(shared_sim):
+    shared_sim.inject(method="Login", do="fault", fault="PasswordExpired")
+    assert failure(options(shared_sim)).error_code == "password_expired"
+    shared_sim.inject(method="Login", do="fault", fault="NoPermission")
+    assert failure(options(shared_sim)).error_code == "login_refused"
+
+
+# Servers that are no vCenter
+
+
+VERSIONS = b"<namespaces><namespace><name>urn:vim25</name><version>8.0.3.0</version></namespace></namespaces>"
+
+ENVELOPE = (
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
+    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{}</soapenv:Body></soapenv:Envelope>'
+)
+
+ESXI = ENVELOPE.format(
+    """<RetrieveServiceContentResponse xmlns="urn:vim25"><returnval>
+    <rootFolder type="Folder">ha-folder-root</rootFolder>
+    <propertyCollector type="PropertyCollector">ha-property-collector</propertyCollector>
+    <about><name>VMware ESXi</name><fullName>VMware ESXi 8.0.3 build-1</fullName><vendor>VMware, Inc.</vendor>
+    <version>8.0.3</version><build>1</build><osType>vmnix-x86</osType><productLineId>embeddedEsx</productLineId>
+    <apiType>HostAgent</apiType><apiVersion>8.0.3.0</apiVersion></about>
+    <sessionManager type="SessionManager">ha-sessionmgr</sessionManager></returnval></RetrieveServiceContentResponse>"""
+).encode()
+
+
+def web_server(*answers: bytes, heard: list[bytes] | None = None) -> Server:
+    """A server behind TLS that gives these answers one after the other, whatever it is asked, then hangs up."""
+
+    def serve(connection, _number):
+        with tls(connection) as stream:
+            for answer in answers:
+                request = read_request(stream)
+                if not request:
+                    return
+                if heard is not None:
+                    heard.append(request)
+                stream.sendall(answer)
+
+    return Server(serve)
+
+
+HTML = b"<html><head><title>It works</title></head><body><p>Welcome</p></body></html>"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(HTML, kind="text/html"),
+        response(b"<html><br><p>not even XML", kind="text/html"),
+        response(b'{"name": "api"}', kind="application/json"),
+        response(b""),
+        response(HTML, "404 Not Found", "text/html"),
+        response(b"", "301 Moved Permanently"),
+        response(HTML, "500 Internal Server Error"),
+        response(b"<namespaces><namespace><name>urn:sms</name><version>1</version></namespace></namespaces>"),
+        b"this is not HTTP\r\n\r\n",
+    ],
+)
+def test_a_web_server_that_is_no_vcenter(answer):
+    with web_server(answer) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "not_a_vcenter"
+    assert f"127.0.0.1:{server.port} is not a vCenter" in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(HTML, kind="text/html"),
+        response(b"<html><br>", kind="text/html"),
+        response(HTML, "500 Internal Server Error", "text/html"),
+        response(b"{}", "500 Internal Server Error"),
+        response(HTML, "404 Not Found"),
+        response(ENVELOPE.format('<UnknownResponse xmlns="urn:vim25"/>').encode()),
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_a_server_that_describes_versions_and_then_speaks_no_soap(answer):
+    with web_server(response(VERSIONS), answer, answer) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "not_a_vcenter"
+
+
+def test_an_esxi_is_called_by_its_name():
+    heard: list[bytes] = []
+    with web_server(response(VERSIONS), response(ESXI), heard=heard) as server:
+        error = failure(nobody(server.port))
+    # Already the first question is asked in the newest version: an answer holds only what its version knows.
+    assert b'SOAPAction: "urn:vim25/8.0.3.0"' in heard[1]
+    assert error.error_code == "not_a_vcenter"
+    assert "it is VMware ESXi 8.0.3 build-1" in str(error)
+
+
+@pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])
+def test_a_vcenter_whose_services_are_not_up_yet(status):
+    with web_server(response(b"no healthy upstream", status, "text/plain")) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "vcenter_unavailable"
+    assert status in str(error)
+
+
+def test_a_server_that_hangs_up_after_the_handshake():
+    with web_server() as server:
+        assert failure(nobody(server.port)).error_code == "unreachable"

@@ -1,0 +1,149 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connection options as one checked value."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+
+DIGITS = "0123456789abcdef" * 4
+PASSWORD = "correct horse"  # noqa: S105 (of nobody)
+
+
+def options(**changes):
+    return ConnectionOptions.from_params({"hostname": "vc.example", "username": "u", "password": PASSWORD, **changes})
+
+
+def refused(**changes):
+    with pytest.raises(InvalidOption) as caught:
+        options(**changes)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("hostname", "VMWARE_HOST"), ("username", "VMWARE_USER"), ("password", "VMWARE_PASSWORD")]
+)
+@pytest.mark.parametrize("missing", [None, ""])
+def test_what_is_missing_is_named_with_its_environment_variable(name, variable, missing):
+    error = refused(**{name: missing})
+    assert error.details["option"] == name
+    assert variable in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DIGITS,
+        DIGITS.upper(),
+        ":".join(DIGITS[at : at + 2] for at in range(0, 64, 2)),
+        ":".join(DIGITS[at : at + 2] for at in range(0, 64, 2)).upper(),
+        f" {DIGITS}\n",
+        " ".join(DIGITS[at : at + 2] for at in range(0, 64, 2)),
+    ],
+)
+def test_a_thumbprint_may_be_written_in_any_usual_way(text):
+    assert options(thumbprint=text).thumbprint == DIGITS
+
+
+@pytest.mark.parametrize("text", [DIGITS[:40], DIGITS[:-1], DIGITS + "0", "g" + DIGITS[1:], "SHA256:abc"])
+def test_what_is_no_sha256_thumbprint_is_refused(text):
+    error = refused(thumbprint=text)
+    assert error.details["option"] == "thumbprint"
+    assert "64 hexadecimal digits" in str(error)
+
+
+def test_an_empty_thumbprint_pins_nothing():
+    assert options(thumbprint="").thumbprint is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["https://vc.example/sdk", "https://vc.example", "http://10.0.0.1", "vc.example/sdk", "root@vc.example"],
+)
+def test_a_url_in_place_of_a_host_name_is_called_that(host):
+    error = refused(hostname=host)
+    assert error.details["option"] == "hostname"
+    assert "is a URL or a path" in str(error)
+    assert "port" in error.hint
+
+
+@pytest.mark.parametrize("host", ["vc.example:8443", "10.0.0.1:443", "[::1]:443"])
+def test_a_port_in_the_host_name_is_called_that(host):
+    assert "holds a port" in str(refused(hostname=host))
+
+
+@pytest.mark.parametrize("host", ["vc example", "vc..example", "a" * 64 + ".example", ".", "vc\x00", "["])
+def test_what_is_no_host_name_is_refused_before_anything_is_looked_up(host):
+    assert "is no host name" in str(refused(hostname=host))
+
+
+@pytest.mark.parametrize(
+    ("host", "taken", "endpoint"),
+    [
+        ("vc.example", "vc.example", "vc.example:443"),
+        (" vc.example ", "vc.example", "vc.example:443"),
+        ("10.0.0.1", "10.0.0.1", "10.0.0.1:443"),
+        ("[::1]", "::1", "[::1]:443"),
+        ("fd00::7", "fd00::7", "[fd00::7]:443"),
+        ("vc_lab", "vc_lab", "vc_lab:443"),
+        ("zürich.example", "zürich.example", "zürich.example:443"),
+    ],
+)
+def test_names_and_addresses_are_taken(host, taken, endpoint):
+    known = options(hostname=host)
+    assert (known.hostname, known.endpoint) == (taken, endpoint)
+
+
+@given(st.text())
+def test_any_text_is_a_host_or_is_refused(text):
+    with contextlib.suppress(InvalidOption):
+        assert options(hostname=text).hostname == text.strip().strip("[]")
+
+
+@pytest.mark.parametrize("name", ["port", "proxy_port"])
+@pytest.mark.parametrize("number", [0, -1, 65536])
+def test_a_port_that_does_not_exist_is_refused(name, number):
+    error = refused(**{"proxy_host": "proxy", "proxy_port": 3128, name: number})
+    assert error.details["option"] in (name, "proxy_host")
+
+
+@pytest.mark.parametrize("given", [{"proxy_host": "proxy"}, {"proxy_port": 3128}])
+def test_half_a_proxy_is_refused(given):
+    assert "both proxy_host and proxy_port" in str(refused(**given))
+
+
+def test_a_proxy_given_as_a_url_is_called_that():
+    assert refused(proxy_host="http://proxy:3128", proxy_port=3128).details["option"] == "proxy_host"
+
+
+def test_a_request_may_take_a_second_or_more():
+    assert refused(connection_timeout=0).details["option"] == "connection_timeout"
+
+
+def test_the_password_is_in_no_text_of_the_options():
+    assert PASSWORD not in repr(options())
+    assert PASSWORD not in str(options())
+
+
+def test_sessions_are_kept_apart_by_all_that_decides_whom_one_talks_to():
+    changes = [
+        {},
+        {"hostname": "other.example"},
+        {"port": 8443},
+        {"username": "v"},
+        {"validate_certs": False},
+        {"ca_path": "/ca.pem"},
+        {"thumbprint": DIGITS},
+        {"proxy_host": "proxy", "proxy_port": 3128},
+    ]
+    assert len({options(**change).cache_key() for change in changes}) == len(changes)
+    assert options().cache_key() == options(hostname="VC.example", password="another").cache_key()  # noqa: S106

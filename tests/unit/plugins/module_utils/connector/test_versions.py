@@ -1,0 +1,66 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which version of the API is spoken."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import versions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import VmomiSupport
+
+KNOWN = ["vim25/6.5", "vim25/6.7", "vim25/6.7.3", "vim25/7.0.0.0", "vim25/8.0.2.0", "vim25/8.0.3.0", "vim25/9.1.0.0"]
+NUMBERS = st.lists(st.integers(0, 20), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize(
+    ("server", "spoken"),
+    [
+        ("8.0.3.0", "vim25/8.0.3.0"),
+        ("8.0.2.5", "vim25/8.0.2.0"),
+        ("7.0.0.0", "vim25/7.0.0.0"),
+        ("7.0", "vim25/7.0.0.0"),
+        ("6.7", "vim25/6.7"),
+        ("6.7.2", "vim25/6.7"),
+        ("99.0.0.0", "vim25/9.1.0.0"),
+        ("6.0", versions.OLDEST),
+        ("", versions.OLDEST),
+        ("garbage", versions.OLDEST),
+    ],
+)
+def test_the_newest_version_that_both_sides_know_is_spoken(server, spoken):
+    assert versions.newest_common(server, KNOWN) == spoken
+
+
+def test_names_that_are_no_numbers_are_passed_over():
+    assert versions.newest_common("9.0", ["vim25/2.5u2", "vim25/m5CA1EF4D", "pbm/9.0", "vim25/8.0.0.0"]) == "vim25/8.0.0.0"
+
+
+@given(NUMBERS, st.lists(NUMBERS))
+def test_never_newer_than_the_server_and_never_older_than_need_be(server, known):
+    padded = {f"vim25/{'.'.join(map(str, number))}": (*number, 0, 0, 0, 0)[:4] for number in known}
+    spoken = versions.newest_common(".".join(map(str, server)), padded)
+    older = [number for number in padded.values() if number <= (*server, 0, 0, 0, 0)[:4]]
+    assert padded.get(spoken) == (max(older) if older else None) or spoken == versions.OLDEST
+
+
+def test_pyvmomi_knows_what_everybody_speaks_and_newer_ones():
+    assert versions.OLDEST in VmomiSupport.versionMap
+    assert versions.newest_common("8.0.3.0", VmomiSupport.versionMap) == "vim25/8.0.3.0"
+
+
+def test_the_version_is_read_from_the_servers_description():
+    document = b"""<?xml version="1.0"?><namespaces version="1.0">
+      <namespace><name>urn:vim2</name><version>2.0</version></namespace>
+      <namespace><name>urn:vim25</name><version>8.0.3.0</version>
+        <priorVersions><version>8.0.2.0</version></priorVersions></namespace></namespaces>"""
+    assert versions.offered(document) == "8.0.3.0"
+
+
+@pytest.mark.parametrize("document", [b"", b"<html></html>", b"<html><br></html>", b"{}", b"\xff\x00", b"<namespaces/>"])
+def test_what_describes_no_versions_is_no_vcenter(document):
+    assert versions.offered(document) is None
