@@ -126,18 +126,15 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
 
 
 def pytest(run: Run, tools: Toolbox, arguments: Sequence[str]) -> int:
-    """Run pytest on the unit tests, its output going where ours goes; returns its exit code."""
+    """Run pytest, its output going where ours goes; returns its exit code.
+
+    arguments: pytest's own; all unit tests run when there is no path among them.
+    """
     write_unit_settings(run, tools)
     env = tools.env(PYTHONPATH=str(run.folder), PY_COLORS="")
-    command: list[str | Path] = [
-        tools.tool("python"),
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "--import-mode=importlib",
-        "tests/unit",
-    ]
+    command: list[str | Path] = [tools.tool("python"), "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    if not any((run.collection / word.partition("::")[0]).exists() for word in arguments if not word.startswith("-")):
+        command.append("tests/unit")
     process = processes.start([*command, *arguments], cwd=run.collection, env=env)
     try:
         return process.wait()

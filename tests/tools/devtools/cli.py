@@ -15,6 +15,7 @@ from devtools import layout, lifetime
 from devtools.console import Console
 from devtools.processes import CommandFailed
 from devtools.pythons import NoPython
+from vforge_sim import SimulatorError
 
 _PARTS = ["lint", "go", "sanity", "units", "integration"]
 
@@ -107,6 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _COMMANDS[options.command](Console(), options.arguments)
     except NoPython as error:
         print(error, file=sys.stderr)
+    except SimulatorError as error:
+        print(f"The simulator failed. {error}", file=sys.stderr)
     except CommandFailed as error:
         print(f"{error}; its output:\n", file=sys.stderr)
         print(error.log.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)

@@ -106,7 +106,7 @@ class Console:
 
     def _show(self, name: str, log: Path) -> None:
         rule = "-" * 20
-        self._print(f"{rule} {name}: {log.relative_to(layout.ROOT)} {rule}")
+        self._print(f"{rule} {name}: {_shown(log)} {rule}")
         self._print(log.read_text(encoding="utf-8", errors="replace").rstrip())
         self._print("-" * (2 * len(rule) + len(name) + 2))
 
@@ -120,3 +120,7 @@ class Console:
         self._print(f"\n  all of it took {self.elapsed:.0f} s\n")
         self._print(f"{passed} passed, {self.failed} failed")
         return 1 if self.failed else 0
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(layout.ROOT) if path.is_relative_to(layout.ROOT) else path

@@ -12,6 +12,7 @@ was killed left behind goes with the next run, which sees that nobody holds its 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -76,7 +77,7 @@ def _remove_stale() -> None:
 def new_run() -> Iterator[Run]:
     """A run with its copy of the checkout; removed when the block is left."""
     _remove_stale()
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     lock = layout.LOCKS / f"run-{name}"
     # The lock is there before the folder, so nobody takes the folder for a stale one.
     with locks.exclusive(lock):
