@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Values for the tests of instant clones: facts as a small vCenter would give them, and a way to run the flow."""
+"""Values for the tests of instant clones, as a small vCenter would give them."""
 
 from __future__ import annotations
 
