@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.vforge.vsphere.plugins.filter.clone_table import FilterModule
 
 clone_table = FilterModule().filters()["clone_table"]
