@@ -121,7 +121,9 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, adjust func(*gu
 		}
 		var st guestState
 		s.vms.with(ref, func(v *vmState) {
-			if v.guest.ipv4 == "" {
+			if addr, prefix, ok := guestinfoIPv4(vm); ok {
+				v.guest.ipv4, v.guest.prefix = addr, prefix
+			} else if v.guest.ipv4 == "" {
 				v.guest.ipv4, v.guest.prefix = s.dhcp.take()
 			}
 			st = v.guest
@@ -206,23 +208,4 @@ func (s *Sim) nicNetworkName(nic *types.VirtualEthernetCard) string {
 	}
 	net, _ := s.networkByRef(ref)
 	return net.name
-}
-
-// guestHostName is what the guest calls itself: what guestinfo told it, else the
-// VM's name.
-func guestHostName(vm *simulator.VirtualMachine) string {
-	if v := extraValue(vm.Config.ExtraConfig, "guestinfo.hostname"); v != "" {
-		return v
-	}
-	return vm.Name
-}
-
-func extraValue(pairs []types.BaseOptionValue, key string) string {
-	for _, p := range pairs {
-		if o := p.GetOptionValue(); o.Key == key {
-			v, _ := o.Value.(string)
-			return v
-		}
-	}
-	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -19,6 +20,10 @@ import (
 
 // parentName is the ready instant-clone parent; further ones are numbered from 2.
 const parentName = "golden-parent"
+
+var tempDir sync.Mutex
+
+func datastoreDir(stateDir string) string { return filepath.Join(stateDir, "datastores") }
 
 // newModel has vcsim build datacenters, clusters, hosts, pools, networks and
 // datastores; VMs are added afterwards, directly.
@@ -33,8 +38,14 @@ func newModel(cfg Config) (*simulator.Model, error) {
 	about.FullName = fmt.Sprintf("%s %s build-%s", about.Name, about.Version, about.Build)
 	about.LicenseProductVersion = about.Version
 
-	// vcsim keeps its datastores in the temporary directory.
-	dir := filepath.Join(cfg.StateDir, "datastores")
+	// vcsim keeps its datastores in the temporary directory, which belongs to the
+	// whole process.
+	tempDir.Lock()
+	defer tempDir.Unlock()
+	dir := datastoreDir(cfg.StateDir)
+	if err := os.RemoveAll(dir); err != nil { // of a simulator that was killed here
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

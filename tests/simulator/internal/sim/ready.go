@@ -6,6 +6,7 @@ package sim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,6 +61,15 @@ func (s *Sim) writeState() error {
 		}
 	}
 	return nil
+}
+
+// clearState takes away what says that a simulator is ready.
+func clearState(dir string) error {
+	err := os.Remove(filepath.Join(dir, "ready.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func writeAtomic(path string, data []byte, mode os.FileMode) error {

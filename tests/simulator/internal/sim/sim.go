@@ -78,6 +78,9 @@ func New(cfg Config) (*Sim, error) {
 	if err := os.Chmod(cfg.StateDir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := clearState(cfg.StateDir); err != nil {
+		return nil, err
+	}
 	id, err := newIdentity(cfg.Cert)
 	if err != nil {
 		return nil, err
@@ -152,11 +155,12 @@ func (s *Sim) serve(run func() error) {
 	}()
 }
 
-// Close stops listening, closes all connections and waits for the servers.
+// Close stops listening, closes all connections, waits for the servers and removes
+// what only a running simulator has: ready.json and the datastores.
 func (s *Sim) Close() error {
 	err := errors.Join(s.sdk.Close(), s.control.Close())
 	s.serving.Wait()
-	return err
+	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
 }
 
 // URL is the address of the SDK endpoint.
