@@ -19,6 +19,9 @@ from .waiting import wait_for_addresses, wait_until_ready
 
 _ROLLBACK_SECONDS = 300.0
 
+# How long another run's clone of a wanted name may take to be there in full; a stranger never looks ready.
+_READY_SECONDS = 60.0
+
 _Booked = t.Sequence[tuple[Standing, Outcome]]
 
 
@@ -136,7 +139,7 @@ def _adopt(job: Job, parent: Parent, booked: _Booked) -> None:
     if not taken:
         return
     refs = [api.vm(job.session, moid) for moid in taken]
-    wait_until_ready(job.session, refs, job.deadline)
+    wait_until_ready(job.session, refs, min(job.deadline, time.monotonic() + _READY_SECONDS))
     for moid, vm in lookup.read_existing(job.session, refs, parent).items():
         standing, outcome = taken[moid]
         if plan.why_stranger(vm, parent.instance_uuid) == "":
