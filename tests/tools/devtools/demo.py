@@ -24,7 +24,7 @@ from vforge_sim import Simulator
 _CLONES = 12
 _FLEET = 40
 # Slow enough to be watched: one clone takes this long in the simulator, and it makes them one by one.
-_CLONE_TIME = "100ms"
+_CLONE_TIME = "50ms"
 # A busy vCenter takes its time to accept a call, so the crash meets clones in every state: made, accepted, not asked for.
 _BUSY_MS = 800
 
