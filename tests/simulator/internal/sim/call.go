@@ -20,7 +20,7 @@ type sdkCall struct {
 	this    types.ManagedObjectReference
 	body    []byte
 	version string // the API version that the request is made in
-	session *session
+	session *liveSession
 }
 
 // parseCall reads the method's name and its _this from a SOAP envelope, and not

@@ -79,9 +79,9 @@ func field(t reflect.Type, name string) ([]int, bool) {
 	return index, len(index) > 0
 }
 
-// property reads a property path. ok is false when there can be no such path; a
+// readProperty reads a property path. ok is false when there can be no such path; a
 // path that is merely unset has a nil value.
-func property(obj reflect.Value, p string) (value any, ok bool) {
+func readProperty(obj reflect.Value, p string) (value any, ok bool) {
 	if !strings.ContainsRune(p, '[') {
 		v, ok := walkPath(obj, p)
 		if !ok || !v.IsValid() {
@@ -161,7 +161,7 @@ func keyed(v reflect.Value, f mo.Field) (any, bool) {
 			continue
 		}
 		if f.Item != "" {
-			return property(item, f.Item)
+			return readProperty(item, f.Item)
 		}
 		return clone(item.Interface()), true
 	}

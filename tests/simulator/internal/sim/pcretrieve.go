@@ -156,7 +156,7 @@ func (s *Sim) read(ctx *simulator.Context, ref types.ManagedObjectReference, set
 			return
 		}
 		for _, p := range paths {
-			value, known := property(v, p)
+			value, known := readProperty(v, p)
 			if !known {
 				fault = &types.InvalidProperty{Name: p}
 				return

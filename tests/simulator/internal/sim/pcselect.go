@@ -131,7 +131,7 @@ func (sel *selection) step(ref types.ManagedObjectReference, ts *types.Traversal
 			return
 		}
 		sel.traversed[ref] = true
-		value, ok := property(v, ts.Path)
+		value, ok := readProperty(v, ts.Path)
 		if !ok {
 			fault = &types.InvalidProperty{Name: ts.Path}
 			return

@@ -15,8 +15,8 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 )
 
-// session is a login that is alive.
-type session struct {
+// liveSession is a login that is alive.
+type liveSession struct {
 	token string // the cookie's value; vcsim never sees it
 	key   string // UserSession.key, which is vcsim's own cookie
 	user  string
@@ -28,7 +28,7 @@ type session struct {
 // key, as in vCenter: a key that leaks through the API logs nobody in.
 type sessionTable struct {
 	mu      sync.Mutex
-	byToken map[string]*session
+	byToken map[string]*liveSession
 	// missingSet has property reads on a dead session answered with a fault for
 	// each property in place of one fault for the call.
 	missingSet bool
@@ -43,19 +43,19 @@ func newToken() string {
 }
 
 // open gives a new login its cookie.
-func (t *sessionTable) open(key, user string) *session {
+func (t *sessionTable) open(key, user string) *liveSession {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byToken == nil {
-		t.byToken = make(map[string]*session)
+		t.byToken = make(map[string]*liveSession)
 	}
-	s := &session{token: newToken(), key: key, user: user, since: time.Now()}
+	s := &liveSession{token: newToken(), key: key, user: user, since: time.Now()}
 	t.byToken[s.token] = s
 	return s
 }
 
 // of returns the session of a request's cookie, or nil.
-func (t *sessionTable) of(r *http.Request) *session {
+func (t *sessionTable) of(r *http.Request) *liveSession {
 	cookie, err := r.Cookie(soap.SessionCookieName)
 	if err != nil {
 		return nil
@@ -69,7 +69,7 @@ func (t *sessionTable) of(r *http.Request) *session {
 	return s
 }
 
-func (t *sessionTable) byKey(key string) *session {
+func (t *sessionTable) byKey(key string) *liveSession {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.byToken {
@@ -91,10 +91,10 @@ func (t *sessionTable) close(key string) {
 }
 
 // expire ends all sessions and returns them.
-func (t *sessionTable) expire(missingSet bool) []*session {
+func (t *sessionTable) expire(missingSet bool) []*liveSession {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var dead []*session
+	var dead []*liveSession
 	for _, s := range t.byToken {
 		dead = append(dead, s)
 	}
