@@ -141,6 +141,14 @@ class StillRunning(VforgeError):
     error_code = "still_running"
 
 
+class GuestError(VforgeError):
+    """Something inside a guest could not be done; the code says what stood in the way."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
 class Interrupted(VforgeError):
     """A signal ended the run."""
 

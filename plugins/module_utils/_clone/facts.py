@@ -9,10 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector.addresses import GuestNic, guest_nics, usable
-
-# Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
-# pair, so it counts only on the VM whose name it holds.
-MARKER_KEY = "vforge.clone"
+from .._connector.marks import MARKER_KEY, parent_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +119,7 @@ class Existing:
 
     def parent_uuid(self) -> str | None:
         """Instance UUID of the parent that this VM is marked as a clone of, or None where it is no marked clone."""
-        uuid, _, name = self.extra_config.get(MARKER_KEY, "").partition(" ")
-        return uuid if uuid and name == self.name else None
+        return parent_of(self.extra_config.get(MARKER_KEY, ""), self.name)
 
     def addresses(self, family: str = "any", label: str | None = None) -> list[str]:
         """The addresses that others can reach, of the VM's NICs only: a bridge inside the guest is none of them.
@@ -153,8 +149,3 @@ def own_guest(net: t.Iterable[t.Any], parent: Parent | None) -> tuple[GuestNic, 
         for nic in told
         if nic.mac not in macs
     )
-
-
-def marker(parent_uuid: str, clone_name: str) -> str:
-    """The value of the marker of a clone."""
-    return f"{parent_uuid} {clone_name}"

@@ -9,10 +9,11 @@ import time
 import typing as t
 
 from .._connector.batch import Outcome, Work, run_batch
+from .._connector.marks import MARKER_KEY, marker
 from .._errors import Fault, InvalidOption, VforgeError
 from . import api, lookup, plan
 from .absent import remove
-from .facts import MARKER_KEY, Parent, marker
+from .facts import Parent
 from .job import Account, Job, Standing, by_title
 from .plan import Placement, Step
 from .waiting import wait_for_addresses, wait_until_ready

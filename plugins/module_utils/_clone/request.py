@@ -12,8 +12,8 @@ import re
 import typing as t
 
 from .._connector import names
+from .._connector.marks import MARKER_KEY
 from .._errors import InvalidOption
-from .facts import MARKER_KEY
 
 # Limit of the API for the name of a VM.
 _LONGEST_NAME = 80

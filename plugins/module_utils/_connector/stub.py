@@ -34,8 +34,12 @@ _REPEATABLE = frozenset(
         "FindAllByUuid",
         "FindByInventoryPath",
         "FindChild",
+        "InitiateFileTransferFromGuest",
+        "ListFilesInGuest",
+        "ListProcessesInGuest",
         "RetrievePropertiesEx",
         "RetrieveServiceContent",
+        "ValidateCredentialsInGuest",
         "WaitForUpdatesEx",
     )
 )

@@ -61,6 +61,48 @@ class Pace:
         return True
 
 
+class Backoff:
+    """Spaces questions whose answer no property tells: soon at first, then ever further apart, under one deadline.
+
+    The last question is at the deadline itself, so that what was done in time is seen.
+
+    :param deadline: of ``time.monotonic()``.
+    :param first: seconds before the first question.
+    :param longest: seconds between two questions, at the most.
+    """
+
+    _GROWTH = 1.5
+
+    def __init__(self, deadline: float, first: float = 0.1, longest: float = 5.0) -> None:
+        self._deadline = deadline
+        self._step = first
+        self._longest = longest
+
+    def pause(self, now: float) -> float | None:
+        """Seconds to let pass before the next question at the monotonic time ``now``; None when there is none any more."""
+        left = self._deadline - now
+        if left <= 0:
+            return None
+        step, self._step = self._step, min(self._step * self._GROWTH, self._longest)
+        return min(step, left)
+
+    def begin(self) -> bool:
+        """Let the time pass until the next question; False, at once, when the deadline has passed."""
+        rest = self.pause(time.monotonic())
+        if rest is None:
+            return False
+        time.sleep(rest)
+        return True
+
+
+def growing_rounds() -> t.Iterator[int]:
+    """Lengths of rounds in seconds, for a wait in which something else is asked between rounds: 1, 2, 4, 8..."""
+    length = 1
+    while True:
+        yield length
+        length = min(2 * length, _LONGEST_ROUND)
+
+
 @dataclasses.dataclass(frozen=True)
 class Update:
     """A change of one object: ``values`` by path; ``gone`` when the object was removed."""
@@ -71,11 +113,18 @@ class Update:
 
 
 def updates(
-    session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str], deadline: float
+    session: Session,
+    refs: t.Sequence[t.Any],
+    kind: type,
+    paths: t.Sequence[str],
+    deadline: float,
+    rounds: t.Iterator[int] | None = None,
 ) -> t.Generator[list[Update], None, None]:
     """Yield the state of the properties at the start and then their changes, a list a round, until the deadline.
 
     :param deadline: of ``time.monotonic()``; the iteration simply ends when it is reached.
+    :param rounds: the most seconds that each round may take, for a caller who has something else to ask after a round
+        that brought nothing; such a round yields an empty list. None: rounds are as long as they can be.
     The caller breaks off when it has seen enough; the filter is removed then. When the session dies the wait goes on
     in a new one, beginning with the whole state, so that nothing is missed.
     """
@@ -83,7 +132,7 @@ def updates(
     while True:
         generation = session.generation
         try:
-            with contextlib.closing(_one_filter(session, refs, kind, paths, deadline)) as batches:
+            with contextlib.closing(_one_filter(session, filter_spec(refs, kind, paths), deadline, rounds)) as batches:
                 for batch in batches:
                     alive = True
                     yield batch
@@ -96,18 +145,22 @@ def updates(
 
 
 def _one_filter(
-    session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str], deadline: float
+    session: Session, spec: t.Any, deadline: float, rounds: t.Iterator[int] | None
 ) -> t.Generator[list[Update], None, None]:
     collector = session.collector
-    watched = collector.CreateFilter(filter_spec(refs, kind, paths), False)
+    watched = collector.CreateFilter(spec, False)
     version = ""
     try:
         while session.pace.begin(deadline):
-            options = _Collector.WaitOptions(maxWaitSeconds=_longest_round(session, deadline))
+            longest = _longest_round(session, deadline)
+            # The first round, which tells the state, never has to wait.
+            options = _Collector.WaitOptions(maxWaitSeconds=min(longest, next(rounds)) if rounds and version else longest)
             answer = collector.WaitForUpdatesEx(version, options)
             if answer is not None:
                 version = answer.version
                 yield [update for part in answer.filterSet for update in _updates(part)]
+            elif rounds:
+                yield []
     except (ConnectionFailed, ConnectionLost, SessionExpired):
         # The filter went with the session, or the server does not answer: one call more would only take longer.
         watched = None

@@ -1,0 +1,378 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Work inside a guest through VMware Tools: run programs and scripts, carry files in and out.
+
+vSphere gives no output of a program and no update of its end. So output goes through a file in the guest that is fetched and
+removed, and the end is asked for, ever less often, under one deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import ssl
+import sys
+import typing as t
+
+from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
+from . import transfer
+from .guestshell import Shell, shell_of
+from .props import Route, Row, collect
+from .pyvmomi import vim
+from .tasks import Backoff
+
+if t.TYPE_CHECKING:
+    from .session import Session
+
+T = t.TypeVar("T")
+
+_FILES = vim.vm.guest.FileManager
+_PREFIX = "vforge-"
+
+# What ``access_in`` needs to have been read, from the VMs and the manager on; a caller that reads more adds it.
+ACCESS: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("name", "guest.guestFamily", "config.guestId", "runtime.host"),
+    vim.HostSystem: ("config.certificate",),
+    vim.vm.guest.GuestOperationsManager: ("authManager", "fileManager", "processManager"),
+}
+TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
+
+
+@dataclasses.dataclass(frozen=True)
+class GuestCredentials:
+    """Who to be in the guest. The password is never in ``repr``."""
+
+    username: str
+    password: str = dataclasses.field(repr=False)
+
+    def for_vsphere(self) -> t.Any:
+        """As vSphere wants them."""
+        return vim.vm.guest.NamePasswordAuthentication(username=self.username, password=self.password, interactiveSession=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Completed:
+    """A program that ended.
+
+    :ivar output: standard output and error as they came, together.
+    """
+
+    exit_code: int
+    output: bytes = dataclasses.field(repr=False)
+    pid: int
+
+    @property
+    def text(self) -> str:
+        """The output as text; what is no UTF-8 is shown as such."""
+        return self.output.decode(errors="replace")
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """The way into one VM's guest.
+
+    :ivar pin: SHA-256 of the certificate of its ESXi host, which file transfers go to; None where vCenter does not tell it.
+    """
+
+    name: str
+    shell: Shell
+    auth: t.Any
+    files: t.Any
+    processes: t.Any
+    pin: str | None
+
+
+def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
+    """The way into a guest, from rows that were read with ``ACCESS`` and ``TO_ACCESS``.
+
+    :raises GuestError: ``guest_unavailable`` when vCenter shows no guest operations, or no such VM.
+    """
+    manager = rows.get(session.content.guestOperationsManager._GetMoId())
+    vm = rows.get(moid)
+    managers = [manager.get(name) if manager else None for name in ("authManager", "fileManager", "processManager")]
+    if vm is None or None in managers:
+        raise GuestError(
+            "guest_unavailable",
+            f"vCenter does not show {'the VM ' + moid if vm is None else 'its guest operations'} to this user.",
+            hint="Give the user the privileges VirtualMachine.GuestOperations.* on the VM.",
+        )
+    host = vm.get("runtime.host")
+    row = rows.get(host._GetMoId()) if host is not None else None
+    shell = shell_of(vm.get("guest.guestFamily"), vm.get("config.guestId"))
+    return Access(vm.get("name") or moid, shell, *managers, pin=_fingerprint(row.get("config.certificate") if row else None))
+
+
+def _fingerprint(certificate: t.Any) -> str | None:
+    """SHA-256 of ``HostSystem.config.certificate``, which is PEM text as an array of signed bytes."""
+    if not certificate:
+        return None
+    pem = bytes(byte & 0xFF for byte in certificate).decode("ascii", errors="replace")
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip().rstrip("\0"))).hexdigest()
+    except ValueError:
+        return None
+
+
+class Guest:
+    """The guest of one VM.
+
+    :param vm_ref: a ``vim.VirtualMachine``.
+    :param access: where it was read already; else it is with the first use, in one call.
+    Every method raises GuestError, and what the connection raises; its ``error_code`` says what stood in the way.
+    """
+
+    def __init__(self, session: Session, vm_ref: t.Any, credentials: GuestCredentials, access: Access | None = None) -> None:
+        self._session = session
+        self._vm = vm_ref
+        self._credentials = credentials
+        self._known = access
+
+    @property
+    def access(self) -> Access:
+        """The way in."""
+        if self._known is None:
+            roots = [self._vm, self._session.content.guestOperationsManager]
+            rows = {row.moid: row for row in collect(self._session, roots, ACCESS, TO_ACCESS)}
+            self._known = access_in(self._session, rows, self._vm._GetMoId())
+        return self._known
+
+    @property
+    def shell(self) -> Shell:
+        """How its programs and scripts are started."""
+        return self.access.shell
+
+    def validate(self) -> None:
+        """Make sure that Tools answer and that the guest accepts the credentials; changes nothing."""
+        self._ask("log in", lambda: self.access.auth.ValidateCredentialsInGuest(self._vm, self._auth()))
+
+    def run(
+        self,
+        program: str,
+        arguments: t.Sequence[str] = (),
+        *,
+        deadline: float,
+        env: t.Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> Completed:
+        """Run a program to its end. Never put a secret into its arguments: everybody in the guest can list them.
+
+        :param deadline: of ``time.monotonic()``.
+        :raises GuestError: also ``guest_timeout``; the program is then terminated, and the details hold its output.
+        """
+        with self.temporary_file(".out") as output:
+            pid = self.start(program, arguments, output=output, env=env, cwd=cwd)
+            code = self._end(pid, program, deadline)
+            written = self.fetch(output)
+        if code is None:
+            raise GuestError(
+                "guest_timeout",
+                f"{program} in {self.access.name} did not end in time and was terminated.",
+                hint="Raise timeout, or find out in the guest what it waits for.",
+                output=written.decode(errors="replace"),
+            )
+        return Completed(code, written, pid)
+
+    def script(
+        self, text: str, *, deadline: float, env: t.Mapping[str, str] | None = None, cwd: str | None = None
+    ) -> Completed:
+        """Run a script of the guest's own shell: POSIX sh, or PowerShell. Parameters and errors as for ``run``."""
+        with self.temporary_file(self.shell.suffix) as path:
+            self.upload(path, text.encode(), mode=0o700)
+            program, *options = self.shell.interpreter
+            return self.run(program, [*options, path], deadline=deadline, env=env, cwd=cwd)
+
+    def start(
+        self,
+        program: str,
+        arguments: t.Sequence[str] = (),
+        *,
+        output: str,
+        env: t.Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> int:
+        """Start a program and leave it to itself; returns its process ID.
+
+        :param output: path of the file in the guest that gets all of its output.
+        """
+        if self.shell.name == "windows":
+            # There cmd is what is started, and would only tell by its exit code.
+            self._ask(f"run {program}", lambda: self.access.files.ListFilesInGuest(self._vm, self._auth(), program))
+        path, line = self.shell.command(program, arguments, output)
+        pairs = [f"{key}={value}" for key, value in sorted((env or {}).items())]
+        spec = vim.vm.guest.ProcessManager.ProgramSpec(
+            programPath=path, arguments=line, workingDirectory=cwd, envVariables=pairs
+        )
+        manager = self.access.processes
+        return int(self._ask(f"run {program}", lambda: manager.StartProgramInGuest(self._vm, self._auth(), spec)))
+
+    def exit_code(self, pid: int, program: str) -> int | None:
+        """How a program ended that was started here, or None while it runs.
+
+        :raises GuestError: ``guest_process_lost`` when the guest has no such process: it was booted anew meanwhile.
+        """
+        manager = self.access.processes
+        found = self._ask(f"look after {program}", lambda: manager.ListProcessesInGuest(self._vm, self._auth(), [pid]))
+        for process in found:
+            if process.pid == pid:
+                return None if process.endTime is None else int(process.exitCode or 0)
+        raise GuestError(
+            "guest_process_lost",
+            f"The guest of {self.access.name} knows nothing of {program} any more: it or its Tools were restarted.",
+            hint="Run again.",
+        )
+
+    def terminate(self, pid: int, program: str) -> None:
+        """End a program."""
+        manager = self.access.processes
+        self._ask(f"terminate {program}", lambda: manager.TerminateProcessInGuest(self._vm, self._auth(), pid))
+
+    def upload(self, path: str, data: bytes, mode: int = 0o600) -> None:
+        """Write a file, replacing one that is there.
+
+        :param mode: its permissions, on Linux.
+        """
+        posix = self.shell.name == "linux"
+        attributes = _FILES.PosixFileAttributes(permissions=mode) if posix else _FILES.FileAttributes()
+        files, size = self.access.files, len(data)
+        self._carry(
+            f"write {path}",
+            lambda: files.InitiateFileTransferToGuest(self._vm, self._auth(), path, attributes, size, True),
+            lambda url: transfer.put(self._session.options, url, data, self.access.pin),
+        )
+
+    def fetch(self, path: str) -> bytes:
+        """Read a file."""
+        files = self.access.files
+        return self._carry(
+            f"read {path}",
+            lambda: files.InitiateFileTransferFromGuest(self._vm, self._auth(), path).url,
+            lambda url: transfer.get(self._session.options, url, self.access.pin),
+        )
+
+    def make_directory(self) -> str:
+        """Make a directory that only this user can read; returns its path."""
+        files = self.access.files
+        return str(
+            self._ask("make a directory", lambda: files.CreateTemporaryDirectoryInGuest(self._vm, self._auth(), _PREFIX, ""))
+        )
+
+    def remove_directory(self, path: str) -> None:
+        """Remove a directory with all that is in it."""
+        files = self.access.files
+        self._ask(f"remove {path}", lambda: files.DeleteDirectoryInGuest(self._vm, self._auth(), path, True))
+
+    @contextlib.contextmanager
+    def temporary_file(self, suffix: str) -> t.Iterator[str]:
+        """A file that only this user can read, by its path; it is removed in every ending."""
+        files = self.access.files
+        path = str(self._ask("make a file", lambda: files.CreateTemporaryFileInGuest(self._vm, self._auth(), _PREFIX, suffix)))
+        try:
+            yield path
+        finally:
+            self.attempt(
+                f"{path} was left in {self.access.name}",
+                lambda: self._ask(f"remove {path}", lambda: files.DeleteFileInGuest(self._vm, self._auth(), path)),
+            )
+
+    def attempt(self, otherwise: str, do: t.Callable[[], object]) -> None:
+        """Clean up; where that fails, warn with ``otherwise``. While a broken connection is being told, nothing is tried."""
+        if isinstance(sys.exc_info()[1], (ConnectionFailed, ConnectionLost)):
+            self._session.warn(f"{otherwise}.")
+            return
+        try:
+            do()
+        except VforgeError as error:
+            if error.error_code != "guest_process_lost":
+                self._session.warn(f"{otherwise}: {error}")
+
+    def _end(self, pid: int, program: str, deadline: float) -> int | None:
+        """Wait for the end of a program; one that has not ended, for whatever reason, is terminated. None is for late."""
+        code, waits = None, Backoff(deadline)
+        try:
+            while code is None and waits.begin():
+                code = self.exit_code(pid, program)
+        finally:
+            if code is None:
+                self.attempt(f"{program} was left running in {self.access.name}", lambda: self.terminate(pid, program))
+        return code
+
+    def _carry(self, doing: str, initiate: t.Callable[[], str], carry: t.Callable[[str], T]) -> T:
+        """A transfer; one that broke off is made once more, from the start, since its address is good for one time only."""
+        try:
+            try:
+                return carry(self._ask(doing, initiate))
+            except ConnectionLost:
+                return carry(self._ask(doing, initiate))
+        except (ConnectionFailed, ConnectionLost) as error:
+            raise GuestError(
+                "guest_transfer_failed",
+                f"{self.access.name}, {doing}: {error.message}",
+                hint="Files go straight to the ESXi host: the machine that runs the module must reach its port 443.",
+                cause=error.error_code,
+            ) from error
+
+    def _auth(self) -> t.Any:
+        return self._credentials.for_vsphere()
+
+    def _ask(self, doing: str, do: t.Callable[[], T]) -> T:
+        """Make a call of guest operations, with its faults made clear."""
+        try:
+            return self._session.retrying(do)
+        except Fault as fault:
+            raise guest_error(fault, self.access.name, doing, self._credentials.username) from fault
+
+
+# Fault -> code, sentence, what to do.
+_FAULTS = {
+    "GuestOperationsUnavailable": (
+        "guest_tools_not_running",
+        "VMware Tools do not answer in {vm}: they are not running, or the guest is frozen",
+        "Install or start VMware Tools (open-vm-tools) in the guest. A frozen parent answers only after a reset.",
+    ),
+    "InvalidPowerState": ("guest_powered_off", "{vm} is not powered on", "Power it on and let its guest start."),
+    "InvalidGuestLogin": (
+        "guest_wrong_credentials",
+        "the guest of {vm} refuses the password of {user}, or does not know the user",
+        "Check guest_username and guest_password; they are those of the guest, not of the vCenter.",
+    ),
+    "GuestPermissionDenied": (
+        "guest_permission_denied",
+        "{user} may not do this in the guest of {vm}",
+        "Use an administrator of the guest: root on Linux, an administrator without elevation prompts on Windows.",
+    ),
+    "OperationDisabledByGuest": (
+        "guest_operations_disabled",
+        "the guest of {vm} has guest operations switched off",
+        "Allow them in the configuration of VMware Tools in the guest ([guestoperations] in tools.conf).",
+    ),
+    "OperationNotSupportedByGuest": (
+        "guest_not_supported",
+        "the VMware Tools of {vm} cannot do this",
+        "Update VMware Tools in the guest.",
+    ),
+    "FileNotFound": ("guest_file_missing", "the guest of {vm} has no such program or file", "Check the path in the guest."),
+    "FileAlreadyExists": ("guest_file_exists", "the guest of {vm} has this file already", "Remove it, or choose another path."),
+    "GuestProcessNotFound": ("guest_process_lost", "the guest of {vm} has no such process", ""),
+    "InvalidState": (
+        "guest_unavailable",
+        "the state of {vm} does not allow it",
+        "Let its guest start, and let migrations and snapshots end; then run again.",
+    ),
+    "TooManyGuestLogons": ("guest_unavailable", "too many users are logged in to the guest of {vm}", "Run again later."),
+}
+
+
+def guest_error(fault: Fault, vm: str, doing: str, user: str) -> VforgeError:
+    """What a fault of guest operations means; one that is none of them stays as it is.
+
+    :param doing: what was being done, in a few words.
+    """
+    known = _FAULTS.get(fault.fault)
+    if known is None:
+        return fault
+    code, sentence, hint = known
+    if code == "guest_file_missing" and doing.startswith("run "):
+        code = "guest_program_missing"
+    return GuestError(code, f"{vm}, {doing}: {sentence.format(vm=vm, user=user)}.", hint=hint, fault=fault.fault)

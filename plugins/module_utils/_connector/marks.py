@@ -1,0 +1,24 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The marks that the collection leaves in extraConfig, and what they mean. Pure."""
+
+from __future__ import annotations
+
+# Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
+# pair, so it counts only on the VM whose name it holds.
+MARKER_KEY = "vforge.clone"
+
+# Kept in a clone's extraConfig once its guest was customized: the name of the clone, for the same reason.
+CUSTOMIZED_KEY = "vforge.customized"
+
+
+def marker(parent_uuid: str, clone_name: str) -> str:
+    """The value of the marker of a clone."""
+    return f"{parent_uuid} {clone_name}"
+
+
+def parent_of(value: str, vm_name: str) -> str | None:
+    """Instance UUID of the parent that a marker on a VM of this name tells, or None where it makes the VM no clone."""
+    uuid, _, name = value.partition(" ")
+    return uuid if uuid and name == vm_name else None
