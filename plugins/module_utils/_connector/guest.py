@@ -17,7 +17,7 @@ import sys
 import typing as t
 
 from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
-from . import transfer
+from . import names, transfer
 from .guestshell import Shell, shell_of
 from .props import Route, Row, collect
 from .pyvmomi import vim
@@ -91,8 +91,7 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
     """
     manager = rows.get(session.content.guestOperationsManager._GetMoId())
     vm = rows.get(moid)
-    managers = [manager.get(name) if manager else None for name in ("authManager", "fileManager", "processManager")]
-    if vm is None or None in managers:
+    if vm is None or manager is None:
         raise GuestError(
             "guest_unavailable",
             f"vCenter does not show {'the VM ' + moid if vm is None else 'its guest operations'} to this user.",
@@ -101,7 +100,14 @@ def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
     host = vm.get("runtime.host")
     row = rows.get(host._GetMoId()) if host is not None else None
     shell = shell_of(vm.get("guest.guestFamily"), vm.get("config.guestId"))
-    return Access(vm.get("name") or moid, shell, *managers, pin=_fingerprint(row.get("config.certificate") if row else None))
+    return Access(
+        name=names.unescape(vm.get("name") or moid),
+        shell=shell,
+        auth=manager.get("authManager"),
+        files=manager.get("fileManager"),
+        processes=manager.get("processManager"),
+        pin=_fingerprint(row.get("config.certificate") if row else None),
+    )
 
 
 def _fingerprint(certificate: t.Any) -> str | None:

@@ -47,12 +47,9 @@ def _request(options: ConnectionOptions, method: str, url: str, data: bytes | No
         connection.request(method, path, body=data)
         answer = connection.getresponse()
         body = answer.read()
-    except OSError as error:
-        raise ConnectionLost(
-            f"{where.endpoint} broke the transfer off ({error.strerror or error}).", hint="Run again."
-        ) from error
-    except http.client.HTTPException as error:
-        raise ConnectionLost(f"{where.endpoint} broke the transfer off ({type(error).__name__}).", hint="Run again.") from error
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise ConnectionLost(f"{where.endpoint} broke the transfer off ({why}).", hint="Run again.") from error
     finally:
         connection.close()
     if not 200 <= answer.status < 300:

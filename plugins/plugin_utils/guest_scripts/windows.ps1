@@ -1,0 +1,62 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# What a clone of a frozen Windows parent does when it wakes. Runs as an administrator.
+#
+# guestinfo.hostname  the computer name; it becomes valid with the next start
+# guestinfo.ipv4      address of the first card, as 10.0.0.5/24; without it DHCP
+# guestinfo.gateway   address of the default router
+# guestinfo.dns       addresses of name servers, with commas between them
+# guestinfo.restart   TRUE starts the clone anew where its computer name has changed
+
+$ErrorActionPreference = 'Stop'
+$rpctool = Join-Path $env:ProgramFiles 'VMware\VMware Tools\rpctool.exe'
+
+function Get-Guestinfo([string] $Key) {
+    $value = & $rpctool "info-get guestinfo.$Key" 2>$null
+    if ($LASTEXITCODE -eq 0) { "$value".Trim() } else { '' }
+}
+
+# Until its cards are started anew a clone answers to the addresses of its parent; then they read the clone's own MACs.
+$cards = @(Get-NetAdapter -Physical | Sort-Object -Property InterfaceIndex)
+$cards | Disable-NetAdapter -Confirm:$false
+
+Set-ItemProperty -Path 'HKLM:\SOFTWARE\Microsoft\Cryptography' -Name MachineGuid -Value ([guid]::NewGuid().ToString())
+
+$name = Get-Guestinfo 'hostname'
+$renamed = $name -and $name -ne $env:COMPUTERNAME
+if ($renamed) { Rename-Computer -NewName $name -Force }
+
+$cards | Enable-NetAdapter -Confirm:$false
+$first = $cards | Select-Object -First 1
+
+$address = Get-Guestinfo 'ipv4'
+if ($first -and $address) {
+    $ip, $prefix = ($address -split '/') + '24'
+    $gateway = Get-Guestinfo 'gateway'
+    $dns = Get-Guestinfo 'dns'
+    Set-NetIPInterface -InterfaceIndex $first.InterfaceIndex -AddressFamily IPv4 -Dhcp Disabled
+    Get-NetIPAddress -InterfaceIndex $first.InterfaceIndex -AddressFamily IPv4 -ErrorAction SilentlyContinue |
+        Remove-NetIPAddress -Confirm:$false
+    Get-NetRoute -InterfaceIndex $first.InterfaceIndex -DestinationPrefix '0.0.0.0/0' -ErrorAction SilentlyContinue |
+        Remove-NetRoute -Confirm:$false
+    $settings = @{ InterfaceIndex = $first.InterfaceIndex; IPAddress = $ip; PrefixLength = [int] @($prefix)[0] }
+    if ($gateway) { $settings.DefaultGateway = $gateway }
+    New-NetIPAddress @settings | Out-Null
+    if ($dns) { Set-DnsClientServerAddress -InterfaceIndex $first.InterfaceIndex -ServerAddresses ($dns -split ',') }
+}
+elseif ($first) {
+    Set-NetIPInterface -InterfaceIndex $first.InterfaceIndex -AddressFamily IPv4 -Dhcp Enabled
+    Set-DnsClientServerAddress -InterfaceIndex $first.InterfaceIndex -ResetServerAddresses
+    ipconfig.exe /renew | Out-Null
+}
+
+$keys = Join-Path $env:ProgramData 'ssh'
+if (Test-Path (Join-Path $keys 'ssh_host_*_key')) {
+    Remove-Item -Path (Join-Path $keys 'ssh_host_*_key*')
+    & (Join-Path $env:WINDIR 'System32\OpenSSH\ssh-keygen.exe') -A | Out-Null
+    Restart-Service -Name sshd
+}
+
+if ($renamed -and (Get-Guestinfo 'restart') -eq 'TRUE') { Restart-Computer -Force }
