@@ -43,3 +43,20 @@ def vm_selector() -> Spec:
         "moid": {"type": "str"},
         "folder": {"type": "str"},
     }
+
+
+def guest() -> Spec:
+    """Who to be in a guest: options of the fragment ``guest``."""
+    return {
+        "guest_username": {"type": "str", "fallback": _env("VFORGE_GUEST_USERNAME")},
+        "guest_password": {"type": "str", "no_log": True, "fallback": _env("VFORGE_GUEST_PASSWORD")},
+    }
+
+
+def parents() -> Spec:
+    """Which VMs are meant, one or several: options of the fragment ``parents``."""
+    return {
+        "parent": {"type": "dict", "options": vm_selector()},
+        "parents": {"type": "list", "elements": "dict", "options": vm_selector()},
+        "datacenter": {"type": "str"},
+    }

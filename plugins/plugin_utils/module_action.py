@@ -30,10 +30,14 @@ class ModuleAction(ActionBase):
         """Run the module; its result is the task's."""
         self._supports_async = True
         result = super().run(tmp, task_vars)
-        args = sealed(self._task.args, self.SECRET, self.LISTS)
+        args = self.arguments()
         with self._progress(task_vars or {}):
             result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)))
         return result
+
+    def arguments(self) -> dict[str, t.Any]:
+        """What the module is given: the task's arguments, with the secrets sealed."""
+        return sealed(self._task.args, self.SECRET, self.LISTS)
 
     @contextlib.contextmanager
     def _progress(self, task_vars: dict[str, t.Any]) -> t.Iterator[None]:

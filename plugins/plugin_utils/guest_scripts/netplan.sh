@@ -5,16 +5,12 @@
 #
 # The network of a clone by netplan.
 
-# write_netplan CARD LINES: one file that comes after the others and may hold no secrets that others could read.
+# write_netplan CARD LINES: one file that comes after the others; netplan wants it closed to others.
 write_netplan() {
-    umask 077
-    {
-        echo "network:"
-        echo "  version: 2"
-        echo "  ethernets:"
-        echo "    $1:"
-        echo "$2"
-    } > /etc/netplan/90-vforge.yaml
+    (
+        umask 077
+        printf 'network:\n  version: 2\n  ethernets:\n    %s:\n%s\n' "$1" "$2" > /etc/netplan/90-vforge.yaml
+    )
     netplan apply
 }
 

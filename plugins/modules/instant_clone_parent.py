@@ -1,0 +1,262 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Freeze the parents of instant clones, and let them run again."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: instant_clone_parent
+short_description: Freeze the parents of instant clones, and let them run again
+version_added: 0.2.0
+description:
+  - Brings VMs to the state in which instant clones are made of them. A frozen parent stands still in the middle of a
+    command; each clone goes on behind it. It is cloned as often as one likes, and its disks do not grow by it.
+  - Freezing writes a script into the guest and runs it, through VMware Tools. What the script does after the freeze,
+    each clone does when it wakes. That is where a clone gets its own name, addresses, machine ID and host keys.
+  - Counts the delta levels of the disks, warns near the limit of 255, and collapses them on request.
+options:
+  state:
+    description:
+      - V(frozen) freezes the VM. One that is frozen already is not changed, and its scripts are not compared.
+      - V(running) lets a frozen VM run again, which only a reset does. See O(allow_reset).
+    type: str
+    choices: [frozen, running]
+    default: frozen
+  before_freeze:
+    description:
+      - Script for the parent before it freezes, such as one that stops what should not be cloned. POSIX shell on Linux,
+        PowerShell on Windows. Where it ends with another exit code than 0, nothing is frozen, and its output is in
+        the result.
+      - Not shown at any verbosity, since a script may hold secrets.
+    type: str
+  freeze_command:
+    description:
+      - The command that freezes, as a line of the guest's shell.
+      - By default C(vmware-rpctool "instantclone.freeze"), which comes with VMware Tools; on Windows C(rpctool.exe).
+    type: str
+  on_wake:
+    description:
+      - What each clone runs when it wakes, in this order. An item is the text of a script, in the language of
+        O(before_freeze), or the name of a script that comes with the collection.
+      - V(networkmanager), V(netplan) and V(ifcfg) are for Linux guests whose network is set by these. They unbind and bind
+        the network cards, so that the clone's own MACs show, and give it a machine ID and SSH host keys. They set host
+        name and address as C(guestinfo.hostname), C(guestinfo.ipv4), C(guestinfo.gateway) and C(guestinfo.dns) say.
+      - V(cloud_init) does the first of this and leaves the rest to cloud-init, which reads C(guestinfo.metadata) and
+        C(guestinfo.userdata). Its metadata need an C(instance-id) of each clone's own.
+      - V(windows) does the same as V(networkmanager) for Windows guests.
+      - A mistake in the syntax of a script is found before anything is frozen.
+      - Not shown at any verbosity.
+    type: list
+    elements: str
+  allow_reset:
+    description:
+      - Whether O(state=running) may reset a frozen VM. What is in its memory is lost by that.
+    type: bool
+    default: false
+  collapse_deltas:
+    description:
+      - Whether the delta disks that clones have left on a running parent are collapsed into their base, by a snapshot that
+        is thrown away. It is done while the VM runs, so before it is frozen, or after it was reset.
+      - Refused where the VM has snapshots of its own, since all snapshots are removed by it.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - Seconds for all of the work of the task, waiting for VMware Tools included.
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - vforge.vsphere.parents
+  - vforge.vsphere.guest
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Looks everything up, and logs in to the guests to see whether they take the credentials.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  action_group:
+    support: full
+notes:
+  - O(guest_username) and O(guest_password) are required with O(state=frozen).
+  - Needs the privileges VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify,
+    VirtualMachine.GuestOperations.Query and, to pin the connections to the hosts, System.Read on them; for O(state=running)
+    VirtualMachine.Interact.Reset; for O(collapse_deltas) VirtualMachine.State.CreateSnapshot and
+    VirtualMachine.State.RemoveSnapshot.
+  - Scripts go straight to the ESXi host of the VM, over a connection that accepts nothing but the certificate that vCenter knows
+    of this host. The machine that runs the module must reach port 443 of the host.
+seealso:
+  - module: vforge.vsphere.instant_clone_parent_info
+  - module: vforge.vsphere.instant_clone
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Freeze a parent whose clones set themselves up by cloud-init
+  vforge.vsphere.instant_clone_parent:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    guest_username: root
+    guest_password: "{{ golden_root_password }}"
+    parent:
+      path: /DC0/vm/golden-parent
+    on_wake:
+      - cloud_init
+
+- name: Freeze the parents of three hosts at once, with a script of one's own
+  vforge.vsphere.instant_clone_parent:
+    guest_username: root
+    guest_password: "{{ golden_root_password }}"
+    parents:
+      - name: golden-esx1
+      - name: golden-esx2
+      - name: golden-esx3
+    before_freeze: |
+      systemctl stop myservice
+    on_wake:
+      - networkmanager
+      - |
+        systemctl start myservice
+
+- name: Collapse the deltas of a parent that was never frozen
+  vforge.vsphere.instant_clone_parent:
+    state: running
+    parent:
+      name: old-parent
+    collapse_deltas: true
+
+- name: Let a frozen parent run again, to update its guest
+  vforge.vsphere.instant_clone_parent:
+    state: running
+    parent:
+      name: golden-parent
+    allow_reset: true
+"""
+
+RETURN = r"""
+parents:
+  description: One entry for each VM, in the order of the options, also when the task fails.
+  returned: when the VMs were found
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+      sample: golden-parent
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-42
+    path:
+      description: Inventory path.
+      type: str
+      sample: /DC0/vm/golden-parent
+    instance_uuid:
+      description: Instance UUID.
+      type: str
+    host:
+      description: ESXi host on which it runs, and its clones with it.
+      type: str
+    power_state:
+      description: Power state.
+      type: str
+      sample: poweredOn
+    state:
+      description: V(frozen), V(running), or the power state of a VM that is not powered on.
+      type: str
+      sample: frozen
+    frozen:
+      description: Whether it is frozen.
+      type: bool
+    delta_levels:
+      description: Levels of delta disks above the base, of the disk that has most.
+      type: int
+      sample: 12
+    collapsible_levels:
+      description: How many of them a collapse takes away; the rest belongs to the VM that this one is a linked clone of.
+      type: int
+      sample: 12
+    clones_left:
+      description: How many clones a running parent can still have. A frozen one does not use them up.
+      type: int
+      sample: 243
+    actions:
+      description: What was done, or in check mode would be done, of V(reset), V(collapsed) and V(frozen).
+      type: list
+      elements: str
+    changed:
+      description: Whether this VM was changed.
+      type: bool
+    seconds:
+      description: Seconds until its last change.
+      type: float
+    warnings:
+      description: What should be known of this VM.
+      type: list
+      elements: str
+    error:
+      description: For a VM that failed its C(error_code) and C(msg). Where a script failed, C(exit_code) and C(output) too.
+      type: dict
+failed_parents:
+  description: The VMs that failed, in short, with C(name), C(error_code) and C(msg).
+  returned: as RV(parents)
+  type: list
+  elements: dict
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description: A stable code for what went wrong, such as V(not_found), V(guest_wrong_credentials), V(freeze_failed) or V(partial_failure).
+  returned: on failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.flow import run as run_parents
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.options import ParentOptions
+
+
+def argument_spec():
+    """The options of the module."""
+    return {
+        **_argspec.connection(),
+        **_argspec.guest(),
+        **_argspec.parents(),
+        "state": {"type": "str", "choices": ["frozen", "running"], "default": "frozen"},
+        "before_freeze": {"type": "str", "no_log": True},
+        "freeze_command": {"type": "str"},
+        "on_wake": {"type": "list", "elements": "str", "no_log": True},
+        "allow_reset": {"type": "bool", "default": False},
+        "collapse_deltas": {"type": "bool", "default": False},
+        "timeout": {"type": "int", "default": 300},
+    }
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    run(
+        module,
+        ParentOptions.from_params,
+        lambda session, options: run_parents(session, options, check=module.check_mode),
+    )
+
+
+if __name__ == "__main__":
+    main()
