@@ -19,4 +19,6 @@ class ActionModule(ModuleAction):
         args = super().arguments()
         if "on_wake" in args:
             args["on_wake"] = ready_made.resolved(args["on_wake"])
+        if "before_freeze" in args:
+            args["before_freeze"] = ready_made.ended(args["before_freeze"])
         return args

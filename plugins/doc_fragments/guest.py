@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   guest_username:
     description:
-      - User to be inside the guest, with the rights of an administrator, such as V(root). This is none of the users of the vCenter.
+      - User to be inside the guest, with the rights of an administrator, such as V(root). It is no user of the vCenter.
       - If unset, the environment variable E(VFORGE_GUEST_USERNAME) is used.
     type: str
   guest_password:

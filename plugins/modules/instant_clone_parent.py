@@ -88,8 +88,8 @@ notes:
     VirtualMachine.GuestOperations.Query and, to pin the connections to the hosts, System.Read on them; for O(state=running)
     VirtualMachine.Interact.Reset; for O(collapse_deltas) VirtualMachine.State.CreateSnapshot and
     VirtualMachine.State.RemoveSnapshot.
-  - Scripts go straight to the ESXi host of the VM, over a connection that accepts nothing but the certificate that vCenter knows
-    of this host. The machine that runs the module must reach port 443 of the host.
+  - Scripts go straight to the ESXi host of the VM, over a connection that accepts nothing but the certificate that
+    vCenter knows of this host. The machine that runs the module must reach port 443 of the host.
 seealso:
   - module: vforge.vsphere.instant_clone_parent_info
   - module: vforge.vsphere.instant_clone
@@ -219,7 +219,9 @@ calls:
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(not_found), V(guest_wrong_credentials), V(freeze_failed) or V(partial_failure).
+  description:
+    - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(parents[].error)
+      it is V(guest_wrong_credentials), V(guest_tools_not_running), V(freeze_failed) or V(freeze_timeout), for example.
   returned: on failure
   type: str
 """

@@ -1,0 +1,56 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked for, checked before anything is connected."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options
+
+
+@pytest.mark.parametrize(
+    ("asked", "option"),
+    [
+        ({"parent": {}}, "parent"),
+        ({"parent": None}, "parent"),
+        ({"parent": {"name": "a", "moid": "vm-1"}}, "parent"),
+        ({"parent": {"name": "a"}, "parents": [{"name": "b"}]}, "parent"),
+        ({"parents": [{"name": "b"}, {}]}, "parents"),
+        ({"timeout": 0}, "timeout"),
+        ({"guest_username": None}, "guest_username"),
+        ({"guest_password": None}, "guest_password"),
+        ({"guest_username": "", "guest_password": ""}, "guest_username"),
+        ({"freeze_command": "one\ntwo"}, "freeze_command"),
+        ({"on_wake": ["no_such_script"]}, "on_wake"),
+        ({"on_wake": ["netplan"]}, "on_wake"),  # only the action plugin knows it
+    ],
+)
+def test_what_cannot_be_is_refused_by_the_name_of_its_option(asked, option):
+    with pytest.raises(InvalidOption) as refused:
+        options(**asked)
+    assert refused.value.details["option"] == option
+
+
+def test_no_parents_are_nothing_to_do():
+    assert options(parents=[]).selectors == ()
+
+
+def test_running_needs_no_credentials():
+    assert options(state="running", guest_username=None, guest_password=None).credentials is None
+
+
+def test_scripts_that_say_nothing_are_none():
+    scripts = options(on_wake=["", " \n", "echo a"], before_freeze="", freeze_command=" ").scripts
+    assert (scripts.before, scripts.freeze, scripts.wake) == (None, None, ("echo a",))
+
+
+@given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=4))
+def test_neither_password_nor_scripts_are_ever_in_a_repr(secret):
+    shown = repr(options(guest_password=f"<{secret}>", before_freeze=f"echo <{secret}>", on_wake=[f"echo <{secret}>"]))
+    assert f"<{secret}>" not in shown
