@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
+from .._connector.customization import specification
+from .._connector.guest import authentication
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
@@ -15,6 +17,8 @@ from . import facts
 from .plan import NicEdit, Placement
 
 if t.TYPE_CHECKING:
+    from .._connector.credentials import GuestCredentials
+    from .._connector.customization import Customization
     from .._connector.session import Session
 
 _DISTRIBUTED = vim.dvs.DistributedVirtualPortgroup
@@ -283,6 +287,47 @@ def start_update(
         return None
     changes = [nic_change(session, edit, keep_mac=True) for edit in edits]
     return vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(config), deviceChange=changes))
+
+
+def require_customization(session: Session) -> None:
+    """Make sure that this vCenter customizes running guests, which came with API 6.8.7.
+
+    :raises NotSupported: on an older one.
+    """
+    if session.content.guestCustomizationManager is None:
+        raise NotSupported(
+            f"{session.options.endpoint} cannot customize running guests: its API version is {session.about.get('apiVersion')}.",
+            hint="customize needs vCenter 7.0 or later. Before that, let the clones set themselves up from guestinfo.",
+            api_version=session.about.get("apiVersion"),
+        )
+
+
+def customization_spec(wanted: Customization | None, cards: int) -> t.Any:
+    """``CustomizationSpec`` for a VM with so many cards."""
+    if wanted is None:
+        raise ValueError("a customization was planned that nobody asked for")
+    return specification(wanted, cards)
+
+
+def start_customizing(session: Session, moid: str, login: GuestCredentials | None, spec: t.Any) -> t.Any:
+    """``CustomizeGuest_Task``."""
+    return session.content.guestCustomizationManager.CustomizeGuest_Task(vm(session, moid), _auth(login), spec, None)
+
+
+def start_network(session: Session, moid: str, login: GuestCredentials | None) -> t.Any:
+    """``StartGuestNetwork_Task``."""
+    return session.content.guestCustomizationManager.StartGuestNetwork_Task(vm(session, moid), _auth(login))
+
+
+def start_abort(session: Session, moid: str, login: GuestCredentials | None) -> t.Any:
+    """``AbortCustomization_Task``."""
+    return session.content.guestCustomizationManager.AbortCustomization_Task(vm(session, moid), _auth(login))
+
+
+def _auth(login: GuestCredentials | None) -> t.Any:
+    if login is None:
+        raise ValueError("work in a guest was planned without credentials")
+    return authentication(login)
 
 
 def start_power_off(session: Session, moid: str) -> t.Any:

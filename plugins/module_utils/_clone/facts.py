@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector.addresses import GuestNic, guest_nics, usable
-from .._connector.marks import MARKER_KEY, parent_of
+from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, parent_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +120,10 @@ class Existing:
     def parent_uuid(self) -> str | None:
         """Instance UUID of the parent that this VM is marked as a clone of, or None where it is no marked clone."""
         return parent_of(self.extra_config.get(MARKER_KEY, ""), self.name)
+
+    def customized(self) -> bool:
+        """Whether this VM is marked as one whose guest was customized."""
+        return self.extra_config.get(CUSTOMIZED_KEY) == self.name
 
     def addresses(self, family: str = "any", label: str | None = None) -> list[str]:
         """The addresses that others can reach, of the VM's NICs only: a bridge inside the guest is none of them.

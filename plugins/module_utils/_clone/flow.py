@@ -33,6 +33,8 @@ def run(session: Session, options: CloneOptions, *, check: bool) -> dict[str, t.
     :raises PartialFailure: when a clone failed; it holds the whole result.
     """
     api.require_instant_clones(session)
+    if options.state == "present" and any(request.customization for request in options.requests):
+        api.require_customization(session)
     timer = Timer()
     deadline = time.monotonic() + options.timeout
     found = survey(session, options)
@@ -58,6 +60,8 @@ def _steps(found: Survey, options: CloneOptions) -> tuple[Step, ...]:
         plan.check_parent(parent)
     if steps and options.wait_for_ip:
         plan.check_ip_nic(parent, options.ip_nic)
+    for step in steps:
+        plan.check_customization(step.request, parent)
     conflicts = [step for step in steps if step.kind == plan.CONFLICT]
     if conflicts and options.on_error == "rollback":
         raise InvalidOption(

@@ -57,6 +57,7 @@ class Standing:
     :ivar action: created, updated, unchanged, removed, absent or failed.
     :ivar vm: the VM as it was last read.
     :ivar made: this task made the VM, so a rollback removes it.
+    :ivar customized: whether its guest was customized; None where that was not asked for.
     """
 
     step: Step
@@ -68,6 +69,7 @@ class Standing:
     seconds: float | None = None
     calls: int = 0
     made: bool = False
+    customized: bool | None = None
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     def fail(self, error: VforgeError) -> None:

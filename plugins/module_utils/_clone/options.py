@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector.credentials import GuestCredentials
 from .._connector.find import Selector
 from .._errors import InvalidOption
 from .request import CloneRequest, parse
@@ -21,6 +22,7 @@ class CloneOptions:
     :ivar datacenter: name or path of the datacenter in which the parent is looked for.
     :ivar timeout: seconds for all of the work after the lookup.
     :ivar ip_nic: label of the NIC whose address is waited for; None for any.
+    :ivar credentials: of the guests; None only where no guest is customized.
     """
 
     state: str
@@ -34,6 +36,7 @@ class CloneOptions:
     ip_nic: str | None
     on_error: str
     force: bool
+    credentials: GuestCredentials | None = None
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> CloneOptions:
@@ -52,6 +55,13 @@ class CloneOptions:
                 raise InvalidOption(f"The option {option} must be at least 1.", option=option)
         if params["parallel"] > 64:
             raise InvalidOption("The option parallel can be at most 64.", option="parallel")
+        credentials = GuestCredentials.from_params(params)
+        if credentials is None and any(request.customization for request in requests):
+            raise InvalidOption(
+                "The option guest_username is not set.",
+                hint="Customizing works in the guest: set guest_username and guest_password.",
+                option="guest_username",
+            )
         return cls(
             state=state,
             requests=requests,
@@ -64,6 +74,7 @@ class CloneOptions:
             ip_nic=params.get("ip_nic"),
             on_error=params["on_error"],
             force=params["force"],
+            credentials=credentials,
         )
 
 

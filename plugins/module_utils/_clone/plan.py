@@ -64,6 +64,7 @@ class Step:
     :ivar kind: create, keep, update, destroy, nothing or conflict.
     :ivar config: pairs of extraConfig to write.
     :ivar nics: edits of NICs to make.
+    :ivar customize: whether its guest is customized, as the last thing.
     :ivar reason: why it is a conflict.
     """
 
@@ -75,12 +76,18 @@ class Step:
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     nics: tuple[NicEdit, ...] = ()
     move_to_pool: bool = False
+    customize: bool = False
     reason: str = ""
 
     @property
     def name(self) -> str:
         """The clone's name."""
         return self.request.name
+
+    @property
+    def writes(self) -> bool:
+        """Whether the VM itself is made or changed, other than by customizing its guest."""
+        return self.kind == CREATE or (self.kind == UPDATE and bool(self.config or self.nics or self.move_to_pool))
 
 
 def check_parent(parent: Parent) -> None:
@@ -127,6 +134,20 @@ def check_ip_nic(parent: Parent, label: str | None) -> None:
         )
 
 
+def check_customization(request: CloneRequest, parent: Parent) -> None:
+    """Refuse settings for cards that a clone will not have.
+
+    :raises InvalidOption: with the number of those that there are.
+    """
+    asked = len(request.customization.cards) if request.customization is not None else 0
+    if asked > len(parent.nics):
+        raise InvalidOption(
+            f"clone {request.name!r}: customize.nics has {asked} entries, and the parent has {len(parent.nics)} NICs.",
+            hint="Give one entry for each NIC at most; the others use DHCP.",
+            option="customize",
+        )
+
+
 def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
     """Turn the names of a request into what they mean around this parent.
 
@@ -151,7 +172,8 @@ def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[s
 def present(request: CloneRequest, placement: Placement, existing: Existing | None, parent: Parent) -> Step:
     """The step that brings a clone to what is asked."""
     if existing is None:
-        return Step(request, CREATE, placement, config=request.config, nics=placement.nics)
+        asked = request.customization is not None
+        return Step(request, CREATE, placement, config=request.config, nics=placement.nics, customize=asked)
     stranger = why_stranger(existing, parent.instance_uuid)
     if stranger:
         return Step(request, CONFLICT, placement, existing, reason=stranger)
@@ -164,9 +186,12 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
     move = bool(request.resource_pool) and existing.pool != placement.pool.moid
     if move:
         differences.append(Difference("resource_pool", existing.pool_name, placement.pool.path))
+    customize = request.customization is not None and not existing.customized()
+    if customize:
+        differences.append(Difference("customization", "not done", "done"))
     differences += _fixed_at_birth(request, placement, existing)
-    kind = UPDATE if config or nics or move else KEEP
-    return Step(request, kind, placement, existing, tuple(differences), config, nics, move)
+    kind = UPDATE if config or nics or move or customize else KEEP
+    return Step(request, kind, placement, existing, tuple(differences), config, nics, move, customize)
 
 
 def absent(request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool) -> Step:

@@ -13,6 +13,7 @@ from .._connector.marks import MARKER_KEY, marker
 from .._errors import Fault, InvalidOption, VforgeError
 from . import api, lookup, plan
 from .absent import remove
+from .customizing import customize
 from .facts import Parent
 from .job import Account, Job, Standing, by_title
 from .plan import Placement, Step
@@ -29,7 +30,7 @@ _Booked = t.Sequence[tuple[Standing, Outcome]]
 def make_clones(job: Job, parent: Parent) -> Account:
     """Carry out the steps of ``state: present``."""
     standings = [_standing(step) for step in job.steps]
-    due = by_title([standing for standing in standings if standing.step.kind in (plan.CREATE, plan.UPDATE)])
+    due = by_title([standing for standing in standings if standing.step.writes])
     works = [_work(job, parent, title, standing.step) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
     booked = [(due[title], outcome) for title, outcome in done.outcomes.items()]
@@ -46,13 +47,15 @@ def make_clones(job: Job, parent: Parent) -> Account:
 def _look_after(
     job: Job, parent: Parent, standings: list[Standing], booked: _Booked, stopped: VforgeError | None
 ) -> VforgeError | None:
-    """Learn what the clones are now, and wait for their addresses.
+    """Customize the guests of the clones, learn what they are now, and wait for their addresses.
 
     :param stopped: why the batch ended early, or None.
     :returns: why the task ended early, or None: whatever goes wrong here, what was made is still told.
     """
     try:
         _adopt(job, parent, booked)
+        if stopped is None:
+            stopped = customize(job, parent, standings)
         _read_again(job, parent, [standing for standing in standings if standing.changed])
         if job.options.wait_for_ip and stopped is None:
             wait_for_addresses(job, standings, parent)

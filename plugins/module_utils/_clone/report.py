@@ -41,6 +41,8 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
     if vm is not None:
         told.update(_vm_facts(vm))
         told["ip"] = next(iter(vm.addresses(options.ip_family, options.ip_nic)), None)
+    if standing.customized is not None:
+        told["customized"] = standing.customized
     told["guestinfo"] = _guestinfo(step, vm)
     told["differences"] = [_difference(item) for item in step.differences]
     told["warnings"] = standing.warnings
@@ -95,6 +97,7 @@ def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
         place = step.placement
         lines = [head, f"  folder: {place.folder_path}\n", f"  resource_pool: {place.pool.path}\n"]
         lines += [f"  datastore: {step.request.datastore}\n"] if step.request.datastore else []
+        lines += ["  customization: done\n"] if step.customize else []
         lines += [f"  {_nic_line(edit)}\n" for edit in step.nics]
         lines += [f"  {key}: (set)\n" for key in sorted(step.config)]
         return [], lines

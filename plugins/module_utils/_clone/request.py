@@ -11,8 +11,9 @@ import json
 import re
 import typing as t
 
-from .._connector import names
-from .._connector.marks import MARKER_KEY
+from .._connector import customization, names
+from .._connector.customization import Customization
+from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY
 from .._errors import InvalidOption
 
 # Limit of the API for the name of a VM.
@@ -56,6 +57,7 @@ class CloneRequest:
     networks: tuple[NicRequest, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     bios_uuid: str | None = None
+    customization: Customization | None = None
 
 
 def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
@@ -93,7 +95,16 @@ def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> Clon
         networks=tuple(_nic(nic, where) for nic in networks or ()),
         config=_config(common, where) | _config(item, where),
         bios_uuid=_uuid(item.get("bios_uuid"), where),
+        customization=_customization(item, common, name),
     )
+
+
+def _customization(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], name: str) -> Customization | None:
+    """A clone that names its own customization gets the common one below it; ``{}`` is one with nothing set."""
+    given = [options.get("customize") for options in (item, common)]
+    if given == [None, None]:
+        return None
+    return customization.parse(given[0] or {}, given[1] or {}, name)
 
 
 def _nic(given: t.Mapping[str, t.Any], where: str) -> NicRequest:
@@ -127,8 +138,8 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     for option in ("guestinfo", "extra_config"):
         for key, value in _pairs(given.get(option), option, where):
             whole = key if option == "extra_config" or key.startswith("guestinfo.") else f"guestinfo.{key}"
-            if whole.casefold() == MARKER_KEY:
-                raise InvalidOption(f"{where}: the key {MARKER_KEY} is the collection's own.", option=option)
+            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY):
+                raise InvalidOption(f"{where}: the key {whole} is the collection's own.", option=option)
             if whole in pairs:
                 raise InvalidOption(
                     f"{where}: the key {whole} is given twice.",

@@ -18,10 +18,12 @@ import typing as t
 
 from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
 from . import names, transfer
+from .credentials import GuestCredentials
+from .guestfaults import guest_error
 from .guestshell import Shell, shell_of
 from .props import Route, Row, collect
 from .pyvmomi import vim
-from .tasks import Backoff
+from .tasks import Backoff, updates
 
 if t.TYPE_CHECKING:
     from .session import Session
@@ -39,17 +41,15 @@ ACCESS: dict[type, tuple[str, ...]] = {
 }
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
+# What tells whether a guest can be worked in. A parent that is frozen says of its Tools that they do not run.
+READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
 
-@dataclasses.dataclass(frozen=True)
-class GuestCredentials:
-    """Who to be in the guest. The password is never in ``repr``."""
 
-    username: str
-    password: str = dataclasses.field(repr=False)
-
-    def for_vsphere(self) -> t.Any:
-        """As vSphere wants them."""
-        return vim.vm.guest.NamePasswordAuthentication(username=self.username, password=self.password, interactiveSession=False)
+def authentication(credentials: GuestCredentials) -> t.Any:
+    """Credentials as vSphere wants them."""
+    return vim.vm.guest.NamePasswordAuthentication(
+        username=credentials.username, password=credentials.password, interactiveSession=False
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +119,37 @@ def _fingerprint(certificate: t.Any) -> str | None:
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip().rstrip("\0"))).hexdigest()
     except ValueError:
         return None
+
+
+def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
+    """Whether Tools take guest operations, from the properties in ``READY``; an older ESXi tells only that they run."""
+    return values.get(READY[0]) == "guestToolsRunning" and values.get(READY[1]) is not False
+
+
+def wait_for_tools(session: Session, refs: t.Sequence[t.Any], deadline: float, what: str) -> set[str]:
+    """Wait until the guests of all these VMs can be worked in, with one filter for all.
+
+    :param deadline: of ``time.monotonic()``.
+    :param what: for the progress: "3 of 5 " and this.
+    :returns: the moids of those that cannot be at the deadline, or that were removed meanwhile.
+    """
+    known: dict[str, dict[str, t.Any]] = {ref._GetMoId(): {} for ref in refs}
+    waiting, gone = set(known), set[str]()
+    changes = updates(session, refs, vim.VirtualMachine, READY, deadline)
+    try:
+        for batch in changes if waiting else ():
+            for update in batch:
+                known[update.moid].update(update.values)
+                if update.gone or tools_ready(known[update.moid]):
+                    waiting.discard(update.moid)
+                if update.gone:
+                    gone.add(update.moid)
+            session.tell(f"{len(known) - len(waiting)} of {len(known)} {what}")
+            if not waiting:
+                break
+    finally:
+        changes.close()
+    return waiting | gone
 
 
 class Guest:
@@ -320,7 +351,7 @@ class Guest:
             ) from error
 
     def _auth(self) -> t.Any:
-        return self._credentials.for_vsphere()
+        return authentication(self._credentials)
 
     def _ask(self, doing: str, do: t.Callable[[], T]) -> T:
         """Make a call of guest operations, with its faults made clear."""
@@ -328,57 +359,3 @@ class Guest:
             return self._session.retrying(do)
         except Fault as fault:
             raise guest_error(fault, self.access.name, doing, self._credentials.username) from fault
-
-
-# Fault -> code, sentence, what to do.
-_FAULTS = {
-    "GuestOperationsUnavailable": (
-        "guest_tools_not_running",
-        "VMware Tools do not answer in {vm}: they are not running, or the guest is frozen",
-        "Install or start VMware Tools (open-vm-tools) in the guest. A frozen parent answers only after a reset.",
-    ),
-    "InvalidPowerState": ("guest_powered_off", "{vm} is not powered on", "Power it on and let its guest start."),
-    "InvalidGuestLogin": (
-        "guest_wrong_credentials",
-        "the guest of {vm} refuses the password of {user}, or does not know the user",
-        "Check guest_username and guest_password; they are those of the guest, not of the vCenter.",
-    ),
-    "GuestPermissionDenied": (
-        "guest_permission_denied",
-        "{user} may not do this in the guest of {vm}",
-        "Use an administrator of the guest: root on Linux, an administrator without elevation prompts on Windows.",
-    ),
-    "OperationDisabledByGuest": (
-        "guest_operations_disabled",
-        "the guest of {vm} has guest operations switched off",
-        "Allow them in the configuration of VMware Tools in the guest ([guestoperations] in tools.conf).",
-    ),
-    "OperationNotSupportedByGuest": (
-        "guest_not_supported",
-        "the VMware Tools of {vm} cannot do this",
-        "Update VMware Tools in the guest.",
-    ),
-    "FileNotFound": ("guest_file_missing", "the guest of {vm} has no such program or file", "Check the path in the guest."),
-    "FileAlreadyExists": ("guest_file_exists", "the guest of {vm} has this file already", "Remove it, or choose another path."),
-    "GuestProcessNotFound": ("guest_process_lost", "the guest of {vm} has no such process", ""),
-    "InvalidState": (
-        "guest_unavailable",
-        "the state of {vm} does not allow it",
-        "Let its guest start, and let migrations and snapshots end; then run again.",
-    ),
-    "TooManyGuestLogons": ("guest_unavailable", "too many users are logged in to the guest of {vm}", "Run again later."),
-}
-
-
-def guest_error(fault: Fault, vm: str, doing: str, user: str) -> VforgeError:
-    """What a fault of guest operations means; one that is none of them stays as it is.
-
-    :param doing: what was being done, in a few words.
-    """
-    known = _FAULTS.get(fault.fault)
-    if known is None:
-        return fault
-    code, sentence, hint = known
-    if code == "guest_file_missing" and doing.startswith("run "):
-        code = "guest_program_missing"
-    return GuestError(code, f"{vm}, {doing}: {sentence.format(vm=vm, user=user)}.", hint=hint, fault=fault.fault)

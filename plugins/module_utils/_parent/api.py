@@ -9,7 +9,7 @@ import typing as t
 
 from .._connector import faults
 from .._connector.find import TO_ANCESTORS, TO_VMS
-from .._connector.guest import ACCESS, TO_ACCESS
+from .._connector.guest import ACCESS, READY, TO_ACCESS
 from .._connector.marks import MARKER_KEY
 from .._connector.pyvmomi import vim
 from . import facts
@@ -34,9 +34,8 @@ PARENT: dict[type, tuple[str, ...]] = {
         "config.template",
         "runtime.powerState",
         "runtime.instantCloneFrozen",
-        "guest.toolsRunningStatus",
         "guest.toolsVersionStatus2",
-        "guest.guestOperationsReady",
+        *READY,
     ),
     vim.HostSystem: (*ACCESS[vim.HostSystem], "name", "runtime.inMaintenanceMode", "runtime.connectionState"),
     vim.Folder: ("name", "parent"),
@@ -57,21 +56,12 @@ CHILDREN: dict[type, tuple[str, ...]] = {
 }
 TO_CHILDREN = (*TO_VMS, *TO_ACCESS)
 
-# What a wait for a guest looks at.
-READY = ("runtime.instantCloneFrozen", "guest.toolsRunningStatus", "guest.guestOperationsReady")
 FROZEN = ("runtime.instantCloneFrozen",)
 
 
 def vm(session: Session, moid: str) -> t.Any:
     """A reference; nothing is sent."""
     return session.reference(vim.VirtualMachine, moid)
-
-
-def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
-    """Whether Tools take guest operations, from the properties in ``READY``; an older ESXi tells only that they run."""
-    return (
-        values.get("guest.toolsRunningStatus") == "guestToolsRunning" and values.get("guest.guestOperationsReady") is not False
-    )
 
 
 def disks(values: t.Mapping[str, t.Any]) -> tuple[facts.Disk, ...]:

@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector import tasks
 from .._connector.guest import Guest
+from .._connector.guest import wait_for_tools as wait_in_guests
 from .._errors import GuestError, TimedOut, VforgeError
 from . import api, plan, recipe
 from .job import Job, Standing, batch
@@ -70,49 +71,16 @@ def _reachable(job: Job) -> list[Standing]:
 def wait_for_tools(job: Job, standings: t.Sequence[Standing]) -> None:
     """Wait until the guests of these parents can be worked in; one without Tools fails at once."""
     waiting = {standing.moid: standing for standing in standings if standing.error is None and not standing.now.tools}
-    for moid, standing in list(waiting.items()):
+    for standing in waiting.values():
         if not standing.now.tools_installed:
             standing.error = _no_tools(standing)
-            del waiting[moid]
-    _follow(job, waiting, api.READY, _tools_noted, "guests answer")
-    for standing in waiting.values():
-        standing.error = _no_tools(standing)
-
-
-def _tools_noted(standing: Standing, values: dict[str, t.Any]) -> bool:
-    ready = api.tools_ready(values) and not values.get("runtime.instantCloneFrozen")
-    standing.now = dataclasses.replace(standing.now, tools=ready)
-    return ready
-
-
-def _follow(
-    job: Job,
-    waiting: dict[str, Standing],
-    paths: tuple[str, ...],
-    enough: t.Callable[[Standing, dict[str, t.Any]], bool],
-    what: str,
-) -> None:
-    """Follow properties with one filter for all; a parent for which it is enough is taken off ``waiting``."""
-    count, known = len(waiting), dict[str, dict[str, t.Any]]()
-    refs = [api.vm(job.session, moid) for moid in waiting]
-    changes = tasks.updates(job.session, refs, api.VIRTUAL_MACHINE, paths, job.deadline)
-    try:
-        for changed in changes if waiting else ():
-            for update in changed:
-                standing = waiting.get(update.moid)
-                if standing is None:
-                    continue
-                values = known.setdefault(update.moid, {})
-                values.update(update.values)
-                if update.gone:
-                    standing.error = _removed(standing)
-                if update.gone or enough(standing, values):
-                    del waiting[update.moid]
-            job.session.tell(f"{count - len(waiting)} of {count} {what}")
-            if not waiting:
-                break
-    finally:
-        changes.close()
+    refs = [api.vm(job.session, moid) for moid, standing in waiting.items() if standing.error is None]
+    late = wait_in_guests(job.session, refs, job.deadline, "guests answer")
+    for moid, standing in waiting.items():
+        if moid in late:
+            standing.error = _no_tools(standing)
+        elif standing.error is None:
+            standing.now = dataclasses.replace(standing.now, tools=True)
 
 
 def _begin(job: Job, item: Freezing) -> None:

@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import find_vm, path_in
-from .._connector.guest import Access, access_in
+from .._connector.guest import Access, access_in, tools_ready
 from .._connector.marks import parent_of
 from .._connector.props import Row, collect
 from .._errors import GuestError, InvalidOption, NotFound
@@ -80,7 +80,7 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
         power_state=str(vm.get("runtime.powerState")),
         template=bool(vm.get("config.template")),
         frozen=bool(vm.get("runtime.instantCloneFrozen")),
-        tools=api.tools_ready(vm.values),
+        tools=tools_ready(vm.values),
         tools_installed=vm.get("guest.toolsVersionStatus2") != "guestToolsNotInstalled",
         host=host.moid if host else "",
         host_name=names.unescape(host.get("name") or "") if host else "",

@@ -9,8 +9,8 @@ import dataclasses
 import re
 import typing as t
 
+from .._connector.credentials import GuestCredentials
 from .._connector.find import Selector
-from .._connector.guest import GuestCredentials
 from .._errors import InvalidOption
 
 FROZEN, RUNNING = "frozen", "running"
@@ -60,7 +60,7 @@ class ParentOptions:
         """
         if params["timeout"] < 1:
             raise InvalidOption("The option timeout must be at least 1.", option="timeout")
-        credentials = guest_credentials(params)
+        credentials = GuestCredentials.from_params(params)
         if params["state"] == FROZEN and credentials is None:
             raise InvalidOption(
                 "The option guest_username is not set.",
@@ -90,22 +90,6 @@ def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
     if listed is None:
         return (Selector.from_params(params["parent"], "parent"),)
     return tuple(Selector.from_params(item, "parents") for item in listed)
-
-
-def guest_credentials(params: t.Mapping[str, t.Any]) -> GuestCredentials | None:
-    """The credentials in a module's parameters, None where there are none.
-
-    :raises InvalidOption: when there is only one half.
-    """
-    username, password = params.get("guest_username") or None, params.get("guest_password")
-    if username is None and not password:
-        return None
-    for option, value in (("guest_username", username), ("guest_password", password)):
-        if value is None:
-            raise InvalidOption(
-                f"The option {option} is not set.", hint="A guest wants both a user and a password.", option=option
-            )
-    return GuestCredentials(str(username), str(password))
 
 
 def _scripts(params: t.Mapping[str, t.Any]) -> Scripts:
