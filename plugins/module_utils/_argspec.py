@@ -60,3 +60,38 @@ def parents() -> Spec:
         "parents": {"type": "list", "elements": "dict", "options": vm_selector()},
         "datacenter": {"type": "str"},
     }
+
+
+def customization() -> Spec:
+    """What a guest is to become. There are no defaults: what a clone leaves out is taken from the options of the task."""
+    texts: Spec = {"type": "list", "elements": "str"}
+    card: Spec = {"ip": {"type": "str"}, "gateway": {"type": "str"}, "dns_servers": texts, "dns_domain": {"type": "str"}}
+    linux: Spec = {
+        "domain": {"type": "str"},
+        "timezone": {"type": "str"},
+        "hw_clock_utc": {"type": "bool"},
+        "script": {"type": "str", "no_log": True},
+    }
+    windows: Spec = {
+        "full_name": {"type": "str"},
+        "organization": {"type": "str"},
+        "product_id": {"type": "str", "no_log": True},
+        "timezone": {"type": "int"},
+        "admin_password": {"type": "str", "no_log": True},
+        "auto_logon_count": {"type": "int"},
+        "workgroup": {"type": "str"},
+        "domain": {"type": "str"},
+        "domain_ou": {"type": "str"},
+        "domain_admin": {"type": "str"},
+        "domain_admin_password": {"type": "str", "no_log": True},
+        "run_once": {**texts, "no_log": True},
+        "change_sid": {"type": "bool"},
+    }
+    return {
+        "hostname": {"type": "str"},
+        "nics": {"type": "list", "elements": "dict", "options": card},
+        "dns_servers": texts,
+        "dns_suffixes": texts,
+        "linux": {"type": "dict", "options": linux},
+        "windows": {"type": "dict", "options": windows},
+    }

@@ -128,6 +128,127 @@ options:
         description:
           - As O(bios_uuid), for this clone.
         type: str
+      customize:
+        description:
+          - As O(customize), for this clone. What it leaves out is taken from there.
+        type: dict
+        suboptions:
+          hostname:
+            description:
+              - As O(customize.hostname).
+            type: str
+          nics:
+            description:
+              - As O(customize.nics).
+            type: list
+            elements: dict
+            suboptions:
+              ip:
+                description:
+                  - As O(customize.nics[].ip).
+                type: str
+              gateway:
+                description:
+                  - As O(customize.nics[].gateway).
+                type: str
+              dns_servers:
+                description:
+                  - As O(customize.nics[].dns_servers).
+                type: list
+                elements: str
+              dns_domain:
+                description:
+                  - As O(customize.nics[].dns_domain).
+                type: str
+          dns_servers:
+            description:
+              - As O(customize.dns_servers).
+            type: list
+            elements: str
+          dns_suffixes:
+            description:
+              - As O(customize.dns_suffixes).
+            type: list
+            elements: str
+          linux:
+            description:
+              - As O(customize.linux).
+            type: dict
+            suboptions:
+              domain:
+                description:
+                  - As O(customize.linux.domain).
+                type: str
+              timezone:
+                description:
+                  - As O(customize.linux.timezone).
+                type: str
+              hw_clock_utc:
+                description:
+                  - As O(customize.linux.hw_clock_utc).
+                type: bool
+              script:
+                description:
+                  - As O(customize.linux.script).
+                type: str
+          windows:
+            description:
+              - As O(customize.windows).
+            type: dict
+            suboptions:
+              full_name:
+                description:
+                  - As O(customize.windows.full_name).
+                type: str
+              organization:
+                description:
+                  - As O(customize.windows.organization).
+                type: str
+              product_id:
+                description:
+                  - As O(customize.windows.product_id).
+                type: str
+              timezone:
+                description:
+                  - As O(customize.windows.timezone).
+                type: int
+              admin_password:
+                description:
+                  - As O(customize.windows.admin_password).
+                type: str
+              auto_logon_count:
+                description:
+                  - As O(customize.windows.auto_logon_count).
+                type: int
+              workgroup:
+                description:
+                  - As O(customize.windows.workgroup).
+                type: str
+              domain:
+                description:
+                  - As O(customize.windows.domain).
+                type: str
+              domain_ou:
+                description:
+                  - As O(customize.windows.domain_ou).
+                type: str
+              domain_admin:
+                description:
+                  - As O(customize.windows.domain_admin).
+                type: str
+              domain_admin_password:
+                description:
+                  - As O(customize.windows.domain_admin_password).
+                type: str
+              run_once:
+                description:
+                  - As O(customize.windows.run_once).
+                type: list
+                elements: str
+              change_sid:
+                description:
+                  - As O(customize.windows.change_sid).
+                type: bool
   folder:
     description:
       - VM folder for the clones, as a whole path (V(/DC0/vm/web)) or below the VM folder of the parent's datacenter
@@ -187,6 +308,133 @@ options:
     description:
       - BIOS UUID of the clone. vCenter chooses one by default.
     type: str
+  customize:
+    description:
+      - Customizes the guests of the clones through VMware Tools (C(CustomizeGuest_Task)), all at once, after they were made.
+        Their networks are started then. Where it fails in a guest it is aborted there, and told of this clone.
+      - V({}) customizes with nothing but the host name. Without this option no guest is customized.
+      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. A clone without this mark
+        is customized by the next run; one that has it is not customized again, and its settings are not compared.
+      - Needs vCenter 7.0, O(guest_username) and O(guest_password), and VMware Tools that run in the clones.
+    type: dict
+    suboptions:
+      hostname:
+        description:
+          - Host name, without the domain. The name of the clone by default.
+        type: str
+      nics:
+        description:
+          - Settings of the network cards, in their order. Cards that are not listed use DHCP.
+        type: list
+        elements: dict
+        suboptions:
+          ip:
+            description:
+              - IPv4 address with its prefix, such as V(10.0.0.5/24), or V(dhcp), which is the default.
+            type: str
+          gateway:
+            description:
+              - Address of the default router.
+            type: str
+          dns_servers:
+            description:
+              - Name servers of this card. Only Windows knows such.
+            type: list
+            elements: str
+          dns_domain:
+            description:
+              - DNS suffix of this card. Only Windows knows such.
+            type: str
+      dns_servers:
+        description:
+          - Addresses of the name servers.
+        type: list
+        elements: str
+      dns_suffixes:
+        description:
+          - Domains in which names without one are looked up.
+        type: list
+        elements: str
+      linux:
+        description:
+          - What is Linux's own.
+        type: dict
+        suboptions:
+          domain:
+            description:
+              - Domain of the host. The first of the DNS suffixes by default, or else V(localdomain).
+            type: str
+          timezone:
+            description:
+              - Time zone, such as V(Europe/Berlin).
+            type: str
+          hw_clock_utc:
+            description:
+              - Whether the hardware clock runs in UTC.
+            type: bool
+          script:
+            description:
+              - Script that is run before and after the customization, with C(precustomization) or C(postcustomization)
+                as its argument. VMware Tools run it only where C(enable-custom-scripts) is switched on in the guest.
+            type: str
+      windows:
+        description:
+          - What is Windows' own (Sysprep). Setting it says that the guest is a Windows one.
+        type: dict
+        suboptions:
+          full_name:
+            description:
+              - Name of the owner. Required for Windows.
+            type: str
+          organization:
+            description:
+              - Name of the organization. Required for Windows.
+            type: str
+          product_id:
+            description:
+              - Product key. Not needed with volume licenses.
+            type: str
+          timezone:
+            description:
+              - Index of the time zone, of Microsoft's list. V(85), which is GMT, by default.
+            type: int
+          admin_password:
+            description:
+              - New password of the administrator.
+            type: str
+          auto_logon_count:
+            description:
+              - How often the administrator is logged on without being asked. V(0) by default.
+            type: int
+          workgroup:
+            description:
+              - Workgroup to join. V(WORKGROUP) by default.
+            type: str
+          domain:
+            description:
+              - Domain to join, instead of a workgroup.
+            type: str
+          domain_ou:
+            description:
+              - Organizational unit for the computer account, such as V(OU=web,DC=example,DC=com).
+            type: str
+          domain_admin:
+            description:
+              - User who may join computers to the domain.
+            type: str
+          domain_admin_password:
+            description:
+              - Password of this user.
+            type: str
+          run_once:
+            description:
+              - Commands for the first logon. They may hold secrets, so they are not shown.
+            type: list
+            elements: str
+          change_sid:
+            description:
+              - Whether the machine gets a new security identifier. Yes by default.
+            type: bool
   wait_for_ip_address:
     description:
       - Whether to wait until the guest of every clone reports an address. Link-local addresses do not count.
@@ -226,6 +474,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - vforge.vsphere.guest
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
 attributes:
@@ -245,7 +494,8 @@ notes:
   - Needs a vCenter of version 6.7 or later; an ESXi host by itself cannot make instant clones.
   - The user needs the privileges VirtualMachine.Provisioning.Clone, VirtualMachine.Interact.PowerOn,
     VirtualMachine.Inventory.CreateFromExisting, Datastore.AllocateSpace and Resource.AssignVMToPool; for
-    O(state=absent) VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete.
+    O(state=absent) VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(customize)
+    VirtualMachine.Provisioning.Customize and VirtualMachine.Config.AdvancedConfig.
   - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses clones at 255 of
     them.
 author:
@@ -303,6 +553,29 @@ EXAMPLES = r"""
             mac: 00:50:56:20:00:01
       - name: db-2
     on_error: rollback
+
+- name: Clones with fixed addresses, set by guest customization
+  vforge.vsphere.instant_clone:
+    parent:
+      name: golden-parent
+    guest_username: root
+    guest_password: "{{ golden_root_password }}"
+    customize:
+      dns_servers: [10.0.0.2, 10.0.0.3]
+      dns_suffixes: [example.com]
+      linux:
+        timezone: Europe/Berlin
+    clones:
+      - name: app-1
+        customize:
+          nics:
+            - ip: 10.0.0.11/24
+              gateway: 10.0.0.1
+      - name: app-2
+        customize:
+          nics:
+            - ip: 10.0.0.12/24
+              gateway: 10.0.0.1
 
 - name: Remove them again; a VM of the same name that is no clone of this parent stays
   vforge.vsphere.instant_clone:
@@ -384,6 +657,9 @@ clones:
       description: All such addresses.
       type: list
       elements: str
+    customized:
+      description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
+      type: bool
     guestinfo:
       description: Names of the guestinfo keys. Values are never returned.
       type: list
@@ -455,6 +731,7 @@ def _of_one_clone():
         "guestinfo": {"type": "json", "no_log": True},
         "extra_config": {"type": "json", "no_log": True},
         "bios_uuid": {"type": "str"},
+        "customize": {"type": "dict", "options": _argspec.customization()},
     }
 
 
@@ -462,6 +739,7 @@ def argument_spec():
     """The options of the module."""
     return {
         **_argspec.connection(),
+        **_argspec.guest(),
         **_of_one_clone(),
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "parent": {"type": "dict", "options": _argspec.vm_selector()},

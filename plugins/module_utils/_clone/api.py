@@ -294,11 +294,12 @@ def require_customization(session: Session) -> None:
 
     :raises NotSupported: on an older one.
     """
+    version = session.about.get("apiVersion", "")
     if session.content.guestCustomizationManager is None:
         raise NotSupported(
-            f"{session.options.endpoint} cannot customize running guests: its API version is {session.about.get('apiVersion')}.",
+            f"{session.options.endpoint} cannot customize running guests: its API version is {version}.",
             hint="customize needs vCenter 7.0 or later. Before that, let the clones set themselves up from guestinfo.",
-            api_version=session.about.get("apiVersion"),
+            api_version=version,
         )
 
 

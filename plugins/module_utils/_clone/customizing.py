@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Customize the guests of clones, all at once: each stage is one batch, and what fails is aborted and told of its clone alone."""
+"""Customize the guests of clones, all at once: each stage is one batch, a failure is aborted and told of its clone alone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from .job import Job, Standing, by_title
 
 # The deadline may be what failed; ending a customization has a time of its own.
 _ABORT_SECONDS = 60.0
+
+_MARKING = "clones marked"
 
 
 def customize(job: Job, parent: Parent, standings: t.Sequence[Standing]) -> VforgeError | None:
@@ -62,7 +64,7 @@ def _stages(job: Job, parent: Parent, due: t.Mapping[str, Standing]) -> VforgeEr
         ("guests customized", lambda title, moid: api.start_customizing(session, moid, login, specs[title])),
         ("networks started", lambda _, moid: api.start_network(session, moid, login)),
         (
-            "clones marked",
+            _MARKING,
             lambda title, moid: api.start_update(session, moid, {CUSTOMIZED_KEY: due[title].step.name}, (), None),
         ),
     )
@@ -77,7 +79,8 @@ def _stages(job: Job, parent: Parent, due: t.Mapping[str, Standing]) -> VforgeEr
             due[title].calls += outcome.calls
             if outcome.error is not None:
                 due[title].fail(_meaning(outcome.error, title, job))
-                broken |= {title: due[title]} if outcome.calls else {}
+                # What was done and could not be marked is not undone: the next run does it again.
+                broken |= {title: due[title]} if outcome.calls and doing != _MARKING else {}
         if done.stopped is not None:
             _abort(job, broken)
             return done.stopped
