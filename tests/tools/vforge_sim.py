@@ -59,6 +59,7 @@ class Simulator:
     Attributes:
         url, host, port, username, password, ca, thumbprint, control, pid: how to reach
             it; ``ca`` is the path of the CA file.
+        guest_username, guest_password: the administrator of every guest.
         ready: path of its ready.json.
     """
 
@@ -80,6 +81,7 @@ class Simulator:
         self._process: Optional[subprocess.Popen[str]] = None
         self.url = self.host = self.username = self.password = ""
         self.ca = self.thumbprint = self.control = self.ready = ""
+        self.guest_username = self.guest_password = ""
         self.port = self.pid = 0
 
     def __enter__(self) -> "Simulator":
@@ -104,6 +106,7 @@ class Simulator:
             self._dir = tempfile.mkdtemp(prefix="vforge-sim-")
         environment = dict(os.environ)
         environment.pop("VFORGE_SIM_PASSWORD", None)
+        environment.pop("VFORGE_SIM_GUEST_PASSWORD", None)
         if self._given_password is not None:
             environment["VFORGE_SIM_PASSWORD"] = self._given_password
         self._process = subprocess.Popen(
@@ -133,6 +136,8 @@ class Simulator:
         for name in ("url", "host", "port", "username", "ca", "thumbprint", "control", "pid"):
             setattr(self, name, values[name])
         self.password = pathlib.Path(values["password_file"]).read_text(encoding="utf-8")
+        self.guest_username = values["guest_username"]
+        self.guest_password = pathlib.Path(values["guest_password_file"]).read_text(encoding="utf-8")
 
     def stop(self) -> None:
         """End the simulator and remove its temporary directory."""
@@ -225,6 +230,19 @@ class Simulator:
     def patch_vm(self, name: str, **state: Any) -> Dict[str, Any]:
         """Set the state of a VM that vCenter offers no call for, for example ``frozen=True``."""
         return dict(self.request("PATCH", "/vms/" + urllib.parse.quote(name, safe=""), state))
+
+    def patch_guest(self, name: str, **state: Any) -> Dict[str, Any]:
+        """Set what is inside a VM's guest, for example ``hang="vmware-rpctool*"`` or ``missing=["nmcli"]``."""
+        return self.patch_vm(name, guest=state)
+
+    def guest_file(self, name: str, path: str) -> str:
+        """What a file inside a VM's guest holds.
+
+        Raises:
+            SimulatorError: there is no such VM, or no such file in its guest.
+        """
+        query = urllib.parse.urlencode({"file": path})
+        return str(self.request("GET", f"/vms/{urllib.parse.quote(name, safe='')}?{query}")["text"])
 
     def create_vm(self, name: str, **options: Any) -> Dict[str, Any]:
         """Make a VM directly; the options are in the simulator's README."""

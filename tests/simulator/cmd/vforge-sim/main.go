@@ -77,6 +77,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	if err == nil {
 		c.Password, err = password(o.passwordFile)
+		c.GuestPassword = os.Getenv("VFORGE_SIM_GUEST_PASSWORD")
 	}
 	return o, err
 }

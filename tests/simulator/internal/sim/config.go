@@ -29,13 +29,15 @@ var certKinds = []CertKind{CertValid, CertExpired, CertWrongHost, CertSelfSigned
 
 // Config is everything that can be chosen about one simulator.
 type Config struct {
-	StateDir   string
-	Listen     string
-	Control    string
-	Username   string
-	Password   string // empty: a random one is made
-	APIVersion string
-	Cert       CertKind
+	StateDir string
+	Listen   string
+	Control  string
+	Username string
+	Password string // empty: a random one is made
+	// GuestPassword is that of every guest's administrator; empty: a random one is made.
+	GuestPassword string
+	APIVersion    string
+	Cert          CertKind
 
 	Datacenters int
 	Clusters    int

@@ -47,6 +47,9 @@ func (s *Sim) getVM(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if file := r.URL.Query().Get("file"); file != "" {
+		return s.guestFileText(vm, file)
+	}
 	return s.view(vm), nil
 }
 
@@ -74,7 +77,8 @@ func (s *Sim) view(vm *simulator.VirtualMachine) (out map[string]any) {
 			"power": vm.Runtime.PowerState, "template": vm.Config.Template, "frozen": frozen(vm),
 			"passthrough": s.vms.get(vm.Self).passthrough,
 			"tools":       vm.Guest.ToolsRunningStatus, "ip": vm.Guest.IpAddress, "host_name": vm.Guest.HostName,
-			"nics": nics, "disks": disks, "extra_config": extra,
+			"guest": s.viewInside(vm),
+			"nics":  nics, "disks": disks, "extra_config": extra,
 		}
 	})
 	return out
@@ -118,11 +122,12 @@ type vmPatch struct {
 }
 
 type guestPatch struct {
-	IPDelayMS *int    `json:"ip_delay_ms"`
-	StaleMS   *int    `json:"stale_ms"`
-	Hang      *bool   `json:"hang"`
-	IPv4      *string `json:"ipv4"`
-	IPv6      *string `json:"ipv6"`
+	IPDelayMS *int       `json:"ip_delay_ms"`
+	StaleMS   *int       `json:"stale_ms"`
+	Hang      *hangPatch `json:"hang"`
+	insidePatch
+	IPv4 *string `json:"ipv4"`
+	IPv6 *string `json:"ipv6"`
 }
 
 func (s *Sim) patchVM(r *http.Request) (any, error) {
@@ -141,6 +146,14 @@ func (s *Sim) patchVM(r *http.Request) (any, error) {
 }
 
 func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
+	if g := p.Guest; g != nil {
+		if p.Tools == nil {
+			p.Tools = g.Tools
+		}
+		if err := g.check(g.Hang); err != nil {
+			return err
+		}
+	}
 	if p.Tools != nil && !slices.Contains([]string{"running", "notRunning"}, *p.Tools) {
 		return badRequest(errors.New(`"tools" is running or notRunning`))
 	}
@@ -148,6 +161,11 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 		return badRequest(errors.New(`"delta_levels" is from 0 to 1000`))
 	}
 	s.patchState(vm, p)
+	if p.Guest != nil {
+		if err := s.patchInside(vm.Self, &p.Guest.insidePatch, p.Guest.Hang); err != nil {
+			return err
+		}
+	}
 	ctx := s.background("")
 	var err error
 	ctx.WithLock(vm, func() {
@@ -184,7 +202,9 @@ func (s *Sim) patchState(vm *simulator.VirtualMachine, p *vmPatch) {
 			st.guest.noTools = *p.Tools == "notRunning"
 		}
 		if g := p.Guest; g != nil {
-			set(&st.guest.hang, g.Hang)
+			if g.Hang != nil {
+				set(&st.guest.hang, g.Hang.addresses)
+			}
 			set(&st.guest.ipv4, g.IPv4)
 			set(&st.guest.ipv6, g.IPv6)
 			if g.IPv4 != nil {
@@ -217,9 +237,11 @@ func (s *Sim) freeze(ctx *simulator.Context, vm *simulator.VirtualMachine, freez
 		{Name: "summary.runtime.instantCloneFrozen", Val: freeze},
 	})
 	if freeze {
+		s.pauseGuest(vm.Self, true)
 		s.setGuest(ctx, vm, guestOff())
 		return nil
 	}
+	s.haltGuest(vm.Self)
 	s.bootGuest(vm.Self)
 	return nil
 }

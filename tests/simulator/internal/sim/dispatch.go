@@ -58,6 +58,7 @@ func (s *Sim) installShims() {
 		"PropertyFilter":    &filterShim{s.shimFor("PropertyFilter")},
 	}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
+	s.installGuestOperations()
 	for _, sh := range s.shims {
 		s.reg.Put(sh)
 	}

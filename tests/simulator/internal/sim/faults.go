@@ -50,6 +50,9 @@ func faultText(f types.BaseMethodFault) string {
 	case *types.MethodNotFound:
 		return fmt.Sprintf("Unable to resolve WSDL method name %q.", f.Method)
 	}
+	if text, ok := guestFaultText(f); ok {
+		return text
+	}
 	if m := f.GetMethodFault(); m != nil && len(m.FaultMessage) > 0 && m.FaultMessage[0].Message != "" {
 		return m.FaultMessage[0].Message
 	}

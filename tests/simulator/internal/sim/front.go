@@ -76,6 +76,7 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("POST /sdk/vimService", s.serveSDK)
 	mux.Handle("/folder/", s.loggedIn(s.svc.ServeDatastore))
 	mux.HandleFunc("/nfc/", simulator.ServeNFC)
+	mux.HandleFunc("/guestFile", s.serveGuestFile)
 	return mux
 }
 

@@ -114,6 +114,9 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, adjust func(*gu
 	if vm == nil {
 		return
 	}
+	if sys := s.guests.find(ref); sys != nil {
+		sys.Boot()
+	}
 	ctx := s.background("")
 	ctx.WithLock(vm, func() {
 		if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn || frozen(vm) {
@@ -121,7 +124,7 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, adjust func(*gu
 		}
 		var st guestState
 		s.vms.with(ref, func(v *vmState) {
-			if addr, prefix, ok := guestinfoIPv4(vm); ok {
+			if addr, prefix, ok := guestinfoIPv4(vm); ok && !s.guestAwake(ref) {
 				v.guest.ipv4, v.guest.prefix = addr, prefix
 			} else if v.guest.ipv4 == "" {
 				v.guest.ipv4, v.guest.prefix = s.dhcp.take()
@@ -149,10 +152,17 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 	g.GuestOperationsReady = types.NewBool(true)
 	g.GuestId, g.GuestFullName, g.GuestFamily = vm.Config.GuestId, vm.Config.GuestFullName, string(types.VirtualMachineGuestOsFamilyLinuxGuest)
 	g.HostName = guestHostName(vm)
+	if sys := s.guests.find(vm.Self); sys != nil && sys.Named() != "" {
+		g.HostName = sys.Named()
+	}
+	if st.family != "" {
+		g.GuestFamily = st.family
+	}
 	if st.hang {
 		return g
 	}
 	first := true
+	seen := s.cardsSeen(vm.Self)
 	for _, d := range vm.Config.Hardware.Device {
 		card, ok := d.(types.BaseVirtualEthernetCard)
 		if !ok {
@@ -161,12 +171,26 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 		nic := card.GetVirtualEthernetCard()
 		connected := nic.Connectable == nil || nic.Connectable.Connected
 		info := types.GuestNicInfo{Network: s.nicNetworkName(nic), MacAddress: nic.MacAddress, Connected: connected, DeviceConfigId: nic.Key}
+		own, known := seen[nic.Key]
+		if known && !own.Bound {
+			first = false
+			continue
+		}
+		if known && own.MAC != nic.MacAddress { // vCenter finds no card with that address
+			info.MacAddress, info.DeviceConfigId = own.MAC, -1
+		}
 		if connected {
-			v4, v6 := "", ""
+			v4, v6, prefix := "", "", st.prefix
 			if first {
 				v4, v6, first = st.ipv4, st.ipv6, false
 			}
-			addAddresses(&info, v4, st.prefix, v6)
+			if known && !own.Leased {
+				v4, prefix = "", 0
+				if len(own.Addrs) > 0 {
+					v4, prefix = own.Addrs[0], own.Prefix[0]
+				}
+			}
+			addAddresses(&info, v4, prefix, v6)
 		}
 		g.Net = append(g.Net, info)
 		if g.IpAddress == "" {

@@ -89,6 +89,7 @@ func (j *cloneJob) run() {
 		return
 	}
 	s.inheritGuest(j.vm, ref)
+	s.forkGuest(j.vm, ref)
 	s.bootGuest(ref)
 	s.finishTask(j.ctx, j.task, ref, nil)
 }

@@ -156,6 +156,7 @@ func (s *Sim) restart(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		{Name: "summary.runtime.instantCloneFrozen", Val: false},
 		{Name: "runtime.bootTime", Val: time.Now()},
 	})
+	s.haltGuest(vm.Self)
 	s.setGuest(ctx, vm, guestOff())
 	s.bootGuest(vm.Self)
 }
@@ -176,6 +177,12 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 		{Name: "summary.runtime.instantCloneFrozen", Val: false},
 		{Name: "config.hardware.device", Val: connected(vm.Config.Hardware.Device, state == poweredOn)},
 	})
+	switch state {
+	case poweredOff:
+		s.haltGuest(vm.Self)
+	default:
+		s.pauseGuest(vm.Self, state == suspended)
+	}
 	s.vms.with(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date
 	s.setGuest(ctx, vm, guestOff())
 }

@@ -14,15 +14,17 @@ import (
 
 // readyFile is what ready.json holds.
 type readyFile struct {
-	URL          string `json:"url"`
-	Host         string `json:"host"`
-	Port         int    `json:"port"`
-	Username     string `json:"username"`
-	CA           string `json:"ca"`
-	Thumbprint   string `json:"thumbprint"`
-	Control      string `json:"control"`
-	PID          int    `json:"pid"`
-	PasswordFile string `json:"password_file"`
+	URL               string `json:"url"`
+	Host              string `json:"host"`
+	Port              int    `json:"port"`
+	Username          string `json:"username"`
+	CA                string `json:"ca"`
+	Thumbprint        string `json:"thumbprint"`
+	Control           string `json:"control"`
+	PID               int    `json:"pid"`
+	PasswordFile      string `json:"password_file"`
+	GuestUsername     string `json:"guest_username"`
+	GuestPasswordFile string `json:"guest_password_file"`
 }
 
 // writeState writes the state files. ready.json comes last and by rename, so that
@@ -30,15 +32,17 @@ type readyFile struct {
 func (s *Sim) writeState() error {
 	path := func(name string) string { return filepath.Join(s.cfg.StateDir, name) }
 	ready := readyFile{
-		URL:          s.URL().String(),
-		Host:         s.sdkAddr.IP.String(),
-		Port:         s.sdkAddr.Port,
-		Username:     s.cfg.Username,
-		CA:           path("ca.pem"),
-		Thumbprint:   s.id.thumbprint,
-		Control:      s.ControlURL(),
-		PID:          os.Getpid(),
-		PasswordFile: path("password"),
+		URL:               s.URL().String(),
+		Host:              s.sdkAddr.IP.String(),
+		Port:              s.sdkAddr.Port,
+		Username:          s.cfg.Username,
+		CA:                path("ca.pem"),
+		Thumbprint:        s.id.thumbprint,
+		Control:           s.ControlURL(),
+		PID:               os.Getpid(),
+		PasswordFile:      path("password"),
+		GuestUsername:     guestAdmin,
+		GuestPasswordFile: path("guest-password"),
 	}
 	text, err := json.MarshalIndent(ready, "", "  ")
 	if err != nil {
@@ -54,6 +58,7 @@ func (s *Sim) writeState() error {
 		{"control-url", []byte(ready.Control + "\n"), 0o644},
 		{"thumbprint", []byte(ready.Thumbprint + "\n"), 0o644},
 		{"password", []byte(s.cfg.Password), 0o600},
+		{"guest-password", []byte(s.cfg.GuestPassword), 0o600},
 		{"ready.json", append(text, '\n'), 0o644},
 	} {
 		if err := writeAtomic(path(f.name), f.data, f.mode); err != nil {

@@ -44,8 +44,12 @@ type Sim struct {
 	layers   layerUsers
 	pages    pages
 	vms      *vmTable
-	queues   cloneQueues
-	macs     *macPool
+	guests   guestTable
+	hosts    hostServers
+	// transfers are the files on their way to and from guests.
+	transfers transfers
+	queues    cloneQueues
+	macs      *macPool
 	// layoutSites are the datacenters as they were built.
 	layoutSites []*site
 	dhcp        dhcp
@@ -65,12 +69,15 @@ func New(cfg Config) (*Sim, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Password == "" {
+	for _, password := range []*string{&cfg.Password, &cfg.GuestPassword} {
+		if *password != "" {
+			continue
+		}
 		var b [18]byte
 		if _, err := rand.Read(b[:]); err != nil {
 			return nil, err
 		}
-		cfg.Password = base64.RawURLEncoding.EncodeToString(b[:])
+		*password = base64.RawURLEncoding.EncodeToString(b[:])
 	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, err
@@ -96,6 +103,9 @@ func New(cfg Config) (*Sim, error) {
 	s.latency.set("*", cfg.Latency)
 	s.installShims()
 	if err := s.populate(); err != nil {
+		return nil, err
+	}
+	if err := s.giveHostsCertificates(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -158,7 +168,7 @@ func (s *Sim) serve(run func() error) {
 // Close stops listening, closes all connections, waits for the servers and removes
 // what only a running simulator has: ready.json and the datastores.
 func (s *Sim) Close() error {
-	err := errors.Join(s.sdk.Close(), s.control.Close())
+	err := errors.Join(s.sdk.Close(), s.control.Close(), s.hosts.close())
 	s.serving.Wait()
 	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
 }

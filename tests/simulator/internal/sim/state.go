@@ -32,6 +32,8 @@ type guestState struct {
 	ipv6    string // a routable address besides the link-local one; empty for none
 	prefix  int32
 	stale   time.Duration // how long a clone of this VM still reports its parent's address
+	relayed bool          // files are transferred through vCenter, not the host
+	family  string        // replaces linuxGuest
 	bootID  int           // counts boots, so that a late timer of an earlier boot is ignored
 	// staleIPv4 is the parent's address, which a clone still has until its network is
 	// set up anew.

@@ -1,0 +1,119 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha1" // an ESXi thumbprint is a SHA-1 in the API
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// hostServers are the HTTPS servers of the ESXi hosts: each has a certificate of its
+// own, signed by nobody else. A server starts when it is first needed.
+type hostServers struct {
+	mu    sync.Mutex
+	certs map[types.ManagedObjectReference]tls.Certificate
+	addrs map[types.ManagedObjectReference]string
+	live  []*http.Server
+}
+
+// giveHostsCertificates puts every host's certificate where the API shows it.
+func (s *Sim) giveHostsCertificates() error {
+	s.hosts.certs = make(map[types.ManagedObjectReference]tls.Certificate)
+	s.hosts.addrs = make(map[types.ManagedObjectReference]string)
+	for _, e := range s.reg.All("HostSystem") {
+		if _, err := s.hostCertificate(e.(*simulator.HostSystem)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hostCertificate returns the certificate of a host, made on first use.
+func (s *Sim) hostCertificate(host *simulator.HostSystem) (tls.Certificate, error) {
+	s.hosts.mu.Lock()
+	defer s.hosts.mu.Unlock()
+	if cert, ok := s.hosts.certs[host.Self]; ok {
+		return cert, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := leafTemplate(CertValid, time.Now())
+	template.Subject.CommonName = host.Name
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	s.hosts.certs[host.Self] = cert
+	host.Config.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	host.Summary.Config.SslThumbprint = sha1Thumbprint(der)
+	return cert, nil
+}
+
+func sha1Thumbprint(der []byte) string {
+	sum := sha1.Sum(der)
+	parts := make([]string, len(sum))
+	for i, b := range sum {
+		parts[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(parts, ":")
+}
+
+// hostAddress is where a host's server listens; it is started on first use.
+func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
+	cert, err := s.hostCertificate(host)
+	if err != nil {
+		return "", err
+	}
+	s.hosts.mu.Lock()
+	defer s.hosts.mu.Unlock()
+	if addr, ok := s.hosts.addrs[host.Self]; ok {
+		return addr, nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(s.sdkAddr.IP.String(), "0"))
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{
+		Handler:           http.HandlerFunc(s.serveGuestFile),
+		ErrorLog:          log.New(io.Discard, "", 0), // a client that refuses our certificate is no news
+		ReadHeaderTimeout: time.Minute,
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+	}
+	s.hosts.live = append(s.hosts.live, server)
+	s.hosts.addrs[host.Self] = l.Addr().String()
+	s.serve(func() error { return server.ServeTLS(l, "", "") })
+	return l.Addr().String(), nil
+}
+
+func (h *hostServers) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var failed error
+	for _, server := range h.live {
+		failed = errors.Join(failed, server.Close())
+	}
+	return failed
+}
