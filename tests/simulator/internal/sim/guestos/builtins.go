@@ -151,7 +151,7 @@ func setOptions(sh *shell, args []string) int {
 func (sh *shell) setFlag(flag string, rest []string) ([]string, int) {
 	on := flag[0] == '-'
 	for _, c := range flag[1:] {
-		name := map[rune]string{'e': "errexit", 'u': "nounset", 'f': "noglob", 'x': "xtrace", 'v': "verbose"}[c]
+		name := map[rune]string{'e': "errexit", 'u': "nounset", 'f': "noglob", 'x': "xtrace", 'v': "verbose", 'n': "noexec"}[c]
 		if c == 'o' && len(rest) > 0 {
 			name, rest = rest[0], rest[1:]
 		}
@@ -164,6 +164,8 @@ func (sh *shell) setFlag(flag string, rest []string) ([]string, int) {
 			sh.noglob = on
 		case "pipefail":
 			sh.pipefail = on
+		case "noexec":
+			sh.noexec = on
 		case "xtrace", "verbose", "posix":
 		default:
 			sh.fail(exitUsage, "set: %s: invalid option", flag)

@@ -307,7 +307,7 @@ func (sh *shell) child(name string, params []string) *shell {
 	sub := sh.subshell()
 	sub.name, sub.params = name, params
 	sub.funcs = make(map[string]*syntax.Stmt)
-	sub.errexit, sub.nounset, sub.pipefail, sub.noglob = false, false, false, false
+	sub.errexit, sub.nounset, sub.pipefail, sub.noglob, sub.noexec = false, false, false, false, false
 	sub.tested = 0
 	for k, v := range sub.vars {
 		if !v.Exported {

@@ -200,6 +200,7 @@ func (s *System) cloudNetwork(m metadata) error {
 			return err
 		}
 	}
+	s.write("/etc/netplan/50-cloud-init.yaml", string(text))
 	if err := s.storeNetplan(text); err != nil {
 		return err
 	}

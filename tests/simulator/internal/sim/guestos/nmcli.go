@@ -5,12 +5,15 @@
 package guestos
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// nmcli is NetworkManager's command. Each card has one connection, named after it.
+// nmcli is NetworkManager's command.
 func nmcli(i *invocation) int {
 	fields := ""
 	for _, flag := range []string{"-f", "-g", "--fields", "--get-values"} {
@@ -49,12 +52,17 @@ func nmcli(i *invocation) int {
 
 func (i *invocation) nmObject(action, target string, words []string, fields string) int {
 	switch {
+	case action == "add":
+		return i.nmAdd(words[2:])
 	case strings.HasPrefix("modify", action) && len(action) > 2:
-		return i.nmModify(target, words[3:])
+		return i.nmModify(target, words[min(3, len(words)):])
+	case action == "delete":
+		return i.nmDelete(target)
 	case slices.Contains([]string{"up", "reapply", "connect"}, action):
-		return i.reconnect(named(target))
+		return i.nmUp(target)
 	case slices.Contains([]string{"down", "disconnect"}, action):
-		if !i.sys.change(named(target), func(n *nic) { n.fixed, n.addrs = true, nil }) {
+		p, ok := i.sys.profile(target)
+		if !ok || !i.sys.change(named(p.device), func(n *nic) { n.fixed, n.addrs = true, nil }) {
 			return i.fail(10, "unknown connection '%s'", target)
 		}
 		return 0
@@ -66,32 +74,126 @@ func (i *invocation) nmObject(action, target string, words []string, fields stri
 	return i.fail(exitUsage, "'%s' is not simulated", action)
 }
 
-// nmModify takes pairs such as ipv4.addresses 192.0.2.7/24.
-func (i *invocation) nmModify(target string, pairs []string) int {
-	if !i.needRoot() {
-		return 1
+// profile is a connection of NetworkManager's. Every card has one of its own name, for
+// DHCP, until there is another.
+type profile struct {
+	device string
+	addrs  []address // nil is DHCP
+}
+
+func (s *System) profile(name string) (profile, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.profiles[name]; ok {
+		return p, true
 	}
+	for _, n := range s.nics {
+		if n.name == name {
+			return profile{device: name, addrs: n.stored}, true
+		}
+	}
+	return profile{}, false
+}
+
+func (s *System) setProfile(name string, p profile) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	profiles := maps.Clone(s.profiles) // a fork shares the old one
+	if profiles == nil {
+		profiles = make(map[string]profile)
+	}
+	profiles[name] = p
+	s.profiles = profiles
+}
+
+// nmSettings reads pairs such as ipv4.addresses 192.0.2.7/24 into a profile.
+func (p *profile) nmSettings(pairs []string) error {
 	settings := make(map[string]string)
 	for n := 0; n+1 < len(pairs); n += 2 {
 		settings[strings.TrimPrefix(pairs[n], "+")] = pairs[n+1]
+	}
+	if settings["ipv4.method"] == "auto" {
+		p.addrs = nil
+	}
+	if device := cmp.Or(settings["ifname"], settings["connection.interface-name"]); device != "" {
+		p.device = device
 	}
 	var addrs []address
 	for _, key := range []string{"ipv4.addresses", "ipv4.address", "ip4"} {
 		for _, text := range strings.FieldsFunc(settings[key], func(r rune) bool { return r == ',' || r == ' ' }) {
 			a, err := parseAddress(text)
 			if err != nil {
-				return i.fail(exitUsage, "Error: failed to modify %s: %v", key, err)
+				return err
 			}
 			addrs = append(addrs, a)
 		}
 	}
-	auto := settings["ipv4.method"] == "auto"
-	if !i.sys.change(named(target), func(n *nic) {
-		if auto || addrs != nil {
-			n.stored = addrs
-		}
-	}) {
-		return i.fail(10, "unknown connection '%s'", target)
+	if addrs != nil {
+		p.addrs = addrs
+	}
+	if settings["ipv4.method"] == "manual" && p.addrs == nil {
+		return errors.New("ipv4.addresses: this property cannot be empty for 'method=manual'")
+	}
+	return nil
+}
+
+func (i *invocation) nmAdd(words []string) int {
+	if !i.needRoot() {
+		return 1
+	}
+	var p profile
+	if err := p.nmSettings(words); err != nil {
+		return i.fail(exitUsage, "Error: %v", err)
+	}
+	i.sys.setProfile(wordAfter(words, "con-name", p.device), p)
+	return 0
+}
+
+func (i *invocation) nmModify(name string, pairs []string) int {
+	if !i.needRoot() {
+		return 1
+	}
+	p, ok := i.sys.profile(name)
+	if !ok {
+		return i.fail(10, "unknown connection '%s'", name)
+	}
+	if err := p.nmSettings(pairs); err != nil {
+		return i.fail(exitUsage, "Error: %v", err)
+	}
+	i.sys.setProfile(name, p)
+	return 0
+}
+
+func (i *invocation) nmDelete(name string) int {
+	if !i.needRoot() {
+		return 1
+	}
+	i.sys.mu.Lock()
+	defer i.sys.mu.Unlock()
+	if _, ok := i.sys.profiles[name]; !ok {
+		return i.fail(10, "unknown connection '%s'", name)
+	}
+	profiles := maps.Clone(i.sys.profiles)
+	delete(profiles, name)
+	i.sys.profiles = profiles
+	return 0
+}
+
+// nmUp makes a profile its card's, for good.
+func (i *invocation) nmUp(name string) int {
+	p, ok := i.sys.profile(name)
+	if !ok {
+		return i.fail(10, "unknown connection '%s'", name)
+	}
+	if !i.needRoot() {
+		return 1
+	}
+	ok = i.sys.change(named(p.device), func(n *nic) {
+		n.down, n.stored = false, p.addrs
+		n.configure(n.stored)
+	})
+	if !ok {
+		return i.fail(4, "no device for connection '%s'", name)
 	}
 	return 0
 }

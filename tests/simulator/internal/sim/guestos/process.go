@@ -304,7 +304,7 @@ func (s *System) copy(m Machine) *System {
 	defer s.mu.Unlock()
 	child := &System{
 		machine: m, users: maps.Clone(s.users), files: s.files.copy(), nextPID: s.nextPID, wake: make(chan struct{}), stopped: true,
-		hang: s.hang, fail: s.fail,
+		hang: s.hang, fail: s.fail, profiles: s.profiles,
 	}
 	child.hostName = s.hostName
 	for _, p := range s.processes {

@@ -53,7 +53,7 @@ type shell struct {
 	out    io.Writer
 	errs   io.Writer
 
-	errexit, nounset, pipefail, noglob bool
+	errexit, nounset, pipefail, noglob, noexec bool
 
 	status  int
 	flow    flow
@@ -117,6 +117,10 @@ func (sh *shell) script(text, name string) {
 	if err != nil {
 		sh.fail(exitUsage, "%v", err)
 		sh.flow = flowExit
+		return
+	}
+	if sh.noexec { // only the syntax was asked for
+		sh.status = 0
 		return
 	}
 	sh.guarded(func() { sh.stmts(file.Stmts) })

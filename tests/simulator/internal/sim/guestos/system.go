@@ -66,6 +66,7 @@ type System struct {
 	wake      chan struct{} // closed when that ends
 	hostName  string        // empty: the machine's name
 	nics      []*nic
+	profiles  map[string]profile
 	hang      string         // glob of the programs that hang
 	fail      map[string]int // glob -> exit code of the programs that fail
 	awake     bool           // went on after a freeze: nobody but its script sets it up
