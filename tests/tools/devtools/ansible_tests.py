@@ -64,7 +64,7 @@ class AnsibleTests:
     def integration(self) -> Outcome:
         """The integration targets, against one simulator that lives as long as they run."""
         log = self.run.log("integration")
-        with Simulator(self.tools.simulator) as simulator:
+        with Simulator(self.tools.simulator, state_dir=self.run.simulator_state) as simulator:
             write_integration_settings(self.run, self.tools, simulator)
             result = self._call(log, "integration", "--color", "no", "--continue-on-error")
         targets = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))
