@@ -85,13 +85,13 @@ func New(cfg Config) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := newModel(cfg)
+	svc, err := newService(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sim{
-		cfg: cfg, id: id, svc: model.Service, reg: model.Map(), base: model.Service.Context,
-		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(model.Map()), vms: newVMTable(), macs: newMACPool(),
+		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
+		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(svc.Context.Map), vms: newVMTable(), macs: newMACPool(),
 	}
 	s.latency.set("*", cfg.Latency)
 	s.installShims()
