@@ -34,7 +34,7 @@ class Table:
 
     def as_markdown(self) -> str:
         """For a document, without the title."""
-        marks = ("---", *("---:" for _ in self.head[1:]))
+        marks = ("---", *["---:"] * (len(self.head) - 1))
         # A row that continues the one above is indented in the terminal.
         rows = (("… " + row[0].strip() if row[0].startswith(" ") else row[0], *row[1:]) for row in self.rows)
         return "\n".join(f"| {' | '.join(row)} |" for row in (self.head, marks, *rows))
