@@ -88,7 +88,6 @@ func (j *cloneJob) run() {
 		s.finishTask(j.ctx, j.task, nil, localized(fault))
 		return
 	}
-	s.inheritGuest(j.vm, ref)
 	s.bootGuest(ref)
 	s.finishTask(j.ctx, j.task, ref, nil)
 }
@@ -107,6 +106,9 @@ func (j *cloneJob) make() (types.ManagedObjectReference, types.BaseMethodFault) 
 		var plan *clonePlan
 		if plan, fault = s.planClone(parent, &j.spec); fault == nil {
 			clone, fault = s.buildClone(j.ctx, plan)
+		}
+		if fault == nil {
+			s.inheritGuest(parent, clone.Self)
 		}
 	})
 	if fault != nil {

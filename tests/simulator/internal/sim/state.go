@@ -33,9 +33,10 @@ type guestState struct {
 	prefix  int32
 	stale   time.Duration // how long a clone of this VM still reports its parent's address
 	bootID  int           // counts boots, so that a late timer of an earlier boot is ignored
-	// staleIPv4 is the parent's address, which a clone still has until its network is
-	// set up anew.
+	// staleIPv4 and staleMACs, by device key, are the parent's, which a clone still has
+	// until its network is set up anew.
 	staleIPv4 string
+	staleMACs map[int32]string
 }
 
 // vmTable holds the states of all VMs.
