@@ -14,7 +14,10 @@ import ssl
 import threading
 import typing as t
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 
 # A key and its certificate, made for these tests alone: for impostor.example, localhost and 127.0.0.1.
@@ -145,3 +148,15 @@ def pump(left: socket.socket, right: socket.socket) -> None:
     carry(left, right)
     back.join()
     right.close()
+
+
+def plain_vms(known: Session) -> list[t.Any]:
+    """All VMs of the inventory."""
+    rows = collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
+    return [row.ref for row in rows]
+
+
+def clone(known: Session, name: str, parent: str = "golden-parent") -> t.Any:
+    """Begin an instant clone; returns its task."""
+    vm = known.content.searchIndex.FindByInventoryPath(f"DC0/vm/{parent}")
+    return vm.InstantClone_Task(vim.vm.InstantCloneSpec(name=name, location=vim.vm.RelocateSpec()))
