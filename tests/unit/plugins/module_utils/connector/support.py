@@ -160,3 +160,17 @@ def clone(known: Session, name: str, parent: str = "golden-parent") -> t.Any:
     """Begin an instant clone; returns its task."""
     vm = known.content.searchIndex.FindByInventoryPath(f"DC0/vm/{parent}")
     return vm.InstantClone_Task(vim.vm.InstantCloneSpec(name=name, location=vim.vm.RelocateSpec()))
+
+
+def in_round(known: Session, number: int, do: t.Callable[[], None]) -> None:
+    """Have something done while round ``number`` of waiting (from 1) is under way, which must be one that takes long."""
+    begin, begun = known.pace.begin, 0
+
+    def counting(deadline: float) -> bool:
+        nonlocal begun
+        begun += 1
+        if begun == number:
+            threading.Timer(0.5, do).start()
+        return begin(deadline)
+
+    known.pace.begin = counting  # type: ignore[method-assign]

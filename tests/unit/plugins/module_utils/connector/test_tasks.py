@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -24,6 +23,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     clone,
+    in_round,
     plain_vms,
     session,
 )
@@ -226,11 +226,9 @@ def test_after_an_interrupt_in_mid_round_the_session_is_as_good_as_before(make_s
     sim = make_sim("--vms", "0", "--parents", "2", "--clone-time", "1h")
     with session(sim) as known:
         started = clone(known, "a")
-        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGALRM))
-        timer.start()
+        in_round(known, 2, lambda: os.kill(os.getpid(), signal.SIGALRM))
         with pytest.raises(Interrupted):
             ends_of(known, [started])
-        timer.join()
         # The round that vCenter is still busy with went with its collector.
         assert calls(sim)["CreatePropertyCollector"] == calls(sim)["DestroyPropertyCollector"] == 1
         assert ends_of(known, [started], time.monotonic() + 1) == [None]
