@@ -23,15 +23,14 @@ from devtools.builds import Build
 _PIPS = {"2.16": "23.1.2", "2.17": "23.1.2", "2.18": "24.2", "2.19": "24.2", "2.20": "25.2", "2.21": "25.2"}
 
 _BOOTSTRAP = '''\
-"""Stands in for the bootstrap script that ansible-test would download: pip installs itself from its own wheel."""
+"""Stands in for the bootstrap script that ansible-test would download: pip installs itself."""
 import sys
 
-WHEEL = {wheel!r}
-sys.path.insert(0, WHEEL)
+sys.path.insert(0, {wheel!r})
 from pip._internal.cli.main import main
 
-skipped = ("--no-setuptools", "--no-wheel", "pip=={pip}")
-sys.exit(main(["install", "--no-index", WHEEL] + [word for word in sys.argv[1:] if word not in skipped]))
+# The two options are the other script's own.
+sys.exit(main(["install"] + [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]))
 '''
 
 
@@ -67,7 +66,7 @@ def build(venv: Path, name: str = "home") -> Build:
         processes.check([python, "-m", "pip", "download", "--quiet", "--no-deps", "-d", cache, f"pip=={pip}"], log)
         wheel = next(cache.glob("pip-*.whl"))
         script = cache / f"get_pip_{pip.replace('.', '_')}.py"
-        script.write_text(_BOOTSTRAP.format(wheel=str(wheel), pip=pip), encoding="utf-8")
+        script.write_text(_BOOTSTRAP.format(wheel=str(wheel)), encoding="utf-8")
         config = home / ".config" / "pip" / "pip.conf"
         config.parent.mkdir(parents=True)
         # An index address may hold a password.
