@@ -82,7 +82,11 @@ func (j *cloneJob) refuse(fault types.BaseMethodFault) {
 func (j *cloneJob) run() {
 	s := j.s
 	s.startTask(j.ctx, j.task)
-	sleep(j.ctx, s.cfg.CloneTime)
+	if half := s.cfg.CloneTime / 2; half > 0 {
+		sleep(j.ctx, half)
+		s.progress(j.ctx, j.task, 50)
+		sleep(j.ctx, half)
+	}
 	ref, fault := j.make()
 	if fault != nil {
 		s.finishTask(j.ctx, j.task, nil, localized(fault))

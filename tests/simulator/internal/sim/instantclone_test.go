@@ -284,3 +284,18 @@ func TestEventsOfAClone(t *testing.T) {
 		t.Errorf("events of the clone: %s", got)
 	}
 }
+
+func TestAVMOfALargeInventoryCanBeAParent(t *testing.T) {
+	b := start(t, func(c *Config) { c.VMs = maxRealFiles + 1 })
+	vm := object.NewVirtualMachine(b.client, b.find("/DC0/vm/server-00001"))
+	before := b.read(vm.Reference())
+	if before.LayoutEx.File[len(before.LayoutEx.File)-1].Size != 10*gib {
+		t.Errorf("files %+v", before.LayoutEx.File)
+	}
+	task, err := vm.InstantClone(b.ctx, cloneSpec("of-plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.destroy(b.result(task))
+	b.destroy(vm.Reference())
+}

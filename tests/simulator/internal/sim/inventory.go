@@ -18,6 +18,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// maxRealFiles is how many plain VMs get real files.
+const maxRealFiles = 500
+
 // parentName is the ready instant-clone parent; further ones are numbered from 2.
 const parentName = "golden-parent"
 
@@ -122,7 +125,7 @@ func (s *Sim) populate() error {
 	}
 	for i := range s.cfg.VMs {
 		spec := s.spread(sites[i%len(sites)], i/len(sites), fmt.Sprintf("server-%05d", i+1))
-		spec.on = i%2 == 0
+		spec.on, spec.listed = i%2 == 0, s.cfg.VMs > maxRealFiles
 		if err := s.addRunning(spec); err != nil {
 			return err
 		}

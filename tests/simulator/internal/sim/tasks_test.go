@@ -114,6 +114,15 @@ func TestTaskOfAClone(t *testing.T) {
 	}
 }
 
+func TestARunningCloneTellsItsProgress(t *testing.T) {
+	b := start(t, func(c *Config) { c.CloneTime = 2 * time.Millisecond })
+	task := b.submit(b.parent(), "progressing")[0]
+	b.result(task)
+	if info := b.info(task); info.Progress != 50 {
+		t.Errorf("progress %d, want what was told half-way", info.Progress)
+	}
+}
+
 func TestWhatChangesWhileACloneWaitsIsSeen(t *testing.T) {
 	b := start(t, func(c *Config) { c.CloneTime = 20 * time.Millisecond })
 	tasks := b.submit(b.parent(), "same", "same") // both were free when they were asked for
