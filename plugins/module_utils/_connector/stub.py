@@ -120,7 +120,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         except http.client.HTTPException as error:
             connection.close()
             raise not_a_vcenter(self._options, f"does not speak HTTP ({type(error).__name__})") from error
-        self._connections.give_back(connection) if answer.isclosed() else connection.close()
+        if answer.isclosed():
+            self._connections.give_back(connection)
+        else:
+            connection.close()
         if answer.status in _STARTING:
             raise _starting(self._options, answer.status, answer.reason)
         if answer.status != http.client.OK:

@@ -107,7 +107,7 @@ def _one_filter(
                 answer = collector.WaitForUpdatesEx(version, options)
                 if answer is not None:
                     version = answer.version
-                    yield [update for part in answer.filterSet for update in _updates(part)]
+                    yield [update for part in answer.filterSet if part.filter == watched for update in _updates(part)]
         except (ConnectionFailed, ConnectionLost, SessionExpired, Interrupted):
             # The filter goes with its collector or has gone with the session; or the server does not answer, and one
             # call more would only take longer.

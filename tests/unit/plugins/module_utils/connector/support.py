@@ -14,11 +14,14 @@ import ssl
 import threading
 import typing as t
 
+import pytest
+
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, VforgeError
 
 # A key and its certificate, made for these tests alone: for impostor.example, localhost and 127.0.0.1.
 IMPOSTOR = pathlib.Path(__file__).with_name("impostor.pem")
@@ -46,6 +49,31 @@ def options(sim: t.Any, **changes: t.Any) -> ConnectionOptions:
 def session(sim: t.Any, **changes: t.Any) -> Session:
     """A session with a simulator, to be entered; what it warns of fails the test."""
     return Session(options(sim, **changes), _no_warning)
+
+
+def failure(known: ConnectionOptions) -> VforgeError:
+    """The error of a session that cannot be opened; whatever it is, it keeps the password to itself."""
+    with pytest.raises(ConnectionFailed) as caught, Session(known):
+        pass
+    error = caught.value
+    assert known.password not in str(error)
+    assert known.password not in repr(error.as_result())
+    assert "Traceback" not in str(error)
+    assert "\n" not in str(error)
+    assert error.hint.endswith(".")
+    return error
+
+
+def nobody(port: int, **changes: t.Any) -> ConnectionOptions:
+    """Options for a server of these tests."""
+    known: dict[str, t.Any] = {
+        "hostname": "127.0.0.1",
+        "port": port,
+        "username": "u",
+        "password": "of-nobody",
+        "session_cache": False,
+    }
+    return ConnectionOptions.from_params({**known, "thumbprint": impostor_thumbprint(), **changes})
 
 
 def _no_warning(message: str) -> None:
