@@ -245,7 +245,7 @@ func TestFrozenParentStaysAsItIs(t *testing.T) {
 func TestNamesAreEscaped(t *testing.T) {
 	b := start(t)
 	for name, kept := range map[string]string{
-		"a/b": "a%2fb", `c\d`: "c%5cd", "50%": "50%25", "a%2fb": "a%252fb", "mit Leerzeichen": "mit Leerzeichen", "grün-東京": "grün-東京",
+		"a/b": "a%2fb", `c\d`: "c%5cd", "50%": "50%25", "d%2fe": "d%2fe", "a%2Fc": "a%2fc", "mit Leerzeichen": "mit Leerzeichen", "grün-東京": "grün-東京",
 	} {
 		if vm := b.read(b.clone(name)); vm.Name != kept {
 			t.Errorf("%q is kept as %q, want %q", name, vm.Name, kept)

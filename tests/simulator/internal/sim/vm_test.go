@@ -268,6 +268,20 @@ func TestFoldersTakeANameOnce(t *testing.T) {
 	b.wantFault(b.taskFault(task), &types.DuplicateName{})
 }
 
+func TestEscapedNamesOfFolders(t *testing.T) {
+	b := start(t)
+	root := object.NewFolder(b.client, b.find("/DC0/vm"))
+	for _, name := range []string{"x/y", "v%2fw"} {
+		if _, err := root.CreateFolder(b.ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.find("/DC0/vm/x%2fy")
+	b.find("/DC0/vm/v%2fw")
+	_, err := root.CreateFolder(b.ctx, "x%2Fy")
+	b.wantFault(b.callFault(err), &types.DuplicateName{})
+}
+
 func TestVMsOfVcsimsOwnMakingCanBeReadAndCloned(t *testing.T) {
 	b := start(t)
 	root := object.NewFolder(b.client, b.find("/DC0/vm"))
