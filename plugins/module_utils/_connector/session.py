@@ -14,11 +14,20 @@ import threading
 import types
 import typing as t
 
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, Fault, Interrupted, SessionExpired, VforgeError
+from .._errors import (
+    CallTimedOut,
+    ConnectionFailed,
+    ConnectionLost,
+    Fault,
+    Interrupted,
+    SessionExpired,
+    StrangeAnswer,
+    VforgeError,
+)
 from .options import ConnectionOptions
 from .pyvmomi import VmomiSupport, vim
 from .store import KeptSession, SessionStore
-from .stub import CallStats, StrangeAnswer, Stub, not_a_vcenter
+from .stub import CallStats, Stub, not_a_vcenter
 from .tasks import Pace
 
 T = t.TypeVar("T")

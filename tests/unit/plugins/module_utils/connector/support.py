@@ -117,7 +117,7 @@ class Server:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection = self._listener.accept()[0]
             except OSError:
                 return  # the listener was closed: the test is over
             self._open.append(connection)
@@ -148,7 +148,7 @@ def read_request(stream: socket.socket) -> bytes:
         if not part:
             return b""
         data += part
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, body = data.split(b"\r\n\r\n", 1)
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     while lengths and len(body) < int(lengths[0]):
         body += stream.recv(65536)

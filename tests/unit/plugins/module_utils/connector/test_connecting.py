@@ -124,10 +124,10 @@ def test_the_context_still_verifies_after_a_refusal(shared_sim):
     """A refusal must not make later connections of the same stub unchecked."""
     known = options(shared_sim, ca_path=str(IMPOSTOR))
     opened = Session(known)
-    for _ in range(2):
-        with pytest.raises(ConnectionFailed) as caught, opened:
-            pass
-        assert caught.value.error_code == "tls_untrusted_ca"
+    for attempt in ("first", "second"):
+        with pytest.raises(ConnectionFailed) as caught:
+            opened.__enter__()
+        assert caught.value.error_code == "tls_untrusted_ca", attempt
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate\n"])
