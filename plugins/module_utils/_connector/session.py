@@ -197,7 +197,14 @@ class Session:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
             raise _login_failure(fault, self.options) from fault
-        session = _to_keep(login.GetSessionId(), content)
+        cookie = login.GetSessionId()
+        if not cookie:
+            raise ConnectionFailed(
+                "login_refused",
+                f"{self.options.endpoint} accepts the login of {self.options.username}, but hands out no session.",
+                hint="Look for a gateway or load balancer in between that drops the cookie vmware_soap_session.",
+            )
+        session = _to_keep(cookie, content)
         self._kept = self._store.save(session)
         self._adopt(session)
         self._begin()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.stub import CallStats, Stub
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     Server,
     failure,
@@ -101,6 +102,30 @@ def test_an_esxi_is_called_by_its_name():
     assert b'SOAPAction: "urn:vim25/8.0.3.0"' in heard[1]
     assert error.error_code == "not_a_vcenter"
     assert "it is VMware ESXi 8.0.3 build-1" in str(error)
+
+
+LOGGED_IN = ENVELOPE.format(
+    """<LoginResponse xmlns="urn:vim25"><returnval><key>k</key><userName>u</userName><fullName>u</fullName>
+    <loginTime>2026-01-01T00:00:00Z</loginTime><lastActiveTime>2026-01-01T00:00:00Z</lastActiveTime>
+    <locale>en</locale><messageLocale>en</messageLocale></returnval></LoginResponse>"""
+).encode()
+
+
+def test_a_gateway_that_drops_the_cookie_is_suspected():
+    vcenter = ESXI.replace(b"HostAgent", b"VirtualCenter")
+    with web_server(response(VERSIONS), response(vcenter), response(LOGGED_IN)) as server:
+        error = failure(nobody(server.port))
+    assert error.error_code == "login_refused"
+    assert "cookie" in error.hint
+
+
+def test_a_cookie_that_is_offered_does_not_take_the_place_of_the_sessions():
+    """A vCenter may offer a new session with the answer to any call that was made in a dead one."""
+    stub = Stub(nobody(443), CallStats())
+    stub.session_id = "ours"
+    stub.cookie = 'vmware_soap_session="theirs"; Path=/'
+    assert stub.cookie == 'vmware_soap_session="ours"'
+    assert stub.for_login().cookie == ""
 
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])
