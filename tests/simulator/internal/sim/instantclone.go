@@ -104,6 +104,9 @@ func (j *cloneJob) make() (types.ManagedObjectReference, types.BaseMethodFault) 
 	}
 	s.creating.Lock()
 	defer s.creating.Unlock()
+	if s.closed {
+		return types.ManagedObjectReference{}, &types.RequestCanceled{}
+	}
 	var clone *simulator.VirtualMachine
 	var fault types.BaseMethodFault
 	j.ctx.WithLock(parent, func() {

@@ -50,6 +50,7 @@ type Sim struct {
 	layoutSites []*site
 	dhcp        dhcp
 	creating    sync.Mutex // held while a VM is made, from the check of its name on
+	closed      bool       // guarded by creating: nothing is made any more
 	sdk         *http.Server
 	control     *http.Server
 	sdkAddr     *net.TCPAddr
@@ -160,6 +161,9 @@ func (s *Sim) serve(run func() error) {
 func (s *Sim) Close() error {
 	err := errors.Join(s.sdk.Close(), s.control.Close())
 	s.serving.Wait()
+	s.creating.Lock()
+	s.closed = true // what still waits in a queue makes no file after this
+	s.creating.Unlock()
 	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
 }
 

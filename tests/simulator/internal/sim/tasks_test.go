@@ -123,6 +123,11 @@ func TestARunningCloneTellsItsProgress(t *testing.T) {
 	}
 }
 
+func TestClosingWhileClonesWaitIsNoFailure(t *testing.T) {
+	b := start(t)
+	b.submit(b.parent(), "a", "b", "c", "d", "e", "f") // nobody waits for them
+}
+
 func TestWhatChangesWhileACloneWaitsIsSeen(t *testing.T) {
 	b := start(t, func(c *Config) { c.CloneTime = 20 * time.Millisecond })
 	tasks := b.submit(b.parent(), "same", "same") // both were free when they were asked for
