@@ -33,6 +33,22 @@ from pip._internal.cli.main import main
 sys.exit(main(["install"] + [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]))
 '''
 
+# ansible-test makes a key pair for the hosts that it would manage, with ssh-keygen, which may be missing, and without
+# thinking of a second ansible-test that does the same. No host gets this key.
+_KEY_PAIR = """\
+import sys
+from pathlib import Path
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+private = Path(sys.argv[1])
+private.touch(mode=0o600)
+private.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.TraditionalOpenSSL, form.NoEncryption()))
+public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+private.with_suffix(".pub").write_bytes(public + b" vforge.vsphere\\n")
+"""
+
 
 def core_version(venv: Path) -> str:
     """The ansible-core of a virtual environment, such as "2.19"."""
@@ -67,6 +83,7 @@ def build(venv: Path, name: str = "home") -> Build:
         wheel = next(cache.glob("pip-*.whl"))
         script = cache / f"get_pip_{pip.replace('.', '_')}.py"
         script.write_text(_BOOTSTRAP.format(wheel=str(wheel)), encoding="utf-8")
+        processes.check([python, "-c", _KEY_PAIR, cache.parent / "id_rsa"], log)
         config = home / ".config" / "pip" / "pip.conf"
         config.parent.mkdir(parents=True)
         # An index address may hold a password.
