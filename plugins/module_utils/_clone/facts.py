@@ -122,7 +122,7 @@ class Existing:
 
     def parent_uuid(self) -> str | None:
         """Instance UUID of the parent that this VM is marked as a clone of, or None where it is no marked clone."""
-        uuid, _, name = self.extra_config.get(MARKER_KEY, "").partition(" ")
+        uuid, _space, name = self.extra_config.get(MARKER_KEY, "").partition(" ")
         return uuid if uuid and name == self.name else None
 
     def addresses(self, family: str = "any", label: str | None = None) -> list[str]:

@@ -107,6 +107,7 @@ class Tasks:
 
         The method must be delayed, so that the task is still at it; each look at the counts is a request of its own.
         """
+        self.sim.reset_calls()  # or the counts of the task before could be taken for this one's
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             run = pool.submit(self.attempt, **given)
             while self.sim.calls()["by_method"].get(method, 0) < count and not run.done():

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 _THREE = [{"name": "web-1"}, {"name": "web-2"}, {"name": "web-3"}]
@@ -93,11 +95,14 @@ def test_a_clone_that_is_off_is_not_waited_for(start):
     assert ran.clones["web-1"]["warnings"] == ["web-1 is poweredOff: its address is not waited for."]
 
 
-def test_a_clone_that_is_removed_while_it_is_waited_for(start):
+# The first round tells what there is; in the second the task waits.
+@pytest.mark.parametrize(("before", "calls"), [("CreateFilter", 1), ("WaitForUpdatesEx", 2)])
+def test_a_clone_that_is_removed_while_it_is_waited_for(start, before, calls):
     tasks = start()
     tasks.sim.patch_vm("golden-parent", guest={"hang": True})
     tasks.run(name="web-1")
-    destroy = lambda: tasks.sim.govc("vm.destroy", "web-1")  # noqa: E731
-    # The first round tells what there is; in the second the task waits.
-    ran = tasks.meanwhile("WaitForUpdatesEx", 2, destroy, name="web-1", wait_for_ip_address=True, timeout=60)
+    destroy = functools.partial(tasks.sim.govc, "vm.destroy", "web-1")
+    if before == "CreateFilter":
+        tasks.sim.inject(method="CreateFilter", do="delay", delay_ms=2000)
+    ran = tasks.meanwhile(before, calls, destroy, name="web-1", wait_for_ip_address=True, timeout=60)
     assert "web-1 was removed while its address was waited for" in ran.clones["web-1"]["error"]["msg"]

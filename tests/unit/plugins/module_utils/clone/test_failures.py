@@ -95,7 +95,7 @@ def test_a_session_that_dies_in_mid_batch_is_replaced(start):
 def test_two_runs_at_once_make_each_clone_once(start):
     tasks = start("--clone-time", "100ms")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(tasks.attempt, clones=_TEN) for _ in range(2)]
+        runs = [pool.submit(tasks.attempt, clones=_TEN) for _run in range(2)]
         first, second = (run.result() for run in runs)
     assert first.error is second.error is None
     created = [name for ran in (first, second) for name, action in ran.actions.items() if action == "created"]
