@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   hostname:
     description:
-      - Host name or address of the vCenter.
+      - Host name or address of the vCenter, without a scheme and without a port.
       - If unset, the environment variable E(VMWARE_HOST) is used.
     type: str
   port:

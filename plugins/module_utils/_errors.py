@@ -69,6 +69,10 @@ class CallTimedOut(ConnectionLost):
     error_code = "call_timeout"
 
 
+class StrangeAnswer(ConnectionLost):
+    """What came back is not SOAP of vSphere: something between, or something else, has answered."""
+
+
 class SessionExpired(VforgeError):
     """vCenter no longer knows the session; nothing of the call was carried out."""
 

@@ -69,7 +69,7 @@ options:
   clones:
     description:
       - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
-        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first.
+        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
     type: list
     elements: dict
     suboptions:
@@ -257,8 +257,8 @@ options:
     type: str
   resource_pool:
     description:
-      - Resource pool for the clones, by its name or its path (V(Resources/web)). An instant clone stays on the host
-        of its parent, so the pool must belong to the same cluster or host.
+      - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)) or its inventory path. An
+        instant clone stays on the host of its parent, so the pool must belong to the same cluster or host.
       - The parent's pool by default.
     type: str
   datastore:
@@ -298,6 +298,8 @@ options:
     description:
       - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
         added where it is missing.
+      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is passed as text, by the
+        filter P(ansible.builtin.to_json#filter) for instance.
       - Values are never shown, in no result, no diff and at no verbosity.
     type: json
   extra_config:
@@ -437,7 +439,8 @@ options:
             type: bool
   wait_for_ip_address:
     description:
-      - Whether to wait until the guest of every clone reports an address. Link-local addresses do not count.
+      - Whether to wait until the guest of every clone reports an address of its own. Link-local addresses do not count,
+        nor do those of the parent, which a clone still has when it begins.
     type: bool
     default: false
   ip_family:
@@ -600,7 +603,7 @@ clones:
       sample: web-1
     action:
       description:
-        - What was done, or in check mode would be done.
+        - What was done, or in check mode would be done. Check mode returns all keys; what vCenter chooses is null.
         - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
       type: str
       sample: created
@@ -650,7 +653,7 @@ clones:
       type: list
       elements: dict
     ip:
-      description: First address that others can reach, as the guest reports it.
+      description: First address of the family and the NIC asked for that others can reach, as the guest reports it.
       type: str
       sample: 10.20.0.17
     ip_addresses:

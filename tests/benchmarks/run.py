@@ -53,7 +53,6 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 def measure(options: argparse.Namespace, console: Console) -> int:
     """Measure, print the tables, write the documents; returns the exit code."""
     options.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-    console.title("Set up")
     peer = peer_environment(options.python)
     console.part("community.vmware", "in an environment of its own")
     installed = Installed(options.python, options.collections, peer, options.govc, options.work)

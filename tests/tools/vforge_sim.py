@@ -23,6 +23,7 @@ input does.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import pathlib
@@ -32,10 +33,8 @@ import subprocess
 import sys
 import tempfile
 import types
-import urllib.error
 import urllib.parse
-import urllib.request
-from typing import Any, Dict, List, Optional, Type
+from typing import Any
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
@@ -67,9 +66,9 @@ class Simulator:
         self,
         binary: str | os.PathLike[str],
         *args: str,
-        govc: Optional[str] = None,
-        state_dir: Optional[str | os.PathLike[str]] = None,
-        password: Optional[str] = None,
+        govc: str | None = None,
+        state_dir: str | os.PathLike[str] | None = None,
+        password: str | None = None,
     ) -> None:
         self.binary = os.fspath(binary)
         self.args = args
@@ -78,21 +77,21 @@ class Simulator:
         self._own_dir = state_dir is None
         self._dir = os.fspath(state_dir) if state_dir is not None else ""
         self._given_password = password
-        self._process: Optional[subprocess.Popen[str]] = None
+        self._process: subprocess.Popen[str] | None = None
         self.url = self.host = self.username = self.password = ""
         self.ca = self.thumbprint = self.control = self.ready = ""
         self.guest_username = self.guest_password = ""
         self.port = self.pid = 0
 
-    def __enter__(self) -> "Simulator":
+    def __enter__(self) -> Simulator:
         self.start()
         return self
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[types.TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -143,7 +142,8 @@ class Simulator:
         """End the simulator and remove its temporary directory."""
         process, self._process = self._process, None
         if process is not None:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.close()
             try:
                 process.wait(STOP_TIMEOUT)
@@ -156,28 +156,26 @@ class Simulator:
 
     # The control endpoint
 
-    def request(self, method: str, path: str, body: Optional[Dict[str, Any]] = None) -> Any:
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Send one request to the control endpoint and return its JSON.
 
         Raises:
             SimulatorError: it was refused; the message says why.
         """
-        request = urllib.request.Request(
-            self.control + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        # No proxy, whatever the environment says: this never leaves the machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        text = b"" if body is None else json.dumps(body).encode()
+        # Straight to the loopback address: a proxy in the environment is not asked.
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(self.control).netloc, timeout=START_TIMEOUT)
         try:
-            with opener.open(request, timeout=START_TIMEOUT) as response:
-                return json.loads(response.read() or b"{}")
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
-            raise SimulatorError(f"{method} {path}: {error.code} {text.strip()}") from None
+            connection.request(method, path, text, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise SimulatorError(f"{method} {path}: {response.status} {answer.decode(errors='replace').strip()}")
+        return json.loads(answer)
 
-    def calls(self) -> Dict[str, Any]:
+    def calls(self) -> dict[str, Any]:
         """SOAP calls since the start or the last reset: ``{"total": N, "by_method": {...}}``."""
         return dict(self.request("GET", "/calls"))
 
@@ -189,11 +187,11 @@ class Simulator:
         """Add a rule of failure and return its number; the fields are in the simulator's README."""
         return int(self.request("POST", "/inject", rule)["id"])
 
-    def injections(self) -> List[Dict[str, Any]]:
+    def injections(self) -> list[dict[str, Any]]:
         """The rules, each with ``hits``: how many calls it has struck."""
         return list(self.request("GET", "/inject")["rules"])
 
-    def clear(self, rule: Optional[int] = None) -> None:
+    def clear(self, rule: int | None = None) -> None:
         """Remove one rule, or all of them."""
         self.request("DELETE", "/inject" if rule is None else f"/inject/{rule}")
 
@@ -201,7 +199,7 @@ class Simulator:
         """Add a delay to each call of a method, from now on."""
         self.request("POST", "/latency", {"ms": ms, "method": method})
 
-    def sessions(self) -> Dict[str, Any]:
+    def sessions(self) -> dict[str, Any]:
         """The live SDK sessions: ``{"count": N, "sessions": [...]}``."""
         return dict(self.request("GET", "/sessions"))
 
@@ -214,24 +212,22 @@ class Simulator:
         """
         return int(self.request("POST", "/sessions/expire", {"as": as_})["expired"])
 
-    def add_user(
-        self, username: str, password: str, privileges: Optional[List[str]] = None, locked: bool = False
-    ) -> None:
+    def add_user(self, username: str, password: str, privileges: list[str] | None = None, locked: bool = False) -> None:
         """Add or replace a user; without ``privileges`` one who may do everything."""
         body = {"username": username, "password": password, "privileges": privileges or ["*"], "locked": locked}
         if privileges is not None:
             body["privileges"] = privileges
         self.request("POST", "/users", body)
 
-    def vm(self, name: str) -> Dict[str, Any]:
+    def vm(self, name: str) -> dict[str, Any]:
         """A raw view of one VM; ``name`` is a name or a managed object id."""
         return dict(self.request("GET", "/vms/" + urllib.parse.quote(name, safe="")))
 
-    def patch_vm(self, name: str, **state: Any) -> Dict[str, Any]:
+    def patch_vm(self, name: str, **state: Any) -> dict[str, Any]:
         """Set the state of a VM that vCenter offers no call for, for example ``frozen=True``."""
         return dict(self.request("PATCH", "/vms/" + urllib.parse.quote(name, safe=""), state))
 
-    def patch_guest(self, name: str, **state: Any) -> Dict[str, Any]:
+    def patch_guest(self, name: str, **state: Any) -> dict[str, Any]:
         """Set what is inside a VM's guest, for example ``hang="vmware-rpctool*"`` or ``missing=["nmcli"]``."""
         return self.patch_vm(name, guest=state)
 
@@ -244,17 +240,17 @@ class Simulator:
         query = urllib.parse.urlencode({"file": path})
         return str(self.request("GET", f"/vms/{urllib.parse.quote(name, safe='')}?{query}")["text"])
 
-    def create_vm(self, name: str, **options: Any) -> Dict[str, Any]:
+    def create_vm(self, name: str, **options: Any) -> dict[str, Any]:
         """Make a VM directly; the options are in the simulator's README."""
         return dict(self.request("POST", "/vms", {"name": name, **options}))
 
-    def host_state(self, name: str, **state: Any) -> Dict[str, Any]:
+    def host_state(self, name: str, **state: Any) -> dict[str, Any]:
         """Set the state of a host, for example ``maintenance=True``."""
         return dict(self.request("POST", "/hosts/" + urllib.parse.quote(name, safe=""), state))
 
     # govc
 
-    def govc_environment(self) -> Dict[str, str]:
+    def govc_environment(self) -> dict[str, str]:
         """The variables that point govc at this simulator, with its CA."""
         return {
             "GOVC_URL": self.url,
@@ -277,7 +273,10 @@ class Simulator:
         environment.update(self.govc_environment())
         done = subprocess.run(
             [self.govc_binary, args[0], "-json", *args[1:]],
-            capture_output=True, text=True, env=environment, check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
         )
         if done.returncode != 0:
             raise SimulatorError(f"govc {' '.join(args)}: {_govc_error(done.stdout, done.stderr)}")
@@ -296,11 +295,11 @@ def _govc_error(stdout: str, stderr: str) -> str:
         return text
 
 
-def run(binary: str, options: List[str], command: List[str]) -> int:
+def run(binary: str, options: list[str], command: list[str]) -> int:
     """Run ``command`` beside a simulator and return its exit status, as a shell would."""
-    child: Optional[subprocess.Popen[bytes]] = None
+    child: subprocess.Popen[bytes] | None = None
 
-    def forward(number: int, frame: Optional[types.FrameType]) -> None:
+    def forward(number: int, _frame: types.FrameType | None) -> None:
         if child is None:
             raise SystemExit(128 + number)
         child.send_signal(number)
@@ -313,7 +312,7 @@ def run(binary: str, options: List[str], command: List[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def main(argv: List[str]) -> int:
+def main(argv: list[str]) -> int:
     """The command line: see the top of this file."""
     parser = argparse.ArgumentParser(prog="vforge_sim.py", description="Run a command beside a simulated vCenter.")
     commands = parser.add_subparsers(dest="do", required=True)
@@ -323,7 +322,7 @@ def main(argv: List[str]) -> int:
         parser.error("a command is needed after --")
     at = argv.index("--")
     known, options = parser.parse_known_args(argv[:at])
-    command = argv[at + 1:]
+    command = argv[at + 1 :]
     if not command:
         parser.error("a command is needed after --")
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,13 @@ def _settings() -> dict[str, str]:
     return {"binary": str(binaries / "vforge-sim"), "govc": str(binaries / "govc")}
 
 
+def _simulator(*flags: str) -> Simulator:
+    """A simulator that keeps its files where this run leaves nothing behind, even when it is killed."""
+    output = _ROOT / "tests" / "output"
+    output.mkdir(exist_ok=True)
+    return Simulator(_binary("binary"), *flags, state_dir=tempfile.mkdtemp(prefix="simulator-", dir=output))
+
+
 def _binary(name: str) -> Path:
     path = Path(_settings()[name])
     if not path.exists():
@@ -57,7 +65,7 @@ class _Shared:
     def start(self) -> Simulator:
         """The simulator, started with the first call."""
         if self.simulator is None:
-            self.simulator = self.stack.enter_context(Simulator(_binary("binary")))
+            self.simulator = self.stack.enter_context(_simulator())
         return self.simulator
 
 
@@ -108,7 +116,7 @@ def _fresh_shared_sim(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def make_sim(simulator_binary: Path) -> Iterator[MakeSim]:
+def make_sim() -> Iterator[MakeSim]:
     """A function that starts a simulator of the test's own with the given flags; they all end with the test."""
     with ExitStack() as stack:
-        yield lambda *flags: stack.enter_context(Simulator(simulator_binary, *flags))
+        yield lambda *flags: stack.enter_context(_simulator(*flags))

@@ -71,11 +71,12 @@ TO_FOLDERS = (
 NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent")}
 TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
+_DEVICES = "config.hardware.device"
+
 _EXISTING_VM = (
     "config.instanceUuid",
     "config.uuid",
     "config.template",
-    "config.hardware.device",
     "runtime.powerState",
     "runtime.host",
     "resourcePool",
@@ -84,9 +85,24 @@ _EXISTING_VM = (
 )
 EXISTING: dict[type, tuple[str, ...]] = {
     vim.ManagedEntity: ("name",),
-    vim.VirtualMachine: (*_EXISTING_VM, "config.extraConfig"),
+    vim.VirtualMachine: (*_EXISTING_VM, _DEVICES, "config.extraConfig"),
 }
-EXISTING_LEAN: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name",), vim.VirtualMachine: _EXISTING_VM}
+
+
+def existing_lean(nic_keys: t.Collection[int]) -> dict[type, tuple[str, ...]]:
+    """What is read of a VM that was just made: no extraConfig, and of its devices only these, or all when none are named.
+
+    A device is some 60 XML elements and an instant clone has its parent's: by their keys only the NICs are sent.
+    """
+    devices = [f"{_DEVICES}[{key}]" for key in nic_keys] or [_DEVICES]
+    return {vim.ManagedEntity: ("name",), vim.VirtualMachine: (*_EXISTING_VM, *devices)}
+
+
+def devices(row: Row) -> list[t.Any]:
+    """The devices that were read of a VM, whole or by their keys."""
+    by_key = [value for path, value in row.values.items() if path.startswith(f"{_DEVICES}[")]
+    return by_key or list(row.get(_DEVICES) or ())
+
 
 TO_PLACES = (
     Route("vm-host", vim.VirtualMachine, "runtime.host"),

@@ -11,7 +11,7 @@ from .._connector import names
 from .._connector.addresses import guest_nics
 from .._connector.find import TO_ANCESTORS, path_in
 from .._connector.props import Row, collect
-from .._errors import NotFound
+from .._errors import Fault, NotFound
 from . import api
 from .facts import Existing, Network, Parent, Pool, own_guest
 
@@ -108,15 +108,28 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
     return found
 
 
-def read_existing(
-    session: Session, refs: t.Sequence[t.Any], parent: Parent | None, *, with_config: bool = True
-) -> dict[str, Existing]:
+def read_existing(session: Session, refs: t.Sequence[t.Any], parent: Parent | None) -> dict[str, Existing]:
     """What is known of VMs and other entities, by moid; one that is gone is left out.
 
     :param parent: knows the networks of their NICs, and which addresses are not theirs.
-    :param with_config: False leaves out extraConfig, by far the largest part.
     """
-    paths = api.EXISTING if with_config else api.EXISTING_LEAN
+    return _read_vms(session, refs, parent, api.EXISTING)
+
+
+def read_made(session: Session, refs: t.Sequence[t.Any], parent: Parent) -> dict[str, Existing]:
+    """The same of VMs that this task made or changed, without what it knows already: their extraConfig and other devices."""
+    try:
+        return _read_vms(session, refs, parent, api.existing_lean([nic.key for nic in parent.nics]))
+    except Fault as fault:
+        # Reading an element of an array by its key is the property collector's own notation, but tried on the simulator alone.
+        if fault.fault != "InvalidProperty":
+            raise
+        return _read_vms(session, refs, parent, api.existing_lean([]))
+
+
+def _read_vms(
+    session: Session, refs: t.Sequence[t.Any], parent: Parent | None, paths: dict[type, tuple[str, ...]]
+) -> dict[str, Existing]:
     rows = {row.moid: row for row in collect(session, refs, paths, api.TO_PLACES)}
     wanted = [ref._GetMoId() for ref in refs]
     return {moid: _existing(rows[moid], rows, parent) for moid in wanted if moid in rows}
@@ -139,7 +152,7 @@ def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Exis
         datastores=datastores,
         datastore_names=tuple(_name(rows.get(moid)) for moid in datastores),
         template=bool(vm.get("config.template")),
-        nics=api.nics(vm.get("config.hardware.device") or (), parent.networks if parent else (), running=_running(vm)),
+        nics=api.nics(api.devices(vm), parent.networks if parent else (), running=_running(vm)),
         guest=own_guest(vm.get("guest.net") or (), parent),
         extra_config={pair.key: str(pair.value) for pair in vm.get("config.extraConfig") or ()},
     )

@@ -20,7 +20,7 @@ class CloneOptions:
 
     :ivar parent: None only for ``absent``: then clones of any parent may be removed.
     :ivar datacenter: name or path of the datacenter in which the parent is looked for.
-    :ivar timeout: seconds for all of the work after the lookup.
+    :ivar timeout: seconds for all of the work, the lookup included.
     :ivar ip_nic: label of the NIC whose address is waited for; None for any.
     :ivar credentials: of the guests; None only where no guest is customized.
     """
@@ -71,7 +71,7 @@ class CloneOptions:
             timeout=params["timeout"],
             wait_for_ip=params["wait_for_ip_address"],
             ip_family=params["ip_family"],
-            ip_nic=params.get("ip_nic"),
+            ip_nic=params.get("ip_nic") or None,
             on_error=params["on_error"],
             force=params["force"],
             credentials=credentials,

@@ -181,8 +181,8 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
     edits = _nic_edits(request, existing.nics, parent.networks)
     changes = [_needed(edit, existing) for edit in edits]
     differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
-    differences += [difference for _, found in changes for difference in found]
-    nics = tuple(edit for edit, _ in changes if edit is not None)
+    differences += [difference for _edit, found in changes for difference in found]
+    nics = tuple(edit for edit, _found in changes if edit is not None)
     move = bool(request.resource_pool) and existing.pool != placement.pool.moid
     if move:
         differences.append(Difference("resource_pool", existing.pool_name, placement.pool.path))

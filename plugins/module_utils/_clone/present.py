@@ -57,6 +57,7 @@ def _look_after(
         if stopped is None:
             stopped = customize(job, parent, standings)
         _read_again(job, parent, [standing for standing in standings if standing.changed])
+        job.timer.lap("read")
         if job.options.wait_for_ip and stopped is None:
             wait_for_addresses(job, standings, parent)
             job.timer.lap("wait_for_ip")
@@ -156,7 +157,7 @@ def _read_again(job: Job, parent: Parent, standings: list[Standing]) -> None:
     """What the changed VMs are now, in one call for all."""
     moids = [standing.moid or (standing.vm.moid if standing.vm else "") for standing in standings]
     refs = [api.vm(job.session, moid) for moid in moids]
-    known = lookup.read_existing(job.session, refs, parent, with_config=False)
+    known = lookup.read_made(job.session, refs, parent)
     for standing, moid in zip(standings, moids, strict=True):
         standing.vm = known.get(moid, standing.vm)
 

@@ -191,7 +191,7 @@ def _text(value: t.Any, where: str, option: str) -> str:
 def _refuse_duplicates(requests: t.Sequence[CloneRequest]) -> None:
     """Two requests for one name in one folder could never both be met; folders are compared as written."""
     counts = collections.Counter((request.folder, request.name) for request in requests)
-    twice = sorted(name for (_, name), count in counts.items() if count > 1)
+    twice = sorted(name for (_folder, name), count in counts.items() if count > 1)
     if twice:
         raise InvalidOption(
             f"clones names {names.listing(twice)} more than once in the same folder.",

@@ -61,7 +61,7 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
     return Fault(
         name,
         snake(name),
-        f"{prefix}{_words(fault)} ({name})",
+        f"{prefix}{_words(fault)} ({name}).",
         hint=_hint(fault),
         fault_messages=[line.message for line in fault.faultMessage or [] if line.message],
         **_facts(fault),

@@ -43,9 +43,7 @@ else:
 if sys.version_info < _OLDEST_PYTHON:
     _WHY_MISSING = "Python 3.10 or later is needed, and this one is older."
 
-SoapStubAdapter, VmomiSupport, vim, vmodl = (
-    getattr(_library, name) if _library is not None else _placeholder(name) for name in _NAMES
-)
+SoapStubAdapter, VmomiSupport, vim, vmodl = (_placeholder(name) if _WHY_MISSING else getattr(_library, name) for name in _NAMES)
 
 
 def require() -> None:

@@ -9,15 +9,25 @@ removes a PropertyCollector of its own, so that processes that share a session d
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import types
 import typing as t
 
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, Fault, SessionExpired, VforgeError
+from .._errors import (
+    CallTimedOut,
+    ConnectionFailed,
+    ConnectionLost,
+    Fault,
+    Interrupted,
+    SessionExpired,
+    StrangeAnswer,
+    VforgeError,
+)
 from .options import ConnectionOptions
 from .pyvmomi import VmomiSupport, vim
 from .store import KeptSession, SessionStore
-from .stub import CallStats, StrangeAnswer, Stub, not_a_vcenter
+from .stub import CallStats, Stub, not_a_vcenter
 from .tasks import Pace
 
 T = t.TypeVar("T")
@@ -58,7 +68,9 @@ class Session:
         self.tell = tell
         self._store = SessionStore(options, warn)
         self._kept = False
-        self._collector: t.Any = None
+        self._collecting = threading.RLock()
+        self._collectors: list[t.Any] = []
+        self._waited_on: set[str] = set()
         self._renewing = threading.Lock()
         self.generation = 0
 
@@ -91,19 +103,45 @@ class Session:
 
     @property
     def collector(self) -> t.Any:
-        """This process's own PropertyCollector."""
-        if self._collector is None:
-            raise RuntimeError("the session is not open")
-        return self._collector
+        """A PropertyCollector of this process alone, to read with."""
+        with self._collecting:
+            if not self._collectors:
+                self._collectors.append(self._new_collector())
+            return self._collectors[0]
 
-    def replace_collector(self) -> None:
-        """End the wait that was broken off on this side, and take a collector that no wait is under way on.
+    @contextlib.contextmanager
+    def collector_to_wait_on(self) -> t.Iterator[t.Any]:
+        """A PropertyCollector that no other wait of this process uses, for as long as the context lasts.
 
-        A collector takes one wait at a time (API reference, WaitForUpdatesEx); vCenter does not see that nobody listens.
+        A round on a collector brings the changes of all of its filters, so two waits on one would take each other's.
+        After a signal in mid-round it is destroyed, since vCenter is still busy with that round; the next wait gets another.
         """
-        old = self.collector
-        self._collector = self.content.propertyCollector.CreatePropertyCollector()
-        old.DestroyPropertyCollector()
+        with self._collecting:
+            free = [known for known in self._collectors if known._GetMoId() not in self._waited_on]
+            collector = free[0] if free else self._new_collector()
+            if not free:
+                self._collectors.append(collector)
+            self._waited_on.add(collector._GetMoId())
+        try:
+            yield collector
+        except Interrupted:
+            self._discard(collector)
+            raise
+        finally:
+            with self._collecting:
+                self._waited_on.discard(collector._GetMoId())
+
+    def _discard(self, collector: t.Any) -> None:
+        with self._collecting:
+            if collector in self._collectors:
+                self._collectors.remove(collector)
+        try:
+            collector.DestroyPropertyCollector()
+        except VforgeError as error:
+            self.warn(f"A wait could not be broken off: {error}")
+
+    def _new_collector(self) -> t.Any:
+        return self.content.propertyCollector.CreatePropertyCollector()
 
     def retrying(self, do: t.Callable[[], T]) -> T:
         """Run ``do``; when the session turns out to be dead, open another and run it once more.
@@ -159,16 +197,23 @@ class Session:
             content.sessionManager.Login(self.options.username, self.options.password, None)
         except Fault as fault:
             raise _login_failure(fault, self.options) from fault
-        session = _to_keep(login.GetSessionId(), content)
+        cookie = login.GetSessionId()
+        if not cookie:
+            raise ConnectionFailed(
+                "login_refused",
+                f"{self.options.endpoint} accepts the login of {self.options.username}, but hands out no session.",
+                hint="Look for a gateway or load balancer in between that drops the cookie vmware_soap_session.",
+            )
+        session = _to_keep(cookie, content)
         self._kept = self._store.save(session)
         self._adopt(session)
-        self._collector = self.content.propertyCollector.CreatePropertyCollector()
+        self._begin()
 
     def _resume(self, kept: KeptSession) -> bool:
         """Go on with a kept session; the first call tells whether it is alive."""
         self._adopt(kept)
         try:
-            self._collector = self.content.propertyCollector.CreatePropertyCollector()
+            self._begin()
         except (SessionExpired, Fault):
             # A Fault: a vCenter that was rebuilt behind this address may not know the references.
             return False
@@ -182,11 +227,19 @@ class Session:
         for name, (kind, moid) in session.references.items():
             setattr(self.content, name, VmomiSupport.GetVmodlType(kind)(moid, self.stub))
 
+    def _begin(self) -> None:
+        collector = self._new_collector()
+        with self._collecting:
+            # Those of a session before this one went with it.
+            self._collectors = [collector]
+            self._waited_on.clear()
+
     def _close(self) -> None:
-        if self._kept:
-            self.collector.DestroyPropertyCollector()
-        else:
+        if not self._kept:
             self.content.sessionManager.Logout()
+            return
+        for collector in self._collectors:
+            collector.DestroyPropertyCollector()
 
 
 def _to_keep(cookie: str, content: t.Any) -> KeptSession:

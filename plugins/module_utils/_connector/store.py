@@ -160,8 +160,8 @@ def _kept_session(data: dict[str, t.Any]) -> KeptSession:
     """:raises KeyError, TypeError, ValueError, AttributeError: when a part is missing or of another kind."""
     about = {str(name): str(value) for name, value in data["about"].items()}
     references = {str(name): (str(kind), str(moid)) for name, (kind, moid) in data["references"].items()}
-    for kind, _ in references.values():
-        VmomiSupport.GetVmodlType(kind)
+    for reference in references.values():
+        VmomiSupport.GetVmodlType(reference[0])
     if not isinstance(data["cookie"], str) or not about["apiVersion"] or "propertyCollector" not in references:
         raise ValueError
     return KeptSession(cookie=data["cookie"], about=about, references=references)

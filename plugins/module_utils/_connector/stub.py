@@ -14,7 +14,7 @@ import threading
 import typing as t
 import xml.parsers.expat
 
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost
+from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, StrangeAnswer
 from . import faults, tls, versions
 from .options import ConnectionOptions
 from .pool import ConnectionPool
@@ -124,7 +124,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         except http.client.HTTPException as error:
             connection.close()
             raise not_a_vcenter(self._options, f"does not speak HTTP ({type(error).__name__})") from error
-        self._connections.give_back(connection) if answer.isclosed() else connection.close()
+        if answer.isclosed():
+            self._connections.give_back(connection)
+        else:
+            connection.close()
         if answer.status in _STARTING:
             raise _starting(self._options, answer.status, answer.reason)
         if answer.status != http.client.OK:
@@ -187,7 +190,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             raise self._strange(info, str(error)) from error
         except Exception as error:
             # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class of its own.
-            if type(error) is not Exception:
+            if error.__class__ is not Exception:
                 raise
             raise self._strange(info, "status 500 without a fault") from error
         if answer is None and info.result is vim.Task:
@@ -207,10 +210,6 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         return StrangeAnswer(
             f"{self._options.endpoint} did not answer {info.wsdlName} as vSphere does ({what}).", hint=_RUN_AGAIN
         )
-
-
-class StrangeAnswer(ConnectionLost):
-    """What came back is not SOAP of vSphere: something between, or something else, has answered."""
 
 
 def not_a_vcenter(options: ConnectionOptions, why: str) -> ConnectionFailed:

@@ -147,31 +147,28 @@ def updates(
 def _one_filter(
     session: Session, spec: t.Any, deadline: float, rounds: t.Iterator[int] | None
 ) -> t.Generator[list[Update], None, None]:
-    collector = session.collector
-    watched = collector.CreateFilter(spec, False)
-    version = ""
-    try:
-        while session.pace.begin(deadline):
-            longest = _longest_round(session, deadline)
-            # The first round, which tells the state, never has to wait.
-            options = _Collector.WaitOptions(maxWaitSeconds=min(longest, next(rounds)) if rounds and version else longest)
-            answer = collector.WaitForUpdatesEx(version, options)
-            if answer is not None:
-                version = answer.version
-                yield [update for part in answer.filterSet for update in _updates(part)]
-            elif rounds:
-                yield []
-    except (ConnectionFailed, ConnectionLost, SessionExpired):
-        # The filter went with the session, or the server does not answer: one call more would only take longer.
-        watched = None
-        raise
-    except Interrupted:
-        watched = None
-        _leave_waiting(session)
-        raise
-    finally:
-        if watched is not None:
-            _drop(session, watched)
+    with session.collector_to_wait_on() as collector:
+        watched = collector.CreateFilter(spec, False)
+        version = ""
+        try:
+            while session.pace.begin(deadline):
+                longest = _longest_round(session, deadline)
+                # The first round, which tells the state, never has to wait.
+                options = _Collector.WaitOptions(maxWaitSeconds=min(longest, next(rounds)) if rounds and version else longest)
+                answer = collector.WaitForUpdatesEx(version, options)
+                if answer is not None:
+                    version = answer.version
+                    yield [update for part in answer.filterSet if part.filter == watched for update in _updates(part)]
+                elif rounds:
+                    yield []
+        except (ConnectionFailed, ConnectionLost, SessionExpired, Interrupted):
+            # The filter goes with its collector or has gone with the session; or the server does not answer, and one
+            # call more would only take longer.
+            watched = None
+            raise
+        finally:
+            if watched is not None:
+                _drop(session, watched)
 
 
 def _longest_round(session: Session, deadline: float) -> int:
@@ -188,14 +185,6 @@ def _updates(part: t.Any) -> t.Iterator[Update]:
         if isinstance(missing.fault, vim.fault.NotAuthenticated):
             raise faults.session_expired()
         yield Update(missing.obj._GetMoId(), {}, gone=True)
-
-
-def _leave_waiting(session: Session) -> None:
-    """Break off a round that vCenter is still busy with; what comes next needs a collector that is free."""
-    try:
-        session.replace_collector()
-    except VforgeError as error:
-        session.warn(f"A wait could not be broken off: {error}")
 
 
 def _drop(session: Session, watched: t.Any) -> None:

@@ -34,8 +34,8 @@ whole process, its start included.
 - *vforge.vsphere*: one task of `ansible-playbook` with all clones. *The same again* finds them all made; *again, session
   kept* makes others with the session that the first task kept.
 - *govc*: `govc vm.instantclone` in a shell loop, with its session kept as is its default.
-- *community.vmware*: `vmware_guest_instant_clone` in a task with a loop. It makes few clones here, since it reads every VM
-  of the inventory several times for each; nothing is extrapolated.
+- *community.vmware*: `vmware_guest_instant_clone` in a task with a loop. It reads every VM of the inventory several times
+  for each clone, so it makes few here; nothing is extrapolated.
 """
 
 _LATENCY = """## Latency

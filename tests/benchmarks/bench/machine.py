@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from bench.tools import Installed
+from devtools import layout
 
 _ASK = "import sys, importlib.metadata as m; print(*(m.version(name) for name in sys.argv[1:]))"
 
@@ -26,13 +27,19 @@ def describe(installed: Installed) -> dict[str, str]:
         "Python": platform.python_version(),
         "vforge.vsphere": f"{_collection(installed.collections, 'vforge', 'vsphere')} on {ours}",
         "community.vmware": f"{_collection(installed.peer / 'collections', 'community', 'vmware')} on {theirs}",
-        "govc": subprocess.run([installed.govc, "version"], capture_output=True, text=True, check=True).stdout.split()[-1],
+        "govc": _govmomi(),
     }
 
 
 def _versions(python: Path, *packages: str) -> str:
     done = subprocess.run([python, "-c", _ASK, *packages], capture_output=True, text=True, check=True)
     return ", ".join(f"{name} {version}" for name, version in zip(packages, done.stdout.split(), strict=True))
+
+
+def _govmomi() -> str:
+    """The version that govc and the simulator are built from; govc itself tells one only in the vendor's builds."""
+    words = (layout.SIMULATOR / "go.mod").read_text(encoding="utf-8").split()
+    return words[words.index("github.com/vmware/govmomi") + 1]
 
 
 def _collection(collections: Path, namespace: str, name: str) -> str:

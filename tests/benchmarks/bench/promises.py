@@ -59,7 +59,7 @@ def _kept_sessions(figures: Figures) -> list[Promise]:
 def _ratios(figures: Figures) -> list[Promise]:
     return [
         Promise(
-            f"{latency.clones} clones at {latency.latency_ms} ms latency, module by plain script",
+            f"{latency.clones} clones with {latency.latency_ms} ms latency, module by script",
             f"{RATIO:.2f}",
             f"{latency.ratio:.2f}",
             latency.ratio <= RATIO,

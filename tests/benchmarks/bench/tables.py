@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.figures import Figures, Sample
+from bench.figures import Figures, Latency, Sample
 from bench.promises import Promise
 
 
@@ -20,7 +20,7 @@ class Table:
 
     title: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def as_text(self) -> str:
         """For a terminal."""
@@ -34,7 +34,7 @@ class Table:
 
     def as_markdown(self) -> str:
         """For a document, without the title."""
-        marks = ("---", *("---:" for _ in self.head[1:]))
+        marks = ("---", *["---:"] * (len(self.head) - 1))
         # A row that continues the one above is indented in the terminal.
         rows = (("… " + row[0].strip() if row[0].startswith(" ") else row[0], *row[1:]) for row in self.rows)
         return "\n".join(f"| {' | '.join(row)} |" for row in (self.head, marks, *rows))
@@ -66,7 +66,7 @@ def latency(figures: Figures) -> Table:
     """The module beside the plain script."""
     first = figures.latencies[0]
     head = ("seconds, median (smallest-largest)", *(f"{item.clone_ms} ms a clone" for item in figures.latencies))
-    rows = {
+    rows: dict[str, Callable[[Latency], list[float]]] = {
         "plain script, connect to result": lambda item: item.plain_spans,
         "module, connect to result": lambda item: item.module_spans,
         "ratio of these two": lambda item: item.ratios,

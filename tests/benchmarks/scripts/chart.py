@@ -40,12 +40,13 @@ def main(source: Path, target: Path) -> None:
             axes.plot(sizes, values, color=colour, marker=marker, markersize=6, linewidth=2, label=label)
     for axes, title in ((calls, "SOAP calls for each clone"), (seconds, "Seconds for each clone")):
         axes.set(xscale="log", yscale="log", xlabel="VMs in the inventory", title=title)
+        axes.minorticks_off()
         axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.7)
         axes.spines[["top", "right"]].set_visible(False)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     figure.legend(*calls.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    figure.savefig(target, metadata={"Date": None}, facecolor="white")
+    figure.savefig(target, metadata={"Date": None, "Creator": None}, facecolor="white")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 def main() -> int:
     """Run it to its end; returns its exit code."""
     process = subprocess.Popen([sys.executable, *sys.argv[1:]])
-    _, status, usage = os.wait4(process.pid, 0)
+    _pid, status, usage = os.wait4(process.pid, 0)
     # wait4 has taken what Popen would look for.
     process.returncode = os.waitstatus_to_exitcode(status)
     figures = {"peak_kib": usage.ru_maxrss, "cpu": usage.ru_utime + usage.ru_stime}

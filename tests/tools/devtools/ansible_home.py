@@ -23,16 +23,31 @@ from devtools.builds import Build
 _PIPS = {"2.16": "23.1.2", "2.17": "23.1.2", "2.18": "24.2", "2.19": "24.2", "2.20": "25.2", "2.21": "25.2"}
 
 _BOOTSTRAP = '''\
-"""Stands in for the bootstrap script that ansible-test would download: pip installs itself from its own wheel."""
+"""Stands in for the bootstrap script that ansible-test would download: pip installs itself."""
 import sys
 
-WHEEL = {wheel!r}
-sys.path.insert(0, WHEEL)
+sys.path.insert(0, {wheel!r})
 from pip._internal.cli.main import main
 
-skipped = ("--no-setuptools", "--no-wheel", "pip=={pip}")
-sys.exit(main(["install", "--no-index", WHEEL] + [word for word in sys.argv[1:] if word not in skipped]))
+# The two options are the other script's own.
+sys.exit(main(["install"] + [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]))
 '''
+
+# ansible-test makes a key pair for the hosts that it would manage, with ssh-keygen, which may be missing, and without
+# thinking of a second ansible-test that does the same. No host gets this key.
+_KEY_PAIR = """\
+import sys
+from pathlib import Path
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+private = Path(sys.argv[1])
+private.touch(mode=0o600)
+private.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.TraditionalOpenSSL, form.NoEncryption()))
+public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+private.with_suffix(".pub").write_bytes(public + b" vforge.vsphere\\n")
+"""
 
 
 def core_version(venv: Path) -> str:
@@ -67,7 +82,8 @@ def build(venv: Path, name: str = "home") -> Build:
         processes.check([python, "-m", "pip", "download", "--quiet", "--no-deps", "-d", cache, f"pip=={pip}"], log)
         wheel = next(cache.glob("pip-*.whl"))
         script = cache / f"get_pip_{pip.replace('.', '_')}.py"
-        script.write_text(_BOOTSTRAP.format(wheel=str(wheel), pip=pip), encoding="utf-8")
+        script.write_text(_BOOTSTRAP.format(wheel=str(wheel)), encoding="utf-8")
+        processes.check([python, "-c", _KEY_PAIR, cache.parent / "id_rsa"], log)
         config = home / ".config" / "pip" / "pip.conf"
         config.parent.mkdir(parents=True)
         # An index address may hold a password.

@@ -38,7 +38,7 @@ class AnsibleTests:
         env = self.tools.env_of(self.venv, self.home)
         return processes.run([self.venv / "bin" / "ansible-test", *words], log, cwd=self.run.collection, env=env)
 
-    def sanity(self, *options: str) -> Outcome:
+    def sanity(self) -> Outcome:
         """Every sanity test; an ignore file, which could hide a finding, is a failure itself."""
         log = self.run.log("sanity")
         ignored = sorted((self.run.collection / "tests" / "sanity").glob("ignore-*"))
@@ -47,7 +47,7 @@ class AnsibleTests:
             raise CommandFailed(["ansible-test", "sanity"], 1, log)
         # ansible-test does not expect company while it makes its virtual environments.
         with locks.exclusive(layout.LOCKS / f"sanity-{self.home.name}"):
-            result = self._call(log, "sanity", "--color", "no", *options)
+            result = self._call(log, "sanity", "--color", "no")
         tests = set(re.findall(r'^Running sanity test "([\w-]+)"', result.output, re.MULTILINE))
         listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below.*\n((?:[\w-]+.*\n?)+)", result.output, re.MULTILINE)
         failed = {line.split()[0] for line in listed[1].splitlines()} if listed else set()
@@ -64,7 +64,7 @@ class AnsibleTests:
     def integration(self) -> Outcome:
         """The integration targets, against one simulator that lives as long as they run."""
         log = self.run.log("integration")
-        with Simulator(self.tools.simulator) as simulator:
+        with Simulator(self.tools.simulator, state_dir=self.run.simulator_state) as simulator:
             write_integration_settings(self.run, self.tools, simulator)
             result = self._call(log, "integration", "--color", "no", "--continue-on-error")
         targets = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))

@@ -66,8 +66,10 @@ class _Stage:
             VMWARE_USER=self.simulator.username,
             VMWARE_PASSWORD=self.simulator.password,
             VMWARE_CA_PATH=self.simulator.ca,
-            # Kept sessions of this simulator are of no use after it.
+            # Kept sessions of this simulator are of no use after it, nor is what a killed Ansible leaves behind.
             XDG_RUNTIME_DIR=str(runtime),
+            ANSIBLE_LOCAL_TEMP=str(runtime),
+            ANSIBLE_REMOTE_TEMP=str(runtime),
         )
         if sys.stdout.isatty():
             env.pop("ANSIBLE_NOCOLOR")
@@ -154,7 +156,8 @@ def run(console: Console) -> int:
     with new_run() as this:
         collections = collection.install(this, tools)
         console.part("collection", "built and installed")
-        with Simulator(str(tools.simulator), "--vms", "100", "--clone-time", _CLONE_TIME) as simulator:
+        flags = ("--vms", "100", "--clone-time", _CLONE_TIME)
+        with Simulator(tools.simulator, *flags, state_dir=this.simulator_state) as simulator:
             console.part("simulated vCenter", f"{simulator.url}, 100 VMs")
             stage = _Stage(console, this, tools, simulator, collections)
             try:

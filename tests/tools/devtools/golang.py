@@ -42,6 +42,7 @@ class Go:
             # No ~/go appears in the home directory of somebody who does not use Go.
             env.setdefault("GOPATH", str(layout.CACHE / "gopath"))
             env.setdefault("GOCACHE", str(layout.CACHE / "go-build"))
+            env["XDG_CONFIG_HOME"] = str(layout.CACHE / "config")
         return env
 
 

@@ -38,6 +38,11 @@ class Run:
         """The copy of the checkout."""
         return self.folder / "ansible_collections" / layout.NAMESPACE / layout.NAME
 
+    @property
+    def simulator_state(self) -> Path:
+        """Where the run's simulator keeps its files."""
+        return self.folder / "simulator"
+
     def log(self, name: str) -> Path:
         """The log file of one step."""
         return self.logs / f"{name.replace(' ', '-').replace('/', '-')}.log"

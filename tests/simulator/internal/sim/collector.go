@@ -178,15 +178,31 @@ func (c *collector) changes(ctx *simulator.Context) ([]types.PropertyFilterUpdat
 
 	var out []types.PropertyFilterUpdate
 	for _, f := range c.filters {
+		missing := c.missing(ctx, f)
 		set, fault := c.filterChanges(ctx, f, dirty, gone, moved)
 		if fault != nil {
 			return nil, fault
 		}
-		if len(set) > 0 {
-			out = append(out, types.PropertyFilterUpdate{Filter: f.ref, ObjectSet: set})
+		if len(set) > 0 || len(missing) > 0 {
+			out = append(out, types.PropertyFilterUpdate{Filter: f.ref, ObjectSet: set, MissingSet: missing})
 		}
 	}
 	return out, nil
+}
+
+// missing lists, for a filter that has reported nothing yet, the objects of its spec
+// that went before it could.
+func (c *collector) missing(ctx *simulator.Context, f *filter) []types.MissingObject {
+	if !f.fresh {
+		return nil
+	}
+	var out []types.MissingObject
+	for _, o := range f.spec.ObjectSet {
+		if c.s.object(ctx, o.Obj) == nil {
+			out = append(out, types.MissingObject{Obj: o.Obj, Fault: *localized(&types.ManagedObjectNotFound{Obj: o.Obj})})
+		}
+	}
+	return out
 }
 
 func (c *collector) filterChanges(ctx *simulator.Context, f *filter, dirty, gone map[types.ManagedObjectReference]bool, moved bool) ([]types.ObjectUpdate, types.BaseMethodFault) {
@@ -255,11 +271,9 @@ func (f *filter) leadsElsewhere(dirty map[types.ManagedObjectReference]bool, mov
 // reselect finds the filter's objects again and returns the ones that left.
 func (c *collector) reselect(ctx *simulator.Context, f *filter, gone map[types.ManagedObjectReference]bool) ([]types.ObjectUpdate, types.BaseMethodFault) {
 	spec := f.spec
-	if !f.fresh {
-		// An object of the filter that is gone is reported as such, and is no fault.
-		yes := true
-		spec.ReportMissingObjectsInResults = &yes
-	}
+	// An object that went since the filter was made is reported as such, and is no
+	// fault.
+	spec.ReportMissingObjectsInResults = types.NewBool(true)
 	sel, fault := c.s.selectObjects(ctx, &spec, c.watch)
 	if fault != nil {
 		return nil, fault

@@ -314,6 +314,17 @@ func TestPartialUpdatesNameTheField(t *testing.T) {
 	}
 }
 
+func TestObjectsThatGoBeforeTheFirstWaitAreMissing(t *testing.T) {
+	b := start(t)
+	pc, ref := b.collector(), b.clone("brief")
+	b.filter(pc, ref, "name")
+	b.destroy(ref)
+	set := b.wait(pc, "", 0)
+	if len(set.FilterSet) != 1 || len(set.FilterSet[0].MissingSet) != 1 || set.FilterSet[0].MissingSet[0].Obj != ref {
+		t.Errorf("update %+v", set)
+	}
+}
+
 func TestCollectorsAreTheSessionsOwn(t *testing.T) {
 	b := start(t)
 	pc := b.collector()

@@ -53,6 +53,7 @@ func (s *Sim) installShims() {
 		"VirtualApp":        &poolShim{s.shimFor("VirtualApp")},
 		"SessionManager":    &sessionShim{s.shimFor("SessionManager")},
 		"Task":              &taskShim{s.shimFor("Task")},
+		"ViewManager":       &viewShim{s.shimFor("ViewManager")},
 		"SearchIndex":       &searchShim{s.shimFor("SearchIndex")},
 		"PropertyCollector": &pcShim{s.shimFor("PropertyCollector")},
 		"PropertyFilter":    &filterShim{s.shimFor("PropertyFilter")},

@@ -53,8 +53,12 @@ func makeVMDir(ds *simulator.Datastore, name string) (string, error) {
 	}
 }
 
-// writeDisk makes a disk's descriptor and its sparse extent.
+// writeDisk makes a disk's descriptor and its sparse extent, in a directory that a VM
+// whose files are only listed may not have yet.
 func writeDisk(ds *simulator.Datastore, descriptor, extent string, capacity, size int64) error {
+	if err := os.MkdirAll(filepath.Dir(localPath(ds, descriptor)), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(localPath(ds, descriptor), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -79,13 +79,19 @@ func (s *Sim) bootGuest(vm types.ManagedObjectReference) {
 	s.after(delay+stale, func() { s.reportGuest(vm, boot) })
 }
 
-// inheritGuest gives a clone's guest what a test has set for its parent's. The
-// addresses are its own.
-func (s *Sim) inheritGuest(parent, clone types.ManagedObjectReference) {
-	from := s.vms.get(parent).guest
+// inheritGuest gives a clone's guest what a test has set for its parent's, and the
+// memory of its parent's address. The caller holds the parent's lock.
+func (s *Sim) inheritGuest(parent *simulator.VirtualMachine, clone types.ManagedObjectReference) {
+	from := s.vms.get(parent.Self).guest
+	macs := make(map[int32]string)
+	for _, d := range parent.Config.Hardware.Device {
+		if c, ok := d.(types.BaseVirtualEthernetCard); ok {
+			macs[c.GetVirtualEthernetCard().Key] = c.GetVirtualEthernetCard().MacAddress
+		}
+	}
 	s.vms.with(clone, func(st *vmState) {
 		st.guest.ipDelay, st.guest.hang, st.guest.noTools, st.guest.stale = from.ipDelay, from.hang, from.noTools, from.stale
-		st.guest.staleIPv4 = from.ipv4
+		st.guest.staleIPv4, st.guest.staleMACs = from.ipv4, macs
 	})
 }
 
@@ -101,15 +107,28 @@ func (s *Sim) after(d time.Duration, f func()) {
 // reportStale is the first report of a clone that has not yet noticed its new card:
 // it still has its parent's address.
 func (s *Sim) reportStale(ref types.ManagedObjectReference, boot int) {
-	s.report(ref, boot, func(st *guestState) { st.ipv4, st.ipv6 = st.staleIPv4, "" })
+	s.report(ref, boot, func(vm *simulator.VirtualMachine, st guestState) *types.GuestInfo {
+		st.ipv4, st.ipv6 = st.staleIPv4, ""
+		g := s.guestInfo(vm, st)
+		for i := range g.Net {
+			if mac := st.staleMACs[g.Net[i].DeviceConfigId]; mac != "" && len(g.Net[i].IpAddress) > 0 {
+				g.Net[i].MacAddress = mac
+				g.Net[i].IpAddress, g.Net[i].IpConfig = nil, nil
+				addAddresses(&g.Net[i], st.ipv4, st.prefix, "")
+			}
+		}
+		return g
+	})
 }
 
 // reportGuest publishes what Tools of a running guest would.
 func (s *Sim) reportGuest(ref types.ManagedObjectReference, boot int) {
-	s.report(ref, boot, func(*guestState) {})
+	s.report(ref, boot, s.guestInfo)
 }
 
-func (s *Sim) report(ref types.ManagedObjectReference, boot int, adjust func(*guestState)) {
+// report publishes what info says, if the guest still is what it was when the report
+// was due.
+func (s *Sim) report(ref types.ManagedObjectReference, boot int, info func(*simulator.VirtualMachine, guestState) *types.GuestInfo) {
 	vm := s.vm(ref)
 	if vm == nil {
 		return
@@ -134,8 +153,7 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, adjust func(*gu
 		if boot != st.bootID || st.noTools {
 			return
 		}
-		adjust(&st)
-		s.setGuest(ctx, vm, s.guestInfo(vm, st))
+		s.setGuest(ctx, vm, info(vm, st))
 	})
 }
 

@@ -82,13 +82,16 @@ func (j *cloneJob) refuse(fault types.BaseMethodFault) {
 func (j *cloneJob) run() {
 	s := j.s
 	s.startTask(j.ctx, j.task)
-	sleep(j.ctx, s.cfg.CloneTime)
+	if half := s.cfg.CloneTime / 2; half > 0 {
+		sleep(j.ctx, half)
+		s.progress(j.ctx, j.task, 50)
+		sleep(j.ctx, half)
+	}
 	ref, fault := j.make()
 	if fault != nil {
 		s.finishTask(j.ctx, j.task, nil, localized(fault))
 		return
 	}
-	s.inheritGuest(j.vm, ref)
 	s.forkGuest(j.vm, ref)
 	s.bootGuest(ref)
 	s.finishTask(j.ctx, j.task, ref, nil)
@@ -102,12 +105,18 @@ func (j *cloneJob) make() (types.ManagedObjectReference, types.BaseMethodFault) 
 	}
 	s.creating.Lock()
 	defer s.creating.Unlock()
+	if s.closed {
+		return types.ManagedObjectReference{}, &types.RequestCanceled{}
+	}
 	var clone *simulator.VirtualMachine
 	var fault types.BaseMethodFault
 	j.ctx.WithLock(parent, func() {
 		var plan *clonePlan
 		if plan, fault = s.planClone(parent, &j.spec); fault == nil {
 			clone, fault = s.buildClone(j.ctx, plan)
+		}
+		if fault == nil {
+			s.inheritGuest(parent, clone.Self)
 		}
 	})
 	if fault != nil {

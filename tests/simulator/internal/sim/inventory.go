@@ -18,19 +18,25 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// maxRealFiles is how many plain VMs get real files.
+const maxRealFiles = 500
+
 // parentName is the ready instant-clone parent; further ones are numbered from 2.
 const parentName = "golden-parent"
 
-var tempDir sync.Mutex
-
 func datastoreDir(stateDir string) string { return filepath.Join(stateDir, "datastores") }
 
-// newModel has vcsim build datacenters, clusters, hosts, pools, networks and
-// datastores; VMs are added afterwards, directly.
-func newModel(cfg Config) (*simulator.Model, error) {
+// building is held while vcsim builds an inventory: it fills in templates that the
+// whole process shares.
+var building sync.Mutex
+
+// newService has vcsim build datacenters, clusters, hosts, pools and networks. The
+// datastores are made here, as vcsim's would lie in the system's temporary
+// directory; VMs are added afterwards, directly.
+func newService(cfg Config) (*simulator.Service, error) {
 	m := simulator.VPX()
 	m.Datacenter, m.Cluster, m.ClusterHost, m.Host = cfg.Datacenters, cfg.Clusters, cfg.Hosts, 0
-	m.Pool, m.Datastore, m.Portgroup, m.Machine = cfg.Pools, cfg.Datastores, cfg.Portgroups, 0
+	m.Pool, m.Datastore, m.Portgroup, m.Machine = cfg.Pools, 0, cfg.Portgroups, 0
 	about := &m.ServiceContent.About
 	about.ApiVersion = cfg.APIVersion
 	about.Version = productVersion(cfg.APIVersion)
@@ -38,27 +44,53 @@ func newModel(cfg Config) (*simulator.Model, error) {
 	about.FullName = fmt.Sprintf("%s %s build-%s", about.Name, about.Version, about.Build)
 	about.LicenseProductVersion = about.Version
 
-	// vcsim keeps its datastores in the temporary directory, which belongs to the
-	// whole process.
-	tempDir.Lock()
-	defer tempDir.Unlock()
-	dir := datastoreDir(cfg.StateDir)
-	if err := os.RemoveAll(dir); err != nil { // of a simulator that was killed here
+	building.Lock()
+	defer building.Unlock()
+	ctx := simulator.NewContext()
+	m.Service = simulator.New(simulator.NewServiceInstance(ctx, m.ServiceContent, m.RootFolder))
+	if err := m.CreateInfrastructure(ctx); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	return m.Service, addDatastores(ctx, cfg)
+}
+
+// addDatastores gives every host of a datacenter that datacenter's datastores.
+func addDatastores(ctx *simulator.Context, cfg Config) error {
+	root := datastoreDir(cfg.StateDir)
+	if err := os.RemoveAll(root); err != nil { // of a simulator that was killed here
+		return err
 	}
-	old, had := os.LookupEnv("TMPDIR")
-	os.Setenv("TMPDIR", dir)
-	defer func() {
-		if had {
-			os.Setenv("TMPDIR", old)
-		} else {
-			os.Unsetenv("TMPDIR")
+	options := ctx.Map.OptionManager()
+	options.Setting = append(options.Setting, &types.OptionValue{Key: "vcsim.home", Value: root})
+	for _, e := range ctx.Map.All("HostSystem") {
+		host := e.(*simulator.HostSystem)
+		dc := datacenterName(ctx, host)
+		dss := ctx.Map.Get(*host.ConfigManager.DatastoreSystem).(*simulator.HostDatastoreSystem)
+		for i := range cfg.Datastores {
+			name := fmt.Sprintf("LocalDS_%d", i)
+			dir := filepath.Join(root, dc, name)
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return err
+			}
+			res := dss.CreateLocalDatastore(ctx, &types.CreateLocalDatastore{This: dss.Self, Name: name, Path: dir})
+			if f := res.Fault(); f != nil {
+				return fmt.Errorf("datastore %s: %s", name, f.String)
+			}
 		}
-	}()
-	return m, m.Create()
+	}
+	for _, e := range ctx.Map.All("Datastore") {
+		ds := e.(*simulator.Datastore)
+		ds.Summary.Type = string(types.HostFileSystemVolumeFileSystemTypeVMFS)
+		ds.Summary.MultipleHostAccess = types.NewBool(true)
+	}
+	return nil
+}
+
+func datacenterName(ctx *simulator.Context, e mo.Entity) string {
+	for e.Reference().Type != "Datacenter" {
+		e = ctx.Map.Get(*e.Entity().Parent).(mo.Entity)
+	}
+	return e.Entity().Name
 }
 
 // site is one datacenter, in the order in which VMs are spread over it.
@@ -93,7 +125,7 @@ func (s *Sim) populate() error {
 	}
 	for i := range s.cfg.VMs {
 		spec := s.spread(sites[i%len(sites)], i/len(sites), fmt.Sprintf("server-%05d", i+1))
-		spec.on = i%2 == 0
+		spec.on, spec.listed = i%2 == 0, s.cfg.VMs > maxRealFiles
 		if err := s.addRunning(spec); err != nil {
 			return err
 		}

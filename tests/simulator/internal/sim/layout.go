@@ -36,17 +36,19 @@ func disksOf(devices []types.BaseVirtualDevice) []*types.VirtualDisk {
 
 // layoutBuilder collects the files of one VM.
 type layoutBuilder struct {
-	size  func(name string) int64
+	size  func(name string, otherwise int64) int64
 	files []types.VirtualMachineFileLayoutExFileInfo
 	keys  map[string]int32
 }
 
-func (b *layoutBuilder) add(name string, kind types.VirtualMachineFileLayoutExFileType) int32 {
+// add lists a file, with the size that it has or, where there is no such file, the
+// one given.
+func (b *layoutBuilder) add(name string, kind types.VirtualMachineFileLayoutExFileType, otherwise int64) int32 {
 	if key, ok := b.keys[name]; ok {
 		return key
 	}
 	key := int32(len(b.files))
-	size := b.size(name)
+	size := b.size(name, otherwise)
 	b.keys[name] = key
 	b.files = append(b.files, types.VirtualMachineFileLayoutExFileInfo{
 		Key: key, Name: name, Type: string(kind), Size: size, UniqueSize: size, Accessible: types.NewBool(true),
@@ -57,13 +59,13 @@ func (b *layoutBuilder) add(name string, kind types.VirtualMachineFileLayoutExFi
 // layout computes layout, layoutEx and the storage figures of a VM from its
 // configuration file and its disks' chains. A chain is listed base first.
 func (s *Sim) layout(vm *simulator.VirtualMachine) (*types.VirtualMachineFileLayout, *types.VirtualMachineFileLayoutEx) {
-	b := &layoutBuilder{size: func(name string) int64 { return s.fileSize(vm, name) }, keys: make(map[string]int32)}
+	b := &layoutBuilder{size: func(name string, otherwise int64) int64 { return s.fileSize(vm, name, otherwise) }, keys: make(map[string]int32)}
 	vmx := vm.Config.Files.VmPathName
 	dir := path.Dir(vmx)
 	base := strings.TrimSuffix(vmx, ".vmx")
-	b.add(vmx, types.VirtualMachineFileLayoutExFileTypeConfig)
-	b.add(base+".nvram", types.VirtualMachineFileLayoutExFileTypeNvram)
-	b.add(dir+"/vmware.log", types.VirtualMachineFileLayoutExFileTypeLog)
+	b.add(vmx, types.VirtualMachineFileLayoutExFileTypeConfig, 0)
+	b.add(base+".nvram", types.VirtualMachineFileLayoutExFileTypeNvram, 0)
+	b.add(dir+"/vmware.log", types.VirtualMachineFileLayoutExFileTypeLog, 0)
 
 	ex := &types.VirtualMachineFileLayoutEx{Timestamp: time.Now()}
 	flat := &types.VirtualMachineFileLayout{
@@ -75,10 +77,13 @@ func (s *Sim) layout(vm *simulator.VirtualMachine) (*types.VirtualMachineFileLay
 		flatDisk := types.VirtualMachineFileLayoutDiskLayout{Key: disk.Key}
 		chain := diskChain(disk)
 		for i := len(chain) - 1; i >= 0; i-- {
-			unit := chain[i]
+			unit, size := chain[i], disk.CapacityInBytes
+			if unit.Parent != nil {
+				size = deltaSize
+			}
 			exDisk.Chain = append(exDisk.Chain, types.VirtualMachineFileLayoutExDiskUnit{FileKey: []int32{
-				b.add(unit.FileName, types.VirtualMachineFileLayoutExFileTypeDiskDescriptor),
-				b.add(extentName(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent),
+				b.add(unit.FileName, types.VirtualMachineFileLayoutExFileTypeDiskDescriptor, 0),
+				b.add(extentName(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent, size),
 			}})
 			flatDisk.DiskFile = append(flatDisk.DiskFile, unit.FileName)
 		}
@@ -89,16 +94,16 @@ func (s *Sim) layout(vm *simulator.VirtualMachine) (*types.VirtualMachineFileLay
 	return flat, ex
 }
 
-// fileSize is the size of a file of vm; a file that is not there counts nothing.
-func (s *Sim) fileSize(vm *simulator.VirtualMachine, name string) int64 {
+// fileSize is the size of a file of vm, or otherwise for one that is only listed.
+func (s *Sim) fileSize(vm *simulator.VirtualMachine, name string, otherwise int64) int64 {
 	dsName, p := splitDSPath(name)
 	ds, ok := s.datastoreOf(vm, dsName)
 	if !ok {
-		return 0
+		return otherwise
 	}
 	info, err := os.Stat(localPath(ds, p))
 	if err != nil {
-		return 0
+		return otherwise
 	}
 	return info.Size()
 }

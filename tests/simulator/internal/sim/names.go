@@ -13,11 +13,19 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-var nameEscaper = strings.NewReplacer("%", "%25", "/", "%2f", `\`, "%5c")
+var (
+	nameEscaper   = strings.NewReplacer("%", "%25", "/", "%2f", `\`, "%5c")
+	nameUnescaper = strings.NewReplacer("%25", "%", "%2f", "/", "%2F", "/", "%5c", `\`, "%5C", `\`)
+)
 
 // escapeName spells an entity's name as vCenter stores it: the slash, the
-// backslash and the percent sign are kept as %2f, %5c and %25.
-func escapeName(name string) string { return nameEscaper.Replace(name) }
+// backslash and the percent sign are kept as %2f, %5c and %25. A percent sign that
+// begins such a sequence is taken for its beginning (API reference, CreateFolder).
+func escapeName(name string) string { return nameEscaper.Replace(unescapeName(name)) }
+
+// unescapeName spells an entity's name as people read it, which is also how vcsim's
+// own methods want it: they escape every percent sign.
+func unescapeName(name string) string { return nameUnescaper.Replace(name) }
 
 // nameIndex finds the child of a folder by name without looking at all of them. It
 // hears of changes as a handler of vcsim's registry.

@@ -86,7 +86,17 @@ func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_T
 	}
 	var res soap.HasFault
 	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	req.Config.Name = unescapeName(req.Config.Name)
 	ctx.WithLock(f, func() { res = f.CreateVMTask(ctx, req) })
+	return res
+}
+
+// CreateFolder makes a folder; vcsim would escape what is escaped already.
+func (sh *folderShim) CreateFolder(ctx *simulator.Context, req *types.CreateFolder) soap.HasFault {
+	f := sh.s.reg.Get(req.This).(*simulator.Folder)
+	req.Name = unescapeName(req.Name)
+	var res soap.HasFault
+	ctx.WithLock(f, func() { res = f.CreateFolder(ctx, req) })
 	return res
 }
 
@@ -130,6 +140,7 @@ func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) s
 	}
 	vm := s.vm(req.This)
 	var res soap.HasFault
+	req.Name = unescapeName(req.Name)
 	ctx.WithLock(vm, func() { res = vm.CloneVMTask(ctx, req) })
 	return res
 }

@@ -54,6 +54,7 @@ type Sim struct {
 	layoutSites []*site
 	dhcp        dhcp
 	creating    sync.Mutex // held while a VM is made, from the check of its name on
+	closed      bool       // guarded by creating: nothing is made any more
 	sdk         *http.Server
 	control     *http.Server
 	sdkAddr     *net.TCPAddr
@@ -92,13 +93,13 @@ func New(cfg Config) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := newModel(cfg)
+	svc, err := newService(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sim{
-		cfg: cfg, id: id, svc: model.Service, reg: model.Map(), base: model.Service.Context,
-		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(model.Map()), vms: newVMTable(), macs: newMACPool(),
+		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
+		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(svc.Context.Map), vms: newVMTable(), macs: newMACPool(),
 	}
 	s.latency.set("*", cfg.Latency)
 	s.installShims()
@@ -170,6 +171,9 @@ func (s *Sim) serve(run func() error) {
 func (s *Sim) Close() error {
 	err := errors.Join(s.sdk.Close(), s.control.Close(), s.hosts.close())
 	s.serving.Wait()
+	s.creating.Lock()
+	s.closed = true // what still waits in a queue makes no file after this
+	s.creating.Unlock()
 	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
 }
 

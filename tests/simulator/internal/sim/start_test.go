@@ -186,13 +186,13 @@ func TestParentIsReadyToBeCloned(t *testing.T) {
 }
 
 func TestManyVMsAreFoundByName(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = 500 })
-	for _, name := range []string{"server-00001", "server-00500"} {
+	b := start(t, func(c *Config) { c.VMs = 60 })
+	for _, name := range []string{"server-00001", "server-00060"} {
 		if _, err := b.sim.findVM(name); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := b.sim.findVM("server-00501"); err == nil {
+	if _, err := b.sim.findVM("server-00061"); err == nil {
 		t.Error("found a VM that is not there")
 	}
 }

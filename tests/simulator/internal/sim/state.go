@@ -35,9 +35,10 @@ type guestState struct {
 	relayed bool          // files are transferred through vCenter, not the host
 	family  string        // replaces linuxGuest
 	bootID  int           // counts boots, so that a late timer of an earlier boot is ignored
-	// staleIPv4 is the parent's address, which a clone still has until its network is
-	// set up anew.
+	// staleIPv4 and staleMACs, by device key, are the parent's, which a clone still has
+	// until its network is set up anew.
 	staleIPv4 string
+	staleMACs map[int32]string
 }
 
 // vmTable holds the states of all VMs.

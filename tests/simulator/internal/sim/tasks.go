@@ -69,6 +69,7 @@ func (s *Sim) startTask(ctx *simulator.Context, task *simulator.Task) {
 	})
 }
 
+// progress tells how far a running task has come.
 func (s *Sim) progress(ctx *simulator.Context, task *simulator.Task, percent int32) {
 	s.reg.AtomicUpdate(ctx, task, []types.PropertyChange{{Name: "info.progress", Val: percent}})
 }

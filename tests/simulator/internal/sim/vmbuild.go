@@ -33,26 +33,20 @@ type vmSpec struct {
 	cpus      int32
 	diskBytes int64
 	extra     []types.BaseOptionValue
+	// listed VMs have files in their layout only: fifty thousand real ones would take
+	// longer than all the rest of a large inventory.
+	listed bool
 }
 
 // addVM makes a VM with its files and puts it in the inventory.
 func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMachine, error) {
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
 	s.reg.NewEntity(vm)
-	dir, err := makeVMDir(spec.datastore, spec.name)
+	dir, err := writeVM(&spec)
 	if err != nil {
 		return nil, err
 	}
-	vmx := path.Join(dir, spec.name+".vmx")
-	disk := path.Join(dir, spec.name+".vmdk")
-	err = errors.Join(
-		writeVMFiles(spec.datastore, vmx),
-		writeDisk(spec.datastore, disk, extentName(disk, false), spec.diskBytes, spec.diskBytes),
-	)
-	if err != nil {
-		return nil, err
-	}
-
+	vmx, disk := path.Join(dir, spec.name+".vmx"), path.Join(dir, spec.name+".vmdk")
 	ds := spec.datastore.Self
 	devices := append(baseDevices(), newDisk(&types.VirtualDiskFlatVer2BackingInfo{
 		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
@@ -71,6 +65,23 @@ func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMach
 	s.refreshFiles(vm)
 	s.link(ctx, vm, spec.folder)
 	return vm, nil
+}
+
+// writeVM makes the directory and the files of a new VM and returns the directory's
+// name.
+func writeVM(spec *vmSpec) (string, error) {
+	if spec.listed {
+		return spec.name, nil
+	}
+	dir, err := makeVMDir(spec.datastore, spec.name)
+	if err != nil {
+		return "", err
+	}
+	disk := path.Join(dir, spec.name+".vmdk")
+	return dir, errors.Join(
+		writeVMFiles(spec.datastore, path.Join(dir, spec.name+".vmx")),
+		writeDisk(spec.datastore, disk, extentName(disk, false), spec.diskBytes, spec.diskBytes),
+	)
 }
 
 // writeVMFiles makes the small files of a VM: configuration, NVRAM and log.

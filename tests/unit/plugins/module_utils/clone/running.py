@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import typing as t
 
@@ -100,3 +101,16 @@ class Tasks:
         """The names in a folder, as govc reads them."""
         elements = self.sim.govc("ls", folder)["elements"] or []
         return sorted(element["Path"].rsplit("/", 1)[-1] for element in elements)
+
+    def meanwhile(self, method: str, count: int, do: t.Callable[[], t.Any], **given: t.Any) -> Ran:
+        """Run one task, and once the server has been called with ``method`` so often, do something beside it.
+
+        The method must be delayed, so that the task is still at it; each look at the counts is a request of its own.
+        """
+        self.sim.reset_calls()  # or the counts of the task before could be taken for this one's
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            run = pool.submit(self.attempt, **given)
+            while self.sim.calls()["by_method"].get(method, 0) < count and not run.done():
+                pass
+            do()
+            return run.result()

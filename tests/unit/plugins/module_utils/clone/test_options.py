@@ -21,6 +21,11 @@ def test_defaults():
     assert asked.parent == Selector(name="golden-parent")
 
 
+def test_an_empty_text_is_not_set():
+    asked = options(name="web-1", ip_nic="", folder="", resource_pool="", datastore="", bios_uuid="", guestinfo="")
+    assert asked == options(name="web-1")
+
+
 @pytest.mark.parametrize(
     ("given", "selector"),
     [

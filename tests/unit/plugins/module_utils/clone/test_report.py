@@ -50,6 +50,7 @@ def test_an_entry_tells_all_of_a_clone():
         "action": "created",
         "changed": True,
         "seconds": 0.4,
+        "calls": 0,
         "moid": "vm-9",
         "folder": "/DC0/vm",
         "path": "/DC0/vm/web-1",

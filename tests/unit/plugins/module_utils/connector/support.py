@@ -14,8 +14,14 @@ import ssl
 import threading
 import typing as t
 
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, VforgeError
 
 # A key and its certificate, made for these tests alone: for impostor.example, localhost and 127.0.0.1.
 IMPOSTOR = pathlib.Path(__file__).with_name("impostor.pem")
@@ -43,6 +49,31 @@ def options(sim: t.Any, **changes: t.Any) -> ConnectionOptions:
 def session(sim: t.Any, **changes: t.Any) -> Session:
     """A session with a simulator, to be entered; what it warns of fails the test."""
     return Session(options(sim, **changes), _no_warning)
+
+
+def failure(known: ConnectionOptions) -> VforgeError:
+    """The error of a session that cannot be opened; whatever it is, it keeps the password to itself."""
+    with pytest.raises(ConnectionFailed) as caught, Session(known):
+        pass
+    error = caught.value
+    assert known.password not in str(error)
+    assert known.password not in repr(error.as_result())
+    assert "Traceback" not in str(error)
+    assert "\n" not in str(error)
+    assert error.hint.endswith(".")
+    return error
+
+
+def nobody(port: int, **changes: t.Any) -> ConnectionOptions:
+    """Options for a server of these tests."""
+    known: dict[str, t.Any] = {
+        "hostname": "127.0.0.1",
+        "port": port,
+        "username": "u",
+        "password": "of-nobody",
+        "session_cache": False,
+    }
+    return ConnectionOptions.from_params({**known, "thumbprint": impostor_thumbprint(), **changes})
 
 
 def _no_warning(message: str) -> None:
@@ -86,7 +117,7 @@ class Server:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection = self._listener.accept()[0]
             except OSError:
                 return  # the listener was closed: the test is over
             self._open.append(connection)
@@ -117,7 +148,7 @@ def read_request(stream: socket.socket) -> bytes:
         if not part:
             return b""
         data += part
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, body = data.split(b"\r\n\r\n", 1)
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     while lengths and len(body) < int(lengths[0]):
         body += stream.recv(65536)
@@ -145,3 +176,29 @@ def pump(left: socket.socket, right: socket.socket) -> None:
     carry(left, right)
     back.join()
     right.close()
+
+
+def plain_vms(known: Session) -> list[t.Any]:
+    """All VMs of the inventory."""
+    rows = collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
+    return [row.ref for row in rows]
+
+
+def clone(known: Session, name: str, parent: str = "golden-parent") -> t.Any:
+    """Begin an instant clone; returns its task."""
+    vm = known.content.searchIndex.FindByInventoryPath(f"DC0/vm/{parent}")
+    return vm.InstantClone_Task(vim.vm.InstantCloneSpec(name=name, location=vim.vm.RelocateSpec()))
+
+
+def in_round(known: Session, number: int, do: t.Callable[[], None]) -> None:
+    """Have something done while round ``number`` of waiting (from 1) is under way, which must be one that takes long."""
+    begin, begun = known.pace.begin, 0
+
+    def counting(deadline: float) -> bool:
+        nonlocal begun
+        begun += 1
+        if begun == number:
+            threading.Timer(0.5, do).start()
+        return begin(deadline)
+
+    known.pace.begin = counting  # type: ignore[method-assign]

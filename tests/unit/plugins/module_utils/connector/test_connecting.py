@@ -13,13 +13,14 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tls as connector_tls
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     IMPOSTOR,
     Server,
+    failure,
     impostor_thumbprint,
+    nobody,
     options,
     pump,
     read_request,
@@ -27,25 +28,6 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connecto
     session,
     tls,
 )
-
-
-def failure(known: ConnectionOptions) -> VforgeError:
-    """The error of a session that cannot be opened; whatever it is, it keeps the password to itself."""
-    with pytest.raises(ConnectionFailed) as caught, Session(known):
-        pass
-    error = caught.value
-    assert known.password not in str(error)
-    assert known.password not in repr(error.as_result())
-    assert "Traceback" not in str(error)
-    assert "\n" not in str(error)
-    assert error.hint.endswith(".")
-    return error
-
-
-def nobody(port: int, **changes) -> ConnectionOptions:
-    """Options for a server of these tests."""
-    known = {"hostname": "127.0.0.1", "port": port, "username": "u", "password": "of-nobody", "session_cache": False}
-    return ConnectionOptions.from_params({**known, "thumbprint": impostor_thumbprint(), **changes})
 
 
 def test_a_vcenter_whose_ca_is_trusted_is_reached(shared_sim):
@@ -142,10 +124,10 @@ def test_the_context_still_verifies_after_a_refusal(shared_sim):
     """A refusal must not make later connections of the same stub unchecked."""
     known = options(shared_sim, ca_path=str(IMPOSTOR))
     opened = Session(known)
-    for _ in range(2):
-        with pytest.raises(ConnectionFailed) as caught, opened:
-            pass
-        assert caught.value.error_code == "tls_untrusted_ca"
+    for attempt in ("first", "second"):
+        with pytest.raises(ConnectionFailed) as caught:
+            opened.__enter__()
+        assert caught.value.error_code == "tls_untrusted_ca", attempt
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate\n"])
@@ -372,105 +354,3 @@ def test_a_login_that_is_refused_for_another_reason(shared_sim):
     assert failure(options(shared_sim)).error_code == "password_expired"
     shared_sim.inject(method="Login", do="fault", fault="NoPermission")
     assert failure(options(shared_sim)).error_code == "login_refused"
-
-
-# Servers that are no vCenter
-
-
-VERSIONS = b"<namespaces><namespace><name>urn:vim25</name><version>8.0.3.0</version></namespace></namespaces>"
-
-ENVELOPE = (
-    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
-    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{}</soapenv:Body></soapenv:Envelope>'
-)
-
-ESXI = ENVELOPE.format(
-    """<RetrieveServiceContentResponse xmlns="urn:vim25"><returnval>
-    <rootFolder type="Folder">ha-folder-root</rootFolder>
-    <propertyCollector type="PropertyCollector">ha-property-collector</propertyCollector>
-    <about><name>VMware ESXi</name><fullName>VMware ESXi 8.0.3 build-1</fullName><vendor>VMware, Inc.</vendor>
-    <version>8.0.3</version><build>1</build><osType>vmnix-x86</osType><productLineId>embeddedEsx</productLineId>
-    <apiType>HostAgent</apiType><apiVersion>8.0.3.0</apiVersion></about>
-    <sessionManager type="SessionManager">ha-sessionmgr</sessionManager></returnval></RetrieveServiceContentResponse>"""
-).encode()
-
-
-def web_server(*answers: bytes, heard: list[bytes] | None = None) -> Server:
-    """A server behind TLS that gives these answers one after the other, whatever it is asked, then hangs up."""
-
-    def serve(connection, _number):
-        with tls(connection) as stream:
-            for answer in answers:
-                request = read_request(stream)
-                if not request:
-                    return
-                if heard is not None:
-                    heard.append(request)
-                stream.sendall(answer)
-
-    return Server(serve)
-
-
-HTML = b"<html><head><title>It works</title></head><body><p>Welcome</p></body></html>"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        response(HTML, kind="text/html"),
-        response(b"<html><br><p>not even XML", kind="text/html"),
-        response(b'{"name": "api"}', kind="application/json"),
-        response(b""),
-        response(HTML, "404 Not Found", "text/html"),
-        response(b"", "301 Moved Permanently"),
-        response(HTML, "500 Internal Server Error"),
-        response(b"<namespaces><namespace><name>urn:sms</name><version>1</version></namespace></namespaces>"),
-        b"this is not HTTP\r\n\r\n",
-    ],
-)
-def test_a_web_server_that_is_no_vcenter(answer):
-    with web_server(answer) as server:
-        error = failure(nobody(server.port))
-    assert error.error_code == "not_a_vcenter"
-    assert f"127.0.0.1:{server.port} is not a vCenter" in str(error)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        response(HTML, kind="text/html"),
-        response(b"<html><br>", kind="text/html"),
-        response(HTML, "500 Internal Server Error", "text/html"),
-        response(b"{}", "500 Internal Server Error"),
-        response(HTML, "404 Not Found"),
-        response(ENVELOPE.format('<UnknownResponse xmlns="urn:vim25"/>').encode()),
-        b"nonsense\r\n\r\n",
-    ],
-)
-def test_a_server_that_describes_versions_and_then_speaks_no_soap(answer):
-    with web_server(response(VERSIONS), answer, answer) as server:
-        error = failure(nobody(server.port))
-    assert error.error_code == "not_a_vcenter"
-
-
-def test_an_esxi_is_called_by_its_name():
-    heard: list[bytes] = []
-    with web_server(response(VERSIONS), response(ESXI), heard=heard) as server:
-        error = failure(nobody(server.port))
-    # Already the first question is asked in the newest version: an answer holds only what its version knows.
-    assert b'SOAPAction: "urn:vim25/8.0.3.0"' in heard[1]
-    assert error.error_code == "not_a_vcenter"
-    assert "it is VMware ESXi 8.0.3 build-1" in str(error)
-
-
-@pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])
-def test_a_vcenter_whose_services_are_not_up_yet(status):
-    with web_server(response(b"no healthy upstream", status, "text/plain")) as server:
-        error = failure(nobody(server.port))
-    assert error.error_code == "vcenter_unavailable"
-    assert status in str(error)
-
-
-def test_a_server_that_hangs_up_after_the_handshake():
-    with web_server() as server:
-        assert failure(nobody(server.port)).error_code == "unreachable"

@@ -45,7 +45,7 @@ def vm(moid="vm-7"):
 def test_the_faults_own_words_are_kept_and_its_name_is_told():
     error = faults.translate(vim.fault.GenericVmConfigFault(msg="The disk is too fragmented."), "clone web-1")
     assert isinstance(error, Fault)
-    assert error.message == "clone web-1: The disk is too fragmented (GenericVmConfigFault)"
+    assert error.message == "clone web-1: The disk is too fragmented (GenericVmConfigFault)."
     assert error.as_result()["error_code"] == "generic_vm_config_fault"
     assert error.as_result()["fault"] == "GenericVmConfigFault"
 
@@ -72,7 +72,7 @@ def test_several_missing_privileges_are_all_named():
 
 def test_a_refused_argument_is_named():
     error = faults.translate(vmodl.fault.InvalidArgument(invalidProperty="spec.pool", msg="wrong host"))
-    assert error.message == "vCenter refuses spec.pool: wrong host (InvalidArgument)"
+    assert error.message == "vCenter refuses spec.pool: wrong host (InvalidArgument)."
     assert error.as_result()["invalid_property"] == "spec.pool"
 
 
@@ -89,7 +89,7 @@ def test_the_lines_behind_a_fault_are_in_the_result():
 
 
 def test_a_fault_without_a_message_is_a_sentence_too():
-    assert faults.translate(vim.fault.Timedout()).message == "vCenter refused without a message (Timedout)"
+    assert faults.translate(vim.fault.Timedout()).message == "vCenter refused without a message (Timedout)."
 
 
 def test_a_derived_fault_has_the_advice_of_its_base():

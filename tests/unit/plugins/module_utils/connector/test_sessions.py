@@ -39,9 +39,9 @@ def look(known: Session):
 
 def test_without_keeping_each_session_logs_in_and_out(make_sim):
     sim = make_sim("--vms", "0", "--parents", "0")
-    for _ in range(2):
+    for attempt in ("first", "second"):
         with session(sim) as known:
-            assert look(known) is not None
+            assert look(known) is not None, attempt
     assert calls(sim) == {
         "RetrieveServiceContent": 2,
         "Login": 2,
@@ -123,16 +123,16 @@ def test_twenty_processes_at_once_make_one_login(make_sim, kept_folder):
     forks = multiprocessing.get_context("fork")
     barrier, results = forks.Barrier(many), forks.Queue()
     known = options(sim, session_cache=True)
-    processes = [forks.Process(target=_one_of_many, args=(known, barrier, results)) for _ in range(many)]
+    processes = [forks.Process(target=_one_of_many, args=(known, barrier, results)) for dummy in range(many)]
     for process in processes:
         process.start()
-    told = [results.get(timeout=60) for _ in processes]
+    told = [results.get(timeout=60) for dummy in processes]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * many
-    assert len({pid for pid, _, _ in told}) == many
-    assert all(found for _, found, _ in told)
-    assert len({cookie for _, _, cookie in told}) == 1
+    assert len({one[0] for one in told}) == many
+    assert all(one[1] for one in told)
+    assert len({one[2] for one in told}) == 1
     assert calls(sim)["Login"] == 1
     assert sim.sessions()["count"] == 1
     # Each process had a collector of its own and removed it.

@@ -1,0 +1,139 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"slices"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// entityKinds are the types that a container view can list; those with true can be
+// the container.
+var entityKinds = map[string]bool{
+	"ManagedEntity": true, "Folder": true, "StoragePod": true, "Datacenter": true, "ComputeResource": true,
+	"ClusterComputeResource": true, "HostSystem": true, "ResourcePool": true, "VirtualApp": true,
+	"VirtualMachine": false, "Datastore": false, "Network": false, "OpaqueNetwork": false,
+	"DistributedVirtualPortgroup": false, "DistributedVirtualSwitch": false, "VmwareDistributedVirtualSwitch": false,
+}
+
+// viewShim makes container views. vcsim's walk the inventory without locks whenever
+// an object comes; these walk it, with locks, whenever they are read.
+type viewShim struct{ shimBase }
+
+// CreateContainerView makes a view of all objects of some types below another.
+func (sh *viewShim) CreateContainerView(ctx *simulator.Context, req *types.CreateContainerView) soap.HasFault {
+	body := &methods.CreateContainerViewBody{}
+	if sh.s.reg.Get(req.Container) == nil {
+		body.Fault_ = notFound(req.Container)
+		return body
+	}
+	if !entityKinds[req.Container.Type] {
+		body.Fault_ = soapFault(invalid("container"))
+		return body
+	}
+	for _, kind := range req.Type {
+		if _, ok := entityKinds[kind]; !ok {
+			body.Fault_ = soapFault(invalid("type"))
+			return body
+		}
+	}
+	v := &containerView{s: sh.s, session: ctx.Session.Registry}
+	v.Container, v.Recursive, v.Type = req.Container, req.Recursive, req.Type
+	v.Self = types.ManagedObjectReference{Type: "ContainerView", Value: "session[" + ctx.Session.Key + "]" + newUUID(0x52)}
+	ctx.Session.Registry.Put(v)
+	body.Res = &types.CreateContainerViewResponse{Returnval: v.Self}
+	return body
+}
+
+// containerView is one view; it belongs to its session.
+type containerView struct {
+	mo.ContainerView
+	s       *Sim
+	session *simulator.Registry
+}
+
+// DestroyView forgets the view.
+func (v *containerView) DestroyView(ctx *simulator.Context, _ *types.DestroyView) soap.HasFault {
+	v.session.Remove(ctx, v.Self)
+	return &methods.DestroyViewBody{Res: &types.DestroyViewResponse{}}
+}
+
+// Get is called when the view's properties are read: what it lists is looked up
+// then.
+func (v *containerView) Get() mo.Reference {
+	now := v.ContainerView
+	w := &viewWalk{v: v, ctx: v.s.background(""), seen: make(map[types.ManagedObjectReference]bool)}
+	w.walk(v.Container)
+	now.View = w.found
+	return &now
+}
+
+type viewWalk struct {
+	v     *containerView
+	ctx   *simulator.Context
+	seen  map[types.ManagedObjectReference]bool
+	found []types.ManagedObjectReference
+}
+
+func (w *viewWalk) walk(ref types.ManagedObjectReference) {
+	for _, child := range w.v.s.children(w.ctx, ref) {
+		if w.seen[child] {
+			continue // a VM is a child of its folder, its pool and its host
+		}
+		w.seen[child] = true
+		if w.lists(child) {
+			w.found = append(w.found, child)
+		}
+		if w.v.Recursive {
+			w.walk(child)
+		}
+	}
+}
+
+func (w *viewWalk) lists(ref types.ManagedObjectReference) bool {
+	obj := w.v.s.reg.Get(ref)
+	if obj == nil {
+		return false // it went while we walked
+	}
+	if len(w.v.Type) == 0 {
+		return true
+	}
+	m := managed(obj)
+	return m.IsValid() && slices.ContainsFunc(w.v.Type, func(kind string) bool { return isA(m.Type(), ref, kind) })
+}
+
+// children copies the list of what is directly below an entity.
+func (s *Sim) children(ctx *simulator.Context, ref types.ManagedObjectReference) (out []types.ManagedObjectReference) {
+	obj := s.reg.Get(ref)
+	if obj == nil || ref.Type == "VirtualMachine" {
+		return nil
+	}
+	ctx.WithLock(ref, func() {
+		switch e := managed(obj).Addr().Interface().(type) {
+		case *mo.Datacenter:
+			out = []types.ManagedObjectReference{e.VmFolder, e.HostFolder, e.DatastoreFolder, e.NetworkFolder}
+		case *mo.Folder:
+			out = slices.Clone(e.ChildEntity)
+		case *mo.StoragePod:
+			out = slices.Clone(e.ChildEntity)
+		case *mo.ComputeResource:
+			out = append(slices.Clone(e.Host), *e.ResourcePool)
+		case *mo.ClusterComputeResource:
+			out = append(slices.Clone(e.Host), *e.ResourcePool)
+		case *mo.ResourcePool:
+			out = append(slices.Clone(e.ResourcePool), e.Vm...)
+		case *mo.VirtualApp:
+			out = append(slices.Clone(e.ResourcePool.ResourcePool), e.Vm...)
+		case *mo.HostSystem:
+			out = slices.Clone(e.Vm)
+		}
+	})
+	return out
+}

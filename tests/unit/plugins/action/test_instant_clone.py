@@ -1,0 +1,98 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action plugin in a playbook of its own: what the module is given, and what the user sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.action.instant_clone import ActionModule
+from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
+
+# Where the folder ansible_collections lies, in the run's copy of the checkout.
+_COLLECTIONS = str(Path(instant_clone.__file__).parents[5])
+
+
+@pytest.fixture
+def play(make_sim, tmp_path):
+    """A function that runs one task against a simulator and returns its result and all of the output."""
+    sim = make_sim("--clone-time", "400ms")
+
+    def run(**task):
+        playbook = [
+            {
+                "hosts": "localhost",
+                "gather_facts": False,
+                "tasks": [
+                    {"vforge.vsphere.instant_clone": task, "register": "done", "ignore_errors": True},
+                    {"ansible.builtin.copy": {"dest": str(tmp_path / "done.json"), "content": "{{ done | to_json }}"}},
+                ],
+            }
+        ]
+        (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
+        environment = {
+            **os.environ,
+            "HOME": str(tmp_path),
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "XDG_RUNTIME_DIR": str(tmp_path),
+            "VMWARE_HOST": sim.host,
+            "VMWARE_PORT": str(sim.port),
+            "VMWARE_USER": sim.username,
+            "VMWARE_PASSWORD": sim.password,
+            "VMWARE_CA_PATH": sim.ca,
+        }
+        ended = subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", "-vvv", "play.json"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        output = ended.stdout + ended.stderr
+        assert ended.returncode == 0, output
+        return json.loads((tmp_path / "done.json").read_text(encoding="utf-8")), output, sim
+
+    return run
+
+
+def test_the_secret_options_are_those_that_the_module_keeps_out_of_logs():
+    spec = instant_clone.argument_spec()
+    secret = {name for name, option in spec.items() if option.get("no_log") and option["type"] == "json"}
+    assert {*ActionModule.SECRET} == secret
+    lists = {name for name, option in spec.items() if any(inner.get("no_log") for inner in option.get("options", {}).values())}
+    assert {*ActionModule.LISTS} == lists
+
+
+def test_mappings_reach_the_module_and_no_word_of_them_is_starred_out(play):
+    clones = [{"name": f"web-{n}", "guestinfo": {"n": n, "role": "web", "password": "hunter2"}} for n in range(8)]
+    done, output, sim = play(parent={"name": "golden-parent"}, clones=clones)
+    assert done["counts"] == {"created": 8}
+    assert sim.vm("web-3")["extra_config"]["guestinfo.n"] == "3"
+    assert sim.vm("web-3")["extra_config"]["guestinfo.password"] == "hunter2"
+    assert "hunter2" not in output
+    assert [clone["name"] for clone in done["clones"]] == [clone["name"] for clone in clones]
+    # Eight clones that take vCenter three seconds, one after the other: long enough for a word on the way.
+    assert "[localhost]" in output
+    assert "of 8 clones made" in output
+
+
+def test_a_failure_is_the_modules_own_and_has_no_traceback(play):
+    done, output, _sim = play(parent={"name": "nobody"}, name="web-1", guestinfo={"password": "hunter2"})
+    assert done["failed"] is True
+    assert done["error_code"] == "not_found"
+    assert "Traceback" not in output
+    assert "hunter2" not in output

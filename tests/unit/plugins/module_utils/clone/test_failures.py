@@ -1,0 +1,187 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What goes wrong: in vCenter, on the way to it, and with other runs. What was made stays known, and nothing is made twice."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+import pytest
+
+_TEN = [{"name": f"web-{number}"} for number in range(10)]
+
+
+def _clones_made(tasks):
+    return [name for name in tasks.names() if name.startswith("web-")]
+
+
+def test_what_failed_is_listed_what_succeeded_stays_and_the_next_run_makes_the_rest(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", every=5, times=0, do="task-fault", fault="SystemError", message="No luck.")
+    ran = tasks.attempt(clones=_TEN)
+    assert ran.result["counts"] == {"created": 8, "failed": 2}
+    assert ran.result["changed"] is True
+    failed = [clone for clone in ran.result["clones"] if clone["action"] == "failed"]
+    for clone in failed:
+        assert clone["error"]["error_code"] == "system_error"
+        assert clone["error"]["fault"] == "SystemError"
+        assert "No luck." in str(clone["error"])
+    assert sorted(item["name"] for item in ran.result["failed_clones"]) == sorted(clone["name"] for clone in failed)
+    assert "2 of 10 clones failed" in ran.error.message
+    assert "run again to make only what is missing" in ran.error.message
+    made = {name: clone["moid"] for name, clone in ran.clones.items() if clone["action"] == "created"}
+    assert _clones_made(tasks) == sorted(made)
+    tasks.sim.clear()
+    again = tasks.run(clones=_TEN)
+    assert again.result["counts"] == {"created": 2, "unchanged": 8}
+    assert again.called("InstantClone_Task") == 2
+    assert {name: again.clones[name]["moid"] for name in made} == made
+    assert len(_clones_made(tasks)) == 10
+
+
+@pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])
+@pytest.mark.parametrize("fault", ["InsufficientResourcesFault", "NoDiskSpace", "InvalidState"])
+def test_a_fault_of_the_call_or_of_its_task_is_told_by_its_name(start, do, where, fault):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-2", do=do, fault=fault)
+    ran = tasks.attempt(clones=_TEN[:4])
+    assert ran.actions == {"web-0": "created", "web-1": "created", "web-2": "failed", "web-3": "created"}, where
+    assert ran.clones["web-2"]["error"]["fault"] == fault
+    assert _clones_made(tasks) == ["web-0", "web-1", "web-3"]
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+@pytest.mark.parametrize("nth", [1, 4])
+def test_a_connection_that_breaks_once_costs_nothing_and_makes_nothing_twice(start, do, nth):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", nth=nth, do=do)
+    ran = tasks.run(clones=_TEN)
+    assert set(ran.actions.values()) == {"created"}
+    assert _clones_made(tasks) == sorted(ran.actions)
+    assert {clone["moid"] for clone in ran.result["clones"]} == {tasks.sim.vm(name)["moid"] for name in ran.actions}
+    assert ran.result["changed"] is True
+    assert all(clone["nics"] and clone["host"] for clone in ran.result["clones"])
+
+
+def test_a_connection_that_breaks_for_one_clone_each_time_fails_that_one(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-3", times=0, do="drop")
+    ran = tasks.attempt(clones=_TEN)
+    assert ran.result["counts"] == {"created": 9, "failed": 1}
+    assert ran.clones["web-3"]["error"]["error_code"] == "connection_lost"
+    tasks.sim.clear()
+    assert tasks.run(clones=_TEN).result["counts"] == {"created": 1, "unchanged": 9}
+
+
+@pytest.mark.parametrize("method", ["RetrievePropertiesEx", "WaitForUpdatesEx", "CreateFilter", "FindByInventoryPath"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_read_whose_connection_breaks_is_sent_again(start, method, nth):
+    tasks = start("--guest-time", "500ms")
+    tasks.sim.inject(method=method, nth=nth, do="drop")
+    ran = tasks.run(clones=_TEN[:2], datacenter="DC0", folder="DC0_F0", wait_for_ip_address=True)
+    assert ran.result["counts"] == {"created": 2}
+
+
+def test_a_session_that_dies_in_mid_batch_is_replaced(start):
+    tasks = start(cache=True)
+    tasks.sim.inject(method="InstantClone_Task", nth=3, times=2, do="fault", fault="NotAuthenticated")
+    ran = tasks.run(clones=_TEN)
+    assert ran.result["counts"] == {"created": 10}
+    assert len(_clones_made(tasks)) == 10
+
+
+def test_two_runs_at_once_make_each_clone_once(start):
+    tasks = start("--clone-time", "100ms")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(tasks.attempt, clones=_TEN) for _run in range(2)]
+        first, second = (run.result() for run in runs)
+    assert first.error is second.error is None
+    created = [name for ran in (first, second) for name, action in ran.actions.items() if action == "created"]
+    assert sorted(created) == sorted(clone["name"] for clone in _TEN)
+    assert len(_clones_made(tasks)) == 10
+    for name, clone in first.clones.items():
+        assert clone["moid"] == second.clones[name]["moid"]
+    unchanged = next(clone for ran in (first, second) for clone in ran.result["clones"] if clone["action"] == "unchanged")
+    assert unchanged["changed"] is False
+
+
+def test_a_name_that_a_stranger_takes_meanwhile_is_a_failure(start):
+    """The lookup finds the name free; when the clone is made it is not."""
+    tasks = start()
+    tasks.sim.create_vm("web-1", folder="/DC0/vm/DC0_F0")
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="delay", delay_ms=1500)
+    ran = tasks.meanwhile("InstantClone_Task", 3, lambda: tasks.sim.create_vm("web-1", folder="/DC0/vm"), clones=_TEN[:3])
+    assert ran.actions == {"web-0": "created", "web-1": "failed", "web-2": "created"}
+    assert ran.clones["web-1"]["error"]["error_code"] == "duplicate_name"
+
+
+def test_rollback_removes_what_this_task_made_and_nothing_else(start):
+    tasks = start()
+    tasks.run(clones=_TEN[:3])
+    tasks.sim.create_vm("web-x", folder="/DC0/vm")
+    tasks.sim.inject(method="InstantClone_Task", name="web-7", do="task-fault", fault="NoDiskSpace")
+    ran = tasks.attempt(clones=_TEN, on_error="rollback")
+    assert ran.result["counts"] == {"unchanged": 3, "rolled_back": 6, "failed": 1}
+    assert ran.result["changed"] is False
+    assert _clones_made(tasks) == ["web-0", "web-1", "web-2", "web-x"]
+    assert "What this task had made was removed again." in ran.error.message
+    assert [item["name"] for item in ran.result["failed_clones"]] == ["web-7"]
+
+
+def test_rollback_after_a_time_out_for_an_address(start):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", guest={"hang": True})
+    ran = tasks.attempt(clones=_TEN[:2], wait_for_ip_address=True, timeout=2, on_error="rollback")
+    assert _clones_made(tasks) == []
+    assert ran.actions == {"web-0": "rolled_back", "web-1": "rolled_back"}
+    assert {item["error_code"] for item in ran.result["failed_clones"]} == {"ip_timeout"}
+
+
+def test_a_rollback_that_fails_says_what_is_left(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", name="web-1", do="task-fault", fault="NoDiskSpace")
+    tasks.sim.inject(method="Destroy_Task", do="task-fault", fault="InvalidState")
+    ran = tasks.attempt(clones=_TEN[:2], on_error="rollback")
+    assert "could be removed again: web-0" in ran.error.message
+    assert "web-0 could not be rolled back" in ran.clones["web-0"]["warnings"][0]
+    assert _clones_made(tasks) == ["web-0"]
+
+
+def test_with_rollback_a_conflict_is_refused_before_anything_is_made(start):
+    tasks = start()
+    tasks.sim.create_vm("web-1", folder="/DC0/vm")
+    error = tasks.refused(clones=_TEN, on_error="rollback")
+    assert "Nothing was made, since on_error is rollback." in error.hint
+    assert error.details["conflicts"] == ["web-1"]
+
+
+def test_with_rollback_and_no_failure_everything_stays(start):
+    tasks = start()
+    assert tasks.run(clones=_TEN[:2], on_error="rollback").result["counts"] == {"created": 2}
+
+
+def test_the_deadline_ends_the_task_with_an_exact_account(start):
+    tasks = start("--clone-time", "600ms")
+    ran = tasks.attempt(clones=_TEN, timeout=2, parallel=2)
+    assert ran.error.as_result()["error_code"] == "partial_failure"
+    assert "The time allowed for the batch is over." in ran.error.message
+    created = sorted(name for name, action in ran.actions.items() if action == "created")
+    assert len(created) < 10
+    assert _clones_made(tasks) == created
+    for clone in ran.result["failed_clones"]:
+        assert clone["error_code"] in ("cancelled", "not_attempted", "still_running")
+        assert clone["name"] in clone["msg"] or clone["error_code"] == "cancelled"
+    again = tasks.run(clones=_TEN)
+    assert again.result["counts"] == {"created": 10 - len(created), "unchanged": len(created)}
+
+
+def test_an_update_that_fails_leaves_the_clone_as_it_is(start):
+    tasks = start()
+    tasks.run(clones=_TEN[:2])
+    tasks.sim.inject(method="ReconfigVM_Task", name="web-1", do="task-fault", fault="InvalidState")
+    ran = tasks.attempt(clones=_TEN[:2], guestinfo={"a": "1"})
+    assert ran.actions == {"web-0": "updated", "web-1": "failed"}
+    assert ran.clones["web-1"]["moid"] == tasks.sim.vm("web-1")["moid"]
+    assert tasks.run(clones=_TEN[:2], guestinfo={"a": "1"}).actions == {"web-0": "unchanged", "web-1": "updated"}

@@ -1,0 +1,174 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What cannot be: refused with one sentence, before anything is made."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
+
+_NEEDED = [
+    "VirtualMachine.Provisioning.Clone",
+    "VirtualMachine.Interact.PowerOn",
+    "VirtualMachine.Inventory.CreateFromExisting",
+    "Datastore.AllocateSpace",
+    "Resource.AssignVMToPool",
+]
+_PASSWORD = secrets.token_urlsafe()
+_TO_READ = ["System.View", "System.Read", "System.Anonymous"]
+
+
+@pytest.mark.parametrize(
+    ("govc", "says"),
+    [
+        (("vm.power", "-off", "golden-parent"), "golden-parent is poweredOff. Power it on"),
+        (("vm.power", "-suspend", "golden-parent"), "golden-parent is suspended. Power it on"),
+    ],
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_a_parent_that_does_not_run(start, govc, says, check):
+    tasks = start()
+    tasks.sim.govc(*govc)
+    error = tasks.refused(name="web-1", check=check)
+    assert says in str(error)
+    assert error.details["option"] == "parent"
+
+
+def test_a_template_as_parent(start):
+    tasks = start()
+    tasks.sim.create_vm("gold", folder="/DC0/vm", template=True)
+    assert "gold is a template. An instant clone needs a running VM" in str(tasks.refused(parent={"name": "gold"}, name="a"))
+
+
+def test_a_parent_whose_host_is_in_maintenance(start):
+    tasks = start()
+    tasks.sim.host_state("DC0_C0_H0", maintenance=True)
+    assert "on the host DC0_C0_H0, which is in maintenance mode" in tasks.refused(name="web-1").message
+
+
+@pytest.mark.parametrize(
+    ("parent", "says"),
+    [
+        ({"moid": "vm-99999"}, "moid vm-99999"),
+        ({"moid": "nonsense"}, "moid nonsense"),
+        ({"name": "golden-parnet"}, "golden-parent"),
+        ({"path": "/DC0/vm/none"}, "path /DC0/vm/none"),
+        ({"path": "/DC0/vm/DC0_F0"}, "path /DC0/vm/DC0_F0"),
+        ({"uuid": "42000000-0000-0000-0000-000000000001"}, "BIOS UUID 42000000"),
+        ({"uuid": "42000000-0000-0000-0000-000000000001", "use_instance_uuid": True}, "instance UUID 42000000"),
+        ({"uuid": "not-a-uuid"}, "not-a-uuid is not a UUID"),
+    ],
+)
+def test_a_parent_that_is_not_there(start, parent, says):
+    assert says in str(start().refused(parent=parent, name="web-1"))
+
+
+@pytest.mark.parametrize("path", ["/DC0/host/DC0_C0/DC0_C0_H0", "/DC0/vm/DC0_F0"])
+def test_a_moid_of_something_else_as_parent(start, path):
+    tasks = start()
+    beside = tasks.sim.govc("ls", path.rpartition("/")[0])["elements"]
+    moid = next(element["Object"]["self"]["value"] for element in beside if element["Path"] == path)
+    assert moid in tasks.refused(parent={"moid": moid}, name="web-1").message
+
+
+def test_a_pool_of_another_cluster_is_refused_before_any_call_with_those_that_would_do(start):
+    tasks = start()
+    error = tasks.refused(clones=[{"name": "a"}, {"name": "b", "resource_pool": "DC0_C1_RP1"}])
+    assert error.message == (
+        "clone 'b': the resource pool DC0_C1_RP1 is not one of DC0_C0, where the parent runs on DC0_C0_H0."
+    )
+    assert error.details["allowed"] == ["Resources", "Resources/DC0_C0_RP1", "Resources/DC0_C0_RP2"]
+
+
+@pytest.mark.parametrize("pool", ["/DC0/host/DC0_C0/Resources/DC0_C0_RP2", "DC0_C0/DC0_C0_RP2", "Resources/DC0_C0_RP2"])
+def test_a_pool_by_its_path(start, pool):
+    tasks = start()
+    tasks.run(name="web-1", resource_pool=pool)
+    assert tasks.sim.vm("web-1")["pool"] == "/DC0/host/DC0_C0/Resources/DC0_C0_RP2"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"datastore": "none"}, "the host DC0_C0_H0 has no accessible datastore none. It has: LocalDS_0, LocalDS_1."),
+        ({"networks": [{"index": 0, "network": "none"}]}, "the parent's host sees no network none. It sees: DC0_DVPG0"),
+        ({"networks": [{"index": 1}]}, "the VM has no NIC 1. It has: Network adapter 1."),
+        ({"networks": [{"label": "eth0"}]}, "the VM has no eth0."),
+        ({"wait_for_ip_address": True, "ip_nic": "Network adapter 7"}, "has no Network adapter 7, so no address"),
+    ],
+)
+def test_places_and_nics_that_are_not_there(start, asked, says):
+    assert says in str(start().refused(name="web-1", **asked))
+
+
+def test_a_parent_without_nics(start):
+    tasks = start()
+    tasks.sim.create_vm("bare", folder="/DC0/vm", networks=[])
+    assert (
+        "has no NIC, so no address can be waited for"
+        in tasks.refused(parent={"name": "bare"}, name="web-1", wait_for_ip_address=True).message
+    )
+    ran = tasks.run(parent={"name": "bare"}, name="web-1")
+    assert ran.clones["web-1"]["nics"] == []
+    assert ran.clones["web-1"]["ip"] is None
+
+
+def test_a_vcenter_that_is_too_old(start):
+    error = start("--api-version", "6.5").refused(name="web-1")
+    assert error.error_code == "not_supported"
+    assert "cannot make instant clones: its API version is 6.5" in error.message
+    assert error.hint == "Instant clones need vCenter 6.7 or later."
+
+
+@pytest.mark.parametrize("version", ["6.7", "7.0.3.0", "8.0.3.0"])
+def test_a_vcenter_that_is_new_enough(start, version):
+    assert start("--api-version", version).run(name="web-1", wait_for_ip_address=True).actions == {"web-1": "created"}
+
+
+@pytest.mark.parametrize("missing", _NEEDED)
+def test_a_user_without_a_privilege_learns_which_one(start, missing):
+    tasks = start()
+    privileges = [*_TO_READ, *(privilege for privilege in _NEEDED if privilege != missing)]
+    tasks.sim.add_user("cloner", _PASSWORD, privileges)
+    ran = Tasks(tasks.sim, username="cloner", password=_PASSWORD).attempt(name="web-1", datastore="LocalDS_0")
+    error = ran.clones["web-1"]["error"]
+    assert error["error_code"] == "no_permission"
+    assert f"the privilege {missing} is missing" in error["msg"]
+    assert "web-1" not in tasks.names()
+
+
+def test_a_user_with_the_documented_privileges_can_make_clones(start):
+    tasks = start()
+    tasks.sim.add_user("cloner", _PASSWORD, [*_TO_READ, *_NEEDED])
+    user = Tasks(tasks.sim, username="cloner", password=_PASSWORD)
+    assert user.run(name="web-1", datastore="LocalDS_0", wait_for_ip_address=True).actions == {"web-1": "created"}
+    gone = user.attempt(state="absent", name="web-1")
+    assert "VirtualMachine.Interact.PowerOff" in gone.clones["web-1"]["error"]["msg"]
+
+
+def test_a_passthrough_device(start):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", passthrough=True)
+    ran = tasks.attempt(name="web-1")
+    assert ran.clones["web-1"]["error"]["fault"] == "DisallowedMigrationDeviceAttached"
+    assert "Detach the device" in ran.clones["web-1"]["error"]["msg"]
+
+
+def test_a_parent_with_too_many_deltas(start):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", delta_levels=255)
+    ran = tasks.attempt(clones=[{"name": "web-1"}, {"name": "web-2"}])
+    assert ran.result["counts"] == {"failed": 2}
+    assert "255 deltas" in ran.clones["web-1"]["error"]["msg"]
+
+
+def test_a_vcenter_that_allows_no_datastore_says_so(start):
+    tasks = start("--strict-datastore")
+    assert tasks.run(name="web-1").actions == {"web-1": "created"}
+    ran = tasks.attempt(name="web-2", datastore="LocalDS_0")
+    assert "spec.location" in ran.clones["web-2"]["error"]["msg"]

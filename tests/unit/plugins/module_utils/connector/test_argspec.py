@@ -1,0 +1,69 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is documented and what is accepted are the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from ansible_collections.vforge.vsphere.plugins.doc_fragments import connection, vm_selector
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
+
+FRAGMENTS = [(connection, _argspec.connection), (vm_selector, _argspec.vm_selector)]
+
+
+def documented(text):
+    return yaml.safe_load(text)["options"]
+
+
+def essence(option):
+    """What of a documented or accepted option must agree; descriptions, secrecy and fall-backs have no counterpart."""
+    return {
+        "type": option.get("type", "str"),
+        "default": option.get("default"),
+        "aliases": option.get("aliases", []),
+        "choices": option.get("choices"),
+        "elements": option.get("elements"),
+        "required": option.get("required", False),
+    }
+
+
+def essences(options):
+    return {name: essence(option) for name, option in options.items()}
+
+
+@pytest.mark.parametrize(("fragment", "spec"), FRAGMENTS)
+def test_a_fragment_says_what_its_argument_spec_accepts(fragment, spec):
+    assert fragment.__name__.rsplit(".", 1)[-1] == spec.__name__
+    assert essences(documented(fragment.ModuleDocFragment.DOCUMENTATION)) == essences(spec())
+
+
+def test_each_environment_variable_is_documented_with_its_option():
+    told = documented(connection.ModuleDocFragment.DOCUMENTATION)
+    for name, option in _argspec.connection().items():
+        variables = option.get("fallback", (None, []))[1]
+        described = " ".join(told[name]["description"])
+        assert re.findall(r"E\(([A-Z_]+)\)", described) == variables, name
+
+
+def test_the_parent_of_instant_clone_is_a_selector_like_any_other():
+    told = documented(instant_clone.DOCUMENTATION)["parent"]["suboptions"]
+    assert essences(told) == essences(_argspec.vm_selector())
+    assert instant_clone.argument_spec()["parent"]["options"] == _argspec.vm_selector()
+
+
+def test_every_option_is_taken_into_account():
+    assert set(_argspec.connection()) == set(ConnectionOptions.__dataclass_fields__)
+    assert set(_argspec.vm_selector()) == set(Selector.__dataclass_fields__)
+
+
+def test_secrets_are_marked_as_such():
+    assert [name for name, option in _argspec.connection().items() if option.get("no_log")] == ["password"]

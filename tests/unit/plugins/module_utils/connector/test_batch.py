@@ -1,0 +1,350 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many operations at once: what fails, what is lost, what is interrupted, and the account of it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch as batches
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.batch import Work, run_batch
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    CallTimedOut,
+    Cancelled,
+    ConnectionFailed,
+    ConnectionLost,
+    Fault,
+    Interrupted,
+    NotAttempted,
+    StillRunning,
+    TimedOut,
+)
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
+    clone,
+    in_round,
+    options,
+    session,
+)
+
+EMPTY = ("--vms", "0")
+
+
+def in_a_minute() -> float:
+    return time.monotonic() + 60
+
+
+def clones(known, names, repeatable=True) -> list[Work]:
+    return [Work(name, lambda name=name: clone(known, name), repeatable=repeatable) for name in names]
+
+
+def errors(result) -> dict[str, type]:
+    return {name: type(outcome.error) for name, outcome in result.outcomes.items()}
+
+
+def calls(sim) -> dict[str, int]:
+    return sim.calls()["by_method"]
+
+
+@pytest.fixture
+def short_grace(monkeypatch):
+    """How long what is under way is waited for after the end, when it takes an hour anyway."""
+    monkeypatch.setattr(batches, "_GRACE_SECONDS", 0.5)
+
+
+@pytest.fixture
+def interruptible():
+    """SIGALRM raises Interrupted, as the signals that end a module do."""
+
+    def interrupt(_number, _frame):
+        raise Interrupted("The run was ended by a test.")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield lambda: os.kill(os.getpid(), signal.SIGALRM)
+    signal.signal(signal.SIGALRM, before)
+
+
+# All goes well
+
+
+def test_every_item_is_made_with_one_wait_for_all(make_sim):
+    sim = make_sim(*EMPTY)
+    names = [f"web-{number}" for number in range(20)]
+    told: list[str] = []
+    with Session(options(sim), pytest.fail, told.append) as known:
+        sim.reset_calls()
+        result = run_batch(known, clones(known, names), 8, in_a_minute(), "clones made")
+        counted = calls(sim)
+    assert list(result.outcomes) == names
+    assert result.stopped is None
+    assert result.failed == []
+    assert all(isinstance(outcome.result, vim.VirtualMachine) for outcome in result.outcomes.values())
+    assert counted["InstantClone_Task"] == 20
+    assert counted["CreateFilter"] == counted["DestroyPropertyFilter"] == 1
+    assert told[-1] == "20 of 20 clones made"
+
+
+def test_calls_that_make_no_task_are_done_when_they_return(shared_sim):
+    with session(shared_sim) as known:
+        works = [Work(str(number), lambda: None) for number in range(3)]
+        result = run_batch(known, works, 2, in_a_minute())
+    assert result.failed == []
+    assert result.stopped is None
+
+
+def test_a_batch_of_nothing_is_done(shared_sim):
+    with session(shared_sim) as known:
+        shared_sim.reset_calls()
+        result = run_batch(known, [], 8, in_a_minute())
+        assert shared_sim.calls()["total"] == 0
+    assert result.outcomes == {}
+    assert result.stopped is None
+
+
+def test_no_more_calls_are_made_at_once_than_is_asked(shared_sim):
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def start():
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        known.content.searchIndex.FindByInventoryPath("DC0")
+        with lock:
+            at_once -= 1
+
+    with session(shared_sim) as known:
+        run_batch(known, [Work(str(number), start) for number in range(40)], 3, in_a_minute())
+    assert 1 <= most <= 3
+
+
+# Some fail
+
+
+def test_what_fails_is_told_and_what_does_not_is_made(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="task-fault", fault="NoDiskSpace", name="b")
+        sim.inject(method="InstantClone_Task", do="fault", fault="InvalidState", name="d")
+        result = run_batch(known, clones(known, "abcde"), 2, in_a_minute())
+    assert errors(result) == {"a": type(None), "b": Fault, "c": type(None), "d": Fault, "e": type(None)}
+    assert result.outcomes["b"].error.error_code == "no_disk_space"
+    assert result.outcomes["d"].error.error_code == "invalid_state"
+    assert [outcome.name for outcome in result.failed] == ["b", "d"]
+    assert result.stopped is None
+
+
+# Answers are lost
+
+
+def test_a_call_that_was_lost_before_it_was_made_is_made_again(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="drop", name="b")
+        result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
+    assert result.failed == []
+    assert {name: outcome.repeated for name, outcome in result.outcomes.items()} == {"a": False, "b": True, "c": False}
+
+
+def test_a_call_whose_answer_was_lost_finds_the_name_taken_by_what_it_made(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="drop-after", name="b")
+        result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
+    outcome = result.outcomes["b"]
+    assert outcome.repeated
+    assert outcome.error.fault == "DuplicateName"
+    assert outcome.error.holder == sim.vm("b")["moid"]
+    assert result.failed == [outcome]
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_a_call_that_must_not_be_repeated_is_not(make_sim, do):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do=do, name="b")
+        result = run_batch(known, clones(known, "abc", repeatable=False), 1, in_a_minute())
+    assert errors(result) == {"a": type(None), "b": ConnectionLost, "c": type(None)}
+    assert not result.outcomes["b"].repeated
+    assert calls(sim)["InstantClone_Task"] == 3
+    assert result.stopped is None
+
+
+def test_broken_connections_with_answers_in_between_do_not_end_a_batch(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="drop", nth=2, every=2, times=0)
+        result = run_batch(known, clones(known, "abcdefgh", repeatable=False), 1, in_a_minute())
+    assert list(errors(result).values()) == [type(None), ConnectionLost] * 4
+    assert result.stopped is None
+
+
+# The session dies
+
+
+def test_a_session_that_dies_in_mid_batch_is_replaced_unnoticed(make_sim):
+    sim = make_sim(*EMPTY)
+    died = threading.Event()
+
+    def start(name):
+        if name == "5" and not died.is_set():
+            died.set()
+            sim.expire_sessions()
+        return clone(known, name)
+
+    with session(sim) as known:
+        works = [Work(str(number), lambda name=str(number): start(name)) for number in range(12)]
+        result = run_batch(known, works, 4, in_a_minute())
+    assert result.failed == []
+    assert calls(sim)["Login"] == 2
+
+
+# The server dies
+
+
+def test_a_server_that_dies_in_mid_batch_is_not_asked_for_every_item(make_sim):
+    sim = make_sim(*EMPTY)
+    asked: list[str] = []
+
+    def start(name):
+        asked.append(name)
+        if name == "2":
+            sim.stop()
+        return clone(known, name)
+
+    warnings: list[str] = []
+    with Session(options(sim), warnings.append) as known:
+        works = [Work(str(number), lambda name=str(number): start(name), repeatable=True) for number in range(50)]
+        result = run_batch(known, works, 1, in_a_minute())
+    assert isinstance(result.stopped, ConnectionFailed)
+    assert asked[-1] != "49"
+    assert len(set(asked)) <= 2 + batches._LOST_CALLS_MEAN_GONE
+    # Those that were begun may have been made; of the others it is certain that they were not.
+    assert set(errors(result).values()) == {StillRunning, ConnectionFailed, NotAttempted}
+    assert errors(result)["0"] is StillRunning
+    assert errors(result)["49"] is NotAttempted
+
+
+def test_a_server_that_stops_answering_is_not_waited_for_with_every_item(make_sim):
+    sim = make_sim(*EMPTY)
+    warnings: list[str] = []
+    with Session(options(sim, connection_timeout=1), warnings.append) as known:
+        works = [
+            Work(str(number), lambda: known.content.searchIndex.FindByInventoryPath("DC0"), repeatable=True)
+            for number in range(50)
+        ]
+        sim.inject(method="FindByInventoryPath", do="delay", delay_ms=60_000, times=0)
+        result = run_batch(known, works, 1, in_a_minute())
+        told = errors(result)
+    assert isinstance(result.stopped, CallTimedOut)
+    assert list(told.values()).count(CallTimedOut) == batches._LOST_CALLS_MEAN_GONE
+    assert list(told.values()).count(NotAttempted) == 50 - batches._LOST_CALLS_MEAN_GONE
+    # A call that was not answered in time is not sent a second time.
+    assert calls(sim)["FindByInventoryPath"] == batches._LOST_CALLS_MEAN_GONE
+
+
+# The time is over
+
+
+def test_after_the_deadline_nothing_is_begun(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.reset_calls()
+        result = run_batch(known, clones(known, "abc"), 2, time.monotonic())
+        assert sim.calls()["total"] == 0
+    assert set(errors(result).values()) == {NotAttempted}
+    assert isinstance(result.stopped, TimedOut)
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_at_the_deadline_what_waits_is_cancelled_and_what_runs_is_told(make_sim):
+    sim = make_sim(*EMPTY, "--clone-time", "1h")
+    with session(sim) as known:
+        result = run_batch(known, clones(known, "abc"), 1, time.monotonic() + 4)
+    assert errors(result) == {"a": StillRunning, "b": Cancelled, "c": Cancelled}
+    assert isinstance(result.stopped, TimedOut)
+    assert result.outcomes["a"].error.details["task"].startswith("task-")
+    assert "task-" in str(result.outcomes["a"].error)
+
+
+def test_what_ends_within_the_grace_is_told_as_it_ended(make_sim):
+    sim = make_sim(*EMPTY, "--clone-time", "3s")
+    with session(sim) as known:
+        result = run_batch(known, clones(known, "ab"), 1, time.monotonic() + 1)
+    assert errors(result) == {"a": type(None), "b": Cancelled}
+    assert isinstance(result.outcomes["a"].result, vim.VirtualMachine)
+    assert isinstance(result.stopped, TimedOut)
+
+
+# Interrupts
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_an_interrupt_while_tasks_are_waited_for(make_sim, interruptible):
+    sim = make_sim(*EMPTY, "--clone-time", "1h")
+    with session(sim) as known:
+        in_round(known, 2, interruptible)
+        result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
+    assert isinstance(result.stopped, Interrupted)
+    assert errors(result) == {"a": StillRunning, "b": Cancelled, "c": Cancelled}
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_an_interrupt_while_calls_are_made(make_sim, interruptible):
+    """What was sent is accounted for, what was not is known not to be begun."""
+    sim = make_sim(*EMPTY, "--clone-time", "1h")
+    begun: list[str] = []
+
+    def start(name):
+        begun.append(name)
+        if len(begun) == 3:
+            interruptible()
+            interrupted.wait(60)  # until the main thread has seen it
+        return clone(known, name)
+
+    interrupted = threading.Event()
+    with session(sim) as known:
+        original = concurrent.futures.ThreadPoolExecutor.shutdown
+
+        def shutdown(pool, **how):
+            interrupted.set()
+            original(pool, **how)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(concurrent.futures.ThreadPoolExecutor, "shutdown", shutdown)
+            works = [Work(str(number), lambda name=str(number): start(name)) for number in range(50)]
+            result = run_batch(known, works, 1, in_a_minute())
+    assert isinstance(result.stopped, Interrupted)
+    told = errors(result)
+    assert begun == ["0", "1", "2"]
+    assert [told[name] for name in begun] == [StillRunning, Cancelled, Cancelled]
+    assert {told[str(number)] for number in range(3, 50)} == {NotAttempted}
+
+
+def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible):
+    sim = make_sim(*EMPTY)
+    told: list[str] = []
+
+    def tell(text):
+        told.append(text)
+        if len(told) == 1:
+            interruptible()
+
+    with Session(options(sim), pytest.fail, tell) as known:
+        result = run_batch(known, clones(known, "abcd"), 1, in_a_minute())
+    assert isinstance(result.stopped, Interrupted)
+    for outcome in result.outcomes.values():
+        # Made, or cancelled before it began: never "succeeded" without a result.
+        assert isinstance(outcome.result, vim.VirtualMachine) == (outcome.error is None)
+        assert outcome.error is None or isinstance(outcome.error, Cancelled)
+    made = [outcome for outcome in result.outcomes.values() if outcome.error is None]
+    assert len(made) >= 1

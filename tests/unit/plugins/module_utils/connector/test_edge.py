@@ -1,0 +1,271 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The edge between Ansible and the rest: whatever happens, the user gets a result and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+from ansible.module_utils import basic
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    ConnectionLost,
+    Interrupted,
+    InvalidOption,
+    NotFound,
+    PartialFailure,
+)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ROOT = pathlib.Path(_ansible.__file__).parents[5]
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """Leave the signals as they were."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def run(shared_sim, monkeypatch, capsys):
+    """A function that runs a module with this work to its end, and returns its exit code and result."""
+
+    def run_module(work, prepare=lambda params: params["port"], **changes):
+        params = {
+            "hostname": shared_sim.host,
+            "port": shared_sim.port,
+            "username": shared_sim.username,
+            "password": shared_sim.password,
+            "ca_path": shared_sim.ca,
+            **changes,
+        }
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode())
+        if hasattr(basic, "_ANSIBLE_PROFILE"):  # since ansible-core 2.19
+            monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
+        module = basic.AnsibleModule(argument_spec=_argspec.connection(), supports_check_mode=True)
+        with pytest.raises(SystemExit) as ended:
+            _ansible.run(module, prepare, work)
+        told = capsys.readouterr()
+        assert "Traceback" not in told.out + told.err
+        assert shared_sim.password not in told.out.split('"invocation"')[0]
+        return ended.value.code, json.loads(told.out.strip().splitlines()[-1])
+
+    return run_module
+
+
+def test_a_result_tells_its_calls_and_its_time(run, shared_sim):
+    def work(session, options):
+        assert options == shared_sim.port
+        return {"changed": True, "found": session.content.searchIndex.FindByInventoryPath("DC0")._GetMoId()}
+
+    code, result = run(work)
+    assert code == 0
+    assert result["changed"] is True
+    assert result["found"].startswith("datacenter-")
+    assert result["calls"]["total"] == sum(shared_sim.calls()["by_method"].values())
+    assert 0 < result["timing"]["connect"] <= result["timing"]["total"]
+
+
+def test_the_phases_of_the_work_stay_in_the_result(run):
+    code, result = run(lambda *_: {"timing": {"clone": 1.5}})
+    assert code == 0
+    assert set(result["timing"]) == {"connect", "clone", "total"}
+
+
+def raising(error):
+    def work(*_):
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotFound("No VM x.", hint="Look again.", nearest=["y"]), "not_found"),
+        (InvalidOption("Not so.", option="port"), "invalid_option"),
+        (ConnectionLost("Gone."), "connection_lost"),
+    ],
+)
+def test_an_error_is_its_code_and_its_sentence(run, error, code):
+    status, result = run(raising(error))
+    assert status == 1
+    assert result["failed"] is True
+    assert result["error_code"] == code
+    assert result["msg"] == str(error)
+    assert result["calls"]["by_method"]["Login"] == 1
+
+
+def test_a_partial_failure_has_the_whole_account(run):
+    account = {"changed": True, "clones": [{"name": "a"}], "timing": {"clone": 1.0}}
+    status, result = run(raising(PartialFailure("1 of 2 failed.", account)))
+    assert status == 1
+    assert result["failed"] is True
+    assert result["changed"] is True
+    assert result["error_code"] == "partial_failure"
+    assert result["msg"] == "1 of 2 failed."
+    assert result["clones"] == [{"name": "a"}]
+    assert "clone" in result["timing"]
+
+
+def test_what_cannot_be_prepared_is_told_before_anything_is_connected(run, shared_sim):
+    def prepare(_params):
+        raise InvalidOption("Not so.", option="clones")
+
+    status, result = run(pytest.fail, prepare)
+    assert (status, result["error_code"], result["option"]) == (1, "invalid_option", "clones")
+    assert shared_sim.calls()["total"] == 0
+
+
+def test_who_cannot_connect_is_told_why(run):
+    status, result = run(pytest.fail, password="of-nobody")  # noqa: S106
+    assert (status, result["error_code"]) == (1, "wrong_credentials")
+
+
+def test_a_ca_file_that_cannot_be_used_is_told(run):
+    status, result = run(pytest.fail, ca_path="/nonexistent")
+    assert (status, result["error_code"]) == (1, "tls_ca_file")
+
+
+SECRET = "hunter2-and-more"  # noqa: S105
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), KeyError(SECRET), RecursionError(SECRET), Exception(SECRET)])
+@pytest.mark.parametrize("early", [False, True])
+def test_a_defect_is_told_without_what_it_says(run, error, early):
+    def fails(*_):
+        raise error
+
+    status, result = run(pytest.fail, fails) if early else run(fails)
+    assert status == 1
+    assert result["error_code"] == "internal_error"
+    assert type(error).__name__ in result["msg"]
+    assert "report it" in result["msg"]
+    assert "test_edge.py" in result["msg"]
+    assert any("fails" in line for line in result["trace"])
+    assert SECRET not in json.dumps(result)
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_the_run_with_a_result(run, number):
+    def work(session, _options):
+        os.kill(os.getpid(), number)
+        session.content.searchIndex.FindByInventoryPath("DC0")
+        return {}
+
+    status, result = run(work)
+    assert status == 1
+    assert result["error_code"] == "interrupted"
+    assert number.name in result["msg"]
+    # The session was left as at any other end.
+    assert result["calls"]["by_method"]["DestroyPropertyCollector"] == 1
+
+
+def test_a_second_signal_ends_the_process_at_once(run):
+    def work(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    child = os.fork()
+    if child == 0:
+        run(work)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def test_a_signal_after_the_work_does_not_change_its_result(run, monkeypatch):
+    original = basic.AnsibleModule.exit_json
+
+    def exit_json(module, **result):
+        os.kill(os.getpid(), signal.SIGTERM)
+        original(module, **result)
+
+    monkeypatch.setattr(basic.AnsibleModule, "exit_json", exit_json)
+    status, result = run(lambda *_: {"changed": True})
+    assert (status, result["changed"]) == (0, True)
+
+
+def test_a_signal_that_is_switched_off_stays_so(run):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def work(*_):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return {"changed": True}
+
+    status, result = run(work)
+    assert (status, result["changed"]) == (0, True)
+
+
+# Libraries that are missing
+
+PREPARE = """
+import sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS = b'{"ANSIBLE_MODULE_ARGS": {"name": "a", "parent": {"name": "p"}}}'
+basic._ANSIBLE_PROFILE = "legacy"
+"""
+FINISH = """
+from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
+instant_clone.main()
+"""
+
+
+def run_without_library(hide, folder=""):
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE + hide + FINISH],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), str(ROOT), *sys.path]))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert result["failed"] is True
+    assert result["error_code"] == "missing_library"
+    assert sys.executable in result["msg"]
+    assert "pip install" in result["msg"]
+    return result["msg"]
+
+
+def test_without_pyvmomi_the_module_says_so():
+    assert "pyvmomi cannot be imported" in run_without_library("sys.modules['pyVmomi'] = None")
+
+
+def fake_library(folder, content):
+    (folder / "pyVmomi").mkdir()
+    (folder / "pyVmomi" / "__init__.py").write_text(content, encoding="utf-8")
+
+
+def test_a_pyvmomi_that_refuses_this_python_is_named_with_its_reason(tmp_path):
+    fake_library(tmp_path, "raise Exception('pyVmomi requires another Python')")
+    assert "(pyVmomi requires another Python)" in run_without_library("", tmp_path)
+
+
+def test_a_pyvmomi_that_is_too_old_is_called_that(tmp_path):
+    fake_library(tmp_path, "class SoapStubAdapter: pass\nVmomiSupport = vim = vmodl = None\n")
+    assert "pyvmomi is older than" in run_without_library("", tmp_path)
+
+
+def test_a_python_that_is_too_old_is_called_that():
+    message = run_without_library("sys.version_info = (3, 9, 18, 'final', 0)\nsys.modules['pyVmomi'] = None")
+    assert "Python 3.10 or later is needed" in message
+    assert "(3.9.18)" in message

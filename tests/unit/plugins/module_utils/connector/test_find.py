@@ -1,0 +1,260 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Finding objects: what fits, what does not, and what it costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Ambiguous, InvalidOption, NotFound
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+
+
+@pytest.fixture
+def known(shared_sim):
+    with session(shared_sim) as opened:
+        yield opened
+
+
+def facts(known, ref):
+    row = read(known, [ref], vim.VirtualMachine, ["name", "config.uuid", "config.instanceUuid"])[ref._GetMoId()]
+    return row.values
+
+
+def error_of(known, selector, datacenter=None, kind=NotFound):
+    with pytest.raises(kind) as caught:
+        find_vm(known, selector, datacenter)
+    return caught.value
+
+
+# What names a VM
+
+
+@pytest.mark.parametrize("datacenter", [None, "DC0", "/DC0"])
+def test_a_vm_is_found_in_every_way(known, datacenter):
+    by_name = find_vm(known, Selector(name="golden-parent"), datacenter)
+    told = facts(known, by_name)
+    for selector in (
+        Selector(path="/DC0/vm/golden-parent"),
+        Selector(path="DC0/vm/golden-parent" if datacenter is None else "golden-parent"),
+        Selector(name="golden-parent", folder="/DC0/vm"),
+        Selector(uuid=told["config.uuid"]),
+        Selector(uuid=told["config.uuid"].upper()),
+        Selector(uuid=told["config.instanceUuid"], use_instance_uuid=True),
+        Selector(moid=by_name._GetMoId()),
+    ):
+        if datacenter is None and selector.path and not selector.path.startswith("/"):
+            continue
+        assert find_vm(known, selector, datacenter)._GetMoId() == by_name._GetMoId(), selector
+
+
+def test_a_bios_uuid_is_no_instance_uuid(known):
+    told = facts(known, find_vm(known, Selector(name="golden-parent")))
+    error_of(known, Selector(uuid=told["config.uuid"], use_instance_uuid=True))
+    error_of(known, Selector(uuid=told["config.instanceUuid"]))
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, "nothing"),
+        ({"name": "a", "moid": "vm-1"}, "name and moid"),
+        ({"name": "", "path": None}, "nothing"),
+        ({"name": "a", "path": "/DC0/vm/a", "uuid": "x"}, "name and path and uuid"),
+    ],
+)
+def test_a_vm_is_named_in_exactly_one_way(params, said):
+    with pytest.raises(InvalidOption) as caught:
+        Selector.from_params(params, "parent")
+    assert f"parent is given by {said}" in str(caught.value)
+
+
+def test_a_uuid_that_is_none_is_refused_before_any_call(known, shared_sim):
+    shared_sim.reset_calls()
+    assert "is not a UUID" in str(error_of(known, Selector(uuid="vm-42"), kind=InvalidOption))
+    assert shared_sim.calls()["total"] == 0
+
+
+@pytest.mark.parametrize("selector", [Selector(path="web/a"), Selector(name="a", folder="web")])
+def test_a_relative_path_needs_a_datacenter(known, selector):
+    assert "relative" in str(error_of(known, selector, kind=InvalidOption))
+
+
+NAMES = ["find a/b", "find a%2fb", "find 100%", "find back\\slash", "find größe 東京", " find  spaces", "find '\"<&>"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_found(known, shared_sim, name):
+    moid = shared_sim.create_vm(names.escape(name), folder="/DC0/vm")["moid"]
+    kept = names.escape(name)
+    assert facts(known, known.reference(vim.VirtualMachine, moid))["name"] == kept
+    for selector in (
+        Selector(name=kept),
+        Selector(path=f"/DC0/vm/{kept}"),
+        Selector(name=kept, folder="/DC0/vm"),
+    ):
+        assert find_vm(known, selector)._GetMoId() == moid, selector
+    ref = known.reference(vim.VirtualMachine, moid)
+    assert find.paths_of(known, [ref]) == {moid: f"/DC0/vm/{kept}"}
+
+
+def test_a_name_may_be_written_as_a_person_reads_it(known, shared_sim):
+    moid = shared_sim.create_vm("read/this 100%", folder="/DC0/vm")["moid"]
+    for spelling in ("read/this 100%", "read%2Fthis 100%", "read%2fthis 100%25"):
+        assert find_vm(known, Selector(name=spelling))._GetMoId() == moid
+        assert find_vm(known, Selector(name=spelling, folder="/DC0/vm"))._GetMoId() == moid
+
+
+def test_a_path_that_is_told_leads_back(known, shared_sim):
+    """Two names that differ only in what is escaped must not be taken for each other."""
+    slash = shared_sim.create_vm("path/back", folder="/DC0/vm")["moid"]
+    literal = shared_sim.create_vm("path%252fback", folder="/DC0/vm")["moid"]
+    refs = [known.reference(vim.VirtualMachine, moid) for moid in (slash, literal)]
+    paths = find.paths_of(known, refs)
+    assert paths == {slash: "/DC0/vm/path%2fback", literal: "/DC0/vm/path%252fback"}
+    for moid, path in paths.items():
+        assert find_vm(known, Selector(path=path))._GetMoId() == moid
+
+
+# Scopes
+
+
+def test_a_datacenter_narrows_the_search(make_sim):
+    sim = make_sim("--datacenters", "2", "--vms", "4", "--parents", "0")
+    with session(sim) as known:
+        moids = {dc: sim.create_vm("twin", folder=f"/{dc}/vm", datacenter=dc)["moid"] for dc in ("DC0", "DC1")}
+        error = error_of(known, Selector(name="twin"), kind=Ambiguous)
+        assert error.details["matches"] == [f"/{dc}/vm/twin ({moid})" for dc, moid in moids.items()]
+        assert "/DC0/vm/twin" in str(error)
+        assert "/DC1/vm/twin" in str(error)
+        for dc, moid in moids.items():
+            for selector in (Selector(name="twin"), Selector(path="twin"), Selector(path=f"/{dc}/vm/twin")):
+                assert find_vm(known, selector, dc)._GetMoId() == moid
+            uuid = facts(known, known.reference(vim.VirtualMachine, moid))["config.instanceUuid"]
+            by_uuid = Selector(uuid=uuid, use_instance_uuid=True)
+            assert find_vm(known, by_uuid, dc)._GetMoId() == moid
+            other = "DC1" if dc == "DC0" else "DC0"
+            error = error_of(known, by_uuid, other)
+            assert f"in datacenter /{other}" in str(error)
+            # A whole path is looked for in the datacenter too.
+            error_of(known, Selector(path=f"/{dc}/vm/twin"), other)
+
+
+def test_a_datacenter_in_a_folder_is_found_by_name_and_by_path(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with session(sim) as known:
+        region = known.content.rootFolder.CreateFolder("Europe")
+        inner = region.CreateDatacenter("Berlin")
+        assert find.find_datacenter(known, "Berlin") == inner
+        assert find.find_datacenter(known, "/Europe/Berlin") == inner
+        assert find.find_datacenter(known, "Europe/Berlin") == inner
+        # A path below its VM folder needs the datacenter's own place.
+        error = error_of(known, Selector(path="web/a"), "Berlin")
+        assert error.details["searched"] == "datacenter /Europe/Berlin"
+        known.content.rootFolder.CreateFolder("Asia").CreateDatacenter("Berlin")
+        with pytest.raises(Ambiguous) as caught:
+            find.find_datacenter(known, "Berlin")
+        assert caught.value.details["matches"] == ["/Asia/Berlin", "/Europe/Berlin"]
+
+
+def test_a_datacenter_that_is_not_there(known):
+    error = error_of(known, Selector(name="golden-parent"), "DC7")
+    assert "No datacenter DC7" in str(error)
+    assert "There are: DC0" in error.hint
+
+
+def test_a_folder_is_found_by_its_whole_path(known):
+    assert find.find_folder(known, "/DC0/vm")._GetMoId() == find.find_folder(known, "DC0/vm/")._GetMoId()
+    with pytest.raises(NotFound) as caught:
+        find.find_folder(known, "/DC0/vm/nowhere")
+    assert "/DC0/vm/nowhere" in str(caught.value)
+    with pytest.raises(NotFound):
+        find.find_folder(known, "/DC0/vm/golden-parent")
+
+
+def test_what_is_no_vm_is_not_found_as_one(known):
+    error_of(known, Selector(path="/DC0/vm"))
+    error_of(known, Selector(path="/DC0/host"))
+
+
+def test_a_vm_in_a_vapp_has_its_place_among_the_folders():
+    """A VM in a vApp has no parent; a vApp's parent is a pool, and its place in the path is its parentFolder."""
+    root, dc, folder = vim.Folder("group-d1"), vim.Datacenter("datacenter-2"), vim.Folder("group-v3")
+    pool, outer, inner, vm = (
+        vim.ResourcePool("resgroup-4"),
+        vim.VirtualApp("v5"),
+        vim.VirtualApp("v6"),
+        vim.VirtualMachine("vm-7"),
+    )
+    rows = [
+        Row(root, {"name": "Datacenters"}),
+        Row(dc, {"name": "DC0", "parent": root}),
+        Row(folder, {"name": "vm", "parent": dc}),
+        Row(outer, {"name": "shop", "parent": pool, "parentFolder": folder}),
+        Row(inner, {"name": "back%2foffice", "parent": outer}),
+        Row(vm, {"name": "till", "parentVApp": inner}),
+    ]
+    known = {row.moid: row for row in rows}
+    assert find.path_in(known, "vm-7") == "/DC0/vm/shop/back%2foffice/till"
+    assert find.path_in(known, "group-d1") == "/"
+
+
+# What is not there
+
+
+def test_what_is_not_found_says_where_was_searched_and_what_is_near(known):
+    error = error_of(known, Selector(name="golden-parnet"))
+    assert error.as_result()["error_code"] == "not_found"
+    assert "No VM with the name golden-parnet was found in the whole inventory." in str(error)
+    assert error.details["nearest"][0] == "/DC0/vm/golden-parent"
+    assert "Nearest names: /DC0/vm/golden-parent" in error.hint
+    error = error_of(known, Selector(path="/DC0/vm/no/golden-parent"))
+    assert error.details["nearest"][0] == "/DC0/vm/golden-parent"
+    error = error_of(known, Selector(name="golden-parent", folder="/DC0/host"))
+    assert "in folder /DC0/host" in str(error)
+
+
+def test_a_uuid_that_is_not_there_has_no_neighbours(known):
+    error = error_of(known, Selector(uuid="00000000-0000-0000-0000-000000000000"))
+    assert "BIOS UUID 00000000" in str(error)
+    assert "spelling" in error.hint
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("vms", [10, 10_000])
+def test_the_number_of_calls_does_not_depend_on_the_size_of_the_inventory(make_sim, vms):
+    sim = make_sim("--vms", str(vms))
+    pages = vms // 500  # beyond the first one
+    with session(sim) as known:
+
+        def cost(selector):
+            sim.reset_calls()
+            found = find_vm(known, selector)._GetMoId() if "parnet" not in str(selector) else error_of(known, selector)
+            assert isinstance(found, str) or found.details["nearest"][0] == "/DC0/vm/golden-parent"
+            return {method: count for method, count in sim.calls()["by_method"].items() if count}
+
+        moid = find_vm(known, Selector(path="/DC0/vm/golden-parent"))._GetMoId()
+        uuid = facts(known, known.reference(vim.VirtualMachine, moid))["config.uuid"]
+        continued = {"ContinueRetrievePropertiesEx": pages} if pages else {}
+        assert cost(Selector(moid=moid)) == {}
+        assert cost(Selector(uuid=uuid)) == {"FindAllByUuid": 1}
+        assert cost(Selector(path="/DC0/vm/golden-parent")) == {"FindByInventoryPath": 1}
+        assert cost(Selector(name="golden-parent", folder="/DC0/vm")) == {"FindByInventoryPath": 1}
+        assert cost(Selector(name="golden-parent")) == {"RetrievePropertiesEx": 1, **continued}
+        nearest = {"RetrievePropertiesEx": 2, **continued}
+        assert cost(Selector(path="/DC0/vm/golden-parnet")) == {"FindByInventoryPath": 1, **nearest}
+
+
+def test_a_datacenter_costs_one_call_more(known, shared_sim):
+    shared_sim.reset_calls()
+    find_vm(known, Selector(name="golden-parent"), "DC0")
+    find_vm(known, Selector(path="golden-parent"), "DC0")
+    assert shared_sim.calls()["by_method"] == {"FindByInventoryPath": 3, "RetrievePropertiesEx": 1}

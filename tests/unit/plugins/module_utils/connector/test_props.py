@@ -1,0 +1,94 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading many properties of many objects in one call."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+
+
+def test_an_answer_comes_in_pages_and_whole(make_sim):
+    sim = make_sim("--vms", "1200", "--parents", "0")
+    with session(sim) as known:
+        sim.reset_calls()
+        rows = collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
+        assert sim.calls()["by_method"] == {"RetrievePropertiesEx": 1, "ContinueRetrievePropertiesEx": 2}
+        # The pages are no part of what a call costs.
+        told = known.stats.summary()
+        assert told["update_rounds"] == 2
+        assert told["total"] == sum(told["by_method"].values()) - 2
+    assert len({row.moid for row in rows}) == 1200
+    assert len({row.get("name") for row in rows}) == 1200
+
+
+def test_many_known_objects_are_one_call(shared_sim):
+    with session(shared_sim) as known:
+        rows = collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
+        shared_sim.reset_calls()
+        told = read(known, [row.ref for row in rows], vim.VirtualMachine, ["name", "runtime.powerState"])
+        assert shared_sim.calls()["by_method"] == {"RetrievePropertiesEx": 1}
+    assert {moid: row.get("name") for moid, row in told.items()} == {row.moid: row.get("name") for row in rows}
+    assert {row.get("runtime.powerState") for row in told.values()} <= {"poweredOn", "poweredOff", "suspended"}
+
+
+def test_what_is_gone_is_left_out(shared_sim):
+    with session(shared_sim) as known:
+        gone, root = known.reference(vim.Folder, "group-none"), known.content.rootFolder
+        assert list(read(known, [gone, root], vim.Folder, ["name"])) == [root._GetMoId()]
+        assert read(known, [gone], vim.Folder, ["name"]) == {}
+
+
+def test_what_is_unset_is_the_default(shared_sim):
+    with session(shared_sim) as known:
+        root = known.content.rootFolder
+        row = read(known, [root], vim.Folder, ["name", "parent"])[root._GetMoId()]
+    assert row.get("parent") is None
+    assert row.get("parent", "none") == "none"
+    assert row.get("name") == "Datacenters"
+
+
+def test_nothing_is_read_of_nothing(shared_sim):
+    with session(shared_sim) as known:
+        shared_sim.reset_calls()
+        assert read(known, [], vim.Folder, ["name"]) == {}
+        assert shared_sim.calls()["total"] == 0
+
+
+def test_a_property_that_does_not_exist_is_the_servers_fault_to_tell(shared_sim):
+    with session(shared_sim) as known, pytest.raises(Fault) as caught:
+        read(known, [known.content.rootFolder], vim.Folder, ["nonsense"])
+    assert caught.value.error_code == "invalid_property"
+
+
+@pytest.mark.parametrize("do", ["drop", "drop-after"])
+def test_a_read_whose_answer_was_lost_is_made_again(make_sim, do):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with session(sim) as known:
+        root = known.content.rootFolder
+        sim.inject(method="RetrievePropertiesEx", do=do)
+        assert read(known, [root], vim.Folder, ["name"])[root._GetMoId()].get("name") == "Datacenters"
+        sim.inject(method="RetrievePropertiesEx", do=do, times=2)
+        with pytest.raises(ConnectionLost) as caught:
+            read(known, [root], vim.Folder, ["name"])
+        assert "during RetrievePropertiesEx" in str(caught.value)
+        assert read(known, [root], vim.Folder, ["name"])[root._GetMoId()].get("name") == "Datacenters"
+
+
+def test_a_gateway_that_answers_for_the_vcenter_is_seen_through(make_sim):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    with session(sim) as known:
+        root = known.content.rootFolder
+        sim.inject(method="RetrievePropertiesEx", do="http-status", status=503)
+        assert len(read(known, [root], vim.Folder, ["name"])) == 1
+        sim.inject(method="RetrievePropertiesEx", do="http-status", status=503, times=2)
+        with pytest.raises(ConnectionLost) as caught:
+            read(known, [root], vim.Folder, ["name"])
+    assert "503" in str(caught.value)
