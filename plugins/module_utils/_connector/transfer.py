@@ -68,10 +68,9 @@ def _endpoint(options: ConnectionOptions, url: str, pin: str | None) -> tuple[Co
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         raise ConnectionFailed("transfer_url", "vCenter handed out no HTTPS address for the transfer.")
-    host = options.hostname if parts.hostname == "*" else parts.hostname
-    port = parts.port or 443
+    host, port = parts.hostname, parts.port or 443
     path = urllib.parse.urlunsplit(("", "", parts.path, parts.query, ""))
-    if (host, port) == (options.hostname.lower(), options.port):
+    if host == "*" or (host, port) == (options.hostname.lower(), options.port):
         return options, path
     if pin is None:
         raise ConnectionFailed(

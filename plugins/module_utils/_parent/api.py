@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._connector import faults
@@ -54,7 +55,7 @@ CHILDREN: dict[type, tuple[str, ...]] = {
     vim.Datacenter: ("name", "parent"),
     vim.VirtualApp: ("name", "parent", "parentFolder"),
 }
-TO_CHILDREN = (*TO_VMS, *TO_ACCESS)
+TO_CHILDREN = (*(dataclasses.replace(route, then=(*route.then, TO_ACCESS[0].name)) for route in TO_VMS), *TO_ACCESS)
 
 FROZEN = ("runtime.instantCloneFrozen",)
 

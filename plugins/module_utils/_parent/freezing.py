@@ -148,8 +148,13 @@ def _look_for_ends(waiting: dict[str, Freezing]) -> None:
 
 
 def _failed(item: Freezing, code: int) -> GuestError:
-    written = item.guest.fetch(recipe.log_path(item.guest.shell, item.folder)).decode(errors="replace").strip()
-    why = recipe.ENDINGS.get(code, f"its script ended with exit code {code}")
+    written = ""
+    if code:
+        log = recipe.log_path(item.guest.shell, item.folder)
+        written = item.guest.fetch(log).decode(errors="replace").strip()
+    else:
+        item.folder = ""  # a script that came to its end has removed it, and its output with it
+    why = recipe.ENDINGS.get(code, f"its script went on behind the freeze command, and ended with exit code {code}")
     last = written.splitlines()[-1] if written else "it wrote nothing"
     return GuestError(
         "freeze_failed",

@@ -1,0 +1,224 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Freeze a parent in the simulator, and let it run again."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+
+def test_a_running_parent_is_frozen_once(start):
+    parents = start()
+    ran = parents.run()
+    assert (ran.one["changed"], ran.one["actions"], ran.one["state"]) == (True, ["frozen"], "frozen")
+    assert ran.result["changed"] is True
+    assert parents.frozen()
+    again = parents.run()
+    assert (again.result["changed"], again.one["actions"], again.one["state"]) == (False, [], "frozen")
+    assert "StartProgramInGuest" not in again.calls
+    assert again.result["diff"]["before"] == again.result["diff"]["after"] == ""
+    assert parents.warnings == []
+
+
+def test_what_freezing_costs(start):
+    ran = start().run(on_wake=["echo awake\n"])
+    calls = {method: count for method, count in ran.calls.items() if method != "WaitForUpdatesEx"}
+    assert calls.pop("ListProcessesInGuest", 0) <= 1
+    assert calls == {
+        "RetrieveServiceContent": 1,
+        "Login": 1,
+        "CreatePropertyCollector": 1,
+        "RetrievePropertiesEx": 2,
+        "CreateTemporaryDirectoryInGuest": 1,
+        "InitiateFileTransferToGuest": 2,
+        "StartProgramInGuest": 1,
+        "CreateFilter": 1,
+        "DestroyPropertyFilter": 1,
+        "Logout": 1,
+    }
+
+
+def test_three_parents_share_everything_but_the_work_in_their_guests(start):
+    parents = start("--parents", "3")
+    names = ["golden-parent", "golden-parent-2", "golden-parent-3"]
+    three = parents.run(parents=[{"name": name} for name in names])
+    assert [entry["name"] for entry in three.parents] == names
+    assert all(parents.frozen(name) for name in names)
+    assert (three.calls["CreateFilter"], three.calls["StartProgramInGuest"]) == (1, 3)
+    # A name costs one call each, and the guest three; the rest is shared.
+    assert three.total - three.calls.get("ListProcessesInGuest", 0) == 8 + 3 + 3 * 3 - 1
+
+
+def test_check_mode_logs_in_to_the_guest_and_changes_nothing(start):
+    parents = start()
+    ran = parents.run(check=True)
+    assert (ran.result["changed"], ran.one["actions"], ran.one["state"]) == (True, ["frozen"], "frozen")
+    assert "state: running" in ran.result["diff"]["before"]
+    assert "state: frozen" in ran.result["diff"]["after"]
+    assert ran.calls["ValidateCredentialsInGuest"] == 1
+    assert "StartProgramInGuest" not in ran.calls
+    assert not parents.frozen()
+    real = parents.run()
+    assert real.result["diff"] == ran.result["diff"]
+    assert set(real.one) == set(ran.one)
+
+
+def test_check_mode_finds_wrong_credentials(start):
+    parents = start()
+    ran = parents.attempt(check=True, guest_password="wrong")  # noqa: S106 (that is the point)
+    assert ran.code == "guest_wrong_credentials"
+    assert ran.result["changed"] is False
+
+
+def test_the_script_before_runs_in_the_parent_and_the_others_in_each_clone(start):
+    parents = start()
+    parents.run(before_freeze="echo before > /root/log\n", on_wake=["echo one >> /root/log\n", "echo two >> /root/log\n"])
+    assert parents.sim.guest_file("golden-parent", "/root/log") == "before\n"
+    _clone(parents, "web-1")
+    _until(lambda: parents.sim.guest_file("web-1", "/root/log") == "before\none\ntwo\n")
+    _until(lambda: parents.left_in_guest("web-1") == [])
+    assert parents.sim.guest_file("golden-parent", "/root/log") == "before\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [
+        ({"before_freeze": "echo disk is full\nexit 1\n"}, 71, ["before_freeze", "disk is full"]),
+        ({"freeze_command": "no-such-command"}, 72, ["the freeze command", "not found"]),
+        ({"on_wake": ["if true; then\n"]}, 70, ["syntax"]),
+        ({"freeze_command": "true"}, 0, ["exit code 0"]),
+    ],
+)
+def test_a_script_that_fails_tells_why_and_leaves_nothing(start, asked, code, words):
+    parents = start()
+    ran = parents.attempt(**asked)
+    assert (ran.code, ran.one["error"]["exit_code"]) == ("freeze_failed", code)
+    assert all(word in ran.one["error"]["msg"] for word in words), ran.one["error"]["msg"]
+    assert (ran.result["changed"], ran.one["state"]) == (False, "running")
+    assert not parents.frozen()
+    assert parents.left_in_guest() == []
+    assert parents.warnings == []
+
+
+def test_a_script_that_never_ends_is_ended(start):
+    parents = start()
+    ran = parents.attempt(before_freeze="sleep 3600\n", timeout=2)
+    assert ran.code == "freeze_timeout"
+    assert not any(process["running"] for process in parents.sim.vm("golden-parent")["guest"]["processes"])
+    assert parents.left_in_guest() == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda sim: sim.patch_vm("golden-parent", tools="notRunning"), "guest_tools_not_running"),
+        (lambda sim: sim.govc("vm.power", "-off", "golden-parent"), "invalid_option"),
+        (lambda sim: sim.patch_guest("golden-parent", users={"root": "another"}), "guest_wrong_credentials"),
+        (lambda sim: sim.patch_guest("golden-parent", missing=["vmware-rpctool"]), "freeze_failed"),
+        (lambda sim: sim.inject(method="StartProgramInGuest", do="fault", fault="SystemError"), "system_error"),
+        (lambda sim: sim.inject(method="CreateTemporaryDirectoryInGuest", do="fault", fault="NoPermission"), "no_permission"),
+    ],
+)
+def test_what_stands_in_the_way_is_told_and_nothing_is_changed(start, spoil, code):
+    parents = start()
+    spoil(parents.sim)
+    ran = parents.attempt(timeout=2)
+    assert ran.code == code
+    assert ran.one["error"]["msg"]
+    assert ran.result["changed"] is False
+    assert not parents.frozen()
+    assert parents.left_in_guest() == []
+
+
+def test_one_that_fails_stops_no_other(start):
+    parents = start("--parents", "2")
+    parents.sim.patch_guest("golden-parent", fail={"vmware-rpctool*": 3})
+    ran = parents.attempt(parents=[{"name": "golden-parent"}, {"name": "golden-parent-2"}])
+    assert [entry["state"] for entry in ran.parents] == ["running", "frozen"]
+    assert [item["name"] for item in ran.result["failed_parents"]] == ["golden-parent"]
+    assert ran.result["changed"] is True
+    assert "1 of 2 parents failed (golden-parent)" in str(ran.error)
+    parents.sim.patch_guest("golden-parent", fail={})
+    again = parents.run(parents=[{"name": "golden-parent"}, {"name": "golden-parent-2"}])
+    assert [entry["actions"] for entry in again.parents] == [["frozen"], []]
+
+
+def test_tools_that_are_not_there_yet_are_waited_for(start):
+    parents = start("--guest-time", "2s")
+    parents.sim.govc("vm.power", "-reset", "golden-parent")
+    ran = parents.run()
+    assert ran.one["state"] == "frozen"
+    assert ran.calls["CreateFilter"] == 2
+
+
+def test_a_frozen_parent_runs_again_only_when_a_reset_is_allowed(start):
+    parents = start()
+    parents.run()
+    refused = parents.attempt(state="running")
+    assert (refused.code, refused.one["error"]["option"]) == ("invalid_option", "allow_reset")
+    assert parents.frozen()
+    would = parents.run(state="running", allow_reset=True, check=True)
+    assert (would.one["actions"], would.one["state"]) == (["reset"], "running")
+    assert parents.frozen()
+    ran = parents.run(state="running", allow_reset=True)
+    assert (ran.one["actions"], ran.one["state"]) == (["reset"], "running")
+    assert not parents.frozen()
+    again = parents.run(state="running", allow_reset=True)
+    assert (again.result["changed"], again.calls.get("ResetVM_Task", 0)) == (False, 0)
+    assert parents.run().one["actions"] == ["frozen"]
+
+
+def test_no_parents_are_nothing_to_do(start):
+    ran = start().run(parents=[])
+    assert (ran.result["changed"], ran.parents) == (False, [])
+    assert "RetrievePropertiesEx" not in ran.calls
+
+
+def test_one_vm_named_twice_is_refused(start):
+    parents = start()
+    moid = parents.sim.vm("golden-parent")["moid"]
+    ran = parents.attempt(parents=[{"name": "golden-parent"}, {"moid": moid}])
+    assert ran.error is not None
+    assert ran.error.error_code == "invalid_option"
+    assert ran.result == {}
+
+
+@pytest.mark.parametrize(("selector", "words"), [({"name": "golden-paren"}, "golden-parent"), ({"moid": "vm-0"}, "moid vm-0")])
+def test_a_vm_that_is_not_there_is_told(start, selector, words):
+    ran = start().attempt(parent=selector)
+    assert ran.error is not None
+    assert ran.error.error_code == "not_found"
+    assert words in str(ran.error)
+
+
+def test_a_lost_connection_ends_the_task_with_an_account(start):
+    parents = start()
+    parents.sim.inject(method="WaitForUpdatesEx", do="drop", times=0)
+    ran = parents.attempt(timeout=5)
+    assert ran.error is not None
+    assert ran.code in ("not_attempted", "connection_lost")
+
+
+def test_neither_password_nor_scripts_are_told(start):
+    parents = start()
+    ran = parents.attempt(before_freeze="true hidden-in-script\nexit 1\n")
+    told = json.dumps(ran.result) + str(ran.error) + json.dumps(parents.sim.vm("golden-parent"))
+    assert parents.sim.guest_password not in told
+    assert "hidden-in-script" not in told
+
+
+def _clone(parents, name):
+    parents.sim.govc("vm.instantclone", "-vm", "golden-parent", "-ds", "LocalDS_0", "-pool", "DC0_C0/Resources", name)
+
+
+def _until(seen, seconds=30.0):
+    """Guests of the simulator work by themselves; how long that takes says only how busy the machine is."""
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

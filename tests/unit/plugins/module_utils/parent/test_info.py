@@ -1,0 +1,89 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is told of parents: their state, their deltas, their children, and what would refuse a clone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
+
+
+def test_a_parent_that_is_ready(start):
+    ran = start().info()
+    told = ran.one
+    assert (told["name"], told["path"], told["state"], told["frozen"]) == (
+        "golden-parent",
+        "/DC0/vm/golden-parent",
+        "running",
+        False,
+    )
+    assert (told["can_clone"], told["refusals"], told["children"], told["snapshots"]) == (True, [], [], [])
+    assert (told["delta_levels"], told["clones_left"], told["tools_running"]) == (0, 255, True)
+    assert ran.result["changed"] is False
+
+
+def test_what_it_costs_does_not_depend_on_the_inventory(start):
+    small, large = start(), start("--vms", "3000")
+    costs = [parents.info(parent={"path": "/DC0/vm/golden-parent"}).calls for parents in (small, large)]
+    for calls in costs:
+        calls.pop("WaitForUpdatesEx", None)
+        calls.pop("ContinueRetrievePropertiesEx", None)
+    assert costs[0] == costs[1]
+    assert costs[0]["RetrievePropertiesEx"] == 2
+
+
+def test_nothing_but_the_vm_is_read_when_nothing_else_is_asked_for(start):
+    ran = start().info(children=False, ask_vcenter=False, parent={"path": "/DC0/vm/golden-parent"})
+    assert ran.calls["RetrievePropertiesEx"] == 1
+    assert "CheckInstantClone_Task" not in ran.calls
+
+
+def test_children_are_the_clones_that_are_marked(start):
+    parents = start("--parents", "2")
+    clones = Tasks(parents.sim)
+    clones.run(clones=[{"name": "web-1"}, {"name": "web-2", "folder": "DC0_F0"}])
+    clones.run(parent={"name": "golden-parent-2"}, name="db-1")
+    parents.sim.patch_vm("web-1", frozen=True)
+    clones.run(parent={"name": "web-1"}, name="grandchild")
+    ran = parents.info(parents=[{"name": "golden-parent"}, {"name": "golden-parent-2"}, {"name": "web-1"}])
+    assert [[child["path"] for child in entry["children"]] for entry in ran.parents] == [
+        ["/DC0/vm/DC0_F0/web-2", "/DC0/vm/web-1"],
+        ["/DC0/vm/db-1"],
+        ["/DC0/vm/grandchild"],
+    ]
+    assert {child["host"] for child in ran.parents[0]["children"]} == {ran.parents[0]["host"]}
+    assert all(child["power_state"] == "poweredOn" for child in ran.parents[0]["children"])
+
+
+def test_deltas_of_a_running_parent_are_counted(start):
+    parents = start()
+    Tasks(parents.sim).run(clones=[{"name": f"web-{number}"} for number in range(3)])
+    told = parents.info().one
+    assert (told["delta_levels"], told["collapsible_levels"], told["clones_left"]) == (3, 3, 252)
+    assert told["disks"][0]["delta_levels"] == 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "codes"),
+    [
+        (lambda sim: sim.patch_vm("golden-parent", passthrough=True), ["disallowed_migration_device_attached"]),
+        (lambda sim: sim.govc("vm.power", "-off", "golden-parent"), ["not_powered_on"]),
+        (lambda sim: sim.patch_vm("golden-parent", delta_levels=255), ["delta_levels"]),
+    ],
+)
+def test_what_would_refuse_a_clone_is_told_with_its_reason(start, spoil, codes):
+    parents = start()
+    spoil(parents.sim)
+    told = parents.info().one
+    assert told["can_clone"] is False
+    assert set(codes) <= {item["code"] for item in told["refusals"]}
+    assert all(item["reason"] for item in told["refusals"])
+
+
+def test_a_host_in_maintenance_refuses(start):
+    parents = start()
+    parents.sim.host_state(parents.info().one["host"], maintenance=True)
+    assert "host_unavailable" in {item["code"] for item in parents.info(ask_vcenter=False).one["refusals"]}
