@@ -116,6 +116,8 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
         username=simulator.username,
         # JSON strings are YAML strings.
         password=json.dumps(simulator.password),
+        guest_username=simulator.guest_username,
+        guest_password=json.dumps(simulator.guest_password),
         ca_path=simulator.ca,
         thumbprint=simulator.thumbprint,
         control=simulator.control,

@@ -11,13 +11,14 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.vforge.vsphere.plugins.doc_fragments import connection, vm_selector
+from ansible_collections.vforge.vsphere.plugins.doc_fragments import connection, guest, parents, vm_selector
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
 
 FRAGMENTS = [(connection, _argspec.connection), (vm_selector, _argspec.vm_selector)]
+FRAGMENTS += [(guest, _argspec.guest), (parents, _argspec.parents)]
 
 
 def documented(text):
@@ -46,9 +47,10 @@ def test_a_fragment_says_what_its_argument_spec_accepts(fragment, spec):
     assert essences(documented(fragment.ModuleDocFragment.DOCUMENTATION)) == essences(spec())
 
 
-def test_each_environment_variable_is_documented_with_its_option():
-    told = documented(connection.ModuleDocFragment.DOCUMENTATION)
-    for name, option in _argspec.connection().items():
+@pytest.mark.parametrize(("fragment", "spec"), FRAGMENTS)
+def test_each_environment_variable_is_documented_with_its_option(fragment, spec):
+    told = documented(fragment.ModuleDocFragment.DOCUMENTATION)
+    for name, option in spec().items():
         variables = option.get("fallback", (None, []))[1]
         described = " ".join(told[name]["description"])
         assert re.findall(r"E\(([A-Z_]+)\)", described) == variables, name
@@ -60,6 +62,27 @@ def test_the_parent_of_instant_clone_is_a_selector_like_any_other():
     assert instant_clone.argument_spec()["parent"]["options"] == _argspec.vm_selector()
 
 
+@pytest.mark.parametrize("option", ["parent", "parents"])
+def test_parents_are_selectors_like_any_other(option):
+    told = documented(parents.ModuleDocFragment.DOCUMENTATION)[option]["suboptions"]
+    assert essences(told) == essences(_argspec.vm_selector())
+
+
+@pytest.mark.parametrize("path", [("customize",), ("clones", "customize")])
+def test_customization_is_documented_as_it_is_accepted(path):
+    told: dict = {"suboptions": documented(instant_clone.DOCUMENTATION)}
+    for name in path:
+        told = told["suboptions"][name]
+    _same(told["suboptions"], _argspec.customization())
+
+
+def _same(told, accepted):
+    assert essences(told) == essences(accepted)
+    for name, option in accepted.items():
+        if "options" in option:
+            _same(told[name]["suboptions"], option["options"])
+
+
 def test_every_option_is_taken_into_account():
     assert set(_argspec.connection()) == set(ConnectionOptions.__dataclass_fields__)
     assert set(_argspec.vm_selector()) == set(Selector.__dataclass_fields__)
@@ -67,3 +90,4 @@ def test_every_option_is_taken_into_account():
 
 def test_secrets_are_marked_as_such():
     assert [name for name, option in _argspec.connection().items() if option.get("no_log")] == ["password"]
+    assert [name for name, option in _argspec.guest().items() if option.get("no_log")] == ["guest_password"]
