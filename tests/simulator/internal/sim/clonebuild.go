@@ -71,6 +71,7 @@ func (s *Sim) copyConfig(vm *simulator.VirtualMachine, p *clonePlan, vmx string,
 		config.Uuid = p.biosUUID
 	}
 	config.ChangeVersion, config.Modified, config.CreateDate = fmt.Sprint(now.UnixNano()), now, &now
+	config.ForkConfigInfo = p.fork
 	config.Files = types.VirtualMachineFileInfo{VmPathName: vmx, SnapshotDirectory: dir, SuspendDirectory: dir, LogDirectory: dir}
 	config.ExtraConfig = mergeExtra(config.ExtraConfig, p.config)
 	vm.Name, vm.Config = p.name, &config
@@ -96,6 +97,12 @@ func (s *Sim) copyRuntime(vm *simulator.VirtualMachine, p *clonePlan) {
 		InstantCloneFrozen:  types.NewBool(false),
 		FaultToleranceState: types.VirtualMachineFaultToleranceStateNotConfigured,
 		RecordReplayState:   types.VirtualMachineRecordReplayStateInactive,
+	}
+	if s.canFork() {
+		vm.Runtime.QuiescedForkParent = types.NewBool(false)
+	}
+	if p.off {
+		vm.Runtime.PowerState, vm.Runtime.BootTime = poweredOff, nil
 	}
 	vm.Summary.Runtime, vm.Summary.Vm = vm.Runtime, &vm.Self
 	vm.Guest = guestOff()

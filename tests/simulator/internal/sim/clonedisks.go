@@ -36,7 +36,7 @@ func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]ty
 		copied.Backing = delta
 		out = append(out, &copied)
 	}
-	if frozen(p.parent) {
+	if frozen(p.parent) || p.fork != nil {
 		return out, nil
 	}
 	return out, s.growParent(ctx, p.parent)

@@ -27,6 +27,9 @@ type clonePlan struct {
 	devices   []types.BaseVirtualDevice // the clone's, but for its disks
 	config    []types.BaseOptionValue
 	biosUUID  string
+	// of a child of VMFork
+	fork *types.VirtualMachineForkConfigInfo
+	off  bool
 }
 
 func invalid(property string) types.BaseMethodFault {

@@ -172,4 +172,5 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	s.reg.Remove(ctx, vm.Self)
 	s.vms.drop(vm.Self)
 	s.guests.drop(vm.Self)
+	s.forks.drop(vm.Self)
 }

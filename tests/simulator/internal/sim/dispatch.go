@@ -60,6 +60,7 @@ func (s *Sim) installShims() {
 	}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
 	s.installGuestOperations()
+	s.installGuestCustomization()
 	for _, sh := range s.shims {
 		s.reg.Put(sh)
 	}

@@ -201,6 +201,9 @@ func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
 	if since, ok := methodSince[call.method]; ok && versionLess(call.version, since) {
 		return unknownMethod(call.method)
 	}
+	if fault := s.forkMethodFault(call); fault != nil {
+		return fault, ""
+	}
 	if call.session == nil {
 		return nil, ""
 	}

@@ -176,6 +176,9 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 	if st.family != "" {
 		g.GuestFamily = st.family
 	}
+	if !versionLess(s.cfg.APIVersion, customizationInfoSince) {
+		g.CustomizationInfo = s.vms.get(vm.Self).customization
+	}
 	if st.hang {
 		return g
 	}

@@ -51,6 +51,15 @@ func (t *guestTable) drop(vm types.ManagedObjectReference) {
 	}
 }
 
+// haltAll ends all that runs in all guests.
+func (t *guestTable) haltAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, sys := range t.systems {
+		sys.Halt()
+	}
+}
+
 // system returns the guest of a VM, booted on first use. No lock may be held.
 func (s *Sim) system(vm types.ManagedObjectReference) *guestos.System {
 	if sys := s.guests.find(vm); sys != nil {

@@ -48,10 +48,13 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 		case host == nil || host.Runtime.InMaintenanceMode:
 			return &types.InvalidState{}
 		}
+		if fault := sh.s.forkPowerOn(ctx, vm); fault != nil {
+			return fault
+		}
 		e := sh.s.vmEvent(vm)
 		sh.s.setPower(ctx, vm, poweredOn)
 		sh.s.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
-		sh.s.bootGuest(vm.Self)
+		sh.s.bootOrFork(vm.Self)
 		return nil
 	})
 	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: task}}
@@ -157,6 +160,7 @@ func (s *Sim) restart(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		{Name: "runtime.bootTime", Val: time.Now()},
 	})
 	s.haltGuest(vm.Self)
+	s.endQuiescence(ctx, vm)
 	s.setGuest(ctx, vm, guestOff())
 	s.bootGuest(vm.Self)
 }
@@ -180,6 +184,7 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 	switch state {
 	case poweredOff:
 		s.haltGuest(vm.Self)
+		s.endQuiescence(ctx, vm)
 	default:
 		s.pauseGuest(vm.Self, state == suspended)
 	}

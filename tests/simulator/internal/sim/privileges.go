@@ -8,8 +8,11 @@ import "strings"
 
 // methodSince is the API version that brought a method in.
 var methodSince = map[string]string{
-	"InstantClone_Task":      instantCloneSince,
-	"CheckInstantClone_Task": instantCloneSince,
+	"InstantClone_Task":       instantCloneSince,
+	"CheckInstantClone_Task":  instantCloneSince,
+	"CustomizeGuest_Task":     guestCustomizationSince,
+	"StartGuestNetwork_Task":  guestCustomizationSince,
+	"AbortCustomization_Task": guestCustomizationSince,
 }
 
 // vmPrivileges are the privileges that a method needs on the VM that it is called
@@ -35,6 +38,9 @@ var vmPrivileges = map[string][]string{
 	"RevertToCurrentSnapshot_Task": {"VirtualMachine.State.RevertToSnapshot"},
 	"RelocateVM_Task":              {"Resource.HotMigrate"},
 	"MigrateVM_Task":               {"Resource.HotMigrate"},
+	"EnableForkParent_Task":        {"VirtualMachine.Config.ToggleForkParent"},
+	"DisableForkParent_Task":       {"VirtualMachine.Config.ToggleForkParent"},
+	"CreateForkChild_Task":         {"VirtualMachine.Provisioning.Clone"},
 	"CustomizeVM_Task":             {"VirtualMachine.Provisioning.Customize"},
 	"UpgradeVM_Task":               {"VirtualMachine.Config.UpgradeVirtualHardware"},
 }

@@ -45,6 +45,7 @@ type Sim struct {
 	pages    pages
 	vms      *vmTable
 	guests   guestTable
+	forks    forkTable
 	hosts    hostServers
 	// transfers are the files on their way to and from guests.
 	transfers transfers
@@ -174,6 +175,7 @@ func (s *Sim) Close() error {
 	s.creating.Lock()
 	s.closed = true // what still waits in a queue makes no file after this
 	s.creating.Unlock()
+	s.guests.haltAll()
 	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
 }
 

@@ -15,6 +15,12 @@ import (
 // guest inside it and what a test has set. Its fields are guarded by vmTable.
 type vmState struct {
 	guest guestState
+	// customizing is the lock of a guest that is customized; it is closed to abort.
+	customizing chan struct{}
+	// customization is the last one, for the guest's report.
+	customization *types.GuestInfoCustomizationInfo
+	// forked tells that this boot goes on where the parent stands still.
+	forked bool
 	// passthrough marks a VM with a PCI passthrough device, which no instant clone
 	// can have.
 	passthrough bool

@@ -143,7 +143,7 @@ func (s *Sim) failingTask(call *sdkCall, fault types.BaseMethodFault) (types.Man
 	ctx := s.background(call.session.user)
 	id := strings.TrimSuffix(call.method, "_Task")
 	id = strings.ToLower(id[:1]) + id[1:]
-	queued := call.method == "InstantClone_Task"
+	queued := call.method == "InstantClone_Task" || call.method == "CreateForkChild_Task"
 	task := s.newTask(ctx, call.this, id, queued)
 	run := func() {
 		s.startTask(ctx, task)

@@ -151,6 +151,9 @@ func (s *Sim) fillRuntime(vm *simulator.VirtualMachine, spec vmSpec) {
 		FaultToleranceState: types.VirtualMachineFaultToleranceStateNotConfigured,
 		RecordReplayState:   types.VirtualMachineRecordReplayStateInactive,
 	}
+	if s.canFork() {
+		vm.Runtime.QuiescedForkParent = types.NewBool(false)
+	}
 	if !spec.template {
 		pool := spec.pool
 		vm.ResourcePool = &pool

@@ -1,9 +1,210 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package sim
 
 import (
+	"errors"
+	"slices"
+	"sync"
+
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
 )
 
-func (s *Sim) quiesceForkParent(*simulator.Context, *simulator.VirtualMachine) error {
-	return errUnknownCommand
+// forkTable knows which VMs are children of which, and which parents stand still. It
+// saves looking at two VMs, and so holding two locks, at once.
+type forkTable struct {
+	mu       sync.Mutex
+	parents  map[types.ManagedObjectReference]types.ManagedObjectReference // by child
+	children map[types.ManagedObjectReference][]types.ManagedObjectReference
+	quiesced map[types.ManagedObjectReference]bool
+}
+
+func (t *forkTable) add(parent, child types.ManagedObjectReference) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.parents == nil {
+		t.parents = make(map[types.ManagedObjectReference]types.ManagedObjectReference)
+		t.children = make(map[types.ManagedObjectReference][]types.ManagedObjectReference)
+	}
+	t.parents[child] = parent
+	t.children[parent] = append(t.children[parent], child)
+}
+
+// drop forgets a VM that has gone.
+func (t *forkTable) drop(vm types.ManagedObjectReference) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if parent, ok := t.parents[vm]; ok {
+		t.children[parent] = slices.DeleteFunc(t.children[parent], func(c types.ManagedObjectReference) bool { return c == vm })
+		delete(t.parents, vm)
+	}
+	for _, child := range t.children[vm] {
+		delete(t.parents, child)
+	}
+	delete(t.children, vm)
+	delete(t.quiesced, vm)
+}
+
+func (t *forkTable) setQuiesced(vm types.ManagedObjectReference, on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.quiesced == nil {
+		t.quiesced = make(map[types.ManagedObjectReference]bool)
+	}
+	t.quiesced[vm] = on
+}
+
+// parentOf returns the parent of a child, and if it stands still.
+func (t *forkTable) parentOf(child types.ManagedObjectReference) (parent types.ManagedObjectReference, quiesced, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	parent, ok = t.parents[child]
+	return parent, t.quiesced[parent], ok
+}
+
+func (t *forkTable) childrenOf(parent types.ManagedObjectReference) []types.ManagedObjectReference {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.children[parent])
+}
+
+// canFork tells if this server is of a release that had VMFork.
+func (s *Sim) canFork() bool { return s.cfg.APIVersion == "6.0" || s.cfg.APIVersion == "6.5" }
+
+// forkMethodFault refuses the methods of VMFork on a release that lacks them, and to a
+// client that speaks an older version.
+func (s *Sim) forkMethodFault(call *sdkCall) types.BaseMethodFault {
+	if forkRequests[call.method] == nil || s.canFork() && !versionLess(call.version, "6.0") {
+		return nil
+	}
+	this := call.this
+	return &types.MethodNotFound{Receiver: this, Method: call.method}
+}
+
+// forkInfo is config.forkConfigInfo of a VM, or an empty one.
+func forkInfo(vm *simulator.VirtualMachine) types.VirtualMachineForkConfigInfo {
+	if vm.Config.ForkConfigInfo == nil {
+		return types.VirtualMachineForkConfigInfo{}
+	}
+	return *vm.Config.ForkConfigInfo
+}
+
+func isForkParent(vm *simulator.VirtualMachine) bool {
+	enabled := forkInfo(vm).ParentEnabled
+	return enabled != nil && *enabled
+}
+
+func quiescedParent(vm *simulator.VirtualMachine) bool {
+	return vm.Runtime.QuiescedForkParent != nil && *vm.Runtime.QuiescedForkParent
+}
+
+// EnableForkParentTask makes a VM a parent that can be forked.
+func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *EnableForkParentRequest) soap.HasFault {
+	task := sh.vmTask(ctx, req.This, "enableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		info := forkInfo(vm)
+		switch {
+		case vm.Config.Template:
+			return &types.NotSupported{}
+		case isForkParent(vm) || info.ChildForkGroupId != "" && info.ChildType != string(types.VirtualMachineForkConfigInfoChildTypeNone):
+			return &types.InvalidState{}
+		}
+		info.ParentEnabled, info.ParentForkGroupId = types.NewBool(true), newUUID(0x52)
+		if info.ChildType == "" {
+			info.ChildType = string(types.VirtualMachineForkConfigInfoChildTypeNone)
+		}
+		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
+		return nil
+	})
+	return &EnableForkParentBody{Res: &ForkResponse{task}}
+}
+
+// DisableForkParentTask undoes EnableForkParent_Task, as long as no child that depends
+// on the parent's memory runs. A parent that stands still goes on standing still until
+// it is reset or powered off.
+func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *DisableForkParentRequest) soap.HasFault {
+	busy := sh.s.forkChildrenRun(req.This)
+	task := sh.vmTask(ctx, req.This, "disableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		if !isForkParent(vm) || busy {
+			return &types.InvalidState{}
+		}
+		info := forkInfo(vm)
+		info.ParentEnabled, info.ParentForkGroupId = nil, ""
+		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
+		return nil
+	})
+	return &DisableForkParentBody{Res: &ForkResponse{task}}
+}
+
+// forkChildrenRun tells if a non-persistent child of a parent is powered on. No lock
+// may be held.
+func (s *Sim) forkChildrenRun(parent types.ManagedObjectReference) (run bool) {
+	for _, ref := range s.forks.childrenOf(parent) {
+		child := s.vm(ref)
+		if child == nil {
+			continue
+		}
+		s.background("").WithLock(child, func() {
+			run = run || child.Runtime.PowerState == poweredOn &&
+				forkInfo(child).ChildType == string(types.VirtualMachineForkConfigInfoChildTypeNonpersistent)
+		})
+	}
+	return run
+}
+
+// RetrieveForkChildrenTask lists a parent's children, persistent ones too.
+func (sh *vmShim) RetrieveForkChildrenTask(ctx *simulator.Context, req *RetrieveForkChildrenRequest) soap.HasFault {
+	s := sh.s
+	task := s.runTask(ctx, req.This, "retrieveForkChildren", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		return types.ArrayOfManagedObjectReference{ManagedObjectReference: s.forks.childrenOf(req.This)}, nil
+	})
+	return &RetrieveForkChildrenBody{Res: &ForkResponse{task}}
+}
+
+// RetrieveForkParentTask finds a child's parent; that of any other VM is nothing.
+func (sh *vmShim) RetrieveForkParentTask(ctx *simulator.Context, req *RetrieveForkParentRequest) soap.HasFault {
+	s := sh.s
+	task := s.runTask(ctx, req.This, "retrieveForkParent", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		if parent, _, ok := s.forks.parentOf(req.This); ok {
+			return parent, nil
+		}
+		return nil, nil
+	})
+	return &RetrieveForkParentBody{Res: &ForkResponse{task}}
+}
+
+// errNoForkParent is what the host says to vmfork-begin in a VM that is no parent.
+var errNoForkParent = errors.New("VMFork is not enabled for this virtual machine")
+
+// quiesceForkParent does what vmfork-begin does in a guest. The caller holds the VM's
+// lock.
+func (s *Sim) quiesceForkParent(ctx *simulator.Context, vm *simulator.VirtualMachine) error {
+	if !s.canFork() {
+		return errUnknownCommand
+	}
+	if !isForkParent(vm) {
+		return errNoForkParent
+	}
+	s.setQuiesced(ctx, vm, true)
+	s.setGuest(ctx, vm, guestOff())
+	return nil
+}
+
+func (s *Sim) setQuiesced(ctx *simulator.Context, vm *simulator.VirtualMachine, on bool) {
+	s.forks.setQuiesced(vm.Self, on)
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "runtime.quiescedForkParent", Val: on},
+		{Name: "summary.runtime.quiescedForkParent", Val: on},
+	})
+}
+
+// endQuiescence is for a parent that boots anew or is powered off. The caller holds
+// its lock.
+func (s *Sim) endQuiescence(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	if quiescedParent(vm) {
+		s.setQuiesced(ctx, vm, false)
+	}
 }

@@ -280,13 +280,32 @@ func (s *System) storedName() string {
 	return strings.TrimSpace(string(node.Data))
 }
 
-// SetStatic configures a card for good; no addresses mean DHCP.
+// SetStatic configures a card for good; no address means DHCP. A card that is down
+// stays down until StartNetwork.
 func (s *System) SetStatic(key int32, addr string, prefix int32) {
-	s.change(func(n *nic) bool { return n.key == key }, func(n *nic) {
+	s.mu.Lock()
+	for _, n := range s.nics {
+		if n.key != key {
+			continue
+		}
 		n.stored = nil
 		if addr != "" {
 			n.stored = []address{{addr, prefix}}
 		}
+		if n.bound && !n.down {
+			n.configure(n.stored)
+		}
+	}
+	s.mu.Unlock()
+	s.machine.Changed()
+}
+
+// StartNetwork brings all cards up with what is configured for them.
+func (s *System) StartNetwork() {
+	// That no card waits for its driver is no failure.
+	_ = s.driveAll(true, func(n *nic) bool { return !n.bound })
+	s.change(everyNIC, func(n *nic) {
+		n.down = false
 		n.configure(n.stored)
 	})
 }

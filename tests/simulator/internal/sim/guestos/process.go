@@ -226,12 +226,21 @@ func (s *System) Halt() {
 		p.kill(exitKilled)
 	}
 	s.processes = nil
+	close(s.halted)
+	s.halted = make(chan struct{})
 	s.stop(false)
 	s.awake, s.unplugged = false, true
 	if s.hostName != "" {
 		s.hostName = s.storedName()
 	}
 	s.mu.Unlock()
+}
+
+// Halted is closed when the machine halts the next time.
+func (s *System) Halted() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.halted
 }
 
 // Boot finds the network cards after a Halt. It does nothing in a guest that runs.
@@ -303,7 +312,7 @@ func (s *System) copy(m Machine) *System {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	child := &System{
-		machine: m, users: maps.Clone(s.users), files: s.files.copy(), nextPID: s.nextPID, wake: make(chan struct{}), stopped: true,
+		machine: m, users: maps.Clone(s.users), files: s.files.copy(), nextPID: s.nextPID, wake: make(chan struct{}), halted: make(chan struct{}), stopped: true,
 		hang: s.hang, fail: s.fail, profiles: s.profiles,
 	}
 	child.hostName = s.hostName

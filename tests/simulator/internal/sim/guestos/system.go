@@ -70,6 +70,7 @@ type System struct {
 	hang      string         // glob of the programs that hang
 	fail      map[string]int // glob -> exit code of the programs that fail
 	awake     bool           // went on after a freeze: nobody but its script sets it up
+	halted    chan struct{}  // closed when the machine halts: see Halt
 	unplugged bool           // its cards are to be found anew: see Boot
 }
 
@@ -77,7 +78,7 @@ type System struct {
 func New(m Machine, admin, password string) *System {
 	s := &System{
 		machine: m, users: map[string]string{admin: password}, files: image().copy(),
-		nextPID: 1000, wake: make(chan struct{}),
+		nextPID: 1000, wake: make(chan struct{}), halted: make(chan struct{}),
 	}
 	s.makeIdentity()
 	s.plugCards()
@@ -133,6 +134,12 @@ func (s *System) SetFail(codes map[string]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = maps.Clone(codes)
+}
+
+// Trouble tells if a test wants something in this guest to hang, or to fail with a
+// code.
+func (s *System) Trouble(program string) (hang bool, code int, fails bool) {
+	return s.trouble([]string{program})
 }
 
 // trouble tells what a test has set for a program: to hang, or to fail with a code.

@@ -1,0 +1,171 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/sim/guestos"
+)
+
+// toolsConfig is where Tools of a Linux guest are told to take scripts.
+const toolsConfig = "/etc/vmware-tools/tools.conf"
+
+// customizationPlan is a customization that passed all rules.
+type customizationPlan struct {
+	name   string
+	cards  []cardPlan
+	script bool
+}
+
+// cardPlan is the network of one card; no address means DHCP.
+type cardPlan struct {
+	key    int32
+	addr   string
+	prefix int32
+}
+
+// planCustomization applies the rules of a specification; the first that is broken is
+// the answer.
+func (s *Sim) planCustomization(ref types.ManagedObjectReference, spec *types.CustomizationSpec) (plan *customizationPlan, fault types.BaseMethodFault) {
+	vm := s.vm(ref)
+	if vm == nil {
+		return nil, &types.ManagedObjectNotFound{Obj: ref}
+	}
+	s.background("").WithLock(vm, func() {
+		plan = &customizationPlan{}
+		if fault = plan.identity(vm, spec.Identity); fault == nil {
+			fault = plan.network(vm, spec.NicSettingMap)
+		}
+	})
+	return plan, fault
+}
+
+// identity reads name and script; the kind of identity must be the guest's.
+func (p *customizationPlan) identity(vm *simulator.VirtualMachine, identity types.BaseCustomizationIdentitySettings) types.BaseMethodFault {
+	windows := vm.Guest.GuestFamily == string(types.VirtualMachineGuestOsFamilyWindowsGuest)
+	switch id := identity.(type) {
+	case *types.CustomizationLinuxPrep:
+		if windows {
+			return &types.UncustomizableGuest{UncustomizableGuestOS: vm.Guest.GuestFamily}
+		}
+		p.script = strings.TrimSpace(id.ScriptText) != ""
+		return p.called(vm, id.HostName, "spec.identity.hostName")
+	case *types.CustomizationSysprep:
+		if !windows {
+			return &types.UncustomizableGuest{UncustomizableGuestOS: vm.Guest.GuestFamily}
+		}
+		for _, password := range []*types.CustomizationPassword{id.GuiUnattended.Password, id.Identification.DomainAdminPassword} {
+			if password != nil && !password.PlainText { // encrypted for a key that this server does not have
+				return &types.CannotDecryptPasswords{}
+			}
+		}
+		return p.called(vm, id.UserData.ComputerName, "spec.identity.userData.computerName")
+	}
+	return invalid("spec.identity")
+}
+
+func (p *customizationPlan) called(vm *simulator.VirtualMachine, name types.BaseCustomizationName, property string) types.BaseMethodFault {
+	switch n := name.(type) {
+	case *types.CustomizationFixedName:
+		p.name = n.Name
+	case *types.CustomizationVirtualMachineName:
+		p.name = vm.Name
+	case *types.CustomizationPrefixName:
+		p.name = n.Base + "-" + vm.Self.Value
+	}
+	if p.name == "" {
+		return invalid(property)
+	}
+	return nil
+}
+
+// network reads the settings of the cards: one for each, in the order of their slots
+// or by MAC address.
+func (p *customizationPlan) network(vm *simulator.VirtualMachine, settings []types.CustomizationAdapterMapping) types.BaseMethodFault {
+	var cards []*types.VirtualEthernetCard
+	for _, d := range vm.Config.Hardware.Device {
+		if card, ok := d.(types.BaseVirtualEthernetCard); ok {
+			cards = append(cards, card.GetVirtualEthernetCard())
+		}
+	}
+	if len(settings) != len(cards) {
+		return &types.NicSettingMismatch{NumberOfNicsInSpec: int32(len(settings)), NumberOfNicsInVM: int32(len(cards))}
+	}
+	for i := range settings {
+		card := cards[i]
+		if settings[i].MacAddress != "" {
+			if card = cardWithMAC(cards, settings[i].MacAddress); card == nil {
+				return invalid("spec.nicSettingMap.macAddress")
+			}
+		}
+		c, fault := planCard(card.Key, &settings[i].Adapter)
+		if fault != nil {
+			return fault
+		}
+		p.cards = append(p.cards, c)
+	}
+	return nil
+}
+
+func cardWithMAC(cards []*types.VirtualEthernetCard, mac string) *types.VirtualEthernetCard {
+	for _, c := range cards {
+		if strings.EqualFold(c.MacAddress, mac) {
+			return c
+		}
+	}
+	return nil
+}
+
+func planCard(key int32, settings *types.CustomizationIPSettings) (cardPlan, types.BaseMethodFault) {
+	c := cardPlan{key: key}
+	switch ip := settings.Ip.(type) {
+	case *types.CustomizationDhcpIpGenerator:
+		return c, nil
+	case *types.CustomizationFixedIp:
+		addr, err := netip.ParseAddr(ip.IpAddress)
+		if err != nil || !addr.Is4() {
+			return c, invalid("spec.nicSettingMap.adapter.ip")
+		}
+		prefix, ok := maskPrefix(settings.SubnetMask)
+		if !ok {
+			return c, invalid("spec.nicSettingMap.adapter.subnetMask")
+		}
+		c.addr, c.prefix = addr.String(), prefix
+		return c, nil
+	}
+	return c, invalid("spec.nicSettingMap.adapter.ip") // one that asks a person, or a program that is not there
+}
+
+// maskPrefix is the length of an IPv4 mask.
+func maskPrefix(mask string) (int32, bool) {
+	ip := net.ParseIP(mask).To4()
+	if ip == nil {
+		return 0, false
+	}
+	ones, bits := net.IPMask(ip).Size()
+	return int32(ones), bits == 32
+}
+
+// scriptsEnabled tells if Tools take scripts of users, which they do not unless told.
+func scriptsEnabled(sys *guestos.System) bool {
+	text, err := sys.Read(guestAdmin, toolsConfig)
+	if err != nil {
+		return false
+	}
+	for _, line := range bytes.Split(text, []byte("\n")) {
+		key, value, _ := strings.Cut(string(line), "=")
+		if strings.TrimSpace(key) == "enable-custom-scripts" && strings.TrimSpace(value) == "true" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,173 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"log"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const (
+	childNone          = string(types.VirtualMachineForkConfigInfoChildTypeNone)
+	childPersistent    = string(types.VirtualMachineForkConfigInfoChildTypePersistent)
+	childNonpersistent = string(types.VirtualMachineForkConfigInfoChildTypeNonpersistent)
+)
+
+// CreateForkChildTask makes a child of a parent, powered off. Children of one parent
+// are made one after the other.
+func (sh *vmShim) CreateForkChildTask(ctx *simulator.Context, req *CreateForkChildRequest) soap.HasFault {
+	s := sh.s
+	parent := s.vm(req.This)
+	if parent == nil {
+		return &CreateForkChildBody{Fault_: notFound(req.This)}
+	}
+	bg := detached(ctx)
+	task := s.newTask(ctx, req.This, "createForkChild", true)
+	s.queues.submit(&job{parent: req.This, task: task, run: func() {
+		s.startTask(bg, task)
+		sleep(bg, s.cfg.CloneTime)
+		child, fault := s.makeForkChild(bg, parent, req)
+		if fault != nil {
+			s.finishTask(bg, task, nil, localized(fault))
+			return
+		}
+		s.finishTask(bg, task, child, nil)
+	}})
+	return &CreateForkChildBody{Res: &ForkResponse{task.Self}}
+}
+
+func (s *Sim) makeForkChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *CreateForkChildRequest) (ref types.ManagedObjectReference, fault types.BaseMethodFault) {
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if s.closed {
+		return ref, &types.RequestCanceled{}
+	}
+	ctx.WithLock(parent, func() {
+		var p *clonePlan
+		if p, fault = s.planChild(ctx, parent, req); fault != nil {
+			return
+		}
+		child, err := s.cloneVM(ctx, p)
+		if err != nil {
+			log.Printf("vforge-sim: fork child %s: %v", p.name, err)
+			fault = &types.FileFault{File: p.name}
+			return
+		}
+		ref = child.Self
+		s.forks.add(parent.Self, ref)
+		s.inheritGuest(parent, ref)
+	})
+	return ref, fault
+}
+
+// planChild applies the rules, in the order: the request, the parent, the places.
+func (s *Sim) planChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *CreateForkChildRequest) (*clonePlan, types.BaseMethodFault) {
+	loc := req.Spec.Location
+	if loc == nil {
+		loc = &types.VirtualMachineRelocateSpec{}
+	}
+	p := &clonePlan{
+		parent: parent, host: s.hostOf(parent), name: escapeName(req.Name), off: true,
+		fork: &types.VirtualMachineForkConfigInfo{ChildForkGroupId: forkInfo(parent).ParentForkGroupId, ChildType: childNonpersistent},
+	}
+	if req.Spec.Persistent {
+		p.fork.ChildType = childPersistent
+	}
+	for _, o := range req.Spec.ConfigParams {
+		pair := *o.GetOptionValue()
+		pair.Key = "guestinfo.fork." + pair.Key
+		p.config = append(p.config, &pair)
+	}
+	for _, check := range []func() types.BaseMethodFault{
+		func() types.BaseMethodFault { return checkChildSpec(req, loc) },
+		func() types.BaseMethodFault { return checkForkParent(parent, req.Spec.Persistent) },
+		func() types.BaseMethodFault { return s.checkHost(p) },
+		func() types.BaseMethodFault { return s.placeFolder(p, loc.Folder) },
+		func() types.BaseMethodFault { return s.placePool(p, loc.Pool) },
+		func() types.BaseMethodFault { return s.placeDatastore(p, loc.Datastore) },
+		func() types.BaseMethodFault { return s.planDevices(p, nil) },
+		func() types.BaseMethodFault { return s.checkName(p) },
+		func() types.BaseMethodFault { return s.cloneDenied(ctx, p) },
+	} {
+		if fault := check(); fault != nil {
+			return nil, fault
+		}
+	}
+	p.devices = connected(p.devices, false)
+	return p, nil
+}
+
+// checkChildSpec refuses what a child's specification may not hold.
+func checkChildSpec(req *CreateForkChildRequest, loc *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
+	if req.Name == "" {
+		return invalid("name")
+	}
+	if len(escapeName(req.Name)) > maxNameBytes {
+		return &types.InvalidName{Name: req.Name}
+	}
+	for _, o := range req.Spec.ConfigParams {
+		if o == nil || o.GetOptionValue().Key == "" {
+			return invalid("spec.configParams")
+		}
+	}
+	allowed := *loc
+	if req.Spec.Persistent {
+		allowed.Disk = nil // each of its disks may have a datastore of its own
+	}
+	if len(allowed.DeviceChange) > 0 {
+		return invalid("spec.location.deviceChange")
+	}
+	return checkRelocateSpec(&allowed)
+}
+
+// checkForkParent refuses a parent that cannot have such a child now.
+func checkForkParent(parent *simulator.VirtualMachine, persistent bool) types.BaseMethodFault {
+	switch {
+	case !isForkParent(parent):
+		return &types.InvalidState{}
+	case persistent && (!quiescedParent(parent) || parent.Snapshot == nil):
+		return &types.InvalidState{}
+	}
+	return nil
+}
+
+// forkPowerOn checks and does what is special about powering a child on. The caller
+// holds its lock.
+func (s *Sim) forkPowerOn(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	info := forkInfo(vm)
+	if info.ChildType != childPersistent && info.ChildType != childNonpersistent {
+		return nil
+	}
+	_, quiesced, _ := s.forks.parentOf(vm.Self)
+	if info.ChildType == childNonpersistent && !quiesced {
+		return &types.InvalidState{}
+	}
+	s.vms.with(vm.Self, func(st *vmState) { st.forked = quiesced })
+	if info.ChildType == childPersistent { // from here on it is a linked clone
+		info.ChildType = childNone
+		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
+	}
+	return nil
+}
+
+// bootOrFork starts the guest of a VM that has been powered on: that of a fork's child
+// goes on where its parent stands still.
+func (s *Sim) bootOrFork(vm types.ManagedObjectReference) {
+	forked := false
+	s.vms.with(vm, func(st *vmState) { forked, st.forked = st.forked, false })
+	parent, _, ok := s.forks.parentOf(vm)
+	if !forked || !ok {
+		s.bootGuest(vm)
+		return
+	}
+	go func() { // the caller holds the VM's lock, and the guest looks at its VM
+		s.guests.drop(vm)
+		s.forkGuest(parent, vm)
+		s.bootGuest(vm)
+	}()
+}
