@@ -34,11 +34,10 @@ _FILES = vim.vm.guest.FileManager
 _PREFIX = "vforge-"
 
 # What ``access_in`` needs to have been read, from the VMs and the manager on; a caller that reads more adds it.
-ACCESS: dict[type, tuple[str, ...]] = {
-    vim.VirtualMachine: ("name", "guest.guestFamily", "config.guestId", "runtime.host"),
-    vim.HostSystem: ("config.certificate",),
-    vim.vm.guest.GuestOperationsManager: ("authManager", "fileManager", "processManager"),
-}
+VM_ACCESS = ("name", "guest.guestFamily", "config.guestId", "runtime.host")
+HOST_ACCESS = ("config.certificate",)
+MANAGERS = ("authManager", "fileManager", "processManager")
+MANAGER = vim.vm.guest.GuestOperationsManager
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
 # What tells whether a guest can be worked in. A parent that is frozen says of its Tools that they do not run.
@@ -85,7 +84,7 @@ class Access:
 
 
 def access_in(session: Session, rows: t.Mapping[str, Row], moid: str) -> Access:
-    """The way into a guest, from rows that were read with ``ACCESS`` and ``TO_ACCESS``.
+    """The way into a guest, from rows that were read with the paths and the route above.
 
     :raises GuestError: ``guest_unavailable`` when vCenter shows no guest operations, or no such VM.
     """
@@ -171,7 +170,8 @@ class Guest:
         """The way in."""
         if self._known is None:
             roots = [self._vm, self._session.content.guestOperationsManager]
-            rows = {row.moid: row for row in collect(self._session, roots, ACCESS, TO_ACCESS)}
+            wanted = {vim.VirtualMachine: VM_ACCESS, vim.HostSystem: HOST_ACCESS, MANAGER: MANAGERS}
+            rows = {row.moid: row for row in collect(self._session, roots, wanted, TO_ACCESS)}
             self._known = access_in(self._session, rows, self._vm._GetMoId())
         return self._known
 

@@ -43,6 +43,16 @@ _FAULTS = {
         "the state of {vm} does not allow it",
         "Let its guest start, and let migrations and snapshots end; then run again.",
     ),
+    "CustomizationPending": (
+        "guest_customization_pending",
+        "an earlier customization of {vm} has left its lock",
+        "It was aborted now, which takes the lock away. Run again.",
+    ),
+    "UncustomizableGuest": (
+        "guest_not_supported",
+        "the guest of {vm} cannot be customized in this way",
+        "Set customize.windows for a Windows guest, and for no other.",
+    ),
     "TooManyGuestLogons": ("guest_unavailable", "too many users are logged in to the guest of {vm}", "Run again later."),
 }
 

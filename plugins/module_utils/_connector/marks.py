@@ -20,5 +20,5 @@ def marker(parent_uuid: str, clone_name: str) -> str:
 
 def parent_of(value: str, vm_name: str) -> str | None:
     """Instance UUID of the parent that a marker on a VM of this name tells, or None where it makes the VM no clone."""
-    uuid, _, name = value.partition(" ")
+    uuid, _space, name = value.partition(" ")
     return uuid if uuid and name == vm_name else None

@@ -154,7 +154,9 @@ def _one_filter(
             while session.pace.begin(deadline):
                 longest = _longest_round(session, deadline)
                 # The first round, which tells the state, never has to wait.
-                options = _Collector.WaitOptions(maxWaitSeconds=min(longest, next(rounds)) if rounds and version else longest)
+                options = _Collector.WaitOptions(
+                    maxWaitSeconds=min(longest, next(rounds, longest)) if rounds and version else longest
+                )
                 answer = collector.WaitForUpdatesEx(version, options)
                 if answer is not None:
                     version = answer.version

@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import faults
+from .._connector import faults, guest
 from .._connector.find import TO_ANCESTORS, TO_VMS
-from .._connector.guest import ACCESS, READY, TO_ACCESS
 from .._connector.marks import MARKER_KEY
 from .._connector.pyvmomi import vim
 from . import facts
@@ -21,9 +20,9 @@ if t.TYPE_CHECKING:
 VIRTUAL_MACHINE = vim.VirtualMachine
 
 PARENT: dict[type, tuple[str, ...]] = {
-    **ACCESS,
+    guest.MANAGER: guest.MANAGERS,
     vim.VirtualMachine: (
-        *ACCESS[vim.VirtualMachine],
+        *guest.VM_ACCESS,
         "parent",
         "parentVApp",
         "snapshot",
@@ -36,14 +35,14 @@ PARENT: dict[type, tuple[str, ...]] = {
         "runtime.powerState",
         "runtime.instantCloneFrozen",
         "guest.toolsVersionStatus2",
-        *READY,
+        *guest.READY,
     ),
-    vim.HostSystem: (*ACCESS[vim.HostSystem], "name", "runtime.inMaintenanceMode", "runtime.connectionState"),
+    vim.HostSystem: (*guest.HOST_ACCESS, "name", "runtime.inMaintenanceMode", "runtime.connectionState"),
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent"),
     vim.VirtualApp: ("name", "parent", "parentFolder"),
 }
-AROUND_PARENT = (*TO_ANCESTORS, *TO_ACCESS)
+AROUND_PARENT = (*TO_ANCESTORS, *guest.TO_ACCESS)
 
 # One entry of an array by its key, so that not all of every VM's configuration is read.
 MARK = f'config.extraConfig["{MARKER_KEY}"]'
@@ -55,7 +54,7 @@ CHILDREN: dict[type, tuple[str, ...]] = {
     vim.Datacenter: ("name", "parent"),
     vim.VirtualApp: ("name", "parent", "parentFolder"),
 }
-TO_CHILDREN = (*(dataclasses.replace(route, then=(*route.then, TO_ACCESS[0].name)) for route in TO_VMS), *TO_ACCESS)
+TO_CHILDREN = (*(dataclasses.replace(route, then=(*route.then, guest.TO_ACCESS[0].name)) for route in TO_VMS), *guest.TO_ACCESS)
 
 FROZEN = ("runtime.instantCloneFrozen",)
 

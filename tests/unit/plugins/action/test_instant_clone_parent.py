@@ -75,7 +75,7 @@ def _parent(sim, **options):
 
 def test_a_parent_is_frozen_with_a_ready_made_script_and_its_clone_sets_itself_up(sim, play):
     clone = {"parent": {"name": "golden-parent"}, "name": "web-1", "guestinfo": {"hostname": "first", "ipv4": "10.9.8.1/24"}}
-    results, _ = play(
+    results, _output = play(
         _parent(sim, on_wake=["networkmanager", "echo done > /root/own-script"], before_freeze="true"),
         {"vforge.vsphere.instant_clone": {**clone, "wait_for_ip_address": True}},
         {"vforge.vsphere.instant_clone_parent_info": {"parent": {"name": "golden-parent"}}},
@@ -105,7 +105,7 @@ def test_secrets_are_seen_nowhere(sim, play):
 
 
 def test_a_name_that_is_no_script_is_refused_before_anything_is_connected(sim, play):
-    results, _ = play(_parent(sim, on_wake=["networkmanger"]))
+    results, _output = play(_parent(sim, on_wake=["networkmanger"]))
     assert results[0]["error_code"] == "invalid_option"
     assert "networkmanager, netplan, ifcfg" in results[0]["msg"]
     assert sim.calls()["total"] == 0

@@ -64,7 +64,7 @@ def test_each_failure_has_an_exit_code_of_its_own_and_stops_what_follows(run, as
 
 
 def test_a_mistake_in_the_syntax_of_a_wake_script_is_found_before_anything_is_run(run):
-    code, files, _ = run(before='touch "$HERE/before"', freeze='touch "$HERE/frozen"', wake=["echo fine", "while"])
+    code, files, _folder = run(before='touch "$HERE/before"', freeze='touch "$HERE/frozen"', wake=["echo fine", "while"])
     assert (code, files) == (70, {})
 
 
