@@ -9,6 +9,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 )
@@ -53,6 +54,28 @@ func parseCall(body []byte) (*sdkCall, error) {
 			return call, nil
 		case inBody:
 			return call, nil // a method without _this: vcsim says what is wrong
+		}
+	}
+}
+
+// entity is what a call's task is about: the object that is called, or for a manager's
+// method the VM that its arguments name.
+func (s *Sim) entity(call *sdkCall) types.ManagedObjectReference {
+	if _, ok := s.reg.Get(call.this).(mo.Entity); ok {
+		return call.this
+	}
+	d := xml.NewDecoder(bytes.NewReader(call.body))
+	for {
+		tok, err := d.Token()
+		if err != nil {
+			return call.this // no VM in it: vcsim will say what is wrong
+		}
+		if start, ok := tok.(xml.StartElement); ok && start.Name.Local == "vm" {
+			var value string
+			if err := d.DecodeElement(&value, &start); err != nil {
+				return call.this
+			}
+			return types.ManagedObjectReference{Type: "VirtualMachine", Value: value}
 		}
 	}
 }

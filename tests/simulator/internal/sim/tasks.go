@@ -137,14 +137,15 @@ func (s *Sim) taskDone(ctx *simulator.Context, ref types.ManagedObjectReference)
 // failingTask makes a task for a call that is accepted and then fails. That of an
 // instant clone takes its turn in the parent's queue.
 func (s *Sim) failingTask(call *sdkCall, fault types.BaseMethodFault) (types.ManagedObjectReference, bool) {
-	if s.reg.Get(call.this) == nil {
+	this := s.entity(call)
+	if s.reg.Get(this) == nil {
 		return types.ManagedObjectReference{}, false
 	}
 	ctx := s.background(call.session.user)
 	id := strings.TrimSuffix(call.method, "_Task")
 	id = strings.ToLower(id[:1]) + id[1:]
 	queued := call.method == "InstantClone_Task" || call.method == "CreateForkChild_Task"
-	task := s.newTask(ctx, call.this, id, queued)
+	task := s.newTask(ctx, this, id, queued)
 	run := func() {
 		s.startTask(ctx, task)
 		if queued {

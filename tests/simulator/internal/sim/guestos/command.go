@@ -258,7 +258,7 @@ func (sh *shell) program(f func(*invocation) int, args []string) {
 		sh.noteGone(o)
 		return
 	}
-	if read := sh.in.Len() - o.unread; read > 0 { // while catching up nobody has read
+	if read := sh.in.Len() - o.unread; o.unread != unreadAll && read > 0 { // while catching up nobody has read
 		if _, err := sh.in.Seek(int64(read), 1); err != nil {
 			sh.fail(1, "%v", err)
 		}

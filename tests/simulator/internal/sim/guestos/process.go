@@ -55,13 +55,16 @@ type Process struct {
 type outcome struct {
 	out, errs []byte
 	code      int
-	unread    int // of standard input
+	unread    int // of standard input, or unreadAll
 	text      string
 	node      *Node
 	names     []string
 	err       error
 	gone      bool // the process has been killed
 }
+
+// unreadAll is the outcome of a program that read nothing.
+const unreadAll = -1
 
 // ProcessInfo describes a process.
 type ProcessInfo struct {
@@ -322,7 +325,7 @@ func (s *System) copy(m Machine) *System {
 		}
 		log := slices.Clone(p.log)
 		if p.freezing {
-			log = append(log, outcome{})
+			log = append(log, outcome{unread: unreadAll})
 			child.awake = true
 		}
 		child.processes = append(child.processes, &Process{

@@ -140,7 +140,7 @@ func (sh *shell) guarded(f func()) {
 
 // fail reports an error as a shell does and sets the status.
 func (sh *shell) fail(status int, format string, args ...any) {
-	fmt.Fprintf(sh.errs, "%s: %s\n", sh.name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(sh.errs, "sh: %s\n", fmt.Sprintf(format, args...))
 	sh.status = status
 }
 
