@@ -77,14 +77,7 @@ func (s *Sim) growParent(ctx *simulator.Context, vm *simulator.VirtualMachine) e
 		}
 		devices = append(devices, d)
 	}
-	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
-	s.refreshFiles(vm)
-	ctx.Update(vm, []types.PropertyChange{
-		{Name: "layout", Val: vm.Layout},
-		{Name: "layoutEx", Val: vm.LayoutEx},
-		{Name: "storage", Val: vm.Storage},
-		{Name: "summary.storage", Val: vm.Summary.Storage},
-	})
+	s.setDevices(ctx, vm, devices)
 	return failed
 }
 
