@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: instant_clone_parent
 short_description: Freeze the parents of instant clones, and let them run again
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Brings VMs to the state in which instant clones are made of them. A frozen parent stands still in the middle of a
     command; each clone goes on behind it. It is cloned as often as one likes, and its disks do not grow by it.

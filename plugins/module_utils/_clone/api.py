@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import names
+from .._connector import names, versions
 from .._connector.customization import specification
 from .._connector.guest import authentication
 from .._connector.props import Route, Row
@@ -267,7 +267,7 @@ def require_instant_clones(session: Session) -> None:
     :raises NotSupported: on an older one.
     """
     version = session.about.get("apiVersion", "")
-    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < (6, 7):
+    if not versions.at_least(version, "6.7"):
         raise NotSupported(
             f"{session.options.endpoint} cannot make instant clones: its API version is {version}.",
             hint="Instant clones need vCenter 6.7 or later.",

@@ -37,6 +37,12 @@ def newest_common(api_version: str, known: t.Iterable[str]) -> str:
     return common[max(common)] if common else OLDEST
 
 
+def at_least(api_version: str, wanted: str) -> bool:
+    """Whether a version of the API is ``wanted`` or newer; one that cannot be read is not."""
+    found = _numbers(api_version)
+    return found is not None and found >= (_numbers(wanted) or ())
+
+
 def _numbers(version: str) -> tuple[int, ...] | None:
     """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``; None for what is no dotted number (``2.5u2``)."""
     parts = version.split(".")

@@ -29,6 +29,7 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a parent could not be brought to the state; it holds the whole result.
     """
+    api.require_instant_clones(session)
     begun = time.monotonic()
     found = lookup.find_parents(session, options.selectors, options.datacenter)
     standings = [_standing(item, options) for item in found]

@@ -50,6 +50,7 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
 
     :raises NotFound: a VM that is not there.
     """
+    api.require_instant_clones(session)
     parents = [found.parent for found in lookup.find_parents(session, options.selectors, options.datacenter)]
     uuids = [parent.instance_uuid for parent in parents]
     children = lookup.read_children(session, uuids) if options.children and parents else {}

@@ -64,3 +64,11 @@ def test_the_version_is_read_from_the_servers_description():
 @pytest.mark.parametrize("document", [b"", b"<html></html>", b"<html><br></html>", b"{}", b"\xff\x00", b"<namespaces/>"])
 def test_what_describes_no_versions_is_no_vcenter(document):
     assert versions.offered(document) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "is_it"),
+    [("8.0.3.0", "6.7", True), ("6.7", "6.7", True), ("6.7.3", "6.7", True), ("6.5", "6.7", False), ("", "6.7", False)],
+)
+def test_whether_a_version_is_new_enough(version, wanted, is_it):
+    assert versions.at_least(version, wanted) is is_it

@@ -54,6 +54,7 @@ class Parents:
 
     def __init__(self, sim: t.Any, *, cache: bool = False) -> None:
         self.sim = sim
+        self.tell: t.Callable[[str], None] = lambda _line: None
         self._connection = ConnectionOptions(
             hostname=sim.host,
             port=sim.port,
@@ -91,7 +92,7 @@ class Parents:
         result: dict[str, t.Any] = {}
         failure: VforgeError | None = None
         try:
-            with Session(self._connection, self.warnings.append) as session:
+            with Session(self._connection, self.warnings.append, self.tell) as session:
                 result = work(session)
         except PartialFailure as error:
             result, failure = error.result, error

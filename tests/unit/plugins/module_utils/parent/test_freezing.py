@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
+
 
 def test_a_running_parent_is_frozen_once(start):
     parents = start()
@@ -202,6 +204,30 @@ def test_a_lost_connection_ends_the_task_with_an_account(start):
     ran = parents.attempt(timeout=5)
     assert ran.error is not None
     assert ran.code in ("not_attempted", "connection_lost")
+
+
+def test_an_interrupt_leaves_the_guest_as_it_was_and_an_account(start):
+    parents = start()
+
+    def interrupt(line):
+        if "are frozen" in line:
+            raise Interrupted("The run was ended by SIGTERM.", hint="Run again.")
+
+    parents.tell = interrupt
+    ran = parents.attempt(before_freeze="sleep 3600\n")
+    assert ran.code == "not_attempted"
+    assert "SIGTERM" in str(ran.error)
+    assert not any(process["running"] for process in parents.sim.vm("golden-parent")["guest"]["processes"])
+    assert parents.left_in_guest() == []
+    parents.tell = lambda _line: None
+    assert parents.run().one["actions"] == ["frozen"]
+
+
+def test_a_vcenter_that_knows_no_instant_clones_says_so(start):
+    ran = start("--api-version", "6.5").attempt()
+    assert ran.error is not None
+    assert ran.error.error_code == "not_supported"
+    assert "6.5" in str(ran.error)
 
 
 def test_neither_password_nor_scripts_are_told(start):
