@@ -54,7 +54,7 @@ def play(sim, tmp_path):
         playbook = [{"hosts": "localhost", "gather_facts": False, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
         ended = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-vvv", "--diff", "play.json"],
+            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", "-vvv", "--diff", "play.json"],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
