@@ -75,6 +75,6 @@ options:
     type: bool
     default: true
 requirements:
-  - python >= 3.10
+  - python >= 3.11
   - pyvmomi >= 8.0.3.0.1
 """

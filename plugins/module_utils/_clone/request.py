@@ -84,7 +84,7 @@ def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> Clon
     where = f"clone {name!r}"
     if not name.strip() or len(name) > _LONGEST_NAME:
         raise InvalidOption(f"{where}: the name must have 1 to {_LONGEST_NAME} characters.", option="name")
-    if _UNSENDABLE.search(name):
+    if _UNSENDABLE.search(name) or set(name) & set("\t\r\n\x7f"):
         raise InvalidOption(f"{where}: the name has a control character.", option="name")
     # An empty text is what a survey or a template gives for "not set"; an empty list of networks means "none".
     places = {key: item.get(key) or common.get(key) or None for key in _PLACES}
@@ -116,8 +116,10 @@ def _nic(given: t.Mapping[str, t.Any], where: str) -> NicRequest:
         raise InvalidOption(
             f"{where}: {given['mac']} is not a MAC address.", hint="Write it as 00:50:56:01:02:03.", option="mac"
         )
-    if mac is not None and int(mac[:2], 16) & 1:
-        raise InvalidOption(f"{where}: {mac} is a multicast address and cannot be a NIC's own.", option="mac")
+    if mac is not None and (int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00"):
+        raise InvalidOption(
+            f"{where}: {mac} is no address of a single NIC.", hint="Leave it to vCenter, or choose another.", option="mac"
+        )
     network = given.get("network") or None
     return NicRequest(label=label, index=index, network=network, mac=mac, connected=given.get("connected"))
 

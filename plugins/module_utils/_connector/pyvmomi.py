@@ -14,7 +14,7 @@ import typing as t
 
 from .._errors import MissingLibrary
 
-_OLDEST_PYTHON = (3, 10)
+_OLDEST_PYTHON = (3, 11)
 
 
 class _PlaceholderType(type):
@@ -41,7 +41,7 @@ else:
     if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
         _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
 if sys.version_info < _OLDEST_PYTHON:
-    _WHY_MISSING = "Python 3.10 or later is needed, and this one is older."
+    _WHY_MISSING = "Python 3.11 or later is needed, and this one is older."
 
 SoapStubAdapter, VmomiSupport, vim, vmodl = (_placeholder(name) if _WHY_MISSING else getattr(_library, name) for name in _NAMES)
 

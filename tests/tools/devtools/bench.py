@@ -15,8 +15,8 @@ from devtools.runs import new_run
 def run(console: Console, arguments: list[str]) -> int:
     """Run the benchmark in the development environment; returns its exit code.
 
-    It finds in its environment VFORGE_SIMULATOR and VFORGE_GOVC (the binaries), VFORGE_COLLECTIONS (for
-    ANSIBLE_COLLECTIONS_PATH: a copy of the checkout) and VFORGE_BUILD (a folder for environments that it makes and keeps).
+    It finds in its environment VFORGE_SIMULATOR and VFORGE_GOVC (the binaries) and VFORGE_COLLECTIONS (for
+    ANSIBLE_COLLECTIONS_PATH: a copy of the checkout).
     """
     console.title("Set up")
     tools = Toolbox(console.part).prepare()
@@ -25,7 +25,6 @@ def run(console: Console, arguments: list[str]) -> int:
             VFORGE_SIMULATOR=str(tools.simulator),
             VFORGE_GOVC=str(tools.govc),
             VFORGE_COLLECTIONS=str(this.folder),
-            VFORGE_BUILD=str(layout.BUILD),
         )
         script = layout.ROOT / "tests" / "benchmarks" / "run.py"
         process = processes.start([tools.tool("python"), script, *arguments], cwd=layout.ROOT, env=env)

@@ -87,7 +87,7 @@ class Lint:
         """Every Go file of the simulator."""
         log = self.run.log("gofmt")
         files = sorted((self.run.collection / "tests" / "simulator").rglob("*.go"))
-        if unformatted := processes.check([self.tools.go.tool("gofmt"), "-l", *files], log).strip():
+        if unformatted := processes.check([self.tools.go.tool("gofmt"), "-l", *files], log, env=self.tools.go.env()).strip():
             raise CommandFailed(["gofmt", "-l", unformatted], 1, log)
         return Outcome(len(files), note=f"{len(files)} files")
 

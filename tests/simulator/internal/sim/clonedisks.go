@@ -86,9 +86,11 @@ func (s *Sim) growDisk(vm *simulator.VirtualMachine, disk *types.VirtualDisk, nu
 	if !ok {
 		return disk, nil
 	}
+	// The layer lies beside the VM's own files, also where the disk began as another VM's.
 	chain := diskChain(disk)
-	bottom := chain[len(chain)-1]
-	dsName, file := splitDSPath(bottom.FileName)
+	_, file := splitDSPath(chain[len(chain)-1].FileName)
+	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
+	file = path.Join(path.Dir(vmx), path.Base(file))
 	ds, ok := s.datastoreOf(vm, dsName)
 	if !ok {
 		return nil, fmt.Errorf("datastore %q is not on the parent's host", dsName)

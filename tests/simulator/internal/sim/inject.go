@@ -111,10 +111,34 @@ func newFault(name, message string) (types.BaseMethodFault, error) {
 	if !ok {
 		return nil, fmt.Errorf("%q is no fault", name)
 	}
+	fillRequired(reflect.ValueOf(fault).Elem())
 	if message != "" {
 		fault.GetMethodFault().FaultMessage = []types.LocalizableMessage{{Key: "vforge.injected", Message: message}}
 	}
 	return fault, nil
+}
+
+// fillRequired gives a fault the properties without which clients cannot read it:
+// references, other faults and power states. Every other zero value is a legal one.
+func fillRequired(fault reflect.Value) {
+	for i := range fault.NumField() {
+		field := fault.Field(i)
+		if strings.Contains(fault.Type().Field(i).Tag.Get("xml"), "omitempty") {
+			continue
+		}
+		switch value := field.Addr().Interface().(type) {
+		case *types.ManagedObjectReference:
+			*value = types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-injected"}
+		case *types.LocalizedMethodFault:
+			*value = types.LocalizedMethodFault{Fault: &types.SystemError{}}
+		case *types.VirtualMachinePowerState:
+			*value = types.VirtualMachinePowerStatePoweredOff
+		default:
+			if field.Kind() == reflect.Struct {
+				fillRequired(field)
+			}
+		}
+	}
 }
 
 // injector holds the rules in the order in which they came.

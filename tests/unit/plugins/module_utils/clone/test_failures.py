@@ -42,7 +42,17 @@ def test_what_failed_is_listed_what_succeeded_stays_and_the_next_run_makes_the_r
 
 
 @pytest.mark.parametrize(("do", "where"), [("fault", "call"), ("task-fault", "task")])
-@pytest.mark.parametrize("fault", ["InsufficientResourcesFault", "NoDiskSpace", "InvalidState"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "InsufficientResourcesFault",
+        "NoDiskSpace",
+        "InvalidState",
+        "InvalidPowerState",
+        "ManagedObjectNotFound",
+        "DisallowedMigrationDeviceAttached",
+    ],
+)
 def test_a_fault_of_the_call_or_of_its_task_is_told_by_its_name(start, do, where, fault):
     tasks = start()
     tasks.sim.inject(method="InstantClone_Task", name="web-2", do=do, fault=fault)

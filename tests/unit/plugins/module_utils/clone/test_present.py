@@ -233,10 +233,11 @@ def test_a_vm_that_inherited_the_mark_of_another_is_a_stranger(start):
     assert "web-2" in tasks.names()
 
 
-def test_a_clone_can_be_a_parent(start):
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_clone_can_be_a_parent(start, frozen):
     tasks = start()
     tasks.run(name="web-1", guestinfo={"a": "1"})
-    tasks.sim.patch_vm("web-1", frozen=True)
+    tasks.sim.patch_vm("web-1", frozen=frozen)
     ran = tasks.run(parent={"name": "web-1"}, name="web-1-1")
     assert ran.actions == {"web-1-1": "created"}
     clone = tasks.sim.vm("web-1-1")
