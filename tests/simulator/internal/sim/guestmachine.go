@@ -175,7 +175,7 @@ func (m *guestMachine) SetGuestinfo(key, value string) {
 }
 
 // errUnknownCommand is what a host says that does not know a command.
-var errUnknownCommand = errors.New("Unknown command") //nolint // the guest prints it as it is
+var errUnknownCommand = errors.New("Unknown command")
 
 // Freeze freezes the VM as its guest asked.
 func (m *guestMachine) Freeze(how guestos.Freezing) (err error) {

@@ -119,7 +119,7 @@ func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *EnableForkPa
 		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
 		return nil
 	})
-	return &EnableForkParentBody{Res: &ForkResponse{task}}
+	return &EnableForkParentBody{Res: &EnableForkParent_TaskResponse{task}}
 }
 
 // DisableForkParentTask undoes EnableForkParent_Task, as long as no child that depends
@@ -136,7 +136,7 @@ func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *DisableFork
 		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
 		return nil
 	})
-	return &DisableForkParentBody{Res: &ForkResponse{task}}
+	return &DisableForkParentBody{Res: &DisableForkParent_TaskResponse{task}}
 }
 
 // forkChildrenRun tells if a non-persistent child of a parent is powered on. No lock
@@ -161,7 +161,7 @@ func (sh *vmShim) RetrieveForkChildrenTask(ctx *simulator.Context, req *Retrieve
 	task := s.runTask(ctx, req.This, "retrieveForkChildren", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		return types.ArrayOfManagedObjectReference{ManagedObjectReference: s.forks.childrenOf(req.This)}, nil
 	})
-	return &RetrieveForkChildrenBody{Res: &ForkResponse{task}}
+	return &RetrieveForkChildrenBody{Res: &RetrieveForkChildren_TaskResponse{task}}
 }
 
 // RetrieveForkParentTask finds a child's parent; that of any other VM is nothing.
@@ -173,7 +173,7 @@ func (sh *vmShim) RetrieveForkParentTask(ctx *simulator.Context, req *RetrieveFo
 		}
 		return nil, nil
 	})
-	return &RetrieveForkParentBody{Res: &ForkResponse{task}}
+	return &RetrieveForkParentBody{Res: &RetrieveForkParent_TaskResponse{task}}
 }
 
 // errNoForkParent is what the host says to vmfork-begin in a VM that is no parent.

@@ -38,7 +38,7 @@ func (sh *vmShim) CreateForkChildTask(ctx *simulator.Context, req *CreateForkChi
 		}
 		s.finishTask(bg, task, child, nil)
 	}})
-	return &CreateForkChildBody{Res: &ForkResponse{task.Self}}
+	return &CreateForkChildBody{Res: &CreateForkChild_TaskResponse{task.Self}}
 }
 
 func (s *Sim) makeForkChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *CreateForkChildRequest) (ref types.ManagedObjectReference, fault types.BaseMethodFault) {

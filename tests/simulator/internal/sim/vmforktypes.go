@@ -43,32 +43,41 @@ type CreateForkChildRequest struct {
 	Spec VirtualMachineCreateChildSpec `xml:"spec"`
 }
 
-// ForkResponse answers any of them with its task.
-type ForkResponse struct {
+// forkResponse answers any of them with its task.
+type forkResponse struct {
 	Returnval types.ManagedObjectReference `xml:"returnval"`
 }
 
-// The bodies of the answers: only the element's name tells them apart.
+// The answers; vcsim names the element after the type.
+type (
+	EnableForkParent_TaskResponse     forkResponse
+	DisableForkParent_TaskResponse    forkResponse
+	CreateForkChild_TaskResponse      forkResponse
+	RetrieveForkChildren_TaskResponse forkResponse
+	RetrieveForkParent_TaskResponse   forkResponse
+)
+
+// The bodies of the answers.
 type (
 	EnableForkParentBody struct {
-		Res    *ForkResponse `xml:"urn:vim25 EnableForkParent_TaskResponse,omitempty"`
-		Fault_ *soap.Fault   `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Res    *EnableForkParent_TaskResponse `xml:"urn:vim25 EnableForkParent_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                    `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	DisableForkParentBody struct {
-		Res    *ForkResponse `xml:"urn:vim25 DisableForkParent_TaskResponse,omitempty"`
-		Fault_ *soap.Fault   `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Res    *DisableForkParent_TaskResponse `xml:"urn:vim25 DisableForkParent_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                     `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	CreateForkChildBody struct {
-		Res    *ForkResponse `xml:"urn:vim25 CreateForkChild_TaskResponse,omitempty"`
-		Fault_ *soap.Fault   `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Res    *CreateForkChild_TaskResponse `xml:"urn:vim25 CreateForkChild_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                   `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	RetrieveForkChildrenBody struct {
-		Res    *ForkResponse `xml:"urn:vim25 RetrieveForkChildren_TaskResponse,omitempty"`
-		Fault_ *soap.Fault   `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Res    *RetrieveForkChildren_TaskResponse `xml:"urn:vim25 RetrieveForkChildren_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                        `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	RetrieveForkParentBody struct {
-		Res    *ForkResponse `xml:"urn:vim25 RetrieveForkParent_TaskResponse,omitempty"`
-		Fault_ *soap.Fault   `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Res    *RetrieveForkParent_TaskResponse `xml:"urn:vim25 RetrieveForkParent_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                      `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 )
 
