@@ -78,7 +78,6 @@ class Parent:
     folder: str
     folder_path: str
     datacenter: str
-    datacenter_path: str
     pool: str
     host: str
     host_name: str

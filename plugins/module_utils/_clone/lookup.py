@@ -53,7 +53,6 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
         folder=folder,
         folder_path=path_in(rows, folder),
         datacenter=datacenter.moid,
-        datacenter_path=path_in(rows, datacenter.moid),
         pool=_moid(vm.get("resourcePool")) or "",
         host=host.moid if host else "",
         host_name=_name(host),

@@ -68,7 +68,6 @@ def parent(**changes: t.Any) -> Parent:
         folder="group-v1",
         folder_path="/DC0/vm",
         datacenter="datacenter-1",
-        datacenter_path="/DC0",
         pool="resgroup-2",
         host="host-1",
         host_name="esx-1",

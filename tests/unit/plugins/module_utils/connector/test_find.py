@@ -56,8 +56,8 @@ def test_a_vm_is_found_in_every_way(known, datacenter):
 
 def test_a_bios_uuid_is_no_instance_uuid(known):
     told = facts(known, find_vm(known, Selector(name="golden-parent")))
-    error_of(known, Selector(uuid=told["config.uuid"], use_instance_uuid=True))
-    error_of(known, Selector(uuid=told["config.instanceUuid"]))
+    assert error_of(known, Selector(uuid=told["config.uuid"], use_instance_uuid=True)).error_code == "not_found"
+    assert error_of(known, Selector(uuid=told["config.instanceUuid"])).error_code == "not_found"
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_a_folder_is_found_by_its_whole_path(known):
 
 
 def test_what_is_no_vm_is_not_found_as_one(known):
-    error_of(known, Selector(path="/DC0/vm"))
-    error_of(known, Selector(path="/DC0/host"))
+    assert error_of(known, Selector(path="/DC0/vm")).error_code == "not_found"
+    assert error_of(known, Selector(path="/DC0/host")).error_code == "not_found"
 
 
 def test_a_vm_in_a_vapp_has_its_place_among_the_folders():
