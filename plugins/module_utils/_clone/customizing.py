@@ -14,7 +14,6 @@ from .._connector.guestfaults import guest_error
 from .._connector.marks import CUSTOMIZED_KEY
 from .._errors import Fault, GuestError, VforgeError
 from . import api
-from .facts import Parent
 from .job import Job, Standing, by_title
 
 # The deadline may be what failed; ending a customization has a time of its own.
@@ -23,7 +22,7 @@ _ABORT_SECONDS = 60.0
 _MARKING = "clones marked"
 
 
-def customize(job: Job, parent: Parent, standings: t.Sequence[Standing]) -> VforgeError | None:
+def customize(job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
     """Customize the clones that are to be and are not yet.
 
     :returns: why it ended early, or None.
@@ -32,7 +31,7 @@ def customize(job: Job, parent: Parent, standings: t.Sequence[Standing]) -> Vfor
     if not due:
         return None
     _wait_for_guests(job, due)
-    stopped = _stages(job, parent, due)
+    stopped = _stages(job, due)
     job.timer.lap("customize")
     return stopped
 
@@ -56,10 +55,13 @@ def _wait_for_guests(job: Job, due: t.Mapping[str, Standing]) -> None:
             )
 
 
-def _stages(job: Job, parent: Parent, due: t.Mapping[str, Standing]) -> VforgeError | None:
+def _stages(job: Job, due: t.Mapping[str, Standing]) -> VforgeError | None:
     """Customize, start the network, and mark the clone as done, so that the next run knows."""
     session, login = job.session, job.options.credentials
-    specs = {title: api.customization_spec(item.step.request.customization, len(parent.nics)) for title, item in due.items()}
+    specs = {
+        title: api.customization_spec(item.step.request.customization, len(item.step.source.nics))
+        for title, item in due.items()
+    }
     stages: tuple[tuple[str, t.Callable[[str, str], t.Any]], ...] = (
         ("guests customized", lambda title, moid: api.start_customizing(session, moid, login, specs[title])),
         ("networks started", lambda _, moid: api.start_network(session, moid, login)),

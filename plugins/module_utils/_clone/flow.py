@@ -19,7 +19,7 @@ from .job import Account, Job, Standing, Timer
 from .options import CloneOptions
 from .plan import Step
 from .present import check_clones, make_clones
-from .survey import Survey, survey
+from .survey import Item, Survey, survey
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -51,17 +51,14 @@ def run(session: Session, options: CloneOptions, *, check: bool) -> dict[str, t.
 
 def _steps(found: Survey, options: CloneOptions) -> tuple[Step, ...]:
     if options.state == "absent":
-        return tuple(plan.absent(request, existing, found.parent, options.force) for request, existing in found.pairs)
-    parent = _required(found.parent)
-    steps = tuple(
-        plan.present(request, plan.place(request, parent, found.folders), existing, parent) for request, existing in found.pairs
-    )
-    if any(step.kind == plan.CREATE for step in steps):
+        return tuple(plan.absent(item.request, item.existing, item.parent, options.force) for item in found.items)
+    steps = tuple(_step(item, found.folders) for item in found.items)
+    for parent in {step.source.moid: step.source for step in steps if step.kind == plan.CREATE}.values():
         plan.check_parent(parent)
-    if steps and options.wait_for_ip:
+    for parent in {step.source.moid: step.source for step in steps if options.wait_for_ip}.values():
         plan.check_ip_nic(parent, options.ip_nic)
     for step in steps:
-        plan.check_customization(step.request, parent)
+        plan.check_customization(step.request, step.source)
     conflicts = [step for step in steps if step.kind == plan.CONFLICT]
     if conflicts and options.on_error == "rollback":
         raise InvalidOption(
@@ -72,16 +69,16 @@ def _steps(found: Survey, options: CloneOptions) -> tuple[Step, ...]:
     return steps
 
 
-def _required(parent: t.Any) -> t.Any:
-    if parent is None:
+def _step(item: Item, folders: dict[str, tuple[str, str]]) -> Step:
+    if item.parent is None:
         raise InvalidOption("The option parent is not set.", option="parent")
-    return parent
+    return plan.present(item.request, plan.place(item.request, item.parent, folders), item.existing, item.parent)
 
 
 def _carry_out(job: Job) -> Account:
     if job.options.state == "absent":
         return remove_clones(job)
-    return (check_clones if job.check else make_clones)(job, _required(job.parent))
+    return (check_clones if job.check else make_clones)(job)
 
 
 def _result(job: Job, account: Account) -> dict[str, t.Any]:

@@ -107,31 +107,34 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
     return found
 
 
-def read_existing(session: Session, refs: t.Sequence[t.Any], parent: Parent | None) -> dict[str, Existing]:
+# References, each with the parent of the clone that it is, or may be.
+_Owned = t.Sequence[tuple[t.Any, Parent | None]]
+
+
+def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:
     """What is known of VMs and other entities, by moid; one that is gone is left out.
 
-    :param parent: knows the networks of their NICs, and which addresses are not theirs.
+    :param owned: a parent knows the networks of the NICs of its clones, and which addresses are not theirs.
     """
-    return _read_vms(session, refs, parent, api.EXISTING)
+    return _read_vms(session, owned, api.EXISTING)
 
 
-def read_made(session: Session, refs: t.Sequence[t.Any], parent: Parent) -> dict[str, Existing]:
+def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     """The same of VMs that this task made or changed, without what it knows already: their extraConfig and other devices."""
+    keys = {nic.key for _ref, parent in owned if parent for nic in parent.nics}
     try:
-        return _read_vms(session, refs, parent, api.existing_lean([nic.key for nic in parent.nics]))
+        return _read_vms(session, owned, api.existing_lean(sorted(keys)))
     except Fault as fault:
         # Reading an element of an array by its key is the property collector's own notation, but tried on the simulator alone.
         if fault.fault != "InvalidProperty":
             raise
-        return _read_vms(session, refs, parent, api.existing_lean([]))
+        return _read_vms(session, owned, api.existing_lean([]))
 
 
-def _read_vms(
-    session: Session, refs: t.Sequence[t.Any], parent: Parent | None, paths: dict[type, tuple[str, ...]]
-) -> dict[str, Existing]:
-    rows = {row.moid: row for row in collect(session, refs, paths, api.TO_PLACES)}
-    wanted = [ref._GetMoId() for ref in refs]
-    return {moid: _existing(rows[moid], rows, parent) for moid in wanted if moid in rows}
+def _read_vms(session: Session, owned: _Owned, paths: dict[type, tuple[str, ...]]) -> dict[str, Existing]:
+    rows = {row.moid: row for row in collect(session, [ref for ref, _parent in owned], paths, api.TO_PLACES)}
+    known = [(rows[ref._GetMoId()], parent) for ref, parent in owned if ref._GetMoId() in rows]
+    return {vm.moid: _existing(vm, rows, parent) for vm, parent in known}
 
 
 def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Existing:

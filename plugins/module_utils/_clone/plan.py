@@ -62,6 +62,7 @@ class Step:
     """What will be done for one request.
 
     :ivar kind: create, keep, update, destroy, nothing or conflict.
+    :ivar parent: what the clone is made from; None only where clones of any parent are removed.
     :ivar config: pairs of extraConfig to write.
     :ivar nics: edits of NICs to make.
     :ivar customize: whether its guest is customized, as the last thing.
@@ -70,6 +71,7 @@ class Step:
 
     request: CloneRequest
     kind: str
+    parent: Parent | None = None
     placement: Placement | None = None
     existing: Existing | None = None
     differences: tuple[Difference, ...] = ()
@@ -83,6 +85,16 @@ class Step:
     def name(self) -> str:
         """The clone's name."""
         return self.request.name
+
+    @property
+    def source(self) -> Parent:
+        """What the clone is made from.
+
+        :raises ValueError: where no parent was named, so that nothing can be made from it.
+        """
+        if self.parent is None:
+            raise ValueError(f"the step for {self.name} has no parent")
+        return self.parent
 
     @property
     def writes(self) -> bool:
@@ -173,10 +185,10 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
     """The step that brings a clone to what is asked."""
     if existing is None:
         asked = request.customization is not None
-        return Step(request, CREATE, placement, config=request.config, nics=placement.nics, customize=asked)
+        return Step(request, CREATE, parent, placement, config=request.config, nics=placement.nics, customize=asked)
     stranger = why_stranger(existing, parent.instance_uuid)
     if stranger:
-        return Step(request, CONFLICT, placement, existing, reason=stranger)
+        return Step(request, CONFLICT, parent, placement, existing, reason=stranger)
     config = {key: value for key, value in request.config.items() if existing.extra_config.get(key, "") != value}
     edits = _nic_edits(request, existing.nics, parent.networks)
     changes = [_needed(edit, existing) for edit in edits]
@@ -191,29 +203,29 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
         differences.append(Difference("customization", "not done", "done"))
     differences += _fixed_at_birth(request, placement, existing)
     kind = UPDATE if config or nics or move or customize else KEEP
-    return Step(request, kind, placement, existing, tuple(differences), config, nics, move, customize)
+    return Step(request, kind, parent, placement, existing, tuple(differences), config, nics, move, customize)
 
 
 def absent(request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool) -> Step:
     """The step that removes a clone: only a marked clone (of this parent, where one is given), unless forced."""
     if existing is None:
-        return Step(request, NOTHING)
+        return Step(request, NOTHING, parent)
     if parent is not None and existing.moid == parent.moid:
-        return Step(request, CONFLICT, existing=existing, reason="it is the parent itself, which is never removed")
+        return Step(request, CONFLICT, parent, existing=existing, reason="it is the parent itself, which is never removed")
     if existing.kind != "VirtualMachine":
-        return Step(request, CONFLICT, existing=existing, reason=f"a {existing.kind} holds the name")
+        return Step(request, CONFLICT, parent, existing=existing, reason=f"a {existing.kind} holds the name")
     if existing.template:
-        return Step(request, CONFLICT, existing=existing, reason="it is a template, not a clone")
+        return Step(request, CONFLICT, parent, existing=existing, reason="it is a template, not a clone")
     stranger = why_stranger(existing, parent.instance_uuid if parent else None)
     if stranger and not force:
-        return Step(request, CONFLICT, existing=existing, reason=f"{stranger}; force removes it all the same")
-    return Step(request, DESTROY, existing=existing)
+        return Step(request, CONFLICT, parent, existing=existing, reason=f"{stranger}; force removes it all the same")
+    return Step(request, DESTROY, parent, existing=existing)
 
 
-def expected(step: Step, parent: Parent) -> Existing:
+def expected(step: Step) -> Existing:
     """What a new clone will be, as far as that is known before it is made: for check mode."""
     edits = {edit.nic.key: edit for edit in step.nics}
-    place = step.placement
+    place, parent = step.placement, step.source
     return Existing(
         moid="",
         name=step.name,

@@ -14,7 +14,6 @@ from .._errors import Fault, InvalidOption, VforgeError
 from . import api, lookup, plan
 from .absent import remove
 from .customizing import customize
-from .facts import Parent
 from .job import Account, Job, Standing, by_title
 from .plan import Placement, Step
 from .waiting import wait_for_addresses, wait_until_ready
@@ -27,50 +26,48 @@ _READY_SECONDS = 60.0
 _Booked = t.Sequence[tuple[Standing, Outcome]]
 
 
-def make_clones(job: Job, parent: Parent) -> Account:
+def make_clones(job: Job) -> Account:
     """Carry out the steps of ``state: present``."""
     standings = [_standing(step) for step in job.steps]
     due = by_title([standing for standing in standings if standing.step.writes])
-    works = [_work(job, parent, title, standing.step) for title, standing in due.items()]
+    works = [_work(job, title, standing.step) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
     booked = [(due[title], outcome) for title, outcome in done.outcomes.items()]
     for standing, outcome in booked:
         _book(standing, outcome)
     job.timer.lap("clone")
-    stopped = _look_after(job, parent, standings, booked, done.stopped)
+    stopped = _look_after(job, standings, booked, done.stopped)
     if job.options.on_error == "rollback" and (stopped or any(standing.error for standing in standings)):
         _roll_back(job, standings)
         job.timer.lap("rollback")
     return Account(standings, stopped)
 
 
-def _look_after(
-    job: Job, parent: Parent, standings: list[Standing], booked: _Booked, stopped: VforgeError | None
-) -> VforgeError | None:
+def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: VforgeError | None) -> VforgeError | None:
     """Customize the guests of the clones, learn what they are now, and wait for their addresses.
 
     :param stopped: why the batch ended early, or None.
     :returns: why the task ended early, or None: whatever goes wrong here, what was made is still told.
     """
     try:
-        _adopt(job, parent, booked)
+        _adopt(job, booked)
         if stopped is None:
-            stopped = customize(job, parent, standings)
-        _read_again(job, parent, [standing for standing in standings if standing.changed])
+            stopped = customize(job, standings)
+        _read_again(job, [standing for standing in standings if standing.changed])
         job.timer.lap("read")
         if job.options.wait_for_ip and stopped is None:
-            wait_for_addresses(job, standings, parent)
+            wait_for_addresses(job, standings)
             job.timer.lap("wait_for_ip")
     except VforgeError as error:
         return stopped or error
     return stopped
 
 
-def check_clones(job: Job, parent: Parent) -> Account:
+def check_clones(job: Job) -> Account:
     """Ask vCenter whether each missing clone could be made; change nothing."""
     standings = [_standing(step) for step in job.steps]
     due = by_title([standing for standing in standings if standing.step.kind == plan.CREATE])
-    works = [_work(job, parent, title, standing.step, check=True) for title, standing in due.items()]
+    works = [_work(job, title, standing.step, check=True) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones checked")
     for standing in standings:
         standing.changed = standing.step.kind in (plan.CREATE, plan.UPDATE)
@@ -82,7 +79,7 @@ def check_clones(job: Job, parent: Parent) -> Account:
             standing.changed = False
             standing.fail(outcome.error or InvalidOption(f"vCenter would refuse {standing.step.name}: {'; '.join(errors)}."))
         else:
-            standing.vm = plan.expected(standing.step, parent)
+            standing.vm = plan.expected(standing.step)
     job.timer.lap("check")
     return Account(standings, done.stopped)
 
@@ -102,21 +99,21 @@ def _standing(step: Step) -> Standing:
     return Standing(step, action, vm=step.existing)
 
 
-def _work(job: Job, parent: Parent, title: str, step: Step, *, check: bool = False) -> Work:
+def _work(job: Job, title: str, step: Step, *, check: bool = False) -> Work:
     session, place = job.session, step.placement
     if step.existing is not None:
         moid, pool = step.existing.moid, place.pool.moid if place is not None and step.move_to_pool else None
         return Work(title, lambda: api.start_update(session, moid, step.config, step.nics, pool), repeatable=True)
-    spec = _spec(job, parent, step, place)
+    spec = _spec(job, step, place)
     start = api.start_check if check else api.start_clone
     # A name can be taken only once in a folder: a call that is sent twice cannot make two clones.
-    return Work(title, lambda: start(session, parent.moid, spec), repeatable=True)
+    return Work(title, lambda: start(session, step.source.moid, spec), repeatable=True)
 
 
-def _spec(job: Job, parent: Parent, step: Step, place: Placement | None) -> object:
+def _spec(job: Job, step: Step, place: Placement | None) -> object:
     if place is None:
         raise ValueError(f"the step for {step.name} has no placement")
-    config = {**step.config, MARKER_KEY: marker(parent.instance_uuid, step.name)}
+    config = {**step.config, MARKER_KEY: marker(step.source.instance_uuid, step.name)}
     return api.clone_spec(job.session, step.name, config, place, step.request.bios_uuid)
 
 
@@ -130,7 +127,7 @@ def _book(standing: Standing, outcome: Outcome) -> None:
         standing.made, standing.moid = True, outcome.result._GetMoId()
 
 
-def _adopt(job: Job, parent: Parent, booked: _Booked) -> None:
+def _adopt(job: Job, booked: _Booked) -> None:
     """A name that was taken meanwhile is success where the holder is this parent's clone of that name.
 
     Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
@@ -143,21 +140,21 @@ def _adopt(job: Job, parent: Parent, booked: _Booked) -> None:
     }
     if not taken:
         return
-    refs = [api.vm(job.session, moid) for moid in taken]
-    wait_until_ready(job.session, refs, min(job.deadline, time.monotonic() + _READY_SECONDS))
-    for moid, vm in lookup.read_existing(job.session, refs, parent).items():
+    owned = [(api.vm(job.session, moid), standing.step.parent) for moid, (standing, _outcome) in taken.items()]
+    wait_until_ready(job.session, [ref for ref, _parent in owned], min(job.deadline, time.monotonic() + _READY_SECONDS))
+    for moid, vm in lookup.read_existing(job.session, owned).items():
         standing, outcome = taken[moid]
-        if plan.why_stranger(vm, parent.instance_uuid) == "":
+        if plan.why_stranger(vm, standing.step.source.instance_uuid) == "":
             standing.error, standing.vm, standing.moid = None, vm, moid
             standing.action = "created" if outcome.repeated else "unchanged"
             standing.changed = standing.made = outcome.repeated
 
 
-def _read_again(job: Job, parent: Parent, standings: list[Standing]) -> None:
+def _read_again(job: Job, standings: list[Standing]) -> None:
     """What the changed VMs are now, in one call for all."""
     moids = [standing.moid or (standing.vm.moid if standing.vm else "") for standing in standings]
-    refs = [api.vm(job.session, moid) for moid in moids]
-    known = lookup.read_made(job.session, refs, parent)
+    owned = [(api.vm(job.session, moid), item.step.parent) for item, moid in zip(standings, moids, strict=True)]
+    known = lookup.read_made(job.session, owned)
     for standing, moid in zip(standings, moids, strict=True):
         standing.vm = known.get(moid, standing.vm)
 

@@ -21,16 +21,25 @@ if t.TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class Item:
+    """A request, the parent of its clone, and what holds its name now, if anything."""
+
+    request: CloneRequest
+    parent: Parent | None
+    existing: Existing | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Survey:
     """What was found.
 
     :ivar folders: the folder option as written -> (moid, path).
-    :ivar pairs: each request with what holds its name now, if anything.
+    :ivar items: in the order of the requests.
     """
 
     parent: Parent | None
     folders: dict[str, tuple[str, str]]
-    pairs: tuple[tuple[CloneRequest, Existing | None], ...]
+    items: tuple[Item, ...]
 
 
 def survey(session: Session, options: CloneOptions) -> Survey:
@@ -57,10 +66,11 @@ def survey(session: Session, options: CloneOptions) -> Survey:
             )
         wanted[home].add(request.name)
     taken = lookup.read_names(session, wanted)
-    known = lookup.read_existing(session, list(taken.values()), parent)
+    known = lookup.read_existing(session, [(ref, parent) for ref in taken.values()])
     holders = [taken.get((home, request.name)) for request, home in zip(options.requests, homes, strict=True)]
     existing = [known.get(ref._GetMoId()) if ref is not None else None for ref in holders]
-    return Survey(parent, folders, tuple(zip(options.requests, existing, strict=True)))
+    items = (Item(request, parent, holder) for request, holder in zip(options.requests, existing, strict=True))
+    return Survey(parent, folders, tuple(items))
 
 
 def _folders(session: Session, parent: Parent | None, texts: list[str]) -> dict[str, tuple[str, str]]:

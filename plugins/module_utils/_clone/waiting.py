@@ -11,14 +11,14 @@ import typing as t
 from .._connector import tasks
 from .._errors import TimedOut
 from . import api
-from .facts import Parent, own_guest
+from .facts import own_guest
 from .job import Job, Standing
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def wait_for_addresses(job: Job, standings: t.Sequence[Standing], parent: Parent) -> None:
+def wait_for_addresses(job: Job, standings: t.Sequence[Standing]) -> None:
     """Wait until every clone that is on has an address that others can reach, with one filter for all.
 
     Those that have none at the deadline fail with ``ip_timeout``; the clones themselves stay.
@@ -33,7 +33,7 @@ def wait_for_addresses(job: Job, standings: t.Sequence[Standing], parent: Parent
     try:
         for batch in changes if open_vms else ():
             for update in batch:
-                if _note(waiting[update.moid], update, job, parent):
+                if _note(waiting[update.moid], update, job):
                     open_vms.discard(update.moid)
             job.session.tell(f"{len(waiting) - len(open_vms)} of {len(waiting)} clones have an address")
             if not open_vms:
@@ -44,14 +44,14 @@ def wait_for_addresses(job: Job, standings: t.Sequence[Standing], parent: Parent
         waiting[moid].fail(_late(waiting[moid], job))
 
 
-def _note(standing: Standing, update: tasks.Update, job: Job, parent: Parent) -> bool:
+def _note(standing: Standing, update: tasks.Update, job: Job) -> bool:
     """Keep what the guest tells; True when that is what was waited for, or the VM is gone."""
     if update.gone:
         standing.fail(TimedOut(f"{standing.step.name} was removed while its address was waited for."))
         return True
     if "guest.net" not in update.values or standing.vm is None:
         return False
-    standing.vm = dataclasses.replace(standing.vm, guest=own_guest(update.values["guest.net"] or (), parent))
+    standing.vm = dataclasses.replace(standing.vm, guest=own_guest(update.values["guest.net"] or (), standing.step.parent))
     return _has_address(standing, job)
 
 

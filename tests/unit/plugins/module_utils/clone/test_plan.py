@@ -191,7 +191,7 @@ def test_check_mode_knows_what_will_be():
         nics=[{"index": 0, "network": "back", "mac": "00:50:56:00:00:09", "connected": False}],
         bios_uuid="42000000-0000-0000-0000-000000000001",
     )
-    will_be = plan.expected(_present(wanted, None), parent())
+    will_be = plan.expected(_present(wanted, None))
     assert (will_be.name, will_be.host_name, will_be.pool_name, will_be.power_state) == ("web-1", "esx-1", "db", "poweredOn")
     assert will_be.datastore_names == ("slow",)
     assert will_be.bios_uuid == "42000000-0000-0000-0000-000000000001"
@@ -199,4 +199,4 @@ def test_check_mode_knows_what_will_be():
     assert (first.network, first.mac, first.connected) == ("back", "00:50:56:00:00:09", False)
     # The MAC that the parent has is the one thing that a clone will not have.
     assert (second.network, second.mac, second.connected) == ("back", "", True)
-    assert plan.expected(_present(request(), None), parent()).datastore_names == ("fast",)
+    assert plan.expected(_present(request(), None)).datastore_names == ("fast",)

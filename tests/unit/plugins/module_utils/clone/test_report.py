@@ -98,7 +98,7 @@ def test_the_ip_is_of_the_family_and_nic_asked_for(asked, ip):
 def test_check_mode_has_every_key_of_a_real_run():
     step = _step(request(bios_uuid="42000000-0000-0000-0000-000000000001"))
     real = report.entry(Standing(step, "created", True, existing(), "vm-9", seconds=0.4), _ASKED)
-    checked = report.entry(Standing(step, "created", True, plan.expected(step, parent())), _ASKED)
+    checked = report.entry(Standing(step, "created", True, plan.expected(step)), _ASKED)
     assert checked.keys() == real.keys()
     assert checked["nics"][0].keys() == real["nics"][0].keys()
     assert (checked["moid"], checked["instance_uuid"], checked["ip"], checked["nics"][0]["mac"]) == (None,) * 4
