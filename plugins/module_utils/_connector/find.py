@@ -21,6 +21,11 @@ from .pyvmomi import vim
 if t.TYPE_CHECKING:
     from .session import Session
 
+# Up to so many VMs are looked for one by one.
+_ONE_BY_ONE = 3
+
+_UUIDS = ("config.uuid", "config.instanceUuid")
+
 _INTO_FOLDERS = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps")
 
 # From any folder or datacenter down to every VM, through vApps too, and through nothing else.
@@ -102,6 +107,58 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
     else:
         found = [row.ref for row in _vm_names(session, scope) if names.same(row.get("name", ""), selector.name or "")]
     return _exactly_one(session, found, selector, scope)
+
+
+def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
+    """The VMs that the selectors name, in their order, in a constant number of calls, however many they are.
+
+    A few are found one by one, which needs no traversal where they are named by path, UUID or moid; for more, one
+    traversal reads what names VMs.
+
+    :raises NotFound: as ``find_vm``, for the first that fits nothing.
+    :raises Ambiguous: as ``find_vm``.
+    """
+    asked = [selector for selector in selectors if not selector.moid]
+    if len(asked) <= _ONE_BY_ONE:
+        return [find_vm(session, selector, datacenter) for selector in selectors]
+    scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
+    known = _by_all_names(session, scope, uuids=any(selector.uuid for selector in asked))
+    found = []
+    for selector in selectors:
+        fitting = [] if selector.moid else known.get(_key_of(selector, scope), [])
+        # Where it is not exactly one, the search for it alone tells why.
+        found.append(fitting[0] if len(fitting) == 1 else find_vm(session, selector, datacenter))
+    return found
+
+
+def _key_of(selector: Selector, scope: _Scope) -> tuple[str, str]:
+    if selector.uuid:
+        return "instance UUID" if selector.use_instance_uuid else "UUID", selector.uuid.strip().lower()
+    if selector.path or selector.folder:
+        return "path", _whole_path(selector, scope)
+    return "name", names.unescape(selector.name or "")
+
+
+def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> dict[tuple[str, str], list[t.Any]]:
+    """Every VM in scope by its name, its path and, where they are asked for, its UUIDs."""
+    of_vm = ("name", "parent", "parentVApp", *(_UUIDS if uuids else ()))
+    wanted: dict[type, tuple[str, ...]] = {
+        vim.VirtualMachine: of_vm,
+        vim.Folder: ("name", "parent"),
+        vim.Datacenter: ("name", "parent"),
+        vim.VirtualApp: ("name", "parent", "parentFolder"),
+    }
+    rows = {row.moid: row for row in collect(session, [scope.ref or session.content.rootFolder], wanted, TO_VMS)}
+    above = names.split(scope.path)[:-1]
+    found: dict[tuple[str, str], list[t.Any]] = {}
+    for moid, row in rows.items():
+        if isinstance(row.ref, vim.VirtualMachine):
+            path = names.join([*above, *names.split(path_in(rows, moid))])
+            keys = [("name", names.unescape(row.get("name", ""))), ("path", path)]
+            keys += [("UUID", row.get(_UUIDS[0]) or ""), ("instance UUID", row.get(_UUIDS[1]) or "")]
+            for key in keys:
+                found.setdefault(key, []).append(row.ref)
+    return found
 
 
 def find_datacenter(session: Session, name: str) -> t.Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Ambiguous, InvalidOption, NotFound
@@ -258,3 +258,41 @@ def test_a_datacenter_costs_one_call_more(known, shared_sim):
     find_vm(known, Selector(name="golden-parent"), "DC0")
     find_vm(known, Selector(path="golden-parent"), "DC0")
     assert shared_sim.calls()["by_method"] == {"FindByInventoryPath": 3, "RetrievePropertiesEx": 1}
+
+
+# Many at once
+
+
+@pytest.mark.parametrize("datacenter", [None, "DC0"])
+def test_many_vms_named_in_every_way_cost_one_traversal(shared_sim, known, datacenter):
+    refs = [find_vm(known, Selector(name=f"server-{n:05}")) for n in range(1, 6)]
+    told = [facts(known, ref) for ref in refs]
+    path = find.paths_of(known, refs[1:2])[refs[1]._GetMoId()]
+    selectors = [
+        Selector(name="server-00001"),
+        Selector(path=path),
+        Selector(uuid=told[2]["config.uuid"].upper()),
+        Selector(uuid=told[3]["config.instanceUuid"], use_instance_uuid=True),
+        Selector(moid=refs[4]._GetMoId()),
+        Selector(name="golden-parent", folder="/DC0/vm"),
+    ]
+    shared_sim.reset_calls()
+    found = find_vms(known, selectors, datacenter)
+    calls = shared_sim.calls()["by_method"]
+    assert [ref._GetMoId() for ref in found[:5]] == [ref._GetMoId() for ref in refs]
+    assert facts(known, found[5])["name"] == "golden-parent"
+    calls.pop("FindByInventoryPath", None)  # the datacenter
+    assert calls == {"RetrievePropertiesEx": 1}
+
+
+def test_one_of_many_that_fits_nothing_is_told_as_if_it_were_alone(known):
+    selectors = [Selector(name=f"server-{n:05}") for n in range(1, 6)]
+    with pytest.raises(NotFound) as caught:
+        find_vms(known, [*selectors, Selector(name="golden-parnt")])
+    assert caught.value.details["nearest"] == ["/DC0/vm/golden-parent"]
+
+
+def test_a_few_vms_cost_no_traversal(shared_sim, known):
+    shared_sim.reset_calls()
+    find_vms(known, [Selector(path="/DC0/vm/golden-parent")])
+    assert shared_sim.calls()["by_method"] == {"FindByInventoryPath": 1}
