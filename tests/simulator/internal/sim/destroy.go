@@ -5,7 +5,6 @@
 package sim
 
 import (
-	"errors"
 	"log"
 	"os"
 	"path"
@@ -78,7 +77,7 @@ func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 		shared := sh.s.layers.release(vm.Self, vm.Config.Hardware.Device)
 		files := sh.s.ownFiles(vm, shared)
 		sh.s.unlink(ctx, vm)
-		if err := removeFiles(files); err != nil {
+		if err := sh.s.removeFiles(files); err != nil {
 			log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
 		}
 		return nil
@@ -132,16 +131,6 @@ func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[string]bool) []s
 		out = append(out, dir)
 	}
 	return out
-}
-
-func removeFiles(files []string) error {
-	var failed error
-	for _, f := range files {
-		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
-			failed = errors.Join(failed, err)
-		}
-	}
-	return failed
 }
 
 // unlink takes a VM out of the inventory. The caller holds its lock.

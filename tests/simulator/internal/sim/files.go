@@ -55,11 +55,16 @@ func makeVMDir(ds *simulator.Datastore, name string) (string, error) {
 
 // writeDisk makes a disk's descriptor and its sparse extent, in a directory that a VM
 // whose files are only listed may not have yet.
-func writeDisk(ds *simulator.Datastore, descriptor, extent string, capacity, size int64) error {
-	if err := os.MkdirAll(filepath.Dir(localPath(ds, descriptor)), 0o700); err != nil {
+func writeDisk(ds *simulator.Datastore, descriptor string, capacity int64, delta bool) error {
+	return makeLayerFiles(localPath(ds, descriptor), localPath(ds, extentName(descriptor, delta)), capacity, delta)
+}
+
+// makeLayerFiles is writeDisk with paths of this machine.
+func makeLayerFiles(descriptor, extent string, capacity int64, delta bool) error {
+	if err := os.MkdirAll(filepath.Dir(descriptor), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(localPath(ds, descriptor), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(descriptor, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -67,7 +72,10 @@ func writeDisk(ds *simulator.Datastore, descriptor, extent string, capacity, siz
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return writeSparse(localPath(ds, extent), size)
+	if delta {
+		return writeSparse(extent, deltaSize)
+	}
+	return writeSparse(extent, capacity)
 }
 
 func writeSparse(path string, size int64) error {

@@ -42,11 +42,13 @@ type Sim struct {
 	hub      *hub
 	index    *nameIndex
 	layers   layerUsers
-	pages    pages
-	vms      *vmTable
-	guests   guestTable
-	forks    forkTable
-	hosts    hostServers
+	// diskLayers are the disks' bytes.
+	diskLayers layerTable
+	pages      pages
+	vms        *vmTable
+	guests     guestTable
+	forks      forkTable
+	hosts      hostServers
 	// transfers are the files on their way to and from guests.
 	transfers transfers
 	queues    cloneQueues

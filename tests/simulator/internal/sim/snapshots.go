@@ -92,7 +92,7 @@ func (s *Sim) removeLevel(vm *simulator.VirtualMachine, level *types.VirtualDisk
 		return
 	}
 	files := []string{localPath(ds, file), localPath(ds, extentName(file, level.Parent != nil))}
-	if err := removeFiles(files); err != nil {
+	if err := s.removeFiles(files); err != nil {
 		log.Printf("vforge-sim: consolidating %s: %v", vm.Name, err)
 	}
 }

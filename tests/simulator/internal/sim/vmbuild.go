@@ -80,7 +80,7 @@ func writeVM(spec *vmSpec) (string, error) {
 	disk := path.Join(dir, spec.name+".vmdk")
 	return dir, errors.Join(
 		writeVMFiles(spec.datastore, path.Join(dir, spec.name+".vmx")),
-		writeDisk(spec.datastore, disk, extentName(disk, false), spec.diskBytes, spec.diskBytes),
+		writeDisk(spec.datastore, disk, spec.diskBytes, false),
 	)
 }
 

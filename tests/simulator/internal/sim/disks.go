@@ -1,0 +1,281 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// flatBacking is what every layer of a disk is described by: a base disk, or a delta
+// with its Parent.
+type flatBacking = types.VirtualDiskFlatVer2BackingInfo
+
+// sectorSize is the unit in which a guest writes.
+const sectorSize = 512
+
+// layer is one file of a disk's chain: sparse, each byte at its own offset. What was
+// never written to it shows what is below it, and below a base disk there are zeros.
+// The file appears with the first write.
+type layer struct {
+	mu         sync.RWMutex
+	descriptor string // both are paths on this machine
+	extent     string
+	delta      bool
+	capacity   int64
+	data       spans
+}
+
+// layerTable knows the layers of all disks by the paths of their extents.
+type layerTable struct {
+	mu     sync.Mutex
+	layers map[string]*layer
+}
+
+// layer returns the layer of a backing, which need not have a file yet.
+//
+// It returns an error when the backing's datastore does not exist.
+func (s *Sim) layer(b *flatBacking, capacity int64) (*layer, error) {
+	name, file := splitDSPath(b.FileName)
+	if b.Datastore == nil {
+		return nil, fmt.Errorf("%s is on no known datastore", b.FileName)
+	}
+	ds, ok := s.reg.Get(*b.Datastore).(*simulator.Datastore)
+	if !ok || ds.Name != name {
+		return nil, fmt.Errorf("%s is not on datastore %s", b.FileName, b.Datastore.Value)
+	}
+	extent := localPath(ds, extentName(file, b.Parent != nil))
+	t := &s.diskLayers
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l, ok := t.layers[extent]
+	if !ok {
+		if t.layers == nil {
+			t.layers = make(map[string]*layer)
+		}
+		l = &layer{descriptor: localPath(ds, file), extent: extent, delta: b.Parent != nil, capacity: capacity}
+		t.layers[extent] = l
+	}
+	return l, nil
+}
+
+// removeFiles deletes files of this machine, and what is known of the layers in them.
+// One that is gone already is no error.
+func (s *Sim) removeFiles(files []string) error {
+	t := &s.diskLayers
+	t.mu.Lock()
+	for _, f := range files {
+		delete(t.layers, f)
+	}
+	t.mu.Unlock()
+	var failed error
+	for _, f := range files {
+		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// adoptLayer takes a file that lies where a layer's extent belongs for the layer's
+// content: all of it counts as written. An upload ends with this.
+//
+// It returns an error when there is no such file.
+func (s *Sim) adoptLayer(b *flatBacking, capacity int64) error {
+	l, err := s.layer(b, capacity)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	info, err := os.Stat(l.extent)
+	if err != nil {
+		return err
+	}
+	l.data = nil
+	l.data.add(span{0, min(info.Size(), capacity)})
+	return nil
+}
+
+// open opens the extent for writing and makes the files if there are none. The caller
+// holds the layer's lock.
+func (l *layer) open() (*os.File, error) {
+	if _, err := os.Stat(l.extent); errors.Is(err, os.ErrNotExist) {
+		if err := makeLayerFiles(l.descriptor, l.extent, l.capacity, l.delta); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(l.extent, os.O_WRONLY, 0o600)
+}
+
+// write writes ranges, each with the bytes that fill makes for it.
+func (l *layer) write(ranges spans, fill func(p []byte, off int64) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.open()
+	if err != nil {
+		return err
+	}
+	err = eachPiece(ranges, func(p []byte, off int64) error {
+		if err := fill(p, off); err != nil {
+			return err
+		}
+		_, err := f.WriteAt(p, off)
+		return err
+	})
+	if err == nil {
+		l.data = l.data.union(ranges)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// writeAt writes one range; unlike write it does not touch the rest of a large set.
+func (l *layer) writeAt(p []byte, off int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.open()
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(p, off); err == nil {
+		l.data.add(span{off, off + int64(len(p))})
+	}
+	return errors.Join(err, f.Close())
+}
+
+// written is the set of bytes that were ever written to the layer.
+func (l *layer) written() spans {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return append(spans(nil), l.data...)
+}
+
+// size is what the layer's extent occupies, as the API tells it.
+func (l *layer) size() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.delta {
+		return deltaSize + l.data.bytes()
+	}
+	return l.capacity
+}
+
+// pieceSize bounds what is held in memory of a disk.
+const pieceSize = 1 << 20
+
+// eachPiece calls do for all bytes of ranges, a piece at a time.
+func eachPiece(ranges spans, do func(p []byte, off int64) error) error {
+	var buf []byte
+	for _, r := range ranges {
+		if n := min(r.length(), pieceSize); int64(len(buf)) < n {
+			buf = make([]byte, n)
+		}
+		for at := r.start; at < r.end; {
+			p := buf[:min(r.end-at, pieceSize)]
+			if err := do(p, at); err != nil {
+				return err
+			}
+			at += int64(len(p))
+		}
+	}
+	return nil
+}
+
+// diskImage is what a guest sees of a disk: the layers of a chain, top first.
+type diskImage struct {
+	layers   []*layer
+	capacity int64
+}
+
+// image is the disk that a backing and those below it make.
+//
+// It returns an error when the datastore of one of them does not exist.
+func (s *Sim) image(top *flatBacking, capacity int64) (*diskImage, error) {
+	d := &diskImage{capacity: capacity}
+	for b := top; b != nil; b = b.Parent {
+		l, err := s.layer(b, capacity)
+		if err != nil {
+			return nil, err
+		}
+		d.layers = append(d.layers, l)
+	}
+	return d, nil
+}
+
+// ReadAt implements io.ReaderAt. It reads zeros where no layer was written.
+func (d *diskImage) ReadAt(p []byte, off int64) (int, error) {
+	if off >= d.capacity {
+		return 0, io.EOF
+	}
+	var short error
+	if rest := d.capacity - off; int64(len(p)) > rest {
+		p, short = p[:rest], io.EOF
+	}
+	if err := readLayers(d.layers, p, off); err != nil {
+		return 0, err
+	}
+	return len(p), short
+}
+
+func readLayers(layers []*layer, p []byte, off int64) error {
+	if len(layers) == 0 {
+		clear(p)
+		return nil
+	}
+	l, all := layers[0], span{off, off + int64(len(p))}
+	holes, err := l.read(p, all)
+	for _, hole := range holes {
+		if err == nil {
+			err = readLayers(layers[1:], p[hole.start-off:hole.end-off], hole.start)
+		}
+	}
+	return err
+}
+
+// read fills the parts of p, which is what is at all, that the layer has, and tells
+// which it has not.
+func (l *layer) read(p []byte, all span) (holes spans, err error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if held := l.data.within(all); len(held) > 0 {
+		f, err := os.Open(l.extent)
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range held {
+			if _, failed := f.ReadAt(p[in.start-all.start:in.end-all.start], in.start); failed != nil {
+				err = errors.Join(err, failed)
+			}
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return l.data.outside(all), nil
+}
+
+// allocated is the set of bytes that some layer of the chain has.
+func (d *diskImage) allocated() spans {
+	var out spans
+	for _, l := range d.layers {
+		out = out.union(l.written())
+	}
+	return out
+}
+
+// copyTo writes the upper n layers of the chain, as they show together, into another
+// layer. With n the number of all layers that is a full copy.
+func (d *diskImage) copyTo(into *layer, n int) error {
+	upper := diskImage{layers: d.layers[:n], capacity: d.capacity}
+	return into.write(upper.allocated(), func(p []byte, off int64) error {
+		return readLayers(upper.layers, p, off)
+	})
+}
