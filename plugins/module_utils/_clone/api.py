@@ -61,16 +61,6 @@ TO_SURROUNDINGS = (
     Route("host-datastores", vim.HostSystem, "datastore"),
 )
 
-FOLDERS: dict[type, tuple[str, ...]] = {vim.Folder: ("name", "parent"), vim.Datacenter: ("name", "parent")}
-
-TO_FOLDERS = (
-    Route("datacenter-vms", vim.Datacenter, "vmFolder", ("folder-children",)),
-    Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),
-)
-
-NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent")}
-TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
-
 _DEVICES = "config.hardware.device"
 
 _EXISTING_VM = (
@@ -111,16 +101,6 @@ TO_PLACES = (
 )
 
 
-def datacenter(session: Session, moid: str) -> t.Any:
-    """A reference; nothing is sent."""
-    return session.reference(vim.Datacenter, moid)
-
-
-def folder(session: Session, moid: str) -> t.Any:
-    """A reference; nothing is sent."""
-    return session.reference(vim.Folder, moid)
-
-
 def vm(session: Session, moid: str) -> t.Any:
     """A reference; nothing is sent."""
     return session.reference(vim.VirtualMachine, moid)
@@ -134,16 +114,6 @@ def kind(ref: t.Any) -> str:
 def is_datacenter(ref: t.Any) -> bool:
     """Whether a reference is a datacenter."""
     return isinstance(ref, vim.Datacenter)
-
-
-def is_folder(ref: t.Any) -> bool:
-    """Whether a reference is a folder."""
-    return isinstance(ref, vim.Folder)
-
-
-def is_plain_pool(ref: t.Any) -> bool:
-    """Whether a reference is a resource pool that is no vApp: a clone put into a vApp would join its start order."""
-    return isinstance(ref, vim.ResourcePool) and not isinstance(ref, vim.VirtualApp)
 
 
 def network(row: Row, rows: t.Mapping[str, Row]) -> facts.Network | None:
@@ -205,7 +175,7 @@ def clone_spec(
 ) -> t.Any:
     """The InstantCloneSpec: name, folder, pool, datastore, edits of NICs, extraConfig, UUID; nothing else is allowed in it."""
     location = vim.vm.RelocateSpec(
-        folder=folder(session, placement.folder),
+        folder=session.reference(vim.Folder, placement.folder),
         deviceChange=[nic_change(session, edit, keep_mac=False) for edit in placement.nics],
     )
     if placement.pool_asked:

@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector.addresses import GuestNic, guest_nics, usable
 from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, parent_of
+from .._connector.places import Pool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +46,6 @@ class Nic:
     connected: bool
     network: str = ""
     card: object = dataclasses.field(default=None, repr=False, compare=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pool:
-    """A resource pool of the parent's compute resource; ``path`` is relative to it, the root pool's is ``Resources``."""
-
-    moid: str
-    name: str
-    path: str
 
 
 @dataclasses.dataclass(frozen=True)

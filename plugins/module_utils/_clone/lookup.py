@@ -10,10 +10,11 @@ import typing as t
 from .._connector import names
 from .._connector.addresses import guest_nics
 from .._connector.find import TO_ANCESTORS, path_in
+from .._connector.places import pools_in
 from .._connector.props import Row, collect
 from .._errors import Fault, NotFound
 from . import api
-from .facts import Existing, Network, Parent, Pool, own_guest
+from .facts import Existing, Network, Parent, own_guest
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -61,50 +62,10 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
         nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
         guest=tuple(guest_nics(vm.get("guest.net") or ())),
         datastore_names=tuple(_name(rows.get(_moid(ref) or "")) for ref in vm.get("datastore") or ()),
-        pools=tuple(sorted(_pools(rows), key=lambda pool: pool.path)),
+        pools=tuple(sorted(pools_in(rows), key=lambda pool: pool.path)),
         networks=networks,
         datastores={_name(row): row.moid for row in rows.values() if row.get("summary.accessible")},
     )
-
-
-def read_folders(session: Session, parent_datacenter: str, wanted: t.Iterable[str]) -> dict[str, tuple[str, str]]:
-    """The VM folders of one datacenter that the options name, as written -> (moid, path).
-
-    :param wanted: absolute paths (``/Datacenter/vm/web``) or paths below the VM folder of the datacenter (``web``).
-    :raises NotFound: naming the folder, with the nearest ones.
-    """
-    root = api.datacenter(session, parent_datacenter)
-    rows = {row.moid: row for row in collect(session, [root], api.FOLDERS, (*api.TO_FOLDERS, *TO_ANCESTORS))}
-    by_path = {path_in(rows, row.moid): row.moid for row in rows.values() if api.is_folder(row.ref)}
-    top = names.join([*names.split(path_in(rows, parent_datacenter)), "vm"])
-    below = {path: moid for path, moid in by_path.items() if path == top or path.startswith(f"{top}/")}
-    found = {}
-    for text in wanted:
-        path = names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
-        if path not in below:
-            near = names.nearest(path, below) or sorted(below)
-            raise NotFound(
-                f"No folder {path} was found.",
-                hint=f"Folders of this datacenter: {names.listing(near)}.",
-                searched=top,
-                nearest=near[:3],
-            )
-        found[text] = (below[path], path)
-    return found
-
-
-def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> dict[tuple[str, str], t.Any]:
-    """Which of the wanted names are taken: (moid of the folder, unescaped name) -> reference.
-
-    :param wanted: moid of a folder -> unescaped names.
-    """
-    folders = [api.folder(session, moid) for moid in wanted]
-    found = {}
-    for row in collect(session, folders, api.NAMES, api.TO_CHILDREN):
-        key = (_moid(row.get("parent")) or "", _name(row))
-        if key[1] in wanted.get(key[0], ()):
-            found[key] = row.ref
-    return found
 
 
 # References, each with the parent of the clone that it is, or may be.
@@ -165,20 +126,6 @@ def _networks(rows: t.Mapping[str, Row]) -> t.Iterator[Network]:
         network = api.network(row, rows)
         if network is not None:
             yield network
-
-
-def _pools(rows: t.Mapping[str, Row]) -> t.Iterator[Pool]:
-    for row in rows.values():
-        if not api.is_plain_pool(row.ref):
-            continue
-        parts, here = [], row
-        while api.is_plain_pool(here.ref):
-            parts.append(_name(here))
-            above = rows.get(_moid(here.get("parent")) or "")
-            if above is None:
-                break
-            here = above
-        yield Pool(row.moid, _name(row), names.join(reversed(parts))[1:])
 
 
 def _available(host: Row | None) -> bool:

@@ -12,11 +12,10 @@ import dataclasses
 import typing as t
 
 from .._connector import names
+from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption
-from .facts import Existing, Network, Nic, Parent, Pool
+from .facts import Existing, Network, Nic, Parent
 from .request import CloneRequest, NicRequest
-
-_ROOT_POOL = "Resources"
 
 CREATE, KEEP, UPDATE, DESTROY, NOTHING, CONFLICT = "create", "keep", "update", "destroy", "nothing", "conflict"
 
@@ -268,12 +267,7 @@ def _pool(request: CloneRequest, parent: Parent) -> Pool:
     if not request.resource_pool:
         # A parent inside a vApp has a pool that is not among the compute resource's own.
         return own or Pool(parent.pool, parent.pool, parent.pool)
-    wanted = names.split(request.resource_pool)
-    fits = [pool for pool in parent.pools if _is_pool(pool, wanted)]
-    if not fits and parent.compute_resource in wanted:
-        # An inventory path: /DC0/host/cluster/Resources/web, or cluster/web, or the cluster alone for its root pool.
-        below = wanted[wanted.index(parent.compute_resource) + 1 :] or [_ROOT_POOL]
-        fits = [pool for pool in parent.pools if _is_pool(pool, below)]
+    fits = fitting_pools(parent.pools, parent.compute_resource, request.resource_pool)
     if len(fits) == 1:
         return fits[0]
     listing = names.listing(sorted(pool.path for pool in fits or parent.pools), most=20)
@@ -290,11 +284,6 @@ def _pool(request: CloneRequest, parent: Parent) -> Pool:
         option="resource_pool",
         allowed=sorted(pool.path for pool in parent.pools),
     )
-
-
-def _is_pool(pool: Pool, wanted: list[str]) -> bool:
-    path = names.split(pool.path)
-    return bool(wanted) and wanted in (path, path[1:], path[-1:])
 
 
 def _datastore(request: CloneRequest, parent: Parent) -> str | None:

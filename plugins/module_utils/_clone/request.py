@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import re
 import typing as t
 
 from .._connector import customization, names
 from .._connector.customization import Customization
 from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY
+from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
-
-# Limit of the API for the name of a VM.
-_LONGEST_NAME = 80
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-# What XML cannot carry, so that no call could: control characters, and halves of surrogate pairs.
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_LINE_ENDS = re.compile(r"\r\n?")
 
 _PLACES = ("folder", "resource_pool", "datastore")
 
@@ -80,12 +73,8 @@ def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
 
 
 def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> CloneRequest:
-    name = names.unescape(str(item["name"]))
+    name = vm_name(item["name"], "clone")
     where = f"clone {name!r}"
-    if not name.strip() or len(name) > _LONGEST_NAME:
-        raise InvalidOption(f"{where}: the name must have 1 to {_LONGEST_NAME} characters.", option="name")
-    if _UNSENDABLE.search(name) or set(name) & set("\t\r\n\x7f"):
-        raise InvalidOption(f"{where}: the name has a control character.", option="name")
     # An empty text is what a survey or a template gives for "not set"; an empty list of networks means "none".
     places = {key: item.get(key) or common.get(key) or None for key in _PLACES}
     networks = item.get("networks") if item.get("networks") is not None else common.get("networks")
@@ -136,58 +125,20 @@ def _uuid(text: str | None, where: str) -> str | None:
 
 def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     """Both mappings as whole extraConfig keys; guestinfo keys get their prefix."""
-    pairs: dict[str, str] = {}
+    config: dict[str, str] = {}
     for option in ("guestinfo", "extra_config"):
-        for key, value in _pairs(given.get(option), option, where):
+        for key, value in pairs(given.get(option), option, where):
             whole = key if option == "extra_config" or key.startswith("guestinfo.") else f"guestinfo.{key}"
             if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY):
                 raise InvalidOption(f"{where}: the key {whole} is the collection's own.", option=option)
-            if whole in pairs:
+            if whole in config:
                 raise InvalidOption(
                     f"{where}: the key {whole} is given twice.",
                     hint="Write it once, with or without its prefix.",
                     option=option,
                 )
-            pairs[whole] = value
-    return pairs
-
-
-def _pairs(given: t.Any, option: str, where: str) -> list[tuple[str, str]]:
-    """A mapping, or its JSON text, with every value as vSphere's text. Messages name keys, never values."""
-    if given in (None, ""):
-        return []
-    try:
-        mapping = json.loads(given) if isinstance(given, str) else given
-    except ValueError:
-        mapping = None
-    if not isinstance(mapping, dict):
-        raise InvalidOption(f"{where}: {option} is not a mapping of keys to values.", option=option)
-    return [(_key(str(key), option, where), _text(value, f"{where}: {option}.{key}", option)) for key, value in mapping.items()]
-
-
-def _key(key: str, option: str, where: str) -> str:
-    if not key.strip() or _UNSENDABLE.search(key):
-        raise InvalidOption(f"{where}: {option} has a key that is empty or has a control character.", option=option)
-    return key
-
-
-def _text(value: t.Any, where: str, option: str) -> str:
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if not isinstance(value, (str, int, float)):
-        raise InvalidOption(
-            f"{where} is neither text, number nor boolean.",
-            hint="Pass a mapping or list through the filter to_json.",
-            option=option,
-        )
-    if _UNSENDABLE.search(str(value)):
-        raise InvalidOption(
-            f"{where} has a character that vSphere's interface cannot carry, such as a control character.",
-            hint="Pass binary data through the filter b64encode.",
-            option=option,
-        )
-    # On its way any line end becomes a line feed (XML 1.0, section 2.11). Without this the next run would see a difference.
-    return _LINE_ENDS.sub("\n", str(value))
+            config[whole] = value
+    return config
 
 
 def _refuse_duplicates(requests: t.Sequence[CloneRequest]) -> None:

@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import find_folder, find_vm
+from .._connector.places import read_folders, read_names
 from .._errors import InvalidOption
 from . import lookup
 from .facts import Existing, Parent
@@ -65,7 +66,7 @@ def survey(session: Session, options: CloneOptions) -> Survey:
                 option="clones",
             )
         wanted[home].add(request.name)
-    taken = lookup.read_names(session, wanted)
+    taken = read_names(session, wanted)
     known = lookup.read_existing(session, [(ref, parent) for ref in taken.values()])
     holders = [taken.get((home, request.name)) for request, home in zip(options.requests, homes, strict=True)]
     existing = [known.get(ref._GetMoId()) if ref is not None else None for ref in holders]
@@ -77,7 +78,7 @@ def _folders(session: Session, parent: Parent | None, texts: list[str]) -> dict[
     if not texts:
         return {}
     if parent is not None:
-        return lookup.read_folders(session, parent.datacenter, texts)
+        return read_folders(session, parent.datacenter, texts)
     return {text: (find_folder(session, text)._GetMoId(), names.join(names.split(text))) for text in texts}
 
 
