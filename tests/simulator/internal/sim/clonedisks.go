@@ -78,6 +78,7 @@ func (s *Sim) growParent(ctx *simulator.Context, vm *simulator.VirtualMachine) e
 		devices = append(devices, d)
 	}
 	s.setDevices(ctx, vm, devices)
+	s.trackLayers(vm)
 	return failed
 }
 

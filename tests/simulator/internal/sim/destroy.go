@@ -8,64 +8,12 @@ import (
 	"log"
 	"os"
 	"path"
-	"sync"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
-
-// layerUsers knows which VMs build on a disk layer that is not theirs.
-type layerUsers struct {
-	mu    sync.Mutex
-	users map[string]map[types.ManagedObjectReference]bool
-}
-
-// layerKey names a layer: datastores of two datacenters can have the same name.
-func layerKey(b *types.VirtualDiskFlatVer2BackingInfo) string {
-	if b.Datastore == nil {
-		return b.FileName
-	}
-	return b.Datastore.Value + " " + b.FileName
-}
-
-// add records that vm's disks build on all layers below their top ones.
-func (l *layerUsers) add(vm types.ManagedObjectReference, devices []types.BaseVirtualDevice) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.users == nil {
-		l.users = make(map[string]map[types.ManagedObjectReference]bool)
-	}
-	for _, disk := range disksOf(devices) {
-		for _, b := range diskChain(disk)[1:] {
-			key := layerKey(b)
-			if l.users[key] == nil {
-				l.users[key] = make(map[types.ManagedObjectReference]bool)
-			}
-			l.users[key][vm] = true
-		}
-	}
-}
-
-// release forgets vm and tells for each of its layers whether somebody else needs it.
-func (l *layerUsers) release(vm types.ManagedObjectReference, devices []types.BaseVirtualDevice) map[string]bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	shared := make(map[string]bool)
-	for _, disk := range disksOf(devices) {
-		for _, b := range diskChain(disk) {
-			key := layerKey(b)
-			delete(l.users[key], vm)
-			if len(l.users[key]) > 0 {
-				shared[b.FileName] = true
-			} else {
-				delete(l.users, key)
-			}
-		}
-	}
-	return shared
-}
 
 // DestroyTask deletes a VM that is not powered on, with those of its files that no
 // other VM builds on.
@@ -74,7 +22,7 @@ func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 		if vm.Runtime.PowerState == poweredOn {
 			return wrongPower(vm, poweredOff)
 		}
-		shared := sh.s.layers.release(vm.Self, vm.Config.Hardware.Device)
+		shared := sh.s.layers.release(vm.Self)
 		files := sh.s.ownFiles(vm, shared)
 		sh.s.unlink(ctx, vm)
 		if err := sh.s.removeFiles(files); err != nil {
@@ -95,7 +43,7 @@ func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) 
 			fault = wrongPower(vm, poweredOff)
 			return
 		}
-		sh.s.layers.release(vm.Self, vm.Config.Hardware.Device)
+		sh.s.layers.release(vm.Self)
 		sh.s.unlink(ctx, vm)
 	})
 	if fault != nil {
@@ -157,6 +105,9 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	}
 	if f, ok := s.reg.Get(*vm.Parent).(*simulator.Folder); ok {
 		s.reg.RemoveReference(ctx, f, &f.ChildEntity, vm.Self)
+	}
+	for _, snapshot := range s.snapshotsOf(vm) {
+		s.reg.Remove(ctx, snapshot.Self)
 	}
 	s.reg.Remove(ctx, vm.Self)
 	s.vms.drop(vm.Self)

@@ -64,7 +64,7 @@ func (s *Sim) consolidate(ctx *simulator.Context, vm *simulator.VirtualMachine) 
 	if len(gone) == 0 {
 		return
 	}
-	shared := s.layers.release(vm.Self, vm.Config.Hardware.Device)
+	shared := s.layers.release(vm.Self)
 	s.setDevices(ctx, vm, devices)
 	s.layers.add(vm.Self, devices)
 	for _, level := range gone {

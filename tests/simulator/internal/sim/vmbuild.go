@@ -63,6 +63,7 @@ func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMach
 	s.fillConfig(vm, spec, dsPath(spec.datastore.Name, vmx), devices)
 	s.fillRuntime(vm, spec)
 	s.refreshFiles(vm)
+	s.layers.add(vm.Self, vm.Config.Hardware.Device)
 	s.link(ctx, vm, spec.folder)
 	return vm, nil
 }
