@@ -131,6 +131,32 @@ def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str 
     return found
 
 
+def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
+    """The VMs that a module's parameters name: ``parent``, or the list ``parents``.
+
+    :raises InvalidOption: when neither is given, or both, or one of them names no VM.
+    """
+    listed = params.get("parents")
+    if bool(params.get("parent")) == (listed is not None):
+        raise InvalidOption("Set either parent, for one VM, or parents, for a list of them.", option="parent")
+    if listed is None:
+        return (Selector.from_params(params["parent"], "parent"),)
+    return tuple(Selector.from_params(item, "parents") for item in listed)
+
+
+def find_each(session: Session, parents: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
+    """As ``find_vms``, for a list that must not name a VM twice.
+
+    :raises InvalidOption: when it does.
+    """
+    refs = find_vms(session, parents, datacenter)
+    moids = [ref._GetMoId() for ref in refs]
+    for moid, selector in zip(moids, parents, strict=True):
+        if moids.count(moid) > 1:
+            raise InvalidOption(f"The list parents names the VM with the {selector} more than once.", option="parents")
+    return refs
+
+
 def _key_of(selector: Selector, scope: _Scope) -> tuple[str, str]:
     if selector.uuid:
         return "instance UUID" if selector.use_instance_uuid else "UUID", selector.uuid.strip().lower()

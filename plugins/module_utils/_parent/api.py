@@ -57,8 +57,6 @@ CHILDREN: dict[type, tuple[str, ...]] = {
 }
 TO_CHILDREN = (*(dataclasses.replace(route, then=(*route.then, guest.TO_ACCESS[0].name)) for route in TO_VMS), *guest.TO_ACCESS)
 
-FROZEN = ("runtime.instantCloneFrozen",)
-
 
 def require_instant_clones(session: Session) -> None:
     """Make sure that this vCenter knows instant clones, and so freezing, which came with API 6.7.

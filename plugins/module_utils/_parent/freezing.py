@@ -8,46 +8,36 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import tasks
+from .._connector import standstill
 from .._connector.guest import Guest
 from .._connector.guest import wait_for_tools as wait_in_guests
-from .._errors import GuestError, TimedOut, VforgeError
-from . import api, plan, recipe
+from .._connector.standstill import Stopping
+from .._errors import GuestError
+from . import api, plan
 from .job import Job, Standing, batch
-
-# Of the output of a script that failed, the end; it says why.
-_LONGEST_OUTPUT = 4000
-
-
-@dataclasses.dataclass
-class Freezing:
-    """A parent that runs the script that freezes it; ``folder`` and ``pid`` are of its guest."""
-
-    standing: Standing
-    guest: Guest
-    folder: str = ""
-    pid: int | None = None
-    over: bool = False
+from .options import MANNER
 
 
 def freeze(job: Job) -> None:
     """Freeze the parents that are due; each that cannot be gets its error, and nothing of it stays in its guest."""
     due = _reachable(job)
     wait_for_tools(job, due)
-    begun = {standing.moid: Freezing(standing, _guest(job, standing)) for standing in due if standing.error is None}
+    standings = {standing.moid: standing for standing in due if standing.error is None}
+    begun = {moid: Stopping(moid, standing.now.path, _guest(job, standing)) for moid, standing in standings.items()}
     try:
         batch(
             job,
-            [item.standing for item in begun.values()],
-            lambda each: _begin(job, begun[each.moid]),
+            list(standings.values()),
+            lambda each: standstill.begin(begun[each.moid], job.options.scripts, MANNER),
             "parents prepared",
             _noted,
         )
-        _wait(job, {moid: item for moid, item in begun.items() if item.standing.error is None})
+        waiting = [begun[moid] for moid, standing in standings.items() if standing.error is None]
+        standstill.wait(job.session, waiting, MANNER, job.deadline, job.options.timeout, lambda item: _frozen(standings, item))
     finally:
-        for item in begun.values():
-            if not item.over:
-                _clean_up(item)
+        for moid, item in begun.items():
+            standings[moid].error = standings[moid].error or item.error
+            standstill.clean_up(item, MANNER)
 
 
 def check(job: Job) -> None:
@@ -83,105 +73,12 @@ def wait_for_tools(job: Job, standings: t.Sequence[Standing]) -> None:
             standing.now = dataclasses.replace(standing.now, tools=True)
 
 
-def _begin(job: Job, item: Freezing) -> None:
-    """Write the scripts into the guest and start the one that freezes."""
-    guest, shell = item.guest, item.guest.shell
-    item.folder = guest.make_directory()
-    for path, text in recipe.files(job.options.scripts, shell, item.folder).items():
-        guest.upload(path, text.encode(), mode=0o700)
-    program, *options = shell.interpreter
-    arguments = [*options, recipe.main_path(shell, item.folder)]
-    item.pid = guest.start(program, arguments, output=recipe.log_path(shell, item.folder))
+def _frozen(standings: t.Mapping[str, Standing], item: Stopping) -> None:
+    standings[item.moid].finish(plan.FREEZE, frozen=True, tools=False)
 
 
 def _noted(_standing: Standing, _outcome: object) -> None:
     """What comes next looks at the guests themselves."""
-
-
-def _wait(job: Job, waiting: dict[str, Freezing]) -> None:
-    """Wait until all are frozen. Between rounds that bring nothing it is asked whether a script has ended without freezing."""
-    count = len(waiting)
-    refs = [api.vm(job.session, moid) for moid in waiting]
-    rounds = tasks.growing_rounds()
-    changes = tasks.updates(job.session, refs, api.VIRTUAL_MACHINE, api.FROZEN, job.deadline, rounds)
-    try:
-        for changed in changes if waiting else ():
-            for update in changed:
-                _note(waiting, update)
-            if not changed:
-                _look_for_ends(waiting)
-            job.session.tell(f"{count - len(waiting)} of {count} parents are frozen")
-            if not waiting:
-                break
-    finally:
-        changes.close()
-    for item in waiting.values():
-        item.standing.error = _late(job, item)
-
-
-def _note(waiting: dict[str, Freezing], update: tasks.Update) -> None:
-    item = waiting.get(update.moid)
-    if item is None:
-        return
-    if update.gone:
-        item.standing.error, item.over = _removed(item.standing), True
-        del waiting[update.moid]
-    elif update.values.get("runtime.instantCloneFrozen"):
-        item.over = True
-        item.standing.finish(plan.FREEZE, frozen=True, tools=False)
-        del waiting[update.moid]
-
-
-def _look_for_ends(waiting: dict[str, Freezing]) -> None:
-    for moid, item in list(waiting.items()):
-        try:
-            code = item.guest.exit_code(item.pid or 0, recipe.MAIN)
-            if code is None:
-                continue
-            item.pid = None
-            item.standing.error = _failed(item, code)
-        except GuestError as error:
-            if error.error_code == "guest_tools_not_running":
-                continue  # a guest that has just frozen answers no more, and the update that says so is on its way
-            item.standing.error = error
-        del waiting[moid]
-
-
-def _failed(item: Freezing, code: int) -> GuestError:
-    written = ""
-    if code:
-        log = recipe.log_path(item.guest.shell, item.folder)
-        written = item.guest.fetch(log).decode(errors="replace").strip()
-    else:
-        item.folder = ""  # a script that came to its end has removed it, and its output with it
-    why = recipe.ENDINGS.get(code, f"its script went on behind the freeze command, and ended with exit code {code}")
-    last = written.splitlines()[-1] if written else "it wrote nothing"
-    return GuestError(
-        "freeze_failed",
-        f"{item.standing.now.path} did not freeze: {why} ({last}).",
-        hint="The whole output is in the result. Nothing of the scripts is left in the guest.",
-        exit_code=code,
-        output=written[-_LONGEST_OUTPUT:],
-    )
-
-
-def _late(job: Job, item: Freezing) -> VforgeError:
-    error = TimedOut(
-        f"{item.standing.now.path} was not frozen after {job.options.timeout} seconds; its script was ended.",
-        hint="Raise timeout, or find out in the guest what the script before_freeze or the freeze command waits for.",
-    )
-    error.error_code = "freeze_timeout"
-    return error
-
-
-def _clean_up(item: Freezing) -> None:
-    """Leave a guest that did not freeze as it was."""
-    guest, where = item.guest, item.standing.now.path
-    if item.pid is not None:
-        pid = item.pid
-        guest.attempt(f"The script that freezes was left running in {where}", lambda: guest.terminate(pid, recipe.MAIN))
-    if item.folder:
-        guest.attempt(f"{item.folder} was left in the guest of {where}", lambda: guest.remove_directory(item.folder))
 
 
 def _guest(job: Job, standing: Standing) -> Guest:
@@ -192,13 +89,4 @@ def _guest(job: Job, standing: Standing) -> Guest:
 
 
 def _no_tools(standing: Standing) -> GuestError:
-    what = "do not answer" if standing.now.tools_installed else "are not installed"
-    return GuestError(
-        "guest_tools_not_running",
-        f"VMware Tools {what} in {standing.now.path}, and freezing needs them.",
-        hint="Install or start VMware Tools (open-vm-tools) in the guest.",
-    )
-
-
-def _removed(standing: Standing) -> VforgeError:
-    return TimedOut(f"{standing.now.path} was removed meanwhile.")
+    return standstill.no_tools(standing.now.path, MANNER, installed=standing.now.tools_installed)

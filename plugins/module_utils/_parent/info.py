@@ -10,11 +10,10 @@ import time
 import typing as t
 
 from .._connector.batch import Work, run_batch
-from .._connector.find import Selector
+from .._connector.find import Selector, selectors
 from . import api, lookup, plan, report
 from .facts import Obstacle
 from .job import PARALLEL
-from .options import selectors
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session

@@ -9,11 +9,11 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.find import find_vm, path_in
+from .._connector.find import find_each, path_in
 from .._connector.guest import Access, access_in, tools_ready
 from .._connector.marks import parent_of
 from .._connector.props import Row, collect
-from .._errors import GuestError, InvalidOption, NotFound
+from .._errors import GuestError, NotFound
 from . import api
 from .facts import SNAPSHOT_NAME, Child, Parent
 
@@ -37,11 +37,7 @@ def find_parents(session: Session, selectors: t.Sequence[Selector], datacenter: 
     :raises NotFound: one of them fits no VM.
     :raises InvalidOption: two of them fit the same one.
     """
-    refs = [find_vm(session, selector, datacenter) for selector in selectors]
-    moids = [ref._GetMoId() for ref in refs]
-    for moid, selector in zip(moids, selectors, strict=True):
-        if moids.count(moid) > 1:
-            raise InvalidOption(f"The list parents names the VM with the {selector} more than once.", option="parents")
+    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter)]
     found = read_parents(session, moids)
     for moid, selector in zip(moids, selectors, strict=True):
         if moid not in found:

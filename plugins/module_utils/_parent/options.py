@@ -6,32 +6,24 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
 from .._connector.credentials import GuestCredentials
-from .._connector.find import Selector
+from .._connector.find import Selector, selectors
+from .._connector.wakescript import Manner, Scripts
 from .._errors import InvalidOption
 
 FROZEN, RUNNING = "frozen", "running"
 
-# What no script is: the name of a ready-made one, which the action plugin has replaced where it knows it.
-_NAME = re.compile(r"[\w-]*")
-
-
-@dataclasses.dataclass(frozen=True)
-class Scripts:
-    """What the guest runs around the freeze.
-
-    :ivar before: in the parent, before it freezes; must end with 0.
-    :ivar freeze: the command that freezes, a line of the guest's shell; None for the usual one.
-    :ivar wake: in each clone, when it wakes, in this order.
-    The texts may hold what others should not read, so they are never in ``repr``.
-    """
-
-    before: str | None = dataclasses.field(default=None, repr=False)
-    freeze: str | None = None
-    wake: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+MANNER = Manner(
+    commands={
+        "linux": 'vmware-rpctool "instantclone.freeze"',
+        "windows": "& (Join-Path $env:ProgramFiles 'VMware\\VMware Tools\\rpctool.exe') 'instantclone.freeze'",
+    },
+    shown_by="runtime.instantCloneFrozen",
+    verb="freeze",
+    state="frozen",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,40 +64,8 @@ class ParentOptions:
             selectors=selectors(params),
             datacenter=params.get("datacenter"),
             credentials=credentials,
-            scripts=_scripts(params),
+            scripts=Scripts.from_params(params, MANNER),
             allow_reset=params["allow_reset"],
             collapse=params["collapse_deltas"],
             timeout=params["timeout"],
         )
-
-
-def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
-    """The VMs that a module's parameters name: ``parent``, or the list ``parents``.
-
-    :raises InvalidOption: when neither is given, or both, or one of them names no VM.
-    """
-    listed = params.get("parents")
-    if bool(params.get("parent")) == (listed is not None):
-        raise InvalidOption("Set either parent, for one VM, or parents, for a list of them.", option="parent")
-    if listed is None:
-        return (Selector.from_params(params["parent"], "parent"),)
-    return tuple(Selector.from_params(item, "parents") for item in listed)
-
-
-def _scripts(params: t.Mapping[str, t.Any]) -> Scripts:
-    freeze = (params.get("freeze_command") or "").strip()
-    if "\n" in freeze:
-        raise InvalidOption(
-            "The option freeze_command has more than one line.",
-            hint="Put the others into before_freeze.",
-            option="freeze_command",
-        )
-    wake = tuple(text for text in params.get("on_wake") or () if text and text.strip())
-    for text in wake:
-        if _NAME.fullmatch(text.strip()):
-            raise InvalidOption(
-                f"The option on_wake names {text.strip()!r}, which is no ready-made script.",
-                hint="Use one of cloud_init, networkmanager, netplan, ifcfg and windows, or the text of a script.",
-                option="on_wake",
-            )
-    return Scripts(params.get("before_freeze") or None, freeze or None, wake)

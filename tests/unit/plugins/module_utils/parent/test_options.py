@@ -47,7 +47,7 @@ def test_running_needs_no_credentials():
 
 def test_scripts_that_say_nothing_are_none():
     scripts = options(on_wake=["", " \n", "echo a"], before_freeze="", freeze_command=" ").scripts
-    assert (scripts.before, scripts.freeze, scripts.wake) == (None, None, ("echo a",))
+    assert (scripts.before, scripts.command, scripts.wake) == (None, None, ("echo a",))
 
 
 @given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=4))
