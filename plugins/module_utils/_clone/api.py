@@ -14,7 +14,7 @@ from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
 from . import facts
-from .plan import NicEdit, Placement
+from .plan import NicEdit, Placement, Step
 
 if t.TYPE_CHECKING:
     from .._connector.credentials import GuestCredentials
@@ -263,16 +263,22 @@ def check_messages(results: t.Iterable[t.Any]) -> tuple[list[str], list[str]]:
     return errors, warnings
 
 
-def start_update(
-    session: Session, moid: str, config: t.Mapping[str, str], edits: t.Sequence[NicEdit], pool: str | None
-) -> t.Any:
+def start_update(session: Session, step: Step) -> t.Any:
     """Move a VM to another pool (done at once), and reconfigure it; a task, or None where moving was all."""
-    if pool:
-        session.reference(vim.ResourcePool, pool).MoveIntoResourcePool([vm(session, moid)])
-    if not config and not edits:
+    if step.existing is None:
+        raise ValueError(f"{step.name} is not there to be changed")
+    moid = step.existing.moid
+    if step.move_to_pool:
+        session.reference(vim.ResourcePool, step.target.pool.moid).MoveIntoResourcePool([vm(session, moid)])
+    if not step.config and not step.nics:
         return None
-    changes = [nic_change(session, edit, keep_mac=True) for edit in edits]
-    return vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(config), deviceChange=changes))
+    changes = [nic_change(session, edit, keep_mac=True) for edit in step.nics]
+    return vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(step.config), deviceChange=changes))
+
+
+def start_marking(session: Session, moid: str, config: t.Mapping[str, str]) -> t.Any:
+    """``ReconfigVM_Task`` of extraConfig alone."""
+    return vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(config)))
 
 
 def require_customization(session: Session) -> None:

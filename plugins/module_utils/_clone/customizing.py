@@ -67,7 +67,7 @@ def _stages(job: Job, due: t.Mapping[str, Standing]) -> VforgeError | None:
         ("networks started", lambda _, moid: api.start_network(session, moid, login)),
         (
             _MARKING,
-            lambda title, moid: api.start_update(session, moid, {CUSTOMIZED_KEY: due[title].step.name}, (), None),
+            lambda title, moid: api.start_marking(session, moid, {CUSTOMIZED_KEY: due[title].step.name}),
         ),
     )
     broken: dict[str, Standing] = {}

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An instant clone task from its options to its result.
+"""A task that clones, from its options to its result.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -13,34 +13,36 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, PartialFailure
-from . import api, plan, report
+from . import plan, report
 from .absent import remove_clones
+from .instant import InstantClones
 from .job import Account, Job, Standing, Timer
+from .kind import Kind
 from .options import CloneOptions
 from .plan import Step
 from .present import check_clones, make_clones
-from .survey import Item, Survey, survey
+from .survey import Survey
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def run(session: Session, options: CloneOptions, *, check: bool) -> dict[str, t.Any]:
+def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | None = None) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
+    :param kind: the way of cloning; instant clones when None.
     :returns: the module's result: ``changed``, ``clones``, ``diff``, ``timing`` and the counts.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a clone failed; it holds the whole result.
     """
-    api.require_instant_clones(session)
-    if options.state == "present" and any(request.customization for request in options.requests):
-        api.require_customization(session)
+    way = kind or InstantClones(options)
+    way.require(session)
     timer = Timer()
     deadline = time.monotonic() + options.timeout
-    found = survey(session, options)
-    steps = _steps(found, options)
+    found = way.survey(session)
+    steps = _steps(way, found, options)
     timer.lap("lookup")
-    job = Job(session, options, found.parent, steps, check, deadline, timer)
+    job = Job(session, options, way, found.parent, steps, check, deadline, timer)
     account = _carry_out(job)
     result = _result(job, account)
     failed = [standing for standing in account.standings if standing.error is not None]
@@ -49,16 +51,11 @@ def run(session: Session, options: CloneOptions, *, check: bool) -> dict[str, t.
     return result
 
 
-def _steps(found: Survey, options: CloneOptions) -> tuple[Step, ...]:
+def _steps(kind: Kind, found: Survey, options: CloneOptions) -> tuple[Step, ...]:
     if options.state == "absent":
-        return tuple(plan.absent(item.request, item.existing, item.parent, options.force) for item in found.items)
-    steps = tuple(_step(item, found.folders) for item in found.items)
-    for parent in {step.source.moid: step.source for step in steps if step.kind == plan.CREATE}.values():
-        plan.check_parent(parent)
-    for parent in {step.source.moid: step.source for step in steps if options.wait_for_ip}.values():
-        plan.check_ip_nic(parent, options.ip_nic)
-    for step in steps:
-        plan.check_customization(step.request, step.source)
+        return tuple(kind.absent(item) for item in found.items)
+    steps = tuple(kind.step(item, found.folders) for item in found.items)
+    kind.check(steps)
     conflicts = [step for step in steps if step.kind == plan.CONFLICT]
     if conflicts and options.on_error == "rollback":
         raise InvalidOption(
@@ -67,12 +64,6 @@ def _steps(found: Survey, options: CloneOptions) -> tuple[Step, ...]:
             conflicts=[step.name for step in conflicts],
         )
     return steps
-
-
-def _step(item: Item, folders: dict[str, tuple[str, str]]) -> Step:
-    if item.parent is None:
-        raise InvalidOption("The option parent is not set.", option="parent")
-    return plan.present(item.request, plan.place(item.request, item.parent, folders), item.existing, item.parent)
 
 
 def _carry_out(job: Job) -> Account:
@@ -91,7 +82,7 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
         "clones": clones,
         "failed_clones": [report.failure(standing) for standing in account.standings if standing.error is not None],
         "counts": counts,
-        "parent": report.parent(job.parent) if job.parent else None,
+        job.kind.source: job.kind.told(job.parent) if job.parent else None,
         "diff": report.diff([standing.step for standing in account.standings if standing.error is None]),
         "timing": job.timer.phases,
     }

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the parts of one instant clone task share."""
+"""What the parts of one task share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typing as t
 
 from .._errors import VforgeError
 from .facts import Existing, Parent
+from .kind import Kind
 from .options import CloneOptions
 from .plan import Step
 
@@ -43,6 +44,7 @@ class Job:
 
     session: Session
     options: CloneOptions
+    kind: Kind
     parent: Parent | None
     steps: tuple[Step, ...]
     check: bool

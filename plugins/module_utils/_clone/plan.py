@@ -96,6 +96,16 @@ class Step:
         return self.parent
 
     @property
+    def target(self) -> Placement:
+        """Where the clone goes.
+
+        :raises ValueError: where nothing is to be made.
+        """
+        if self.placement is None:
+            raise ValueError(f"the step for {self.name} has no placement")
+        return self.placement
+
+    @property
     def writes(self) -> bool:
         """Whether the VM itself is made or changed, other than by customizing its guest."""
         return self.kind == CREATE or (self.kind == UPDATE and bool(self.config or self.nics or self.move_to_pool))
@@ -332,7 +342,7 @@ def _network(request: CloneRequest, wanted: str, networks: tuple[Network, ...]) 
             option="networks",
         )
     raise InvalidOption(
-        f"clone {request.name!r}: the parent's host sees no network {wanted}.",
+        f"clone {request.name!r}: its host sees no network {wanted}.",
         hint=f"It sees: {names.listing(sorted(network.name for network in networks), most=20)}.",
         option="networks",
         allowed=sorted(network.name for network in networks),

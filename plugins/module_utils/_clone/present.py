@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._connector.batch import Outcome, Work, run_batch
-from .._connector.marks import MARKER_KEY, marker
+from .._connector.batch import Outcome, run_batch
 from .._errors import Fault, InvalidOption, VforgeError
 from . import api, lookup, plan
 from .absent import remove
-from .customizing import customize
 from .job import Account, Job, Standing, by_title
-from .plan import Placement, Step
+from .plan import Step
 from .waiting import wait_for_addresses, wait_until_ready
 
 _ROLLBACK_SECONDS = 300.0
@@ -30,7 +28,7 @@ def make_clones(job: Job) -> Account:
     """Carry out the steps of ``state: present``."""
     standings = [_standing(step) for step in job.steps]
     due = by_title([standing for standing in standings if standing.step.writes])
-    works = [_work(job, title, standing.step) for title, standing in due.items()]
+    works = [job.kind.work(job, title, standing.step) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
     booked = [(due[title], outcome) for title, outcome in done.outcomes.items()]
     for standing, outcome in booked:
@@ -44,7 +42,7 @@ def make_clones(job: Job) -> Account:
 
 
 def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: VforgeError | None) -> VforgeError | None:
-    """Customize the guests of the clones, learn what they are now, and wait for their addresses.
+    """Finish what was made, learn what the clones are now, and wait for their addresses.
 
     :param stopped: why the batch ended early, or None.
     :returns: why the task ended early, or None: whatever goes wrong here, what was made is still told.
@@ -52,7 +50,7 @@ def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: V
     try:
         _adopt(job, booked)
         if stopped is None:
-            stopped = customize(job, standings)
+            stopped = job.kind.finish(job, standings)
         _read_again(job, [standing for standing in standings if standing.changed])
         job.timer.lap("read")
         if job.options.wait_for_ip and stopped is None:
@@ -67,7 +65,7 @@ def check_clones(job: Job) -> Account:
     """Ask vCenter whether each missing clone could be made; change nothing."""
     standings = [_standing(step) for step in job.steps]
     due = by_title([standing for standing in standings if standing.step.kind == plan.CREATE])
-    works = [_work(job, title, standing.step, check=True) for title, standing in due.items()]
+    works = [job.kind.question(job, title, standing.step) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones checked")
     for standing in standings:
         standing.changed = standing.step.kind in (plan.CREATE, plan.UPDATE)
@@ -79,7 +77,7 @@ def check_clones(job: Job) -> Account:
             standing.changed = False
             standing.fail(outcome.error or InvalidOption(f"vCenter would refuse {standing.step.name}: {'; '.join(errors)}."))
         else:
-            standing.vm = plan.expected(standing.step)
+            standing.vm = job.kind.expected(standing.step)
     job.timer.lap("check")
     return Account(standings, done.stopped)
 
@@ -97,24 +95,6 @@ def _standing(step: Step) -> Standing:
         return standing
     action = {plan.CREATE: "created", plan.UPDATE: "updated"}.get(step.kind, "unchanged")
     return Standing(step, action, vm=step.existing)
-
-
-def _work(job: Job, title: str, step: Step, *, check: bool = False) -> Work:
-    session, place = job.session, step.placement
-    if step.existing is not None:
-        moid, pool = step.existing.moid, place.pool.moid if place is not None and step.move_to_pool else None
-        return Work(title, lambda: api.start_update(session, moid, step.config, step.nics, pool), repeatable=True)
-    spec = _spec(job, step, place)
-    start = api.start_check if check else api.start_clone
-    # A name can be taken only once in a folder: a call that is sent twice cannot make two clones.
-    return Work(title, lambda: start(session, step.source.moid, spec), repeatable=True)
-
-
-def _spec(job: Job, step: Step, place: Placement | None) -> object:
-    if place is None:
-        raise ValueError(f"the step for {step.name} has no placement")
-    config = {**step.config, MARKER_KEY: marker(step.source.instance_uuid, step.name)}
-    return api.clone_spec(job.session, step.name, config, place, step.request.bios_uuid)
 
 
 def _book(standing: Standing, outcome: Outcome) -> None:
@@ -141,7 +121,7 @@ def _adopt(job: Job, booked: _Booked) -> None:
     if not taken:
         return
     owned = [(api.vm(job.session, moid), standing.step.parent) for moid, (standing, _outcome) in taken.items()]
-    wait_until_ready(job.session, [ref for ref, _parent in owned], min(job.deadline, time.monotonic() + _READY_SECONDS))
+    wait_until_ready(job.session, list(taken), job.kind.born, min(job.deadline, time.monotonic() + _READY_SECONDS))
     for moid, vm in lookup.read_existing(job.session, owned).items():
         standing, outcome = taken[moid]
         if plan.why_stranger(vm, standing.step.source.instance_uuid) == "":

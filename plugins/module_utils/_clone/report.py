@@ -57,14 +57,13 @@ def failure(standing: Standing) -> dict[str, t.Any]:
 
 
 def parent(known: Parent) -> dict[str, t.Any]:
-    """The parent, for the result."""
+    """What was cloned, for the result."""
     return {
         "name": known.name,
         "moid": known.moid,
         "path": known.path,
         "instance_uuid": known.instance_uuid,
         "host": known.host_name,
-        "frozen": known.frozen,
     }
 
 

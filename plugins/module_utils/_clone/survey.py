@@ -9,12 +9,11 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.find import find_folder, find_vm
+from .._connector.find import find_folder
 from .._connector.places import read_folders, read_names
 from .._errors import InvalidOption
 from . import lookup
 from .facts import Existing, Parent
-from .options import CloneOptions
 from .request import CloneRequest
 
 if t.TYPE_CHECKING:
@@ -43,21 +42,17 @@ class Survey:
     items: tuple[Item, ...]
 
 
-def survey(session: Session, options: CloneOptions) -> Survey:
-    """Look everything up, in at most six calls whatever the number of clones and VMs.
+def look_up(session: Session, requests: t.Sequence[CloneRequest], parent: Parent | None) -> Survey:
+    """The folders that are asked for, and what holds the names there, in at most three calls for any number.
 
-    :raises NotFound: the parent or a folder.
+    :raises NotFound: a folder.
     :raises InvalidOption: when two spellings of a folder hide that a name is asked for twice.
     """
-    parent = None
-    if options.parent is not None:
-        ref = find_vm(session, options.parent, options.datacenter)
-        parent = lookup.read_parent(session, ref, str(options.parent))
-    texts = list(dict.fromkeys(request.folder for request in options.requests if request.folder))
+    texts = list(dict.fromkeys(request.folder for request in requests if request.folder))
     folders = _folders(session, parent, texts)
-    homes = [_home(request, parent, folders) for request in options.requests]
+    homes = [_home(request, parent, folders) for request in requests]
     wanted: dict[str, set[str]] = {}
-    for request, home in zip(options.requests, homes, strict=True):
+    for request, home in zip(requests, homes, strict=True):
         if request.name in wanted.setdefault(home, set()):
             where = f"the folder {request.folder}" if request.folder else "the parent's folder"
             raise InvalidOption(
@@ -68,9 +63,9 @@ def survey(session: Session, options: CloneOptions) -> Survey:
         wanted[home].add(request.name)
     taken = read_names(session, wanted)
     known = lookup.read_existing(session, [(ref, parent) for ref in taken.values()])
-    holders = [taken.get((home, request.name)) for request, home in zip(options.requests, homes, strict=True)]
+    holders = [taken.get((home, request.name)) for request, home in zip(requests, homes, strict=True)]
     existing = [known.get(ref._GetMoId()) if ref is not None else None for ref in holders]
-    items = (Item(request, parent, holder) for request, holder in zip(options.requests, existing, strict=True))
+    items = (Item(request, parent, holder) for request, holder in zip(requests, existing, strict=True))
     return Survey(parent, folders, tuple(items))
 
 

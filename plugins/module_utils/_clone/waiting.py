@@ -71,9 +71,13 @@ def _late(standing: Standing, job: Job) -> TimedOut:
     return error
 
 
-def wait_until_ready(session: Session, refs: t.Sequence[t.Any], deadline: float) -> None:
-    """Wait until VMs that another call is making are there in full: a VM can be seen by name long before."""
-    open_vms = {ref._GetMoId() for ref in refs}
+def wait_until_ready(session: Session, moids: t.Sequence[str], power: str, deadline: float) -> None:
+    """Wait until VMs that another call is making are there in full: a VM can be seen by name long before.
+
+    :param power: the power state that they have then; empty where any will do.
+    """
+    open_vms = set(moids)
+    refs = [api.vm(session, moid) for moid in moids]
     changes = tasks.updates(session, refs, api.VIRTUAL_MACHINE, ("config.instanceUuid", "runtime.powerState"), deadline)
     seen: dict[str, dict[str, t.Any]] = {moid: {} for moid in open_vms}
     try:
@@ -81,9 +85,14 @@ def wait_until_ready(session: Session, refs: t.Sequence[t.Any], deadline: float)
             for update in batch:
                 known = seen[update.moid]
                 known.update(update.values)
-                if update.gone or (known.get("config.instanceUuid") and str(known.get("runtime.powerState")) == "poweredOn"):
+                if update.gone or _is_ready(known, power):
                     open_vms.discard(update.moid)
             if not open_vms:
                 break
     finally:
         changes.close()
+
+
+def _is_ready(known: t.Mapping[str, t.Any], power: str) -> bool:
+    state = known.get("runtime.powerState")
+    return bool(known.get("config.instanceUuid")) and (str(state) == power if power else state is not None)

@@ -163,7 +163,7 @@ def test_a_nic_by_label_or_index_gets_a_network_by_name_or_moid(nic, network):
         ([{"index": 2}], "the VM has no NIC 2. It has: Network adapter 1, Network adapter 2."),
         ([{"index": -1}], "the VM has no NIC -1."),
         ([{"label": "eth0"}], "the VM has no eth0."),
-        ([{"index": 0, "network": "none"}], "the parent's host sees no network none. It sees: back, front."),
+        ([{"index": 0, "network": "none"}], "its host sees no network none. It sees: back, front."),
         ([{"index": 0}, {"label": "Network adapter 1"}], "networks names Network adapter 1 more than once"),
         ([{"index": 0}, {"index": 0}], "networks names Network adapter 1 more than once"),
     ],

@@ -96,7 +96,7 @@ def test_a_pool_by_its_path(start, pool):
     ("asked", "says"),
     [
         ({"datastore": "none"}, "the host DC0_C0_H0 has no accessible datastore none. It has: LocalDS_0, LocalDS_1."),
-        ({"networks": [{"index": 0, "network": "none"}]}, "the parent's host sees no network none. It sees: DC0_DVPG0"),
+        ({"networks": [{"index": 0, "network": "none"}]}, "its host sees no network none. It sees: DC0_DVPG0"),
         ({"networks": [{"index": 1}]}, "the VM has no NIC 1. It has: Network adapter 1."),
         ({"networks": [{"label": "eth0"}]}, "the VM has no eth0."),
         ({"wait_for_ip_address": True, "ip_nic": "Network adapter 7"}, "has no Network adapter 7, so no address"),
