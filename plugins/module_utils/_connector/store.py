@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
-import stat
-import tempfile
 import threading
 import typing as t
 
 from .options import ConnectionOptions
+from .private import PrivateFolder
 from .pyvmomi import VmomiSupport
 
 _FORMAT = 1
@@ -56,7 +54,7 @@ class SessionStore:
         self._name = options.cache_key()
         self._tell = warn
         self._told: set[str] = set()
-        self._folder = _private_folder(warn) if options.session_cache else None
+        self._folder = PrivateFolder.find(self._warn, "sessions", "a new session is opened") if options.session_cache else None
 
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:
@@ -98,17 +96,10 @@ class SessionStore:
             "salt": salt,
             "verifier": _verifier(self._password, salt),
         }
-        temporary = None
         try:
-            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=f"{self._name}.")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(data, file)
-            os.replace(temporary, self._path("json"))
+            self._folder.write(f"{self._name}.json", json.dumps(data))
         except OSError as error:
             self._warn(f"The session cannot be kept for later tasks ({error.strerror}).")
-            if temporary is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)
             return False
         return True
 
@@ -118,28 +109,9 @@ class SessionStore:
             self._told.add(message)
             self._tell(message)
 
-    def _path(self, ending: str) -> str:
-        return os.path.join(self._folder or "", f"{self._name}.{ending}")
-
     def _open(self, ending: str, flags: int) -> int | None:
         """A file of ours, open; None, with a warning, when it may be somebody else's or others can read it."""
-        if self._folder is None:
-            return None
-        # Without O_NONBLOCK a named pipe in its place would be waited for.
-        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            handle = os.open(self._path(ending), flags, 0o600)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            self._warn(f"The file {self._path(ending)} is refused ({_reason(error)}); a new session is opened.")
-            return None
-        status = os.fstat(handle)
-        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
-            return handle
-        os.close(handle)
-        self._warn(f"The file {self._path(ending)} is refused: it is not yours alone; a new session is opened.")
-        return None
+        return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
     def _read(self) -> dict[str, t.Any] | None:
         handle = self._open("json", os.O_RDONLY)
@@ -194,36 +166,6 @@ def _lock(handle: int, patience: float) -> bool:
         if not got.is_set():
             given_up.set()
         return got.is_set()
-
-
-def _reason(error: OSError) -> str:
-    return "it is a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
-
-
-def _private_folder(warn: t.Callable[[str], None]) -> str | None:
-    """A folder that is ours alone, made when missing: in the runtime directory, else in the temporary one."""
-    for parent in _parents():
-        folder = os.path.join(parent, f"vforge-vsphere-{os.geteuid()}")
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
-            status = os.lstat(folder)
-        except OSError:
-            continue
-        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
-            return folder
-        warn(f"The folder {folder} is refused for kept sessions: it must be a directory of yours with mode 0700.")
-        return None
-    warn("Sessions are not kept: there is no folder for them.")
-    return None
-
-
-def _parents() -> t.Iterator[str]:
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isabs(runtime):
-        yield runtime
-    yield f"/run/user/{os.geteuid()}"
-    yield tempfile.gettempdir()
 
 
 def _verifier(password: str, salt: str) -> str:

@@ -1,0 +1,166 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Digests of files, remembered for files that did not change: by size and time, as make and rsync judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import typing as t
+
+from .._connector.private import PrivateFolder
+from .blobs import Blob, SliceBlob
+from .errors import PackageError
+from .manifest import Digest
+
+_FORMAT = 1
+_BUFFER = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Want:
+    """A digest that is asked for."""
+
+    blob: Blob
+    algorithm: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """First byte and length, in the file that holds it."""
+        return (self.blob.offset if isinstance(self.blob, SliceBlob) else 0, self.blob.size)
+
+    @property
+    def holder(self) -> Blob:
+        """The file that holds it."""
+        return self.blob.whole if isinstance(self.blob, SliceBlob) else self.blob
+
+    @property
+    def name(self) -> str:
+        """In the cache."""
+        return f"{self.place[0]}:{self.place[1]}:{self.algorithm}"
+
+
+class DigestCache:
+    """Digests by file and place in it, in files of this user alone.
+
+    :param folder: None remembers nothing.
+    :param warn: called with one sentence when something cannot be kept.
+    """
+
+    def __init__(self, folder: PrivateFolder | None, warn: t.Callable[[str], None]) -> None:
+        self._folder = folder
+        self._warn = warn
+
+    def load(self, blob: Blob) -> dict[str, str]:
+        """What is known of the file as it is now."""
+        handle = self._folder.open(_file_name(blob), os.O_RDONLY) if self._folder and blob.stamp else None
+        if handle is None:
+            return {}
+        with os.fdopen(handle, encoding="utf-8") as file:
+            try:
+                known = json.load(file)
+                if known["format"] == _FORMAT and known["key"] == blob.key and known["stamp"] == blob.stamp:
+                    return {str(name): str(value) for name, value in known["digests"].items()}
+            except (ValueError, KeyError, TypeError, AttributeError):
+                self._warn("A file of remembered digests is damaged; the source is read again.")
+        return {}
+
+    def save(self, blob: Blob, digests: t.Mapping[str, str]) -> None:
+        """Remember digests, beside those that are known of the same state of the file."""
+        if self._folder is None or not blob.stamp:
+            return
+        known = {"format": _FORMAT, "key": blob.key, "stamp": blob.stamp, "digests": {**self.load(blob), **digests}}
+        try:
+            self._folder.write(_file_name(blob), json.dumps(known))
+        except OSError as error:
+            self._warn(f"The digests of the source cannot be remembered ({error.strerror}).")
+
+
+def _file_name(blob: Blob) -> str:
+    return f"ovf-{hashlib.sha256(blob.key.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
+
+
+class Digester:
+    """Answers for digests, and reads only what the cache does not know.
+
+    :param always: read even what the cache knows.
+    :param tell: called with bytes done and bytes in all, very often.
+    :ivar read: bytes that were read.
+    """
+
+    def __init__(self, cache: DigestCache, *, always: bool, tell: t.Callable[[int, int], None]) -> None:
+        self._cache = cache
+        self._always = always
+        self._tell = tell
+        self.read = 0
+
+    def digests(self, wants: t.Sequence[Want]) -> dict[Want, Digest]:
+        """The digest for each want.
+
+        :raises PackageError: ``source_unreadable``, ``source_changed``.
+        """
+        found: dict[Want, Digest] = {}
+        known = {} if self._always else {want.holder.key: self._cache.load(want.holder) for want in wants}
+        for want in wants:
+            value = known.get(want.holder.key, {}).get(want.name)
+            if value is not None:
+                found[want] = Digest(want.algorithm, value)
+        missing = [want for want in wants if want not in found]
+        total = _bytes_to_read(missing)
+        for holder, group in _by_holder(missing):
+            for want, value in self._passes(holder, group, total).items():
+                found[want] = Digest(want.algorithm, value)
+            if not holder.unchanged():
+                raise PackageError("source_changed", f"{holder.label} was changed while it was read.", hint="Run again.")
+            self._cache.save(holder, {want.name: found[want].value for want in group})
+        return found
+
+    def _passes(self, holder: Blob, group: t.Sequence[Want], total: int) -> dict[Want, str]:
+        """One pass over the whole file where all of it is wanted anyway, else one over each part."""
+        if any(want.place == (0, holder.size) for want in group):
+            return self._one_pass(holder, 0, holder.size, group, total)
+        found: dict[Want, str] = {}
+        for place in dict.fromkeys(want.place for want in group):
+            found |= self._one_pass(holder, *place, [want for want in group if want.place == place], total)
+        return found
+
+    def _one_pass(self, holder: Blob, start: int, size: int, group: t.Sequence[Want], total: int) -> dict[Want, str]:
+        hashes = {want: hashlib.new(want.algorithm, usedforsecurity=False) for want in group}
+        buffer = memoryview(bytearray(_BUFFER))
+        stream = holder.open(start)
+        at, end = start, start + size
+        try:
+            while at < end:
+                read = stream.readinto(buffer[: end - at])
+                if not read:
+                    raise PackageError(
+                        "source_changed", f"{holder.label} has become shorter while it was read.", hint="Run again."
+                    )
+                for want, value in hashes.items():
+                    first, last = max(want.place[0], at), min(sum(want.place), at + read)
+                    if first < last:
+                        value.update(buffer[first - at : last - at])
+                at += read
+                self.read += read
+                self._tell(self.read, total)
+        finally:
+            stream.close()
+        return {want: value.hexdigest() for want, value in hashes.items()}
+
+
+def _by_holder(wants: t.Sequence[Want]) -> list[tuple[Blob, list[Want]]]:
+    groups: dict[str, list[Want]] = {}
+    for want in wants:
+        groups.setdefault(want.holder.key, []).append(want)
+    return [(group[0].holder, group) for group in groups.values()]
+
+
+def _bytes_to_read(wants: t.Sequence[Want]) -> int:
+    total = 0
+    for holder, group in _by_holder(wants):
+        places = {want.place for want in group}
+        total += holder.size if (0, holder.size) in places else sum(size for _start, size in places)
+    return total
