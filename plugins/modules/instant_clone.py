@@ -28,8 +28,8 @@ options:
   parent:
     description:
       - The running VM to clone, named in exactly one way.
-      - Required for O(state=present). With O(state=absent) it may be left out, where O(folder) is a whole path.
-        Clones of any parent are then removed.
+      - Required for O(state=present), unless every item of O(clones) names its own. With O(state=absent) it may be left
+        out, where O(folder) is a whole path. Clones of any parent are then removed.
     type: dict
     suboptions:
       name:
@@ -78,6 +78,37 @@ options:
           - Name of the clone.
         type: str
         required: true
+      parent:
+        description:
+          - The parent of this clone, where it is another than O(parent). The clones of all parents are made at the same
+            time, and parents are looked up together.
+        type: dict
+        suboptions:
+          name:
+            description:
+              - As O(parent.name).
+            type: str
+          path:
+            description:
+              - As O(parent.path).
+            type: str
+          uuid:
+            description:
+              - As O(parent.uuid).
+            type: str
+          use_instance_uuid:
+            description:
+              - As O(parent.use_instance_uuid).
+            type: bool
+            default: false
+          moid:
+            description:
+              - As O(parent.moid).
+            type: str
+          folder:
+            description:
+              - As O(parent.folder).
+            type: str
       folder:
         description:
           - As O(folder), for this clone.
@@ -536,6 +567,16 @@ EXAMPLES = r"""
       {% endfor %}
   register: fleet
 
+- name: Clones on two hosts in one task, each beside the parent that it names
+  vforge.vsphere.instant_clone:
+    clones:
+      - name: web-1
+        parent:
+          name: golden-esx1
+      - name: web-2
+        parent:
+          name: golden-esx2
+
 - name: What would be made, asked of vCenter itself
   vforge.vsphere.instant_clone:
     parent:
@@ -628,6 +669,10 @@ clones:
     bios_uuid:
       description: BIOS UUID.
       type: str
+    parent:
+      description: Inventory path of the parent.
+      type: str
+      sample: /DC0/vm/golden-parent
     path:
       description: Inventory path.
       type: str
@@ -691,8 +736,13 @@ counts:
   sample: {"created": 11, "unchanged": 1}
 parent:
   description: The parent, with C(name), C(moid), C(path), C(instance_uuid), C(host) and C(frozen).
-  returned: as RV(clones), where a parent was named
+  returned: as RV(clones), where exactly one parent was named
   type: dict
+parents:
+  description: All parents of the task, each as in RV(parent).
+  returned: as RV(clones)
+  type: list
+  elements: dict
 timing:
   description: Seconds by phase, such as C(connect), C(lookup), C(clone), C(wait_for_ip) and C(total).
   returned: always
@@ -751,7 +801,11 @@ def argument_spec():
         "clones": {
             "type": "list",
             "elements": "dict",
-            "options": {"name": {"type": "str", "required": True}, **_of_one_clone()},
+            "options": {
+                "name": {"type": "str", "required": True},
+                "parent": {"type": "dict", "options": _argspec.vm_selector()},
+                **_of_one_clone(),
+            },
         },
         "wait_for_ip_address": {"type": "bool", "default": False},
         "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},

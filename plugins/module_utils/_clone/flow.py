@@ -42,7 +42,7 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
     found = way.survey(session)
     steps = _steps(way, found, options)
     timer.lap("lookup")
-    job = Job(session, options, way, found.parent, steps, check, deadline, timer)
+    job = Job(session, options, way, found.parents, steps, check, deadline, timer)
     account = _carry_out(job)
     result = _result(job, account)
     failed = [standing for standing in account.standings if standing.error is not None]
@@ -54,7 +54,7 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
 def _steps(kind: Kind, found: Survey, options: CloneOptions) -> tuple[Step, ...]:
     if options.state == "absent":
         return tuple(kind.absent(item) for item in found.items)
-    steps = tuple(kind.step(item, found.folders) for item in found.items)
+    steps = tuple(kind.step(item, item.folders) for item in found.items)
     kind.check(steps)
     conflicts = [step for step in steps if step.kind == plan.CONFLICT]
     if conflicts and options.on_error == "rollback":
@@ -82,7 +82,8 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
         "clones": clones,
         "failed_clones": [report.failure(standing) for standing in account.standings if standing.error is not None],
         "counts": counts,
-        job.kind.source: job.kind.told(job.parent) if job.parent else None,
+        job.kind.source: job.kind.told(job.parents[0]) if len(job.parents) == 1 else None,
+        f"{job.kind.source}s": [job.kind.told(parent) for parent in job.parents],
         "diff": report.diff([standing.step for standing in account.standings if standing.error is None]),
         "timing": job.timer.phases,
     }

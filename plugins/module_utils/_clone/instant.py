@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector.batch import Work
-from .._connector.find import find_vm
+from .._connector.find import find_vms
 from .._connector.marks import MARKER_KEY, marker
 from .._errors import InvalidOption, VforgeError
 from . import api, lookup, plan, report
@@ -39,12 +39,13 @@ class InstantClones:
             api.require_customization(session)
 
     def survey(self, session: Session) -> Survey:
-        """Look everything up, in at most six calls whatever the number of clones and VMs."""
-        parent = None
-        if self.options.parent is not None:
-            ref = find_vm(session, self.options.parent, self.options.datacenter)
-            parent = lookup.read_parent(session, ref, str(self.options.parent))
-        return look_up(session, self.options.requests, parent)
+        """Look everything up, in at most six calls whatever the number of parents, clones and VMs."""
+        selectors = self.options.parents
+        refs = find_vms(session, selectors, self.options.datacenter)
+        named = [(ref, str(selector)) for ref, selector in zip(refs, selectors, strict=True)]
+        parents = dict(zip(selectors, lookup.read_parents(session, named), strict=True))
+        common = parents[self.options.parent] if self.options.parent else None
+        return look_up(session, self.options.requests, common, parents)
 
     def step(self, item: Item, folders: dict[str, tuple[str, str]]) -> Step:
         """What brings a clone to what is asked."""

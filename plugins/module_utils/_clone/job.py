@@ -38,6 +38,7 @@ class Timer:
 class Job:
     """A task that was looked up and planned.
 
+    :ivar parents: of the clones; none only where clones of any parent are removed.
     :ivar check: only ask; change nothing.
     :ivar deadline: of ``time.monotonic()``, for all of the work.
     """
@@ -45,7 +46,7 @@ class Job:
     session: Session
     options: CloneOptions
     kind: Kind
-    parent: Parent | None
+    parents: tuple[Parent, ...]
     steps: tuple[Step, ...]
     check: bool
     deadline: float

@@ -20,14 +20,23 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
-    """The parent with its host, that host's networks and datastores, the pools around it and its ancestors.
+def read_parents(session: Session, named: t.Sequence[tuple[t.Any, str]]) -> list[Parent]:
+    """The parents with their hosts, the networks and datastores of these, the pools around them and their ancestors.
 
-    :param what: the selector as text, for the message.
-    :raises NotFound: when the reference names no VM.
+    :param named: references, each with its selector as text, for the message.
+    :raises NotFound: when a reference names no VM.
     """
-    rows = {row.moid: row for row in collect(session, [ref], api.AROUND_PARENT, (*TO_ANCESTORS, *api.TO_SURROUNDINGS))}
-    vm = rows.get(ref._GetMoId())
+    roots = list({ref._GetMoId(): ref for ref, _what in named}.values())
+    rows = {row.moid: row for row in collect(session, roots, api.AROUND_PARENT, (*TO_ANCESTORS, *api.TO_SURROUNDINGS))}
+    known: dict[str, Parent] = {}
+    for ref, what in named:
+        if ref._GetMoId() not in known:
+            known[ref._GetMoId()] = _parent(rows, ref._GetMoId(), what)
+    return [known[ref._GetMoId()] for ref, _what in named]
+
+
+def _parent(rows: t.Mapping[str, Row], moid: str, what: str) -> Parent:
+    vm = rows.get(moid)
     if vm is None or vm.get("config.instanceUuid") is None:
         raise NotFound(
             f"No readable VM with the {what} exists.",
@@ -35,9 +44,9 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
         )
     host = rows.get(_moid(vm.get("runtime.host")) or "")
     compute = rows.get(_moid(host.get("parent")) or "") if host else None
-    networks = tuple(sorted(_networks(rows), key=lambda network: network.name))
+    networks = tuple(sorted(_networks(rows, host), key=lambda network: network.name))
     folder = _moid(vm.get("parent")) or ""
-    datacenter = next((row for row in rows.values() if api.is_datacenter(row.ref)), None)
+    datacenter = _datacenter(rows, vm)
     if datacenter is None:
         raise NotFound(
             f"The VM with the {what} is in a datacenter that this user may not see.",
@@ -62,9 +71,9 @@ def read_parent(session: Session, ref: t.Any, what: str) -> Parent:
         nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
         guest=tuple(guest_nics(vm.get("guest.net") or ())),
         datastore_names=tuple(_name(rows.get(_moid(ref) or "")) for ref in vm.get("datastore") or ()),
-        pools=tuple(sorted(pools_in(rows), key=lambda pool: pool.path)),
+        pools=tuple(sorted(pools_in(_pools(rows, compute)), key=lambda pool: pool.path)),
         networks=networks,
-        datastores={_name(row): row.moid for row in rows.values() if row.get("summary.accessible")},
+        datastores={_name(row): row.moid for row in _of(rows, host, "datastore") if row.get("summary.accessible")},
     )
 
 
@@ -82,9 +91,10 @@ def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:
 
 def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
     """The same of VMs that this task made or changed, without what it knows already: their extraConfig and other devices."""
-    keys = {nic.key for _ref, parent in owned if parent for nic in parent.nics}
+    keys = {tuple(nic.key for nic in parent.nics) for _ref, parent in owned if parent}
     try:
-        return _read_vms(session, owned, api.existing_lean(sorted(keys)))
+        # By their keys only where all have the same: a card that a VM lacks would be a wrong property of it.
+        return _read_vms(session, owned, api.existing_lean(keys.pop() if len(keys) == 1 else ()))
     except Fault as fault:
         # Reading an element of an array by its key is the property collector's own notation, but tried on the simulator alone.
         if fault.fault != "InvalidProperty":
@@ -121,11 +131,31 @@ def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Exis
     )
 
 
-def _networks(rows: t.Mapping[str, Row]) -> t.Iterator[Network]:
-    for row in rows.values():
+def _datacenter(rows: t.Mapping[str, Row], vm: Row) -> Row | None:
+    """The datacenter above a VM, by way of the vApps that it may be in."""
+    here: Row | None = vm
+    while here is not None and not api.is_datacenter(here.ref):
+        above = here.get("parentVApp") or here.get("parentFolder") or here.get("parent")
+        here = rows.get(_moid(above) or "")
+    return here
+
+
+def _of(rows: t.Mapping[str, Row], owner: Row | None, path: str) -> list[Row]:
+    """The rows that a property of an object refers to; several parents may have several hosts."""
+    moids = [_moid(ref) or "" for ref in owner.get(path) or ()] if owner else []
+    return [rows[moid] for moid in moids if moid in rows]
+
+
+def _networks(rows: t.Mapping[str, Row], host: Row | None) -> t.Iterator[Network]:
+    for row in _of(rows, host, "network"):
         network = api.network(row, rows)
         if network is not None:
             yield network
+
+
+def _pools(rows: t.Mapping[str, Row], compute: Row | None) -> dict[str, Row]:
+    """The rows of the resource pools of one compute resource."""
+    return {row.moid: row for row in rows.values() if compute is not None and _moid(row.get("owner")) == compute.moid}
 
 
 def _available(host: Row | None) -> bool:

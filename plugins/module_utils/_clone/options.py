@@ -18,7 +18,8 @@ from .request import CloneRequest, parse
 class CloneOptions:
     """What one task is asked to do.
 
-    :ivar parent: None only for ``absent``: then clones of any parent may be removed.
+    :ivar parent: of the clones that name none of their own. Without any, which is only for ``absent``, a clone of any parent
+        may be removed.
     :ivar datacenter: name or path of the datacenter in which the parent is looked for.
     :ivar timeout: seconds for all of the work, the lookup included.
     :ivar ip_nic: label of the NIC whose address is waited for; None for any.
@@ -46,10 +47,10 @@ class CloneOptions:
         """
         state, parent = params["state"], params.get("parent")
         requests = tuple(parse(params))
-        if state == "present" and not parent:
+        orphans = [request for request in requests if request.parent is None] if not parent else []
+        if state == "present" and orphans:
             raise InvalidOption("The option parent is not set.", hint="Name the running VM to clone.", option="parent")
-        if not parent:
-            _require_whole_folders(requests)
+        _require_whole_folders(orphans)
         for option in ("parallel", "timeout"):
             if params[option] < 1:
                 raise InvalidOption(f"The option {option} must be at least 1.", option=option)
@@ -76,6 +77,12 @@ class CloneOptions:
             force=params["force"],
             credentials=credentials,
         )
+
+    @property
+    def parents(self) -> list[Selector]:
+        """What names the parents of the task, each once; that of the task first, be it used or not."""
+        asked = [self.parent, *(request.parent for request in self.requests)]
+        return list(dict.fromkeys(selector for selector in asked if selector is not None))
 
 
 def _require_whole_folders(requests: t.Iterable[CloneRequest]) -> None:

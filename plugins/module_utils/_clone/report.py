@@ -33,6 +33,8 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
         "calls": standing.calls,
         "moid": standing.moid,
     }
+    if step.parent is not None:
+        told["parent"] = step.parent.path
     if step.placement is not None:
         place = step.placement
         told["folder"] = place.folder_path

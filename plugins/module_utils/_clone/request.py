@@ -12,6 +12,7 @@ import typing as t
 
 from .._connector import customization, names
 from .._connector.customization import Customization
+from .._connector.find import Selector
 from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY
 from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
@@ -41,7 +42,10 @@ class NicRequest:
 
 @dataclasses.dataclass(frozen=True)
 class CloneRequest:
-    """One wanted clone. ``config`` holds whole keys of extraConfig; it may hold secrets and is never in ``repr``."""
+    """One wanted clone. ``config`` holds whole keys of extraConfig; it may hold secrets and is never in ``repr``.
+
+    :ivar parent: the clone's own; None for that of the task.
+    """
 
     name: str
     folder: str | None = None
@@ -51,6 +55,7 @@ class CloneRequest:
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     bios_uuid: str | None = None
     customization: Customization | None = None
+    parent: Selector | None = None
 
 
 def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
@@ -85,6 +90,7 @@ def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> Clon
         config=_config(common, where) | _config(item, where),
         bios_uuid=_uuid(item.get("bios_uuid"), where),
         customization=_customization(item, common, name),
+        parent=Selector.from_params(item["parent"], f"{where}: parent") if item.get("parent") else None,
     )
 
 
@@ -143,8 +149,8 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
 
 def _refuse_duplicates(requests: t.Sequence[CloneRequest]) -> None:
     """Two requests for one name in one folder could never both be met; folders are compared as written."""
-    counts = collections.Counter((request.folder, request.name) for request in requests)
-    twice = sorted(name for (_folder, name), count in counts.items() if count > 1)
+    counts = collections.Counter((request.folder or request.parent, request.name) for request in requests)
+    twice = sorted(name for (_place, name), count in counts.items() if count > 1)
     if twice:
         raise InvalidOption(
             f"clones names {names.listing(twice)} more than once in the same folder.",

@@ -17,67 +17,96 @@ from .facts import Existing, Parent
 from .request import CloneRequest
 
 if t.TYPE_CHECKING:
+    from .._connector.find import Selector
     from .._connector.session import Session
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A request, the parent of its clone, and what holds its name now, if anything."""
+    """A request, the parent of its clone, and what holds its name now, if anything.
+
+    :ivar folders: the folder option as written -> (moid, path), in the parent's datacenter.
+    """
 
     request: CloneRequest
     parent: Parent | None
     existing: Existing | None
+    folders: dict[str, tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
     """What was found.
 
-    :ivar folders: the folder option as written -> (moid, path).
+    :ivar parents: of the task, each once; that of the option ``parent`` first, where it is set.
     :ivar items: in the order of the requests.
     """
 
-    parent: Parent | None
-    folders: dict[str, tuple[str, str]]
+    parents: tuple[Parent, ...]
     items: tuple[Item, ...]
 
 
-def look_up(session: Session, requests: t.Sequence[CloneRequest], parent: Parent | None) -> Survey:
-    """The folders that are asked for, and what holds the names there, in at most three calls for any number.
+def look_up(
+    session: Session, requests: t.Sequence[CloneRequest], parent: Parent | None, own: t.Mapping[Selector, Parent] | None = None
+) -> Survey:
+    """The folders that are asked for, and what holds the names there, in at most three calls for any number of requests.
 
+    Where parents are in several datacenters, the folders of each are one call.
+
+    :param parent: of the requests that name none of their own.
+    :param own: the parents that requests name themselves.
     :raises NotFound: a folder.
     :raises InvalidOption: when two spellings of a folder hide that a name is asked for twice.
     """
-    texts = list(dict.fromkeys(request.folder for request in requests if request.folder))
-    folders = _folders(session, parent, texts)
-    homes = [_home(request, parent, folders) for request in requests]
+    known = own or {}
+    asked = [_Asked(request, known[request.parent] if request.parent else parent) for request in requests]
+    folders = _folders(session, asked)
     wanted: dict[str, set[str]] = {}
-    for request, home in zip(requests, homes, strict=True):
-        if request.name in wanted.setdefault(home, set()):
-            where = f"the folder {request.folder}" if request.folder else "the parent's folder"
+    for item in asked:
+        home, name = item.home(folders), item.request.name
+        if name in wanted.setdefault(home, set()):
+            where = f"the folder {item.request.folder}" if item.request.folder else "the parent's folder"
             raise InvalidOption(
-                f"clones names {request.name} twice in {where}.",
-                hint="The same folder is written in two ways.",
-                option="clones",
+                f"clones names {name} twice in {where}.", hint="The same folder is written in two ways.", option="clones"
             )
-        wanted[home].add(request.name)
+        wanted[home].add(name)
     taken = read_names(session, wanted)
-    known = lookup.read_existing(session, [(ref, parent) for ref in taken.values()])
-    holders = [taken.get((home, request.name)) for request, home in zip(requests, homes, strict=True)]
-    existing = [known.get(ref._GetMoId()) if ref is not None else None for ref in holders]
-    items = (Item(request, parent, holder) for request, holder in zip(requests, existing, strict=True))
-    return Survey(parent, folders, tuple(items))
+    holders = [taken.get((item.home(folders), item.request.name)) for item in asked]
+    owned = [(ref, item.parent) for ref, item in zip(holders, asked, strict=True) if ref is not None]
+    found = lookup.read_existing(session, owned)
+    existing = [found.get(ref._GetMoId()) if ref is not None else None for ref in holders]
+    items = (
+        Item(item.request, item.parent, holder, folders.get(item.datacenter, {}))
+        for item, holder in zip(asked, existing, strict=True)
+    )
+    parents = {each.moid: each for each in (parent, *known.values()) if each is not None}
+    return Survey(tuple(parents.values()), tuple(items))
 
 
-def _folders(session: Session, parent: Parent | None, texts: list[str]) -> dict[str, tuple[str, str]]:
-    if not texts:
-        return {}
-    if parent is not None:
-        return read_folders(session, parent.datacenter, texts)
-    return {text: (find_folder(session, text)._GetMoId(), names.join(names.split(text))) for text in texts}
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """A request and its parent."""
+
+    request: CloneRequest
+    parent: Parent | None
+
+    @property
+    def datacenter(self) -> str:
+        """The moid of the datacenter in which the clone's folder is; empty where no parent tells it."""
+        return self.parent.datacenter if self.parent else ""
+
+    def home(self, folders: t.Mapping[str, t.Mapping[str, tuple[str, str]]]) -> str:
+        """The moid of the clone's folder."""
+        if self.request.folder:
+            return folders[self.datacenter][self.request.folder][0]
+        return self.parent.folder if self.parent else ""
 
 
-def _home(request: CloneRequest, parent: Parent | None, folders: dict[str, tuple[str, str]]) -> str:
-    if request.folder:
-        return folders[request.folder][0]
-    return parent.folder if parent else ""
+def _folders(session: Session, asked: t.Sequence[_Asked]) -> dict[str, dict[str, tuple[str, str]]]:
+    """The folders that the requests name, by the datacenter and as written."""
+    texts: dict[str, dict[str, None]] = {}
+    for item in asked:
+        if item.request.folder:
+            texts.setdefault(item.datacenter, {})[item.request.folder] = None
+    whole = {text: (find_folder(session, text)._GetMoId(), names.join(names.split(text))) for text in texts.pop("", ())}
+    return {"": whole, **{datacenter: read_folders(session, datacenter, known) for datacenter, known in texts.items()}}

@@ -21,9 +21,6 @@ from .pyvmomi import vim
 if t.TYPE_CHECKING:
     from .session import Session
 
-# Up to so many VMs are looked for one by one.
-_ONE_BY_ONE = 3
-
 _UUIDS = ("config.uuid", "config.instanceUuid")
 
 _INTO_FOLDERS = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps")
@@ -112,14 +109,14 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
 def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
     """The VMs that the selectors name, in their order, in a constant number of calls, however many they are.
 
-    A few are found one by one, which needs no traversal where they are named by path, UUID or moid; for more, one
-    traversal reads what names VMs.
+    A single one is found as ``find_vm`` does; for more, one traversal reads what names VMs. Those named by their moid cost
+    nothing.
 
     :raises NotFound: as ``find_vm``, for the first that fits nothing.
     :raises Ambiguous: as ``find_vm``.
     """
     asked = [selector for selector in selectors if not selector.moid]
-    if len(asked) <= _ONE_BY_ONE:
+    if len(set(asked)) < 2:
         return [find_vm(session, selector, datacenter) for selector in selectors]
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     known = _by_all_names(session, scope, uuids=any(selector.uuid for selector in asked))

@@ -52,6 +52,7 @@ def test_an_entry_tells_all_of_a_clone():
         "seconds": 0.4,
         "calls": 0,
         "moid": "vm-9",
+        "parent": "/DC0/vm/golden",
         "folder": "/DC0/vm",
         "path": "/DC0/vm/web-1",
         "resource_pool": "web",
