@@ -59,8 +59,10 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.IntVar(&c.Parents, "parents", c.Parents, "`number` of instant-clone parents, in all: golden-parent, golden-parent-2, ...")
 	fs.DurationVar(&c.CloneTime, "clone-time", c.CloneTime, "how long one instant clone takes")
 	fs.DurationVar(&c.GuestTime, "guest-time", c.GuestTime, "how long after its start a guest reports its address")
+	fs.DurationVar(&c.SnapshotTime, "snapshot-time", c.SnapshotTime, "how long a change of a VM's snapshots takes")
 	fs.DurationVar(&c.Latency, "latency", c.Latency, "added to each SDK call")
 	fs.BoolVar(&c.StrictDatastore, "strict-datastore", false, "refuse a datastore in an instant clone's location")
+	fs.Int64Var(&c.CBTGranule, "cbt-granule", c.CBTGranule, "widen changed areas to multiples of so many `bytes`; 0 tells them exactly")
 	fs.BoolVar(&o.exitWithStdin, "exit-with-stdin", false, "exit as soon as standard input ends")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

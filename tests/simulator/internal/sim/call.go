@@ -61,6 +61,9 @@ func parseCall(body []byte) (*sdkCall, error) {
 // entity is what a call's task is about: the object that is called, or for a manager's
 // method the VM that its arguments name.
 func (s *Sim) entity(call *sdkCall) types.ManagedObjectReference {
+	if snapshot := s.snapshot(call.this); snapshot != nil {
+		return snapshot.Vm
+	}
 	if _, ok := s.reg.Get(call.this).(mo.Entity); ok {
 		return call.this
 	}
@@ -91,6 +94,9 @@ func (s *Sim) names(call *sdkCall) []string {
 	var refs []types.ManagedObjectReference
 	if call.this.Type == "VirtualMachine" {
 		refs = append(refs, call.this)
+	}
+	if snapshot := s.snapshot(call.this); snapshot != nil {
+		refs = append(refs, snapshot.Vm)
 	}
 	d := xml.NewDecoder(bytes.NewReader(call.body))
 	var path []string

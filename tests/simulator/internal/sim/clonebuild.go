@@ -54,6 +54,9 @@ func (s *Sim) cloneVM(ctx *simulator.Context, p *clonePlan) (*simulator.VirtualM
 	s.refreshFiles(vm)
 	s.layers.add(vm.Self, vm.Config.Hardware.Device)
 	s.link(ctx, vm, p.folder.Self)
+	if !p.off {
+		s.trackingTakesEffect(ctx, vm)
+	}
 	return vm, nil
 }
 

@@ -7,8 +7,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"path"
-	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -32,6 +30,7 @@ func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]ty
 		if err != nil {
 			return nil, err
 		}
+		delta.ChangeId = "" // its parent's changes are not the clone's
 		copied := *disk
 		copied.Backing = delta
 		out = append(out, &copied)
@@ -52,18 +51,14 @@ func newDelta(ds *simulator.Datastore, file string, below *types.VirtualDiskFlat
 	delta := *below
 	delta.FileName, delta.Datastore = dsPath(ds.Name, file), &ref
 	delta.DeltaDiskFormat = "seSparseFormat"
-	delta.ContentId, delta.ChangeId = "", ""
+	delta.ContentId = ""
 	delta.Parent = below
 	return &delta, nil
 }
 
 // growParent puts a new delta on every disk of a running parent.
 func (s *Sim) growParent(ctx *simulator.Context, vm *simulator.VirtualMachine) error {
-	var number int
-	s.vms.with(vm.Self, func(st *vmState) {
-		st.deltas++
-		number = st.deltas
-	})
+	number := s.nextDelta(vm.Self)
 	devices := make([]types.BaseVirtualDevice, 0, len(vm.Config.Hardware.Device))
 	var failed error
 	for _, d := range vm.Config.Hardware.Device {
@@ -82,21 +77,16 @@ func (s *Sim) growParent(ctx *simulator.Context, vm *simulator.VirtualMachine) e
 	return failed
 }
 
+// growDisk puts a new delta on a disk.
 func (s *Sim) growDisk(vm *simulator.VirtualMachine, disk *types.VirtualDisk, number int) (*types.VirtualDisk, error) {
 	top, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
 	if !ok {
 		return disk, nil
 	}
-	// The layer lies beside the VM's own files, also where the disk began as another VM's.
-	chain := diskChain(disk)
-	_, file := splitDSPath(chain[len(chain)-1].FileName)
-	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
-	file = path.Join(path.Dir(vmx), path.Base(file))
-	ds, ok := s.datastoreOf(vm, dsName)
-	if !ok {
-		return nil, fmt.Errorf("datastore %q is not on the parent's host", dsName)
+	ds, name, err := s.freeLayerName(vm, top, number)
+	if err != nil {
+		return nil, err
 	}
-	name := fmt.Sprintf("%s-%06d.vmdk", strings.TrimSuffix(file, path.Ext(file)), number)
 	delta, err := newDelta(ds, name, top, disk.CapacityInBytes)
 	if err != nil {
 		return nil, err

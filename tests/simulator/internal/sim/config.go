@@ -51,8 +51,10 @@ type Config struct {
 
 	CloneTime       time.Duration
 	GuestTime       time.Duration
+	SnapshotTime    time.Duration
 	Latency         time.Duration
 	StrictDatastore bool
+	CBTGranule      int64 // bytes; 0: changed areas are told exactly
 }
 
 // DefaultConfig returns the documented defaults; StateDir has none.
@@ -122,10 +124,18 @@ func (c *Config) validateCounts() error {
 	for _, d := range []struct {
 		flag string
 		got  time.Duration
-	}{{"clone-time", c.CloneTime}, {"guest-time", c.GuestTime}, {"latency", c.Latency}} {
+	}{{"clone-time", c.CloneTime}, {"guest-time", c.GuestTime}, {"snapshot-time", c.SnapshotTime}, {"latency", c.Latency}} {
 		if d.got < 0 {
 			return fmt.Errorf("--%s %s: must not be negative", d.flag, d.got)
 		}
+	}
+	return checkGranule(c.CBTGranule)
+}
+
+// checkGranule: what is told of changes may be too much, in whole sectors.
+func checkGranule(n int64) error {
+	if n < 0 || n%sectorSize != 0 {
+		return fmt.Errorf("--cbt-granule %d: a multiple of %d is needed, or 0", n, sectorSize)
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ func (e *controlError) Error() string { return e.err.Error() }
 
 func badRequest(err error) error { return &controlError{http.StatusBadRequest, err} }
 
+func conflict(err error) error { return &controlError{http.StatusConflict, err} }
+
 func noSuch(kind, name string) error {
 	return &controlError{http.StatusNotFound, fmt.Errorf("there is no %s %q", kind, name)}
 }

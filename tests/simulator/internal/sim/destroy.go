@@ -107,10 +107,11 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		s.reg.RemoveReference(ctx, f, &f.ChildEntity, vm.Self)
 	}
 	for _, snapshot := range s.snapshotsOf(vm) {
-		s.reg.Remove(ctx, snapshot.Self)
+		s.forgetSnapshot(ctx, vm, snapshot.Self)
 	}
 	s.reg.Remove(ctx, vm.Self)
 	s.vms.drop(vm.Self)
+	s.tracks.drop(vm.Self)
 	s.guests.drop(vm.Self)
 	s.forks.drop(vm.Self)
 }

@@ -132,21 +132,7 @@ func (l *layer) write(ranges spans, fill func(p []byte, off int64) error) error 
 		return err
 	})
 	if err == nil {
-		l.data = l.data.union(ranges)
-	}
-	return errors.Join(err, f.Close())
-}
-
-// writeAt writes one range; unlike write it does not touch the rest of a large set.
-func (l *layer) writeAt(p []byte, off int64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f, err := l.open()
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteAt(p, off); err == nil {
-		l.data.add(span{off, off + int64(len(p))})
+		l.data = l.data.with(ranges)
 	}
 	return errors.Join(err, f.Close())
 }

@@ -87,7 +87,10 @@ func TestAChainOfLayersReadsAsOneDisk(t *testing.T) {
 		top, capacity := topOf(vm)
 		l, err := b.sim.layer(top, capacity)
 		if err == nil {
-			err = l.writeAt([]byte(text), off)
+			err = l.write(spans{{off, off + int64(len(text))}}, func(p []byte, _ int64) error {
+				copy(p, text)
+				return nil
+			})
 		}
 		if err != nil {
 			t.Fatal(err)

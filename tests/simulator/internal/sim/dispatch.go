@@ -47,16 +47,17 @@ func (s *Sim) shimFor(kind string) shimBase {
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
 	s.shims = map[string]shim{
-		"VirtualMachine":    &vmShim{s.shimFor("VirtualMachine")},
-		"Folder":            &folderShim{s.shimFor("Folder")},
-		"ResourcePool":      &poolShim{s.shimFor("ResourcePool")},
-		"VirtualApp":        &poolShim{s.shimFor("VirtualApp")},
-		"SessionManager":    &sessionShim{s.shimFor("SessionManager")},
-		"Task":              &taskShim{s.shimFor("Task")},
-		"ViewManager":       &viewShim{s.shimFor("ViewManager")},
-		"SearchIndex":       &searchShim{s.shimFor("SearchIndex")},
-		"PropertyCollector": &pcShim{s.shimFor("PropertyCollector")},
-		"PropertyFilter":    &filterShim{s.shimFor("PropertyFilter")},
+		"VirtualMachine":         &vmShim{s.shimFor("VirtualMachine")},
+		"Folder":                 &folderShim{s.shimFor("Folder")},
+		"ResourcePool":           &poolShim{s.shimFor("ResourcePool")},
+		"VirtualApp":             &poolShim{s.shimFor("VirtualApp")},
+		"SessionManager":         &sessionShim{s.shimFor("SessionManager")},
+		"Task":                   &taskShim{s.shimFor("Task")},
+		"ViewManager":            &viewShim{s.shimFor("ViewManager")},
+		"SearchIndex":            &searchShim{s.shimFor("SearchIndex")},
+		"PropertyCollector":      &pcShim{s.shimFor("PropertyCollector")},
+		"PropertyFilter":         &filterShim{s.shimFor("PropertyFilter")},
+		"VirtualMachineSnapshot": &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
 	s.installGuestOperations()

@@ -47,8 +47,15 @@ func (b *layoutBuilder) add(name string, kind types.VirtualMachineFileLayoutExFi
 	if key, ok := b.keys[name]; ok {
 		return key
 	}
+	return b.addSized(name, kind, b.size(name, otherwise))
+}
+
+// addSized lists a file of a known size.
+func (b *layoutBuilder) addSized(name string, kind types.VirtualMachineFileLayoutExFileType, size int64) int32 {
+	if key, ok := b.keys[name]; ok {
+		return key
+	}
 	key := int32(len(b.files))
-	size := b.size(name, otherwise)
 	b.keys[name] = key
 	b.files = append(b.files, types.VirtualMachineFileLayoutExFileInfo{
 		Key: key, Name: name, Type: string(kind), Size: size, UniqueSize: size, Accessible: types.NewBool(true),
@@ -72,26 +79,50 @@ func (s *Sim) layout(vm *simulator.VirtualMachine) (*types.VirtualMachineFileLay
 		ConfigFile: []string{path.Base(base) + ".nvram"},
 		LogFile:    []string{"vmware.log"},
 	}
-	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+	ex.Disk, flat.Disk = s.diskLayout(b, vm.Config.Hardware.Device)
+	s.snapshotLayout(vm, b, flat, ex)
+	ex.File = b.files
+	return flat, ex
+}
+
+// diskLayout lists the files of the disks among devices.
+func (s *Sim) diskLayout(b *layoutBuilder, devices []types.BaseVirtualDevice) (ex []types.VirtualMachineFileLayoutExDiskLayout, flat []types.VirtualMachineFileLayoutDiskLayout) {
+	for _, disk := range disksOf(devices) {
 		exDisk := types.VirtualMachineFileLayoutExDiskLayout{Key: disk.Key}
 		flatDisk := types.VirtualMachineFileLayoutDiskLayout{Key: disk.Key}
 		chain := diskChain(disk)
 		for i := len(chain) - 1; i >= 0; i-- {
 			unit, size := chain[i], disk.CapacityInBytes
-			if unit.Parent != nil {
-				size = deltaSize
+			if l, err := s.layer(unit, size); err == nil {
+				size = l.size()
 			}
 			exDisk.Chain = append(exDisk.Chain, types.VirtualMachineFileLayoutExDiskUnit{FileKey: []int32{
 				b.add(unit.FileName, types.VirtualMachineFileLayoutExFileTypeDiskDescriptor, 0),
-				b.add(extentName(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent, size),
+				b.addSized(extentName(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent, size),
 			}})
 			flatDisk.DiskFile = append(flatDisk.DiskFile, unit.FileName)
 		}
-		ex.Disk = append(ex.Disk, exDisk)
-		flat.Disk = append(flat.Disk, flatDisk)
+		ex, flat = append(ex, exDisk), append(flat, flatDisk)
 	}
-	ex.File = b.files
-	return flat, ex
+	return ex, flat
+}
+
+// snapshotLayout lists the files of a VM's snapshots, with the disks as they were.
+func (s *Sim) snapshotLayout(vm *simulator.VirtualMachine, b *layoutBuilder, flat *types.VirtualMachineFileLayout, ex *types.VirtualMachineFileLayoutEx) {
+	for _, snapshot := range s.snapshotsOf(vm) {
+		files := s.snapshots.get(snapshot.Self)
+		of := types.VirtualMachineFileLayoutExSnapshotLayout{
+			Key: snapshot.Self, DataKey: b.add(files.data, types.VirtualMachineFileLayoutExFileTypeSnapshotData, 0), MemoryKey: -1,
+		}
+		names := []string{files.data}
+		if files.memory != "" {
+			of.MemoryKey = b.add(files.memory, types.VirtualMachineFileLayoutExFileTypeSnapshotMemory, 0)
+			names = append(names, files.memory)
+		}
+		of.Disk, _ = s.diskLayout(b, snapshot.Config.Hardware.Device)
+		ex.Snapshot = append(ex.Snapshot, of)
+		flat.Snapshot = append(flat.Snapshot, types.VirtualMachineFileLayoutSnapshotLayout{Key: snapshot.Self, SnapshotFile: names})
+	}
 }
 
 // fileSize is the size of a file of vm, or otherwise for one that is only listed.

@@ -53,6 +53,7 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 		}
 		e := sh.s.vmEvent(vm)
 		sh.s.setPower(ctx, vm, poweredOn)
+		sh.s.trackingTakesEffect(ctx, vm)
 		sh.s.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
 		sh.s.bootOrFork(vm.Self)
 		return nil

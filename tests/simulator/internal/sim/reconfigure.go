@@ -49,11 +49,11 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	return res
 }
 
-// simpleReconfig tells if a spec holds nothing but extra configuration and edits of
-// network cards.
+// simpleReconfig tells if a spec holds nothing but extra configuration, change tracking
+// and edits of network cards.
 func simpleReconfig(spec *types.VirtualMachineConfigSpec) bool {
 	rest := *spec
-	rest.ExtraConfig, rest.DeviceChange, rest.ChangeVersion = nil, nil, ""
+	rest.ExtraConfig, rest.DeviceChange, rest.ChangeVersion, rest.ChangeTrackingEnabled = nil, nil, "", nil
 	if !reflect.DeepEqual(rest, types.VirtualMachineConfigSpec{}) {
 		return false
 	}
@@ -92,6 +92,9 @@ func reconfigPrivileges(spec *types.VirtualMachineConfigSpec) []string {
 	if spec.Annotation != "" {
 		out = append(out, "VirtualMachine.Config.Annotation")
 	}
+	if spec.ChangeTrackingEnabled != nil {
+		out = append(out, "VirtualMachine.Config.ChangeTracking")
+	}
 	if len(out) == 0 {
 		out = append(out, "VirtualMachine.Config.Settings")
 	}
@@ -112,6 +115,9 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 		if id != "" && !validUUID(id) {
 			return invalid("configSpec.uuid")
 		}
+	}
+	if on := spec.ChangeTrackingEnabled; on != nil && *on && !canTrack(vm) {
+		return &types.NotSupported{}
 	}
 	if vm.Runtime.PowerState != poweredOn {
 		return nil
@@ -149,6 +155,10 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 		{Name: "config.changeVersion", Val: fmt.Sprint(now.UnixNano())},
 		{Name: "config.modified", Val: now},
 		{Name: "config.extraConfig", Val: mergeExtra(vm.Config.ExtraConfig, spec.ExtraConfig)},
+	}
+	if on := spec.ChangeTrackingEnabled; on != nil && *on != tracking(vm) {
+		changes = append(changes, types.PropertyChange{Name: "config.changeTrackingEnabled", Val: on})
+		s.trackingSwitched(vm)
 	}
 	if len(spec.DeviceChange) > 0 {
 		all := append(devices, devicesOnly(vm.Config.Hardware.Device)...)

@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -44,6 +45,10 @@ type Sim struct {
 	layers   layerUsers
 	// diskLayers are the disks' bytes.
 	diskLayers layerTable
+	// tracks are what is known of changed blocks.
+	tracks     *trackTable
+	snapshots  snapshotTable
+	cbtGranule atomic.Int64 // areas are widened to multiples of it
 	pages      pages
 	vms        *vmTable
 	guests     guestTable
@@ -102,9 +107,10 @@ func New(cfg Config) (*Sim, error) {
 	}
 	s := &Sim{
 		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
-		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(svc.Context.Map), vms: newVMTable(), macs: newMACPool(),
+		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(svc.Context.Map), vms: newVMTable(), tracks: newTrackTable(), macs: newMACPool(),
 	}
 	s.latency.set("*", cfg.Latency)
+	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()
 	if err := s.populate(); err != nil {
 		return nil, err

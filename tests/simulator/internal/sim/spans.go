@@ -48,6 +48,17 @@ func (s spans) union(other spans) spans {
 	return out
 }
 
+// with is union for a set that is not needed any more; few ranges cost little.
+func (s spans) with(other spans) spans {
+	if len(other) > 16 {
+		return s.union(other)
+	}
+	for _, a := range other {
+		s.add(a)
+	}
+	return s
+}
+
 // append adds a range that begins at or behind the last one's beginning.
 func (s spans) append(a span) spans {
 	if n := len(s); n > 0 && a.start <= s[n-1].end {

@@ -27,6 +27,8 @@ type vmState struct {
 	// deltas counts the layers that this parent's disks ever got; it numbers their
 	// files.
 	deltas int
+	// snapshots counts those that this VM ever had.
+	snapshots int
 }
 
 // guestState is the simulated guest of one VM.

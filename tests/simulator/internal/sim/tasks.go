@@ -37,13 +37,20 @@ func (s *Sim) newTask(ctx *simulator.Context, ref types.ManagedObjectReference, 
 		QueueTime:     time.Now(),
 		Reason:        &types.TaskReasonUser{UserName: ctx.Session.UserName},
 	}
-	if id == "checkInstantClone" {
-		task.Info.DescriptionId = "vm.check.ProvisioningChecker." + id
+	if known, ok := taskDescriptions[id]; ok {
+		task.Info.DescriptionId = known
 	}
 	// The task manager adds the task to its entity's recent tasks without taking
 	// the entity's lock: it counts on the caller for that.
 	ctx.WithLock(ref, func() { s.reg.Put(task) })
 	return task
+}
+
+// taskDescriptions are those that are not the method's.
+var taskDescriptions = map[string]string{
+	"checkInstantClone": "vm.check.ProvisioningChecker.checkInstantClone",
+	"removeSnapshot":    "vm.Snapshot.remove",
+	"revertToSnapshot":  "vm.Snapshot.revert",
 }
 
 // taskMethods are the names that do not follow from the task's description.

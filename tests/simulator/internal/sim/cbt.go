@@ -1,0 +1,247 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// tracker is the change tracking of one disk. Time is cut into epochs: a changeId names
+// the moment at which one began, and what is written from then on belongs to it.
+type tracker struct {
+	id       string  // the first half of its changeIds
+	epochs   []spans // what was written in each; moment 1 began epochs[0]
+	complete bool    // no snapshot hid what was in use when tracking was switched on
+	broken   bool    // its file did not survive a power failure
+}
+
+// moment is the one that the current epoch began with.
+func (t *tracker) moment() int { return len(t.epochs) }
+
+func (t *tracker) changeID(moment int) string { return fmt.Sprintf("%s/%d", t.id, moment) }
+
+// since is what was written from one moment to another.
+func (t *tracker) since(from, to int) spans {
+	var out spans
+	for _, epoch := range t.epochs[from-1 : to-1] {
+		out = out.union(epoch)
+	}
+	return out
+}
+
+// mark is a moment of a tracker, which a snapshot keeps.
+type mark struct {
+	tracker *tracker
+	moment  int
+}
+
+// trackTable holds the trackers of all disks that are tracked, by device key, and the
+// marks of snapshots.
+type trackTable struct {
+	mu    sync.Mutex
+	live  map[types.ManagedObjectReference]map[int32]*tracker
+	marks map[types.ManagedObjectReference]map[int32]mark
+	// clean tells that a VM had no snapshot when tracking was switched on.
+	clean map[types.ManagedObjectReference]bool
+}
+
+func newTrackTable() *trackTable {
+	return &trackTable{
+		live:  make(map[types.ManagedObjectReference]map[int32]*tracker),
+		marks: make(map[types.ManagedObjectReference]map[int32]mark),
+		clean: make(map[types.ManagedObjectReference]bool),
+	}
+}
+
+// keep records the marks of a new snapshot.
+func (t *trackTable) keep(snapshot types.ManagedObjectReference, marks map[int32]mark) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.marks[snapshot] = marks
+}
+
+// drop forgets a VM or a snapshot.
+func (t *trackTable) drop(ref types.ManagedObjectReference) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.live, ref)
+	delete(t.marks, ref)
+	delete(t.clean, ref)
+}
+
+// wrote records what the guest has written to a disk.
+func (t *trackTable) wrote(vm types.ManagedObjectReference, key int32, ranges spans) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tr := t.live[vm][key]; tr != nil {
+		last := len(tr.epochs) - 1
+		tr.epochs[last] = tr.epochs[last].with(ranges)
+	}
+}
+
+// trackable tells if the changes of a disk can be tracked: snapshots keep it, and its
+// backing can carry a changeId.
+func trackable(disk *types.VirtualDisk) bool {
+	_, carries := withChangeID(disk.Backing, "")
+	return carries && !independent(disk)
+}
+
+// withChangeID copies a backing with a changeId; not all kinds of backings have one.
+func withChangeID(b types.BaseVirtualDeviceBackingInfo, id string) (types.BaseVirtualDeviceBackingInfo, bool) {
+	switch b := b.(type) {
+	case *flatBacking:
+		if b.ChangeId == id {
+			return b, true
+		}
+		out := *b
+		out.ChangeId = id
+		return &out, true
+	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
+		if b.ChangeId == id {
+			return b, true
+		}
+		out := *b
+		out.ChangeId = id
+		return &out, true
+	}
+	return b, false
+}
+
+// tracking tells if a VM's configuration asks for tracking.
+func tracking(vm *simulator.VirtualMachine) bool {
+	return vm.Config.ChangeTrackingEnabled != nil && *vm.Config.ChangeTrackingEnabled
+}
+
+// canTrack tells if a VM's hardware and host know of change tracking.
+func canTrack(vm *simulator.VirtualMachine) bool {
+	var version int
+	_, err := fmt.Sscanf(vm.Config.Version, "vmx-%d", &version)
+	return err == nil && version >= 7 && vm.Capability.ChangeTrackingSupported
+}
+
+// trackingSwitched is called when the configuration of a VM begins or ceases to ask for
+// tracking. The caller holds the VM's lock.
+func (s *Sim) trackingSwitched(vm *simulator.VirtualMachine) {
+	s.tracks.mu.Lock()
+	defer s.tracks.mu.Unlock()
+	s.tracks.clean[vm.Self] = vm.Snapshot == nil
+}
+
+// trackingTakesEffect is called when a VM's disks are opened anew: then what its
+// configuration asks for begins or ends. The caller holds the VM's lock.
+func (s *Sim) trackingTakesEffect(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	s.retrack(vm, func(old *tracker) *tracker {
+		if old != nil && !old.broken {
+			return old
+		}
+		return s.newTracker(vm)
+	})
+	s.showChangeIDs(ctx, vm)
+}
+
+// resetTracking begins tracking anew: no earlier changeId is good for the VM's
+// disks any more. The caller holds the VM's lock.
+func (s *Sim) resetTracking(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	s.retrack(vm, func(*tracker) *tracker { return s.newTracker(vm) })
+	s.showChangeIDs(ctx, vm)
+}
+
+// resetDisk begins the tracking of one disk anew.
+func (s *Sim) resetDisk(vm *simulator.VirtualMachine, key int32) {
+	s.tracks.mu.Lock()
+	defer s.tracks.mu.Unlock()
+	if s.tracks.live[vm.Self][key] != nil {
+		s.tracks.live[vm.Self][key] = s.newTracker(vm)
+	}
+}
+
+// breakTracking is what a power failure does: the files of the trackers are not what
+// the disks are. The caller holds the VM's lock.
+func (s *Sim) breakTracking(vm *simulator.VirtualMachine) {
+	s.tracks.mu.Lock()
+	defer s.tracks.mu.Unlock()
+	for _, t := range s.tracks.live[vm.Self] {
+		t.broken = true
+	}
+}
+
+func (s *Sim) retrack(vm *simulator.VirtualMachine, each func(old *tracker) *tracker) {
+	s.tracks.mu.Lock()
+	defer s.tracks.mu.Unlock()
+	old := s.tracks.live[vm.Self]
+	delete(s.tracks.live, vm.Self)
+	if !tracking(vm) {
+		return
+	}
+	now := make(map[int32]*tracker)
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		if trackable(disk) {
+			now[disk.Key] = each(old[disk.Key])
+		}
+	}
+	s.tracks.live[vm.Self] = now
+}
+
+// newTracker begins with an empty epoch. The caller holds the table's lock.
+func (s *Sim) newTracker(vm *simulator.VirtualMachine) *tracker {
+	clean, switched := s.tracks.clean[vm.Self]
+	return &tracker{id: newChangeSet(), epochs: make([]spans, 1), complete: vm.Snapshot == nil && (clean || !switched)}
+}
+
+// newChangeSet makes the first half of a changeId, as vCenter prints it.
+func newChangeSet() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	b[0] = 0x52
+	text := make([]string, 0, len(b))
+	for _, x := range b {
+		text = append(text, fmt.Sprintf("%02x", x))
+	}
+	return strings.Join(text[:8], " ") + "-" + strings.Join(text[8:], " ")
+}
+
+// markChanges begins a new epoch on each disk of a VM and returns the moment. The caller
+// holds the VM's lock.
+func (s *Sim) markChanges(ctx *simulator.Context, vm *simulator.VirtualMachine) map[int32]mark {
+	marks := make(map[int32]mark)
+	s.tracks.mu.Lock()
+	for key, t := range s.tracks.live[vm.Self] {
+		t.epochs = append(t.epochs, nil)
+		marks[key] = mark{t, t.moment()}
+	}
+	s.tracks.mu.Unlock()
+	s.showChangeIDs(ctx, vm)
+	return marks
+}
+
+// showChangeIDs puts the changeIds of a VM's disks where clients read them.
+func (s *Sim) showChangeIDs(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	s.tracks.mu.Lock()
+	ids := make(map[int32]string)
+	for key, t := range s.tracks.live[vm.Self] {
+		ids[key] = t.changeID(t.moment())
+	}
+	s.tracks.mu.Unlock()
+	changed := false
+	devices := make([]types.BaseVirtualDevice, 0, len(vm.Config.Hardware.Device))
+	for _, d := range vm.Config.Hardware.Device {
+		if disk, ok := d.(*types.VirtualDisk); ok {
+			if b, _ := withChangeID(disk.Backing, ids[disk.Key]); b != disk.Backing {
+				shown := *disk
+				shown.Backing, d, changed = b, &shown, true
+			}
+		}
+		devices = append(devices, d)
+	}
+	if changed {
+		ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+	}
+}

@@ -1,0 +1,175 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// maxAreas is how many areas one answer lists.
+const maxAreas = 2000
+
+// allInUse is the changeId that asks for all areas in use.
+const allInUse = "*"
+
+// QueryChangedDiskAreas tells which areas of a disk were written from the moment of a
+// changeId to a snapshot or, of a VM that is powered off, to now.
+func (sh *vmShim) QueryChangedDiskAreas(ctx *simulator.Context, req *types.QueryChangedDiskAreas) soap.HasFault {
+	s := sh.s
+	body := &methods.QueryChangedDiskAreasBody{}
+	vm := s.vm(req.This)
+	ctx.WithLock(vm, func() {
+		info, fault := s.changedAreas(vm, req)
+		if fault != nil {
+			body.Fault_ = soapFault(fault)
+			return
+		}
+		body.Res = &types.QueryChangedDiskAreasResponse{Returnval: *info}
+	})
+	return body
+}
+
+// changeQuery is a request that has been found to name what exists.
+type changeQuery struct {
+	disk *types.VirtualDisk
+	mark mark // without a tracker where there was none
+}
+
+func (s *Sim) changedAreas(vm *simulator.VirtualMachine, req *types.QueryChangedDiskAreas) (*types.DiskChangeInfo, types.BaseMethodFault) {
+	q, fault := s.changeQuery(vm, req)
+	if fault != nil {
+		return nil, fault
+	}
+	if req.StartOffset < 0 || req.StartOffset >= q.disk.CapacityInBytes {
+		return nil, invalid("startOffset")
+	}
+	areas, fault := s.areasSince(q, req.ChangeId)
+	if fault != nil {
+		return nil, fault
+	}
+	areas = areas.aligned(s.cbtGranule.Load(), q.disk.CapacityInBytes)
+	return changePage(areas, span{req.StartOffset, q.disk.CapacityInBytes}), nil
+}
+
+// changeQuery finds the disk, as it was at the end of the query.
+func (s *Sim) changeQuery(vm *simulator.VirtualMachine, req *types.QueryChangedDiskAreas) (q changeQuery, fault types.BaseMethodFault) {
+	s.tracks.mu.Lock()
+	defer s.tracks.mu.Unlock()
+	devices := vm.Config.Hardware.Device
+	if req.Snapshot != nil {
+		snapshot := s.snapshot(*req.Snapshot)
+		if snapshot == nil || snapshot.Vm != vm.Self {
+			return q, &types.NotFound{}
+		}
+		devices = snapshot.Config.Hardware.Device
+		q.mark = s.tracks.marks[snapshot.Self][req.DeviceKey]
+	} else if t := s.tracks.live[vm.Self][req.DeviceKey]; t != nil {
+		q.mark = mark{t, t.moment() + 1} // up to now, and not to where its epoch began
+	}
+	for _, disk := range disksOf(devices) {
+		if disk.Key == req.DeviceKey {
+			q.disk = disk
+		}
+	}
+	switch {
+	case q.disk == nil:
+		return q, invalid("deviceKey")
+	case req.Snapshot == nil && vm.Runtime.PowerState != poweredOff:
+		return q, cbtFault(q.disk, "cannotGetChanges", "the disk is in use")
+	}
+	return q, nil
+}
+
+// areasSince lists the areas that a query is about, on the whole disk.
+func (s *Sim) areasSince(q changeQuery, changeID string) (spans, types.BaseMethodFault) {
+	id, moment, ok := parseChangeID(changeID)
+	if !ok {
+		return nil, invalid("changeId")
+	}
+	s.tracks.mu.Lock()
+	defer s.tracks.mu.Unlock()
+	t := q.mark.tracker
+	switch {
+	case t == nil:
+		return nil, cbtFault(q.disk, "noTrack", "changes were not tracked")
+	case t.broken:
+		return nil, cbtFault(q.disk, "cannotGetChanges", "the file with the changes cannot be used")
+	case changeID == allInUse:
+		return s.areasInUse(q)
+	case id != t.id || moment > q.mark.moment:
+		return nil, cbtFault(q.disk, "cannotGetChanges", "the changeId is not one of this disk's past")
+	}
+	return t.since(moment, q.mark.moment), nil
+}
+
+// areasInUse is the answer to "*". Only VMFS knows what is in use.
+func (s *Sim) areasInUse(q changeQuery) (spans, types.BaseMethodFault) {
+	b, flat := q.disk.Backing.(*flatBacking)
+	if !flat {
+		return spans{{0, q.disk.CapacityInBytes}}, nil
+	}
+	if ds, ok := s.reg.Get(*b.Datastore).(*simulator.Datastore); !ok || ds.Summary.Type != string(types.HostFileSystemVolumeFileSystemTypeVMFS) {
+		return spans{{0, q.disk.CapacityInBytes}}, nil
+	}
+	if !q.mark.tracker.complete {
+		return nil, cbtFault(q.disk, "noEpoch", "there was a snapshot when tracking was switched on")
+	}
+	image, err := s.image(b, q.disk.CapacityInBytes)
+	if err != nil {
+		return nil, &types.FileFault{File: b.FileName}
+	}
+	return image.allocated(), nil
+}
+
+// changePage is what one answer tells: the part of the disk that its areas cover.
+func changePage(areas spans, of span) *types.DiskChangeInfo {
+	areas = areas.within(of)
+	if len(areas) > maxAreas {
+		areas = areas[:maxAreas]
+		of.end = areas[maxAreas-1].end
+	}
+	info := &types.DiskChangeInfo{StartOffset: of.start, Length: of.length()}
+	for _, a := range areas {
+		info.ChangedArea = append(info.ChangedArea, types.DiskChangeExtent{Start: a.start, Length: a.length()})
+	}
+	return info
+}
+
+// parseChangeID takes a changeId apart: sixteen bytes in hexadecimal and a number.
+func parseChangeID(text string) (id string, moment int, ok bool) {
+	if text == allInUse {
+		return "", 0, true
+	}
+	id, number, found := strings.Cut(text, "/")
+	if !found {
+		return "", 0, false
+	}
+	bytes := strings.FieldsFunc(id, func(r rune) bool { return r == ' ' || r == '-' })
+	for _, b := range bytes {
+		if _, err := strconv.ParseUint(b, 16, 8); err != nil || len(b) != 2 {
+			return "", 0, false
+		}
+	}
+	moment, err := strconv.Atoi(number)
+	return id, moment, err == nil && moment > 0 && len(bytes) == 16
+}
+
+// cbtFault is how a host says that there is no answer: only a full backup helps.
+func cbtFault(disk *types.VirtualDisk, kind, why string) types.BaseMethodFault {
+	fault := &types.FileFault{}
+	if b, ok := disk.Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
+		fault.File = b.GetVirtualDeviceFileBackingInfo().FileName
+	}
+	fault.FaultMessage = []types.LocalizableMessage{{
+		Key: "vim.hostd.vmsvc.cbt." + kind, Message: "Error caused by file " + fault.File + ": " + why,
+	}}
+	return fault
+}

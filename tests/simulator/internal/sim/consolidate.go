@@ -1,0 +1,304 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"maps"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// consolidation merges layers of one VM's disks. The caller holds the VM's lock and
+// calls finish at the end.
+type consolidation struct {
+	s      *Sim
+	ctx    *simulator.Context
+	vm     *simulator.VirtualMachine
+	before map[layerKey]bool
+}
+
+func (s *Sim) consolidating(ctx *simulator.Context, vm *simulator.VirtualMachine) *consolidation {
+	return &consolidation{s, ctx, vm, s.layers.levels(vm.Self)}
+}
+
+// finish deletes the layers that have fallen out of all chains, as far as they are the
+// VM's own and nobody else builds on them.
+func (c *consolidation) finish() {
+	c.s.trackLayers(c.vm)
+	now := c.s.layers.levels(c.vm.Self)
+	for key := range c.before {
+		if !now[key] && c.own(key) && !c.s.layers.shared(c.vm.Self, key) {
+			c.s.removeLevel(c.vm, key)
+		}
+	}
+}
+
+// own tells if a layer lies in the VM's folder.
+func (c *consolidation) own(key layerKey) bool {
+	return path.Dir(key.file) == path.Dir(c.vm.Config.Files.VmPathName)
+}
+
+// free tells if a layer may be written to or deleted: it is the VM's, and no other VM
+// reads it.
+func (c *consolidation) free(b *flatBacking) bool {
+	return c.own(keyOf(b)) && !c.s.layers.shared(c.vm.Self, keyOf(b))
+}
+
+// forest is how the layers of a VM's disks rest on each other: those of its current
+// disks and those of all snapshots.
+type forest struct {
+	known map[layerKey]*flatBacking
+	sizes map[layerKey]int64
+	above map[layerKey]map[layerKey]bool // the layers that rest on one
+	tops  map[layerKey]bool              // what a disk or a snapshot's disk begins with
+}
+
+func (c *consolidation) forest() *forest {
+	f := &forest{
+		known: make(map[layerKey]*flatBacking), sizes: make(map[layerKey]int64),
+		above: make(map[layerKey]map[layerKey]bool), tops: make(map[layerKey]bool),
+	}
+	f.add(c.vm.Config.Hardware.Device)
+	for _, snapshot := range c.s.snapshotsOf(c.vm) {
+		f.add(snapshot.Config.Hardware.Device)
+	}
+	return f
+}
+
+func (f *forest) add(devices []types.BaseVirtualDevice) {
+	for _, disk := range disksOf(devices) {
+		for i, b := range diskChain(disk) {
+			key := keyOf(b)
+			f.known[key], f.sizes[key] = b, disk.CapacityInBytes
+			if i == 0 {
+				f.tops[key] = true
+			}
+			if b.Parent == nil {
+				continue
+			}
+			below := keyOf(b.Parent)
+			if f.above[below] == nil {
+				f.above[below] = make(map[layerKey]bool)
+			}
+			f.above[below][key] = true
+		}
+	}
+}
+
+// settle merges, for each of the layers that are no snapshot's any more, the one layer
+// that rests on it into it, if that is possible: none of the two is read by others,
+// and nothing else rests on it.
+func (c *consolidation) settle(layers []*flatBacking) error {
+	var failed error
+	for _, b := range layers {
+		f := c.forest()
+		for b != nil && f.known[keyOf(b)] == nil {
+			b = b.Parent // an abandoned branch: what it grew from may be in the way now
+		}
+		if b == nil || f.tops[keyOf(b)] || len(f.above[keyOf(b)]) != 1 || !c.free(b) {
+			continue
+		}
+		for key := range maps.Keys(f.above[keyOf(b)]) {
+			if upper := f.known[key]; c.free(upper) {
+				failed = errors.Join(failed, c.merge(upper, f.sizes[key]))
+			}
+		}
+	}
+	return failed
+}
+
+// merge writes a layer into the one below it, which takes its place in all chains.
+func (c *consolidation) merge(upper *flatBacking, capacity int64) error {
+	image, err := c.s.image(upper, capacity)
+	if err != nil {
+		return err
+	}
+	if err := image.copyTo(image.layers[1], 1); err != nil {
+		return err
+	}
+	gone := keyOf(upper)
+	c.rechain(func(b *flatBacking) *flatBacking { return without(b, gone) })
+	return nil
+}
+
+// without cuts a layer out of a chain. What is the disk's, and not the layer's, stays
+// when it was the top one.
+func without(b *flatBacking, gone layerKey) *flatBacking {
+	if b == nil {
+		return nil
+	}
+	if keyOf(b) == gone {
+		below := *b.Parent
+		below.DiskMode, below.ChangeId = b.DiskMode, b.ChangeId
+		return &below
+	}
+	below := without(b.Parent, gone)
+	if below == b.Parent {
+		return b
+	}
+	out := *b
+	out.Parent = below
+	return &out
+}
+
+// rechain gives the disks of the VM and of its snapshots other chains.
+func (c *consolidation) rechain(change func(*flatBacking) *flatBacking) {
+	if devices, changed := rechained(c.vm.Config.Hardware.Device, change); changed {
+		c.ctx.Update(c.vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+	}
+	for _, snapshot := range c.s.snapshotsOf(c.vm) {
+		if devices, changed := rechained(snapshot.Config.Hardware.Device, change); changed {
+			c.s.reg.AtomicUpdate(c.ctx, snapshot, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+		}
+	}
+}
+
+func rechained(devices []types.BaseVirtualDevice, change func(*flatBacking) *flatBacking) (out []types.BaseVirtualDevice, changed bool) {
+	for _, d := range devices {
+		if disk, ok := d.(*types.VirtualDisk); ok {
+			if b, ok := disk.Backing.(*flatBacking); ok {
+				if other := change(b); other != b {
+					moved := *disk
+					moved.Backing, d, changed = other, &moved, true
+				}
+			}
+		}
+		out = append(out, d)
+	}
+	return out, changed
+}
+
+// collapse leaves one layer of those of each disk that are the VM's own: what shows
+// of them all. A linked clone keeps the layers of other VMs below it. Where nobody
+// else reads the VM's layers, the upper ones are written into the lowest; else that
+// would change what others read, and the disk gets a new file.
+func (c *consolidation) collapse() error {
+	var failed error
+	c.rechain(func(top *flatBacking) *flatBacking {
+		own := c.ownLevels(top)
+		if len(own) < 2 {
+			return top
+		}
+		merged, err := c.collapseDisk(own)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			return top
+		}
+		return merged
+	})
+	return failed
+}
+
+// ownLevels are the levels of a disk that lie in the VM's folder, top first.
+func (c *consolidation) ownLevels(top *flatBacking) []*flatBacking {
+	var own []*flatBacking
+	for b := top; b != nil && c.own(keyOf(b)); b = b.Parent {
+		own = append(own, b)
+	}
+	return own
+}
+
+func (c *consolidation) collapseDisk(own []*flatBacking) (*flatBacking, error) {
+	top, lowest := own[0], own[len(own)-1]
+	capacity := c.forest().sizes[keyOf(top)]
+	image, err := c.s.image(top, capacity)
+	if err != nil {
+		return nil, err
+	}
+	merged := *lowest
+	merged.DiskMode, merged.ChangeId = top.DiskMode, top.ChangeId
+	for _, b := range own {
+		if !c.free(b) {
+			return c.detached(image, len(own), &merged)
+		}
+	}
+	return &merged, image.copyTo(image.layers[len(own)-1], len(own)-1)
+}
+
+// detached writes the upper n layers of a disk into a new file.
+func (c *consolidation) detached(image *diskImage, n int, like *flatBacking) (*flatBacking, error) {
+	ds, file, err := c.s.freeLayerName(c.vm, like, c.s.nextDelta(c.vm.Self))
+	if err != nil {
+		return nil, err
+	}
+	out, ref := *like, ds.Self
+	out.FileName, out.Datastore, out.Uuid = dsPath(ds.Name, file), &ref, newUUID(0x60)
+	into, err := c.s.layer(&out, image.capacity)
+	if err != nil {
+		return nil, err
+	}
+	return &out, image.copyTo(into, n)
+}
+
+// freeLayerName is a name that no layer has yet, beside the VM's other files: that of
+// the disk's base with a number, from the given one on.
+func (s *Sim) freeLayerName(vm *simulator.VirtualMachine, b *flatBacking, number int) (*simulator.Datastore, string, error) {
+	for b.Parent != nil {
+		b = b.Parent
+	}
+	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
+	ds, ok := s.datastoreOf(vm, dsName)
+	if !ok {
+		return nil, "", fmt.Errorf("datastore %q is not on the VM's host", dsName)
+	}
+	// The layer lies beside the VM's own files, also where the disk began as another VM's.
+	_, file := splitDSPath(b.FileName)
+	base := path.Join(path.Dir(vmx), strings.TrimSuffix(path.Base(file), path.Ext(file)))
+	for taken := s.layers.levels(vm.Self); ; number++ {
+		file := fmt.Sprintf("%s-%06d.vmdk", base, number)
+		_, err := os.Stat(localPath(ds, file))
+		if errors.Is(err, os.ErrNotExist) && !taken[layerKey{ds.Self.Value, dsPath(ds.Name, file)}] {
+			return ds, file, nil
+		}
+	}
+}
+
+// nextDelta numbers the layers that a VM's disks get.
+func (s *Sim) nextDelta(vm types.ManagedObjectReference) (number int) {
+	s.vms.with(vm, func(st *vmState) {
+		st.deltas++
+		number = st.deltas
+	})
+	return number
+}
+
+// removeLevel deletes the files of a layer.
+func (s *Sim) removeLevel(vm *simulator.VirtualMachine, key layerKey) {
+	name, file := splitDSPath(key.file)
+	ds, ok := s.datastoreOf(vm, name)
+	if !ok {
+		return
+	}
+	files := []string{
+		localPath(ds, file), localPath(ds, extentName(file, true)), localPath(ds, extentName(file, false)),
+	}
+	if err := s.removeFiles(files); err != nil {
+		log.Printf("vforge-sim: consolidating %s: %v", vm.Name, err)
+	}
+}
+
+// setDevices replaces a VM's devices and tells what that makes of its files.
+func (s *Sim) setDevices(ctx *simulator.Context, vm *simulator.VirtualMachine, devices []types.BaseVirtualDevice) {
+	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
+	s.tellFiles(ctx, vm)
+}
+
+// tellFiles tells clients what files a VM has now.
+func (s *Sim) tellFiles(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	s.refreshFiles(vm)
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "layout", Val: vm.Layout},
+		{Name: "layoutEx", Val: vm.LayoutEx},
+		{Name: "storage", Val: vm.Storage},
+		{Name: "summary.storage", Val: vm.Summary.Storage},
+	})
+}

@@ -1,0 +1,53 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// guestWrite has the guest of a VM write to one of its disks: ranges, each with the
+// bytes that fill makes for it. The caller holds the VM's lock.
+//
+// It returns an error when no guest runs that could write, or the disk is not there.
+func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges spans, fill func(p []byte, off int64) error) error {
+	disk, err := diskOf(vm.Config.Hardware.Device, key)
+	if err != nil {
+		return err
+	}
+	if vm.Runtime.PowerState != poweredOn || frozen(vm) {
+		return conflict(errors.New("no guest is running that could write"))
+	}
+	top, ok := disk.Backing.(*flatBacking)
+	if !ok {
+		return conflict(fmt.Errorf("disk %d is a raw device, whose bytes are not simulated", key))
+	}
+	for _, r := range ranges {
+		if r.start%sectorSize != 0 || r.end%sectorSize != 0 || r.start < 0 || r.end > disk.CapacityInBytes {
+			return badRequest(fmt.Errorf("%d bytes at %d: a guest writes whole sectors of %d bytes, up to %d",
+				r.length(), r.start, sectorSize, disk.CapacityInBytes))
+		}
+	}
+	l, err := s.layer(top, disk.CapacityInBytes)
+	if err != nil {
+		return err
+	}
+	// Told first: a change that is told and did not happen does no harm.
+	s.tracks.wrote(vm.Self, key, ranges)
+	return l.write(ranges, fill)
+}
+
+func diskOf(devices []types.BaseVirtualDevice, key int32) (*types.VirtualDisk, error) {
+	for _, disk := range disksOf(devices) {
+		if disk.Key == key {
+			return disk, nil
+		}
+	}
+	return nil, noSuch("disk", fmt.Sprint(key))
+}

@@ -1,0 +1,301 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"fmt"
+	"log"
+	"slices"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// snapshotShim answers the calls on snapshots.
+type snapshotShim struct{ shimBase }
+
+// RemoveSnapshotTask removes a snapshot, alone or with all that follow it. The VM's
+// state and the other snapshots stay as they are: what the layer above had is written
+// down into the layer that was the snapshot's.
+func (sh *snapshotShim) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapshot_Task) soap.HasFault {
+	s := sh.s
+	body := &methods.RemoveSnapshot_TaskBody{}
+	snapshot := s.snapshot(req.This)
+	if snapshot == nil {
+		body.Fault_ = notFound(req.This)
+		return body
+	}
+	merge := req.Consolidate == nil || *req.Consolidate
+	task := s.snapshotTask(ctx, snapshot.Vm, "removeSnapshot", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
+		if vm.Snapshot == nil {
+			return nil, &types.ManagedObjectNotFound{Obj: req.This}
+		}
+		found := snapshotPath(vm.Snapshot.RootSnapshotList, req.This)
+		if len(found) == 0 {
+			return nil, &types.ManagedObjectNotFound{Obj: req.This}
+		}
+		gone := []types.ManagedObjectReference{req.This}
+		if req.RemoveChildren {
+			gone = snapshotsIn(found[len(found)-1:])
+		}
+		return nil, s.dropSnapshots(ctx, vm, gone, func(c *consolidation, layers []*flatBacking) error {
+			if !merge {
+				ctx.Update(vm, []types.PropertyChange{
+					{Name: "runtime.consolidationNeeded", Val: true}, {Name: "summary.runtime.consolidationNeeded", Val: true},
+				})
+				return nil
+			}
+			return c.settle(layers)
+		})
+	})
+	body.Res = &types.RemoveSnapshot_TaskResponse{Returnval: task}
+	return body
+}
+
+// RemoveAllSnapshotsTask removes the snapshots of a VM and consolidates its disks, which
+// collapses the levels that instant clones have left outside the snapshot tree as
+// well (reported from the field). A VM without snapshots is not consolidated.
+func (sh *vmShim) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
+	s := sh.s
+	merge := req.Consolidate == nil || *req.Consolidate
+	task := s.snapshotTask(ctx, req.This, "removeAllSnapshots", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
+		if vm.Snapshot == nil {
+			return nil, nil
+		}
+		return nil, s.dropSnapshots(ctx, vm, snapshotsIn(vm.Snapshot.RootSnapshotList), func(c *consolidation, _ []*flatBacking) error {
+			if !merge {
+				return nil
+			}
+			return c.collapse()
+		})
+	})
+	return &methods.RemoveAllSnapshots_TaskBody{Res: &types.RemoveAllSnapshots_TaskResponse{Returnval: task}}
+}
+
+// dropSnapshots takes snapshots out of a VM's tree, has their layers merged, and
+// deletes the files that are not needed any more.
+func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine, gone []types.ManagedObjectReference, merge func(*consolidation, []*flatBacking) error) types.BaseMethodFault {
+	c := s.consolidating(ctx, vm)
+	removed := make(map[types.ManagedObjectReference]bool)
+	var layers []*flatBacking
+	for _, ref := range gone {
+		removed[ref] = true
+		for _, disk := range disksOf(s.snapshot(ref).Config.Hardware.Device) {
+			if chain := diskChain(disk); len(chain) > 0 {
+				layers = append(layers, chain[0])
+			}
+		}
+	}
+	current := vm.Snapshot.CurrentSnapshot
+	if current != nil {
+		path := snapshotPath(vm.Snapshot.RootSnapshotList, *current)
+		for current = nil; len(path) > 0 && current == nil; path = path[:len(path)-1] {
+			if ref := path[len(path)-1].Snapshot; !removed[ref] {
+				current = &ref
+			}
+		}
+	}
+	s.showTree(ctx, vm, treeWithout(vm.Snapshot.RootSnapshotList, removed), current)
+	for _, ref := range gone {
+		s.forgetSnapshot(ctx, vm, ref)
+	}
+	err := merge(c, layers)
+	c.finish()
+	s.trackingTakesEffect(ctx, vm)
+	s.tellFiles(ctx, vm)
+	return consolidationFault(vm, err)
+}
+
+// forgetSnapshot deletes a snapshot that is in no tree any more. Its children know
+// nothing of it; its disks' layers are the caller's business.
+func (s *Sim) forgetSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine, ref types.ManagedObjectReference) {
+	files := s.snapshots.get(ref)
+	for _, name := range []string{files.data, files.memory} {
+		dsName, file := splitDSPath(name)
+		if ds, ok := s.datastoreOf(vm, dsName); ok {
+			if err := s.removeFiles([]string{localPath(ds, file)}); err != nil {
+				log.Printf("vforge-sim: removing a snapshot of %s: %v", vm.Name, err)
+			}
+		}
+	}
+	s.snapshots.drop(ref)
+	s.tracks.drop(ref)
+	s.reg.Remove(ctx, ref)
+}
+
+func consolidationFault(vm *simulator.VirtualMachine, err error) types.BaseMethodFault {
+	if err == nil {
+		return nil
+	}
+	log.Printf("vforge-sim: consolidating %s: %v", vm.Name, err)
+	return &types.FileFault{File: vm.Config.Files.VmPathName}
+}
+
+// ConsolidateVMDisksTask merges the layers that no snapshot needs.
+func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.ConsolidateVMDisks_Task) soap.HasFault {
+	s := sh.s
+	task := s.snapshotTask(ctx, req.This, "consolidateVMDisks", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
+		c := s.consolidating(ctx, vm)
+		var err error
+		if vm.Snapshot == nil {
+			err = c.collapse()
+		} else {
+			f := c.forest()
+			var layers []*flatBacking
+			for key := range f.known {
+				// The same layer again and again: each merge lets the next one down.
+				for b := f.known[key]; b != nil; b = b.Parent {
+					layers = append(layers, b)
+				}
+			}
+			err = c.settle(layers)
+		}
+		c.finish()
+		ctx.Update(vm, []types.PropertyChange{
+			{Name: "runtime.consolidationNeeded", Val: false}, {Name: "summary.runtime.consolidationNeeded", Val: false},
+		})
+		s.tellFiles(ctx, vm)
+		return nil, consolidationFault(vm, err)
+	})
+	return &methods.ConsolidateVMDisks_TaskBody{Res: &types.ConsolidateVMDisks_TaskResponse{Returnval: task}}
+}
+
+// RenameSnapshot changes what a person reads of a snapshot.
+func (sh *snapshotShim) RenameSnapshot(ctx *simulator.Context, req *types.RenameSnapshot) soap.HasFault {
+	s := sh.s
+	body := &methods.RenameSnapshotBody{}
+	snapshot := s.snapshot(req.This)
+	if snapshot == nil {
+		body.Fault_ = notFound(req.This)
+		return body
+	}
+	if len(escapeName(req.Name)) > maxNameBytes {
+		body.Fault_ = soapFault(&types.InvalidName{Name: req.Name})
+		return body
+	}
+	vm := s.vm(snapshot.Vm)
+	ctx.WithLock(vm, func() {
+		tree := editTree(vm.Snapshot.RootSnapshotList, func(node snapshotNode) []snapshotNode {
+			if node.Snapshot == req.This {
+				if req.Name != "" {
+					node.Name = req.Name
+				}
+				if req.Description != "" {
+					node.Description = req.Description
+				}
+			}
+			return []snapshotNode{node}
+		})
+		s.showTree(ctx, vm, tree, vm.Snapshot.CurrentSnapshot)
+	})
+	body.Res = &types.RenameSnapshotResponse{}
+	return body
+}
+
+// RevertToSnapshotTask makes a VM what it was when the snapshot was taken.
+func (sh *snapshotShim) RevertToSnapshotTask(ctx *simulator.Context, req *types.RevertToSnapshot_Task) soap.HasFault {
+	snapshot := sh.s.snapshot(req.This)
+	if snapshot == nil {
+		return &methods.RevertToSnapshot_TaskBody{Fault_: notFound(req.This)}
+	}
+	stayOff := req.SuppressPowerOn != nil && *req.SuppressPowerOn
+	task := sh.s.revertTask(ctx, "revertToSnapshot", snapshot.Vm, req.This, stayOff)
+	return &methods.RevertToSnapshot_TaskBody{Res: &types.RevertToSnapshot_TaskResponse{Returnval: task}}
+}
+
+// RevertToCurrentSnapshotTask is the same with the snapshot that the VM goes on from.
+func (sh *vmShim) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types.RevertToCurrentSnapshot_Task) soap.HasFault {
+	vm := sh.s.vm(req.This)
+	var current *types.ManagedObjectReference
+	ctx.WithLock(vm, func() {
+		if vm.Snapshot != nil {
+			current = vm.Snapshot.CurrentSnapshot
+		}
+	})
+	if current == nil {
+		return &methods.RevertToCurrentSnapshot_TaskBody{Fault_: soapFault(&types.NotFound{})}
+	}
+	stayOff := req.SuppressPowerOn != nil && *req.SuppressPowerOn
+	task := sh.s.revertTask(ctx, "revertToCurrentSnapshot", req.This, *current, stayOff)
+	return &methods.RevertToCurrentSnapshot_TaskBody{Res: &types.RevertToCurrentSnapshot_TaskResponse{Returnval: task}}
+}
+
+func (s *Sim) revertTask(ctx *simulator.Context, id string, of, to types.ManagedObjectReference, stayOff bool) types.ManagedObjectReference {
+	return s.snapshotTask(ctx, of, id, func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
+		snapshot := s.snapshot(to)
+		if snapshot == nil || vm.Snapshot == nil {
+			return nil, &types.ManagedObjectNotFound{Obj: to}
+		}
+		path := snapshotPath(vm.Snapshot.RootSnapshotList, to)
+		if len(path) == 0 {
+			return nil, &types.ManagedObjectNotFound{Obj: to}
+		}
+		return nil, s.revert(ctx, vm, snapshot, path[len(path)-1], stayOff)
+	})
+}
+
+// revert: the disks go on in new layers on the snapshot's, and what the VM has written
+// since is gone.
+func (s *Sim) revert(ctx *simulator.Context, vm *simulator.VirtualMachine, snapshot *simulator.VirtualMachineSnapshot, node snapshotNode, stayOff bool) types.BaseMethodFault {
+	c := s.consolidating(ctx, vm)
+	config := keptConfig(&snapshot.Config)
+	devices, err := s.onNewLayers(vm, withLiveIndependent(config.Hardware.Device, vm.Config.Hardware.Device))
+	if err != nil {
+		return consolidationFault(vm, err)
+	}
+	if vm.Runtime.PowerState != poweredOff {
+		s.powerOff(ctx, vm)
+	}
+	s.restoreConfig(ctx, vm, config, devices)
+	s.showTree(ctx, vm, vm.Snapshot.RootSnapshotList, &node.Snapshot)
+	c.finish()
+	s.resetTracking(ctx, vm)
+	s.tellFiles(ctx, vm)
+	if node.State == poweredOn && !stayOff {
+		s.setPower(ctx, vm, poweredOn)
+		s.bootOrFork(vm.Self)
+	}
+	return nil
+}
+
+// withLiveIndependent are the devices that a snapshot kept, but for the disks that
+// snapshots leave alone: they are as they are now.
+func withLiveIndependent(kept, live []types.BaseVirtualDevice) []types.BaseVirtualDevice {
+	out := slices.Clone(kept)
+	for i, d := range out {
+		disk, ok := d.(*types.VirtualDisk)
+		if !ok || !independent(disk) {
+			continue
+		}
+		for _, now := range disksOf(live) {
+			if now.Key == disk.Key {
+				out[i] = now
+			}
+		}
+	}
+	return out
+}
+
+// restoreConfig gives a VM the configuration that a snapshot has kept. Who it is stays:
+// its name, its UUIDs, its files.
+func (s *Sim) restoreConfig(ctx *simulator.Context, vm *simulator.VirtualMachine, config types.VirtualMachineConfigInfo, devices []types.BaseVirtualDevice) {
+	now := time.Now()
+	config.Name, config.Uuid, config.InstanceUuid = vm.Config.Name, vm.Config.Uuid, vm.Config.InstanceUuid
+	config.Files, config.Template = vm.Config.Files, vm.Config.Template
+	config.ChangeVersion, config.Modified = fmt.Sprint(now.UnixNano()), now
+	config.Hardware.Device = connected(devices, false)
+	networks := s.networksOf(devices)
+	s.relinkNetworks(ctx, vm, networks)
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "config", Val: &config},
+		{Name: "network", Val: networks},
+		{Name: "summary.config.numCpu", Val: config.Hardware.NumCPU},
+		{Name: "summary.config.memorySizeMB", Val: config.Hardware.MemoryMB},
+		{Name: "summary.config.annotation", Val: config.Annotation},
+	})
+}
