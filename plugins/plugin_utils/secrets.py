@@ -19,13 +19,24 @@ def sealed(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Coll
     What is no mapping stays as it is: the module then says what is wrong with it. So does an empty mapping, which has no
     secret, and whose text "{}" would be starred out wherever else it appears.
     """
-    done = {key: _seal(value) if key in secret else value for key, value in args.items()}
+    return _replaced(args, secret, lists, lambda value: json.dumps(value, default=str) if _is_full_mapping(value) else value)
+
+
+def sealed_whole(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
+    """As ``sealed``, for options that may be texts and lists too: whatever is not empty becomes JSON."""
+    return _replaced(args, secret, lists, lambda value: json.dumps(value, default=str) if value else value)
+
+
+def _replaced(
+    args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str], seal: t.Callable[[t.Any], t.Any]
+) -> dict[str, t.Any]:
+    done = {key: seal(value) if key in secret else value for key, value in args.items()}
     for key in lists:
         items = done.get(key)
         if isinstance(items, (list, tuple)):
-            done[key] = [sealed(item, secret) if isinstance(item, dict) else item for item in items]
+            done[key] = [_replaced(item, secret, (), seal) if isinstance(item, dict) else item for item in items]
     return done
 
 
-def _seal(value: t.Any) -> t.Any:
-    return json.dumps(value, default=str) if isinstance(value, dict) and value else value
+def _is_full_mapping(value: t.Any) -> bool:
+    return isinstance(value, dict) and bool(value)

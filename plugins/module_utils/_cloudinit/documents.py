@@ -1,0 +1,165 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Texts of YAML, and cloud-config against cloud-init's own schema.
+
+PyYAML comes with ansible-core. jsonschema and the schema are needed only by who asks for ``validate: schema``.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import json
+import os
+import re
+import typing as t
+
+from .._errors import InvalidOption, MissingLibrary
+from . import multipart
+
+NOTHING, SYNTAX, SCHEMA = "none", "syntax", "schema"
+LEVELS = (NOTHING, SYNTAX, SCHEMA)
+
+_CLOUD_CONFIG = "schema-cloud-config-v1.json"
+_NETWORK = "schema-network-config-v2.json"
+
+# Where the packages of distributions put cloud-init.
+_FOLDERS = (
+    "/usr/lib/python3/dist-packages/cloudinit/config/schemas",
+    "/usr/lib/python3*/site-packages/cloudinit/config/schemas",
+)
+
+# One key of a path, or one index.
+_PLAIN = re.compile(r"[\w-]+")
+
+
+def load(text: str, where: str) -> t.Any:
+    """A YAML document.
+
+    :raises InvalidOption: with the line where it is none.
+    :raises MissingLibrary: without PyYAML.
+    """
+    yaml = _library("yaml", "PyYAML", "set validate to none")
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" from line {mark.line + 1} on" if mark is not None else ""
+        # The rest of what the library says quotes the text.
+        raise InvalidOption(f"{where} cannot be read as YAML{place}.", option=where.rsplit(" ", 1)[-1]) from None
+
+
+def check(text: str, where: str, schemas: Schemas | None) -> None:
+    """Look at every part of user data or vendor data that is cloud-config.
+
+    :param schemas: None to look at the syntax only.
+    :raises InvalidOption: with the path of what is wrong.
+    """
+    for kind, content in multipart.leaves(text):
+        if kind != "text/cloud-config":
+            continue
+        config = load(content, where)
+        if config is not None and not isinstance(config, dict):
+            raise InvalidOption(f"{where} has cloud-config that is no mapping.", option=where.rsplit(" ", 1)[-1])
+        if schemas is not None:
+            schemas.check_config(config or {}, where)
+
+
+class Schemas:
+    """cloud-init's published JSON schemas, from its package.
+
+    :param path: of the schema file or the folder that holds it; None to look where packages put it.
+    :raises MissingLibrary: when jsonschema or the schema is missing.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._validators = _library("jsonschema", "jsonschema", "choose another level for validate")
+        self._folder, name = _located(path)
+        self._config = self._read(name)
+
+    def check_config(self, config: t.Any, where: str) -> None:
+        """cloud-config against its schema.
+
+        :raises InvalidOption: with the path of what is wrong.
+        """
+        self._check(self._config, config, where)
+
+    def check_network(self, network: t.Any, where: str) -> None:
+        """A network of version 2; releases of cloud-init before 24.1 publish no schema for it, and then nothing is done."""
+        if os.path.exists(os.path.join(self._folder, _NETWORK)):
+            self._check(self._read(_NETWORK), {"network": network}, where)
+
+    def _read(self, name: str) -> t.Any:
+        with open(os.path.join(self._folder, name), encoding="utf-8") as file:
+            return json.load(file)
+
+    def _check(self, schema: t.Any, value: t.Any, where: str) -> None:
+        kind = self._validators.validators.validator_for(schema)
+        errors = sorted(kind(schema).iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
+        if not errors:
+            return
+        error = _deepest(errors[0])
+        path = _written(error.absolute_path)
+        raise InvalidOption(
+            f"{where} does not fit cloud-init's schema at {path or 'its top'}: {_reason(error)}.",
+            hint=f"{len(errors) - 1} more places do not fit either." if len(errors) > 1 else "",
+            option=where.rsplit(" ", 1)[-1],
+            path=path,
+        )
+
+
+def _deepest(error: t.Any) -> t.Any:
+    """What is wrong in the alternative that comes nearest: of ten that do not fit, the top says nothing."""
+    while error.context:
+        error = max(error.context, key=lambda item: (len(item.absolute_path), item.validator != "type"))
+    return error
+
+
+def _reason(error: t.Any) -> str:
+    """Why, without the value, which the library's own message quotes."""
+    expected = error.validator_value
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = set(error.schema.get("properties", {}))
+        patterns = error.schema.get("patternProperties", {})
+        extra = sorted(key for key in error.instance if key not in known and not any(re.search(p, key) for p in patterns))
+        return f"{', '.join(extra) or 'something'} is unknown there"
+    if error.validator == "required":
+        return f"{', '.join(key for key in expected if key not in error.instance)} is missing"
+    if error.validator in ("type", "enum", "minItems", "maxItems", "minimum", "maximum", "minLength", "pattern", "format"):
+        return f"{error.validator} must be {json.dumps(expected)}"
+    return f"the rule {error.validator} is not met"
+
+
+def _written(path: t.Iterable[t.Any]) -> str:
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if _PLAIN.fullmatch(str(part)) else f"[{json.dumps(str(part))}]"
+    return text.removeprefix(".")
+
+
+def _located(path: str | None) -> tuple[str, str]:
+    if path and os.path.isfile(path):
+        return os.path.dirname(path), os.path.basename(path)
+    patterns = [path, os.path.join(path, "usr/lib/python3/dist-packages/cloudinit/config/schemas")] if path else _FOLDERS
+    for pattern in patterns:
+        for folder in sorted(glob.glob(pattern)):
+            if os.path.isfile(os.path.join(folder, _CLOUD_CONFIG)):
+                return folder, _CLOUD_CONFIG
+    raise MissingLibrary(
+        f"cloud-init's schema {_CLOUD_CONFIG} was not found {'in ' + path if path else 'on this machine'}.",
+        hint="It is in your distribution's package cloud-init: download it, unpack it (an installed one would run at the next "
+        "boot), and set schema_path to the folder.",
+    )
+
+
+def _library(module: str, package: str, otherwise: str) -> t.Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingLibrary(
+            f"The Python library {package} cannot be imported.", hint=f"Install it (pip install {package}), or {otherwise}."
+        ) from None

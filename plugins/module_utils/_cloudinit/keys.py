@@ -1,0 +1,38 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys of extraConfig that this domain reads and writes. Pure."""
+
+from __future__ import annotations
+
+from . import report_script
+from .payload import KINDS
+
+LOCAL_IPV4, LOCAL_IPV6 = "guestinfo.local-ipv4", "guestinfo.local-ipv6"
+FINISHED = report_script.KEY
+
+# Fingerprints of what was delivered, for what cloud-init overwrites once it has read it. They are outside guestinfo, where no
+# guest can write.
+_MARK = "vforge.cloudinit."
+
+
+def value(kind: str) -> str:
+    """Where a kind of data is: ``guestinfo.userdata``."""
+    return f"guestinfo.{kind}"
+
+
+def encoding(kind: str) -> str:
+    """Where its encoding is."""
+    return f"guestinfo.{kind}.encoding"
+
+
+def mark(kind: str) -> str:
+    """Where the fingerprint of what was delivered is."""
+    return f"{_MARK}{kind}"
+
+
+# What was delivered by customization, which cannot be read back.
+CUSTOMIZED = mark("customization")
+
+DATA = tuple(name(kind) for kind in KINDS for name in (value, encoding, mark))
+REPORTS = (LOCAL_IPV4, LOCAL_IPV6, FINISHED)

@@ -1,0 +1,64 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is, read from vCenter: each function costs a constant number of calls for any number of VMs."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names
+from .._connector.find import find_vms, path_in
+from .._connector.props import Row, collect
+from .._errors import InvalidOption, NotFound
+from . import api, keys
+from .facts import Machine
+
+if t.TYPE_CHECKING:
+    from .._connector.find import Selector
+    from .._connector.session import Session
+
+
+def find_machines(
+    session: Session, selectors: t.Sequence[Selector], datacenter: str | None, more_keys: t.Iterable[str] = ()
+) -> list[Machine]:
+    """The VMs that the selectors name, in their order.
+
+    :param more_keys: of extraConfig, to read besides our own.
+    :raises NotFound: one of them fits no VM.
+    :raises InvalidOption: two of them fit the same one.
+    """
+    refs = find_vms(session, selectors, datacenter)
+    moids = [ref._GetMoId() for ref in refs]
+    for moid, selector in zip(moids, selectors, strict=True):
+        if moids.count(moid) > 1:
+            raise InvalidOption(f"The list vms names the VM with the {selector} more than once.", option="vms")
+    found = read_machines(session, moids, more_keys)
+    for moid, selector in zip(moids, selectors, strict=True):
+        if moid not in found:
+            raise NotFound(
+                f"No readable VM with the {selector} exists.",
+                hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
+            )
+    return [found[moid] for moid in moids]
+
+
+def read_machines(session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = ()) -> dict[str, Machine]:
+    """What is known of these VMs, by moid; one that cannot be read is left out."""
+    wanted = api.machine_paths({*keys.DATA, *keys.REPORTS, keys.CUSTOMIZED, *more_keys})
+    roots = [api.vm(session, moid) for moid in moids]
+    rows = {row.moid: row for row in collect(session, roots, wanted, api.AROUND_MACHINE)}
+    return {moid: _machine(rows, rows[moid]) for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")}
+
+
+def _machine(rows: t.Mapping[str, Row], vm: Row) -> Machine:
+    return Machine(
+        moid=vm.moid,
+        name=names.unescape(vm.get("name") or ""),
+        path=path_in(rows, vm.moid),
+        instance_uuid=vm.get("config.instanceUuid") or "",
+        power_state=str(vm.get(api.POWER_STATE)),
+        template=bool(vm.get("config.template")),
+        tools=vm.get("guest.toolsRunningStatus") == "guestToolsRunning",
+        config=api.config_in(vm.values),
+    )

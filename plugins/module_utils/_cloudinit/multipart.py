@@ -1,0 +1,121 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""User data of several parts, as cloud-init takes them: one MIME message. Pure."""
+
+from __future__ import annotations
+
+import email
+import email.mime.multipart
+import email.mime.text
+import hashlib
+import json
+import typing as t
+
+from .._errors import InvalidOption
+
+# By the first line of a part, as cloud-init's ``user_data.py`` and ``handlers/__init__.py`` know them.
+_TYPES = (
+    ("#cloud-config-archive", "text/cloud-config-archive"),
+    ("#cloud-config-jsonp", "text/cloud-config-jsonp"),
+    ("#cloud-config", "text/cloud-config"),
+    ("#cloud-boothook", "text/cloud-boothook"),
+    ("#include-once", "text/x-include-once-url"),
+    ("#include", "text/x-include-url"),
+    ("#part-handler", "text/part-handler"),
+    ("#!", "text/x-shellscript"),
+    ("## template: jinja", "text/jinja2"),
+)
+
+# What is no part but a message of parts.
+MIME_STARTS = ("Content-Type:", "MIME-Version:", "From ")
+
+_KEYS = {"content", "type", "filename", "merge"}
+
+
+def type_of(text: str) -> str | None:
+    """The content type that cloud-init gives a text by its first line, or None for a text that it would ignore."""
+    return next((kind for start, kind in _TYPES if text.lower().startswith(start)), None)
+
+
+def message(parts: t.Sequence[t.Any]) -> str:
+    """Parts as one MIME message.
+
+    :param parts: each a text, a mapping of cloud-config, or one with ``content`` and at will ``type``, ``filename``, ``merge``.
+
+    :raises InvalidOption: naming the part.
+    """
+    if not parts:
+        raise InvalidOption("The list of parts is empty.", hint="Leave the option out, or give it a part.")
+    made = [_part(part, number) for number, part in enumerate(parts, 1)]
+    # The boundary depends on nothing but what is between, so that the same parts give the same text.
+    total = hashlib.sha256("\0".join(part.as_string() for part in made).encode()).hexdigest()
+    whole = email.mime.multipart.MIMEMultipart(boundary=f"==vforge-{total[:32]}==")
+    for part in made:
+        whole.attach(part)
+    return whole.as_string()
+
+
+def extended(text: str, part: t.Any) -> str:
+    """A message of parts with one more.
+
+    :raises InvalidOption: where it is no such message.
+    """
+    whole = email.message_from_string(text)
+    if not whole.is_multipart():
+        raise InvalidOption("A MIME message of one part cannot be added to.", hint="Give the parts as a list.")
+    whole.attach(_part(part, len(t.cast("list[t.Any]", whole.get_payload())) + 1))
+    return whole.as_string()
+
+
+def leaves(text: str) -> list[tuple[str | None, str]]:
+    """The parts of user data with their content types; of a text that is no message, itself."""
+    if not text.startswith(MIME_STARTS):
+        return [(type_of(text), text)]
+    found: list[tuple[str | None, str]] = []
+    for part in email.message_from_string(text).walk():
+        if not part.is_multipart():
+            payload = part.get_payload(decode=True)
+            content = payload.decode(part.get_content_charset("utf-8"), "replace") if isinstance(payload, bytes) else ""
+            kind = part.get_content_type()
+            # What only says that it is text is taken for what its first line says.
+            found.append((type_of(content) if kind == "text/plain" else kind, content))
+    return found
+
+
+def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
+    item = given if isinstance(given, dict) and "content" in given else {"content": given}
+    unknown = sorted(set(item) - _KEYS)
+    if unknown:
+        raise InvalidOption(f"Part {number} has {', '.join(unknown)}.", hint=f"A part has {', '.join(sorted(_KEYS))}.")
+    content = item["content"]
+    text = cloud_config(content) if isinstance(content, dict) else content
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidOption(f"Part {number} has no content.", hint="It is a text, or a mapping for cloud-config.")
+    kind = item.get("type") or type_of(text)
+    if kind is None:
+        raise InvalidOption(
+            f"Part {number} does not say what it is.",
+            hint="Begin it with #cloud-config, #! or another of cloud-init's headers in the very first line, or set its type.",
+        )
+    if "/" not in str(kind):
+        raise InvalidOption(f"Part {number} has the type {kind}.", hint="It is a MIME type such as text/cloud-config.")
+    part = email.mime.text.MIMEText(text, str(kind).removeprefix("text/"), "utf-8" if not text.isascii() else "us-ascii")
+    part.replace_header("Content-Type", part["Content-Type"].replace(part.get_content_type(), str(kind)))
+    if item.get("filename"):
+        part.add_header("Content-Disposition", "attachment", filename=str(item["filename"]))
+    if item.get("merge"):
+        part.add_header("Merge-Type", str(item["merge"]))
+    return part
+
+
+def cloud_config(config: t.Mapping[str, t.Any]) -> str:
+    """A mapping as cloud-config. JSON is YAML, and the same mapping always gives the same text."""
+    return f"#cloud-config\n{as_json(config)}\n"
+
+
+def as_json(value: t.Any) -> str:
+    """JSON that every YAML 1.1 parser reads too, in the order of its keys."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    # YAML counts these as unprintable, or as line ends; JSON does not.
+    return "".join(f"\\u{ord(c):04x}" if "\x7f" <= c <= "\x9f" or c in "\u2028\u2029\ufeff\ufffe\uffff" else c for c in text)

@@ -1,0 +1,214 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a task that delivers data for cloud-init, checked and typed. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from .._connector import names
+from .._connector.find import Selector
+from .._errors import InvalidOption
+from . import documents, encoding, payload, report_script
+from .payload import KINDS, METADATA, Data
+
+PRESENT, ABSENT, REDACTED = "present", "absent", "redacted"
+GUESTINFO, CUSTOMIZATION = "guestinfo", "customization"
+NOTHING, READ, NETWORK, FINISHED = "none", "read", "network", "finished"
+
+# vSphere's limit for each of the two texts of CustomizationCloudinitPrep (API reference).
+CUSTOMIZATION_LARGEST = 512 * 1024
+
+# As long as any instance-id that is derived.
+_SOME_ID = "00000000-0000-0000-0000-000000000000-00000000"
+
+_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One VM and what it is to be given."""
+
+    selector: Selector
+    data: Data
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudOptions:
+    """What one task is asked to do.
+
+    :ivar kinds: what is removed or overwritten.
+    :ivar finished_key: by which guests tell that they are done.
+    :ivar own_report: whether that is by our script, and not by the user's own data.
+    :ivar timeout: seconds for all of the work after the lookup.
+    """
+
+    state: str
+    requests: tuple[Request, ...]
+    datacenter: str | None
+    transport: str
+    encoding: str
+    kinds: tuple[str, ...]
+    power_on: bool
+    allow_reboot: bool
+    wait: str
+    finished_key: str
+    own_report: bool
+    parallel: int
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> CloudOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the VM and the option.
+        """
+        for option in ("timeout", "parallel"):
+            if params[option] < 1:
+                raise InvalidOption(f"The option {option} must be at least 1.", option=option)
+        if params["parallel"] > 64:
+            raise InvalidOption("The option parallel can be at most 64.", option="parallel")
+        own_key = params.get("finished_key") or None
+        if own_key and not own_key.startswith("guestinfo."):
+            raise InvalidOption(
+                f"The finished_key {own_key} cannot be written by a guest.",
+                hint="Begin it with guestinfo.",
+                option="finished_key",
+            )
+        options = cls(
+            state=params["state"],
+            requests=_requests(params, report=params["wait"] == FINISHED and own_key is None),
+            datacenter=params.get("datacenter"),
+            transport=params["transport"],
+            encoding=params["encoding"],
+            kinds=_kinds(params),
+            power_on=params["power_on"],
+            allow_reboot=params["allow_reboot"],
+            wait=params["wait"],
+            finished_key=own_key or report_script.KEY,
+            own_report=own_key is None,
+            parallel=params["parallel"],
+            timeout=params["timeout"],
+        )
+        if options.state == PRESENT:
+            _check_requests(options, params)
+        return options
+
+
+def selectors(params: t.Mapping[str, t.Any]) -> list[tuple[Selector, t.Mapping[str, t.Any]]]:
+    """The VMs that a module's parameters name, ``vm`` or the list ``vms``, each with the options that are its own.
+
+    :raises InvalidOption: when neither is given, or both, or one names no VM.
+    """
+    listed = params.get("vms")
+    if bool(params.get("vm")) == (listed is not None):
+        raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
+    if listed is None:
+        return [(Selector.from_params(params["vm"], "vm"), {})]
+    return [(Selector.from_params(item, "vms"), item) for item in listed]
+
+
+def _requests(params: t.Mapping[str, t.Any], *, report: bool) -> tuple[Request, ...]:
+    named = selectors(params)
+    if params["state"] != PRESENT:
+        return tuple(Request(selector, Data()) for selector, _own in named)
+    mend = params["mend_header"]
+    return tuple(
+        Request(selector, payload.build(own, params, f"VM with the {selector}", mend=mend, report=report))
+        for selector, own in named
+    )
+
+
+def _kinds(params: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    given = params.get("keys")
+    if given is not None and params["state"] == PRESENT:
+        raise InvalidOption("The option keys is for the states absent and redacted.", option="keys")
+    # Without its metadata a VM is a new instance to cloud-init, so that is not redacted unless it is asked for.
+    usual = [kind for kind in KINDS if params["state"] == ABSENT or kind != METADATA]
+    return tuple(kind for kind in KINDS if kind in (usual if given is None else given))
+
+
+def _check_requests(options: CloudOptions, params: t.Mapping[str, t.Any]) -> None:
+    level = params["validate"]
+    schemas = documents.Schemas(params.get("schema_path")) if level == documents.SCHEMA else None
+    checked: set[str] = set()
+    for request in options.requests:
+        where, data = f"VM with the {request.selector}", request.data
+        if data.metadata is None and data.userdata is None and data.vendordata_plain is None:
+            raise InvalidOption(
+                f"{where}: nothing is to be delivered.", hint="Set metadata, userdata or vendordata.", option=METADATA
+            )
+        for kind, text in ((payload.USERDATA, data.userdata), (payload.VENDORDATA, data.vendordata_plain)):
+            # The same text for a hundred VMs is looked at once.
+            if text is not None and level != documents.NOTHING and text not in checked:
+                documents.check(text, f"{where}: {kind}", schemas)
+                checked.add(text)
+        if schemas is not None and data.metadata is not None and isinstance(data.metadata.mapping.get("network"), dict):
+            schemas.check_network(data.metadata.mapping["network"], f"{where}: metadata.network")
+        _check_waiting(options, data, where)
+        _check_sizes(options, data, where)
+
+
+def _check_waiting(options: CloudOptions, data: Data, where: str) -> None:
+    if options.wait == READ and not read_by(data):
+        raise InvalidOption(
+            f"{where}: that cloud-init has read its data shows only when it overwrites them.",
+            hint="Set metadata.redact to a list with userdata, or another wait.",
+            option="wait",
+        )
+    if options.transport != CUSTOMIZATION:
+        return
+    if data.metadata is None or data.vendordata_plain is not None:
+        raise InvalidOption(
+            f"{where}: transport customization carries metadata, which it needs, and userdata, and nothing else.",
+            option="transport",
+        )
+    if options.wait == READ or (options.wait == FINISHED and options.own_report):
+        raise InvalidOption(
+            f"{where}: with transport customization nothing in guestinfo tells of it.",
+            hint="Set wait to none or network, or name a finished_key that your user data writes.",
+            option="wait",
+        )
+
+
+def read_by(data: Data) -> tuple[str, ...]:
+    """The kinds that cloud-init overwrites when it has read them."""
+    redact = data.metadata.redact if data.metadata else ()
+    given = {payload.METADATA: data.metadata, payload.USERDATA: data.userdata, payload.VENDORDATA: data.vendordata}
+    return tuple(kind for kind in KINDS if kind in redact and given[kind] is not None)
+
+
+def _check_sizes(options: CloudOptions, data: Data, where: str) -> None:
+    texts = {
+        METADATA: data.metadata.text(_SOME_ID) if data.metadata else None,
+        payload.USERDATA: data.userdata,
+        payload.VENDORDATA: data.vendordata,
+    }
+    if options.transport == CUSTOMIZATION:
+        sizes = {kind: len(text.encode()) for kind, text in texts.items() if text is not None and kind != payload.VENDORDATA}
+        fits = max(sizes.values()) <= CUSTOMIZATION_LARGEST
+        limit = f"{CUSTOMIZATION_LARGEST} each"
+    else:
+        encoded = {kind: encoding.encode(text, options.encoding) for kind, text in texts.items() if text is not None}
+        sizes = {kind: item.size for kind, item in encoded.items()}
+        fits = sum(sizes.values()) <= encoding.LARGEST
+        limit = f"{encoding.LARGEST} together, which is what a VMX file holds"
+    if not fits:
+        told = names.listing([f"{kind} {size}" for kind, size in sizes.items()])
+        raise InvalidOption(
+            f"{where}: the data do not fit: {told} bytes, at most {limit}.",
+            hint="Fetch what is large from inside the guest, by #include or write_files from a URL.",
+            option=max(sizes, key=lambda kind: sizes[kind]),
+            sizes=sizes,
+        )
+    if options.encoding == encoding.PLAIN or options.transport == CUSTOMIZATION:
+        for kind, text in texts.items():
+            if text is not None and _UNSENDABLE.search(text):
+                raise InvalidOption(
+                    f"{where}: {kind} has a character that vSphere's interface cannot carry, such as a control character.",
+                    hint="Leave encoding on auto.",
+                    option=kind,
+                )

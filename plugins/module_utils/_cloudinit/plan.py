@@ -1,0 +1,322 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done: options and facts become one plan a VM. Pure.
+
+Check mode, diff and the real run all consume the same plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .._errors import InvalidOption, VforgeError
+from . import documents, encoding, keys, multipart, report_script
+from .encoding import Encoded
+from .facts import Held, Machine
+from .options import ABSENT, CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Request, read_by
+from .payload import KINDS, METADATA, USERDATA, VENDORDATA
+
+WRITE, CUSTOMIZE, POWER_ON, REBOOT = "write", "customize", "power_on", "reboot"
+
+AT_POWER_ON, AT_NEXT_BOOT = "at_power_on", "at_next_boot"
+
+_NOTHING_HELD = Held()
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One kind of data that changes.
+
+    :ivar after: what is there afterwards; None for nothing.
+    """
+
+    kind: str
+    before: Held
+    after: Encoded | None
+    text: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will be done to one VM.
+
+    :ivar steps: some of write, customize, power_on and reboot, in the order in which they are done.
+    :ivar config: pairs of extraConfig to write; an empty value takes a key away. Never in ``repr``.
+    :ivar customization: the two texts for the other transport. Never in ``repr``.
+    :ivar changes: for the diff.
+    :ivar takes_effect: when cloud-init reads what changes, or None where nothing does.
+    :ivar wait: what is waited for; nothing where that could never come.
+    """
+
+    machine: Machine
+    steps: tuple[str, ...] = ()
+    config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    customization: tuple[str, str] = dataclasses.field(default=("", ""), repr=False)
+    changes: tuple[Change, ...] = ()
+    instance_id: str | None = None
+    takes_effect: str | None = None
+    wait: str = NOTHING
+    redacting: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    refusal: VforgeError | None = None
+
+
+def decide(machine: Machine, request: Request, options: CloudOptions) -> Plan:
+    """The plan that brings a VM to what is asked."""
+    if options.state == PRESENT:
+        if machine.template and options.power_on:
+            return Plan(machine, refusal=_template(machine))
+        return (
+            _customized(machine, request, options) if options.transport == CUSTOMIZATION else _given(machine, request, options)
+        )
+    return _taken(machine, options)
+
+
+# What is given
+
+
+def _given(machine: Machine, request: Request, options: CloudOptions) -> Plan:
+    texts, instance_id = wanted(machine, request)
+    redacting = read_by(request.data)
+    config: dict[str, str] = {}
+    changes = []
+    for kind, text in texts.items():
+        change, pairs = _settled(machine, request, options, kind, (text, instance_id, kind in redacting))
+        config |= pairs
+        changes += [change] if change is not None else []
+    warnings = [*request.data.warnings, *_large(changes), *_same_instance(machine, changes, texts, instance_id)]
+    return _with_power(
+        Plan(machine, config=config, changes=tuple(changes), instance_id=instance_id, redacting=redacting), options, warnings
+    )
+
+
+def wanted(machine: Machine, request: Request) -> tuple[dict[str, str], str | None]:
+    """The texts by their kinds, and the instance-id; one that is derived is the VM's own, and another for other data.
+
+    cloud-init does what it does once an instance again when user data, vendor data or network change. It sets a changed host
+    name at every boot by itself, so that is no reason for a new instance with new SSH host keys.
+    """
+    data = request.data
+    texts = {USERDATA: data.userdata, VENDORDATA: data.vendordata}
+    instance_id = None
+    if data.metadata is not None:
+        instance_id = data.metadata.instance_id
+        if data.metadata.auto_id:
+            parts = [data.userdata or "", data.vendordata_plain or "", data.metadata.network]
+            instance_id = f"{machine.instance_uuid}-{encoding.fingerprint(machine.instance_uuid, parts)[:8]}"
+        texts = {METADATA: data.metadata.text(instance_id or ""), **texts}
+    return {kind: text for kind, text in texts.items() if text is not None}, instance_id
+
+
+def _settled(
+    machine: Machine, request: Request, options: CloudOptions, kind: str, asked: tuple[str, str | None, bool]
+) -> tuple[Change | None, dict[str, str]]:
+    """What changes of one kind, and the pairs to write: value, encoding, and a fingerprint of what is to be redacted."""
+    text, instance_id, redacting = asked
+    held = machine.held(kind)
+    # Another instance-id is another salt: what a clone has inherited of its parent's marks proves nothing.
+    salt = instance_id or machine.instance_uuid
+    plain = request.data.vendordata_plain if kind == VENDORDATA else None
+    if held.redacted:
+        marked = machine.config.get(keys.mark(kind), "")
+        if marked and marked in {encoding.fingerprint(salt, [option]) for option in (text, plain) if option is not None}:
+            return None, {}
+    mark = {keys.mark(kind): encoding.fingerprint(salt, [text])} if redacting else _gone(machine, keys.mark(kind))
+    mark = {key: value for key, value in mark.items() if machine.config.get(key) != value}
+    if held.text is not None and any(_same(kind, held.text, option) for option in (text, plain) if option is not None):
+        return None, mark
+    value = encoding.encode(text, options.encoding)
+    pairs = {keys.value(kind): value.value, keys.encoding(kind): value.encoding, **mark}
+    if value.encoding == encoding.NO_ENCODING and keys.encoding(kind) not in machine.config:
+        del pairs[keys.encoding(kind)]
+    return Change(kind, held, value, text), pairs
+
+
+def _same(kind: str, left: str, right: str) -> bool:
+    if encoding.same_text(left, right):
+        return True
+    if kind != METADATA:
+        return False
+    return _mapping(left) == _mapping(right) is not None
+
+
+def _mapping(text: str) -> object:
+    """Metadata as a mapping, whoever wrote it and however; None for what is none."""
+    try:
+        found = documents.load(text, METADATA)
+    except VforgeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _large(changes: list[Change]) -> list[str]:
+    return [
+        f"{change.kind} has {change.after.size} bytes as {change.after.encoding.strip() or 'plain text'}; above "
+        f"{encoding.COMFORTABLE} some releases of VMware Tools fail to read it."
+        for change in changes
+        if change.after is not None and change.after.size > encoding.COMFORTABLE
+    ]
+
+
+def _same_instance(machine: Machine, changes: list[Change], texts: dict[str, str], instance_id: str | None) -> list[str]:
+    """A word where data change and cloud-init would not care, since it knows the instance."""
+    if not changes or instance_id is None or {change.kind for change in changes} == {METADATA}:
+        return []
+    now = _mapping(machine.held(METADATA).text or "")
+    if isinstance(now, dict) and str(now.get("instance-id")) == instance_id and METADATA in texts:
+        return [
+            f"The instance-id of {machine.name} stays {instance_id}, so cloud-init takes it for the instance that it has set "
+            "up already, and most of the new data does nothing. Set instance_id to auto, or to another one."
+        ]
+    return []
+
+
+# The other transport
+
+
+def _customized(machine: Machine, request: Request, options: CloudOptions) -> Plan:
+    texts, instance_id = wanted(machine, request)
+    both = (texts[METADATA], texts.get(USERDATA, ""))
+    mark = encoding.fingerprint(instance_id or machine.instance_uuid, both)
+    if machine.config.get(keys.CUSTOMIZED) == mark:
+        return _with_power(Plan(machine, instance_id=instance_id), options, list(request.data.warnings))
+    if machine.power_state != "poweredOff":
+        return Plan(
+            machine,
+            instance_id=instance_id,
+            refusal=InvalidOption(
+                f"{machine.path} is {machine.power_state}, and vSphere customizes by CustomizeVM_Task only a VM that is off.",
+                hint="Power it off first, or use transport guestinfo.",
+                option="transport",
+            ),
+        )
+    changes = tuple(Change(kind, _NOTHING_HELD, Encoded(text, "customization"), text) for kind, text in texts.items())
+    plan = Plan(
+        machine,
+        steps=(CUSTOMIZE,),
+        config={keys.CUSTOMIZED: mark},
+        customization=both,
+        changes=changes,
+        instance_id=instance_id,
+    )
+    return _with_power(plan, options, list(request.data.warnings))
+
+
+# Power, and what can be waited for
+
+
+def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
+    machine, changed = plan.machine, bool(plan.changes)
+    steps = [*plan.steps, *([WRITE] if plan.config else [])]
+    reboots = changed and machine.on and options.allow_reboot
+    if reboots and not machine.tools:
+        refusal = InvalidOption(
+            f"{machine.path} is to be rebooted, and VMware Tools, which would ask its guest to, do not run in it.",
+            hint="Reboot it yourself, or leave allow_reboot off: cloud-init reads the data at the next boot.",
+            option="allow_reboot",
+        )
+        return dataclasses.replace(plan, steps=(), config={}, changes=(), refusal=refusal, warnings=tuple(warnings))
+    starts = options.power_on and not machine.on
+    steps += [POWER_ON] if starts else []
+    steps += [REBOOT] if reboots else []
+    effect = (AT_NEXT_BOOT if machine.on else AT_POWER_ON) if changed else None
+    wait, config = options.wait, dict(plan.config)
+    if wait != NOTHING and not machine.on and not starts:
+        wait, why = NOTHING, "it is off"
+    elif wait != NOTHING and changed and machine.on and not reboots:
+        wait, why = NOTHING, "cloud-init reads the data at the next boot"
+    elif wait == FINISHED and options.own_report and not changed and not _reports(plan):
+        wait, why = NOTHING, "it was given its data without the script that tells of the end"
+    if wait != options.wait:
+        warnings = [*warnings, f"{machine.name} is not waited for: {why}."]
+    if starts or reboots or (changed and not machine.on):
+        # What an earlier boot has told, or a parent, would be taken for the answer. Our script tells at every boot; what
+        # tells by a key of the user's own may do so once an instance.
+        for key in keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key):
+            config |= _gone(machine, key)
+        steps = [WRITE, *steps] if config and WRITE not in steps else steps
+    return dataclasses.replace(
+        plan, steps=tuple(steps), config=config, takes_effect=effect, wait=wait, warnings=tuple(warnings)
+    )
+
+
+def _reports(plan: Plan) -> bool:
+    """Whether a VM whose data do not change has the script, or has reported already."""
+    held = plan.machine.held(VENDORDATA)
+    return keys.FINISHED in plan.machine.config or held.redacted or keys.FINISHED in (held.text or "") or _packed(held)
+
+
+def _packed(held: Held) -> bool:
+    """Whether the text is a message, in which the script may be encoded once more."""
+    return (held.text or "").startswith(multipart.MIME_STARTS)
+
+
+def reached(plan: Plan, options: CloudOptions, config: dict[str, str]) -> bool:
+    """Whether what is waited for has come, by what the VM's configuration tells."""
+    if plan.wait == READ:
+        return all(encoding.is_redacted(config.get(keys.value(kind))) for kind in plan.redacting)
+    if plan.wait == NETWORK:
+        return any(config.get(key, "").strip() for key in (keys.LOCAL_IPV4, keys.LOCAL_IPV6))
+    if plan.wait == FINISHED:
+        return finished(plan, options, config) is not None
+    return True
+
+
+def finished(plan: Plan, options: CloudOptions, config: dict[str, str]) -> str | None:
+    """How cloud-init ended, as the guest tells; None where it does not, or tells of another instance."""
+    value = config.get(options.finished_key, "").strip()
+    if not options.own_report:
+        return value or None
+    return report_script.outcome(value, plan.instance_id)
+
+
+# What is taken away
+
+
+def _taken(machine: Machine, options: CloudOptions) -> Plan:
+    config: dict[str, str] = {}
+    changes = []
+    for kind in options.kinds:
+        held = machine.held(kind)
+        there = not encoding.is_absent(machine.config.get(keys.value(kind)))
+        if options.state == ABSENT:
+            pairs = {key: "" for name in (keys.value, keys.encoding, keys.mark) for key in _gone(machine, name(kind))}
+        else:
+            pairs = _redaction(machine, kind, held) if there else {}
+        config |= pairs
+        if pairs:
+            after = Encoded(encoding.REDACTED, encoding.NO_ENCODING) if options.state != ABSENT else None
+            changes.append(Change(kind, held, after))
+    if options.state == ABSENT and set(options.kinds) == set(KINDS):
+        config |= _gone(machine, keys.CUSTOMIZED)
+    return Plan(machine, steps=(WRITE,) if config else (), config=config, changes=tuple(changes))
+
+
+def _redaction(machine: Machine, kind: str, held: Held) -> dict[str, str]:
+    """Overwritten as cloud-init does it, with a fingerprint, so that a later task knows what was delivered."""
+    pairs = {keys.value(kind): encoding.REDACTED, keys.encoding(kind): encoding.NO_ENCODING}
+    metadata = _mapping(machine.held(METADATA).text or "")
+    known = metadata.get("instance-id") if isinstance(metadata, dict) else None
+    if held.text is not None:
+        pairs[keys.mark(kind)] = encoding.fingerprint(str(known or machine.instance_uuid), [held.text])
+    return pairs
+
+
+def described(kind: str, text: str) -> str | None:
+    """What a text is, without what is in it: the instance-id of metadata, the content type of anything else."""
+    if kind == METADATA:
+        found = _mapping(text)
+        known = found.get("instance-id") if isinstance(found, dict) else None
+        return None if known is None else str(known)
+    return "multipart/mixed" if text.startswith(multipart.MIME_STARTS) else multipart.type_of(text)
+
+
+def _gone(machine: Machine, key: str) -> dict[str, str]:
+    return {key: ""} if machine.config.get(key) else {}
+
+
+def _template(machine: Machine) -> InvalidOption:
+    return InvalidOption(
+        f"{machine.path} is a template, which cannot be powered on.", hint="Clone it, or leave power_on off.", option="power_on"
+    )

@@ -1,0 +1,178 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task tells of its VMs, and the diff. Pure.
+
+Of the data only their kinds, sizes, encodings and digests are told. A digest holds for one result alone: it shows whether two
+texts are the same, and nobody can guess a text by it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import typing as t
+
+from . import encoding, keys, plan, report_script
+from .encoding import is_absent
+from .facts import Held, Machine
+from .job import Standing
+from .options import ABSENT, FINISHED, REDACTED, CloudOptions
+from .payload import KINDS
+
+_DONE = {plan.WRITE: "delivered", plan.CUSTOMIZE: "customized", plan.POWER_ON: "powered_on", plan.REBOOT: "rebooted"}
+
+
+def result(standings: t.Sequence[Standing], options: CloudOptions, *, check: bool) -> dict[str, t.Any]:
+    """``changed``, ``vms`` (one entry each), ``failed_vms`` and ``diff``."""
+    secret = secrets.token_bytes(16)
+    entries = [_entry(item, options, secret, check=check) for item in standings]
+    return {
+        "changed": any(told["changed"] for told in entries),
+        "vms": entries,
+        "failed_vms": [{"name": item.plan.machine.name, **item.error.as_result()} for item in standings if item.error],
+        "diff": _diff(standings, secret, check=check),
+    }
+
+
+def _entry(item: Standing, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
+    machine, steps = item.plan.machine, _steps(item, check=check)
+    told: dict[str, t.Any] = {
+        **machine_facts(machine),
+        "power_state": "poweredOn" if check and plan.POWER_ON in steps else item.power_state,
+        "instance_id": item.plan.instance_id,
+        "actions": _actions(item, options, steps),
+        "changed": bool(steps),
+        "keys": [_change(change, secret) for change in item.plan.changes] if plan_was_done(item, check=check) else [],
+        "takes_effect": item.plan.takes_effect if plan_was_done(item, check=check) else None,
+        "reached": item.reached,
+        **reports(item.config, plan.finished(item.plan, options, item.config) if options.wait == FINISHED else None),
+        "seconds": item.seconds,
+        "calls": item.calls,
+        "warnings": item.warnings,
+    }
+    return {**told, "error": item.error.as_result()} if item.error is not None else told
+
+
+def plan_was_done(item: Standing, *, check: bool) -> bool:
+    """Whether data were delivered or taken away, or in check mode would be."""
+    return any(step in (plan.WRITE, plan.CUSTOMIZE) for step in _steps(item, check=check))
+
+
+def machine_facts(machine: Machine) -> dict[str, t.Any]:
+    """What names a VM."""
+    return {
+        "name": machine.name,
+        "moid": machine.moid,
+        "path": machine.path,
+        "instance_uuid": machine.instance_uuid,
+        "power_state": machine.power_state,
+    }
+
+
+def reports(config: t.Mapping[str, str], finished: str | None) -> dict[str, t.Any]:
+    """What the guest has told."""
+    return {
+        "local_ipv4": config.get(keys.LOCAL_IPV4, "").strip() or None,
+        "local_ipv6": config.get(keys.LOCAL_IPV6, "").strip() or None,
+        "finished": finished,
+    }
+
+
+def _steps(item: Standing, *, check: bool) -> list[str]:
+    if check:
+        return list(item.plan.steps) if item.error is None else []
+    return item.done
+
+
+def _actions(item: Standing, options: CloudOptions, steps: t.Sequence[str]) -> list[str]:
+    written = {ABSENT: "removed", REDACTED: "redacted"}.get(options.state, "delivered")
+    told = [written if step == plan.WRITE else _DONE[step] for step in steps]
+    # Marks and old reports are written too; who reads "delivered" thinks of data.
+    return [word for word in told if word != "delivered" or (item.plan.changes and plan.CUSTOMIZE not in steps)]
+
+
+def _change(change: plan.Change, secret: bytes) -> dict[str, t.Any]:
+    return {"key": keys.value(change.kind), "before": _held(change.before, secret), "after": _after(change, secret)}
+
+
+def _held(held: Held, secret: bytes) -> dict[str, t.Any] | None:
+    if held.redacted:
+        return {"redacted": True}
+    if held.broken:
+        return {"size": held.size, "encoding": held.encoding, "broken": held.broken}
+    return None if held.text is None else _described(held.size, held.encoding, held.text, secret)
+
+
+def _after(change: plan.Change, secret: bytes) -> dict[str, t.Any] | None:
+    if change.after is None:
+        return None
+    if is_absent(change.after.value):
+        return {"redacted": True}
+    return _described(change.after.size, change.after.encoding, change.text or "", secret)
+
+
+def _described(size: int, name: str, text: str, secret: bytes) -> dict[str, t.Any]:
+    digest = hmac.new(secret, text.rstrip().encode(), "sha256").hexdigest()[:16]
+    return {"size": size, "encoding": name.strip() or encoding.PLAIN, "digest": digest}
+
+
+def _diff(standings: t.Sequence[Standing], secret: bytes, *, check: bool) -> dict[str, str]:
+    before, after = [], []
+    for item in standings:
+        steps = _steps(item, check=check)
+        if not steps:
+            continue
+        old, new = [f"{item.plan.machine.name}:\n"], [f"{item.plan.machine.name}:\n"]
+        for change in item.plan.changes if plan_was_done(item, check=check) else ():
+            old.append(f"  {keys.value(change.kind)}: {_words(_held(change.before, secret))}\n")
+            new.append(f"  {keys.value(change.kind)}: {_words(_after(change, secret))}\n")
+        if plan.POWER_ON in steps:
+            old.append(f"  power_state: {item.plan.machine.power_state}\n")
+            new.append("  power_state: poweredOn\n")
+        if plan.REBOOT in steps:
+            new.append("  guest: rebooted\n")
+        before += old
+        after += new
+    return {
+        "before": "".join(before),
+        "after": "".join(after),
+        "before_header": "vCenter now",
+        "after_header": "vCenter after this task",
+    }
+
+
+def _words(told: dict[str, t.Any] | None) -> str:
+    if told is None:
+        return "(absent)"
+    if told.get("redacted"):
+        return "(redacted)"
+    if told.get("broken"):
+        return f"{told['size']} bytes that cloud-init cannot read"
+    return f"{told['size']} bytes as {told['encoding']}, digest {told['digest']}"
+
+
+def info(machine: Machine, *, show: bool) -> dict[str, t.Any]:
+    """One entry of the information module.
+
+    :param show: whether the data are told; else only what they are.
+    """
+    data = {kind: _info(machine, kind, show=show) for kind in KINDS}
+    how = report_script.outcome(machine.config.get(keys.FINISHED), None)
+    return {**machine_facts(machine), **data, **reports(machine.config, how)}
+
+
+def _info(machine: Machine, kind: str, *, show: bool) -> dict[str, t.Any]:
+    held = machine.held(kind)
+    state = "redacted" if held.redacted else "broken" if held.broken else "absent" if held.text is None else "present"
+    told: dict[str, t.Any] = {
+        "state": state,
+        "size": held.size if state in ("present", "broken") else 0,
+        "encoding": held.encoding or None,
+    }
+    if held.broken:
+        told["reason"] = held.broken
+    if state == "present":
+        told["length"] = len((held.text or "").encode())
+        told["instance_id" if kind == KINDS[0] else "type"] = plan.described(kind, held.text or "")
+    return {**told, "content": held.text} if show else told

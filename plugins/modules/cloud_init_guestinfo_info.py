@@ -1,0 +1,212 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read back what VMs hold for cloud-init."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cloud_init_guestinfo_info
+short_description: Read back what VMs hold for cloud-init
+version_added: 0.1.0
+description:
+  - Tells what metadata, user data and vendor data VMs hold in guestinfo, decoded as cloud-init decodes them, and what
+    their guests have told of cloud-init.
+  - The data themselves are shown only on request, since they often hold secrets.
+options:
+  vm:
+    description:
+      - The VM, named in exactly one way. Either this or O(vms) is required.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(vm.use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(vm.name).
+        type: str
+  vms:
+    description:
+      - The VMs, when there is more than one.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(vms[].use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(vms[].name).
+        type: str
+  datacenter:
+    description:
+      - Name or path of the datacenter to look for the VMs in. Without it the whole inventory is searched.
+    type: str
+  show_content:
+    description:
+      - Whether the data are in the result. Set C(no_log) for the task, unless there are no secrets in them.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Never changes anything.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+  action_group:
+    support: full
+seealso:
+  - module: vforge.vsphere.cloud_init_guestinfo
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: What has this VM been given?
+  vforge.vsphere.cloud_init_guestinfo_info:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    vm:
+      name: web-1
+  register: given
+
+- name: Has cloud-init taken its secrets away?
+  ansible.builtin.assert:
+    that: given.vms[0].userdata.state in ['redacted', 'absent']
+"""
+
+RETURN = r"""
+vms:
+  description: One entry for each VM, in the order of the options.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+      sample: web-1
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-42
+    path:
+      description: Inventory path.
+      type: str
+      sample: /DC0/vm/web/web-1
+    instance_uuid:
+      description: Instance UUID.
+      type: str
+    power_state:
+      description: Power state.
+      type: str
+      sample: poweredOn
+    metadata:
+      description:
+        - C(state) is V(present), V(absent), V(redacted) or V(broken); then there are C(reason), C(size) of the value, its
+          C(encoding), C(length) of what is in it, its C(instance_id), and with O(show_content) the C(content).
+      type: dict
+    userdata:
+      description: The same, with the C(type) of the content in place of the instance-id.
+      type: dict
+    vendordata:
+      description: The same as C(userdata).
+      type: dict
+    local_ipv4:
+      description: The IPv4 address that cloud-init has told, or null.
+      type: str
+    local_ipv6:
+      description: The IPv6 address that cloud-init has told, or null.
+      type: str
+    finished:
+      description: How cloud-init ended, where it was delivered with
+        O(vforge.vsphere.cloud_init_guestinfo#module:wait=finished).
+      type: str
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and
+    C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description: A stable code for what went wrong, such as V(not_found) or V(wrong_credentials).
+  returned: on failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.info import InfoOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.info import run as run_info
+
+
+def argument_spec():
+    """The options of the module."""
+    return {
+        **_argspec.connection(),
+        "vm": {"type": "dict", "options": _argspec.vm_selector()},
+        "vms": {"type": "list", "elements": "dict", "options": _argspec.vm_selector()},
+        "datacenter": {"type": "str"},
+        "show_content": {"type": "bool", "default": False},
+    }
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    run(module, InfoOptions.from_params, run_info)
+
+
+if __name__ == "__main__":
+    main()
