@@ -92,15 +92,23 @@ class BatchResult:
         return [outcome for outcome in self.outcomes.values() if outcome.error is not None]
 
 
-def run_batch(session: Session, works: t.Sequence[Work], parallel: int, deadline: float, doing: str = "done") -> BatchResult:
+def run_batch(
+    session: Session,
+    works: t.Sequence[Work],
+    parallel: int,
+    deadline: float,
+    doing: str = "done",
+    stop: threading.Event | None = None,
+) -> BatchResult:
     """Start every item, at most ``parallel`` calls at a time, then wait for all of their tasks together.
 
     :param deadline: of ``time.monotonic()``.
     :param doing: for the progress: "12 of 40 " and this.
+    :param stop: is set when no further item is to be begun, so that an item of many calls can end early, too.
     Raises nothing: what goes wrong is in the result.
     """
     result = BatchResult({work.name: Outcome(work.name, error=_not_attempted(work)) for work in works})
-    batch = _Batch(session, result, doing)
+    batch = _Batch(session, result, doing, stop or threading.Event())
     try:
         batch.submit(works, parallel, deadline)
         batch.wait(deadline)
@@ -117,12 +125,12 @@ def _not_attempted(work: Work) -> NotAttempted:
 
 
 class _Batch:
-    def __init__(self, session: Session, result: BatchResult, doing: str) -> None:
+    def __init__(self, session: Session, result: BatchResult, doing: str, stop: threading.Event) -> None:
         self._session = session
         self._outcomes = result.outcomes
         self._names: dict[str, str] = {}
         self._tasks: dict[str, t.Any] = {}
-        self._stop = threading.Event()
+        self._stop = stop
         self._server = _ServerWatch()
         self._doing = doing
         self._done = 0

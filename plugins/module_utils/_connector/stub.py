@@ -37,6 +37,7 @@ _REPEATABLE = frozenset(
         "InitiateFileTransferFromGuest",
         "ListFilesInGuest",
         "ListProcessesInGuest",
+        "QueryChangedDiskAreas",
         "RetrievePropertiesEx",
         "RetrieveServiceContent",
         "ValidateCredentialsInGuest",

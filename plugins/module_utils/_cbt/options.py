@@ -1,0 +1,135 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a task about changed areas, checked and typed. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.find import Selector
+from .._errors import InvalidOption
+from .selection import DiskSelector, SnapshotSelector, change_id_from
+
+ENABLED, DISABLED, QUERIED = "enabled", "disabled", "queried"
+AUTO, ALWAYS, NEVER = "auto", "always", "never"
+SNAPSHOT, POWER_CYCLE = "snapshot", "power_cycle"
+REPORT, FAIL = "report", "fail"
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One VM and what is asked of it.
+
+    :ivar disks: None for all.
+    :ivar change_id: to compare with where neither the disk nor the state file has one.
+    :ivar snapshot: an existing one to ask about; None for one that is made for the query, or none at all.
+    """
+
+    selector: Selector
+    disks: tuple[DiskSelector, ...] | None = None
+    change_id: str | None = None
+    snapshot: SnapshotSelector | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Where things are written on the machine that runs the module; empty for nowhere.
+
+    :ivar most_areas: of a disk in the result; with more they go into a file in the folder ``areas``.
+    """
+
+    state: str = ""
+    report: str = ""
+    areas: str = ""
+    most_areas: int = 1000
+    compress: bool = False
+    advance_on_failure: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class AreaOptions:
+    """What one task is asked to do.
+
+    :ivar create: whether a snapshot is made for the query: ``auto`` where the VM is not powered off.
+    :ivar activation: how tracking is made to count.
+    :ivar parallel: snapshots, and queries, at the same time.
+    :ivar timeout: seconds for all of the work; removing snapshots has time of its own.
+    """
+
+    state: str
+    targets: tuple[Target, ...]
+    datacenter: str | None = None
+    create: str = AUTO
+    quiesce: bool = False
+    memory: bool = False
+    activation: str = SNAPSHOT
+    on_full_required: str = REPORT
+    on_excluded: str = REPORT
+    files: Files = dataclasses.field(default_factory=Files)
+    parallel: int = 8
+    timeout: int = 3600
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> AreaOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        if params["quiesce"] and params["memory"]:
+            raise InvalidOption(
+                "A snapshot is either quiesced or has the memory of the VM.", hint="Set quiesce or memory.", option="memory"
+            )
+        for name, least in (("parallel", 1), ("timeout", 1), ("areas_limit", 0)):
+            if params[name] < least:
+                raise InvalidOption(f"The option {name} is {params[name]}.", hint=f"The least is {least}.", option=name)
+        return cls(
+            state=params["state"],
+            targets=_targets(params),
+            datacenter=params.get("datacenter"),
+            create=params["create_snapshot"],
+            quiesce=params["quiesce"],
+            memory=params["memory"],
+            activation=params["activation"],
+            on_full_required=params["on_full_required"],
+            on_excluded=params["on_excluded"],
+            files=_files(params),
+            parallel=params["parallel"],
+            timeout=params["timeout"],
+        )
+
+
+def _files(params: t.Mapping[str, t.Any]) -> Files:
+    return Files(
+        state=params.get("state_file") or "",
+        report=params.get("report") or "",
+        areas=params.get("areas_directory") or "",
+        most_areas=params["areas_limit"],
+        compress=params["areas_compress"],
+        advance_on_failure=params["advance_on_failure"],
+    )
+
+
+def _targets(params: t.Mapping[str, t.Any]) -> tuple[Target, ...]:
+    listed = params.get("vms")
+    if bool(params.get("vm")) == (listed is not None):
+        raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
+    if listed is None:
+        return (_target(params["vm"], params, "vm"),)
+    return tuple(_target(item, params, "vms") for item in listed)
+
+
+def _target(item: t.Mapping[str, t.Any], params: t.Mapping[str, t.Any], option: str) -> Target:
+    """What is asked of one VM; what it leaves out is that of the task."""
+
+    def given(name: str) -> t.Any:
+        return item[name] if item.get(name) is not None else params.get(name)
+
+    disks = given("disks")
+    return Target(
+        selector=Selector.from_params(item, option),
+        disks=tuple(DiskSelector.from_params(disk) for disk in disks) if disks is not None else None,
+        change_id=change_id_from(given("change_id")),
+        snapshot=SnapshotSelector.from_params(given("snapshot")),
+    )

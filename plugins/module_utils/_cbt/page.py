@@ -1,0 +1,250 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report for people: one HTML file that needs no network. Jinja2 does the writing; here is what it writes of."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import typing as t
+
+from .._errors import MissingLibrary
+from . import report
+from .job import Answer, Job, Standing
+from .state import Run, State
+from .template import TEMPLATE
+
+# Runs that are drawn of each disk; the text table has them, too.
+_MOST_RUNS = 14
+
+# VMs that are unfolded; the others are one click away.
+_UNFOLDED = 5
+
+# From which share of a region on it is drawn how dark.
+_LEVELS = (0.0, 0.01, 0.05, 0.2, 0.6)
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """One run of one disk: the cells of the heat map that are not empty, as (first region, regions, level)."""
+
+    at: str
+    text: str
+    areas: str
+    full: str = ""
+    cells: tuple[tuple[int, int, int], ...] = ()
+    width: int = 1
+    latest: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A part of a disk's address space, for the text table."""
+
+    begins: str
+    ends: str
+    changed: str
+    percent: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DiskView:
+    """One disk."""
+
+    label: str
+    unit: str
+    backing: str
+    capacity: str
+    changed: str
+    percent: str
+    areas: str
+    full: str
+    error: str
+    strips: tuple[Strip, ...] = ()
+    regions: tuple[Region, ...] = ()
+    more_regions: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class VmView:
+    """One VM; ``share`` is what there is to read, of the VM that has most, in percent."""
+
+    name: str
+    path: str
+    to_read: str
+    changed: str
+    capacity: str
+    share: float
+    full_disks: int
+    error: str
+    unfolded: bool
+    disks: tuple[DiskView, ...]
+    excluded: tuple[tuple[str, str], ...]
+    bytes_to_read: int
+
+
+def require() -> None:
+    """Make sure that Jinja2 is there.
+
+    :raises MissingLibrary: when it is not.
+    """
+    _jinja2()
+
+
+def render(job: Job, state: State, at: str) -> str:
+    """The page of a task.
+
+    :param state: with the runs of each disk, this one included.
+    :param at: when this run was, in UTC.
+    """
+    vms = _vms(job, state)
+    environment = _jinja2().Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    totals = report.totals([report.entry(job, standing) for standing in job.standings])
+    return str(
+        environment.from_string(TEMPLATE).render(
+            at=_moment(at),
+            vcenter=job.session.options.hostname,
+            vms=vms,
+            totals={**totals, **{name: size(totals[name]) for name in ("capacity", "changed_bytes", "bytes_to_read")}},
+            legend=_legend(),
+            stopped=str(job.stopped) if job.stopped is not None else "",
+        )
+    )
+
+
+def size(count: int | None) -> str:
+    """Bytes as a person reads them: ``1.5 GiB``."""
+    if count is None:
+        return "unknown"
+    value, unit = float(count), 0
+    while value >= 1023.95 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f} {_UNITS[unit]}" if unit and value < 1000 and value % 1 else f"{value:.0f} {_UNITS[unit]}"
+
+
+def _vms(job: Job, state: State) -> list[VmView]:
+    """All VMs, the one with most to read first."""
+    entries = [report.entry(job, standing) for standing in job.standings]
+    reads = [report.totals([entry])["bytes_to_read"] for entry in entries]
+    most = max(reads, default=0)
+    ordered = sorted(zip(job.standings, entries, reads, strict=True), key=lambda item: (-item[2], item[0].vm.path))
+    return [
+        _vm(state, standing, entry, most, unfolded=place < _UNFOLDED) for place, (standing, entry, _read) in enumerate(ordered)
+    ]
+
+
+def _vm(state: State, standing: Standing, entry: dict[str, t.Any], most: int, *, unfolded: bool) -> VmView:
+    sums = report.totals([entry])
+    return VmView(
+        name=standing.vm.name,
+        path=standing.vm.path,
+        to_read=size(sums["bytes_to_read"]),
+        changed=size(sums["changed_bytes"]),
+        capacity=size(sums["capacity"]),
+        share=round(100 * sums["bytes_to_read"] / most, 2) if most else 0.0,
+        full_disks=sums["full_required_disks"],
+        error=standing.error.message if standing.error else "",
+        unfolded=unfolded,
+        disks=tuple(_disk(standing, answer, state) for answer in standing.answers.values()),
+        excluded=tuple((disk["label"], disk["reason"]) for disk in entry["excluded"]),
+        bytes_to_read=sums["bytes_to_read"],
+    )
+
+
+def _disk(standing: Standing, answer: Answer, state: State) -> DiskView:
+    disk, tally = answer.disk, answer.tally
+    runs = state.runs(standing.vm, disk)[-_MOST_RUNS:]
+    strips = [_strip(run, disk.capacity, latest=False) for run in reversed(runs)]
+    if strips:
+        strips[0] = dataclasses.replace(strips[0], latest=True)
+    regions = _regions(tally.regions, tally.region_size, disk.capacity) if tally else []
+    return DiskView(
+        label=disk.label,
+        unit=disk.unit,
+        backing=disk.file,
+        capacity=size(disk.capacity),
+        changed=size(tally.changed_bytes) if tally else "",
+        percent=_percent(tally.changed_bytes, disk.capacity) if tally else "",
+        areas=f"{tally.count:,}" if tally else "",
+        full=answer.full.reason if answer.full else "",
+        error=answer.error.message if answer.error else "",
+        strips=tuple(strips),
+        regions=tuple(regions[:10]),
+        more_regions=max(len(regions) - 10, 0),
+    )
+
+
+def _strip(run: Run, capacity: int, *, latest: bool) -> Strip:
+    width = max(len(run.regions), 1)
+    return Strip(
+        at=_moment(run.at),
+        text="all of it" if run.full_required else size(run.changed_bytes),
+        areas="" if run.areas is None else f"{run.areas:,}",
+        full=run.full_required or "",
+        cells=tuple(cells(run.regions, -(-capacity // width))) if run.regions else (),
+        width=width,
+        latest=latest,
+    )
+
+
+def cells(regions: t.Sequence[int], region_size: int) -> t.Iterator[tuple[int, int, int]]:
+    """Neighbours of one level as one cell: (first region, how many, level); regions without changes are left out."""
+    first, last = 0, 0
+    for place, changed in enumerate([*regions, 0]):
+        level = level_of(changed, region_size) if place < len(regions) else 0
+        if level != last:
+            if last:
+                yield first, place - first, last
+            first, last = place, level
+    if last:
+        yield first, len(regions) - first, last
+
+
+def level_of(changed: int, region_size: int) -> int:
+    """0 for nothing, to 5."""
+    share = changed / region_size if region_size else 0.0
+    return sum(share > least for least in _LEVELS) if changed else 0
+
+
+def _regions(changed: t.Sequence[int], region_size: int, capacity: int) -> list[Region]:
+    """The regions that changed, most first."""
+    found = sorted(((count, place) for place, count in enumerate(changed) if count), key=lambda item: (-item[0], item[1]))
+    return [
+        Region(
+            begins=size(place * region_size),
+            ends=size(min((place + 1) * region_size, capacity)),
+            changed=size(count),
+            percent=_percent(count, min(region_size, capacity - place * region_size)),
+        )
+        for count, place in found
+    ]
+
+
+def _legend() -> list[tuple[int, str]]:
+    bounds = [*_LEVELS[1:], 1.0]
+    texts = [f"up to {upper:.0%}" for upper in bounds]
+    return [(0, "unchanged"), *enumerate(texts, 1)]
+
+
+def _percent(part: int, whole: int) -> str:
+    share = 100 * part / whole if whole else 0.0
+    if part and share < 0.01:
+        return "< 0.01 %"
+    return f"{share:.2f} %" if share < 10 else f"{share:.0f} %"
+
+
+def _moment(at: str) -> str:
+    return at[:16].replace("T", " ")
+
+
+def _jinja2() -> t.Any:
+    try:
+        return importlib.import_module("jinja2")
+    except ImportError as error:
+        raise MissingLibrary(
+            f"The Python library jinja2 cannot be imported ({error}), and the report is made with it.",
+            hint="Install it (pip install jinja2) where the module runs, or leave the option report out.",
+        ) from error

@@ -1,0 +1,134 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the areas of a disk go: into the result while they are few, into a file of JSON lines when they are many."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import tempfile
+import typing as t
+
+from .._errors import InvalidOption, MissingLibrary
+from .areas import Area
+
+
+@t.runtime_checkable
+class _Writes(t.Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+    def close(self) -> object: ...
+
+
+class AreaSink:
+    """Takes the areas of one disk; never holds more than ``most`` of them.
+
+    :param folder: for the file; a new one, for this user alone, when empty.
+    :param name: of the file, without its ending.
+    :param most: areas in the result; with one more, all of them go into the file instead.
+    :param compress: whether the file is compressed with zstandard.
+    :param write: False where nothing may be written; what would go into the file is then dropped.
+    """
+
+    def __init__(self, folder: str, name: str, most: int, *, compress: bool = False, write: bool = True) -> None:
+        self._folder = folder
+        self._name = f"{name}.jsonl.zst" if compress else f"{name}.jsonl"
+        self._most = most
+        self._compress = compress
+        self._few: list[Area] | None = []
+        self._write_file = write
+        self._part: str | None = None
+        self._file: _Writes | None = None
+        self.path: str | None = None
+
+    @property
+    def areas(self) -> list[Area] | None:
+        """The areas, or None where they were too many: they are in the file ``path`` then."""
+        return self._few
+
+    def add(self, area: Area) -> None:
+        """Take one area.
+
+        :raises InvalidOption: when the file cannot be written.
+        """
+        if self._few is None:
+            self._write(area)
+            return
+        self._few.append(area)
+        if len(self._few) > self._most:
+            few, self._few = self._few, None
+            if self._write_file:
+                self._open()
+            for known in few:
+                self._write(known)
+
+    def finish(self) -> None:
+        """Put the file in its place, if there is one; it was not there before it was whole."""
+        if self._file is None or self._part is None:
+            return
+        with _told(self._folder):
+            self._file.close()
+            self._file = None
+            self.path = os.path.join(self._folder, self._name)
+            os.replace(self._part, self.path)
+            self._part = None
+
+    def abandon(self) -> None:
+        """Leave nothing behind, after a failure; after ``finish`` it does nothing."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+        if self._part is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._part)
+            self._part = None
+
+    def _open(self) -> None:
+        with _told(self._folder):
+            if not self._folder:
+                self._folder = tempfile.mkdtemp(prefix="vforge-changed-areas-")
+            os.makedirs(self._folder, exist_ok=True)
+            handle, self._part = tempfile.mkstemp(dir=self._folder, prefix=f".{self._name}.")
+            plain = os.fdopen(handle, "wb", buffering=1 << 16)
+            self._file = _zstandard().ZstdCompressor().stream_writer(plain) if self._compress else plain
+
+    def _write(self, area: Area) -> None:
+        if self._file is None:
+            return
+        with _told(self._folder):
+            self._file.write(json.dumps({"start": area.start, "length": area.length}).encode() + b"\n")
+
+
+def require(*, compress: bool) -> None:
+    """Make sure that what the files need is there, before anything is begun.
+
+    :raises MissingLibrary: naming it.
+    """
+    if compress:
+        _zstandard()
+
+
+def _zstandard() -> t.Any:
+    try:
+        return importlib.import_module("zstandard")
+    except ImportError as error:
+        raise MissingLibrary(
+            f"The Python library zstandard cannot be imported ({error}).",
+            hint="Install it (pip install zstandard) where the module runs, or set areas_compress to false.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _told(folder: str) -> t.Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidOption(
+            f"The areas cannot be written into {folder or 'a new folder'} ({error.strerror}).",
+            hint="Set areas_directory to a folder that this user may write into, with room for them.",
+            option="areas_directory",
+        ) from error

@@ -1,0 +1,568 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changed block tracking: switch it on, ask what changed, prove it, show it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cbt_changed_areas
+short_description: Tell which areas of virtual disks changed
+version_added: 0.1.0
+description:
+  - Switches changed block tracking (CBT) on, makes it count and proves that it does; or asks which areas of disks changed
+    since an earlier time. Of one VM or of many in one task.
+  - Every answer is proved to cover the whole disk, whatever its size. Answers that overlap or are not in order are refused.
+  - Where vCenter cannot tell what changed, the disk is reported as one that has to be read whole, with the reason. That is
+    never an empty list, which would look like "nothing changed".
+  - A snapshot that is made for the question is removed in every ending, signals included. Where the module was killed, the
+    next run on the same VM recognizes the snapshot and removes it. Snapshots of yours are never touched.
+options:
+  state:
+    description:
+      - V(queried) asks what changed.
+      - V(enabled) switches tracking on and makes it count, as O(activation) says. The VM must have no snapshots. Where tracking
+        counts already, nothing is done.
+      - V(disabled) switches tracking off. The next time it is switched on, all disks have to be read whole.
+    type: str
+    choices: [queried, enabled, disabled]
+    default: queried
+  vm:
+    description:
+      - The VM, named in exactly one way. Either this or O(vms) is required.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(vm.use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(vm.name).
+        type: str
+  vms:
+    description:
+      - The VMs, when there is more than one. They are worked on at once, in one session, with one lookup and one wait a step.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(vms[].use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(vms[].name).
+        type: str
+      disks:
+        description:
+          - As O(disks), for this VM.
+        type: list
+        elements: dict
+        suboptions:
+          label:
+            description: Label of the disk, such as V(Hard disk 1).
+            type: str
+          key:
+            description: Device key of the disk, such as V(2000).
+            type: int
+          unit:
+            description: Controller, bus and unit of the disk, such as V(scsi0:1), V(sata0:0), V(nvme0:2) or V(ide0:0).
+            type: str
+          backing:
+            description: File of the disk, such as V([datastore1] web-1/web-1.vmdk), or one that it builds on.
+            type: str
+          change_id:
+            description: What to compare this disk with; see O(vms[].change_id).
+            type: str
+      change_id:
+        description: As O(change_id), for this VM.
+        type: str
+      snapshot:
+        description:
+          - As O(snapshot), for this VM.
+        type: dict
+        suboptions:
+          name:
+            description: Name of the snapshot. When several have it, the task fails and lists their paths and moids.
+            type: str
+          path:
+            description: Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
+            type: str
+          moid:
+            description: Managed object ID of the snapshot, such as V(snapshot-42).
+            type: str
+          current:
+            description: Whether the current snapshot is meant.
+            type: bool
+            default: false
+  datacenter:
+    description:
+      - Name or path of the datacenter to look for the VMs in. Without it the whole inventory is searched.
+    type: str
+  disks:
+    description:
+      - The disks to ask about, each named in exactly one way. Without it all disks of the VM.
+    type: list
+    elements: dict
+    suboptions:
+      label:
+        description: Label of the disk, such as V(Hard disk 1).
+        type: str
+      key:
+        description: Device key of the disk, such as V(2000).
+        type: int
+      unit:
+        description: Controller, bus and unit of the disk, such as V(scsi0:1), V(sata0:0), V(nvme0:2) or V(ide0:0).
+        type: str
+      backing:
+        description: File of the disk, such as V([datastore1] web-1/web-1.vmdk), or one that it builds on.
+        type: str
+      change_id:
+        description: What to compare this disk with; see O(change_id).
+        type: str
+  change_id:
+    description:
+      - What to compare the disks with. A changeId of an earlier run, or V(*) for all areas that are in use.
+      - A changeId of one disk means nothing for another one; where there are several, give it in O(disks).
+      - With O(state_file) it is for disks of which the file knows nothing yet; without it, those have to be read whole.
+      - By default V(*) where there is no O(state_file).
+    type: str
+  snapshot:
+    description:
+      - An existing snapshot to ask about, named in exactly one way. It stays. Without it see O(create_snapshot).
+    type: dict
+    suboptions:
+      name:
+        description: Name of the snapshot. When several have it, the task fails and lists their paths and moids.
+        type: str
+      path:
+        description: Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
+        type: str
+      moid:
+        description: Managed object ID of the snapshot, such as V(snapshot-42).
+        type: str
+      current:
+        description: Whether the current snapshot is meant.
+        type: bool
+        default: false
+  create_snapshot:
+    description:
+      - Whether a snapshot is made for the question, and removed with it.
+      - V(auto) makes one unless the VM is powered off. A running VM cannot be asked without.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  quiesce:
+    description:
+      - Whether VMware Tools bring the file systems of the guest to rest before the snapshot is made.
+    type: bool
+    default: false
+  memory:
+    description:
+      - Whether the snapshot has the memory of the VM. Not together with O(quiesce).
+    type: bool
+    default: false
+  activation:
+    description:
+      - How tracking is made to count when it is switched on. Switching alone does nothing until the disks are opened anew.
+      - V(snapshot) makes a snapshot and removes it, which stuns the VM for a moment.
+      - V(power_cycle) powers a running VM off, without asking its guest, and on again. A VM that is off is done as by
+        V(snapshot).
+    type: str
+    choices: [snapshot, power_cycle]
+    default: snapshot
+  on_full_required:
+    description:
+      - Whether a disk that has to be read whole is a failure. It is in the result either way.
+      - With V(fail) the O(state_file) keeps what it knows of this disk.
+    type: str
+    choices: [report, fail]
+    default: report
+  on_excluded:
+    description:
+      - Whether a disk of which nothing can be told is a failure, such as an independent one.
+    type: str
+    choices: [report, fail]
+    default: report
+  areas_limit:
+    description:
+      - How many areas of a disk the result may hold. Where there are more, all of them are in a file instead.
+    type: int
+    default: 1000
+  areas_directory:
+    description:
+      - Folder, on the machine that runs the module, for files of areas. They are named by instance UUID and device key, and
+        replaced by the next run.
+      - By default a new folder in the temporary one, which only this user can read.
+    type: path
+  areas_compress:
+    description:
+      - Whether files of areas are compressed. Needs the Python library zstandard.
+    type: bool
+    default: false
+  state_file:
+    description:
+      - File, on the machine that runs the module, that keeps the changeIds. A task that runs every night asks what changed
+        since the last time by it. It also keeps figures of the last 30 runs for the O(report).
+      - It is written whole or not at all, and only after everything else has succeeded. After a failure the next run asks from
+        the same point again, so that nothing is lost in between. See O(advance_on_failure).
+    type: path
+  advance_on_failure:
+    description:
+      - Whether O(state_file) is written although some of the VMs failed. What was found of the others is then in the result of
+        the failed task alone.
+    type: bool
+    default: false
+  report:
+    description:
+      - File, on the machine that runs the module, for a report in HTML, in one file that needs no network. It shows how much
+        changed, where on the disks, and run by run, as far as the O(state_file) knows.
+      - Needs the Python library jinja2, which ansible-core has.
+    type: path
+  parallel:
+    description:
+      - How many snapshots of this task exist at the same time, and how many calls are made at the same time.
+    type: int
+    default: 8
+  timeout:
+    description:
+      - Seconds for all of the work of the task. Removing its snapshots is not limited by it.
+    type: int
+    default: 3600
+extends_documentation_fragment:
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Makes no snapshot and writes no file. What can be asked without a snapshot of its own is asked; of the other disks it is
+        told what they would be compared with.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A question leaves the VM as it was and is no change, and neither are the files that it writes. Removing the left-over
+        snapshot of an earlier run is one.
+  action_group:
+    support: full
+notes:
+  - Needs the privileges VirtualMachine.Config.ChangeTracking to switch; VirtualMachine.State.CreateSnapshot and
+    VirtualMachine.State.RemoveSnapshot to make and remove snapshots; VirtualMachine.Provisioning.DiskRandomRead to ask;
+    for O(activation=power_cycle) VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn.
+  - What changed may be reported with more around it, never with less. That is how vSphere tracks.
+seealso:
+  - module: vforge.vsphere.instant_clone
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Track the disks of two VMs from now on
+  vforge.vsphere.cbt_changed_areas:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    state: enabled
+    vms:
+      - name: web-1
+      - path: /DC0/vm/databases/db-1
+
+- name: What changed since last night, with a report for people
+  vforge.vsphere.cbt_changed_areas:
+    vms:
+      - name: web-1
+      - path: /DC0/vm/databases/db-1
+    state_file: /var/lib/backup/changed-areas.json
+    report: /var/www/html/changed-areas.html
+  register: night
+
+- name: How much that is
+  ansible.builtin.debug:
+    msg: "{{ night.totals.bytes_to_read | human_readable }} to read"
+
+- name: Which areas of the first disk are in use, at a snapshot that is there
+  vforge.vsphere.cbt_changed_areas:
+    vm:
+      name: db-1
+    snapshot:
+      path: base/patched
+    disks:
+      - label: Hard disk 1
+        change_id: "*"
+
+- name: What changed since a changeId that was kept elsewhere, many areas into a file
+  vforge.vsphere.cbt_changed_areas:
+    vm:
+      name: db-1
+    quiesce: true
+    disks:
+      - unit: scsi0:1
+        change_id: 52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81
+    areas_directory: /var/tmp/areas
+    on_full_required: fail
+"""
+
+RETURN = r"""
+vms:
+  description: One entry for each VM, in the order of the options, also when the task fails.
+  returned: when the VMs were found
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+      sample: web-1
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-42
+    path:
+      description: Inventory path.
+      type: str
+      sample: /DC0/vm/web-1
+    instance_uuid:
+      description: Instance UUID.
+      type: str
+    power_state:
+      description: Power state.
+      type: str
+      sample: poweredOn
+    tracking:
+      description: Whether tracking is switched on.
+      type: bool
+    actions:
+      description:
+        - What was done, or in check mode would be done, of V(leftover_removed), V(switched_on), V(switched_off) and
+          V(activated).
+        - V(activated) is told when every disk was seen to have a changeId.
+      type: list
+      elements: str
+    changed:
+      description: Whether this VM was changed.
+      type: bool
+    snapshot:
+      description:
+        - The snapshot that was asked about, with its C(moid), whether it was C(created) by this task, and C(removed) again.
+        - None where there was none.
+      type: dict
+    disks:
+      description: The disks that were asked about.
+      type: list
+      elements: dict
+      contains:
+        label:
+          description: Label.
+          type: str
+          sample: Hard disk 1
+        key:
+          description: Device key.
+          type: int
+          sample: 2000
+        unit:
+          description: Controller, bus and unit.
+          type: str
+          sample: scsi0:0
+        backing:
+          description: File.
+          type: str
+          sample: "[datastore1] web-1/web-1.vmdk"
+        capacity:
+          description: Bytes.
+          type: int
+        change_id:
+          description: What to keep, and to compare with next time. It stays valid when the snapshot is gone.
+          type: str
+          sample: 52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81
+        since:
+          description: What it was compared with; None where nothing was known.
+          type: str
+        full_required:
+          description: Whether the disk has to be read whole.
+          type: bool
+        full_required_code:
+          description:
+            - Why, as V(no_change_id), V(tracking_restarted), V(disk_replaced), V(capacity_changed), V(change_id_newer),
+              V(not_tracked), V(no_epoch), V(change_id_unknown) or V(vcenter_refused).
+          type: str
+        full_required_reason:
+          description: Why, as a sentence.
+          type: str
+        area_count:
+          description: Number of areas, those that touch each other counted as one. None where it is not known.
+          type: int
+        changed_bytes:
+          description: Bytes in them. None where it is not known.
+          type: int
+        changed_percent:
+          description: Their share of the capacity.
+          type: float
+        areas:
+          description: The areas, each with its C(start) and C(length) in bytes. None where they are in a file, or not known.
+          type: list
+          elements: dict
+        areas_file:
+          description: File of the areas, one in a line as JSON; None where there is none.
+          type: str
+        error:
+          description: For a disk that failed its C(error_code) and C(msg).
+          type: dict
+    excluded:
+      description:
+        - The disks of which nothing can be told, with the C(code) V(independent), V(physical_rdm), V(backing) or
+          V(not_tracked), and the C(reason); and with C(label), C(key), C(unit), C(backing) and C(capacity).
+      type: list
+      elements: dict
+    warnings:
+      description: What should be known of this VM.
+      type: list
+      elements: str
+    error:
+      description: For a VM that failed its C(error_code) and C(msg).
+      type: dict
+failed_vms:
+  description: The VMs that failed, in short, with C(name), C(moid), C(error_code) and C(msg).
+  returned: as RV(vms)
+  type: list
+  elements: dict
+totals:
+  description:
+    - Sums over all disks; C(vms), C(failed_vms), C(disks), C(excluded_disks), C(full_required_disks), C(areas), C(capacity),
+      C(changed_bytes), and C(bytes_to_read), in which a disk that has to be read whole counts with its capacity.
+  returned: as RV(vms)
+  type: dict
+report:
+  description: Path of the report, where one was written.
+  returned: as RV(vms)
+  type: str
+state_saved:
+  description: Whether the state file was written.
+  returned: as RV(vms)
+  type: bool
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description:
+    - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(vms[].error) it is
+      V(full_required), V(disk_excluded), V(inconsistent_areas) or V(tracking_not_proved), for example.
+  returned: on failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import prepare
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import run as run_areas
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.options import AreaOptions
+
+
+def _of_a_vm():
+    """What can be said of one VM, or of all of them at once."""
+    disk = {
+        "label": {"type": "str"},
+        "key": {"type": "int", "no_log": False},
+        "unit": {"type": "str"},
+        "backing": {"type": "str"},
+        "change_id": {"type": "str"},
+    }
+    snapshot = {
+        "name": {"type": "str"},
+        "path": {"type": "str"},
+        "moid": {"type": "str"},
+        "current": {"type": "bool", "default": False},
+    }
+    return {
+        "disks": {"type": "list", "elements": "dict", "options": disk},
+        "change_id": {"type": "str"},
+        "snapshot": {"type": "dict", "options": snapshot},
+    }
+
+
+def argument_spec():
+    """The options of the module."""
+    return {
+        **_argspec.connection(),
+        **_of_a_vm(),
+        "state": {"type": "str", "choices": ["queried", "enabled", "disabled"], "default": "queried"},
+        "vm": {"type": "dict", "options": _argspec.vm_selector()},
+        "vms": {"type": "list", "elements": "dict", "options": {**_argspec.vm_selector(), **_of_a_vm()}},
+        "datacenter": {"type": "str"},
+        "create_snapshot": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+        "quiesce": {"type": "bool", "default": False},
+        "memory": {"type": "bool", "default": False},
+        "activation": {"type": "str", "choices": ["snapshot", "power_cycle"], "default": "snapshot"},
+        "on_full_required": {"type": "str", "choices": ["report", "fail"], "default": "report"},
+        "on_excluded": {"type": "str", "choices": ["report", "fail"], "default": "report"},
+        "areas_limit": {"type": "int", "default": 1000},
+        "areas_directory": {"type": "path"},
+        "areas_compress": {"type": "bool", "default": False},
+        "state_file": {"type": "path"},
+        "advance_on_failure": {"type": "bool", "default": False},
+        "report": {"type": "path"},
+        "parallel": {"type": "int", "default": 8},
+        "timeout": {"type": "int", "default": 3600},
+    }
+
+
+def _prepared(params):
+    """The options, after a look at whether what comes last can be done."""
+    options = AreaOptions.from_params(params)
+    prepare(options)
+    return options
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    run(module, _prepared, lambda session, options: run_areas(session, options, check=module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
