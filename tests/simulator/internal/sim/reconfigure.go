@@ -157,7 +157,7 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 		{Name: "config.extraConfig", Val: mergeExtra(vm.Config.ExtraConfig, spec.ExtraConfig)},
 	}
 	if on := spec.ChangeTrackingEnabled; on != nil && *on != tracking(vm) {
-		changes = append(changes, types.PropertyChange{Name: "config.changeTrackingEnabled", Val: on})
+		changes = append(changes, types.PropertyChange{Name: "config.changeTrackingEnabled", Val: *on})
 		s.trackingSwitched(vm)
 	}
 	if len(spec.DeviceChange) > 0 {
