@@ -65,7 +65,7 @@ func (s *Sim) cloneVM(ctx *simulator.Context, p *clonePlan) (*simulator.VirtualM
 func (s *Sim) copyConfig(vm *simulator.VirtualMachine, p *clonePlan, vmx string, devices []types.BaseVirtualDevice) {
 	now := time.Now()
 	dir := path.Dir(vmx) + "/"
-	config := *p.parent.Config
+	config := *p.from
 	config.Hardware.Device = nil
 	config = clone(config)
 	config.Hardware.Device = devices

@@ -19,6 +19,7 @@ const hostPoolMismatch = "com.vmware.vim.vpxd.vmcheck.hostPoolMismatch"
 // clonePlan is a request that passed all rules, with every default filled in.
 type clonePlan struct {
 	parent    *simulator.VirtualMachine
+	from      *types.VirtualMachineConfigInfo // the parent's, or that of its snapshot
 	name      string
 	folder    *simulator.Folder
 	pool      mo.Reference
@@ -63,7 +64,7 @@ func (s *Sim) cloneRules(p *clonePlan, spec *types.VirtualMachineInstantCloneSpe
 
 func (s *Sim) newPlan(parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) *clonePlan {
 	return &clonePlan{
-		parent: parent, host: s.hostOf(parent), name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid,
+		parent: parent, from: parent.Config, host: s.hostOf(parent), name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid,
 	}
 }
 

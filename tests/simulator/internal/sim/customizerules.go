@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/sim/guestos"
@@ -42,26 +41,26 @@ func (s *Sim) planCustomization(ref types.ManagedObjectReference, spec *types.Cu
 	}
 	s.background("").WithLock(vm, func() {
 		plan = &customizationPlan{}
-		if fault = plan.identity(vm, spec.Identity); fault == nil {
-			fault = plan.network(vm, spec.NicSettingMap)
+		windows := vm.Guest.GuestFamily == string(types.VirtualMachineGuestOsFamilyWindowsGuest)
+		if fault = plan.identity(windows, vm.Name, spec.Identity); fault == nil {
+			fault = plan.network(vm.Config.Hardware.Device, spec.NicSettingMap)
 		}
 	})
 	return plan, fault
 }
 
 // identity reads name and script; the kind of identity must be the guest's.
-func (p *customizationPlan) identity(vm *simulator.VirtualMachine, identity types.BaseCustomizationIdentitySettings) types.BaseMethodFault {
-	windows := vm.Guest.GuestFamily == string(types.VirtualMachineGuestOsFamilyWindowsGuest)
+func (p *customizationPlan) identity(windows bool, vm string, identity types.BaseCustomizationIdentitySettings) types.BaseMethodFault {
 	switch id := identity.(type) {
 	case *types.CustomizationLinuxPrep:
 		if windows {
-			return &types.UncustomizableGuest{UncustomizableGuestOS: vm.Guest.GuestFamily}
+			return &types.UncustomizableGuest{UncustomizableGuestOS: string(types.VirtualMachineGuestOsFamilyWindowsGuest)}
 		}
 		p.script = strings.TrimSpace(id.ScriptText) != ""
 		return p.called(vm, id.HostName, "spec.identity.hostName")
 	case *types.CustomizationSysprep:
 		if !windows {
-			return &types.UncustomizableGuest{UncustomizableGuestOS: vm.Guest.GuestFamily}
+			return &types.UncustomizableGuest{UncustomizableGuestOS: string(types.VirtualMachineGuestOsFamilyLinuxGuest)}
 		}
 		for _, password := range []*types.CustomizationPassword{id.GuiUnattended.Password, id.Identification.DomainAdminPassword} {
 			if password != nil && !password.PlainText { // encrypted for a key that this server does not have
@@ -73,14 +72,14 @@ func (p *customizationPlan) identity(vm *simulator.VirtualMachine, identity type
 	return invalid("spec.identity")
 }
 
-func (p *customizationPlan) called(vm *simulator.VirtualMachine, name types.BaseCustomizationName, property string) types.BaseMethodFault {
+func (p *customizationPlan) called(vm string, name types.BaseCustomizationName, property string) types.BaseMethodFault {
 	switch n := name.(type) {
 	case *types.CustomizationFixedName:
 		p.name = n.Name
 	case *types.CustomizationVirtualMachineName:
-		p.name = vm.Name
+		p.name = vm
 	case *types.CustomizationPrefixName:
-		p.name = n.Base + "-" + vm.Self.Value
+		p.name = n.Base + "-" + newToken()[:8]
 	}
 	if p.name == "" {
 		return invalid(property)
@@ -90,9 +89,9 @@ func (p *customizationPlan) called(vm *simulator.VirtualMachine, name types.Base
 
 // network reads the settings of the cards: one for each, in the order of their slots
 // or by MAC address.
-func (p *customizationPlan) network(vm *simulator.VirtualMachine, settings []types.CustomizationAdapterMapping) types.BaseMethodFault {
+func (p *customizationPlan) network(devices []types.BaseVirtualDevice, settings []types.CustomizationAdapterMapping) types.BaseMethodFault {
 	var cards []*types.VirtualEthernetCard
-	for _, d := range vm.Config.Hardware.Device {
+	for _, d := range devices {
 		if card, ok := d.(types.BaseVirtualEthernetCard); ok {
 			cards = append(cards, card.GetVirtualEthernetCard())
 		}

@@ -95,6 +95,15 @@ func (s *Sim) inheritGuest(parent *simulator.VirtualMachine, clone types.Managed
 	})
 }
 
+// inheritSettings gives a full or linked clone's guest what a test has set for its
+// source's. It boots by itself, so it remembers nothing.
+func (s *Sim) inheritSettings(source, clone types.ManagedObjectReference) {
+	from := s.vms.get(source).guest
+	s.vms.with(clone, func(st *vmState) {
+		st.guest.ipDelay, st.guest.hang, st.guest.noTools = from.ipDelay, from.hang, from.noTools
+	})
+}
+
 // after runs f later, or at once when there is nothing to wait for.
 func (s *Sim) after(d time.Duration, f func()) {
 	if d <= 0 {
@@ -123,6 +132,7 @@ func (s *Sim) reportStale(ref types.ManagedObjectReference, boot int) {
 
 // reportGuest publishes what Tools of a running guest would.
 func (s *Sim) reportGuest(ref types.ManagedObjectReference, boot int) {
+	s.customizeFirstBoot(ref)
 	s.report(ref, boot, s.guestInfo)
 }
 
@@ -172,6 +182,9 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 	g.HostName = guestHostName(vm)
 	if sys := s.guests.find(vm.Self); sys != nil && sys.Named() != "" {
 		g.HostName = sys.Named()
+	}
+	if st.name != "" {
+		g.HostName = st.name
 	}
 	if st.family != "" {
 		g.GuestFamily = st.family

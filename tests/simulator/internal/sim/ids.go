@@ -72,6 +72,11 @@ func linkLocal(mac string) string {
 	return ip.String()
 }
 
+// newVMRef reserves a managed object id for a VM that is yet to be made.
+func (s *Sim) newVMRef() types.ManagedObjectReference {
+	return s.reg.NewEntity(&simulator.VirtualMachine{}).Reference()
+}
+
 // taskRef reserves a managed object id for a task from the registry's own
 // counter, so that it never meets one that vcsim gave out.
 func (s *Sim) taskRef() types.ManagedObjectReference {

@@ -35,6 +35,8 @@ type nameIndex struct {
 	mu    sync.Mutex
 	names map[childName]types.ManagedObjectReference
 	of    map[types.ManagedObjectReference]childName
+	// coming are the names of VMs that are being made, which nobody sees yet.
+	coming map[childName]types.ManagedObjectReference
 }
 
 type childName struct {
@@ -44,10 +46,11 @@ type childName struct {
 
 func newNameIndex(reg *simulator.Registry) *nameIndex {
 	return &nameIndex{
-		self:  types.ManagedObjectReference{Type: "VforgeNames", Value: "names"},
-		reg:   reg,
-		names: make(map[childName]types.ManagedObjectReference),
-		of:    make(map[types.ManagedObjectReference]childName),
+		self:   types.ManagedObjectReference{Type: "VforgeNames", Value: "names"},
+		reg:    reg,
+		names:  make(map[childName]types.ManagedObjectReference),
+		of:     make(map[types.ManagedObjectReference]childName),
+		coming: make(map[childName]types.ManagedObjectReference),
 	}
 }
 
@@ -104,7 +107,31 @@ func (x *nameIndex) find(folder types.ManagedObjectReference, name string) (type
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	ref, ok := x.names[childName{folder, name}]
+	if !ok {
+		ref, ok = x.coming[childName{folder, name}]
+	}
 	return ref, ok
+}
+
+// reserve takes a name for a VM that is being made. The caller holds Sim.creating, and has
+// looked whether the name is free.
+func (x *nameIndex) reserve(key childName, vm types.ManagedObjectReference) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.coming[key] = vm
+}
+
+// unreserve gives a name back; a VM that was made has it by itself.
+func (x *nameIndex) unreserve(key childName) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.coming, key)
+}
+
+func (x *nameIndex) reserved(key childName) types.ManagedObjectReference {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.coming[key]
 }
 
 // holder returns what has a name in a folder, or nil.

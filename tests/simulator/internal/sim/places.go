@@ -126,21 +126,3 @@ func (sh *folderShim) MoveIntoFolderTask(ctx *simulator.Context, req *types.Move
 	ctx.WithLock(f, func() { res = f.MoveIntoFolderTask(ctx, req) })
 	return res
 }
-
-// CloneVMTask makes a full clone, unless its name is taken.
-func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
-	s := sh.s
-	if holder := s.holder(req.Folder, escapeName(req.Name)); holder != nil {
-		return &methods.CloneVM_TaskBody{Res: &types.CloneVM_TaskResponse{
-			Returnval: s.failedTask(ctx, req.This, "clone", &types.DuplicateName{Name: escapeName(req.Name), Object: *holder}),
-		}}
-	}
-	if fault := s.auth.denied(ctx.Session.UserName, req.Folder, "VirtualMachine.Inventory.CreateFromExisting"); fault != nil {
-		return &methods.CloneVM_TaskBody{Fault_: soapFault(fault)}
-	}
-	vm := s.vm(req.This)
-	var res soap.HasFault
-	req.Name = unescapeName(req.Name)
-	ctx.WithLock(vm, func() { res = vm.CloneVMTask(ctx, req) })
-	return res
-}

@@ -19,7 +19,7 @@ var methodSince = map[string]string{
 // on, as the API reference lists them.
 var vmPrivileges = map[string][]string{
 	"InstantClone_Task":            {"VirtualMachine.Provisioning.Clone", "VirtualMachine.Interact.PowerOn"},
-	"CloneVM_Task":                 {"VirtualMachine.Provisioning.Clone"},
+	"CloneVM_Task":                 {}, // depends on which of the two is a template: see vmCloneDenied
 	"PowerOnVM_Task":               {"VirtualMachine.Interact.PowerOn"},
 	"PowerOffVM_Task":              {"VirtualMachine.Interact.PowerOff"},
 	"ShutdownGuest":                {"VirtualMachine.Interact.PowerOff"},

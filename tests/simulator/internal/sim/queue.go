@@ -17,14 +17,16 @@ type job struct {
 	parent types.ManagedObjectReference
 	task   *simulator.Task
 	run    func()
+	// atOnce is how many jobs of the parent run beside each other; 0 means one.
+	atOnce int
 }
 
-// cloneQueues runs the jobs of each parent one at a time, in the order in which
-// they came; different parents run beside each other.
+// cloneQueues runs the jobs of each parent in the order in which they came, one at a
+// time unless they allow more; different parents run beside each other.
 type cloneQueues struct {
 	mu      sync.Mutex
 	waiting map[types.ManagedObjectReference][]*job
-	busy    map[types.ManagedObjectReference]bool
+	running map[types.ManagedObjectReference]int
 }
 
 func (q *cloneQueues) submit(j *job) {
@@ -32,11 +34,11 @@ func (q *cloneQueues) submit(j *job) {
 	defer q.mu.Unlock()
 	if q.waiting == nil {
 		q.waiting = make(map[types.ManagedObjectReference][]*job)
-		q.busy = make(map[types.ManagedObjectReference]bool)
+		q.running = make(map[types.ManagedObjectReference]int)
 	}
 	q.waiting[j.parent] = append(q.waiting[j.parent], j)
-	if !q.busy[j.parent] {
-		q.busy[j.parent] = true
+	if q.running[j.parent] < max(1, j.atOnce) {
+		q.running[j.parent]++
 		go q.work(j.parent)
 	}
 }
@@ -57,7 +59,9 @@ func (q *cloneQueues) next(parent types.ManagedObjectReference) *job {
 	jobs := q.waiting[parent]
 	if len(jobs) == 0 {
 		delete(q.waiting, parent)
-		delete(q.busy, parent)
+		if q.running[parent]--; q.running[parent] == 0 {
+			delete(q.running, parent)
+		}
 		return nil
 	}
 	q.waiting[parent] = jobs[1:]

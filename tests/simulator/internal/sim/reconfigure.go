@@ -7,6 +7,7 @@ package sim
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -15,9 +16,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// ReconfigVMTask changes a VM's configuration. Extra configuration and edits of
-// network cards are done here; what else vcsim knows to change is left to it, after
-// the checks that it has not.
+// ReconfigVMTask changes a VM's configuration. The settings that vcsim alone knows are left
+// to it, after the checks that it has not.
 func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
 	s := sh.s
 	for _, p := range reconfigPrivileges(&req.Spec) {
@@ -26,7 +26,7 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 		}
 	}
 	vm := s.vm(req.This)
-	if simpleReconfig(&req.Spec) {
+	if unknownConfig(&req.Spec) == "" {
 		task := sh.vmTask(ctx, req.This, "reconfigure", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 			if fault := s.reconfigFault(vm, &req.Spec); fault != nil {
 				return fault
@@ -49,23 +49,6 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	return res
 }
 
-// simpleReconfig tells if a spec holds nothing but extra configuration, change tracking
-// and edits of network cards.
-func simpleReconfig(spec *types.VirtualMachineConfigSpec) bool {
-	rest := *spec
-	rest.ExtraConfig, rest.DeviceChange, rest.ChangeVersion, rest.ChangeTrackingEnabled = nil, nil, "", nil
-	if !reflect.DeepEqual(rest, types.VirtualMachineConfigSpec{}) {
-		return false
-	}
-	for _, c := range spec.DeviceChange {
-		d := c.GetVirtualDeviceConfigSpec()
-		if _, nic := d.Device.(types.BaseVirtualEthernetCard); !nic || d.Operation != types.VirtualDeviceConfigSpecOperationEdit {
-			return false
-		}
-	}
-	return true
-}
-
 // reconfigPrivileges lists what a change of the configuration needs.
 func reconfigPrivileges(spec *types.VirtualMachineConfigSpec) []string {
 	var out []string
@@ -73,8 +56,18 @@ func reconfigPrivileges(spec *types.VirtualMachineConfigSpec) []string {
 		out = append(out, "VirtualMachine.Config.AdvancedConfig")
 	}
 	for _, c := range spec.DeviceChange {
-		switch d := c.GetVirtualDeviceConfigSpec(); d.Operation {
-		case types.VirtualDeviceConfigSpecOperationEdit:
+		d := c.GetVirtualDeviceConfigSpec()
+		_, disk := d.Device.(*types.VirtualDisk)
+		switch {
+		case disk && d.Operation == types.VirtualDeviceConfigSpecOperationRemove:
+			out = append(out, "VirtualMachine.Config.RemoveDisk")
+		case disk && d.Operation == types.VirtualDeviceConfigSpecOperationAdd && d.FileOperation == "":
+			out = append(out, "VirtualMachine.Config.AddExistingDisk")
+		case disk && d.Operation == types.VirtualDeviceConfigSpecOperationAdd:
+			out = append(out, "VirtualMachine.Config.AddNewDisk")
+		case disk && d.Device.(*types.VirtualDisk).CapacityInBytes+d.Device.(*types.VirtualDisk).CapacityInKB > 0:
+			out = append(out, "VirtualMachine.Config.DiskExtend")
+		case d.Operation == types.VirtualDeviceConfigSpecOperationEdit:
 			out = append(out, "VirtualMachine.Config.EditDevice")
 		default:
 			out = append(out, "VirtualMachine.Config.AddRemoveDevice")
@@ -106,6 +99,9 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 	if spec.ChangeVersion != "" && spec.ChangeVersion != vm.Config.ChangeVersion {
 		return &types.ConcurrentAccess{}
 	}
+	if vm.Config.Template && !templateMay(spec) {
+		return &types.NotSupported{}
+	}
 	if spec.Name != "" && escapeName(spec.Name) != vm.Name {
 		if holder := s.holder(*vm.Parent, escapeName(spec.Name)); holder != nil {
 			return &types.DuplicateName{Name: spec.Name, Object: *holder}
@@ -134,76 +130,82 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 	return nil
 }
 
-// reconfigure applies a simple spec, all of it or nothing.
+// templateMay tells if a change is one of the few that a template takes: of its name and its
+// annotation.
+func templateMay(spec *types.VirtualMachineConfigSpec) bool {
+	rest := *spec
+	rest.Name, rest.Annotation, rest.ChangeVersion = "", "", ""
+	return reflect.DeepEqual(rest, types.VirtualMachineConfigSpec{})
+}
+
+// reconfigure applies a change, all of it or nothing. The caller holds the VM's lock.
 func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
-	if vm.Config.Template {
-		return &types.NotSupported{}
+	if fault := checkConfigSpec(spec); fault != nil {
+		return fault
 	}
-	devices := clone(withoutDisks(vm.Config.Hardware.Device))
-	for i, c := range spec.DeviceChange {
-		if fault := s.reconfigNIC(vm, devices, int32(i), c.GetVirtualDeviceConfigSpec().Device); fault != nil {
-			return fault
-		}
+	home, ok := s.homeOf(vm)
+	if !ok {
+		return &types.InvalidState{}
 	}
-	for _, o := range spec.ExtraConfig {
-		if o == nil || o.GetOptionValue().Key == "" {
-			return invalid("configSpec.extraConfig")
-		}
+	h := &hardware{
+		s: s, vm: vm.Self, host: s.hostOf(vm), home: home, on: vm.Runtime.PowerState == poweredOn,
+		devices: slices.Clone(vm.Config.Hardware.Device),
+	}
+	old, config := vm.Config, *vm.Config
+	fault := h.change(spec.DeviceChange)
+	if fault == nil {
+		vm.Config = &config
+		fault = applyConfig(vm, spec)
+	}
+	if fault != nil {
+		vm.Config = old
+		home.remove()
+		return fault
 	}
 	now := time.Now()
-	changes := []types.PropertyChange{
-		{Name: "config.changeVersion", Val: fmt.Sprint(now.UnixNano())},
-		{Name: "config.modified", Val: now},
-		{Name: "config.extraConfig", Val: mergeExtra(vm.Config.ExtraConfig, spec.ExtraConfig)},
+	config.ChangeVersion, config.Modified = fmt.Sprint(now.UnixNano()), now
+	config.ExtraConfig = mergeExtra(old.ExtraConfig, spec.ExtraConfig)
+	changes := []types.PropertyChange{{Name: "config", Val: &config}}
+	if name := escapeName(spec.Name); name != "" {
+		changes = append(changes, types.PropertyChange{Name: "name", Val: name}, types.PropertyChange{Name: "config.name", Val: name})
 	}
-	if on := spec.ChangeTrackingEnabled; on != nil && *on != tracking(vm) {
-		changes = append(changes, types.PropertyChange{Name: "config.changeTrackingEnabled", Val: *on})
+	ctx.Update(vm, changes)
+	if on := spec.ChangeTrackingEnabled; on != nil && (old.ChangeTrackingEnabled == nil || *on != *old.ChangeTrackingEnabled) {
 		s.trackingSwitched(vm)
 	}
 	if len(spec.DeviceChange) > 0 {
-		all := append(devices, devicesOnly(vm.Config.Hardware.Device)...)
-		networks := s.networksOf(all)
-		s.relinkNetworks(ctx, vm, networks)
-		changes = append(changes,
-			types.PropertyChange{Name: "config.hardware.device", Val: all},
-			types.PropertyChange{Name: "network", Val: networks})
-		s.after(s.cfg.GuestTime, func() { s.rereport(vm) })
+		s.setHardware(ctx, vm, h)
 	}
-	ctx.Update(vm, changes)
+	summarize(vm)
 	s.post(ctx, &types.VmReconfiguredEvent{VmEvent: s.vmEvent(vm), ConfigSpec: *spec})
 	return nil
 }
 
-// devicesOnly lists the disks as devices.
-func devicesOnly(devices []types.BaseVirtualDevice) []types.BaseVirtualDevice {
-	var out []types.BaseVirtualDevice
-	for _, d := range disksOf(devices) {
-		out = append(out, d)
+// setHardware gives a VM the devices that were worked out for it, and tells networks,
+// datastores and guest.
+func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, h *hardware) {
+	if h.cards {
+		networks := s.networksOf(h.devices)
+		s.relinkNetworks(ctx, vm, networks)
+		ctx.Update(vm, []types.PropertyChange{{Name: "network", Val: networks}})
+		s.after(s.cfg.GuestTime, func() { s.rereport(vm) })
 	}
-	return out
-}
-
-// reconfigNIC edits one card among devices. The address of a card of a running VM
-// cannot be changed.
-func (s *Sim) reconfigNIC(vm *simulator.VirtualMachine, devices []types.BaseVirtualDevice, index int32, edit types.BaseVirtualDevice) types.BaseMethodFault {
-	want := edit.(types.BaseVirtualEthernetCard).GetVirtualEthernetCard()
-	var card *types.VirtualEthernetCard
-	for _, d := range devices {
-		if c, ok := d.(types.BaseVirtualEthernetCard); ok && c.GetVirtualEthernetCard().Key == want.Key {
-			card = c.GetVirtualEthernetCard()
+	stores := s.datastoresOf(h.home.ds, h.devices)
+	for _, ref := range stores {
+		if simulator.FindReference(vm.Datastore, ref) == nil {
+			ds := s.reg.Get(ref).(*simulator.Datastore)
+			s.reg.AddReference(ctx, ds, &ds.Vm, vm.Self)
 		}
 	}
-	if card == nil {
-		return invalidDevice(index, "virtualDeviceSpec.device.key")
+	ctx.Update(vm, []types.PropertyChange{{Name: "datastore", Val: stores}})
+	s.setDevices(ctx, vm, h.devices)
+	s.trackLayers(vm)
+	for _, disk := range h.doomed {
+		s.removeLevel(vm, keyOf(diskChain(disk)[0]))
 	}
-	if mac, given := wantedMAC(card, want); given && mac != card.MacAddress && vm.Runtime.PowerState == poweredOn {
-		return wrongPower(vm, poweredOff)
+	for _, key := range h.grown {
+		s.resetDisk(vm, key)
 	}
-	fault := s.editNIC(s.hostOf(vm), index, card, want, make(map[int32]bool))
-	if fault == nil && vm.Runtime.PowerState != poweredOn {
-		card.Connectable.Connected = false
-	}
-	return fault
 }
 
 // relinkNetworks tells the networks which VMs they have after a change.

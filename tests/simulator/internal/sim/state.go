@@ -19,6 +19,8 @@ type vmState struct {
 	customizing chan struct{}
 	// customization is the last one, for the guest's report.
 	customization *types.GuestInfoCustomizationInfo
+	// firstBoot is a customization that waits for the VM to be powered on.
+	firstBoot *customizationPlan
 	// forked tells that this boot goes on where the parent stands still.
 	forked bool
 	// passthrough marks a VM with a PCI passthrough device, which no instant clone
@@ -39,6 +41,7 @@ type guestState struct {
 	ipv4    string // what DHCP gave, or what a test or guestinfo asked for
 	ipv6    string // a routable address besides the link-local one; empty for none
 	prefix  int32
+	name    string        // what a customization called it
 	stale   time.Duration // how long a clone of this VM still reports its parent's address
 	relayed bool          // files are transferred through vCenter, not the host
 	family  string        // replaces linuxGuest

@@ -72,7 +72,7 @@ func (s *Sim) planChild(ctx *simulator.Context, parent *simulator.VirtualMachine
 		loc = &types.VirtualMachineRelocateSpec{}
 	}
 	p := &clonePlan{
-		parent: parent, host: s.hostOf(parent), name: escapeName(req.Name), off: true,
+		parent: parent, from: parent.Config, host: s.hostOf(parent), name: escapeName(req.Name), off: true,
 		fork: &types.VirtualMachineForkConfigInfo{ChildForkGroupId: forkInfo(parent).ParentForkGroupId, ChildType: childNonpersistent},
 	}
 	if req.Spec.Persistent {

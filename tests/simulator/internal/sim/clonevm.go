@@ -1,0 +1,227 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"log"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// clonesAtOnce is how many full and linked clones of one source are made at the same
+// time; the others wait for their turn.
+const clonesAtOnce = 8
+
+// CloneVMTask is VirtualMachine.CloneVM_Task: full and linked clones of VMs and
+// templates. The call returns its task at once.
+func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
+	s := sh.s
+	source := s.vm(req.This)
+	if source == nil {
+		return &methods.CloneVM_TaskBody{Fault_: notFound(req.This)}
+	}
+	j := &vmCloneJob{s: s, ctx: detached(ctx), req: req}
+	if denied := s.vmCloneDenied(ctx, source, req); denied != nil {
+		return &methods.CloneVM_TaskBody{Fault_: soapFault(denied)}
+	}
+	j.task = s.newTask(ctx, req.This, "clone", true)
+	s.queues.submit(&job{parent: cloneQueue(req.This), task: j.task, atOnce: clonesAtOnce, run: j.run})
+	return &methods.CloneVM_TaskBody{Res: &types.CloneVM_TaskResponse{Returnval: j.task.Self}}
+}
+
+// cloneQueue is where the clones of a VM wait: instant clones, one at a time, elsewhere.
+func cloneQueue(source types.ManagedObjectReference) types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "CloneVM", Value: source.Value}
+}
+
+// vmCloneDenied checks the caller's privileges, as the API reference lists them: what
+// is needed on the source depends on which of the two is a template.
+func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMachine, req *types.CloneVM_Task) types.BaseMethodFault {
+	type need struct {
+		ref       *types.ManagedObjectReference
+		privilege string
+	}
+	spec, loc := &req.Spec, &req.Spec.Location
+	needs := []need{
+		{&req.This, cloneKindPrivilege(source.Config.Template, spec.Template)},
+		{&req.Folder, "VirtualMachine.Inventory.CreateFromExisting"},
+	}
+	datastore, pool := loc.Datastore, loc.Pool
+	if datastore == nil && len(source.Datastore) > 0 {
+		datastore = &source.Datastore[0]
+	}
+	if pool == nil {
+		pool = source.ResourcePool
+	}
+	needs = append(needs, need{datastore, "Datastore.AllocateSpace"})
+	if !spec.Template {
+		needs = append(needs, need{pool, "Resource.AssignVMToPool"})
+	}
+	if spec.Customization != nil {
+		needs = append(needs, need{&req.This, customizePrivilege})
+	}
+	for _, n := range needs {
+		if n.ref == nil || s.reg.Get(*n.ref) == nil {
+			continue // the rules say what is wrong with it
+		}
+		if fault := s.auth.denied(ctx.Session.UserName, *n.ref, n.privilege); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+func cloneKindPrivilege(fromTemplate, toTemplate bool) string {
+	switch {
+	case fromTemplate && toTemplate:
+		return "VirtualMachine.Provisioning.CloneTemplate"
+	case fromTemplate:
+		return "VirtualMachine.Provisioning.DeployTemplate"
+	case toTemplate:
+		return "VirtualMachine.Provisioning.CreateTemplateFromVM"
+	}
+	return "VirtualMachine.Provisioning.Clone"
+}
+
+// vmCloneJob is one accepted CloneVM_Task.
+type vmCloneJob struct {
+	s    *Sim
+	ctx  *simulator.Context
+	req  *types.CloneVM_Task
+	task *simulator.Task
+}
+
+// run makes the clone. Its name is taken from the beginning, long before the clone can
+// be seen.
+func (j *vmCloneJob) run() {
+	s := j.s
+	s.startTask(j.ctx, j.task)
+	key, fault := j.reserve()
+	if fault != nil {
+		s.finishTask(j.ctx, j.task, nil, localized(fault))
+		return
+	}
+	defer s.index.unreserve(key)
+	if half := s.cfg.CloneTime / 2; half > 0 {
+		sleep(j.ctx, half)
+		s.progress(j.ctx, j.task, 50)
+		sleep(j.ctx, half)
+	}
+	ref, fault := j.make()
+	if fault != nil {
+		s.finishTask(j.ctx, j.task, nil, localized(fault))
+		return
+	}
+	if j.req.Spec.PowerOn && !j.req.Spec.Template {
+		s.bootGuest(ref)
+	}
+	s.finishTask(j.ctx, j.task, ref, nil)
+}
+
+// reserve applies all rules, and takes the clone's name.
+func (j *vmCloneJob) reserve() (key childName, fault types.BaseMethodFault) {
+	s := j.s
+	source := s.vm(j.req.This)
+	if source == nil {
+		return key, &types.ManagedObjectNotFound{Obj: j.req.This}
+	}
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	j.ctx.WithLock(source, func() {
+		var p *vmClonePlan
+		if p, fault = s.planVMClone(source, j.req); fault != nil {
+			return
+		}
+		if fault = s.checkName(&p.clonePlan); fault != nil {
+			s.post(j.ctx, s.cloneFailed(&p.clonePlan, fault))
+			return
+		}
+		s.post(j.ctx, s.beingCloned(&p.clonePlan))
+		key = childName{p.folder.Self, p.name}
+		s.index.reserve(key, s.newVMRef())
+	})
+	return key, fault
+}
+
+// make makes the clone. What was true in the beginning may have changed since.
+func (j *vmCloneJob) make() (ref types.ManagedObjectReference, fault types.BaseMethodFault) {
+	s := j.s
+	source := s.vm(j.req.This)
+	if source == nil {
+		return ref, &types.ManagedObjectNotFound{Obj: j.req.This}
+	}
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if s.closed {
+		return ref, &types.RequestCanceled{}
+	}
+	j.ctx.WithLock(source, func() {
+		var p *vmClonePlan
+		if p, fault = s.planVMClone(source, j.req); fault != nil {
+			return
+		}
+		ref, fault = s.buildVMClone(j.ctx, p)
+	})
+	return ref, fault
+}
+
+// buildVMClone makes the clone of a plan, or leaves nothing of it.
+func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan) (types.ManagedObjectReference, types.BaseMethodFault) {
+	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
+	vm.Self = s.index.reserved(childName{p.folder.Self, p.name})
+	home, err := newVMHome(p.datastore, p.name)
+	if err != nil {
+		log.Printf("vforge-sim: clone %s: %v", p.name, err)
+		return vm.Self, &types.FileFault{File: p.name}
+	}
+	fault := s.fillVMClone(ctx, vm, p, home)
+	if fault != nil {
+		home.remove()
+		s.post(ctx, s.cloneFailed(&p.clonePlan, fault))
+		return vm.Self, fault
+	}
+	s.inheritSettings(p.parent.Self, vm.Self)
+	s.customizeAtBoot(vm, p.custom)
+	s.link(ctx, vm, p.folder.Self)
+	if !p.off {
+		s.trackingTakesEffect(ctx, vm)
+	}
+	s.post(ctx, s.cloned(&p.clonePlan, vm)...)
+	return vm.Self, nil
+}
+
+func (s *Sim) fillVMClone(ctx *simulator.Context, vm *simulator.VirtualMachine, p *vmClonePlan, home *vmHome) types.BaseMethodFault {
+	disks, fault := s.cloneDisks(p, home)
+	if fault != nil {
+		return fault
+	}
+	h := &hardware{s: s, host: p.host, home: home, cloning: true, devices: append(p.devices, disks...)}
+	if p.spec.Config != nil {
+		if fault := h.change(p.spec.Config.DeviceChange); fault != nil {
+			return fault
+		}
+	}
+	for _, d := range h.devices {
+		if card, ok := d.(types.BaseVirtualEthernetCard); ok && card.GetVirtualEthernetCard().MacAddress == "" {
+			card.GetVirtualEthernetCard().MacAddress = s.macs.take()
+		}
+	}
+	s.copyConfig(vm, &p.clonePlan, dsPath(p.datastore.Name, home.vmx()), h.devices)
+	s.copyRuntime(vm, &p.clonePlan)
+	vm.Datastore = s.datastoresOf(p.datastore, h.devices)
+	setTemplate(vm, p.spec.Template)
+	if p.spec.Config != nil {
+		if fault := applyConfig(vm, p.spec.Config); fault != nil {
+			return fault
+		}
+	}
+	summarize(vm)
+	s.refreshFiles(vm)
+	s.layers.add(vm.Self, vm.Config.Hardware.Device)
+	return nil
+}

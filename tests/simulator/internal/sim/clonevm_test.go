@@ -1,0 +1,438 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+type vmCloneChange func(*types.CloneVM_Task)
+
+// cloneVM asks for a full or linked clone of a VM in the datacenter's VM folder.
+func (b *bench) cloneVM(c *vim25.Client, source types.ManagedObjectReference, name string, change ...vmCloneChange) (*object.Task, error) {
+	b.Helper()
+	req := types.CloneVM_Task{This: source, Folder: b.find("/DC0/vm"), Name: name}
+	for _, f := range change {
+		f(&req)
+	}
+	res, err := methods.CloneVM_Task(b.ctx, c, &req)
+	if err != nil {
+		return nil, err
+	}
+	return object.NewTask(c, res.Returnval), nil
+}
+
+func (b *bench) cloned(source types.ManagedObjectReference, name string, change ...vmCloneChange) types.ManagedObjectReference {
+	b.Helper()
+	task, err := b.cloneVM(b.client, source, name, change...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return b.result(task)
+}
+
+// made makes a VM through the control endpoint.
+func (b *bench) made(name string, options map[string]any) types.ManagedObjectReference {
+	b.Helper()
+	body := map[string]any{"name": name}
+	for k, v := range options {
+		body[k] = v
+	}
+	var answer map[string]any
+	if status := b.control("POST", "/vms", body, &answer); status != 200 {
+		b.Fatalf("POST /vms: %d %v", status, answer)
+	}
+	return types.ManagedObjectReference{Type: "VirtualMachine", Value: answer["moid"].(string)}
+}
+
+// snapshot takes one and returns it.
+func (b *bench) snapshot(vm types.ManagedObjectReference, name string) types.ManagedObjectReference {
+	b.Helper()
+	task, err := object.NewVirtualMachine(b.client, vm).CreateSnapshot(b.ctx, name, "", false, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return b.result(task)
+}
+
+func (b *bench) ref(path string) *types.ManagedObjectReference {
+	ref := b.find(path)
+	return &ref
+}
+
+// files lists the backings of a VM's first disk, top first.
+func (b *bench) files(vm types.ManagedObjectReference) []string {
+	b.Helper()
+	var out []string
+	for _, layer := range diskChain(disksOf(b.read(vm).Config.Hardware.Device)[0]) {
+		out = append(out, layer.FileName)
+	}
+	return out
+}
+
+func (b *bench) ready(vm types.ManagedObjectReference) string {
+	b.Helper()
+	return b.until(vm, hasIP).Guest.IpAddress
+}
+
+func linked(snapshot types.ManagedObjectReference) vmCloneChange {
+	return func(r *types.CloneVM_Task) {
+		r.Spec.Snapshot = &snapshot
+		r.Spec.Location.DiskMoveType = string(types.VirtualMachineRelocateDiskMoveOptionsCreateNewChildDiskBacking)
+	}
+}
+
+func moveChildMost(r *types.CloneVM_Task) {
+	r.Spec.Location.DiskMoveType = string(types.VirtualMachineRelocateDiskMoveOptionsMoveChildMostDiskBacking)
+}
+
+func poweredOnClone(r *types.CloneVM_Task) { r.Spec.PowerOn = true }
+
+func TestFullCloneOfARunningVM(t *testing.T) {
+	b := start(t)
+	parent := b.parent().Reference()
+	vm := b.read(b.cloned(parent, "full", poweredOnClone, func(r *types.CloneVM_Task) {
+		r.Spec.Config = &types.VirtualMachineConfigSpec{
+			NumCPUs: 4, MemoryMB: 4096, Annotation: "made for a test",
+			ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: "guestinfo.role", Value: "db"}},
+		}
+	}))
+	source := b.read(parent)
+	if files := b.files(vm.Self); len(files) != 1 || files[0] != "[LocalDS_0] full/full.vmdk" {
+		t.Errorf("files %v", files)
+	}
+	if vm.Config.Hardware.NumCPU != 4 || vm.Config.Hardware.MemoryMB != 4096 || vm.Summary.Config.NumCpu != 4 ||
+		vm.Config.Annotation != "made for a test" || extraValue(vm.Config.ExtraConfig, "guestinfo.role") != "db" {
+		t.Errorf("config %+v", vm.Config)
+	}
+	if vm.Config.Uuid == source.Config.Uuid || vm.Config.InstanceUuid == source.Config.InstanceUuid ||
+		firstNIC(vm).MacAddress == firstNIC(source).MacAddress || vm.Config.GuestId != source.Config.GuestId {
+		t.Error("the clone has its source's identity")
+	}
+	if *vm.ResourcePool != *source.ResourcePool || *vm.Runtime.Host != *source.Runtime.Host {
+		t.Errorf("pool %v, host %v", vm.ResourcePool, vm.Runtime.Host)
+	}
+	if ip := b.ready(vm.Self); ip == source.Guest.IpAddress {
+		t.Errorf("both guests have %s", ip)
+	}
+}
+
+// write has the guest of a VM write a text to its first disk.
+func (b *bench) write(vm *simulator.VirtualMachine, off int64, text string) {
+	b.Helper()
+	top, capacity := topOf(vm)
+	l, err := b.sim.layer(top, capacity)
+	if err == nil {
+		err = l.write(spans{{off, off + int64(len(text))}}, func(p []byte, _ int64) error {
+			copy(p, text)
+			return nil
+		})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestFullCloneHasItsSourcesBytes(t *testing.T) {
+	b := start(t)
+	parent := b.sim.vm(b.parent().Reference())
+	b.write(parent, 4096, "content")
+	b.clone("below") // the parent's disk is two layers now
+	b.write(parent, 4099, "NEW")
+	image, err := b.sim.image(topOf(b.sim.vm(b.cloned(parent.Self, "full"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 7)
+	if _, err := image.ReadAt(got, 4096); err != nil || string(got) != "conNEWt" || len(image.layers) != 1 {
+		t.Errorf("%q in %d layers, %v", got, len(image.layers), err)
+	}
+}
+
+func TestLinkedCloneOfASnapshot(t *testing.T) {
+	b := start(t)
+	parent := b.parent().Reference()
+	before := b.files(parent)
+	snapshot := b.snapshot(parent, "base")
+	for _, name := range []string{"one", "two"} {
+		files := b.files(b.cloned(parent, name, linked(snapshot)))
+		if len(files) != 1+len(before) || files[1] != before[0] || !strings.HasPrefix(files[0], "[LocalDS_0] "+name+"/") {
+			t.Errorf("%s has %v, its source had %v", name, files, before)
+		}
+	}
+}
+
+// A source with a delta layer shares what is below it, without any snapshot; so does a clone
+// that has become a template itself.
+func TestLinkedClonesOfTemplatesWithALayer(t *testing.T) {
+	b := start(t)
+	mould := b.made("mould", map[string]any{"on": false})
+	b.addLayer(mould)
+	if err := object.NewVirtualMachine(b.client, mould).MarkAsTemplate(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	pool := func(r *types.CloneVM_Task) { r.Spec.Location.Pool = b.ref("/DC0/host/DC0_C1/Resources/DC0_C1_RP1") }
+	child := b.cloned(mould, "child", moveChildMost, pool)
+	if files := b.files(child); len(files) != 2 || files[1] != b.files(mould)[1] {
+		t.Errorf("child has %v, mould %v", files, b.files(mould))
+	}
+	b.addLayer(child)
+	second := b.cloned(child, "second", moveChildMost, func(r *types.CloneVM_Task) { r.Spec.Template = true })
+	if files := b.files(second); len(files) != 3 {
+		t.Errorf("second has %v", files)
+	}
+	if vm := b.read(second); !vm.Config.Template || vm.ResourcePool != nil || !vm.Summary.Config.Template {
+		t.Errorf("template %v in pool %v", vm.Config.Template, vm.ResourcePool)
+	}
+	third := b.cloned(second, "third", moveChildMost, pool, poweredOnClone)
+	if files := b.files(third); len(files) != 3 {
+		t.Errorf("third has %v", files)
+	}
+	b.ready(third)
+	if host := b.read(third).Runtime.Host; *host != b.find("/DC0/host/DC0_C1/DC0_C1_H0") {
+		t.Errorf("host %v", host)
+	}
+}
+
+// addLayer puts a delta on each disk of a VM, as one does before making it a template.
+func (b *bench) addLayer(ref types.ManagedObjectReference) {
+	b.Helper()
+	b.result(b.reconfigured(ref, types.VirtualMachineConfigSpec{DeviceChange: layerSpec(disksOf(b.read(ref).Config.Hardware.Device))}))
+}
+
+func layerSpec(disks []*types.VirtualDisk) []types.BaseVirtualDeviceConfigSpec {
+	var out []types.BaseVirtualDeviceConfigSpec
+	for _, disk := range disks {
+		delta := clone(disk)
+		backing := delta.Backing.(*flatBacking)
+		name, _ := splitDSPath(backing.FileName)
+		backing.Parent, backing.FileName = disk.Backing.(*flatBacking), "["+name+"]"
+		out = append(out,
+			&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disk},
+			&types.VirtualDeviceConfigSpec{
+				Operation: types.VirtualDeviceConfigSpecOperationAdd, Device: delta,
+				FileOperation: types.VirtualDeviceConfigSpecFileOperationCreate,
+			})
+	}
+	return out
+}
+
+func (b *bench) reconfigured(ref types.ManagedObjectReference, spec types.VirtualMachineConfigSpec) *object.Task {
+	b.Helper()
+	task, err := object.NewVirtualMachine(b.client, ref).Reconfigure(b.ctx, spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return task
+}
+
+func TestFullAndLinkedClonesThatAreRefused(t *testing.T) {
+	b := start(t)
+	parent := b.parent().Reference()
+	mould := b.made("mould", map[string]any{"template": true})
+	other := b.snapshot(b.made("other", map[string]any{"on": false}), "theirs")
+	own := b.snapshot(parent, "own")
+	gone := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: "snapshot-gone"}
+	b.control("POST", "/hosts/DC0_C1_H0", map[string]any{"maintenance": true}, nil)
+	for name, c := range map[string]struct {
+		source   types.ManagedObjectReference
+		change   vmCloneChange
+		want     types.BaseMethodFault
+		property string
+	}{
+		"no name":           {parent, func(r *types.CloneVM_Task) { r.Name = "" }, &types.InvalidArgument{}, "name"},
+		"long name":         {parent, func(r *types.CloneVM_Task) { r.Name = strings.Repeat("n", 81) }, &types.InvalidName{}, ""},
+		"taken name":        {parent, func(r *types.CloneVM_Task) { r.Name = "golden-parent" }, &types.DuplicateName{}, ""},
+		"folder's name":     {parent, func(r *types.CloneVM_Task) { r.Name = "DC0_F0" }, &types.DuplicateName{}, ""},
+		"no snapshot":       {parent, func(r *types.CloneVM_Task) { linked(own)(r); r.Spec.Snapshot = nil }, &types.InvalidArgument{}, "spec.snapshot"},
+		"other's snapshot":  {parent, linked(other), &types.InvalidArgument{}, "spec.snapshot"},
+		"gone snapshot":     {parent, linked(gone), &types.ManagedObjectNotFound{}, ""},
+		"move type":         {parent, func(r *types.CloneVM_Task) { r.Spec.Location.DiskMoveType = "sideways" }, &types.InvalidArgument{}, "spec.location.diskMoveType"},
+		"template, no pool": {mould, func(*types.CloneVM_Task) {}, &types.InvalidArgument{}, "spec.location.pool"},
+		"pool and host": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Location.Pool, r.Spec.Location.Host = b.ref("/DC0/host/DC0_C1/Resources"), b.ref("/DC0/host/DC0_C0/DC0_C0_H0")
+		}, &types.InvalidArgument{}, "spec.pool"},
+		"host in maintenance": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Location.Pool, r.Spec.Location.Host = b.ref("/DC0/host/DC0_C1/Resources"), b.ref("/DC0/host/DC0_C1/DC0_C1_H0")
+		}, &types.InvalidHostState{}, ""},
+		"no host of the pool": {parent, func(r *types.CloneVM_Task) { r.Spec.Location.Pool = b.ref("/DC0/host/DC0_C1/Resources") }, &types.NoCompatibleHost{}, ""},
+		"folder of hosts":     {parent, func(r *types.CloneVM_Task) { r.Folder = b.find("/DC0/host") }, &types.InvalidArgument{}, "folder"},
+		"pair of no key": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Config = &types.VirtualMachineConfigSpec{ExtraConfig: []types.BaseOptionValue{&types.OptionValue{}}}
+		}, &types.InvalidArgument{}, "configSpec.extraConfig"},
+		"odd memory": {parent, func(r *types.CloneVM_Task) { r.Spec.Config = &types.VirtualMachineConfigSpec{MemoryMB: 1023} }, &types.InvalidArgument{}, "configSpec.memoryMB"},
+		"disk that is not": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Location.Disk = []types.VirtualMachineRelocateSpecDiskLocator{{DiskId: 77, Datastore: b.find("/DC0/datastore/LocalDS_0")}}
+		}, &types.InvalidArgument{}, "spec.location.disk.diskId"},
+		"customized twice": {parent, func(r *types.CloneVM_Task) { r.Spec.Customization = linuxCustomization("web", "10.1.2.3", "10.1.2.4") }, &types.NicSettingMismatch{}, ""},
+		"Sysprep for Linux": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Customization = &types.CustomizationSpec{Identity: &types.CustomizationSysprep{}}
+		}, &types.UncustomizableGuest{}, ""},
+		"card that is not": {parent, func(r *types.CloneVM_Task) { r.Spec.Location.DeviceChange = cardEdit(4077) }, &types.InvalidDeviceSpec{}, ""},
+		"other vCenter": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Location.Service = &types.ServiceLocator{Credential: &types.ServiceLocatorNamePassword{}}
+		}, &types.NotSupported{}, ""},
+		"setting not known": {parent, func(r *types.CloneVM_Task) { r.Spec.Config = &types.VirtualMachineConfigSpec{SimultaneousThreads: 2} }, &types.NotSupported{}, ""},
+		"shrunk in the config": {parent, func(r *types.CloneVM_Task) {
+			r.Spec.Config = &types.VirtualMachineConfigSpec{DeviceChange: diskEdit(b.read(parent), 1<<20)}
+		}, &types.InvalidDeviceOperation{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task, err := b.cloneVM(b.client, c.source, "new", c.change)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fault := b.taskFault(task)
+			b.wantFault(fault, c.want)
+			if arg, ok := fault.(*types.InvalidArgument); ok && arg.InvalidProperty != c.property {
+				t.Errorf("property %q, want %q", arg.InvalidProperty, c.property)
+			}
+			if _, err := os.Stat(filepath.Join(datastoreDir(b.sim.cfg.StateDir), "DC0", "LocalDS_0", "new")); err == nil {
+				t.Error("a clone that failed leaves files")
+			}
+		})
+	}
+}
+
+func cardEdit(key int32) []types.BaseVirtualDeviceConfigSpec {
+	card := &types.VirtualVmxnet3{}
+	card.Key = key
+	return []types.BaseVirtualDeviceConfigSpec{&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: card}}
+}
+
+func linuxCustomization(name string, addresses ...string) *types.CustomizationSpec {
+	spec := &types.CustomizationSpec{Identity: &types.CustomizationLinuxPrep{HostName: &types.CustomizationFixedName{Name: name}, Domain: "example.test"}}
+	for _, a := range addresses {
+		spec.NicSettingMap = append(spec.NicSettingMap, types.CustomizationAdapterMapping{Adapter: types.CustomizationIPSettings{
+			Ip: &types.CustomizationFixedIp{IpAddress: a}, SubnetMask: "255.255.255.0",
+		}})
+	}
+	return spec
+}
+
+func TestCustomizationOfAClone(t *testing.T) {
+	b := start(t)
+	ref := b.cloned(b.parent().Reference(), "raw", poweredOnClone, func(r *types.CloneVM_Task) {
+		r.Spec.Customization = linuxCustomization("web-1", "10.1.2.3")
+	})
+	if vm := b.until(ref, hasIP); vm.Guest.HostName != "web-1" || vm.Guest.IpAddress != "10.1.2.3" {
+		t.Errorf("guest %+v", vm.Guest)
+	}
+}
+
+func TestPrivilegesOfFullAndLinkedClones(t *testing.T) {
+	b := start(t)
+	parent := b.parent().Reference()
+	mould := b.made("mould", map[string]any{"template": true})
+	all := []string{"VirtualMachine.Inventory.CreateFromExisting", "Datastore.AllocateSpace", "Resource.AssignVMToPool", "VirtualMachine.Provisioning.Clone"}
+	toTemplate := func(r *types.CloneVM_Task) { r.Spec.Template = true }
+	inPool := func(r *types.CloneVM_Task) { r.Spec.Location.Pool = b.ref("/DC0/host/DC0_C0/Resources") }
+	customized := func(r *types.CloneVM_Task) { r.Spec.Customization = linuxCustomization("x", "10.0.0.1") }
+	for name, c := range map[string]struct {
+		source types.ManagedObjectReference
+		change vmCloneChange
+		have   []string
+		lacks  string
+	}{
+		"VM from VM":             {parent, inPool, all[:3], "VirtualMachine.Provisioning.Clone"},
+		"VM from template":       {mould, inPool, all, "VirtualMachine.Provisioning.DeployTemplate"},
+		"template from VM":       {parent, toTemplate, all, "VirtualMachine.Provisioning.CreateTemplateFromVM"},
+		"template from template": {mould, toTemplate, all, "VirtualMachine.Provisioning.CloneTemplate"},
+		"customization":          {parent, customized, all, "VirtualMachine.Provisioning.Customize"},
+		"folder":                 {parent, inPool, all[1:], "VirtualMachine.Inventory.CreateFromExisting"},
+		"datastore":              {parent, inPool, []string{all[0], all[2], all[3]}, "Datastore.AllocateSpace"},
+		"pool":                   {parent, inPool, []string{all[0], all[1], all[3]}, "Resource.AssignVMToPool"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := b.cloneVM(b.as(c.have...), c.source, "new", c.change)
+			if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != c.lacks {
+				t.Errorf("fault %+v, want one for %s", fault, c.lacks)
+			}
+		})
+	}
+	task, err := b.cloneVM(b.as(all...), parent, "allowed", inPool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.result(task)
+}
+
+// Of twenty that want a name at the same time one gets it, and the others learn who.
+func TestANameHasOneWinner(t *testing.T) {
+	b := start(t, func(c *Config) { c.CloneTime = 20 * time.Millisecond })
+	parent := b.parent().Reference()
+	const many = 20
+	var mu sync.Mutex
+	var winners, holders []types.ManagedObjectReference
+	var all sync.WaitGroup
+	for range many {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			task, err := b.cloneVM(b.client, parent, "wanted")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			info, err := task.WaitForResult(b.ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				winners = append(winners, info.Result.(types.ManagedObjectReference))
+			} else if fault, ok := info.Error.Fault.(*types.DuplicateName); ok {
+				holders = append(holders, fault.Object)
+			} else {
+				t.Error(err)
+			}
+		}()
+	}
+	all.Wait()
+	if len(winners) != 1 || len(holders) != many-1 {
+		t.Fatalf("%d winners, %d losers", len(winners), len(holders))
+	}
+	for _, h := range holders {
+		if h != winners[0] {
+			t.Errorf("a loser was told of %v, the winner is %v", h, winners[0])
+		}
+	}
+}
+
+func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
+	const each = 100 * time.Millisecond
+	b := start(t, func(c *Config) { c.CloneTime = each })
+	var tasks []*object.Task
+	for i := range clonesAtOnce + 1 {
+		task, err := b.cloneVM(b.client, b.parent().Reference(), fmt.Sprintf("web-%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tasks = append(tasks, task)
+	}
+	last := tasks[clonesAtOnce]
+	if err := last.Cancel(b.ctx); err != nil {
+		t.Fatalf("a clone that waits for its turn can be cancelled: %v", err)
+	}
+	b.wantFault(b.taskFault(last), &types.RequestCanceled{})
+	for _, task := range tasks[:clonesAtOnce] {
+		b.result(task)
+	}
+}
+
+func TestClonesAtAPI65(t *testing.T) {
+	b := start(t, func(c *Config) { c.APIVersion = "6.5" })
+	b.ready(b.cloned(b.parent().Reference(), "old", poweredOnClone))
+}

@@ -1,0 +1,144 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"log"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+var diskMoveTypes = []types.VirtualMachineRelocateDiskMoveOptions{
+	types.VirtualMachineRelocateDiskMoveOptionsMoveAllDiskBackingsAndAllowSharing,
+	types.VirtualMachineRelocateDiskMoveOptionsMoveAllDiskBackingsAndDisallowSharing,
+	types.VirtualMachineRelocateDiskMoveOptionsMoveChildMostDiskBacking,
+	types.VirtualMachineRelocateDiskMoveOptionsCreateNewChildDiskBacking,
+	types.VirtualMachineRelocateDiskMoveOptionsMoveAllDiskBackingsAndConsolidate,
+}
+
+// diskClonePlan tells how one disk of a clone comes to be.
+type diskClonePlan struct {
+	disk      *types.VirtualDisk
+	datastore *simulator.Datastore
+	move      types.VirtualMachineRelocateDiskMoveOptions
+}
+
+// planDisks decides for each disk of the source what its clone shares with it.
+func (s *Sim) planDisks(p *vmClonePlan) types.BaseMethodFault {
+	disks := disksOf(p.from.Hardware.Device)
+	locators, fault := s.diskLocators(p, disks)
+	if fault != nil {
+		return fault
+	}
+	for _, disk := range disks {
+		d := diskClonePlan{disk: disk, datastore: p.datastore, move: types.VirtualMachineRelocateDiskMoveOptions(p.spec.Location.DiskMoveType)}
+		if l, ok := locators[disk.Key]; ok {
+			d.datastore = s.reg.Get(l.Datastore).(*simulator.Datastore)
+			if l.DiskMoveType != "" {
+				d.move = types.VirtualMachineRelocateDiskMoveOptions(l.DiskMoveType)
+			}
+		}
+		// Sharing what a running VM writes to would corrupt it.
+		if d.move == types.VirtualMachineRelocateDiskMoveOptionsCreateNewChildDiskBacking && p.spec.Snapshot == nil {
+			return invalid("spec.snapshot")
+		}
+		if fault := s.checkShared(p, &d); fault != nil {
+			return fault
+		}
+		p.disks = append(p.disks, d)
+	}
+	return nil
+}
+
+func (s *Sim) diskLocators(p *vmClonePlan, disks []*types.VirtualDisk) (map[int32]types.VirtualMachineRelocateSpecDiskLocator, types.BaseMethodFault) {
+	out := make(map[int32]types.VirtualMachineRelocateSpecDiskLocator)
+	for _, l := range p.spec.Location.Disk {
+		found := false
+		for _, disk := range disks {
+			found = found || disk.Key == l.DiskId
+		}
+		if !found {
+			return nil, invalid("spec.location.disk.diskId")
+		}
+		if _, ok := s.reg.Get(l.Datastore).(*simulator.Datastore); !ok {
+			return nil, &types.ManagedObjectNotFound{Obj: l.Datastore}
+		}
+		if simulator.FindReference(p.host.Datastore, l.Datastore) == nil {
+			return nil, invalid("spec.location.disk.datastore")
+		}
+		out[l.DiskId] = l
+	}
+	return out, nil
+}
+
+// checkShared refuses a clone on a host that does not see the layers it shares.
+func (s *Sim) checkShared(p *vmClonePlan, d *diskClonePlan) types.BaseMethodFault {
+	chain := diskChain(d.disk)
+	if len(chain) == 0 {
+		return &types.NotSupported{} // raw device mappings are not simulated
+	}
+	for _, layer := range d.shared(chain) {
+		if layer.Datastore != nil && simulator.FindReference(p.host.Datastore, *layer.Datastore) == nil {
+			return &types.CannotAccessVmDisk{
+				CannotAccessVmDevice: types.CannotAccessVmDevice{Device: d.disk.DeviceInfo.GetDescription().Label, Backing: layer.FileName},
+				Fault:                *localized(&types.InvalidDatastore{Datastore: layer.Datastore}),
+			}
+		}
+	}
+	return nil
+}
+
+// shared are the layers that the clone does not get copies of.
+func (d *diskClonePlan) shared(chain []*flatBacking) []*flatBacking {
+	switch d.move {
+	case types.VirtualMachineRelocateDiskMoveOptionsCreateNewChildDiskBacking:
+		return chain
+	case types.VirtualMachineRelocateDiskMoveOptionsMoveChildMostDiskBacking:
+		return chain[1:]
+	}
+	return nil
+}
+
+// cloneDisks makes the clone's disks: a delta on what is shared, or a copy of all.
+func (s *Sim) cloneDisks(p *vmClonePlan, home *vmHome) ([]types.BaseVirtualDevice, types.BaseMethodFault) {
+	var out []types.BaseVirtualDevice
+	for _, d := range p.disks {
+		backing, err := s.cloneDisk(&d, home.newDisk(d.datastore))
+		if err != nil {
+			log.Printf("vforge-sim: clone %s: %v", p.name, err)
+			return nil, &types.FileFault{File: home.name}
+		}
+		copied := *d.disk
+		copied.Backing = backing
+		out = append(out, &copied)
+	}
+	return out, nil
+}
+
+func (s *Sim) cloneDisk(d *diskClonePlan, file string) (*flatBacking, error) {
+	chain := diskChain(d.disk)
+	capacity := d.disk.CapacityInBytes
+	switch shared := d.shared(chain); {
+	case len(shared) == len(chain):
+		return newDelta(d.datastore, file, shared[0], capacity)
+	case len(shared) > 0:
+		return s.copyLayer(d.datastore, file, chain[0], capacity)
+	}
+	return s.copyDisk(d.datastore, file, chain[0], capacity)
+}
+
+// datastoresOf lists the datastores that a VM has files on, its own first.
+func (s *Sim) datastoresOf(own *simulator.Datastore, devices []types.BaseVirtualDevice) []types.ManagedObjectReference {
+	refs := []types.ManagedObjectReference{own.Self}
+	for _, disk := range disksOf(devices) {
+		for _, layer := range diskChain(disk) {
+			if layer.Datastore != nil && simulator.FindReference(refs, *layer.Datastore) == nil {
+				refs = append(refs, *layer.Datastore)
+			}
+		}
+	}
+	return refs
+}

@@ -1,0 +1,269 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// vmClonePlan is a full or linked clone that passed all rules, with every default
+// filled in.
+type vmClonePlan struct {
+	clonePlan
+	spec   *types.VirtualMachineCloneSpec
+	disks  []diskClonePlan
+	custom *customizationPlan
+}
+
+// planVMClone applies the rules; the first that is broken is the answer. Whether the name
+// is free is another question: see reserve. The caller holds the source's lock. Each
+// rule's source is in README.md.
+func (s *Sim) planVMClone(source *simulator.VirtualMachine, req *types.CloneVM_Task) (*vmClonePlan, types.BaseMethodFault) {
+	spec := &req.Spec
+	p := &vmClonePlan{spec: spec, clonePlan: clonePlan{
+		parent: source, name: escapeName(req.Name), from: source.Config, off: !spec.PowerOn || spec.Template,
+	}}
+	if spec.Config != nil {
+		p.config, p.biosUUID = spec.Config.ExtraConfig, spec.Config.Uuid
+	}
+	for _, check := range []func() types.BaseMethodFault{
+		func() types.BaseMethodFault { return checkVMCloneSpec(req) },
+		func() types.BaseMethodFault { return s.cloneFrom(p) },
+		func() types.BaseMethodFault { return s.placeVMFolder(p, req.Folder) },
+		func() types.BaseMethodFault { return s.placeVMPool(p) },
+		func() types.BaseMethodFault { return s.placeVMHost(p) },
+		func() types.BaseMethodFault { return s.placeVMDatastore(p) },
+		func() types.BaseMethodFault { return s.planDisks(p) },
+		func() types.BaseMethodFault { return s.planVMCards(p) },
+		func() types.BaseMethodFault { return s.planFirstBoot(p) },
+	} {
+		if fault := check(); fault != nil {
+			return nil, fault
+		}
+	}
+	return p, nil
+}
+
+// checkVMCloneSpec refuses what a request may not hold, whatever the inventory.
+func checkVMCloneSpec(req *types.CloneVM_Task) types.BaseMethodFault {
+	loc := &req.Spec.Location
+	switch {
+	case req.Name == "":
+		return invalid("name")
+	case len(escapeName(req.Name)) > maxNameBytes:
+		return &types.InvalidName{Name: req.Name}
+	case loc.Service != nil, loc.CryptoSpec != nil:
+		return &types.NotSupported{} // other vCenters and encryption are not simulated
+	case loc.DiskMoveType != "" && !slices.Contains(diskMoveTypes, types.VirtualMachineRelocateDiskMoveOptions(loc.DiskMoveType)):
+		return invalid("spec.location.diskMoveType")
+	}
+	if req.Spec.Config == nil {
+		return nil
+	}
+	return checkConfigSpec(req.Spec.Config)
+}
+
+// cloneFrom finds what is cloned: the VM as it is, or as it was at a snapshot.
+func (s *Sim) cloneFrom(p *vmClonePlan) types.BaseMethodFault {
+	if p.parent.Runtime.ConnectionState != types.VirtualMachineConnectionStateConnected {
+		return &types.InvalidState{}
+	}
+	ref := p.spec.Snapshot
+	if ref == nil {
+		return nil
+	}
+	snapshot, ok := s.reg.Get(*ref).(*simulator.VirtualMachineSnapshot)
+	if !ok {
+		return &types.ManagedObjectNotFound{Obj: *ref}
+	}
+	if snapshot.Vm != p.parent.Self {
+		return invalid("spec.snapshot")
+	}
+	p.from = &snapshot.Config
+	return nil
+}
+
+// placeVMFolder finds the clone's folder, which decides the datacenter.
+func (s *Sim) placeVMFolder(p *vmClonePlan, ref types.ManagedObjectReference) types.BaseMethodFault {
+	folder, ok := s.reg.Get(ref).(*simulator.Folder)
+	if !ok {
+		return &types.ManagedObjectNotFound{Obj: ref}
+	}
+	if !holdsVMs(folder) {
+		return invalid("folder")
+	}
+	p.folder = folder
+	return nil
+}
+
+// placeVMPool finds the clone's pool. A clone of a VM goes to the VM's own without one;
+// one of a template has none to go to. A template is in no pool.
+func (s *Sim) placeVMPool(p *vmClonePlan) types.BaseMethodFault {
+	ref := p.spec.Location.Pool
+	if ref == nil {
+		ref = p.parent.ResourcePool
+	}
+	if ref == nil {
+		if p.spec.Template {
+			return nil
+		}
+		return invalid("spec.location.pool")
+	}
+	pool := s.reg.Get(*ref)
+	if poolVMs(pool) == nil {
+		return &types.ManagedObjectNotFound{Obj: *ref}
+	}
+	p.pool = pool
+	return nil
+}
+
+// placeVMHost finds the clone's host: the one asked for, which must be of the pool's
+// compute resource; without one the source's own if it is of that, else the first
+// compatible one.
+func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
+	if ref := p.spec.Location.Host; ref != nil {
+		if p.host = s.host(*ref); p.host == nil {
+			return &types.ManagedObjectNotFound{Obj: *ref}
+		}
+		if p.pool != nil && !s.sameCompute(p.host.Self, p.pool.Reference()) {
+			return poolMismatch()
+		}
+		return hostFault(p.host)
+	}
+	p.host = s.hostOf(p.parent)
+	if p.pool != nil && (p.host == nil || hostFault(p.host) != nil || !s.sameCompute(p.host.Self, p.pool.Reference())) {
+		p.host = s.compatibleHost(p)
+	}
+	if p.host == nil {
+		return &types.NoCompatibleHost{}
+	}
+	return hostFault(p.host)
+}
+
+func (s *Sim) sameCompute(host, pool types.ManagedObjectReference) bool {
+	a, _ := s.computeOf(host)
+	b, ok := s.computeOf(pool)
+	return ok && a == b
+}
+
+func poolMismatch() types.BaseMethodFault {
+	fault := &types.InvalidArgument{InvalidProperty: "spec.pool"}
+	fault.FaultMessage = []types.LocalizableMessage{{
+		Key:     hostPoolMismatch,
+		Message: "Resource pool and host do not belong to the same compute resource.",
+	}}
+	return fault
+}
+
+// hostFault tells why a host takes no new VMs.
+func hostFault(host *simulator.HostSystem) types.BaseMethodFault {
+	if host.Runtime.ConnectionState != types.HostSystemConnectionStateConnected {
+		return &types.HostNotConnected{}
+	}
+	if host.Runtime.InMaintenanceMode {
+		return &types.InvalidHostState{Host: &host.Self}
+	}
+	return nil
+}
+
+// compatibleHost picks the host of a pool's compute resource that sees the datastore and
+// has the fewest VMs.
+func (s *Sim) compatibleHost(p *vmClonePlan) *simulator.HostSystem {
+	wanted := p.spec.Location.Datastore
+	if wanted == nil && len(p.parent.Datastore) > 0 {
+		wanted = &p.parent.Datastore[0]
+	}
+	cr, _ := s.computeOf(p.pool.Reference())
+	var best *simulator.HostSystem
+	for _, e := range s.reg.All("HostSystem") {
+		host := e.(*simulator.HostSystem)
+		if mine, _ := s.computeOf(host.Self); mine != cr || hostFault(host) != nil {
+			continue
+		}
+		if wanted != nil && simulator.FindReference(host.Datastore, *wanted) == nil {
+			continue
+		}
+		if best == nil || len(host.Vm) < len(best.Vm) || len(host.Vm) == len(best.Vm) && host.Self.Value < best.Self.Value {
+			best = host
+		}
+	}
+	return best
+}
+
+// placeVMDatastore finds the datastore of the clone's own files.
+func (s *Sim) placeVMDatastore(p *vmClonePlan) types.BaseMethodFault {
+	ref := p.spec.Location.Datastore
+	if ref == nil {
+		ref = &p.parent.Datastore[0]
+	}
+	if s.dcOf(p.folder.Self) != s.dcOf(p.host.Self) {
+		return invalid("folder")
+	}
+	ds, ok := s.reg.Get(*ref).(*simulator.Datastore)
+	if !ok {
+		return &types.ManagedObjectNotFound{Obj: *ref}
+	}
+	if simulator.FindReference(p.host.Datastore, *ref) == nil {
+		return invalid("spec.location.datastore")
+	}
+	p.datastore = ds
+	return nil
+}
+
+func (s *Sim) dcOf(ref types.ManagedObjectReference) types.ManagedObjectReference {
+	dc := s.ancestor(ref, "Datacenter")
+	if dc == nil {
+		return types.ManagedObjectReference{}
+	}
+	return dc.Reference()
+}
+
+// planVMCards copies the source's devices but for its disks, and applies what the
+// location says of network cards; anything else there is ignored. Cards get new
+// addresses, unless theirs were given by hand.
+func (s *Sim) planVMCards(p *vmClonePlan) types.BaseMethodFault {
+	p.devices = connected(clone(withoutDisks(p.from.Hardware.Device)), !p.off)
+	for _, d := range p.devices {
+		if card, ok := d.(types.BaseVirtualEthernetCard); ok {
+			nic := card.GetVirtualEthernetCard()
+			if nic.AddressType != string(types.VirtualEthernetCardMacTypeManual) {
+				nic.MacAddress, nic.AddressType = "", string(types.VirtualEthernetCardMacTypeAssigned)
+			}
+		}
+	}
+	h := &hardware{s: s, host: p.host, devices: p.devices}
+	for i, c := range p.spec.Location.DeviceChange {
+		change := c.GetVirtualDeviceConfigSpec()
+		if _, ok := change.Device.(types.BaseVirtualEthernetCard); ok && change.Operation == types.VirtualDeviceConfigSpecOperationEdit {
+			if fault := h.edit(int32(i), change); fault != nil {
+				return fault
+			}
+		}
+	}
+	return nil
+}
+
+// planFirstBoot checks the customization of a clone, which takes place when it first
+// boots; a template is not customized.
+func (s *Sim) planFirstBoot(p *vmClonePlan) types.BaseMethodFault {
+	spec := p.spec.Customization
+	if spec == nil || p.spec.Template {
+		return nil
+	}
+	plan := &customizationPlan{}
+	fault := plan.identity(strings.HasPrefix(p.from.GuestId, "win"), p.name, spec.Identity)
+	if fault == nil {
+		fault = plan.network(p.devices, spec.NicSettingMap)
+	}
+	if fault != nil {
+		return fault
+	}
+	p.custom = plan
+	return nil
+}

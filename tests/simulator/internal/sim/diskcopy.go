@@ -1,0 +1,88 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// newBaseDisk makes the files of an empty disk and describes it.
+func newBaseDisk(ds *simulator.Datastore, file string, capacity int64) (*flatBacking, error) {
+	if err := writeDisk(ds, file, capacity, false); err != nil {
+		return nil, err
+	}
+	return baseBacking(ds, file), nil
+}
+
+// baseBacking describes a disk that builds on no other.
+func baseBacking(ds *simulator.Datastore, file string) *flatBacking {
+	ref := ds.Self
+	return &flatBacking{
+		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsPath(ds.Name, file), Datastore: &ref},
+		DiskMode:                     string(types.VirtualDiskModePersistent),
+		ThinProvisioned:              types.NewBool(true),
+		Uuid:                         newUUID(0x60),
+	}
+}
+
+// copyDisk makes one disk of what a chain of layers holds.
+func (s *Sim) copyDisk(ds *simulator.Datastore, file string, top *flatBacking, capacity int64) (*flatBacking, error) {
+	made, err := newBaseDisk(ds, file, capacity)
+	if err != nil {
+		return nil, err
+	}
+	made.DiskMode, made.ThinProvisioned, made.EagerlyScrub = top.DiskMode, top.ThinProvisioned, top.EagerlyScrub
+	return made, s.copyBytes(made, top, capacity, len(layersOf(top)))
+}
+
+// copyLayer copies one layer; what is below it is shared.
+func (s *Sim) copyLayer(ds *simulator.Datastore, file string, layer *flatBacking, capacity int64) (*flatBacking, error) {
+	made, err := newDelta(ds, file, layer.Parent, capacity)
+	if err != nil {
+		return nil, err
+	}
+	return made, s.copyBytes(made, layer, capacity, 1)
+}
+
+// copyBytes writes what the upper n layers of a chain hold into a new layer.
+func (s *Sim) copyBytes(into, top *flatBacking, capacity int64, n int) error {
+	to, err := s.layer(into, capacity)
+	if err != nil {
+		return err
+	}
+	from, err := s.image(top, capacity)
+	if err != nil {
+		return err
+	}
+	return from.copyTo(to, n)
+}
+
+// layersOf lists a layer and those below it.
+func layersOf(top *flatBacking) []*flatBacking {
+	var out []*flatBacking
+	for b := top; b != nil; b = b.Parent {
+		out = append(out, b)
+	}
+	return out
+}
+
+// growBase makes a base disk larger; what is new reads as zeros.
+func (s *Sim) growBase(b *flatBacking, from, to int64) error {
+	l, err := s.layer(b, from)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.open()
+	if err != nil {
+		return err
+	}
+	l.capacity = to
+	return errors.Join(f.Truncate(to), f.Close())
+}

@@ -1,0 +1,203 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"fmt"
+	"log"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// hardware is the devices of a VM while they are changed. Nothing of it shows until all
+// changes have been made, and no file that was there before goes until then.
+type hardware struct {
+	s       *Sim
+	vm      types.ManagedObjectReference // none for one that is being made
+	host    *simulator.HostSystem
+	home    *vmHome
+	on      bool
+	fresh   bool // a new VM: its base controllers are there already
+	cloning bool // edits name the disks of the source
+	devices []types.BaseVirtualDevice
+	// keys are those that new devices got in place of the ones in the request.
+	keys map[int32]int32
+	// removed are the disks that were taken away, whose layers may come back as parents.
+	removed []*types.VirtualDisk
+	// doomed are those of them whose files are to go.
+	doomed []*types.VirtualDisk
+	// pending are the new disks of an import that wait for their content.
+	pending map[int32]bool
+	cards   bool // network cards changed
+	grown   []int32
+}
+
+// change makes changes in their order; the first that is refused is the answer, and then
+// the files that were made are for the caller to remove.
+func (h *hardware) change(specs []types.BaseVirtualDeviceConfigSpec) types.BaseMethodFault {
+	for i, spec := range specs {
+		if spec == nil || spec.GetVirtualDeviceConfigSpec().Device == nil {
+			return invalidDevice(int32(i), "virtualDeviceSpec.device")
+		}
+		c := spec.GetVirtualDeviceConfigSpec()
+		var fault types.BaseMethodFault
+		switch c.Operation {
+		case types.VirtualDeviceConfigSpecOperationAdd:
+			fault = h.add(int32(i), c)
+		case types.VirtualDeviceConfigSpecOperationEdit:
+			fault = h.edit(int32(i), c)
+		case types.VirtualDeviceConfigSpecOperationRemove:
+			fault = h.remove(int32(i), c)
+		default:
+			fault = invalidDevice(int32(i), "virtualDeviceSpec.operation")
+		}
+		if fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+func (h *hardware) find(key int32) int {
+	for i, d := range h.devices {
+		if d.GetVirtualDevice().Key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// edit changes a device that is there.
+func (h *hardware) edit(index int32, c *types.VirtualDeviceConfigSpec) types.BaseMethodFault {
+	at := h.find(c.Device.GetVirtualDevice().Key)
+	if at < 0 {
+		return invalidDevice(index, "virtualDeviceSpec.device.key")
+	}
+	now := clone(h.devices[at])
+	var fault types.BaseMethodFault
+	switch edit := c.Device.(type) {
+	case types.BaseVirtualEthernetCard:
+		card, ok := now.(types.BaseVirtualEthernetCard)
+		if !ok {
+			return invalidDevice(index, "virtualDeviceSpec.device.key")
+		}
+		fault = h.editCard(index, card.GetVirtualEthernetCard(), edit.GetVirtualEthernetCard())
+	case *types.VirtualDisk:
+		disk, ok := now.(*types.VirtualDisk)
+		if !ok {
+			return invalidDevice(index, "virtualDeviceSpec.device.key")
+		}
+		fault = h.editDisk(index, disk, edit)
+	default:
+		if edit.GetVirtualDevice().Backing != nil {
+			now.GetVirtualDevice().Backing = clone(edit.GetVirtualDevice().Backing)
+		}
+		if edit.GetVirtualDevice().Connectable != nil && now.GetVirtualDevice().Connectable != nil {
+			now.GetVirtualDevice().Connectable = clone(edit.GetVirtualDevice().Connectable)
+		}
+	}
+	if fault != nil {
+		return fault
+	}
+	h.devices[at] = now
+	return nil
+}
+
+// editCard edits a network card. The address of a card of a running VM stays.
+func (h *hardware) editCard(index int32, card, edit *types.VirtualEthernetCard) types.BaseMethodFault {
+	if mac, given := wantedMAC(card, edit); given && mac != card.MacAddress && h.on {
+		return &types.InvalidPowerState{RequestedState: poweredOff, ExistingState: poweredOn}
+	}
+	fault := h.s.editNIC(h.host, index, card, edit, make(map[int32]bool))
+	if fault == nil && !h.on && card.Connectable != nil {
+		card.Connectable.Connected = false
+	}
+	h.cards = true
+	return fault
+}
+
+// editDisk changes the mode of a disk, or grows it. No disk shrinks, and one that builds
+// on another cannot grow.
+func (h *hardware) editDisk(index int32, disk, edit *types.VirtualDisk) types.BaseMethodFault {
+	want := edit.CapacityInBytes
+	if want == 0 || want == disk.CapacityInBytes && edit.CapacityInKB != disk.CapacityInKB {
+		want = edit.CapacityInKB * 1024
+	}
+	backing, _ := disk.Backing.(*flatBacking)
+	if to, ok := edit.Backing.(*flatBacking); ok && backing != nil {
+		if to.FileName != "" && to.FileName != backing.FileName && !h.cloning {
+			return invalidDevice(index, "virtualDeviceSpec.device.backing.fileName")
+		}
+		if to.DiskMode != "" {
+			changed := *backing
+			changed.DiskMode = to.DiskMode
+			disk.Backing = &changed
+		}
+	}
+	if want == 0 || want == disk.CapacityInBytes {
+		return nil
+	}
+	if want < disk.CapacityInBytes || backing == nil || backing.Parent != nil || h.s.layers.shared(h.vm, keyOf(backing)) {
+		return &types.InvalidDeviceOperation{InvalidDeviceSpec: types.InvalidDeviceSpec{DeviceIndex: index}}
+	}
+	if err := h.s.growBase(backing, disk.CapacityInBytes, want); err != nil {
+		log.Printf("vforge-sim: growing %s: %v", backing.FileName, err)
+		return &types.FileFault{File: backing.FileName}
+	}
+	h.grown = append(h.grown, disk.Key)
+	disk.CapacityInBytes, disk.CapacityInKB = want, want/1024
+	disk.DeviceInfo = &types.Description{Label: disk.DeviceInfo.GetDescription().Label, Summary: thousands(want/1024) + " KB"}
+	return nil
+}
+
+// remove takes a device away. The files of a disk go only when that is asked for, and
+// never while others build on them.
+func (h *hardware) remove(index int32, c *types.VirtualDeviceConfigSpec) types.BaseMethodFault {
+	at := h.find(c.Device.GetVirtualDevice().Key)
+	if at < 0 {
+		return invalidDevice(index, "virtualDeviceSpec.device.key")
+	}
+	switch d := h.devices[at].(type) {
+	case *types.VirtualDisk:
+		if c.FileOperation == types.VirtualDeviceConfigSpecFileOperationDestroy {
+			for _, layer := range diskChain(d)[:min(1, len(diskChain(d)))] {
+				if h.s.layers.shared(h.vm, keyOf(layer)) {
+					return fileLocked(layer.FileName)
+				}
+			}
+			h.doomed = append(h.doomed, d)
+		}
+		h.removed = append(h.removed, d)
+	case types.BaseVirtualEthernetCard:
+		h.cards = true
+	case types.BaseVirtualController:
+		if h.holds(d.GetVirtualController().Key) {
+			return &types.InvalidDeviceOperation{InvalidDeviceSpec: types.InvalidDeviceSpec{DeviceIndex: index}}
+		}
+	}
+	h.devices = append(append([]types.BaseVirtualDevice{}, h.devices[:at]...), h.devices[at+1:]...)
+	return nil
+}
+
+// holds tells if a controller has devices.
+func (h *hardware) holds(controller int32) bool {
+	for _, d := range h.devices {
+		if d.GetVirtualDevice().ControllerKey == controller {
+			return true
+		}
+	}
+	return false
+}
+
+// fileLocked is how a host refuses to remove a file that another VM uses.
+func fileLocked(file string) types.BaseMethodFault {
+	fault := &types.FileLocked{}
+	fault.File = file
+	fault.FaultMessage = []types.LocalizableMessage{{
+		Key: "vforge.layerInUse", Message: fmt.Sprintf("Unable to access file %s since it is locked", file),
+	}}
+	return fault
+}

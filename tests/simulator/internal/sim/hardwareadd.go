@@ -1,0 +1,359 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+	"github.com/vmware/govmomi/vmdk"
+)
+
+// add puts a new device in.
+func (h *hardware) add(index int32, c *types.VirtualDeviceConfigSpec) types.BaseMethodFault {
+	dev := clone(c.Device)
+	d := dev.GetVirtualDevice()
+	asked := d.Key
+	if h.fresh && d.ControllerKey == 0 && h.find(asked) >= 0 {
+		return nil // a new VM has its base controllers already
+	}
+	if to, ok := h.keys[d.ControllerKey]; ok {
+		d.ControllerKey = to
+	}
+	var fault types.BaseMethodFault
+	switch x := dev.(type) {
+	case types.BaseVirtualController:
+		fault = h.addController(index, x)
+	case *types.VirtualDisk:
+		fault = h.addDisk(index, x, c.FileOperation)
+	case types.BaseVirtualEthernetCard:
+		fault = h.addCard(index, x)
+	default:
+		fault = h.place(index, d, keyOther)
+	}
+	if fault != nil {
+		return fault
+	}
+	if h.keys == nil {
+		h.keys = make(map[int32]int32)
+	}
+	h.keys[asked] = d.Key
+	if d.Connectable != nil {
+		d.Connectable.Connected = h.on && d.Connectable.StartConnected
+	}
+	h.devices = append(h.devices, dev)
+	return nil
+}
+
+// keyOther is where the keys of devices begin that have no range of their own.
+const keyOther int32 = 16000
+
+// place gives a device its key, and a free place on its controller.
+func (h *hardware) place(index int32, d *types.VirtualDevice, first int32) types.BaseMethodFault {
+	var controller types.BaseVirtualController
+	if d.ControllerKey != 0 {
+		at := h.find(d.ControllerKey)
+		if at < 0 {
+			return invalidDevice(index, "virtualDeviceSpec.device.controllerKey")
+		}
+		var ok bool
+		if controller, ok = clone(h.devices[at]).(types.BaseVirtualController); !ok {
+			return invalidDevice(index, "virtualDeviceSpec.device.controllerKey")
+		}
+		h.devices[at] = controller.(types.BaseVirtualDevice) // others still read the one that was there
+		if d.UnitNumber == nil || *d.UnitNumber < 0 {
+			unit := h.freeUnit(controller)
+			d.UnitNumber = &unit
+		} else if h.taken(d.ControllerKey, *d.UnitNumber) {
+			return invalidDevice(index, "virtualDeviceSpec.device.unitNumber")
+		}
+	}
+	d.Key = h.freeKey(first)
+	if controller != nil {
+		controller.GetVirtualController().Device = append(controller.GetVirtualController().Device, d.Key)
+	}
+	return nil
+}
+
+func (h *hardware) freeKey(first int32) int32 {
+	for h.find(first) >= 0 {
+		first++
+	}
+	return first
+}
+
+func (h *hardware) taken(controller, unit int32) bool {
+	for _, d := range h.devices {
+		v := d.GetVirtualDevice()
+		if v.ControllerKey == controller && v.UnitNumber != nil && *v.UnitNumber == unit {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *hardware) freeUnit(c types.BaseVirtualController) int32 {
+	unit := int32(0)
+	if c.GetVirtualController().Key == keyPCI {
+		unit = 7 // below are the slots of what every VM has
+	}
+	own := int32(-1)
+	if scsi, ok := c.(types.BaseVirtualSCSIController); ok {
+		own = scsi.GetVirtualSCSIController().ScsiCtlrUnitNumber
+		if own == 0 {
+			own = 7
+		}
+	}
+	for unit == own || h.taken(c.GetVirtualController().Key, unit) {
+		unit++
+	}
+	return unit
+}
+
+// addController adds a controller of disks; those that every VM has are there already.
+func (h *hardware) addController(index int32, x types.BaseVirtualController) types.BaseMethodFault {
+	c := x.GetVirtualController()
+	first, label := int32(0), ""
+	switch scsi := x.(type) {
+	case types.BaseVirtualSCSIController:
+		first, label = keySCSI, "SCSI controller"
+		if scsi.GetVirtualSCSIController().SharedBus == "" {
+			return invalidDevice(index, "virtualDeviceSpec.device.sharedBus")
+		}
+		scsi.GetVirtualSCSIController().ScsiCtlrUnitNumber = 7
+	case *types.VirtualIDEController:
+		first, label = 200, "IDE"
+	case types.BaseVirtualSATAController:
+		first, label = 15000, "SATA controller"
+	case *types.VirtualNVMEController:
+		first, label = 31000, "NVME controller"
+	default:
+		first, label = 7000, "Controller"
+	}
+	if first == 200 && h.find(200+c.BusNumber) >= 0 { // both IDE controllers are in every VM
+		c.Key = 200 + c.BusNumber
+		return nil
+	}
+	if h.find(first+c.BusNumber) >= 0 {
+		return invalidDevice(index, "virtualDeviceSpec.device.busNumber")
+	}
+	c.Key, c.ControllerKey, c.Device = first+c.BusNumber, keyPCI, nil
+	c.DeviceInfo = &types.Description{Label: fmt.Sprintf("%s %d", label, c.BusNumber), Summary: label}
+	return nil
+}
+
+// addCard adds a network card, with an address of its own unless it brings one.
+func (h *hardware) addCard(index int32, x types.BaseVirtualEthernetCard) types.BaseMethodFault {
+	nic := x.GetVirtualEthernetCard()
+	net, fault := h.s.networkOf(h.host, index, nic.Backing)
+	if fault != nil {
+		return fault
+	}
+	if nic.AddressType == string(types.VirtualEthernetCardMacTypeManual) || nic.AddressType == "" && nic.MacAddress != "" {
+		if !validMAC(nic.MacAddress) {
+			return invalidDevice(index, "virtualDeviceSpec.device.macAddress")
+		}
+		nic.AddressType = string(types.VirtualEthernetCardMacTypeManual)
+	} else {
+		nic.MacAddress, nic.AddressType = h.s.macs.take(), string(types.VirtualEthernetCardMacTypeAssigned)
+	}
+	nic.ControllerKey = keyPCI
+	if fault := h.place(index, &nic.VirtualDevice, keyNIC); fault != nil {
+		return fault
+	}
+	nic.Backing = net.backing()
+	nic.DeviceInfo = &types.Description{Label: fmt.Sprintf("Network adapter %d", nic.Key-keyNIC+1), Summary: net.summary}
+	if nic.Connectable == nil {
+		nic.Connectable = &types.VirtualDeviceConnectInfo{StartConnected: true, AllowGuestControl: true}
+	}
+	nic.Connectable.Status = "ok"
+	h.cards = true
+	return nil
+}
+
+// addDisk adds a disk: a new one, a new delta on another, or one that exists.
+func (h *hardware) addDisk(index int32, disk *types.VirtualDisk, op types.VirtualDeviceConfigSpecFileOperation) types.BaseMethodFault {
+	backing, ok := disk.Backing.(*flatBacking)
+	if !ok {
+		return &types.DeviceUnsupportedForVmPlatform{InvalidDeviceSpec: types.InvalidDeviceSpec{
+			InvalidVmConfig: types.InvalidVmConfig{Property: "virtualDeviceSpec.device.backing"}, DeviceIndex: index,
+		}}
+	}
+	if disk.ControllerKey == 0 || op == types.VirtualDeviceConfigSpecFileOperationCreate && disk.UnitNumber == nil {
+		return invalidDevice(index, "virtualDeviceSpec.device.unitNumber")
+	}
+	if fault := h.place(index, &disk.VirtualDevice, keyDisk); fault != nil {
+		return fault
+	}
+	if disk.CapacityInBytes == 0 {
+		disk.CapacityInBytes = disk.CapacityInKB * 1024
+	}
+	var fault types.BaseMethodFault
+	switch op {
+	case types.VirtualDeviceConfigSpecFileOperationCreate:
+		disk.Backing, fault = h.createDisk(index, disk, backing)
+	case "":
+		disk.Backing, fault = h.attachDisk(index, disk, backing)
+	default:
+		fault = &types.NotSupported{}
+	}
+	if fault != nil {
+		return fault
+	}
+	disk.CapacityInKB = disk.CapacityInBytes / 1024
+	disk.DeviceInfo = &types.Description{
+		Label: fmt.Sprintf("Hard disk %d", len(disksOf(h.devices))+1), Summary: thousands(disk.CapacityInKB) + " KB",
+	}
+	return nil
+}
+
+// createDisk makes the files of a new disk. With a parent it is a delta: of the parent's
+// capacity, and the parent never changes again.
+func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *flatBacking) (*flatBacking, types.BaseMethodFault) {
+	ds, fault := h.diskDatastore(index, want)
+	if fault != nil {
+		return nil, fault
+	}
+	if want.Parent != nil {
+		parent, capacity, fault := h.layer(index, want.Parent, "virtualDeviceSpec.device.backing.parent.fileName")
+		if fault != nil {
+			return nil, fault
+		}
+		file, fault := h.fileFor(ds, want.FileName, h.home.newLayer)
+		if fault != nil {
+			return nil, fault
+		}
+		delta, err := newDelta(ds, file, parent, capacity)
+		if err != nil {
+			log.Printf("vforge-sim: %v", err)
+			return nil, &types.FileFault{File: dsPath(ds.Name, file)}
+		}
+		disk.CapacityInBytes = capacity
+		if want.DiskMode != "" {
+			delta.DiskMode = want.DiskMode
+		}
+		return delta, nil
+	}
+	if disk.CapacityInBytes <= 0 {
+		return nil, invalidDevice(index, "virtualDeviceSpec.device.capacityInBytes")
+	}
+	file, fault := h.fileFor(ds, want.FileName, h.home.newDisk)
+	if fault != nil {
+		return nil, fault
+	}
+	made, err := newBaseDisk(ds, file, disk.CapacityInBytes)
+	if err != nil {
+		log.Printf("vforge-sim: %v", err)
+		return nil, &types.FileFault{File: dsPath(ds.Name, file)}
+	}
+	made.DiskMode, made.ThinProvisioned, made.EagerlyScrub = want.DiskMode, want.ThinProvisioned, want.EagerlyScrub
+	if made.DiskMode == "" {
+		made.DiskMode = string(types.VirtualDiskModePersistent)
+	}
+	if h.pending == nil {
+		h.pending = make(map[int32]bool)
+	}
+	h.pending[disk.Key] = true
+	return made, nil
+}
+
+// fileFor is the file that a new disk is to have: the one that is named, or with only a
+// datastore named one in the VM's directory.
+func (h *hardware) fileFor(ds *simulator.Datastore, name string, otherwise func(*simulator.Datastore) string) (string, types.BaseMethodFault) {
+	_, file := splitDSPath(name)
+	if file == "" {
+		return otherwise(ds), nil
+	}
+	if _, err := os.Lstat(localPath(ds, file)); !errors.Is(err, os.ErrNotExist) {
+		return "", &types.FileAlreadyExists{FileFault: types.FileFault{File: name}}
+	}
+	h.home.note(ds, file)
+	return file, nil
+}
+
+// diskDatastore is the datastore that a backing names, by default the VM's own.
+func (h *hardware) diskDatastore(index int32, b *flatBacking) (*simulator.Datastore, types.BaseMethodFault) {
+	name, _ := splitDSPath(b.FileName)
+	if name == "" && b.FileName != "" {
+		return nil, invalidDevice(index, "virtualDeviceSpec.device.backing.fileName")
+	}
+	for _, ref := range h.host.Datastore {
+		ds, ok := h.s.reg.Get(ref).(*simulator.Datastore)
+		if ok && (b.Datastore != nil && *b.Datastore == ref || name != "" && ds.Name == name) {
+			return ds, nil
+		}
+	}
+	if name == "" && b.Datastore == nil {
+		return h.home.ds, nil
+	}
+	return nil, &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Name: name}, DatastorePath: b.FileName}
+}
+
+// attachDisk describes a disk that exists.
+func (h *hardware) attachDisk(index int32, disk *types.VirtualDisk, want *flatBacking) (*flatBacking, types.BaseMethodFault) {
+	found, capacity, fault := h.layer(index, want, "virtualDeviceSpec.device.backing.fileName")
+	if fault != nil {
+		return nil, fault
+	}
+	disk.CapacityInBytes = capacity
+	out := *found
+	if want.DiskMode != "" {
+		out.DiskMode = want.DiskMode
+	}
+	return &out, nil
+}
+
+// layer finds a disk layer by its file: among the disks that were just removed, the VM's
+// own, or on the datastore.
+func (h *hardware) layer(index int32, want *flatBacking, property string) (*flatBacking, int64, types.BaseMethodFault) {
+	ds, fault := h.diskDatastore(index, want)
+	if fault != nil {
+		return nil, 0, fault
+	}
+	_, file := splitDSPath(want.FileName)
+	for _, disk := range append(append([]*types.VirtualDisk{}, h.removed...), disksOf(h.devices)...) {
+		if b := layerNamed(disk, ds, file); b != nil {
+			return b, disk.CapacityInBytes, nil
+		}
+	}
+	if want.Parent != nil { // a delta of another VM
+		below, capacity, fault := h.layer(index, want.Parent, property)
+		if fault != nil || !exists(localPath(ds, file)) || !exists(localPath(ds, extentName(file, true))) {
+			return nil, 0, invalidDevice(index, property)
+		}
+		out := *want
+		out.Parent = below
+		return &out, capacity, nil
+	}
+	f, err := os.Open(localPath(ds, file))
+	if err != nil || !exists(localPath(ds, extentName(file, false))) {
+		return nil, 0, invalidDevice(index, property)
+	}
+	defer f.Close()
+	desc, err := vmdk.ParseDescriptor(io.LimitReader(f, 1<<20))
+	if err != nil || desc.Capacity() <= 0 {
+		return nil, 0, invalidDevice(index, property)
+	}
+	return baseBacking(ds, file), int64(desc.Capacity()), nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func layerNamed(disk *types.VirtualDisk, ds *simulator.Datastore, file string) *flatBacking {
+	for _, b := range diskChain(disk) {
+		if _, f := splitDSPath(b.FileName); f == file && b.Datastore != nil && *b.Datastore == ds.Self {
+			return b
+		}
+	}
+	return nil
+}

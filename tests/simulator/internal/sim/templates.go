@@ -1,0 +1,104 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// setTemplate makes a VM a template, which is in no resource pool, or a VM again.
+func setTemplate(vm *simulator.VirtualMachine, template bool) {
+	vm.Config.Template, vm.Summary.Config.Template = template, template
+	if template {
+		vm.ResourcePool = nil
+	}
+}
+
+// MarkAsTemplate turns a VM that is powered off into a template, at once.
+func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTemplate) soap.HasFault {
+	s := sh.s
+	vm := s.vm(req.This)
+	var fault types.BaseMethodFault
+	ctx.WithLock(vm, func() {
+		switch {
+		case vm.Config.Template:
+			fault = &types.NotSupported{}
+		case vm.Runtime.PowerState != poweredOff:
+			fault = wrongPower(vm, poweredOff)
+		case vm.Runtime.ConnectionState != types.VirtualMachineConnectionStateConnected:
+			fault = &types.InvalidState{}
+		}
+		if fault != nil {
+			return
+		}
+		if vm.ResourcePool != nil {
+			pool := s.reg.Get(*vm.ResourcePool)
+			s.reg.RemoveReference(ctx, pool, poolVMs(pool), vm.Self)
+		}
+		setTemplate(vm, true)
+		ctx.Update(vm, []types.PropertyChange{
+			{Name: "config.template", Val: true}, {Name: "summary.config.template", Val: true}, {Name: "resourcePool", Val: nil},
+		})
+	})
+	if fault != nil {
+		return &methods.MarkAsTemplateBody{Fault_: soapFault(fault)}
+	}
+	return &methods.MarkAsTemplateBody{Res: &types.MarkAsTemplateResponse{}}
+}
+
+// MarkAsVirtualMachine turns a template into a VM of a pool, at once.
+func (sh *vmShim) MarkAsVirtualMachine(ctx *simulator.Context, req *types.MarkAsVirtualMachine) soap.HasFault {
+	s := sh.s
+	vm := s.vm(req.This)
+	fault := s.auth.denied(ctx.Session.UserName, req.Pool, "Resource.AssignVMToPool")
+	if fault == nil {
+		ctx.WithLock(vm, func() { fault = s.markAsVM(ctx, vm, req) })
+	}
+	if fault != nil {
+		return &methods.MarkAsVirtualMachineBody{Fault_: soapFault(fault)}
+	}
+	return &methods.MarkAsVirtualMachineBody{Res: &types.MarkAsVirtualMachineResponse{}}
+}
+
+func (s *Sim) markAsVM(ctx *simulator.Context, vm *simulator.VirtualMachine, req *types.MarkAsVirtualMachine) types.BaseMethodFault {
+	pool := s.reg.Get(req.Pool)
+	if poolVMs(pool) == nil {
+		return &types.ManagedObjectNotFound{Obj: req.Pool}
+	}
+	if !vm.Config.Template {
+		return &types.NotSupported{}
+	}
+	host := s.hostOf(vm)
+	if req.Host != nil {
+		if host = s.host(*req.Host); host == nil {
+			return &types.ManagedObjectNotFound{Obj: *req.Host}
+		}
+	}
+	if host == nil || !s.sameCompute(host.Self, req.Pool) {
+		return poolMismatch()
+	}
+	if fault := hostFault(host); fault != nil {
+		return fault
+	}
+	for _, ref := range vm.Datastore {
+		if simulator.FindReference(host.Datastore, ref) == nil {
+			return &types.InvalidDatastore{Datastore: &ref}
+		}
+	}
+	if old := s.hostOf(vm); old != host {
+		s.reg.RemoveReference(ctx, old, &old.Vm, vm.Self)
+		s.reg.AddReference(ctx, host, &host.Vm, vm.Self)
+	}
+	s.reg.AppendReference(ctx, pool, poolVMs(pool), vm.Self)
+	setTemplate(vm, false)
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "config.template", Val: false}, {Name: "summary.config.template", Val: false},
+		{Name: "resourcePool", Val: req.Pool}, {Name: "runtime.host", Val: host.Self}, {Name: "summary.runtime.host", Val: host.Self},
+	})
+	return nil
+}

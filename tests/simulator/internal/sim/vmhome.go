@@ -1,0 +1,94 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path"
+
+	"github.com/vmware/govmomi/simulator"
+)
+
+// vmHome is the directory of a VM to which files are added, all of which go again when
+// what they are made for fails.
+type vmHome struct {
+	ds   *simulator.Datastore
+	name string // the VM's
+	dir  string
+	made []string // local paths, in the order of making
+}
+
+// newVMHome makes the directory and the small files of a new VM.
+func newVMHome(ds *simulator.Datastore, name string) (*vmHome, error) {
+	dir, err := makeVMDir(ds, name)
+	if err != nil {
+		return nil, err
+	}
+	h := &vmHome{ds: ds, name: name, dir: dir, made: []string{localPath(ds, dir)}}
+	for _, f := range []string{h.vmx(), path.Join(dir, name+".nvram"), path.Join(dir, "vmware.log")} {
+		h.made = append(h.made, localPath(ds, f))
+	}
+	if err := writeVMFiles(ds, h.vmx()); err != nil {
+		h.remove()
+		return nil, err
+	}
+	return h, nil
+}
+
+// homeOf is the home of a VM that exists.
+func (s *Sim) homeOf(vm *simulator.VirtualMachine) (*vmHome, bool) {
+	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
+	ds, ok := s.datastoreOf(vm, dsName)
+	return &vmHome{ds: ds, name: vm.Name, dir: path.Dir(vmx)}, ok
+}
+
+func (h *vmHome) vmx() string { return path.Join(h.dir, h.name+".vmx") }
+
+// newDisk names a disk that is to be made on a datastore: NAME.vmdk, else NAME_1.vmdk
+// and so on.
+func (h *vmHome) newDisk(ds *simulator.Datastore) string {
+	return h.free(ds, func(i int) string {
+		if i == 0 {
+			return h.name + ".vmdk"
+		}
+		return fmt.Sprintf("%s_%d.vmdk", h.name, i)
+	})
+}
+
+// newLayer names a delta disk that is to be made.
+func (h *vmHome) newLayer(ds *simulator.Datastore) string {
+	return h.free(ds, func(i int) string { return fmt.Sprintf("%s-%06d.vmdk", h.name, i+1) })
+}
+
+func (h *vmHome) free(ds *simulator.Datastore, name func(int) string) string {
+	for i := 0; ; i++ {
+		file := path.Join(h.dir, name(i))
+		if _, err := os.Lstat(localPath(ds, file)); errors.Is(err, os.ErrNotExist) {
+			h.note(ds, file)
+			return file
+		}
+	}
+}
+
+// note has the files of a disk go with the rest when the work fails.
+func (h *vmHome) note(ds *simulator.Datastore, file string) {
+	for _, f := range []string{file, extentName(file, false), extentName(file, true)} {
+		h.made = append(h.made, localPath(ds, f))
+	}
+}
+
+// remove takes away all that was made, last things first; a directory goes when it is
+// empty.
+func (h *vmHome) remove() {
+	for i := len(h.made) - 1; i >= 0; i-- {
+		if err := os.Remove(h.made[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
+			log.Printf("vforge-sim: %v", err)
+		}
+	}
+	h.made = nil
+}
