@@ -62,6 +62,42 @@ def parents() -> Spec:
     }
 
 
+def clone_item() -> Spec:
+    """What one clone can be told, whatever way it is made in; the first options of the fragment ``clone_task``."""
+    nic: Spec = {
+        "label": {"type": "str"},
+        "index": {"type": "int"},
+        "network": {"type": "str"},
+        "mac": {"type": "str"},
+        "connected": {"type": "bool"},
+    }
+    return {
+        "name": {"type": "str"},
+        "networks": {"type": "list", "elements": "dict", "options": nic},
+        "guestinfo": {"type": "json", "no_log": True},
+        "extra_config": {"type": "json", "no_log": True},
+        "bios_uuid": {"type": "str"},
+    }
+
+
+def clone_task() -> Spec:
+    """What every task that clones can be told: options of the fragment ``clone_task``."""
+    return {
+        **clone_item(),
+        "wait_for_ip_address": {"type": "bool", "default": False},
+        "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},
+        "ip_nic": {"type": "str"},
+        "timeout": {"type": "int", "default": 900},
+        "parallel": {"type": "int", "default": 8},
+        "on_error": {"type": "str", "choices": ["keep", "rollback"], "default": "keep"},
+    }
+
+
+def customize() -> Spec:
+    """What guests of clones are to become: the option of the fragment ``customize``."""
+    return {"customize": {"type": "dict", "options": customization()}}
+
+
 def customization() -> Spec:
     """What a guest is to become. There are no defaults: what a clone leaves out is taken from the options of the task."""
     texts: Spec = {"type": "list", "elements": "str"}

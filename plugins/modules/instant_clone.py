@@ -62,10 +62,6 @@ options:
     description:
       - Name or path of the datacenter to look for the parent in. Without it the whole inventory is searched.
     type: str
-  name:
-    description:
-      - Name of the clone. Either O(name) or O(clones) is required.
-    type: str
   clones:
     description:
       - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
@@ -298,209 +294,6 @@ options:
       - The parent's datastore by default. The documentation of vSphere is not of one mind on whether it may be
         another one.
     type: str
-  networks:
-    description:
-      - NICs of the parent that are to be different in the clones. NICs that are not listed keep the network of the
-        parent and get a new MAC.
-    type: list
-    elements: dict
-    suboptions:
-      label:
-        description:
-          - Label of the NIC, such as V(Network adapter 1). Either this or O(networks[].index) is required.
-        type: str
-      index:
-        description:
-          - Position of the NIC, from 0.
-        type: int
-      network:
-        description:
-          - Port group or network, by name or moid. The parent's host must see it.
-        type: str
-      mac:
-        description:
-          - MAC address, or V(automatic) for one that vCenter chooses.
-        type: str
-      connected:
-        description:
-          - Whether the NIC is connected.
-        type: bool
-  guestinfo:
-    description:
-      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
-        added where it is missing.
-      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is passed as text, by the
-        filter P(ansible.builtin.to_json#filter) for instance.
-      - Values are never shown, in no result, no diff and at no verbosity.
-    type: json
-  extra_config:
-    description:
-      - Further pairs for the C(extraConfig) of the clones. Values are never shown either.
-    type: json
-  bios_uuid:
-    description:
-      - BIOS UUID of the clone. vCenter chooses one by default.
-    type: str
-  customize:
-    description:
-      - Customizes the guests of the clones through VMware Tools (C(CustomizeGuest_Task)), all at once, after they were made.
-        Their networks are started then. Where it fails in a guest it is aborted there, and told of this clone.
-      - V({}) customizes with nothing but the host name. Without this option no guest is customized.
-      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. A clone without this mark
-        is customized by the next run; one that has it is not customized again, and its settings are not compared.
-      - Needs vCenter 7.0, O(guest_username) and O(guest_password), and VMware Tools that run in the clones.
-    type: dict
-    suboptions:
-      hostname:
-        description:
-          - Host name, without the domain. The name of the clone by default.
-        type: str
-      nics:
-        description:
-          - Settings of the network cards, in their order. Cards that are not listed use DHCP.
-        type: list
-        elements: dict
-        suboptions:
-          ip:
-            description:
-              - IPv4 address with its prefix, such as V(10.0.0.5/24), or V(dhcp), which is the default.
-            type: str
-          gateway:
-            description:
-              - Address of the default router.
-            type: str
-          dns_servers:
-            description:
-              - Name servers of this card. Only Windows knows such.
-            type: list
-            elements: str
-          dns_domain:
-            description:
-              - DNS suffix of this card. Only Windows knows such.
-            type: str
-      dns_servers:
-        description:
-          - Addresses of the name servers.
-        type: list
-        elements: str
-      dns_suffixes:
-        description:
-          - Domains in which names without one are looked up.
-        type: list
-        elements: str
-      linux:
-        description:
-          - What is Linux's own.
-        type: dict
-        suboptions:
-          domain:
-            description:
-              - Domain of the host. The first of the DNS suffixes by default, or else V(localdomain).
-            type: str
-          timezone:
-            description:
-              - Time zone, such as V(Europe/Berlin).
-            type: str
-          hw_clock_utc:
-            description:
-              - Whether the hardware clock runs in UTC.
-            type: bool
-          script:
-            description:
-              - Script that is run before and after the customization, with C(precustomization) or C(postcustomization)
-                as its argument. VMware Tools run it only where C(enable-custom-scripts) is switched on in the guest.
-            type: str
-      windows:
-        description:
-          - What is Windows' own (Sysprep). Setting it says that the guest is a Windows one.
-        type: dict
-        suboptions:
-          full_name:
-            description:
-              - Name of the owner. Required for Windows.
-            type: str
-          organization:
-            description:
-              - Name of the organization. Required for Windows.
-            type: str
-          product_id:
-            description:
-              - Product key. Not needed with volume licenses.
-            type: str
-          timezone:
-            description:
-              - Index of the time zone, of Microsoft's list. V(85), which is GMT, by default.
-            type: int
-          admin_password:
-            description:
-              - New password of the administrator.
-            type: str
-          auto_logon_count:
-            description:
-              - How often the administrator is logged on without being asked. V(0) by default.
-            type: int
-          workgroup:
-            description:
-              - Workgroup to join. V(WORKGROUP) by default.
-            type: str
-          domain:
-            description:
-              - Domain to join, instead of a workgroup.
-            type: str
-          domain_ou:
-            description:
-              - Organizational unit for the computer account, such as V(OU=web,DC=example,DC=com).
-            type: str
-          domain_admin:
-            description:
-              - User who may join computers to the domain.
-            type: str
-          domain_admin_password:
-            description:
-              - Password of this user.
-            type: str
-          run_once:
-            description:
-              - Commands for the first logon. They may hold secrets, so they are not shown.
-            type: list
-            elements: str
-          change_sid:
-            description:
-              - Whether the machine gets a new security identifier. Yes by default.
-            type: bool
-  wait_for_ip_address:
-    description:
-      - Whether to wait until the guest of every clone reports an address of its own. Link-local addresses do not count,
-        nor do those of the parent, which a clone still has when it begins.
-    type: bool
-    default: false
-  ip_family:
-    description:
-      - Which address is waited for.
-    type: str
-    choices: [any, ipv4, ipv6]
-    default: any
-  ip_nic:
-    description:
-      - Label of the NIC whose address is waited for. Any NIC by default.
-    type: str
-  timeout:
-    description:
-      - Seconds for all of the work of the task, waiting for addresses included.
-    type: int
-    default: 900
-  parallel:
-    description:
-      - How many calls are made at the same time, each over a connection of its own.
-    type: int
-    default: 8
-  on_error:
-    description:
-      - What becomes of the clones that this task made when another one failed. V(keep) leaves them, so that the next
-        run makes only what is missing. V(rollback) removes them.
-    type: str
-    choices: [keep, rollback]
-    default: keep
   force:
     description:
       - With O(state=absent), removes a VM of this name even where it is no marked clone of the parent. Never the
@@ -508,6 +301,8 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - vforge.vsphere.clone_task
+  - vforge.vsphere.customize
   - vforge.vsphere.guest
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -526,6 +321,10 @@ attributes:
     support: full
 notes:
   - Needs a vCenter of version 6.7 or later; an ESXi host by itself cannot make instant clones.
+  - With O(customize) guests are customized through VMware Tools (C(CustomizeGuest_Task)), all at once, after they were made.
+    Their networks are started then. Where it fails in a guest it is aborted there, and told of this clone; the next run
+    customizes a clone that is not marked yet. It needs vCenter 7.0, O(guest_username) and O(guest_password), and VMware
+    Tools that run in the clones.
   - The user needs the privileges VirtualMachine.Provisioning.Clone, VirtualMachine.Interact.PowerOn,
     VirtualMachine.Inventory.CreateFromExisting, Datastore.AllocateSpace and Resource.AssignVMToPool; for
     O(state=absent) VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(customize)
@@ -770,49 +569,23 @@ def _of_one_clone():
         "folder": {"type": "str"},
         "resource_pool": {"type": "str"},
         "datastore": {"type": "str"},
-        "networks": {
-            "type": "list",
-            "elements": "dict",
-            "options": {
-                "label": {"type": "str"},
-                "index": {"type": "int"},
-                "network": {"type": "str"},
-                "mac": {"type": "str"},
-                "connected": {"type": "bool"},
-            },
-        },
-        "guestinfo": {"type": "json", "no_log": True},
-        "extra_config": {"type": "json", "no_log": True},
-        "bios_uuid": {"type": "str"},
-        "customize": {"type": "dict", "options": _argspec.customization()},
     }
 
 
 def argument_spec():
     """The options of the module."""
+    parent = {"parent": {"type": "dict", "options": _argspec.vm_selector()}}
+    item = {**parent, **_of_one_clone(), **_argspec.clone_item(), **_argspec.customize()}
     return {
         **_argspec.connection(),
         **_argspec.guest(),
+        **_argspec.clone_task(),
+        **_argspec.customize(),
         **_of_one_clone(),
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "parent": {"type": "dict", "options": _argspec.vm_selector()},
+        **parent,
         "datacenter": {"type": "str"},
-        "name": {"type": "str"},
-        "clones": {
-            "type": "list",
-            "elements": "dict",
-            "options": {
-                "name": {"type": "str", "required": True},
-                "parent": {"type": "dict", "options": _argspec.vm_selector()},
-                **_of_one_clone(),
-            },
-        },
-        "wait_for_ip_address": {"type": "bool", "default": False},
-        "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},
-        "ip_nic": {"type": "str"},
-        "timeout": {"type": "int", "default": 900},
-        "parallel": {"type": "int", "default": 8},
-        "on_error": {"type": "str", "choices": ["keep", "rollback"], "default": "keep"},
+        "clones": {"type": "list", "elements": "dict", "options": {**item, "name": {"type": "str", "required": True}}},
         "force": {"type": "bool", "default": False},
     }
 

@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from .._connector.credentials import GuestCredentials
     from .._connector.customization import Customization
     from .._connector.session import Session
+    from .request import Hardware
 
 _DISTRIBUTED = vim.dvs.DistributedVirtualPortgroup
 
@@ -73,9 +74,17 @@ _EXISTING_VM = (
     "datastore",
     "guest.net",
 )
+_HARDWARE = (
+    "config.hardware.numCPU",
+    "config.hardware.numCoresPerSocket",
+    "config.hardware.memoryMB",
+    "config.annotation",
+    "config.cpuHotAddEnabled",
+    "config.memoryHotAddEnabled",
+)
 EXISTING: dict[type, tuple[str, ...]] = {
     vim.ManagedEntity: ("name",),
-    vim.VirtualMachine: (*_EXISTING_VM, _DEVICES, "config.extraConfig"),
+    vim.VirtualMachine: (*_EXISTING_VM, *_HARDWARE, _DEVICES, "config.extraConfig"),
 }
 
 
@@ -270,10 +279,18 @@ def start_update(session: Session, step: Step) -> t.Any:
     moid = step.existing.moid
     if step.move_to_pool:
         session.reference(vim.ResourcePool, step.target.pool.moid).MoveIntoResourcePool([vm(session, moid)])
-    if not step.config and not step.nics:
+    if not step.config and not step.nics and not step.hardware:
         return None
     changes = [nic_change(session, edit, keep_mac=True) for edit in step.nics]
-    return vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(step.config), deviceChange=changes))
+    return vm(session, moid).ReconfigVM_Task(config_spec(step.config, step.hardware, changes))
+
+
+def config_spec(config: t.Mapping[str, str], hardware: Hardware, changes: list[t.Any]) -> t.Any:
+    """``VirtualMachineConfigSpec`` with what is asked for and nothing else."""
+    spec = vim.vm.ConfigSpec(extraConfig=option_values(config), deviceChange=changes)
+    spec.numCPUs, spec.numCoresPerSocket = hardware.cpus, hardware.cores_per_socket
+    spec.memoryMB, spec.annotation = hardware.memory_mb, hardware.annotation
+    return spec
 
 
 def start_marking(session: Session, moid: str, config: t.Mapping[str, str]) -> t.Any:

@@ -11,6 +11,7 @@ import typing as t
 from .._connector.addresses import GuestNic, guest_nics, usable
 from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, parent_of
 from .._connector.places import Pool
+from .request import AS_IT_IS, Hardware
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Parent:
     :ivar pools: of the compute resource of its host.
     :ivar networks: that its host sees.
     :ivar datastores: name -> moid of the accessible ones that its host sees.
+    :ivar role: what messages call it.
+    :ivar shares_memory: whether a clone goes on from its memory, and so has its addresses at first.
     """
 
     moid: str
@@ -81,6 +84,8 @@ class Parent:
     pools: tuple[Pool, ...]
     networks: tuple[Network, ...]
     datastores: dict[str, str]
+    role: str = "parent"
+    shares_memory: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +109,9 @@ class Existing:
     datastores: tuple[str, ...] = ()
     datastore_names: tuple[str, ...] = ()
     template: bool = False
+    hardware: Hardware = AS_IT_IS
+    hot_add_cpu: bool = False
+    hot_add_memory: bool = False
     nics: tuple[Nic, ...] = ()
     guest: tuple[GuestNic, ...] = ()
     extra_config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
@@ -135,7 +143,7 @@ def own_guest(net: t.Iterable[t.Any], parent: Parent | None) -> tuple[GuestNic, 
     again even the MACs. To wait for an address and get that one would send everybody to the parent.
     """
     told = guest_nics(net)
-    if parent is None:
+    if parent is None or not parent.shares_memory:
         return tuple(told)
     theirs = {address for nic in parent.guest for address in nic.addresses}
     macs = {nic.mac for nic in parent.nics}

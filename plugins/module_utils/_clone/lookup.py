@@ -15,6 +15,7 @@ from .._connector.props import Row, collect
 from .._errors import Fault, NotFound
 from . import api
 from .facts import Existing, Network, Parent, own_guest
+from .request import Hardware
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -44,7 +45,7 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str) -> Parent:
         )
     host = rows.get(_moid(vm.get("runtime.host")) or "")
     compute = rows.get(_moid(host.get("parent")) or "") if host else None
-    networks = tuple(sorted(_networks(rows, host), key=lambda network: network.name))
+    networks = networks_of(rows, host)
     folder = _moid(vm.get("parent")) or ""
     datacenter = _datacenter(rows, vm)
     if datacenter is None:
@@ -66,14 +67,14 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str) -> Parent:
         pool=_moid(vm.get("resourcePool")) or "",
         host=host.moid if host else "",
         host_name=_name(host),
-        host_available=_available(host),
+        host_available=available(host),
         compute_resource=_name(compute),
         nics=api.nics(vm.get("config.hardware.device") or (), networks, running=_running(vm)),
         guest=tuple(guest_nics(vm.get("guest.net") or ())),
         datastore_names=tuple(_name(rows.get(_moid(ref) or "")) for ref in vm.get("datastore") or ()),
         pools=tuple(sorted(pools_in(_pools(rows, compute)), key=lambda pool: pool.path)),
         networks=networks,
-        datastores={_name(row): row.moid for row in _of(rows, host, "datastore") if row.get("summary.accessible")},
+        datastores=datastores_of(rows, host),
     )
 
 
@@ -125,6 +126,14 @@ def _existing(vm: Row, rows: t.Mapping[str, Row], parent: Parent | None) -> Exis
         datastores=datastores,
         datastore_names=tuple(_name(rows.get(moid)) for moid in datastores),
         template=bool(vm.get("config.template")),
+        hardware=Hardware(
+            vm.get("config.hardware.numCPU"),
+            vm.get("config.hardware.numCoresPerSocket"),
+            vm.get("config.hardware.memoryMB"),
+            vm.get("config.annotation"),
+        ),
+        hot_add_cpu=bool(vm.get("config.cpuHotAddEnabled")),
+        hot_add_memory=bool(vm.get("config.memoryHotAddEnabled")),
         nics=api.nics(api.devices(vm), parent.networks if parent else (), running=_running(vm)),
         guest=own_guest(vm.get("guest.net") or (), parent),
         extra_config={pair.key: str(pair.value) for pair in vm.get("config.extraConfig") or ()},
@@ -146,11 +155,15 @@ def _of(rows: t.Mapping[str, Row], owner: Row | None, path: str) -> list[Row]:
     return [rows[moid] for moid in moids if moid in rows]
 
 
-def _networks(rows: t.Mapping[str, Row], host: Row | None) -> t.Iterator[Network]:
-    for row in _of(rows, host, "network"):
-        network = api.network(row, rows)
-        if network is not None:
-            yield network
+def networks_of(rows: t.Mapping[str, Row], host: Row | None) -> tuple[Network, ...]:
+    """The networks of a host that a NIC can be connected to, by name."""
+    found = (api.network(row, rows) for row in _of(rows, host, "network"))
+    return tuple(sorted((network for network in found if network is not None), key=lambda network: network.name))
+
+
+def datastores_of(rows: t.Mapping[str, Row], host: Row | None) -> dict[str, str]:
+    """The moids of the accessible datastores of a host, by name."""
+    return {_name(row): row.moid for row in _of(rows, host, "datastore") if row.get("summary.accessible")}
 
 
 def _pools(rows: t.Mapping[str, Row], compute: Row | None) -> dict[str, Row]:
@@ -158,7 +171,8 @@ def _pools(rows: t.Mapping[str, Row], compute: Row | None) -> dict[str, Row]:
     return {row.moid: row for row in rows.values() if compute is not None and _moid(row.get("owner")) == compute.moid}
 
 
-def _available(host: Row | None) -> bool:
+def available(host: Row | None) -> bool:
+    """Whether a host takes VMs now."""
     if host is None:
         return False
     return not host.get("runtime.inMaintenanceMode") and str(host.get("runtime.connectionState")) == "connected"

@@ -51,11 +51,6 @@ class CloneOptions:
         if state == "present" and orphans:
             raise InvalidOption("The option parent is not set.", hint="Name the running VM to clone.", option="parent")
         _require_whole_folders(orphans)
-        for option in ("parallel", "timeout"):
-            if params[option] < 1:
-                raise InvalidOption(f"The option {option} must be at least 1.", option=option)
-        if params["parallel"] > 64:
-            raise InvalidOption("The option parallel can be at most 64.", option="parallel")
         credentials = GuestCredentials.from_params(params)
         if credentials is None and any(request.customization for request in requests):
             raise InvalidOption(
@@ -63,26 +58,41 @@ class CloneOptions:
                 hint="Customizing works in the guest: set guest_username and guest_password.",
                 option="guest_username",
             )
-        return cls(
-            state=state,
-            requests=requests,
-            parent=Selector.from_params(parent, "parent") if parent else None,
-            datacenter=params.get("datacenter"),
-            parallel=params["parallel"],
-            timeout=params["timeout"],
-            wait_for_ip=params["wait_for_ip_address"],
-            ip_family=params["ip_family"],
-            ip_nic=params.get("ip_nic") or None,
-            on_error=params["on_error"],
-            force=params["force"],
-            credentials=credentials,
-        )
+        selector = Selector.from_params(parent, "parent") if parent else None
+        return cls(**common_fields(params, requests, selector), credentials=credentials)
 
     @property
     def parents(self) -> list[Selector]:
         """What names the parents of the task, each once; that of the task first, be it used or not."""
         asked = [self.parent, *(request.parent for request in self.requests)]
         return list(dict.fromkeys(selector for selector in asked if selector is not None))
+
+
+def common_fields(
+    params: t.Mapping[str, t.Any], requests: tuple[CloneRequest, ...], parent: Selector | None
+) -> dict[str, t.Any]:
+    """What the options of every way of cloning have in common.
+
+    :raises InvalidOption: naming the option.
+    """
+    for option in ("parallel", "timeout"):
+        if params[option] < 1:
+            raise InvalidOption(f"The option {option} must be at least 1.", option=option)
+    if params["parallel"] > 64:
+        raise InvalidOption("The option parallel can be at most 64.", option="parallel")
+    return {
+        "state": params["state"],
+        "requests": requests,
+        "parent": parent,
+        "datacenter": params.get("datacenter"),
+        "parallel": params["parallel"],
+        "timeout": params["timeout"],
+        "wait_for_ip": params["wait_for_ip_address"],
+        "ip_family": params["ip_family"],
+        "ip_nic": params.get("ip_nic") or None,
+        "on_error": params["on_error"],
+        "force": params["force"],
+    }
 
 
 def _require_whole_folders(requests: t.Iterable[CloneRequest]) -> None:

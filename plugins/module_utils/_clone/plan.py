@@ -15,7 +15,7 @@ from .._connector import names
 from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption
 from .facts import Existing, Network, Nic, Parent
-from .request import CloneRequest, NicRequest
+from .request import AS_IT_IS, CloneRequest, Hardware, NicRequest
 
 CREATE, KEEP, UPDATE, DESTROY, NOTHING, CONFLICT = "create", "keep", "update", "destroy", "nothing", "conflict"
 
@@ -36,6 +36,7 @@ class Placement:
 
     :ivar pool_asked: False where the pool is the parent's own because none was asked for.
     :ivar datastore: None means the parent's.
+    :ivar host: None where nobody is told which.
     """
 
     folder: str
@@ -44,6 +45,7 @@ class Placement:
     pool_asked: bool
     datastore: str | None
     nics: tuple[NicEdit, ...]
+    host: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Step:
     :ivar parent: what the clone is made from; None only where clones of any parent are removed.
     :ivar config: pairs of extraConfig to write.
     :ivar nics: edits of NICs to make.
+    :ivar hardware: CPUs, memory and notes to set.
+    :ivar power_on: whether it is powered on, after all else.
     :ivar customize: whether its guest is customized, as the last thing.
     :ivar reason: why it is a conflict.
     """
@@ -76,7 +80,9 @@ class Step:
     differences: tuple[Difference, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     nics: tuple[NicEdit, ...] = ()
+    hardware: Hardware = AS_IT_IS
     move_to_pool: bool = False
+    power_on: bool = False
     customize: bool = False
     reason: str = ""
 
@@ -108,7 +114,9 @@ class Step:
     @property
     def writes(self) -> bool:
         """Whether the VM itself is made or changed, other than by customizing its guest."""
-        return self.kind == CREATE or (self.kind == UPDATE and bool(self.config or self.nics or self.move_to_pool))
+        return self.kind == CREATE or (
+            self.kind == UPDATE and bool(self.config or self.nics or self.hardware or self.move_to_pool)
+        )
 
 
 def check_parent(parent: Parent) -> None:
@@ -149,7 +157,7 @@ def check_ip_nic(parent: Parent, label: str | None) -> None:
     """
     if not any(label is None or nic.label.casefold() == label.casefold() for nic in parent.nics):
         raise InvalidOption(
-            f"The parent {parent.path} has no {label or 'NIC'}, so no address can be waited for.",
+            f"The {parent.role} {parent.path} has no {label or 'NIC'}, so no address can be waited for.",
             hint=f"It has: {names.listing([nic.label for nic in parent.nics]) or 'no NIC at all'}.",
             option="ip_nic" if label else "wait_for_ip_address",
         )
@@ -163,7 +171,7 @@ def check_customization(request: CloneRequest, parent: Parent) -> None:
     asked = len(request.customization.cards) if request.customization is not None else 0
     if asked > len(parent.nics):
         raise InvalidOption(
-            f"clone {request.name!r}: customize.nics has {asked} entries, and the parent has {len(parent.nics)} NICs.",
+            f"clone {request.name!r}: customize.nics has {asked} entries, and the {parent.role} has {len(parent.nics)} NICs.",
             hint="Give one entry for each NIC at most; the others use DHCP.",
             option="customize",
         )
@@ -212,7 +220,18 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
         differences.append(Difference("customization", "not done", "done"))
     differences += _fixed_at_birth(request, placement, existing)
     kind = UPDATE if config or nics or move or customize else KEEP
-    return Step(request, kind, parent, placement, existing, tuple(differences), config, nics, move, customize)
+    return Step(
+        request,
+        kind,
+        parent,
+        placement,
+        existing,
+        tuple(differences),
+        config=config,
+        nics=nics,
+        move_to_pool=move,
+        customize=customize,
+    )
 
 
 def absent(request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool) -> Step:
@@ -220,7 +239,9 @@ def absent(request: CloneRequest, existing: Existing | None, parent: Parent | No
     if existing is None:
         return Step(request, NOTHING, parent)
     if parent is not None and existing.moid == parent.moid:
-        return Step(request, CONFLICT, parent, existing=existing, reason="it is the parent itself, which is never removed")
+        return Step(
+            request, CONFLICT, parent, existing=existing, reason=f"it is the {parent.role} itself, which is never removed"
+        )
     if existing.kind != "VirtualMachine":
         return Step(request, CONFLICT, parent, existing=existing, reason=f"a {existing.kind} holds the name")
     if existing.template:

@@ -34,7 +34,7 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
         "moid": standing.moid,
     }
     if step.parent is not None:
-        told["parent"] = step.parent.path
+        told[step.parent.role] = step.parent.path
     if step.placement is not None:
         place = step.placement
         told["folder"] = place.folder_path

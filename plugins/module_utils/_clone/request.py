@@ -20,7 +20,7 @@ from .._errors import InvalidOption
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_PLACES = ("folder", "resource_pool", "datastore")
+_PLACES = ("folder", "resource_pool", "host", "datastore")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,21 +41,40 @@ class NicRequest:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hardware:
+    """CPUs, memory and notes of a VM; None leaves what is there."""
+
+    cpus: int | None = None
+    cores_per_socket: int | None = None
+    memory_mb: int | None = None
+    annotation: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != AS_IT_IS
+
+
+AS_IT_IS = Hardware()
+
+
+@dataclasses.dataclass(frozen=True)
 class CloneRequest:
     """One wanted clone. ``config`` holds whole keys of extraConfig; it may hold secrets and is never in ``repr``.
 
     :ivar parent: the clone's own; None for that of the task.
+    :ivar host: not for an instant clone, which stays with its parent; nor is ``hardware``.
     """
 
     name: str
     folder: str | None = None
     resource_pool: str | None = None
+    host: str | None = None
     datastore: str | None = None
     networks: tuple[NicRequest, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     bios_uuid: str | None = None
     customization: Customization | None = None
     parent: Selector | None = None
+    hardware: Hardware = AS_IT_IS
 
 
 def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
@@ -91,7 +110,31 @@ def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> Clon
         bios_uuid=_uuid(item.get("bios_uuid"), where),
         customization=_customization(item, common, name),
         parent=Selector.from_params(item["parent"], f"{where}: parent") if item.get("parent") else None,
+        hardware=_hardware(item, common, where),
     )
+
+
+def _hardware(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where: str) -> Hardware:
+    """What an item asks for, each part by itself over the common one."""
+
+    def asked(option: str, part: str) -> int | None:
+        given = [(options.get(option) or {}).get(part) for options in (item, common)]
+        value = next((number for number in given if number is not None), None)
+        if value is not None and value < 1:
+            raise InvalidOption(f"{where}: {option}.{part} must be at least 1.", option=option)
+        return value
+
+    cpus, cores, memory = asked("cpu", "cores"), asked("cpu", "cores_per_socket"), asked("memory", "size_mb")
+    if cpus and cores and cpus % cores:
+        raise InvalidOption(
+            f"{where}: {cpus} CPU cores cannot be divided into sockets of {cores}.",
+            hint="Set cpu.cores to a multiple of cpu.cores_per_socket.",
+            option="cpu",
+        )
+    if memory and memory % 4:
+        raise InvalidOption(f"{where}: memory.size_mb must be a multiple of 4.", option="memory")
+    notes = [options.get("annotation") for options in (item, common)]
+    return Hardware(cpus, cores, memory, next((text for text in notes if text is not None), None))
 
 
 def _customization(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], name: str) -> Customization | None:

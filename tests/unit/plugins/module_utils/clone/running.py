@@ -80,12 +80,15 @@ class Tasks:
         failure: VforgeError | None = None
         try:
             with Session(self._connection, self.warnings.append) as session:
-                result = run(session, options(**given), check=check)
+                result = self._task(session, given, check)
         except PartialFailure as error:
             result, failure = error.result, error
         except VforgeError as error:
             failure = error
         return Ran(result, failure, self.sim.calls()["by_method"])
+
+    def _task(self, session: Session, given: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+        return run(session, options(**given), check=check)
 
     def refused(self, **given: t.Any) -> VforgeError:
         """Run one task that must be refused as a whole, with nothing made."""

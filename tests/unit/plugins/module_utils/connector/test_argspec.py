@@ -11,14 +11,22 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.vforge.vsphere.plugins.doc_fragments import connection, guest, parents, vm_selector
+from ansible_collections.vforge.vsphere.plugins.doc_fragments import (
+    clone_task,
+    connection,
+    customize,
+    guest,
+    parents,
+    vm_selector,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
+from ansible_collections.vforge.vsphere.plugins.modules import instant_clone, linked_clone
 
 FRAGMENTS = [(connection, _argspec.connection), (vm_selector, _argspec.vm_selector)]
 FRAGMENTS += [(guest, _argspec.guest), (parents, _argspec.parents)]
+FRAGMENTS += [(clone_task, _argspec.clone_task), (customize, _argspec.customize)]
 
 
 def documented(text):
@@ -56,10 +64,11 @@ def test_each_environment_variable_is_documented_with_its_option(fragment, spec)
         assert re.findall(r"E\(([A-Z_]+)\)", described) == variables, name
 
 
-def test_the_parent_of_instant_clone_is_a_selector_like_any_other():
-    told = documented(instant_clone.DOCUMENTATION)["parent"]["suboptions"]
+@pytest.mark.parametrize(("module", "option"), [(instant_clone, "parent"), (linked_clone, "source")])
+def test_what_is_cloned_is_named_like_any_other_vm(module, option):
+    told = documented(module.DOCUMENTATION)[option]["suboptions"]
     assert essences(told) == essences(_argspec.vm_selector())
-    assert instant_clone.argument_spec()["parent"]["options"] == _argspec.vm_selector()
+    assert module.argument_spec()[option]["options"] == _argspec.vm_selector()
 
 
 @pytest.mark.parametrize("option", ["parent", "parents"])
@@ -68,12 +77,15 @@ def test_parents_are_selectors_like_any_other(option):
     assert essences(told) == essences(_argspec.vm_selector())
 
 
-@pytest.mark.parametrize("path", [("customize",), ("clones", "customize")])
-def test_customization_is_documented_as_it_is_accepted(path):
-    told: dict = {"suboptions": documented(instant_clone.DOCUMENTATION)}
-    for name in path:
-        told = told["suboptions"][name]
+def test_customization_is_documented_as_it_is_accepted():
+    told = documented(customize.ModuleDocFragment.DOCUMENTATION)["customize"]
     _same(told["suboptions"], _argspec.customization())
+
+
+@pytest.mark.parametrize("module", [instant_clone, linked_clone])
+def test_the_items_of_a_list_of_clones_are_documented_as_they_are_accepted(module):
+    told = documented(module.DOCUMENTATION)["clones"]["suboptions"]
+    _same(told, module.argument_spec()["clones"]["options"])
 
 
 def _same(told, accepted):

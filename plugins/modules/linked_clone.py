@@ -1,0 +1,635 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make, change and remove linked and full clones of a VM, a snapshot or a template."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: linked_clone
+short_description: Make linked or full clones of a template, a VM or a snapshot, one or thousands in one task
+version_added: 0.1.0
+description:
+  - Makes clones whose disks begin as empty layers on the disks of a template or of a snapshot, so that a clone takes
+    seconds and next to no space. With O(disk_mode=full) the disks are copied.
+  - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
+    of clones and a few more, whatever the size of the inventory.
+  - A clone is recognized by a mark in its configuration (C(vforge.clone)) that holds the instance UUID of its source
+    and the name of the clone. A VM without this mark is a stranger, which is neither changed nor removed.
+options:
+  state:
+    description:
+      - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
+        allows it in their power state. What would take a restart is told and left.
+      - V(absent) powers off and destroys the clones.
+    type: str
+    choices: [present, absent]
+    default: present
+  source:
+    description:
+      - The template or VM to clone, named in exactly one way.
+      - Required for O(state=present). With O(state=absent) it may be left out, where O(folder) is a whole path.
+        Clones of any source are then removed.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/templates/rocky), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(source.use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(source.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(source.name).
+        type: str
+  snapshot:
+    description:
+      - The snapshot of the source to clone, named in exactly one way. Its disks are then what linked clones share.
+      - Without it linked clones share all layers of the source's disks but the topmost, of which each clone has a copy. A disk
+        of one layer has nothing to share; then the task fails and says what to do. Templates that are made for linked
+        clones have an empty layer on top.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Its name, or its names from the root of the tree joined by slashes, such as V(base/patched), where several have it.
+        type: str
+      moid:
+        description:
+          - Its managed object ID, such as V(snapshot-42).
+        type: str
+      current:
+        description:
+          - Whether it is the one on which the source stands now.
+        type: bool
+        default: false
+  disk_mode:
+    description:
+      - V(linked) shares what disks the source has, V(full) copies them.
+    type: str
+    choices: [linked, full]
+    default: linked
+  powered_on:
+    description:
+      - Whether the clones are to run. Existing clones that are off are powered on.
+      - With V(false) new clones are left off, and existing ones as they are.
+    type: bool
+    default: true
+  datacenter:
+    description:
+      - Name or path of the datacenter to look for the source in. Without it the whole inventory is searched.
+    type: str
+  clones:
+    description:
+      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
+        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the clone.
+        type: str
+        required: true
+      folder:
+        description:
+          - As O(folder), for this clone.
+        type: str
+      resource_pool:
+        description:
+          - As O(resource_pool), for this clone.
+        type: str
+      host:
+        description:
+          - As O(host), for this clone.
+        type: str
+      cpu:
+        description:
+          - As O(cpu), for this clone.
+        type: dict
+        suboptions:
+          cores:
+            description:
+              - As O(cpu.cores).
+            type: int
+          cores_per_socket:
+            description:
+              - As O(cpu.cores_per_socket).
+            type: int
+      memory:
+        description:
+          - As O(memory), for this clone.
+        type: dict
+        suboptions:
+          size_mb:
+            description:
+              - As O(memory.size_mb).
+            type: int
+      annotation:
+        description:
+          - As O(annotation), for this clone.
+        type: str
+      datastore:
+        description:
+          - As O(datastore), for this clone.
+        type: str
+      networks:
+        description:
+          - As O(networks), for this clone.
+        type: list
+        elements: dict
+        suboptions:
+          label:
+            description:
+              - As O(networks[].label).
+            type: str
+          index:
+            description:
+              - As O(networks[].index).
+            type: int
+          network:
+            description:
+              - As O(networks[].network).
+            type: str
+          mac:
+            description:
+              - As O(networks[].mac).
+            type: str
+          connected:
+            description:
+              - As O(networks[].connected).
+            type: bool
+      guestinfo:
+        description:
+          - As O(guestinfo), for this clone.
+        type: json
+      extra_config:
+        description:
+          - As O(extra_config), for this clone.
+        type: json
+      bios_uuid:
+        description:
+          - As O(bios_uuid), for this clone.
+        type: str
+      customize:
+        description:
+          - As O(customize), for this clone. What it leaves out is taken from there.
+        type: dict
+        suboptions:
+          hostname:
+            description:
+              - As O(customize.hostname).
+            type: str
+          nics:
+            description:
+              - As O(customize.nics).
+            type: list
+            elements: dict
+            suboptions:
+              ip:
+                description:
+                  - As O(customize.nics[].ip).
+                type: str
+              gateway:
+                description:
+                  - As O(customize.nics[].gateway).
+                type: str
+              dns_servers:
+                description:
+                  - As O(customize.nics[].dns_servers).
+                type: list
+                elements: str
+              dns_domain:
+                description:
+                  - As O(customize.nics[].dns_domain).
+                type: str
+          dns_servers:
+            description:
+              - As O(customize.dns_servers).
+            type: list
+            elements: str
+          dns_suffixes:
+            description:
+              - As O(customize.dns_suffixes).
+            type: list
+            elements: str
+          linux:
+            description:
+              - As O(customize.linux).
+            type: dict
+            suboptions:
+              domain:
+                description:
+                  - As O(customize.linux.domain).
+                type: str
+              timezone:
+                description:
+                  - As O(customize.linux.timezone).
+                type: str
+              hw_clock_utc:
+                description:
+                  - As O(customize.linux.hw_clock_utc).
+                type: bool
+              script:
+                description:
+                  - As O(customize.linux.script).
+                type: str
+          windows:
+            description:
+              - As O(customize.windows).
+            type: dict
+            suboptions:
+              full_name:
+                description:
+                  - As O(customize.windows.full_name).
+                type: str
+              organization:
+                description:
+                  - As O(customize.windows.organization).
+                type: str
+              product_id:
+                description:
+                  - As O(customize.windows.product_id).
+                type: str
+              timezone:
+                description:
+                  - As O(customize.windows.timezone).
+                type: int
+              admin_password:
+                description:
+                  - As O(customize.windows.admin_password).
+                type: str
+              auto_logon_count:
+                description:
+                  - As O(customize.windows.auto_logon_count).
+                type: int
+              workgroup:
+                description:
+                  - As O(customize.windows.workgroup).
+                type: str
+              domain:
+                description:
+                  - As O(customize.windows.domain).
+                type: str
+              domain_ou:
+                description:
+                  - As O(customize.windows.domain_ou).
+                type: str
+              domain_admin:
+                description:
+                  - As O(customize.windows.domain_admin).
+                type: str
+              domain_admin_password:
+                description:
+                  - As O(customize.windows.domain_admin_password).
+                type: str
+              run_once:
+                description:
+                  - As O(customize.windows.run_once).
+                type: list
+                elements: str
+              change_sid:
+                description:
+                  - As O(customize.windows.change_sid).
+                type: bool
+  folder:
+    description:
+      - VM folder for the clones, as a whole path (V(/DC0/vm/web)) or below the VM folder of the source's datacenter
+        (V(web)).
+      - The source's folder by default.
+    type: str
+  resource_pool:
+    description:
+      - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)), with the cluster before it
+        (V(cluster/Resources/web)), or its inventory path. The name of a cluster alone is its root pool.
+      - The source's pool by default, or where a template has none, or O(host) is elsewhere, the root pool.
+    type: str
+  host:
+    description:
+      - ESXi host for the clones, by its name or moid.
+      - By default the cluster chooses where DRS is fully automated. Elsewhere it is the source's host, or one that sees the
+        source's datastore.
+    type: str
+  datastore:
+    description:
+      - Datastore for the clones. The host must see it, and the source's datastore too.
+      - The source's datastore by default.
+    type: str
+  cpu:
+    description:
+      - CPUs of the clones. What is left out is as in the source.
+    type: dict
+    suboptions:
+      cores:
+        description:
+          - Number of CPU cores. A running clone can get more where hot-add is switched on in it.
+        type: int
+      cores_per_socket:
+        description:
+          - Number of cores in each socket.
+        type: int
+  memory:
+    description:
+      - Memory of the clones. As in the source by default.
+    type: dict
+    suboptions:
+      size_mb:
+        description:
+          - Size in MiB, a multiple of 4. A running clone can get more where hot-add is switched on in it.
+        type: int
+  annotation:
+    description:
+      - Notes of the clones. The source's by default.
+    type: str
+  force:
+    description:
+      - With O(state=absent), removes a VM of this name even where it is no marked clone of the source. Never the
+        source itself.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - vforge.vsphere.clone_task
+  - vforge.vsphere.customize
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Looks everything up and asks vCenter to check each missing clone (C(CheckClone_Task)).
+  diff_mode:
+    support: full
+    details:
+      - Of O(guestinfo) and O(extra_config) only the names of the keys are shown.
+  idempotent:
+    support: full
+  action_group:
+    support: full
+notes:
+  - With O(customize) vCenter customizes the guest of a new clone when it boots for the first time. The module does not wait for
+    the end of that. An existing clone is not customized.
+  - A NIC whose MAC address was set by hand in the source gets a new one in a clone.
+  - The user needs the privileges VirtualMachine.Provisioning.Clone (of a template VirtualMachine.Provisioning.DeployTemplate),
+    VirtualMachine.Inventory.CreateFromExisting, VirtualMachine.Interact.PowerOn, VirtualMachine.Config.AdvancedConfig,
+    Datastore.AllocateSpace and Resource.AssignVMToPool; for O(state=absent) VirtualMachine.Interact.PowerOff and
+    VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize.
+seealso:
+  - module: vforge.vsphere.instant_clone
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: One linked clone of a template, beside it
+  vforge.vsphere.linked_clone:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    source:
+      path: /DC0/vm/templates/rocky
+    name: web-1
+
+- name: Twelve clones of a snapshot over two hosts, with what cloud-init reads
+  vforge.vsphere.linked_clone:
+    source:
+      name: golden
+    snapshot:
+      name: patched
+    folder: web
+    cpu:
+      cores: 2
+    memory:
+      size_mb: 4096
+    clones: "{{ wanted | from_yaml }}"
+    wait_for_ip_address: true
+    ip_family: ipv4
+  vars:
+    wanted: |
+      {% for number in range(1, 13) %}
+      - name: web-{{ '%02d' % number }}
+        host: esx{{ number % 2 + 1 }}.example.com
+        guestinfo:
+          hostname: web-{{ '%02d' % number }}
+      {% endfor %}
+  register: fleet
+
+- name: A full clone of a running VM, left off
+  vforge.vsphere.linked_clone:
+    source:
+      moid: vm-42
+    disk_mode: full
+    name: golden-copy
+    resource_pool: cluster-2/Resources
+    datastore: ssd-2
+    powered_on: false
+
+- name: What would be made, asked of vCenter itself
+  vforge.vsphere.linked_clone:
+    source:
+      name: rocky
+    name: web-13
+  check_mode: true
+  diff: true
+
+- name: Remove them again; a VM of the same name that is no clone of this source stays
+  vforge.vsphere.linked_clone:
+    state: absent
+    source:
+      name: rocky
+    clones:
+      - name: web-1
+      - name: web-13
+"""
+
+RETURN = r"""
+clones:
+  description: One entry for each clone asked for, in the same order, also when the task fails.
+  returned: when the source and the folders were found
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the clone.
+      type: str
+      sample: web-1
+    action:
+      description:
+        - What was done, or in check mode would be done. Check mode returns all keys; what vCenter chooses is null.
+        - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
+      type: str
+      sample: created
+    changed:
+      description: Whether this clone was changed.
+      type: bool
+    seconds:
+      description: Seconds between the beginning and the end of the vCenter task, by vCenter's clock.
+      type: float
+      sample: 0.412
+    calls:
+      description: SOAP calls that were made for this clone alone; what all clones share is in RV(calls).
+      type: int
+      sample: 1
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-1042
+    instance_uuid:
+      description: Instance UUID.
+      type: str
+    bios_uuid:
+      description: BIOS UUID.
+      type: str
+    source:
+      description: Inventory path of the source.
+      type: str
+      sample: /DC0/vm/templates/rocky
+    path:
+      description: Inventory path.
+      type: str
+      sample: /DC0/vm/web/web-1
+    folder:
+      description: Inventory path of the folder.
+      type: str
+    host:
+      description: ESXi host on which the clone runs.
+      type: str
+    resource_pool:
+      description: Resource pool.
+      type: str
+    datastore:
+      description: Datastores, joined by commas.
+      type: str
+    power_state:
+      description: Power state.
+      type: str
+      sample: poweredOn
+    nics:
+      description: NICs with C(label), C(mac), C(network), C(connected) and C(ip_addresses).
+      type: list
+      elements: dict
+    ip:
+      description: First address of the family and the NIC asked for that others can reach, as the guest reports it.
+      type: str
+      sample: 10.20.0.17
+    ip_addresses:
+      description: All such addresses.
+      type: list
+      elements: str
+    customized:
+      description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
+      type: bool
+    guestinfo:
+      description: Names of the guestinfo keys. Values are never returned.
+      type: list
+      elements: str
+      sample: [guestinfo.hostname]
+    differences:
+      description: In what an existing clone is not as asked, with C(what), C(actual), C(wanted), C(can_change) and C(why_not).
+      type: list
+      elements: dict
+    warnings:
+      description: What vCenter or the task warns of.
+      type: list
+      elements: str
+    error:
+      description: For a failed clone its C(error_code) and C(msg), and more where the fault tells more.
+      type: dict
+failed_clones:
+  description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
+  returned: as RV(clones)
+  type: list
+  elements: dict
+counts:
+  description: How many clones there are of each action.
+  returned: as RV(clones)
+  type: dict
+  sample: {"created": 99, "unchanged": 1}
+source:
+  description:
+    - What was cloned, with C(name), C(moid), C(path), C(instance_uuid), C(host), C(template), C(snapshot) (a moid, or null)
+      and C(disk_mode).
+  returned: as RV(clones), where a source was named
+  type: dict
+timing:
+  description: Seconds by phase, such as C(connect), C(lookup), C(clone), C(power_on), C(wait_for_ip) and C(total).
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description: A stable code for what went wrong, such as V(not_found), V(wrong_credentials) or V(partial_failure).
+  returned: on failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clones import run as run_clones
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
+
+
+def _of_one_clone():
+    cpu = {"cores": {"type": "int"}, "cores_per_socket": {"type": "int"}}
+    return {
+        "folder": {"type": "str"},
+        "resource_pool": {"type": "str"},
+        "host": {"type": "str"},
+        "datastore": {"type": "str"},
+        "cpu": {"type": "dict", "options": cpu},
+        "memory": {"type": "dict", "options": {"size_mb": {"type": "int"}}},
+        "annotation": {"type": "str"},
+    }
+
+
+def argument_spec():
+    """The options of the module."""
+    item = {**_of_one_clone(), **_argspec.clone_item(), **_argspec.customize()}
+    snapshot = {"name": {"type": "str"}, "moid": {"type": "str"}, "current": {"type": "bool", "default": False}}
+    return {
+        **_argspec.connection(),
+        **_argspec.clone_task(),
+        **_argspec.customize(),
+        **_of_one_clone(),
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "source": {"type": "dict", "options": _argspec.vm_selector()},
+        "snapshot": {"type": "dict", "options": snapshot},
+        "disk_mode": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
+        "powered_on": {"type": "bool", "default": True},
+        "datacenter": {"type": "str"},
+        "clones": {"type": "list", "elements": "dict", "options": {**item, "name": {"type": "str", "required": True}}},
+        "force": {"type": "bool", "default": False},
+    }
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    run(
+        module,
+        LinkedOptions.from_params,
+        lambda session, options: run_clones(session, options, check=module.check_mode),
+    )
+
+
+if __name__ == "__main__":
+    main()

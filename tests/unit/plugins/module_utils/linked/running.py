@@ -1,0 +1,37 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run linked clone tasks against a simulator, and look at it from outside."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clones import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
+from ansible_collections.vforge.vsphere.plugins.modules.linked_clone import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
+
+
+def options(**given: t.Any) -> LinkedOptions:
+    """Typed options, as the module would have them."""
+    answer = ArgumentSpecValidator(argument_spec()).validate(given)
+    assert not answer.error_messages, answer.error_messages
+    return LinkedOptions.from_params(answer.validated_parameters)
+
+
+class LinkedTasks(Tasks):
+    """Runs tasks against one simulator; the source is the VM ``golden``, whose snapshot ``base`` is cloned, unless given."""
+
+    def _task(self, session: t.Any, given: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+        common: dict[str, t.Any] = {"source": {"name": "golden"}, "snapshot": {"name": "base"}}
+        return run(session, options(**{**common, **given}), check=check)
+
+    def prepare(self, **more: t.Any) -> dict[str, t.Any]:
+        """Make the VM ``golden``, off, with a snapshot ``base``."""
+        golden = self.sim.create_vm("golden", **{"on": False, **more})
+        self.sim.govc("snapshot.create", "-vm", golden["path"], "-m=false", "base")
+        return golden
