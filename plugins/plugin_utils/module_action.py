@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._progress import VARIABLE
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.progress import shown
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed
 
@@ -53,3 +54,21 @@ class ModuleAction(ActionBase):
                 yield
             finally:
                 self._task.environment = before
+
+
+class ScriptsAction(ModuleAction):
+    """For a module with scripts for guests. It has no files of its own, so those of the collection are read on the controller.
+
+    :cvar BEFORE: option for the script that runs before a guest is brought to a stand.
+    """
+
+    BEFORE: t.ClassVar[str]
+
+    def arguments(self) -> dict[str, t.Any]:
+        """The task's arguments, with the names of ready-made scripts replaced by their texts."""
+        args = super().arguments()
+        if "on_wake" in args:
+            args["on_wake"] = ready_made.resolved(args["on_wake"])
+        if self.BEFORE in args:
+            args[self.BEFORE] = ready_made.ended(args[self.BEFORE])
+        return args

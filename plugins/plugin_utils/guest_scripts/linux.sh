@@ -10,9 +10,9 @@
 
 set -eu
 
-# guestinfo KEY: the value that vCenter keeps for this clone, or nothing.
+# guestinfo KEY: the value that vCenter keeps for this clone, or nothing. A child of VMFork has it below "fork".
 guestinfo() {
-    vmware-rpctool "info-get guestinfo.$1" 2>/dev/null || true
+    vmware-rpctool "info-get guestinfo.$1" 2>/dev/null || vmware-rpctool "info-get guestinfo.fork.$1" 2>/dev/null || true
 }
 
 # has PROGRAM: whether this guest has it.

@@ -14,8 +14,12 @@ $ErrorActionPreference = 'Stop'
 $rpctool = Join-Path $env:ProgramFiles 'VMware\VMware Tools\rpctool.exe'
 
 function Get-Guestinfo([string] $Key) {
-    $value = & $rpctool "info-get guestinfo.$Key" 2>$null
-    if ($LASTEXITCODE -eq 0) { "$value".Trim() } else { '' }
+    # A child of VMFork has it below "fork".
+    foreach ($name in "guestinfo.$Key", "guestinfo.fork.$Key") {
+        $value = & $rpctool "info-get $name" 2>$null
+        if ($LASTEXITCODE -eq 0) { return "$value".Trim() }
+    }
+    ''
 }
 
 # Until its cards are started anew a clone answers to the addresses of its parent; then they read the clone's own MACs.

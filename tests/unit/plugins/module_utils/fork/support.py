@@ -1,0 +1,83 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Values for the tests of VMFork, as a small vCenter would give them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.places import Pool
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork.facts import Child, Parent
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork.options import ForkOptions
+from ansible_collections.vforge.vsphere.plugins.modules.fork_parent import argument_spec
+
+CREDENTIALS = {"guest_username": "root", "guest_password": "not-shown"}
+
+
+def options(**given: t.Any) -> ForkOptions:
+    """Typed options; the parent is golden-parent unless others are given."""
+    named = {} if "parents" in given else {"parent": {"name": "golden-parent"}}
+    answer = ArgumentSpecValidator(argument_spec()).validate({**named, **given})
+    assert not answer.error_messages, answer.error_messages
+    return ForkOptions.from_params(answer.validated_parameters)
+
+
+def parent(**changes: t.Any) -> Parent:
+    """A running VM with Tools that is no parent yet."""
+    known = Parent(
+        moid="vm-1",
+        name="golden-parent",
+        path="/DC0/vm/templates/golden-parent",
+        instance_uuid="50000000-0000-0000-0000-000000000001",
+        bios_uuid="42000000-0000-0000-0000-000000000001",
+        power_state="poweredOn",
+        template=False,
+        enabled=False,
+        quiesced=False,
+        group_id="",
+        child_type="none",
+        child_group_id="",
+        known=False,
+        tools=True,
+        tools_installed=True,
+        snapshots=(),
+        folder="group-v1",
+        folder_path="/DC0/vm/templates",
+        datacenter="datacenter-1",
+        pool="resgroup-1",
+        host_name="esx-1",
+        host_available=True,
+        compute_resource="C0",
+        pools=(Pool("resgroup-1", "Resources", "Resources"), Pool("resgroup-2", "web", "Resources/web")),
+        datastores={"fast": "datastore-1", "slow": "datastore-2"},
+        datastore_names=("fast",),
+    )
+    return dataclasses.replace(known, **changes)
+
+
+def quiesced(*children: Child, **changes: t.Any) -> Parent:
+    """A quiesced parent with these children."""
+    standing = {"enabled": True, "quiesced": True, "group_id": "group-1", "known": True, "tools": False}
+    return parent(**{**standing, "children": children, **changes})
+
+
+def child(name: str = "web-1", **changes: t.Any) -> Child:
+    """A non-persistent child that runs."""
+    known = Child(
+        moid=f"vm-{name}",
+        name=name,
+        path=f"/DC0/vm/templates/{name}",
+        power_state="poweredOn",
+        pool="resgroup-1",
+        pool_name="Resources",
+        datastores=("datastore-1",),
+        datastore_names=("fast",),
+        child_type="nonpersistent",
+        group_id="group-1",
+    )
+    return dataclasses.replace(known, **changes)
