@@ -161,6 +161,9 @@ class Simulator:
         Raises:
             SimulatorError: it was refused; the message says why.
         """
+        return json.loads(self._send(method, path, body))
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         text = b"" if body is None else json.dumps(body).encode()
         # Straight to the loopback address: a proxy in the environment is not asked.
         connection = http.client.HTTPConnection(urllib.parse.urlsplit(self.control).netloc, timeout=START_TIMEOUT)
@@ -172,7 +175,7 @@ class Simulator:
             connection.close()
         if response.status != http.client.OK:
             raise SimulatorError(f"{method} {path}: {response.status} {answer.decode(errors='replace').strip()}")
-        return json.loads(answer)
+        return answer
 
     def calls(self) -> dict[str, Any]:
         """SOAP calls since the start or the last reset: ``{"total": N, "by_method": {...}}``."""
@@ -246,6 +249,63 @@ class Simulator:
     def host_state(self, name: str, **state: Any) -> dict[str, Any]:
         """Set the state of a host, for example ``maintenance=True``."""
         return dict(self.request("POST", "/hosts/" + urllib.parse.quote(name, safe=""), state))
+
+    def power_failure(self, name: str) -> None:
+        """Take the power from a running VM; its tracked changes are no good afterwards."""
+        self.request("POST", f"/vms/{urllib.parse.quote(name, safe='')}/power-failure")
+
+    def datastore_type(self, name: str, type_: str) -> None:
+        """Make a datastore ``VMFS``, ``NFS``, ``NFS41`` or ``vsan``."""
+        self.request("POST", "/datastores/" + urllib.parse.quote(name, safe=""), {"type": type_})
+
+    # Disks
+
+    def disk(self, name: str, key: int = 2000, snapshot: str | None = None) -> dict[str, Any]:
+        """A disk of a VM: ``bytes``, ``change_id``, ``written`` as [start, length] pairs, ``layers`` with their files.
+
+        Args:
+            name: name or managed object id of the VM.
+            key: the disk's device key.
+            snapshot: managed object id of a snapshot, for the disk as it was then.
+        """
+        return dict(self.request("GET", self._disk_path(name, key, "", snapshot=snapshot)))
+
+    def read_disk(
+        self, name: str, key: int = 2000, offset: int = 0, length: int | None = None, snapshot: str | None = None
+    ) -> bytes:
+        """What a disk shows, through all its layers: at most 256 MiB at once."""
+        return self._send("GET", self._disk_path(name, key, "/bytes", offset=offset, length=length, snapshot=snapshot))
+
+    def write_disk(self, name: str, key: int = 2000, **write: Any) -> int:
+        """Have the guest write, and return how many bytes that was.
+
+        Args:
+            name: name or managed object id of the VM, which must be running.
+            key: the disk's device key.
+            **write: ``offset`` and ``length`` with a ``seed`` for the content, or with ``data`` in base64; with ``count``
+                and ``stride`` as often; or ``writes``, a list of such.
+        """
+        return int(self.request("POST", self._disk_path(name, key, "/writes"), write)["bytes"])
+
+    def start_workload(self, name: str, key: int = 2000, **options: Any) -> None:
+        """Have the guest go on writing at random places: ``seed``, ``rate`` a second, ``max_length``, ``within``."""
+        self.request("POST", self._disk_path(name, key, "/workload"), options)
+
+    def workload(self, name: str, key: int = 2000) -> dict[str, int]:
+        """How much a workload has written so far: ``writes`` and ``bytes``."""
+        return dict(self.request("GET", self._disk_path(name, key, "/workload")))
+
+    def stop_workload(self, name: str, key: int = 2000) -> dict[str, int]:
+        """End a workload and return how much it has written."""
+        return dict(self.request("DELETE", self._disk_path(name, key, "/workload")))
+
+    def cbt_granule(self, size: int) -> None:
+        """Widen changed areas to multiples of ``size`` bytes, as real hosts may; 0 tells them exactly."""
+        self.request("POST", "/cbt", {"granule": size})
+
+    def _disk_path(self, name: str, key: int, what: str, **query: Any) -> str:
+        given = urllib.parse.urlencode({k: v for k, v in query.items() if v is not None})
+        return f"/vms/{urllib.parse.quote(name, safe='')}/disks/{key}{what}" + (f"?{given}" if given else "")
 
     # govc
 

@@ -35,23 +35,32 @@ func noSuch(kind, name string) error {
 func (s *Sim) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]func(*http.Request) (any, error){
-		"GET /calls":            s.getCalls,
-		"POST /calls/reset":     s.resetCalls,
-		"GET /inject":           s.getInject,
-		"POST /inject":          s.postInject,
-		"DELETE /inject":        s.deleteInject,
-		"DELETE /inject/{id}":   s.deleteInject,
-		"POST /latency":         s.postLatency,
-		"GET /sessions":         s.getSessions,
-		"POST /sessions/expire": s.expireSessions,
-		"POST /users":           s.postUser,
-		"GET /vms/{name}":       s.getVM,
-		"PATCH /vms/{name}":     s.patchVM,
-		"POST /vms":             s.postVM,
-		"POST /hosts/{name}":    s.postHost,
+		"GET /calls":                              s.getCalls,
+		"POST /calls/reset":                       s.resetCalls,
+		"GET /inject":                             s.getInject,
+		"POST /inject":                            s.postInject,
+		"DELETE /inject":                          s.deleteInject,
+		"DELETE /inject/{id}":                     s.deleteInject,
+		"POST /latency":                           s.postLatency,
+		"GET /sessions":                           s.getSessions,
+		"POST /sessions/expire":                   s.expireSessions,
+		"POST /users":                             s.postUser,
+		"GET /vms/{name}":                         s.getVM,
+		"PATCH /vms/{name}":                       s.patchVM,
+		"POST /vms":                               s.postVM,
+		"POST /hosts/{name}":                      s.postHost,
+		"POST /datastores/{name}":                 s.postDatastore,
+		"POST /cbt":                               s.postCBT,
+		"POST /vms/{name}/power-failure":          s.postPowerFailure,
+		"GET /vms/{name}/disks/{key}":             s.getDisk,
+		"POST /vms/{name}/disks/{key}/writes":     s.postWrites,
+		"POST /vms/{name}/disks/{key}/workload":   s.postWorkload,
+		"GET /vms/{name}/disks/{key}/workload":    s.getWorkload,
+		"DELETE /vms/{name}/disks/{key}/workload": s.deleteWorkload,
 	} {
 		mux.HandleFunc(pattern, answer(h))
 	}
+	mux.HandleFunc("GET /vms/{name}/disks/{key}/bytes", s.getDiskBytes)
 	mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
 		return nil, &controlError{http.StatusNotFound, fmt.Errorf("nothing answers to %s %s", r.Method, r.URL.Path)}
 	}))

@@ -28,6 +28,8 @@ type vmRequest struct {
 	On          *bool             `json:"on"`
 	Template    bool              `json:"template"`
 	ExtraConfig map[string]string `json:"extra_config"`
+	Disks       []diskSpec        `json:"disks"`
+	Hardware    string            `json:"hardware"`
 }
 
 func (s *Sim) postVM(r *http.Request) (any, error) {
@@ -102,6 +104,18 @@ func (s *Sim) vmSpecFor(req *vmRequest) (vmSpec, error) {
 		}
 		spec.datastore = ds.(*simulator.Datastore)
 	}
+	if req.Disks != nil {
+		spec.disks = req.Disks
+	}
+	if len(spec.disks) > maxDisks {
+		return spec, badRequest(fmt.Errorf("%d disks: at most %d are possible", len(spec.disks), maxDisks))
+	}
+	for i := range spec.disks {
+		if err := spec.disks[i].check(); err != nil {
+			return spec, badRequest(err)
+		}
+	}
+	spec.hardware = req.Hardware
 	for k, v := range req.ExtraConfig {
 		spec.extra = append(spec.extra, &types.OptionValue{Key: k, Value: v})
 	}

@@ -112,6 +112,7 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	s.reg.Remove(ctx, vm.Self)
 	s.vms.drop(vm.Self)
 	s.tracks.drop(vm.Self)
+	s.workloads.drop(vm.Self)
 	s.guests.drop(vm.Self)
 	s.forks.drop(vm.Self)
 }

@@ -5,8 +5,11 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/simulator/esx"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -35,7 +38,6 @@ func baseDevices() []types.BaseVirtualDevice {
 					ControllerKey: keyPCI,
 					UnitNumber:    types.NewInt32(3),
 				},
-				Device: []int32{keyDisk},
 			},
 			HotAddRemove:       types.NewBool(true),
 			SharedBus:          types.VirtualSCSISharingNoSharing,
@@ -44,14 +46,66 @@ func baseDevices() []types.BaseVirtualDevice {
 	})
 }
 
-func newDisk(backing *types.VirtualDiskFlatVer2BackingInfo, capacity int64) *types.VirtualDisk {
+// diskSpec is what is chosen about a disk.
+type diskSpec struct {
+	Bytes int64  `json:"bytes"`
+	Mode  string `json:"mode"` // as DiskMode; empty: persistent
+	RDM   string `json:"rdm"`  // physicalMode or virtualMode for a raw device
+}
+
+// maxDisks is how many disks fit to one SCSI controller.
+const maxDisks = 15
+
+func (d *diskSpec) check() error {
+	modes := []string{"", string(types.VirtualDiskModePersistent), string(types.VirtualDiskModeIndependent_persistent), string(types.VirtualDiskModeIndependent_nonpersistent)}
+	raw := []string{"", string(types.VirtualDiskCompatibilityModePhysicalMode), string(types.VirtualDiskCompatibilityModeVirtualMode)}
+	if d.Bytes <= 0 || d.Bytes%sectorSize != 0 || !slices.Contains(modes, d.Mode) || !slices.Contains(raw, d.RDM) {
+		return fmt.Errorf(`a disk has "bytes", a multiple of %d, "mode" of %q and "rdm" of %q`, sectorSize, modes, raw)
+	}
+	return nil
+}
+
+// backing describes the disk's file.
+func (d *diskSpec) backing(ds *simulator.Datastore, file string) types.BaseVirtualDeviceBackingInfo {
+	ref := ds.Self
+	named := types.VirtualDeviceFileBackingInfo{FileName: dsPath(ds.Name, file), Datastore: &ref}
+	mode := cmp.Or(d.Mode, string(types.VirtualDiskModePersistent))
+	if d.RDM != "" {
+		return &types.VirtualDiskRawDiskMappingVer1BackingInfo{
+			VirtualDeviceFileBackingInfo: named, CompatibilityMode: d.RDM, DiskMode: mode, Uuid: newUUID(0x60), LunUuid: newUUID(0x02),
+		}
+	}
+	return &flatBacking{
+		VirtualDeviceFileBackingInfo: named, DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: newUUID(0x60),
+	}
+}
+
+// attach tells the SCSI controller of the disks.
+func attach(devices []types.BaseVirtualDevice) {
+	var keys []int32
+	for _, disk := range disksOf(devices) {
+		keys = append(keys, disk.Key)
+	}
+	for _, d := range devices {
+		if c, ok := d.(*types.ParaVirtualSCSIController); ok {
+			c.Device = keys
+		}
+	}
+}
+
+// newDisk makes the index-th disk of a VM.
+func newDisk(index int, backing types.BaseVirtualDeviceBackingInfo, capacity int64) *types.VirtualDisk {
+	unit := int32(index)
+	if unit >= 7 {
+		unit++ // the controller's own
+	}
 	return &types.VirtualDisk{
 		VirtualDevice: types.VirtualDevice{
-			Key:           keyDisk,
-			DeviceInfo:    &types.Description{Label: "Hard disk 1", Summary: thousands(capacity/1024) + " KB"},
+			Key:           keyDisk + unit,
+			DeviceInfo:    &types.Description{Label: fmt.Sprintf("Hard disk %d", index+1), Summary: thousands(capacity/1024) + " KB"},
 			Backing:       backing,
 			ControllerKey: keySCSI,
-			UnitNumber:    types.NewInt32(0),
+			UnitNumber:    types.NewInt32(unit),
 		},
 		CapacityInKB:    capacity / 1024,
 		CapacityInBytes: capacity,

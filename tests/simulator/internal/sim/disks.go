@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -62,6 +63,7 @@ func (s *Sim) layer(b *flatBacking, capacity int64) (*layer, error) {
 			t.layers = make(map[string]*layer)
 		}
 		l = &layer{descriptor: localPath(ds, file), extent: extent, delta: b.Parent != nil, capacity: capacity}
+		l.adopt() // somebody may have put a file there
 		t.layers[extent] = l
 	}
 	return l, nil
@@ -85,8 +87,15 @@ func (s *Sim) removeFiles(files []string) error {
 	return failed
 }
 
+// knownLayer is the layer whose extent is a file of this machine, or nil.
+func (s *Sim) knownLayer(extent string) *layer {
+	s.diskLayers.mu.Lock()
+	defer s.diskLayers.mu.Unlock()
+	return s.diskLayers.layers[extent]
+}
+
 // adoptLayer takes a file that lies where a layer's extent belongs for the layer's
-// content: all of it counts as written. An upload ends with this.
+// content: all of it counts as written. Whoever has put a file there calls it.
 //
 // It returns an error when there is no such file.
 func (s *Sim) adoptLayer(b *flatBacking, capacity int64) error {
@@ -96,13 +105,24 @@ func (s *Sim) adoptLayer(b *flatBacking, capacity int64) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	info, err := os.Stat(l.extent)
-	if err != nil {
-		return err
-	}
+	_, err = os.Stat(l.extent)
+	l.adopt()
+	return err
+}
+
+// adopt counts all that the extent holds as written. The caller holds the layer's lock,
+// or nobody else knows the layer yet.
+func (l *layer) adopt() {
 	l.data = nil
-	l.data.add(span{0, min(info.Size(), capacity)})
-	return nil
+	if info, err := os.Stat(l.extent); err == nil && !hollow(info) {
+		l.data.add(span{0, min(info.Size(), l.capacity)})
+	}
+}
+
+// hollow tells if nothing was ever written to a file that has a size.
+func hollow(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Blocks == 0
 }
 
 // open opens the extent for writing and makes the files if there are none. The caller

@@ -74,7 +74,7 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("POST /sdk", s.serveSDK)
 	mux.HandleFunc("POST /sdk/{$}", s.serveSDK)
 	mux.HandleFunc("POST /sdk/vimService", s.serveSDK)
-	mux.Handle("/folder/", s.loggedIn(s.svc.ServeDatastore))
+	mux.Handle("/folder/", s.loggedIn(s.serveFolder))
 	mux.HandleFunc("/nfc/", simulator.ServeNFC)
 	mux.HandleFunc("/guestFile", s.serveGuestFile)
 	return mux

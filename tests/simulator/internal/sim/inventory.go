@@ -148,7 +148,7 @@ func (s *Sim) spread(st *site, i int, name string) vmSpec {
 		networks:  st.networks[i%len(st.networks) : i%len(st.networks)+1],
 		memoryMB:  2048,
 		cpus:      2,
-		diskBytes: 10 * gib,
+		disks:     []diskSpec{{Bytes: 10 * gib}},
 	}
 }
 

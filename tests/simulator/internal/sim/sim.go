@@ -48,6 +48,7 @@ type Sim struct {
 	// tracks are what is known of changed blocks.
 	tracks     *trackTable
 	snapshots  snapshotTable
+	workloads  workloads
 	cbtGranule atomic.Int64 // areas are widened to multiples of it
 	pages      pages
 	vms        *vmTable
@@ -184,6 +185,7 @@ func (s *Sim) Close() error {
 	s.closed = true // what still waits in a queue makes no file after this
 	s.creating.Unlock()
 	s.guests.haltAll()
+	s.workloads.stopAll()
 	return errors.Join(err, clearState(s.cfg.StateDir), os.RemoveAll(datastoreDir(s.cfg.StateDir)))
 }
 

@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -31,7 +32,8 @@ type vmSpec struct {
 	template  bool
 	memoryMB  int32
 	cpus      int32
-	diskBytes int64
+	disks     []diskSpec
+	hardware  string // empty: a new one
 	extra     []types.BaseOptionValue
 	// listed VMs have files in their layout only: fifty thousand real ones would take
 	// longer than all the rest of a large inventory.
@@ -46,16 +48,12 @@ func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMach
 	if err != nil {
 		return nil, err
 	}
-	vmx, disk := path.Join(dir, spec.name+".vmx"), path.Join(dir, spec.name+".vmdk")
-	ds := spec.datastore.Self
-	devices := append(baseDevices(), newDisk(&types.VirtualDiskFlatVer2BackingInfo{
-		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
-			FileName: dsPath(spec.datastore.Name, disk), Datastore: &ds,
-		},
-		DiskMode:        string(types.VirtualDiskModePersistent),
-		ThinProvisioned: types.NewBool(true),
-		Uuid:            newUUID(0x60),
-	}, spec.diskBytes))
+	vmx := path.Join(dir, spec.name+".vmx")
+	devices := baseDevices()
+	for i, disk := range spec.disks {
+		devices = append(devices, newDisk(i, disk.backing(spec.datastore, spec.diskFile(dir, i)), disk.Bytes))
+	}
+	attach(devices)
 	for i, net := range spec.networks {
 		devices = append(devices, newNIC(int32(i), net, s.macs.take(), spec.on))
 	}
@@ -68,6 +66,14 @@ func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMach
 	return vm, nil
 }
 
+// diskFile is the descriptor of the i-th disk.
+func (spec *vmSpec) diskFile(dir string, i int) string {
+	if i == 0 {
+		return path.Join(dir, spec.name+".vmdk")
+	}
+	return path.Join(dir, fmt.Sprintf("%s_%d.vmdk", spec.name, i))
+}
+
 // writeVM makes the directory and the files of a new VM and returns the directory's
 // name.
 func writeVM(spec *vmSpec) (string, error) {
@@ -78,11 +84,11 @@ func writeVM(spec *vmSpec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	disk := path.Join(dir, spec.name+".vmdk")
-	return dir, errors.Join(
-		writeVMFiles(spec.datastore, path.Join(dir, spec.name+".vmx")),
-		writeDisk(spec.datastore, disk, spec.diskBytes, false),
-	)
+	err = writeVMFiles(spec.datastore, path.Join(dir, spec.name+".vmx"))
+	for i, disk := range spec.disks {
+		err = errors.Join(err, writeDisk(spec.datastore, spec.diskFile(dir, i), disk.Bytes, false))
+	}
+	return dir, err
 }
 
 // writeVMFiles makes the small files of a VM: configuration, NVRAM and log.
@@ -113,7 +119,7 @@ func (s *Sim) fillConfig(vm *simulator.VirtualMachine, spec vmSpec, vmx string, 
 		Name:          spec.name,
 		GuestFullName: "Debian GNU/Linux 12 (64-bit)",
 		GuestId:       string(types.VirtualMachineGuestOsIdentifierDebian12_64Guest),
-		Version:       "vmx-21",
+		Version:       cmp.Or(spec.hardware, "vmx-21"),
 		Firmware:      string(types.GuestOsDescriptorFirmwareTypeBios),
 		Uuid:          newUUID(0x42),
 		InstanceUuid:  newUUID(0x50),
@@ -135,7 +141,7 @@ func (s *Sim) fillConfig(vm *simulator.VirtualMachine, spec vmSpec, vmx string, 
 	vm.Capability.ChangeTrackingSupported = true
 	vm.Summary.Config = types.VirtualMachineConfigSummary{
 		Name: spec.name, Template: spec.template, VmPathName: vmx, MemorySizeMB: spec.memoryMB, NumCpu: spec.cpus,
-		NumEthernetCards: int32(len(spec.networks)), NumVirtualDisks: 1,
+		NumEthernetCards: int32(len(spec.networks)), NumVirtualDisks: int32(len(spec.disks)),
 		Uuid: vm.Config.Uuid, InstanceUuid: vm.Config.InstanceUuid,
 		GuestId: vm.Config.GuestId, GuestFullName: vm.Config.GuestFullName, HwVersion: vm.Config.Version,
 	}

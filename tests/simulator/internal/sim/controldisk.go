@@ -1,0 +1,324 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// maxReply bounds what one request reads of a disk.
+const maxReply = 256 << 20
+
+// diskTarget is the disk that a request to the control endpoint names: of a VM as it is
+// or, with ?snapshot=, as a snapshot keeps it.
+type diskTarget struct {
+	vm       *simulator.VirtualMachine
+	key      int32
+	snapshot string
+}
+
+func (s *Sim) diskTarget(r *http.Request) (t diskTarget, err error) {
+	if t.vm, err = s.findVM(r.PathValue("name")); err != nil {
+		return t, err
+	}
+	key, err := strconv.ParseInt(r.PathValue("key"), 10, 32)
+	if err != nil {
+		return t, noSuch("disk", r.PathValue("key"))
+	}
+	t.key, t.snapshot = int32(key), r.URL.Query().Get("snapshot")
+	return t, nil
+}
+
+// open finds the disk of a target, and what it shows. It lasts as long as the caller
+// holds the VM's lock.
+func (s *Sim) open(t diskTarget) (*types.VirtualDisk, *diskImage, error) {
+	devices := t.vm.Config.Hardware.Device
+	if t.snapshot != "" {
+		snapshot := s.snapshot(types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: t.snapshot})
+		if snapshot == nil || snapshot.Vm != t.vm.Self {
+			return nil, nil, noSuch("snapshot", t.snapshot)
+		}
+		devices = snapshot.Config.Hardware.Device
+	}
+	disk, err := diskOf(devices, t.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	top, ok := disk.Backing.(*flatBacking)
+	if !ok {
+		return nil, nil, conflict(fmt.Errorf("disk %d is a raw device, whose bytes are not simulated", t.key))
+	}
+	image, err := s.image(top, disk.CapacityInBytes)
+	return disk, image, err
+}
+
+// getDisk shows a disk: its layers, where their files are, and which areas were ever
+// written.
+func (s *Sim) getDisk(r *http.Request) (out any, err error) {
+	t, err := s.diskTarget(r)
+	if err != nil {
+		return nil, err
+	}
+	s.background("").WithLock(t.vm, func() {
+		var disk *types.VirtualDisk
+		var image *diskImage
+		if disk, image, err = s.open(t); err != nil {
+			return
+		}
+		var layers []map[string]any
+		for i, b := range diskChain(disk) {
+			layers = append(layers, map[string]any{
+				"file": b.FileName, "extent": image.layers[i].extent, "written": areaPairs(image.layers[i].written()),
+			})
+		}
+		out = map[string]any{
+			"key": disk.Key, "bytes": disk.CapacityInBytes, "change_id": disk.Backing.(*flatBacking).ChangeId,
+			"layers": layers, "written": areaPairs(image.allocated()),
+		}
+	})
+	return out, err
+}
+
+// areaPairs lists areas as [start, length].
+func areaPairs(s spans) [][2]int64 {
+	out := make([][2]int64, 0, len(s))
+	for _, a := range s {
+		out = append(out, [2]int64{a.start, a.length()})
+	}
+	return out
+}
+
+// getDiskBytes answers with what a disk shows: ?offset= and ?length= pick a part of it.
+func (s *Sim) getDiskBytes(w http.ResponseWriter, r *http.Request) {
+	text, err := s.diskBytes(r)
+	if err != nil {
+		answer(func(*http.Request) (any, error) { return nil, err })(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text) // a client that has gone needs no answer
+}
+
+func (s *Sim) diskBytes(r *http.Request) (text []byte, err error) {
+	t, err := s.diskTarget(r)
+	if err != nil {
+		return nil, err
+	}
+	s.background("").WithLock(t.vm, func() {
+		var disk *types.VirtualDisk
+		var image *diskImage
+		if disk, image, err = s.open(t); err != nil {
+			return
+		}
+		part := span{0, disk.CapacityInBytes}
+		if part, err = pickPart(r, part); err != nil {
+			return
+		}
+		text = make([]byte, part.length())
+		if _, err = image.ReadAt(text, part.start); errors.Is(err, io.EOF) {
+			err = nil
+		}
+	})
+	return text, err
+}
+
+func pickPart(r *http.Request, all span) (span, error) {
+	part, length := all, int64(-1)
+	for name, into := range map[string]*int64{"offset": &part.start, "length": &length} {
+		if text := r.URL.Query().Get(name); text != "" {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil || n < 0 {
+				return part, badRequest(fmt.Errorf("%q is %q: a number of bytes is needed", name, text))
+			}
+			*into = n
+		}
+	}
+	if length >= 0 {
+		part.end = min(part.start+length, all.end)
+	}
+	if part.length() < 0 || part.length() > maxReply {
+		return part, badRequest(fmt.Errorf("%d bytes at %d of %d: at most %d at once", part.length(), part.start, all.end, maxReply))
+	}
+	return part, nil
+}
+
+// diskWrite is one thing for a guest to write: at one place or, with a count, at many.
+type diskWrite struct {
+	Offset int64  `json:"offset"`
+	Length int64  `json:"length"`
+	Count  int64  `json:"count"`  // how many of them
+	Stride int64  `json:"stride"` // from the beginning of one to that of the next
+	Seed   uint64 `json:"seed"`   // what is written follows from it and from where
+	Data   string `json:"data"`   // base64, in place of length and seed
+}
+
+// check completes a write and tells what is wrong with it.
+func (d *diskWrite) check() (data []byte, err error) {
+	if data, err = base64.StdEncoding.DecodeString(d.Data); err != nil {
+		return nil, badRequest(fmt.Errorf(`"data": %w`, err))
+	}
+	if len(data) > 0 {
+		if d.Length != 0 || d.Seed != 0 {
+			return nil, badRequest(errors.New(`"data" is in place of "length" and "seed"`))
+		}
+		d.Length = int64(len(data))
+	}
+	d.Count = max(d.Count, 1)
+	if d.Length <= 0 || d.Offset < 0 || d.Count > 1 && d.Stride < d.Length || d.Count > 10_000_000 {
+		return nil, badRequest(errors.New(`a write has "length" over 0, "offset" of at least 0 and, with "count", "stride" of at least "length"`))
+	}
+	return data, nil
+}
+
+func (d *diskWrite) ranges() spans {
+	out := make(spans, 0, d.Count)
+	for i := range d.Count {
+		start := d.Offset + i*d.Stride
+		out = out.append(span{start, start + d.Length})
+	}
+	return out
+}
+
+// postWrites has the guest write.
+func (s *Sim) postWrites(r *http.Request) (any, error) {
+	t, err := s.diskTarget(r)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		diskWrite
+		Writes []diskWrite `json:"writes"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Writes == nil {
+		body.Writes = []diskWrite{body.diskWrite}
+	} else if body.diskWrite != (diskWrite{}) {
+		return nil, badRequest(errors.New(`a list of "writes" stands alone`))
+	}
+	total := spans{}
+	ctx := s.background("")
+	ctx.WithLock(t.vm, func() {
+		for i := range body.Writes {
+			if err == nil {
+				total, err = s.writeOne(t, &body.Writes[i], total)
+			}
+		}
+		s.tellFiles(ctx, t.vm)
+	})
+	return map[string]int64{"bytes": total.bytes()}, err
+}
+
+// writeOne has the guest write one of a list. The caller holds the VM's lock.
+func (s *Sim) writeOne(t diskTarget, d *diskWrite, total spans) (spans, error) {
+	data, err := d.check()
+	if err != nil {
+		return total, err
+	}
+	fill := seeded(d.Seed)
+	if len(data) > 0 {
+		fill = d.repeated(data)
+	}
+	ranges := d.ranges()
+	return total.with(ranges), s.guestWrite(t.vm, t.key, ranges, fill)
+}
+
+// repeated fills each of a write's places with the same bytes.
+func (d *diskWrite) repeated(data []byte) func(p []byte, off int64) error {
+	return func(p []byte, off int64) error {
+		for i := range p {
+			at := off + int64(i) - d.Offset
+			if d.Count > 1 {
+				at %= d.Stride
+			}
+			p[i] = data[at]
+		}
+		return nil
+	}
+}
+
+// seeded fills sectors with bytes that follow from a seed and the sector's number, and
+// are never all zeros.
+func seeded(seed uint64) func(p []byte, off int64) error {
+	return func(p []byte, off int64) error {
+		for sector := range slices.Chunk(p, sectorSize) {
+			random := rand.NewPCG(seed, uint64(off))
+			for word := range slices.Chunk(sector, 8) {
+				binary.LittleEndian.PutUint64(word, random.Uint64()|1)
+			}
+			off += sectorSize
+		}
+		return nil
+	}
+}
+
+// postPowerFailure takes the power from a running VM: it is off, and its tracked changes
+// cannot be trusted.
+func (s *Sim) postPowerFailure(r *http.Request) (any, error) {
+	vm, err := s.findVM(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	ctx := s.background("")
+	ctx.WithLock(vm, func() {
+		if vm.Runtime.PowerState != poweredOn {
+			err = conflict(errors.New("the VM is not powered on"))
+			return
+		}
+		s.breakTracking(vm)
+		s.powerOff(ctx, vm)
+	})
+	return done, err
+}
+
+// postCBT sets how changed areas are told.
+func (s *Sim) postCBT(r *http.Request) (any, error) {
+	var body struct {
+		Granule *int64 `json:"granule"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Granule == nil {
+		return nil, badRequest(errors.New(`"granule" is needed`))
+	}
+	if err := checkGranule(*body.Granule); err != nil {
+		return nil, badRequest(err)
+	}
+	s.cbtGranule.Store(*body.Granule)
+	return done, nil
+}
+
+// postDatastore changes what kind of file system a datastore has.
+func (s *Sim) postDatastore(r *http.Request) (any, error) {
+	e, err := s.named("Datastore", r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Type string `json:"type"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if !slices.Contains([]string{"VMFS", "NFS", "NFS41", "vsan"}, body.Type) {
+		return nil, badRequest(errors.New(`"type" is VMFS, NFS, NFS41 or vsan`))
+	}
+	s.reg.AtomicUpdate(s.background(""), e, []types.PropertyChange{{Name: "summary.type", Val: body.Type}})
+	return done, nil
+}

@@ -1,0 +1,169 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"log"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+)
+
+// serveFolder gives access to the files of datastores: those that no running VM has
+// locked, to whoever may.
+func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
+	ds, ok := s.datastoreAsked(r.URL.Query())
+	if !ok {
+		http.Error(w, "no such datastore", http.StatusNotFound)
+		return
+	}
+	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/folder")
+	name = strings.TrimPrefix(name, "/")
+	info, err := os.Stat(localPath(ds, name))
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	privilege := "Datastore.FileManagement"
+	if reading && err == nil && info.IsDir() {
+		privilege = "Datastore.Browse"
+	}
+	switch {
+	case strings.Contains(r.URL.Path, ".."):
+		http.Error(w, "a path within the datastore is needed", http.StatusBadRequest)
+	case s.auth.denied(s.sessions.of(r).user, ds.Self, privilege) != nil:
+		http.Error(w, privilege+" is needed", http.StatusForbidden)
+	case s.locked(ds, name):
+		http.Error(w, "the file is locked by a running VM", http.StatusInternalServerError)
+	case reading && privilege == "Datastore.FileManagement":
+		s.serveFile(w, r, ds, name)
+	case reading:
+		s.svc.ServeDatastore(w, r)
+	case r.Method == http.MethodPut || r.Method == http.MethodPost:
+		s.svc.ServeDatastore(w, r)
+		s.replaced(localPath(ds, name))
+	default:
+		http.Error(w, r.Method+" is not possible", http.StatusMethodNotAllowed)
+	}
+}
+
+// datastoreAsked finds the datastore that a URL names: dsName and, where there are
+// several datacenters, dcPath.
+func (s *Sim) datastoreAsked(query url.Values) (*simulator.Datastore, bool) {
+	var found []*simulator.Datastore
+	for _, e := range s.reg.All("Datastore") {
+		ds := e.(*simulator.Datastore)
+		dc := s.ancestor(ds.Self, "Datacenter")
+		if ds.Name != query.Get("dsName") || dc == nil {
+			continue
+		}
+		wanted := strings.TrimPrefix(query.Get("dcPath"), "/")
+		if wanted == "" || "/"+wanted == s.entityPath(dc.Reference()) {
+			found = append(found, ds)
+		}
+	}
+	if len(found) != 1 {
+		return nil, false
+	}
+	return found[0], true
+}
+
+// descriptorOf is the descriptor of the disk layer that a file belongs to, and whether
+// the file is its extent.
+func descriptorOf(file string) (name string, extent bool) {
+	for _, delta := range []bool{false, true} {
+		if base, ok := strings.CutSuffix(file, extentName("", delta)); ok {
+			return base + ".vmdk", true
+		}
+	}
+	return file, false
+}
+
+// locked tells if a running VM has a layer of its disks in a file. Its host has locked
+// the whole chain then; descriptors can be read.
+func (s *Sim) locked(ds *simulator.Datastore, file string) bool {
+	descriptor, extent := descriptorOf(file)
+	if !extent {
+		return false
+	}
+	key := layerKey{ds.Self.Value, dsPath(ds.Name, descriptor)}
+	for _, ref := range s.layers.usersOf(key) {
+		if vm := s.vm(ref); vm != nil && s.runsOn(vm, key) {
+			return true
+		}
+	}
+	return false
+}
+
+// runsOn tells if a VM is powered on with a disk that has a layer.
+func (s *Sim) runsOn(vm *simulator.VirtualMachine, key layerKey) (runs bool) {
+	s.background("").WithLock(vm, func() {
+		if vm.Runtime.PowerState != poweredOn {
+			return
+		}
+		for _, disk := range disksOf(vm.Config.Hardware.Device) {
+			for _, b := range diskChain(disk) {
+				runs = runs || keyOf(b) == key
+			}
+		}
+	})
+	return runs
+}
+
+// serveFile sends a file, or the part of it that is asked for.
+func (s *Sim) serveFile(w http.ResponseWriter, r *http.Request, ds *simulator.Datastore, file string) {
+	f, err := os.Open(localPath(ds, file))
+	if errors.Is(err, os.ErrNotExist) && s.makeListed(ds, file) {
+		f, err = os.Open(localPath(ds, file))
+	}
+	if err != nil {
+		http.Error(w, "no such file", http.StatusNotFound)
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	http.ServeContent(w, r, file, info.ModTime(), f)
+}
+
+// makeListed makes the files of a disk layer that so far was only listed.
+func (s *Sim) makeListed(ds *simulator.Datastore, file string) bool {
+	descriptor, _ := descriptorOf(file)
+	if len(s.layers.usersOf(layerKey{ds.Self.Value, dsPath(ds.Name, descriptor)})) == 0 {
+		return false
+	}
+	for _, delta := range []bool{false, true} {
+		extent := localPath(ds, extentName(descriptor, delta))
+		if l := s.knownLayer(extent); l != nil {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			f, err := l.open()
+			if err == nil {
+				err = f.Close()
+			}
+			if err != nil {
+				log.Printf("vforge-sim: making %s: %v", extent, err)
+			}
+			return err == nil
+		}
+	}
+	return false
+}
+
+// replaced takes a file that a client has sent for the content of the layer that it
+// is the extent of, if it is one.
+func (s *Sim) replaced(extent string) {
+	if l := s.knownLayer(extent); l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.adopt()
+	}
+}
