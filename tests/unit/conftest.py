@@ -23,6 +23,7 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 sys.path.insert(0, str(_ROOT / "tests" / "tools"))
 
+from vforge_ova import Package, write_package  # noqa: E402  pylint: disable=wrong-import-position
 from vforge_sim import Simulator  # noqa: E402  pylint: disable=wrong-import-position
 
 MakeSim = Callable[..., Simulator]
@@ -120,3 +121,9 @@ def make_sim() -> Iterator[MakeSim]:
     """A function that starts a simulator of the test's own with the given flags; they all end with the test."""
     with ExitStack() as stack:
         yield lambda *flags: stack.enter_context(_simulator(*flags))
+
+
+@pytest.fixture
+def tiny_ova(tmp_path: Path) -> Package:
+    """A small real OVA, and the same as loose files."""
+    return write_package(tmp_path / "ova")

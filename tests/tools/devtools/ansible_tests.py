@@ -19,6 +19,7 @@ from devtools.console import Outcome
 from devtools.processes import CommandFailed
 from devtools.provision import Toolbox
 from devtools.runs import Run
+from vforge_ova import write_package
 from vforge_sim import Simulator
 
 
@@ -110,6 +111,7 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
     """Fill in the template of the variables that every integration target gets."""
     folder = run.collection / "tests" / "integration"
     template = Template((folder / "integration_config.yml.template").read_text(encoding="utf-8"))
+    package = write_package(run.collection / "tests" / "output" / "ova")
     settings = template.substitute(
         hostname=simulator.host,
         port=simulator.port,
@@ -123,6 +125,8 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
         control=simulator.control,
         simulator=tools.simulator,
         govc=tools.govc,
+        ova=package.ova,
+        ovf=package.ovf,
     )
     (folder / "integration_config.yml").write_text(settings, encoding="utf-8")
 
