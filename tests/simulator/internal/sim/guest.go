@@ -143,9 +143,7 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, info func(*simu
 	if vm == nil {
 		return
 	}
-	if sys := s.guests.find(ref); sys != nil {
-		sys.Boot()
-	}
+	s.bootSystem(ref, boot)
 	ctx := s.background("")
 	ctx.WithLock(vm, func() {
 		if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn || frozen(vm) {

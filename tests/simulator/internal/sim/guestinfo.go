@@ -52,7 +52,7 @@ func metadataHostName(pairs []types.BaseOptionValue) string {
 }
 
 func decodeGuestinfo(value, encoding string) ([]byte, error) {
-	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	encoding = strings.TrimRight(encoding, " \t\r\n")
 	packed := encoding == "gzip+base64" || encoding == "gz+b64"
 	if !packed && encoding != "base64" && encoding != "b64" {
 		return []byte(value), nil

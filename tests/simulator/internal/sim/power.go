@@ -52,6 +52,9 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 			return fault
 		}
 		e := sh.s.vmEvent(vm)
+		if vm.Runtime.PowerState == poweredOff {
+			sh.s.expectCloudBoot(vm.Self)
+		}
 		sh.s.setPower(ctx, vm, poweredOn)
 		sh.s.trackingTakesEffect(ctx, vm)
 		sh.s.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
@@ -163,6 +166,7 @@ func (s *Sim) restart(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	s.haltGuest(vm.Self)
 	s.endQuiescence(ctx, vm)
 	s.setGuest(ctx, vm, guestOff())
+	s.expectCloudBoot(vm.Self)
 	s.bootGuest(vm.Self)
 }
 

@@ -21,6 +21,8 @@ type vmState struct {
 	customization *types.GuestInfoCustomizationInfo
 	// firstBoot is a customization that waits for the VM to be powered on.
 	firstBoot *customizationPlan
+	// cloudPrep is what a customization by cloud-init has left for the next start.
+	cloudPrep *types.CustomizationCloudinitPrep
 	// forked tells that this boot goes on where the parent stands still.
 	forked bool
 	// passthrough marks a VM with a PCI passthrough device, which no instant clone
@@ -45,7 +47,9 @@ type guestState struct {
 	stale   time.Duration // how long a clone of this VM still reports its parent's address
 	relayed bool          // files are transferred through vCenter, not the host
 	family  string        // replaces linuxGuest
-	bootID  int           // counts boots, so that a late timer of an earlier boot is ignored
+	// cloudDue tells that this is a boot whose cloud-init has not run yet.
+	cloudDue bool
+	bootID   int // counts boots, so that a late timer of an earlier boot is ignored
 	// staleIPv4 and staleMACs, by device key, are the parent's, which a clone still has
 	// until its network is set up anew.
 	staleIPv4 string

@@ -78,6 +78,21 @@ type ProcessInfo struct {
 // Start starts a program as Tools does: its path and arguments are a line for a
 // shell. It returns the process's number.
 func (s *System) Start(user, program, arguments, dir string, env []string) int64 {
+	p := s.process(user, program, arguments, dir, env)
+	go p.run()
+	return p.PID
+}
+
+// runToEnd runs a program as the administrator and returns its exit code.
+func (s *System) runToEnd(program, arguments string) int {
+	p := s.process(root, program, arguments, "/", nil)
+	p.run()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.code
+}
+
+func (s *System) process(user, program, arguments, dir string, env []string) *Process {
 	if dir == "" {
 		dir = homeOf(user)
 	}
@@ -90,8 +105,7 @@ func (s *System) Start(user, program, arguments, dir string, env []string) int64
 		sys: s, text: quote(program) + " " + arguments, env: env, dir: dir, killed: make(chan struct{}),
 	}
 	s.processes = append(s.processes, p)
-	go p.run()
-	return p.PID
+	return p
 }
 
 // quote makes one word of a text, for the shell.
