@@ -18,19 +18,23 @@ import typing as t
 from .._errors import ConnectionFailed
 from .options import ConnectionOptions
 
+# By the number of hexadecimal digits. vCenter names the hosts of its leases by SHA-1 before vSphere 8; an option never can.
+_ALGORITHMS = {40: "sha1", 64: "sha256"}
+_NAMES = {40: "SHA-1", 64: "SHA-256"}
+
 
 class ThumbprintMismatch(ssl.SSLError):
-    """The certificate of the peer is not the pinned one. ``found`` is its SHA-256, lower-case hexadecimal."""
+    """The certificate of the peer is not the pinned one. ``found`` is its digest, lower-case hexadecimal."""
 
     def __init__(self, found: str) -> None:
-        super().__init__(f"certificate has SHA-256 thumbprint {found}")
+        super().__init__(f"certificate has the thumbprint {found}")
         self.found = found
 
 
 class PinnedContext(ssl.SSLContext):
     """A context that accepts exactly one certificate, on every connection, before a byte is sent over it."""
 
-    pinned_sha256: str
+    pinned: str
 
     def wrap_socket(self, *args: t.Any, **kwargs: t.Any) -> ssl.SSLSocket:
         """Shake hands and compare; a mismatch closes the socket.
@@ -39,20 +43,21 @@ class PinnedContext(ssl.SSLContext):
         """
         kwargs["do_handshake_on_connect"] = True
         wrapped = super().wrap_socket(*args, **kwargs)
-        found = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
-        if not hmac.compare_digest(found, self.pinned_sha256):
+        algorithm = _ALGORITHMS[len(self.pinned)]
+        found = hashlib.new(algorithm, wrapped.getpeercert(binary_form=True) or b"", usedforsecurity=False).hexdigest()
+        if not hmac.compare_digest(found, self.pinned):
             wrapped.close()
             raise ThumbprintMismatch(found)
         return wrapped
 
 
-def pinned(sha256: str) -> PinnedContext:
-    """A context for the peer whose certificate has this SHA-256 (64 lower-case hexadecimal digits)."""
+def pinned(digest: str) -> PinnedContext:
+    """A context for the peer whose certificate has this digest, in lower-case hexadecimal: a SHA-256, or a SHA-1."""
     context = PinnedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.pinned_sha256 = sha256
+    context.pinned = digest
     return context
 
 
@@ -87,9 +92,10 @@ def failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
     """Say what went wrong when a connection could not be opened, and what to do about it."""
     where = options.endpoint
     if isinstance(error, ThumbprintMismatch):
+        kind = _NAMES[len(error.found)]
         return ConnectionFailed(
             "tls_wrong_thumbprint",
-            f"The certificate of {where} is not the pinned one: its SHA-256 thumbprint is {_colons(error.found)}.",
+            f"The certificate of {where} is not the pinned one: its {kind} thumbprint is {_colons(error.found)}.",
             hint="If the certificate was renewed on purpose, set thumbprint to the new value; if not, do not connect.",
         )
     if isinstance(error, ssl.SSLCertVerificationError):

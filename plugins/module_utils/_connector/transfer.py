@@ -27,7 +27,7 @@ def put(options: ConnectionOptions, url: str, data: bytes, pin: str | None) -> N
     """Send a file.
 
     :param options: of the vCenter; they say through which proxy, and how long a request may take.
-    :param pin: SHA-256 of the certificate of the ESXi host, 64 lower-case hexadecimal digits. It is not used where the URL
+    :param pin: digest of the certificate of the ESXi host, as ``tls.pinned`` takes it. It is not used where the URL
         is the vCenter's own.
     :raises ConnectionFailed: the host cannot be reached, or is not the one; nothing was sent.
     :raises ConnectionLost: it may or may not have got the file.
@@ -41,7 +41,7 @@ def get(options: ConnectionOptions, url: str, pin: str | None) -> bytes:
 
 
 def _request(options: ConnectionOptions, method: str, url: str, data: bytes | None, pin: str | None) -> bytes:
-    where, path = _endpoint(options, url, pin)
+    where, path = endpoint(options, url, pin)
     connection = ConnectionPool(where).take()
     try:
         connection.request(method, path, body=data)
@@ -52,13 +52,21 @@ def _request(options: ConnectionOptions, method: str, url: str, data: bytes | No
         raise ConnectionLost(f"{where.endpoint} broke the transfer off ({why}).", hint="Run again.") from error
     finally:
         connection.close()
-    if not 200 <= answer.status < 300:
-        reason = f"{answer.status} {answer.reason}"[:_LONGEST_REASON]
-        raise TransferRefused(f"{where.endpoint} refused the transfer ({reason}).", hint="Run again.", status=answer.status)
+    judge(where, answer)
     return body
 
 
-def _endpoint(options: ConnectionOptions, url: str, pin: str | None) -> tuple[ConnectionOptions, str]:
+def judge(where: ConnectionOptions, answer: http.client.HTTPResponse) -> None:
+    """Make sure that the host has taken or given what was asked for.
+
+    :raises TransferRefused: it has not.
+    """
+    if not 200 <= answer.status < 300:
+        reason = f"{answer.status} {answer.reason}"[:_LONGEST_REASON]
+        raise TransferRefused(f"{where.endpoint} refused the transfer ({reason}).", hint="Run again.", status=answer.status)
+
+
+def endpoint(options: ConnectionOptions, url: str, pin: str | None) -> tuple[ConnectionOptions, str]:
     """How to reach what a URL leads to, and its path there.
 
     ``*`` for the host means the server that the client is connected to (API reference, FileTransferInformation.url).

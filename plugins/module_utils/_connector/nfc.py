@@ -1,0 +1,230 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Leases (HttpNfcLease): the time in which disks are carried to or from a host, and the carrying itself.
+
+While a lease is held, vCenter blocks what would alter the VM. A lease that is not kept alive, or is aborted, ends in error, and
+what was imported by it is removed (API reference, HttpNfcLease).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import http.client
+import re
+import ssl
+import threading
+import typing as t
+
+from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
+from . import faults, transfer
+from .pool import ConnectionPool
+from .pyvmomi import vim
+from .tasks import updates
+
+if t.TYPE_CHECKING:
+    from .options import ConnectionOptions
+    from .session import Session
+
+_PATHS = ("state", "error", "info")
+
+# A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the percentage fresh.
+_SECONDS_BETWEEN_SIGNS = 10.0
+
+# A host answers when it has written the last byte.
+_SECONDS_FOR_THE_ANSWER = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Where the file of one disk goes.
+
+    :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not tell it.
+    """
+
+    import_key: str
+    url: str
+    pin: str | None
+    disk: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """What a lease offers.
+
+    :ivar entity: moid of the VM.
+    :ivar timeout: seconds that the lease lives without a sign of life.
+    """
+
+    entity: str
+    devices: tuple[Device, ...]
+    timeout: float
+
+
+class Stopped(VforgeError):
+    """A transfer was broken off because another one failed, or the run was."""
+
+    error_code = "stopped"
+
+
+class Lease:
+    """One lease.
+
+    :param ref: the ``vim.HttpNfcLease``.
+    """
+
+    def __init__(self, session: Session, ref: t.Any) -> None:
+        self.ref = ref
+        self._session = session
+
+    def wait_until_ready(self, deadline: float) -> Ready:
+        """Wait until disks can be carried.
+
+        :raises Fault: the lease ended in error instead; a taken name is one, ``DuplicateName``.
+        :raises TimedOut: the deadline passed.
+        """
+        known: dict[str, t.Any] = {}
+        with contextlib.closing(updates(self._session, [self.ref], vim.HttpNfcLease, _PATHS, deadline)) as rounds:
+            for changes in rounds:
+                for change in changes:
+                    known.update(change.values)
+                state = str(known.get("state"))
+                if state == "error" or any(change.gone for change in changes):
+                    raise _why(known)
+                if state == "ready" and known.get("info") is not None:
+                    return _ready(known["info"])
+        raise TimedOut(
+            "The lease was not ready in the time allowed.", hint="Raise timeout, or look at the tasks of the vCenter."
+        )
+
+    def complete(self) -> None:
+        """All is carried: vCenter takes over what was imported.
+
+        :raises Fault: it does not.
+        """
+        self._session.retrying(self.ref.HttpNfcLeaseComplete)
+
+    def abort(self) -> None:
+        """Nothing of it is wanted: vCenter removes it. One that has ended already is no error."""
+        try:
+            self._session.retrying(lambda: self.ref.HttpNfcLeaseAbort(None))
+        except Fault as fault:
+            if fault.fault not in ("InvalidState", "Timedout", "ManagedObjectNotFound"):
+                raise
+
+    def pull(self, files: t.Sequence[t.Any]) -> t.Any:
+        """Let the host fetch the files itself; a task."""
+        return self._session.retrying(lambda: self.ref.HttpNfcLeasePullFromUrls_Task(list(files)))
+
+    @contextlib.contextmanager
+    def kept_alive(
+        self, timeout: float, percent: t.Callable[[], int], lost: t.Callable[[VforgeError], None]
+    ) -> t.Iterator[None]:
+        """Give signs of life as long as the context lasts.
+
+        :param timeout: of the lease.
+        :param percent: how far the work is, for vCenter's own display.
+        :param lost: called once, in a thread, when vCenter does not know the lease any more.
+        """
+        over = threading.Event()
+        every = min(_SECONDS_BETWEEN_SIGNS, timeout / 4)
+
+        def live() -> None:
+            while not over.wait(every):
+                try:
+                    self._session.retrying(lambda: self.ref.HttpNfcLeaseProgress(percent()))
+                except ConnectionLost:
+                    continue  # the next sign may come through, and comes long before the lease ends
+                except VforgeError as error:
+                    lost(error)
+                    return
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
+    fault = known.get("error")
+    if fault is None:
+        return Fault("Timedout", "lease_lost", "The lease ended before it was ready, without saying why.", hint="Run again.")
+    return faults.translate(fault)
+
+
+def _ready(info: t.Any) -> Ready:
+    devices = tuple(
+        Device(item.importKey or item.key, item.url, _pin(item), bool(item.disk)) for item in info.deviceUrl or () if item.url
+    )
+    return Ready(info.entity._GetMoId(), devices, float(info.leaseTimeout or 300))
+
+
+def _pin(item: t.Any) -> str | None:
+    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1 before vSphere 8."""
+    if getattr(item, "sslCertificate", None):
+        with contextlib.suppress(ValueError):
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(item.sslCertificate.strip())).hexdigest()
+    return re.sub(r"[:\s]", "", item.sslThumbprint).lower() if item.sslThumbprint else None
+
+
+def send(
+    options: ConnectionOptions,
+    device: Device,
+    size: int,
+    parts: t.Iterable[memoryview],
+    *,
+    create: bool,
+    stop: threading.Event,
+) -> None:
+    """Send a file to the host of a lease, from one buffer: its size makes no difference to the memory.
+
+    :param size: of the file itself. A host writes as much as the header announces, so a wrong one truncates the disk.
+    :param parts: the bytes; each part is sent before the next is asked for.
+    :param create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has made (POST).
+    :param stop: set to break off.
+    :raises ConnectionFailed: the host cannot be reached, or is not the one that vCenter names; nothing was sent.
+    :raises ConnectionLost: the connection broke.
+    :raises TransferRefused: the host does not take it.
+    :raises Stopped: ``stop`` was set.
+    """
+    where, path = transfer.endpoint(options, device.url, device.pin)
+    connection = ConnectionPool(where).take()
+    try:
+        connection.putrequest("PUT" if create else "POST", path, skip_accept_encoding=True)
+        connection.putheader("Content-Length", str(size))
+        connection.putheader("Content-Type", "application/x-vnd.vmware-streamVmdk")
+        if create:
+            connection.putheader("Overwrite", "t")
+        connection.endheaders()
+        try:
+            for part in parts:
+                if stop.is_set():
+                    raise Stopped("The upload was broken off.")
+                connection.send(part)
+        except (BrokenPipeError, ConnectionResetError):
+            # A host that refuses may answer, and close, before it has read everything; its answer says why.
+            transfer.judge(where, connection.getresponse())
+            raise
+        connection.sock.settimeout(_SECONDS_FOR_THE_ANSWER)
+        answer = connection.getresponse()
+        answer.read()
+        transfer.judge(where, answer)
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ConnectionLost(f"{where.endpoint} broke the upload off ({why}).", hint="Run again.") from error
+    finally:
+        connection.close()
+
+
+def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
+    """Wait until a VM is gone, as one is whose import was aborted; False when it is still there at the deadline."""
+    with contextlib.closing(updates(session, [vm], vim.VirtualMachine, ("name",), deadline)) as rounds:
+        for changes in rounds:
+            if any(change.gone for change in changes):
+                return True
+    return False

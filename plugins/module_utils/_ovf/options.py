@@ -1,0 +1,202 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a task for a cached template, checked and typed. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.pairs import pairs, vm_name
+from .._errors import InvalidOption
+from . import identity, manifest
+from .errors import PackageError
+from .manifest import Digest
+from .remote import WebAccess
+
+PRESENT, ABSENT = "present", "absent"
+FAIL, REPLACE, KEEP_BOTH = "fail", "replace", "keep_both"
+PUSH, PULL = "push", "pull"
+
+# What the digest adds to the name of a version that is not the one of the name: " 1a2b3c4d".
+VERSION_DIGITS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where the template is to be, as the options name it; None leaves it to what there is."""
+
+    datacenter: str | None = None
+    folder: str | None = None
+    cluster: str | None = None
+    host: str | None = None
+    resource_pool: str | None = None
+    datastore: str | None = None
+    datastore_cluster: str | None = None
+    storage_policy: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """What is made of the descriptor.
+
+    :ivar networks: network of the descriptor -> network of the inventory.
+    :ivar default_network: for the networks that are not named.
+    :ivar properties: may hold secrets, so they are never in ``repr``.
+    :ivar hardware_version: such as ``vmx-19``.
+    """
+
+    networks: dict[str, str]
+    default_network: str | None
+    properties: dict[str, str] = dataclasses.field(repr=False)
+    option: str | None
+    provisioning: str
+    hardware_version: str | None
+    annotation: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class OvfOptions:
+    """What one task is asked to do.
+
+    :ivar source: None only for ``absent``.
+    :ivar verify: ``before``, ``stream`` or ``none``.
+    :ivar checksum: the digest that the source must have, or None.
+    :ivar always_read: whether digests that are remembered are not trusted.
+    :ivar takeover_after: seconds without a sign of life from who makes the template.
+    :ivar timeout: seconds for all of the work.
+    """
+
+    state: str
+    name: str
+    source: str | None
+    access: WebAccess
+    certificate_ca: str | None
+    verify: str
+    checksum: Digest | None
+    always_read: bool
+    transfer: str
+    parallel: int
+    place: Place
+    deployment: Deployment
+    on_mismatch: str
+    remove_old: bool
+    takeover_after: float
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> OvfOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        _check(params)
+        checksum, always = _checksum(params["checksum"])
+        return cls(
+            state=params["state"],
+            name=vm_name(params["name"], "template"),
+            source=params.get("source") or None,
+            access=_access(params),
+            certificate_ca=params.get("certificate_ca_path") or None,
+            verify=_verify(params),
+            checksum=checksum,
+            always_read=always,
+            transfer=params["transfer"],
+            parallel=params["parallel"],
+            place=Place(**{field.name: params.get(field.name) or None for field in dataclasses.fields(Place)}),
+            deployment=Deployment(
+                networks={str(key): str(value) for key, value in (params.get("networks") or {}).items()},
+                default_network=params.get("default_network") or None,
+                properties=dict(pairs(params.get("properties"), "properties", "the template")),
+                option=params.get("deployment_option") or None,
+                provisioning=params["disk_provisioning"],
+                hardware_version=_hardware_version(params.get("hardware_version")),
+                annotation=params.get("annotation"),
+            ),
+            on_mismatch=params["on_mismatch"],
+            remove_old=params["remove_old_versions"],
+            takeover_after=float(params["takeover_after"]),
+            timeout=params["timeout"],
+        )
+
+
+def _check(params: t.Mapping[str, t.Any]) -> None:
+    if params["state"] == PRESENT and not params.get("source"):
+        raise InvalidOption("The option source is not set.", hint="Name an OVA or an OVF descriptor.", option="source")
+    for option, most in (("timeout", None), ("takeover_after", None), ("parallel", 16)):
+        if params[option] < 1 or (most is not None and params[option] > most):
+            limits = f"between 1 and {most}" if most else "at least 1"
+            raise InvalidOption(f"The option {option} must be {limits}.", option=option)
+    if params.get("datastore") and params.get("datastore_cluster"):
+        raise InvalidOption("Set either datastore or datastore_cluster, not both.", option="datastore")
+    if params.get("source_password") and not params.get("source_username"):
+        raise InvalidOption("The option source_password needs source_username.", option="source_username")
+    if params["state"] == PRESENT and params["transfer"] == PULL and not _is_remote(params):
+        raise InvalidOption(
+            "A host can pull only from an http or https address.", hint="Leave transfer on push.", option="transfer"
+        )
+
+
+def _is_remote(params: t.Mapping[str, t.Any]) -> bool:
+    return str(params.get("source") or "").lower().startswith(("http:", "https:"))
+
+
+def _access(params: t.Mapping[str, t.Any]) -> WebAccess:
+    headers = dict(pairs(params.get("source_headers"), "source_headers", "the source"))
+    for name, value in headers.items():
+        if not name.isascii() or any(ord(char) < 33 or char == ":" for char in name) or "\n" in value or "\r" in value:
+            raise InvalidOption("The option source_headers has a header that no request can carry.", option="source_headers")
+    return WebAccess(
+        username=params.get("source_username") or None,
+        password=params.get("source_password"),
+        headers=headers,
+        ca_path=params.get("source_ca_path") or None,
+        validate_certs=params["source_validate_certs"],
+    )
+
+
+def _checksum(text: str) -> tuple[Digest | None, bool]:
+    """The digest that the user gave, and whether remembered ones are not trusted."""
+    if text in ("auto", "always"):
+        return None, text == "always"
+    try:
+        return manifest.given(text), False
+    except PackageError as error:
+        raise InvalidOption(
+            f"The option checksum is {text!r}, which is none.",
+            hint="Set it to auto, to always, or to a digest such as sha256:0123...",
+            option="checksum",
+        ) from error
+
+
+def _verify(params: t.Mapping[str, t.Any]) -> str:
+    """What is asked for; by default the earliest time that does not read a source twice."""
+    chosen, pull = params.get("verify"), params["transfer"] == PULL
+    if chosen == identity.STREAM and pull:
+        raise InvalidOption(
+            "With transfer=pull the bytes do not come through here, so they cannot be verified on their way.",
+            hint="Set verify to before, or to none.",
+            option="verify",
+        )
+    if chosen == identity.NONE and not pull:
+        raise InvalidOption(
+            "What is sent from here is always verified.", hint="Set verify to before or stream.", option="verify"
+        )
+    return chosen or (identity.STREAM if _is_remote(params) and not pull else identity.BEFORE)
+
+
+def _hardware_version(text: t.Any) -> str | None:
+    """``vmx-19`` or ``19``."""
+    if text in (None, ""):
+        return None
+    number = str(text).lower().removeprefix("vmx-")
+    if not number.isdigit() or not 3 < int(number) < 100:
+        raise InvalidOption(f"{text!r} is no hardware version.", hint="Write it as vmx-19, or 19.", option="hardware_version")
+    return f"vmx-{int(number):02d}"
+
+
+def version_name(name: str, digest: str) -> str:
+    """The name of a version that is not, or not yet, the one of the name itself."""
+    ending = f"-{digest.partition(':')[2][:VERSION_DIGITS]}"
+    return name[: 80 - len(ending)] + ending

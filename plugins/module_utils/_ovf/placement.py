@@ -1,0 +1,203 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a template goes: a host that can take it, with the datastore and the networks that it needs. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names
+from .._connector.places import Pool, fitting_pools
+from .._errors import InvalidOption, NotFound
+from .facts import Compute, Datastore, Host, Placement, Surroundings
+from .options import Deployment, Place
+
+
+def networks_for(offered: t.Sequence[str], deployment: Deployment, there: t.Collection[str]) -> dict[str, str]:
+    """The network of the inventory for each of the descriptor.
+
+    :param offered: the networks of the descriptor.
+    :param there: the names of those of the inventory, for the message.
+    :raises InvalidOption: one is not mapped, or one is mapped that the descriptor does not have.
+    """
+    known = names.listing(sorted(set(there)), most=40) or "none"
+    strange = sorted(set(deployment.networks) - set(offered))
+    if strange:
+        raise InvalidOption(
+            f"The descriptor has no network {names.listing(strange)}.",
+            hint=f"It has: {names.listing(list(offered)) or 'none'}.",
+            option="networks",
+            descriptor_networks=list(offered),
+        )
+    mapped = {name: deployment.networks.get(name) or deployment.default_network or "" for name in offered}
+    missing = [name for name, network in mapped.items() if not network]
+    if missing:
+        raise InvalidOption(
+            f"No network is given for {names.listing(missing)} of the descriptor.",
+            hint=f"Set networks or default_network. Networks here: {known}.",
+            option="networks",
+            unmapped=missing,
+            networks_here=sorted(set(there)),
+        )
+    return mapped
+
+
+def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], compatible: t.Collection[str] | None) -> Placement:
+    """The best place: the host with most free memory, of those that see the datastore with most free space.
+
+    :param networks: as ``networks_for`` gives them.
+    :param compatible: moids of the datastores that the storage policy allows; None for all.
+    :raises NotFound: something that the options name is not there.
+    :raises InvalidOption: no host can take it; the message says of each why.
+    """
+    compute, pool = _compute(around, asked)
+    mine = [host for host in around.hosts if host.compute == compute.moid]
+    hosts = _named(mine, asked.host, "host", compute) if asked.host else mine
+    wanted = _datastores(around, asked, compatible)
+    by_name = _networks_of(around, mine, networks, compute)
+    reasons, able = [], []
+    for host in hosts:
+        why = _why_not(host, wanted, by_name)
+        if why:
+            reasons.append(f"{host.name} {why}")
+        else:
+            able.append(host)
+    if not able:
+        raise InvalidOption(
+            f"No host of {compute.name} can take the template: {'; '.join(reasons) or 'it has none'}.",
+            hint="Choose another datastore, network, host or cluster, or bring a host back.",
+            reasons=reasons,
+        )
+    datastore = _best_datastore(wanted, able)
+    host = max((host for host in able if datastore.moid in host.datastores), key=lambda one: (one.free_memory, one.name))
+    return Placement(host, pool, compute, datastore, {name: _on(host, by_name[text]) for name, text in networks.items()})
+
+
+def _on(host: Host, moids: t.Collection[str]) -> str:
+    return next(moid for moid in moids if moid in host.networks)
+
+
+def _why_not(host: Host, wanted: t.Sequence[Datastore], networks: t.Mapping[str, t.Collection[str]]) -> str:
+    if not host.connected:
+        return "is not connected"
+    if host.maintenance:
+        return "is in maintenance mode"
+    if not any(datastore.moid in host.datastores for datastore in wanted):
+        return f"does not see the datastore {names.listing([datastore.name for datastore in wanted], most=3)}"
+    blind = [name for name, moids in networks.items() if not host.networks.intersection(moids)]
+    return f"does not see the network {names.listing(blind)}" if blind else ""
+
+
+def _compute(around: Surroundings, asked: Place) -> tuple[Compute, Pool]:
+    """The cluster, and the pool in it."""
+    computes = list(around.computes)
+    if asked.cluster:
+        computes = _named(computes, asked.cluster, "cluster", None)
+    if asked.host:
+        homes = {host.compute for host in around.hosts if _is(host.name, "", asked.host)}
+        computes = [compute for compute in computes if compute.moid in homes]
+        if not computes:
+            known = sorted(host.name for host in around.hosts)
+            raise NotFound(
+                f"No host {asked.host} was found{f' in {asked.cluster}' if asked.cluster else ''}.",
+                hint=f"There are: {names.listing(known) or 'none'}.",
+                known=known,
+            )
+    fits = [(compute, pool) for compute in computes for pool in _pools(compute, asked.resource_pool)]
+    if len(fits) == 1:
+        return fits[0]
+    known = [f"{compute.name}/{pool.path}" if asked.resource_pool else compute.name for compute, pool in fits]
+    if fits:
+        raise InvalidOption(
+            f"Where the template goes is not clear: there are {names.listing(known)}.",
+            hint="Set cluster, or a resource_pool with its whole path.",
+            option="cluster",
+            known=known,
+        )
+    pools = [f"{compute.name}/{pool.path}" for compute in computes for pool in compute.pools]
+    what = f"resource pool {asked.resource_pool}" if asked.resource_pool else "cluster"
+    raise NotFound(f"No {what} was found.", hint=f"There are: {names.listing(pools) or 'none'}.", known=pools)
+
+
+def _pools(compute: Compute, text: str | None) -> list[Pool]:
+    return (
+        fitting_pools(compute.pools, compute.name, text) if text else [pool for pool in compute.pools if "/" not in pool.path]
+    )
+
+
+_T = t.TypeVar("_T", Compute, Host)
+
+
+def _named(items: t.Sequence[_T], text: str, kind: str, within: Compute | None) -> list[_T]:
+    found = [item for item in items if _is(item.name, getattr(item, "path", ""), text)]
+    if found:
+        return found
+    known = sorted(item.name for item in items)
+    where = f" in {within.name}" if within else ""
+    raise NotFound(f"No {kind} {text} was found{where}.", hint=f"There are: {names.listing(known) or 'none'}.", known=known)
+
+
+def _is(name: str, path: str, text: str) -> bool:
+    return names.same(name, text) or (
+        bool(path) and "/" in text and names.split(path)[-len(names.split(text)) :] == names.split(text)
+    )
+
+
+def _datastores(around: Surroundings, asked: Place, compatible: t.Collection[str] | None) -> list[Datastore]:
+    """The datastores that may be taken, as far as the options tell."""
+    found = list(around.datastores)
+    what, known = "datastore", sorted(item.name for item in found)
+    if asked.datastore:
+        found = [item for item in found if names.same(item.name, asked.datastore)]
+        what = f"datastore {asked.datastore}"
+    elif asked.datastore_cluster:
+        ids = [moid for moid, name in around.datastore_clusters.items() if names.same(name, asked.datastore_cluster)]
+        found, known = [item for item in found if item.cluster in ids], sorted(around.datastore_clusters.values())
+        what = f"datastore cluster {asked.datastore_cluster}"
+    if not found:
+        raise NotFound(
+            f"No {what} was found, or it is empty.", hint=f"There are: {names.listing(known) or 'none'}.", known=known
+        )
+    allowed = found if compatible is None else [item for item in found if item.moid in compatible]
+    if not allowed:
+        raise InvalidOption(
+            f"The storage policy {asked.storage_policy} allows no {what}.",
+            hint="Choose another policy or datastore.",
+            option="storage_policy",
+        )
+    usable = [item for item in allowed if item.usable]
+    if not usable:
+        raise InvalidOption(f"The {what} is not accessible, or in maintenance mode.", option="datastore")
+    return usable
+
+
+def _best_datastore(wanted: t.Sequence[Datastore], able: t.Sequence[Host]) -> Datastore:
+    """Seen by most of the hosts, so that clones can be anywhere; of those the one with most free space."""
+
+    def worth(datastore: Datastore) -> tuple[int, int, str]:
+        return (sum(datastore.moid in host.datastores for host in able), datastore.free, datastore.name)
+
+    return max(wanted, key=worth)
+
+
+def _networks_of(
+    around: Surroundings, hosts: t.Sequence[Host], networks: t.Mapping[str, str], compute: Compute
+) -> dict[str, list[str]]:
+    """The moids of each wanted network, by its name.
+
+    :raises NotFound: no host of the cluster has one of this name.
+    """
+    seen = {moid: around.networks[moid] for host in hosts for moid in host.networks if moid in around.networks}
+    found = {}
+    for text in dict.fromkeys(networks.values()):
+        found[text] = [moid for moid, name in seen.items() if names.same(name, text)]
+        if not found[text]:
+            known = sorted(set(seen.values()))
+            near = names.nearest(text, known)
+            raise NotFound(
+                f"No network {text} was found in {compute.name}.",
+                hint=f"There are: {names.listing(near or known, most=40) or 'none'}.",
+                known=known,
+            )
+    return found
