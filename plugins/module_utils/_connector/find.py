@@ -193,6 +193,24 @@ def find_datacenter(session: Session, name: str) -> t.Any:
     return _scope(session, name).ref
 
 
+def datacenter_path(session: Session, name: str | None) -> str:
+    """The path of a datacenter by its name; of the only one, where no name is given.
+
+    :raises NotFound: with the datacenters that there are.
+    :raises Ambiguous: when there are several to choose from.
+    """
+    if name:
+        return _scope(session, name).path
+    rows = _datacenters(session)
+    if len(rows) == 1:
+        return paths_of(session, [rows[0].ref])[rows[0].moid]
+    known = sorted(names.unescape(row.get("name", "")) for row in rows)
+    hint = f"There are: {names.listing(known) or 'none that this user may see'}."
+    raise Ambiguous(
+        "The option datacenter is not set.", hint=f"Set datacenter, or a whole path as folder. {hint}", matches=known
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Scope:
     """Where to look: a datacenter and its path, or the whole inventory."""

@@ -9,7 +9,7 @@ import typing as t
 
 from .._connector import faults, names
 from .._connector.find import TO_ANCESTORS
-from .._connector.props import Route
+from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
 from . import facts
 from .facts import Placement
@@ -106,6 +106,11 @@ def find_child(session: Session, folder_moid: str, name: str) -> t.Any:
     """What has a name in a folder, or None."""
     home = folder(session, folder_moid)
     return session.retrying(lambda: session.content.searchIndex.FindChild(home, names.escape(name)))
+
+
+def takes_vms(row: Row) -> bool:
+    """Whether a row is a network that VMs can be connected to; a port group for the host's own cards is none."""
+    return isinstance(row.ref, vim.Network) and not row.get("config.uplink")
 
 
 def _pairs(config: t.Mapping[str, str]) -> list[t.Any]:

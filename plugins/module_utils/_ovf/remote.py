@@ -58,7 +58,7 @@ class Web:
         """
         # Only http and https come here; see parse_url.
         request = urllib.request.Request(url, headers={"Range": f"bytes={offset}-", "Accept-Encoding": "identity"})  # noqa: S310
-        for name, value in self._own_headers().items():
+        for name, value in self.own_headers().items():
             # "Unredirected": a redirection to another server must not carry them there.
             request.add_unredirected_header(name, value)
         if same_as and offset:
@@ -71,11 +71,8 @@ class Web:
         except (OSError, http.client.HTTPException) as error:
             raise _unreachable(url, error) from error
 
-    def request_headers(self) -> dict[str, str]:
-        """What a host must send that is to fetch a file itself."""
-        return self._own_headers()
-
-    def _own_headers(self) -> dict[str, str]:
+    def own_headers(self) -> dict[str, str]:
+        """What is sent with each request, credentials included."""
         headers = dict(self._access.headers)
         if self._access.username is not None:
             pair = f"{self._access.username}:{self._access.password or ''}"
@@ -86,6 +83,8 @@ class Web:
 class RemoteBlob:
     """A file on a web server; making it asks for it once.
 
+    :ivar certificate: of the server, which was verified; None without TLS.
+
     :raises PackageError: ``source_unreadable``, ``source_refused``; ``source_missing`` for 404 and 410.
     """
 
@@ -95,6 +94,7 @@ class RemoteBlob:
         self.key = url
         self._web = web
         self._first: http.client.HTTPResponse | None = web.get(url)
+        self.certificate = _peer_certificate(self._first)
         self.size, self.stamp = _size(self._first, self.label), _validator(self._first)
         # "ETag", where it is a strong one, is all that If-Range takes.
         self._etag = self.stamp if self.stamp.startswith('"') else ""
@@ -124,6 +124,10 @@ class RemoteBlob:
     def unchanged(self) -> bool:
         """Each request for more of it has made sure of that."""
         return True
+
+    def request_headers(self) -> dict[str, str]:
+        """What a host must send that is to fetch the file itself."""
+        return self._web.own_headers()
 
 
 class _Download:
@@ -272,7 +276,7 @@ def _unreachable(url: str, error: Exception) -> PackageError:
     )
 
 
-def peer_certificate(answer: http.client.HTTPResponse) -> bytes | None:
+def _peer_certificate(answer: http.client.HTTPResponse) -> bytes | None:
     """The certificate of the server that answers, which was checked; None without TLS."""
     raw: t.Any = answer.fp
     sock = getattr(getattr(raw, "raw", raw), "_sock", None)

@@ -1,0 +1,174 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry the files of a package to the host of a lease: several at once, each looked at on its way."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import re
+import threading
+import time
+import typing as t
+
+from .._connector import nfc, tasks
+from .._errors import ConnectionLost, TimedOut, VforgeError
+from . import api, identity, options
+from .blobs import Blob, SliceBlob
+from .errors import PackageError, TemplateError
+from .job import Job, Meter
+from .manifest import Digest
+from .remote import RemoteBlob
+
+# TLS sends it in records of 16 KiB; larger parts only take memory.
+_PART = 2**20
+
+# A disk whose connection broke is sent again from its start: a host cannot go on in the middle.
+_ATTEMPTS = 3
+
+
+def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]) -> None:
+    """Bring the files of the import to where the lease says.
+
+    :param items: vCenter's list of the files (``OvfFileItem``).
+    :raises VforgeError: the first thing that went wrong; the others are broken off.
+    """
+    devices = {device.import_key: device for device in ready.devices}
+    pairs = [(item, devices.get(item.deviceId)) for item in items]
+    lost = [item.path for item, device in pairs if device is None]
+    if lost:
+        raise TemplateError("upload_failed", f"vCenter names no address for {', '.join(lost)}.", hint="Run again.")
+    begun = time.monotonic()
+    meter = Meter(job.package.label, sum(_blob(job, item).size for item, _device in pairs), job.session.tell)
+    stop = threading.Event()
+    errors: list[VforgeError] = []
+
+    def gone(error: VforgeError) -> None:
+        errors.append(error)
+        stop.set()
+
+    with lease.kept_alive(ready.timeout, meter.percent, gone):
+        if job.options.transfer == options.PULL:
+            _pull(job, lease, items, errors)
+        else:
+            _push(job, [(item, device) for item, device in pairs if device is not None], meter, stop)
+    if errors:
+        raise errors[0]
+    for blob in job.package.files.values():
+        if not blob.unchanged():
+            raise PackageError("source_changed", f"{blob.label} was changed while it was sent.", hint="Run again.")
+    job.account.sent += meter.total if job.options.transfer == options.PUSH else 0
+    job.account.transfer_seconds = round(time.monotonic() - begun, 3)
+
+
+def _blob(job: Job, item: t.Any) -> Blob:
+    blob = job.package.files.get(item.path)
+    if blob is None:
+        raise PackageError("invalid_package", f"vCenter asks for {item.path}, which the descriptor does not list.")
+    return blob
+
+
+def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, stop: threading.Event) -> None:
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
+    try:
+        futures = [pool.submit(_send_one, job, item, device, meter, stop) for item, device in pairs]
+        concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+    finally:
+        # After an error or a signal nothing more is sent; on success nothing is left to stop.
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    failures = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
+    for error in sorted(failures, key=lambda one: isinstance(one, nfc.Stopped)):
+        raise error
+
+
+def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: threading.Event) -> None:
+    """Send one file; after a broken connection again."""
+    blob = _blob(job, item)
+    expected = None if item.path in job.identity.verified else job.identity.files[item.path]
+    backoff = tasks.Backoff(job.deadline)
+    for attempt in range(1, _ATTEMPTS + 1):
+        job.account.attempts += 1
+        sending = _Sending(blob, expected, meter)
+        try:
+            nfc.send(job.session.options, device, blob.size, sending.parts(), create=bool(item.create), stop=stop)
+            sending.check()
+            return
+        except ConnectionLost as error:
+            meter.add(-sending.done)
+            if stop.is_set() or attempt == _ATTEMPTS or not backoff.begin():
+                raise TemplateError(
+                    "upload_failed",
+                    f"{blob.label} could not be sent in {attempt} attempts: {error.message}",
+                    hint="Check the network to the ESXi hosts (port 443), then run again.",
+                ) from error
+
+
+class _Sending:
+    """One pass over a file on its way to a host.
+
+    :param expected: what its digest must be; None where that is known already.
+    """
+
+    def __init__(self, blob: Blob, expected: Digest | None, meter: Meter) -> None:
+        self._blob = blob
+        self._expected = expected
+        self._meter = meter
+        self._hash = hashlib.new(expected.algorithm, usedforsecurity=False) if expected else None
+        self.done = 0
+
+    def parts(self) -> t.Iterator[memoryview]:
+        """The bytes, in one buffer. While a part is sent another thread takes it into the digest."""
+        buffer = memoryview(bytearray(_PART))
+        stream = self._blob.open()
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
+            try:
+                while self.done < self._blob.size:
+                    read = stream.readinto(buffer)
+                    if not read:
+                        raise PackageError("source_changed", f"{self._blob.label} became shorter while it was sent.")
+                    part = buffer[: min(read, self._blob.size - self.done)]
+                    hashed = helper.submit(self._hash.update, part) if self._hash else None
+                    yield part
+                    if hashed is not None:
+                        hashed.result()
+                    self.done += len(part)
+                    self._meter.add(len(part))
+            finally:
+                stream.close()
+
+    def check(self) -> None:
+        """Compare the digest.
+
+        :raises PackageError: ``checksum_mismatch``.
+        """
+        if self._hash is not None and self._expected is not None:
+            found = Digest(self._expected.algorithm, self._hash.hexdigest())
+            if found != self._expected:
+                raise identity.mismatch(self._blob.label, found, self._expected, "the manifest")
+
+
+def _pull(job: Job, lease: nfc.Lease, items: t.Sequence[t.Any], errors: list[VforgeError]) -> None:
+    """Let the host fetch the files."""
+    task = lease.pull([_source_file(job, item) for item in items])
+
+    def ended(_moid: str, end: tasks.TaskEnd) -> None:
+        if end.error is not None:
+            errors.append(end.error)
+
+    if tasks.wait_for_tasks(job.session, [task], job.deadline, ended):
+        raise TimedOut("The host did not fetch the source in the time allowed.", hint="Raise timeout.")
+
+
+def _source_file(job: Job, item: t.Any) -> t.Any:
+    blob = _blob(job, item)
+    whole, member = (blob.whole, blob.name) if isinstance(blob, SliceBlob) else (blob, None)
+    if not isinstance(whole, RemoteBlob):
+        raise PackageError("invalid_source", f"A host cannot fetch {blob.label}.", hint="Leave transfer on push.")
+    pin = None
+    if whole.certificate is not None:
+        # What the host is to expect; the certificate itself was verified from here.
+        digest = hashlib.sha1(whole.certificate, usedforsecurity=False).hexdigest().upper()
+        pin = ":".join(re.findall("..", digest))
+    return api.source_file(item.deviceId, whole.url, member, blob.size, pin, whole.request_headers())
