@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from .._connector import faults, names
@@ -78,13 +79,23 @@ FROM_FOLDER = (
     Route("host-datastores", vim.HostSystem, "datastore"),
 )
 
-FINISH = (
-    *PROGRESS,
-    "config.hardware.device",
-    "layoutEx.disk",
-    "layoutEx.file",
-    "recentTask",
+FINISH: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: (*PROGRESS, "config.hardware.device", "layoutEx.disk", "layoutEx.file"),
+    vim.Datastore: ("summary.type",),
+}
+TO_STORES = (Route("vm-datastores", vim.VirtualMachine, "datastore"),)
+
+VERSIONS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: PROGRESS}
+TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
+
+DISK_FILES: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "layoutEx.disk", "layoutEx.file")}
+TO_NEIGHBOURS = (
+    Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
+    Route("datastore-vms", vim.Datastore, "vm"),
 )
+
+TASKS: dict[type, tuple[str, ...]] = {vim.Task: ("info.state",)}
+TO_TASKS = (Route("vm-tasks", vim.VirtualMachine, "recentTask"),)
 
 
 def vm(session: Session, moid: str) -> t.Any:
@@ -190,6 +201,34 @@ def source_file(
 def disks(devices: t.Iterable[t.Any]) -> list[t.Any]:
     """The virtual disks among devices."""
     return [device for device in devices if isinstance(device, vim.vm.device.VirtualDisk)]
+
+
+def count_capacities(devices: t.Iterable[t.Any]) -> collections.Counter[int]:
+    """How many disks there are of each capacity in KiB."""
+    return collections.Counter(disk.capacityInKB for disk in disks(devices))
+
+
+def capacities(spec: t.Any) -> collections.Counter[int]:
+    """The same of what an import is to make."""
+    return count_capacities(change.device for change in spec.configSpec.deviceChange or ())
+
+
+def disk_facts(values: t.Mapping[str, t.Any]) -> list[int | None]:
+    """The bytes that the lowest layer of each disk takes, from ``layoutEx``; None where it is no file."""
+    files = {item.key: item for item in values.get("layoutEx.file") or ()}
+    found: list[int | None] = []
+    for disk in values.get("layoutEx.disk") or ():
+        keys = disk.chain[0].fileKey if disk.chain else ()
+        sizes = [files[key].size for key in keys if key in files and files[key].type == "diskExtent"]
+        found.append(sum(sizes) if sizes else None)
+    return found
+
+
+def disk_files(values: t.Mapping[str, t.Any]) -> set[str]:
+    """The files of all layers of a VM's disks."""
+    files = {item.key: item.name for item in values.get("layoutEx.file") or ()}
+    layers = [unit for disk in values.get("layoutEx.disk") or () for unit in disk.chain or ()]
+    return {files[key] for unit in layers for key in unit.fileKey if key in files}
 
 
 def layer_changes(devices: t.Iterable[t.Any]) -> list[t.Any]:

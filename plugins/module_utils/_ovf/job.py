@@ -14,6 +14,7 @@ import typing as t
 import uuid
 
 from . import facts
+from .digests import DigestCache
 from .identity import Identity
 from .lookup import Home
 from .options import OvfOptions
@@ -99,6 +100,7 @@ class Job:
     identity: Identity
     home: Home
     deadline: float
+    digests: DigestCache
     account: Account = dataclasses.field(default_factory=Account)
     owner: str = dataclasses.field(default_factory=lambda: owner_mark())
 

@@ -10,6 +10,7 @@ import typing as t
 from .._connector import names
 from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption, NotFound
+from .descriptor import Descriptor
 from .facts import Compute, Datastore, Host, Placement, Surroundings
 from .options import Deployment, Place
 
@@ -41,6 +42,26 @@ def networks_for(offered: t.Sequence[str], deployment: Deployment, there: t.Coll
             networks_here=sorted(set(there)),
         )
     return mapped
+
+
+def check_choices(descriptor: Descriptor, deployment: Deployment) -> None:
+    """Refuse properties and a deployment option that the descriptor does not have; vCenter would ignore some of them.
+
+    :raises InvalidOption: with those that there are.
+    """
+    strange = sorted(set(deployment.properties) - set(descriptor.properties))
+    if strange:
+        raise InvalidOption(
+            f"The descriptor has no property {names.listing(strange)}.",
+            hint=f"It has: {names.listing(sorted(descriptor.properties), most=40) or 'none'}.",
+            option="properties",
+        )
+    if deployment.option and deployment.option not in descriptor.options:
+        raise InvalidOption(
+            f"The descriptor has no deployment option {deployment.option}.",
+            hint=f"It has: {names.listing(list(descriptor.options)) or 'none'}.",
+            option="deployment_option",
+        )
 
 
 def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], compatible: t.Collection[str] | None) -> Placement:

@@ -44,7 +44,7 @@ def decide(options: OvfOptions, digest: str, holder: Holder | None, version: Hol
         if version is not None and version.digest == digest and version.state == READY and options.on_mismatch != KEEP_BOTH:
             return Step(SWAP, options.name, version)
         return Step(IMPORT, options.name)
-    _refuse_strangers(holder)
+    refuse_strangers(holder)
     if holder.state == UNKNOWN:
         return Step(WAIT, holder=holder)
     if holder.digest == digest:
@@ -60,7 +60,7 @@ def _beside(options: OvfOptions, digest: str, holder: Holder, version: Holder | 
     """The next step where another version has the name."""
     if version is None:
         return Step(IMPORT, version_name(options.name, digest))
-    _refuse_strangers(version)
+    refuse_strangers(version)
     if version.state == UNKNOWN:
         return Step(WAIT, holder=version)
     if version.digest != digest:
@@ -85,7 +85,11 @@ def _kept_or_waited_for(options: OvfOptions, holder: Holder) -> Step:
     return Step(KEEP, holder=holder)
 
 
-def _refuse_strangers(holder: Holder) -> None:
+def refuse_strangers(holder: Holder) -> None:
+    """Make sure that what has the name is made of a package.
+
+    :raises TemplateError: ``name_taken``.
+    """
     if holder.state == STRANGER:
         what = "a VM that was not made of an OVF package here" if holder.kind == "VirtualMachine" else f"a {holder.kind}"
         raise TemplateError(

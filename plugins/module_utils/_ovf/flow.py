@@ -1,0 +1,70 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task for a cached template from its options to its result.
+
+Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._connector.private import PrivateFolder
+from . import absent, identity, lookup, present, report, signature, xml
+from .digests import DigestCache, Digester
+from .identity import Identity
+from .job import Account, Job, Meter
+from .options import ABSENT, OvfOptions
+from .package import Package, open_package
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+
+def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result.
+    :raises VforgeError: whatever stands in the way; nothing half-made stays.
+    """
+    deadline = time.monotonic() + options.timeout
+    if options.state == ABSENT:
+        return absent.run(session, options, deadline, check=check)
+    begun = time.monotonic()
+    account = Account()
+    package = _open(options, account)
+    cache = _cache(session)
+    known = _identify(session, options, package, cache, account)
+    read = time.monotonic()
+    home = lookup.find_home(session, options.place)
+    job = Job(session, options, package, known, home, deadline, cache, account)
+    ended = present.look(job) if check else present.make_sure(job)
+    present.remove_old(job, ended.template, check=check)
+    account.timing.update(source=round(read - begun, 3), work=round(time.monotonic() - read, 3))
+    account.warnings[:0] = known.warnings
+    for warning in account.warnings:
+        session.warn(warning)
+    return report.present(job, ended, ended.step.old, check=check)
+
+
+def _open(options: OvfOptions, account: Account) -> Package:
+    xml.require()
+    package = open_package(options.source or "", options.access)
+    if options.certificate_ca:
+        account.signer = signature.verify(package, options.certificate_ca)
+    return package
+
+
+def _cache(session: Session) -> DigestCache:
+    return DigestCache(PrivateFolder.find(session.warn, "digests", "the source is read again"), session.warn)
+
+
+def _identify(session: Session, options: OvfOptions, package: Package, cache: DigestCache, account: Account) -> Identity:
+    meter = Meter(f"reading {package.label}", package.size, session.tell)
+    digester = Digester(cache, always=options.always_read, tell=meter.reach)
+    verify = identity.STREAM if options.verify == identity.NONE else options.verify
+    known = identity.identify(package, verify, options.checksum, digester)
+    account.read = digester.read
+    return known

@@ -1,0 +1,126 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Import a package: take the name, carry the disks, let vCenter take over. What fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+import typing as t
+
+from .._connector import nfc
+from .._connector.props import read
+from .._errors import Fault, VforgeError
+from . import api, finishing, lookup, placement
+from .carry import carry
+from .digests import Digester, Want
+from .errors import TemplateError
+from .facts import OWNER_KEY, Placement
+from .identity import STREAM, mismatch
+from .job import Job
+
+# What the loser of a race for a name meets: before the lease is made, or by it.
+_NAME_TAKEN = ("DuplicateName", "FileAlreadyExists", "InvalidState")
+
+# How long a VM whose import was aborted may still be seen.
+_SECONDS_TO_VANISH = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """An import that vCenter has agreed to.
+
+    :ivar items: the files to carry (``OvfFileItem``).
+    :ivar capacities: of the disks, in KiB, with how often each is to be there.
+    """
+
+    place: Placement
+    spec: t.Any
+    items: tuple[t.Any, ...]
+    capacities: collections.Counter[int]
+
+
+def prepare(job: Job, name: str) -> Import:
+    """Find the place, and ask vCenter what it makes of the descriptor. Changes nothing, so check mode does it too.
+
+    :raises InvalidOption: no place fits, or a network or property is not as the descriptor wants it.
+    :raises TemplateError: ``descriptor_refused``.
+    """
+    wanted, descriptor = job.options.deployment, job.package.descriptor
+    around = lookup.survey(job.session, job.home)
+    networks = placement.networks_for(descriptor.networks, wanted, list(around.networks.values()))
+    placement.check_choices(descriptor, wanted)
+    policy = finishing.policy(job)
+    place = placement.place(around, job.options.place, networks, policy.datastores if policy else None)
+    answer = api.create_import_spec(job.session, descriptor.text, name, place, wanted)
+    job.account.descriptor_warnings[:] = api.messages(answer.warning)
+    if answer.error or answer.importSpec is None:
+        errors = api.messages(answer.error)
+        raise TemplateError(
+            "descriptor_refused",
+            f"vCenter refuses the descriptor of {job.package.label}: {' '.join(errors) or 'it does not say why'}",
+            hint="Where it asks for properties or a deployment option, set them; else ask the maker of the package.",
+            descriptor_errors=errors,
+            descriptor_warnings=list(job.account.descriptor_warnings),
+        )
+    api.set_up(answer.importSpec, name, job.marks(), wanted, policy.profile if policy else None)
+    return Import(place, answer.importSpec, tuple(answer.fileItem or ()), api.capacities(answer.importSpec))
+
+
+def bring_in(job: Job, plan: Import) -> str | None:
+    """Import; returns the moid of the VM, complete but for its layer, or None when another run took the name first.
+
+    :raises VforgeError: what went wrong; nothing of the import is left then.
+    """
+    _read_what_is_not_sent(job, plan)
+    try:
+        ref = api.import_vapp(job.session, plan.spec, plan.place, job.home.moid)
+    except Fault as fault:
+        if fault.fault in _NAME_TAKEN:
+            return None
+        raise
+    lease, entity = nfc.Lease(job.session, ref), None
+    try:
+        ready = lease.wait_until_ready(job.deadline)
+        entity = ready.entity
+        carry(job, lease, ready, plan.items)
+        lease.complete()
+    except BaseException as error:
+        if isinstance(error, Fault) and entity is None and error.fault in _NAME_TAKEN:
+            return None
+        _give_up(job, lease, entity)
+        raise
+    job.account.actions.append("imported")
+    return entity
+
+
+def _read_what_is_not_sent(job: Job, plan: Import) -> None:
+    """Files that vCenter does not ask for are in the manifest all the same."""
+    sent = {item.path for item in plan.items}
+    due = {
+        href: Want(blob, job.identity.files[href].algorithm)
+        for href, blob in job.package.files.items()
+        if job.options.verify == STREAM and href not in sent and href not in job.identity.verified
+    }
+    found = Digester(job.digests, always=job.options.always_read, tell=lambda _done, _total: None).digests(list(due.values()))
+    for href, want in due.items():
+        if found[want] != job.identity.files[href]:
+            raise mismatch(want.blob.label, found[want], job.identity.files[href], "the manifest")
+
+
+def _give_up(job: Job, lease: nfc.Lease, entity: str | None) -> None:
+    """Abort, and make sure that nothing stays. Its own failures are warnings: the first error is what the user has to know."""
+    try:
+        lease.abort()
+        if entity is None:
+            return
+        ref = api.vm(job.session, entity)
+        if nfc.wait_until_gone(job.session, ref, time.monotonic() + _SECONDS_TO_VANISH):
+            return
+        row = read(job.session, [ref], api.VIRTUAL_MACHINE, [api.mark_path(OWNER_KEY)]).get(entity)
+        if row is not None and api.marks_of(row.values).get(OWNER_KEY) == job.owner:
+            finishing.run_task(job, "remove", lambda: api.start_destroy(job.session, entity))
+    except VforgeError as error:
+        job.session.warn(f"The import was aborted, but whether all of it is gone is not known: {error}")

@@ -1,0 +1,97 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Versions of one template: give the name to the newest, remove old ones that nothing depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._connector.batch import Work, run_batch
+from .._connector.props import collect
+from .._errors import VforgeError
+from . import api, lookup
+from .facts import IMPORTING, NAME_KEY, READY, UNKNOWN, UNPUBLISHED, Holder
+from .finishing import run_task
+from .options import version_name
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .lookup import Home
+
+
+@dataclasses.dataclass(frozen=True)
+class Removal:
+    """What became of templates that were to go.
+
+    :ivar removed: or would be, in check mode.
+    :ivar kept: each with the paths of the VMs that depend on it.
+    """
+
+    removed: list[Holder]
+    kept: list[tuple[Holder, list[str]]]
+    errors: list[VforgeError]
+
+
+def swap(job: t.Any, old: Holder | None, new: Holder, name: str) -> bool:
+    """Give the name to another version; False when another run was faster.
+
+    The one that has it now gets the name of its version first, so between the two calls nothing has the name. A run that dies
+    there leaves what the next run finds by the version's name.
+    """
+    harmless = ("DuplicateName", "ManagedObjectNotFound", "TaskInProgress")
+    if old is not None:
+        aside = version_name(name, old.digest)
+        if not run_task(job, "rename the old one", lambda: api.start_rename(job.session, old.moid, aside), harmless):
+            return False
+    return run_task(job, "rename the new one", lambda: api.start_rename(job.session, new.moid, name), harmless)
+
+
+def others(session: Session, home: Home, name: str, but: t.Collection[str]) -> list[Holder]:
+    """The other finished versions of a template in its folder: one call."""
+    found = collect(session, [api.folder(session, home.moid)], api.VERSIONS, api.TO_CHILDREN)
+    holders = [lookup.holder_of(row.moid, row.values, api.kind(row.ref)) for row in found]
+    return [
+        dataclasses.replace(holder, path=names.join([*names.split(home.path), holder.name]))
+        for holder in holders
+        if holder.moid not in but and holder.state == READY and holder.marks.get(NAME_KEY) == name
+    ]
+
+
+def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
+    """The paths of the VMs that use a disk file of these VMs, by moid: one call, over the datastores that they lie on."""
+    if not moids:
+        return {}
+    refs = [api.vm(session, moid) for moid in moids]
+    rows = {row.moid: row for row in collect(session, refs, api.DISK_FILES, api.TO_NEIGHBOURS)}
+    files = {moid: api.disk_files(rows[moid].values) for moid in moids if moid in rows}
+    found: dict[str, list[str]] = {}
+    for moid, own in files.items():
+        others_of = [row for row in rows.values() if row.moid != moid and own & api.disk_files(row.values)]
+        found[moid] = sorted(names.unescape(row.get("name") or row.moid) for row in others_of)
+    return found
+
+
+def remove(session: Session, due: t.Sequence[Holder], deadline: float, *, check: bool) -> Removal:
+    """Remove templates, but none that a VM depends on."""
+    used = dependents(session, [holder.moid for holder in due])
+    kept = [(holder, used[holder.moid]) for holder in due if used.get(holder.moid)]
+    free = [holder for holder in due if not used.get(holder.moid)]
+    if check or not free:
+        return Removal(free, kept, [])
+    by_moid = {holder.moid: holder for holder in free}
+    works = [Work(moid, _destroying(session, moid)) for moid in by_moid]
+    done = run_batch(session, works, 4, deadline, "templates removed")
+    errors = [outcome.error for outcome in done.failed if outcome.error is not None]
+    return Removal([by_moid[moid] for moid, outcome in done.outcomes.items() if outcome.error is None], kept, errors)
+
+
+def _destroying(session: Session, moid: str) -> t.Callable[[], t.Any]:
+    return lambda: api.start_destroy(session, moid)
+
+
+def is_being_made(holder: Holder) -> bool:
+    """Whether a run works on it, or has died on it."""
+    return holder.state in (IMPORTING, UNKNOWN, UNPUBLISHED)
