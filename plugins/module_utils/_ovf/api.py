@@ -9,7 +9,7 @@ import collections
 import typing as t
 
 from .._connector import faults, names
-from .._connector.find import TO_ANCESTORS
+from .._connector.find import TO_ANCESTORS, TO_VMS
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
 from . import facts
@@ -87,6 +87,9 @@ TO_STORES = (Route("vm-datastores", vim.VirtualMachine, "datastore"),)
 
 VERSIONS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: PROGRESS}
 TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
+
+# From a folder, the root folder included, down to every VM.
+TO_ALL_VMS = TO_VMS
 
 DISK_FILES: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "layoutEx.disk", "layoutEx.file")}
 TO_NEIGHBOURS = (

@@ -62,7 +62,6 @@ def present(job: Job, ended: Ended, before: Holder | None, *, check: bool) -> di
         },
         "removed_versions": account.removed,
         "kept_versions": account.kept,
-        "warnings": account.warnings,
         "diff": diff(_line(before), _line_after(job, ended)),
         "timing": account.timing,
     }

@@ -1,0 +1,406 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring an OVF or OVA to a template that is ready for linked clones, once."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cached_ovf_template
+short_description: Bring an OVF or OVA to a template that is ready for linked clones, once
+version_added: 0.1.0
+description:
+  - Makes a template of an OVF package, with a delta layer on every disk, so that linked clones can be made of it in a second.
+    Where the template is there already, it does nothing, and reads no disk to find that out.
+  - The template carries the digest of the descriptor and of every disk. The same name with the same content is done; the same
+    name with other content is what O(on_mismatch) is for.
+  - Any number of runs, on any machines, may ask for the same template at the same time. One uploads it and the others wait for
+    that one; where it dies, another takes over. A name can be had only once in a vCenter folder, and that is all that this
+    needs, no lock file and no other server.
+  - Nothing half-made stays. A failure or a signal aborts the import, whereupon vCenter removes it. What a killed run leaves is
+    removed by vCenter with its lease, or is finished by the next run.
+  - The package is read where the module runs, which is the controller unless the task is delegated.
+options:
+  state:
+    description:
+      - V(absent) removes the template. It is refused while VMs depend on its disks.
+    type: str
+    choices: [present, absent]
+    default: present
+  name:
+    description:
+      - Name of the template. It can be had once in a folder, so each cluster needs a name or a folder of its own.
+    type: str
+    required: true
+  source:
+    description:
+      - The package. A path, or a C(file:), C(http:) or C(https:) address, of an OVA or of an OVF descriptor with its disks beside it.
+      - An OVA is never unpacked. Whether it is one is seen from its content, not from its name.
+      - Required with O(state=present).
+    type: str
+  source_username:
+    description:
+      - User for the server of an http or https source (basic authentication).
+    type: str
+  source_password:
+    description:
+      - Password of O(source_username).
+    type: str
+  source_headers:
+    description:
+      - Headers for each request to the server of the source, such as one with a token. They are not sent to another server that
+        it redirects to, and shown nowhere.
+    type: json
+  source_ca_path:
+    description:
+      - PEM file of the certificate authorities to trust for an https source instead of the system's.
+    type: path
+  source_validate_certs:
+    description:
+      - Whether the certificate of the server of an https source is verified.
+    type: bool
+    default: true
+  transfer:
+    description:
+      - V(push) sends the disks from the machine that the module runs on to the ESXi host.
+      - V(pull) lets the ESXi host fetch them from the http or https source itself. The host then needs to reach the server. Its
+        certificate is verified from here and pinned for the host.
+    type: str
+    choices: [push, pull]
+    default: push
+  verify:
+    description:
+      - When the digests of the manifest are compared. V(before) reads the files before anything is made in vCenter. V(stream)
+        looks at the bytes on their way to the host, and a wrong one aborts the import.
+      - By default V(before) for files of this machine and for O(transfer=pull), and V(stream) for addresses, which are then
+        read once.
+      - V(none) is for O(transfer=pull) alone. It trusts the server of the source.
+      - A file that the manifest leaves out is read before in any case, since its digest is part of what the template is.
+    type: str
+    choices: [before, stream, none]
+  checksum:
+    description:
+      - V(auto) remembers the digests of files, and takes a file with the same size and time of last change (for addresses the same
+        C(ETag) or C(Last-Modified)) for the same, as make and rsync do. V(always) reads them every time.
+      - A digest, such as V(sha256:2c26b46b...), is what the source must have. For an OVA this is the digest of the whole file, for
+        an OVF package that of its descriptor. SHA-1, SHA-256 and SHA-512 are understood.
+    type: str
+    default: auto
+  certificate_ca_path:
+    description:
+      - PEM file of certificate authorities. If set, the package must be signed (a C(.cert) file), and the signer's certificate
+        must come from one of these. Needs the Python library C(cryptography).
+    type: path
+  datacenter:
+    description:
+      - Name or path of the datacenter. Needed where there are several and O(folder) is no whole path.
+    type: str
+  folder:
+    description:
+      - Folder of the template, as a whole path (V(/DC0/vm/templates)) or below the VM folder of the datacenter (V(templates)).
+        By default that VM folder.
+    type: str
+  cluster:
+    description:
+      - Name or path of the cluster, or of a host that is in none. Needed where there are several, unless O(host) or
+        O(resource_pool) tells.
+    type: str
+  host:
+    description:
+      - Name of the ESXi host. By default the one with most free memory, of those that are connected, not in maintenance mode, and
+        see the datastore and the networks.
+    type: str
+  resource_pool:
+    description:
+      - Name or path of the resource pool. By default the cluster's own.
+    type: str
+  datastore:
+    description:
+      - Name of the datastore. By default the one that most of the hosts see, and of these the one with most free space.
+    type: str
+  datastore_cluster:
+    description:
+      - Name of a datastore cluster, of which the datastore with most free space is taken.
+    type: str
+  storage_policy:
+    description:
+      - Name of a storage policy for the VM and its disks. Only datastores that it allows are taken.
+    type: str
+  networks:
+    description:
+      - For each network of the descriptor the network of the cluster to connect it to.
+    type: dict
+  default_network:
+    description:
+      - Network of the cluster for those networks of the descriptor that O(networks) does not name.
+    type: str
+  properties:
+    description:
+      - Values for the properties of the descriptor (vApp properties), by their keys. Shown nowhere, since they may hold secrets.
+    type: json
+  deployment_option:
+    description:
+      - ID of a deployment option of the descriptor. By default the one that the descriptor declares as such.
+    type: str
+  disk_provisioning:
+    description:
+      - How the disks take space.
+    type: str
+    choices: [thin, thick, eagerZeroedThick]
+    default: thin
+  hardware_version:
+    description:
+      - Hardware version of the template, such as V(vmx-19). By default what vCenter makes of the descriptor.
+    type: str
+  annotation:
+    description:
+      - Notes of the template. By default those of the descriptor.
+    type: str
+  on_mismatch:
+    description:
+      - What to do when the name is had by a template of other content.
+      - V(fail) changes nothing. V(keep_both) makes the new one under the name with the begin of its digest, as in
+        V(web-1a2b3c4d).
+      - V(replace) does the same, and then lets the old and the new one exchange their names, so that the name always means a
+        whole template. The old one stays, see O(remove_old_versions).
+      - Only the content is compared. Other options are not applied to a template that is there.
+    type: str
+    choices: [fail, replace, keep_both]
+    default: fail
+  remove_old_versions:
+    description:
+      - Whether other versions of the template in its folder are removed. One that VMs depend on stays, with a warning.
+    type: bool
+    default: false
+  parallel:
+    description:
+      - How many disks are sent at once.
+    type: int
+    default: 4
+  takeover_after:
+    description:
+      - Seconds after which a run that makes the template and gives no sign of life is taken for dead. While it uploads, vCenter itself
+        knows whether it lives, and this does not matter.
+    type: int
+    default: 60
+  timeout:
+    description:
+      - Seconds for all of the work, the upload and waiting for other runs included.
+    type: int
+    default: 3600
+extends_documentation_fragment:
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+requirements:
+  - defusedxml >= 0.7.1
+  - cryptography >= 42 (with O(certificate_ca_path))
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads and checks the package, finds the place, and asks vCenter what it makes of the descriptor.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  action_group:
+    support: full
+notes:
+  - The user needs the privileges C(VApp.Import), C(VirtualMachine.Config.*) for adding disks and changing extraConfig,
+    C(VirtualMachine.Provisioning.MarkAsTemplate), C(Datastore.AllocateSpace), C(Network.Assign) and C(Resource.AssignVMToPool).
+  - ESXi hosts take the disks at their own address, port 443. Their certificates are the ones that vCenter names, and no others
+    are accepted, whatever O(validate_certs) says.
+seealso:
+  - module: vforge.vsphere.cached_ovf_template_info
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: A template of an appliance, uploaded the first time and never again
+  vforge.vsphere.cached_ovf_template:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    name: debian-13
+    source: /srv/images/debian-13.ova
+    datacenter: Berlin
+    folder: templates
+    cluster: production
+    datastore_cluster: fast
+    default_network: servers
+  register: debian
+
+- name: The same from a web server that asks for a password, as an image that is replaced every week
+  vforge.vsphere.cached_ovf_template:
+    name: debian-13
+    source: https://images.example.com/debian-13/debian-13.ovf
+    source_username: builder
+    source_password: "{{ images_password }}"
+    datacenter: Berlin
+    folder: templates
+    cluster: production
+    networks:
+      VM Network: servers
+      Storage: storage
+    on_mismatch: replace
+    remove_old_versions: true
+
+- name: What would be done, and would vCenter take the descriptor?
+  vforge.vsphere.cached_ovf_template:
+    name: debian-13
+    source: /srv/images/debian-13.ova
+    cluster: production
+    default_network: servers
+  check_mode: true
+"""
+
+RETURN = r"""
+template:
+  description: The template.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name; with O(on_mismatch=keep_both) possibly that of a version.
+      type: str
+      sample: debian-13
+    moid:
+      description: Managed object ID.
+      type: str
+      sample: vm-42
+    path:
+      description: Inventory path.
+      type: str
+      sample: /Berlin/vm/templates/debian-13
+    instance_uuid:
+      description: Instance UUID.
+      type: str
+    digest:
+      description: Digest of the package that it was made of.
+      type: str
+    host:
+      description: ESXi host.
+      type: str
+    cluster:
+      description: Cluster.
+      type: str
+    datastores:
+      description: Datastores.
+      type: list
+      elements: str
+    version_of:
+      description: The name that was asked for when it was made.
+      type: str
+    source:
+      description: Where it came from.
+      type: str
+    state:
+      description: V(ready).
+      type: str
+actions:
+  description:
+    - What this run did, or in check mode would do. Some of V(imported), V(waited) (for another run), V(completed) (what another run had
+      left), V(swapped) (the names of two versions) and V(removed).
+  returned: success
+  type: list
+  elements: str
+  sample: [imported]
+digest:
+  description: Digest of the package, over its descriptor and every file.
+  returned: success with O(state=present)
+  type: str
+  sample: sha256:99a5ac28d48817dbb03d73a4745bc7c731ec821cdc369045c274d677f0e9f8a6
+source:
+  description: The package, with C(label), C(size), the digests of its C(files), and the C(signer) if its signature was verified.
+  returned: success with O(state=present)
+  type: dict
+descriptor_warnings:
+  description: What vCenter remarks on the descriptor, in its own words. An error has C(descriptor_errors), too.
+  returned: success with O(state=present)
+  type: list
+  elements: str
+transfer:
+  description: Bytes C(sent) to hosts, bytes C(read) to know digests, C(attempts) to send files, and C(seconds) of sending.
+  returned: success with O(state=present)
+  type: dict
+removed_versions:
+  description: Paths of the templates that were removed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+kept_versions:
+  description: Old versions that stay since VMs depend on them, with C(path), C(moid) and C(used_by).
+  returned: success
+  type: list
+  elements: dict
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description:
+    - A stable code for what went wrong, such as V(checksum_mismatch), V(unsafe_package), V(source_unreadable),
+      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(in_use) or
+      V(invalid_option).
+  returned: on failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.flow import run as run_template
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import OvfOptions
+
+
+def argument_spec():
+    """The options of the module."""
+    place = ("datacenter", "folder", "cluster", "host", "resource_pool", "datastore", "datastore_cluster", "storage_policy")
+    return {
+        **_argspec.connection(),
+        **{option: {"type": "str"} for option in place},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "name": {"type": "str", "required": True},
+        "source": {"type": "str"},
+        "source_username": {"type": "str"},
+        "source_password": {"type": "str", "no_log": True},
+        "source_headers": {"type": "json", "no_log": True},
+        "source_ca_path": {"type": "path"},
+        "source_validate_certs": {"type": "bool", "default": True},
+        "transfer": {"type": "str", "choices": ["push", "pull"], "default": "push"},
+        "verify": {"type": "str", "choices": ["before", "stream", "none"]},
+        "checksum": {"type": "str", "default": "auto"},
+        "certificate_ca_path": {"type": "path"},
+        "networks": {"type": "dict"},
+        "default_network": {"type": "str"},
+        "properties": {"type": "json", "no_log": True},
+        "deployment_option": {"type": "str"},
+        "disk_provisioning": {"type": "str", "choices": ["thin", "thick", "eagerZeroedThick"], "default": "thin"},
+        "hardware_version": {"type": "str"},
+        "annotation": {"type": "str"},
+        "on_mismatch": {"type": "str", "choices": ["fail", "replace", "keep_both"], "default": "fail"},
+        "remove_old_versions": {"type": "bool", "default": False},
+        "parallel": {"type": "int", "default": 4},
+        "takeover_after": {"type": "int", "default": 60},
+        "timeout": {"type": "int", "default": 3600},
+    }
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    run(
+        module,
+        OvfOptions.from_params,
+        lambda session, options: run_template(session, options, check=module.check_mode),
+    )
+
+
+if __name__ == "__main__":
+    main()
