@@ -47,8 +47,8 @@ func (b *bench) diskBytes(vm, query string) []byte {
 	return text
 }
 
-// write has a guest write through the control endpoint.
-func (b *bench) write(vm string, body map[string]any) {
+// guestWrites has a guest write through the control endpoint.
+func (b *bench) guestWrites(vm string, body map[string]any) {
 	b.Helper()
 	var told map[string]any
 	if status := b.control("POST", "/vms/"+vm+"/disks/2000/writes", body, &told); status != http.StatusOK {
@@ -59,10 +59,10 @@ func (b *bench) write(vm string, body map[string]any) {
 func TestAGuestWritesToItsDisk(t *testing.T) {
 	d := start(t).disks("/DC0/vm/golden-parent")
 	data := bytes.Repeat([]byte("sector  "), 64)
-	d.write("golden-parent", map[string]any{"offset": 1024, "data": base64.StdEncoding.EncodeToString(data)})
+	d.guestWrites("golden-parent", map[string]any{"offset": 1024, "data": base64.StdEncoding.EncodeToString(data)})
 	snapshot := d.snap("before", false)
-	d.write("golden-parent", map[string]any{"offset": 512, "length": 1024, "seed": 7})
-	d.write("golden-parent", map[string]any{"writes": []map[string]any{
+	d.guestWrites("golden-parent", map[string]any{"offset": 512, "length": 1024, "seed": 7})
+	d.guestWrites("golden-parent", map[string]any{"writes": []map[string]any{
 		{"offset": 4096, "length": 512, "count": 3, "stride": 1024, "seed": 8}, {"offset": 5632, "length": 512, "seed": 9},
 	}})
 	kept := d.diskBytes("golden-parent", "offset=512&length=1536&snapshot="+snapshot.Value)
@@ -73,7 +73,7 @@ func TestAGuestWritesToItsDisk(t *testing.T) {
 	if bytes.Contains(live[:1024], []byte("sector")) || !bytes.Equal(live[1024:], make([]byte, 512)) || bytes.Equal(live[:512], live[512:1024]) {
 		t.Errorf("the disk reads %q", live)
 	}
-	d.write("golden-parent", map[string]any{"offset": 512, "length": 512, "seed": 7})
+	d.guestWrites("golden-parent", map[string]any{"offset": 512, "length": 512, "seed": 7})
 	if !bytes.Equal(d.diskBytes("golden-parent", "offset=512&length=512"), live[:512]) {
 		t.Error("the same seed wrote something else")
 	}
@@ -175,7 +175,7 @@ func TestManyAreasOnALargeDisk(t *testing.T) {
 	if status := b.control("POST", "/vms", map[string]any{"name": "large", "disks": []map[string]any{{"bytes": size}}}, &made); status != http.StatusOK {
 		t.Fatal(made)
 	}
-	b.write("large", map[string]any{"length": 512, "count": count, "stride": size / count / 512 * 512, "seed": 1})
+	b.guestWrites("large", map[string]any{"length": 512, "count": count, "stride": size / count / 512 * 512, "seed": 1})
 	var disk struct{ Written [][2]int64 }
 	b.control("GET", "/vms/large/disks/2000", nil, &disk)
 	if len(disk.Written) != count {

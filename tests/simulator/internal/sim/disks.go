@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"sync"
 	"syscall"
@@ -284,4 +285,39 @@ func (d *diskImage) copyTo(into *layer, n int) error {
 	return into.write(upper.allocated(), func(p []byte, off int64) error {
 		return readLayers(upper.layers, p, off)
 	})
+}
+
+// disksReconfigured is called when a VM has been given other disks, or larger ones. The
+// changes of a disk with another size are tracked anew. The caller holds the VM's lock.
+func (s *Sim) disksReconfigured(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		top, ok := disk.Backing.(*flatBacking)
+		if !ok {
+			continue
+		}
+		l, err := s.layer(top, disk.CapacityInBytes)
+		if err == nil && l.resize(disk.CapacityInBytes) {
+			s.resetDisk(vm, disk.Key)
+		}
+		if err != nil {
+			log.Printf("vforge-sim: reconfiguring %s: %v", vm.Name, err)
+		}
+	}
+	s.showChangeIDs(ctx, vm)
+	s.trackLayers(vm)
+	s.tellFiles(ctx, vm)
+}
+
+// resize gives the layer another capacity and tells if it had one already.
+func (l *layer) resize(capacity int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.capacity == capacity {
+		return false
+	}
+	l.capacity = capacity
+	if err := os.Truncate(l.extent, capacity); err != nil && !l.delta && !errors.Is(err, os.ErrNotExist) {
+		log.Printf("vforge-sim: %v", err)
+	}
+	return true
 }

@@ -76,6 +76,20 @@ func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_T
 	return &methods.PowerOffVM_TaskBody{Res: &types.PowerOffVM_TaskResponse{Returnval: task}}
 }
 
+// RelocateVMTask moves a VM; a change of its tracking takes effect with that.
+func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_Task) soap.HasFault {
+	vm := sh.s.vm(req.This)
+	var res soap.HasFault
+	ctx.WithLock(vm, func() { res = vm.RelocateVMTask(ctx, req) })
+	if body, ok := res.(*methods.RelocateVM_TaskBody); ok && body.Res != nil {
+		sh.s.afterTask(body.Res.Returnval, func() {
+			ctx := sh.s.background("")
+			ctx.WithLock(vm, func() { sh.s.trackingTakesEffect(ctx, vm) })
+		})
+	}
+	return res
+}
+
 // SuspendVMTask suspends a VM.
 func (sh *vmShim) SuspendVMTask(ctx *simulator.Context, req *types.SuspendVM_Task) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "suspend", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {

@@ -227,9 +227,7 @@ func (s *Sim) relinkNetworks(ctx *simulator.Context, vm *simulator.VirtualMachin
 func (s *Sim) mend(vm *simulator.VirtualMachine) {
 	ctx := s.background("")
 	ctx.WithLock(vm, func() {
-		s.trackLayers(vm)
-		s.refreshFiles(vm)
-		ctx.Update(vm, []types.PropertyChange{{Name: "layoutEx", Val: vm.LayoutEx}})
+		s.disksReconfigured(ctx, vm)
 	})
 	if st := s.vms.get(vm.Self).guest; !st.noTools {
 		s.reportGuest(vm.Self, st.bootID)

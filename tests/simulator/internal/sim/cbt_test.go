@@ -1,0 +1,451 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// small is a VM that a test has made for itself, 64 sectors small unless said otherwise.
+func (b *bench) small(name string, more map[string]any) *diskBench {
+	b.Helper()
+	request := map[string]any{"name": name, "disks": []map[string]any{{"bytes": 64 * sectorSize}}}
+	for k, v := range more {
+		request[k] = v
+	}
+	var told map[string]any
+	if status := b.control("POST", "/vms", request, &told); status != http.StatusOK {
+		b.Fatalf("%d %v", status, told)
+	}
+	ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: told["moid"].(string)}
+	return &diskBench{b, b.sim.vm(ref), object.NewVirtualMachine(b.client, ref)}
+}
+
+func (d *diskBench) setTracking(on bool) {
+	d.Helper()
+	task, err := d.vc.Reconfigure(d.ctx, types.VirtualMachineConfigSpec{ChangeTrackingEnabled: &on})
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.result(task)
+}
+
+// tracked switches tracking on and makes it count.
+func (d *diskBench) tracked() *diskBench {
+	d.Helper()
+	d.setTracking(true)
+	d.remove(d.snap("count", false), false)
+	return d
+}
+
+// changeID reads the changeId of the first disk as a client would: of the VM or of a
+// snapshot.
+func (d *diskBench) changeID(snapshot *types.ManagedObjectReference) string {
+	d.Helper()
+	devices := d.read(d.vm.Self).Config.Hardware.Device
+	if snapshot != nil {
+		var kept mo.VirtualMachineSnapshot
+		if err := d.vc.Properties(d.ctx, *snapshot, []string{"config.hardware.device"}, &kept); err != nil {
+			d.Fatal(err)
+		}
+		devices = kept.Config.Hardware.Device
+	}
+	return disksOf(devices)[0].Backing.(*flatBacking).ChangeId
+}
+
+func (d *diskBench) query(snapshot *types.ManagedObjectReference, offset int64, id string) (*types.DiskChangeInfo, error) {
+	res, err := methods.QueryChangedDiskAreas(d.ctx, d.client, &types.QueryChangedDiskAreas{
+		This: d.vm.Self, Snapshot: snapshot, DeviceKey: keyDisk, StartOffset: offset, ChangeId: id,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &res.Returnval, nil
+}
+
+// changes prints the changed areas of the whole disk, in sectors.
+func (d *diskBench) changes(snapshot *types.ManagedObjectReference, id string) string {
+	d.Helper()
+	var out []string
+	for offset, capacity := int64(0), disksOf(d.vm.Config.Hardware.Device)[0].CapacityInBytes; offset < capacity; {
+		info, err := d.query(snapshot, offset, id)
+		if err != nil {
+			d.Fatal(err)
+		}
+		if info.StartOffset != offset || info.Length <= 0 {
+			d.Fatalf("%+v at %d", info, offset)
+		}
+		for _, a := range info.ChangedArea {
+			out = append(out, fmt.Sprintf("%d+%d", a.Start/sectorSize, a.Length/sectorSize))
+		}
+		offset += info.Length
+	}
+	return strings.Join(out, " ")
+}
+
+func TestWhatWasWrittenIsTold(t *testing.T) {
+	d := start(t).small("one", nil)
+	d.put(9, 'x') // before tracking
+	d.tracked()
+	d.put(0, 'a')
+	first := d.snap("first", false)
+	d.put(1, 'b')
+	d.put(2, 'b')
+	d.put(40, 'b')
+	second := d.snap("second", false)
+	d.put(3, 'c')
+	ids := map[string]string{"first": d.changeID(&first), "second": d.changeID(&second), "live": d.changeID(nil)}
+	if ids["first"] == ids["second"] || ids["live"] == "" || !strings.HasPrefix(ids["first"], "52 ") {
+		t.Errorf("changeIds %v", ids)
+	}
+	for _, c := range []struct {
+		snapshot *types.ManagedObjectReference
+		id, want string
+	}{
+		{&first, "*", "0+1 9+1"}, {&second, "*", "0+3 9+1 40+1"},
+		{&second, ids["first"], "1+2 40+1"}, {&first, ids["first"], ""}, {&second, ids["second"], ""},
+	} {
+		if got := d.changes(c.snapshot, c.id); got != c.want {
+			t.Errorf("since %s: %q, want %q", c.id, got, c.want)
+		}
+	}
+	d.remove(first, false)
+	d.remove(second, false)
+	d.put(4, 'd')
+	third := d.snap("third", false)
+	if got := d.changes(&third, ids["first"]); got != "1+4 40+1" {
+		t.Errorf("since a snapshot that is gone: %q", got)
+	}
+	if got := d.changes(&third, ids["live"]); got != "3+2" {
+		t.Errorf("since the live changeId: %q", got)
+	}
+	d.put(5, 'e')
+	d.power(false)
+	if got := d.changes(nil, d.changeID(&third)); got != "5+1" {
+		t.Errorf("of a VM that is off: %q", got)
+	}
+	d.control("POST", "/cbt", map[string]any{"granule": 4 * sectorSize}, nil)
+	if got := d.changes(&third, ids["first"]); got != "0+8 40+4" {
+		t.Errorf("with a granule: %q", got)
+	}
+}
+
+// Each answer lists 2,000 areas at most, and the answers together cover the disk.
+func TestChangedAreasComeInPages(t *testing.T) {
+	d := start(t).small("large", map[string]any{"disks": []map[string]any{{"bytes": 1 << 30}}}).tracked()
+	before := d.snap("before", false)
+	d.guestWrites("large", map[string]any{"length": 512, "count": 4500, "stride": 4096, "offset": 4096})
+	after := d.snap("after", false)
+	id, offset, areas := d.changeID(&before), int64(0), 0
+	var pages []int
+	for offset < 1<<30 {
+		info, err := d.query(&after, offset, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range info.ChangedArea {
+			if want := int64(areas+i+1) * 4096; a.Start != want || a.Length != 512 || a.Start+a.Length > offset+info.Length {
+				t.Fatalf("area %d is %+v of %d+%d", areas+i, a, offset, info.Length)
+			}
+		}
+		areas += len(info.ChangedArea)
+		pages = append(pages, len(info.ChangedArea))
+		offset += info.Length
+	}
+	if fmt.Sprint(pages) != "[2000 2000 500]" {
+		t.Errorf("pages %v", pages)
+	}
+	if info, err := d.query(&after, 4096+100, id); err != nil || info.ChangedArea[0].Start != 4196 || info.ChangedArea[0].Length != 412 {
+		t.Errorf("from inside an area: %+v %v", info, err)
+	}
+}
+
+func TestTrackingTakesEffect(t *testing.T) {
+	b := start(t)
+	suspend := func(d *diskBench) {
+		task, err := d.vc.Suspend(d.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.result(task)
+	}
+	for name, c := range map[string]struct {
+		setUp, event func(d *diskBench) // before tracking is asked for, and after
+		noStar       bool
+	}{
+		"power-on":        {event: func(d *diskBench) { d.power(false); d.power(true) }},
+		"resume":          {event: func(d *diskBench) { suspend(d); d.power(true) }},
+		"snapshot":        {event: func(d *diskBench) { d.snap("now", false) }},
+		"snapshot's end":  {setUp: func(d *diskBench) { d.snap("old", false) }, event: func(d *diskBench) { d.remove(*d.vm.Snapshot.CurrentSnapshot, false) }, noStar: true},
+		"migration":       {event: func(d *diskBench) { d.migrate() }},
+		"another's power": {event: func(d *diskBench) {}},
+	} {
+		d := b.small("vm "+name, nil)
+		if c.setUp != nil {
+			c.setUp(d)
+		}
+		d.setTracking(true)
+		if id := d.changeID(nil); id != "" || !*d.read(d.vm.Self).Config.ChangeTrackingEnabled {
+			t.Errorf("%s: before it the changeId is %q", name, id)
+		}
+		c.event(d)
+		if id := d.changeID(nil); (id != "") != (name != "another's power") {
+			t.Errorf("%s: the changeId is %q", name, id)
+			continue
+		}
+		if name == "another's power" {
+			continue
+		}
+		now := d.snap("query", false)
+		_, err := d.query(&now, 0, allInUse)
+		if c.noStar {
+			b.wantCBT(err, "noEpoch")
+		} else if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		d.setTracking(false)
+		last := d.snap("last", false)
+		if id := d.changeID(&last); id != "" {
+			t.Errorf("%s: switched off, and the changeId is %q", name, id)
+		}
+		_, err = d.query(&last, 0, allInUse)
+		b.wantCBT(err, "noTrack")
+	}
+}
+
+// migrate moves the VM to another host of its cluster.
+func (d *diskBench) migrate() {
+	d.Helper()
+	host := d.sim.hostOf(d.vm).Self
+	task, err := d.vc.Relocate(d.ctx, types.VirtualMachineRelocateSpec{Host: &host}, types.VirtualMachineMovePriorityDefaultPriority)
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.result(task)
+	d.until(d.vm.Self, func(vm mo.VirtualMachine) bool {
+		return disksOf(vm.Config.Hardware.Device)[0].Backing.(*flatBacking).ChangeId != ""
+	})
+}
+
+// wantCBT fails the test unless a call has raised the FileFault of a kind.
+func (b *bench) wantCBT(err error, kind string) {
+	b.Helper()
+	fault, ok := b.callFault(err).(types.FileFault)
+	if !ok || len(fault.FaultMessage) != 1 || fault.FaultMessage[0].Key != "vim.hostd.vmsvc.cbt."+kind || fault.File == "" {
+		b.Errorf("fault %+v, want %s", fault, kind)
+	}
+}
+
+func TestChangesThatCannotBeTold(t *testing.T) {
+	b := start(t)
+	d := b.small("one", nil).tracked()
+	other := b.small("other", nil).tracked()
+	first := d.snap("first", false)
+	foreign := other.snap("foreign", false)
+	id, snapshot := d.changeID(&first), &first
+	none := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: "snapshot-0"}
+	for name, c := range map[string]struct {
+		snapshot *types.ManagedObjectReference
+		key      int32
+		offset   int64
+		id       string
+		cbt      string // the FileFault's kind
+		property string // InvalidArgument's
+	}{
+		"running, no snapshot":   {nil, keyDisk, 0, id, "cannotGetChanges", ""},
+		"no such snapshot":       {&none, keyDisk, 0, id, "", ""},
+		"another VM's snapshot":  {&foreign, keyDisk, 0, id, "", ""},
+		"no such disk":           {snapshot, 2001, 0, id, "", "deviceKey"},
+		"no disk":                {snapshot, keySCSI, 0, id, "", "deviceKey"},
+		"at the end":             {snapshot, keyDisk, 64 * sectorSize, id, "", "startOffset"},
+		"before the beginning":   {snapshot, keyDisk, -1, id, "", "startOffset"},
+		"empty changeId":         {snapshot, keyDisk, 0, "", "", "changeId"},
+		"no number":              {snapshot, keyDisk, 0, strings.Split(id, "/")[0], "", "changeId"},
+		"number 0":               {snapshot, keyDisk, 0, strings.Split(id, "/")[0] + "/0", "", "changeId"},
+		"not hexadecimal":        {snapshot, keyDisk, 0, "zz" + id[2:], "", "changeId"},
+		"another disk's":         {snapshot, keyDisk, 0, other.changeID(&foreign), "cannotGetChanges", ""},
+		"of the future":          {snapshot, keyDisk, 0, strings.Split(id, "/")[0] + "/99", "cannotGetChanges", ""},
+		"a wrong disk is first":  {snapshot, 2001, 64 * sectorSize, "", "", "deviceKey"},
+		"a wrong offset is next": {snapshot, keyDisk, 64 * sectorSize, "", "", "startOffset"},
+	} {
+		_, err := methods.QueryChangedDiskAreas(b.ctx, b.client, &types.QueryChangedDiskAreas{
+			This: d.vm.Self, Snapshot: c.snapshot, DeviceKey: c.key, StartOffset: c.offset, ChangeId: c.id,
+		})
+		if err == nil {
+			t.Errorf("%s: no fault", name)
+			continue
+		}
+		switch {
+		case c.cbt != "":
+			b.wantCBT(err, c.cbt)
+		case c.property != "":
+			if fault, ok := b.callFault(err).(types.InvalidArgument); !ok || fault.InvalidProperty != c.property {
+				t.Errorf("%s: %+v", name, b.callFault(err))
+			}
+		default:
+			b.wantFault(b.callFault(err), &types.NotFound{})
+		}
+	}
+	user := b.as("System.View")
+	_, err := methods.QueryChangedDiskAreas(b.ctx, user, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: snapshot, DeviceKey: keyDisk, ChangeId: "*"})
+	if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != "VirtualMachine.Provisioning.DiskRandomRead" {
+		t.Errorf("without the privilege: %+v", b.callFault(err))
+	}
+}
+
+// What makes earlier changeIds worthless.
+func TestTrackingBeginsAnew(t *testing.T) {
+	b := start(t)
+	for name, change := range map[string]func(d *diskBench, first types.ManagedObjectReference){
+		"revert": func(d *diskBench, first types.ManagedObjectReference) { d.revert(first); d.power(true) },
+		"power failure": func(d *diskBench, _ types.ManagedObjectReference) {
+			d.control("POST", "/vms/"+d.vm.Self.Value+"/power-failure", nil, nil)
+			_, err := d.query(nil, 0, allInUse)
+			d.wantCBT(err, "cannotGetChanges")
+			d.power(true)
+		},
+		"resize": func(d *diskBench, first types.ManagedObjectReference) {
+			d.remove(first, false)
+			d.power(false)
+			d.grow(128 * sectorSize)
+			d.power(true)
+		},
+		"off and on": func(d *diskBench, first types.ManagedObjectReference) {
+			d.setTracking(false)
+			d.remove(d.snap("off", false), false)
+			d.setTracking(true)
+		},
+	} {
+		d := b.small(name, nil).tracked()
+		first := d.snap("first", false)
+		id := d.changeID(&first)
+		d.put(1, 'a')
+		change(d, first)
+		d.put(2, 'b')
+		later := d.snap("later", false)
+		if d.changeID(&later) == "" || strings.Split(d.changeID(&later), "/")[0] == strings.Split(id, "/")[0] {
+			t.Errorf("%s: changeId %q after %q", name, d.changeID(&later), id)
+		}
+		_, err := d.query(&later, 0, id)
+		b.wantCBT(err, "cannotGetChanges")
+	}
+}
+
+// grow makes the first disk larger, and shows that the file is.
+func (d *diskBench) grow(to int64) {
+	d.Helper()
+	disk := *disksOf(d.read(d.vm.Self).Config.Hardware.Device)[0]
+	disk.CapacityInBytes, disk.CapacityInKB = to, to/1024
+	task, err := d.vc.Reconfigure(d.ctx, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+		&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: &disk},
+	}})
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.result(task)
+}
+
+// Disks that snapshots leave alone have no changeId, and go on as they are.
+func TestDisksWithoutTracking(t *testing.T) {
+	d := start(t).small("mixed", map[string]any{"disks": []map[string]any{
+		{"bytes": 64 * sectorSize}, {"bytes": 64 * sectorSize, "mode": "independent_persistent"},
+		{"bytes": 64 * sectorSize, "rdm": "physicalMode"}, {"bytes": 64 * sectorSize, "rdm": "virtualMode"},
+	}}).tracked()
+	first := d.snap("first", false)
+	var kept mo.VirtualMachineSnapshot
+	if err := d.vc.Properties(d.ctx, first, []string{"config"}, &kept); err != nil {
+		t.Fatal(err)
+	}
+	var has []bool
+	for _, disk := range disksOf(kept.Config.Hardware.Device) {
+		switch b := disk.Backing.(type) {
+		case *flatBacking:
+			has = append(has, b.ChangeId != "")
+		case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
+			has = append(has, b.ChangeId != "")
+		}
+	}
+	if fmt.Sprint(has) != "[true false false true]" {
+		t.Errorf("changeIds: %v", has)
+	}
+	_, err := methods.QueryChangedDiskAreas(d.ctx, d.client, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: &first, DeviceKey: keyDisk + 1, ChangeId: "*"})
+	d.wantCBT(err, "noTrack")
+	d.control("POST", "/vms/mixed/disks/2001/writes", map[string]any{"length": 512, "seed": 1}, nil)
+	d.revert(first)
+	text := d.diskOf2001()
+	if text[0] == 0 {
+		t.Error("a snapshot was reverted to, and an independent disk with it")
+	}
+	task, err := d.vc.PowerOn(d.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.result(task)
+	if task, err = d.vc.CreateSnapshot(d.ctx, "memory", "", true, false); err != nil {
+		t.Fatal(err)
+	}
+	d.wantFault(d.taskFault(task), &types.MemorySnapshotOnIndependentDisk{})
+}
+
+func (d *diskBench) diskOf2001() []byte {
+	d.Helper()
+	_, text := d.raw("GET", d.sim.ControlURL()+"/vms/mixed/disks/2001/bytes?length=512", http.DefaultClient, nil)
+	return text
+}
+
+// Elsewhere than on VMFS nobody knows what is in use.
+func TestAreasInUseElsewhere(t *testing.T) {
+	d := start(t).small("one", nil)
+	d.control("POST", "/datastores/LocalDS_0", map[string]any{"type": "NFS"}, nil)
+	d.tracked()
+	first := d.snap("first", false)
+	d.put(1, 'a')
+	second := d.snap("second", false)
+	if got := d.changes(&second, allInUse); got != "0+64" {
+		t.Errorf("in use: %q", got)
+	}
+	if got := d.changes(&second, d.changeID(&first)); got != "1+1" {
+		t.Errorf("changed: %q", got)
+	}
+}
+
+func TestOldHardwareIsNotTracked(t *testing.T) {
+	d := start(t).small("old", map[string]any{"hardware": "vmx-06"})
+	task, err := d.vc.Reconfigure(d.ctx, types.VirtualMachineConfigSpec{ChangeTrackingEnabled: types.NewBool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantFault(d.taskFault(task), &types.NotSupported{})
+	_, err = object.NewVirtualMachine(d.as("VirtualMachine.Config.Settings"), d.vm.Self).
+		Reconfigure(d.ctx, types.VirtualMachineConfigSpec{ChangeTrackingEnabled: types.NewBool(false)})
+	if fault, ok := d.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != "VirtualMachine.Config.ChangeTracking" {
+		t.Errorf("without the privilege: %+v", d.callFault(err))
+	}
+}
+
+// A clone's changes are not its parent's.
+func TestACloneIsTrackedByItself(t *testing.T) {
+	d := start(t).disks("/DC0/vm/golden-parent").tracked()
+	d.put(1, 'a')
+	ref := d.bench.clone("web")
+	web := &diskBench{d.bench, d.sim.vm(ref), object.NewVirtualMachine(d.client, ref)}
+	id := web.changeID(nil)
+	if id == "" || strings.Split(id, "/")[0] == strings.Split(d.changeID(nil), "/")[0] {
+		t.Errorf("the clone has %q, its parent %q", id, d.changeID(nil))
+	}
+	web.put(2, 'b')
+	now := web.snap("now", false)
+	if got := web.changes(&now, id); got != "2+1" {
+		t.Errorf("changed: %q", got)
+	}
+}
