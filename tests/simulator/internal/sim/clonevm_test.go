@@ -131,8 +131,8 @@ func TestFullCloneOfARunningVM(t *testing.T) {
 	}
 }
 
-// write has the guest of a VM write a text to its first disk.
-func (b *bench) write(vm *simulator.VirtualMachine, off int64, text string) {
+// putBytes has the guest of a VM write a text to its first disk.
+func (b *bench) putBytes(vm *simulator.VirtualMachine, off int64, text string) {
 	b.Helper()
 	top, capacity := topOf(vm)
 	l, err := b.sim.layer(top, capacity)
@@ -150,9 +150,9 @@ func (b *bench) write(vm *simulator.VirtualMachine, off int64, text string) {
 func TestFullCloneHasItsSourcesBytes(t *testing.T) {
 	b := start(t)
 	parent := b.sim.vm(b.parent().Reference())
-	b.write(parent, 4096, "content")
+	b.putBytes(parent, 4096, "content")
 	b.clone("below") // the parent's disk is two layers now
-	b.write(parent, 4099, "NEW")
+	b.putBytes(parent, 4099, "NEW")
 	image, err := b.sim.image(topOf(b.sim.vm(b.cloned(parent.Self, "full"))))
 	if err != nil {
 		t.Fatal(err)
