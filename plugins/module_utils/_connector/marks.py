@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import urllib.parse
+
 # Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
 # pair, so it counts only on the VM whose name it holds.
 MARKER_KEY = "vforge.clone"
 
 # Kept in a clone's extraConfig once its guest was customized: the name of the clone, for the same reason.
 CUSTOMIZED_KEY = "vforge.customized"
+
+# Kept in the extraConfig of a fleet's parent: "<fleet> <version of the golden VM> <name of the parent>". The clones of the
+# parent inherit the pair, and so tell of which version they are.
+FLEET_KEY = "vforge.fleet"
 
 
 def marker(parent_uuid: str, clone_name: str) -> str:
@@ -22,3 +28,19 @@ def parent_of(value: str, vm_name: str) -> str | None:
     """Instance UUID of the parent that a marker on a VM of this name tells, or None where it makes the VM no clone."""
     uuid, _space, name = value.partition(" ")
     return uuid if uuid and name == vm_name else None
+
+
+def fleet_mark(fleet: str, version: str, parent_name: str) -> str:
+    """The value of the mark of a fleet's parent."""
+    return f"{_word(fleet)} {_word(version)} {parent_name}"
+
+
+def fleet_of(value: str) -> tuple[str, str, str] | None:
+    """Fleet, version and parent's name of such a value, or None where it is none."""
+    fleet, _space, rest = value.partition(" ")
+    version, space, name = rest.partition(" ")
+    return (urllib.parse.unquote(fleet), urllib.parse.unquote(version), name) if space else None
+
+
+def _word(text: str) -> str:
+    return urllib.parse.quote(text, safe="/:.,;=+@#!~*()[]&'$")

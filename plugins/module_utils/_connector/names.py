@@ -58,3 +58,8 @@ def listing(names: t.Sequence[str], most: int = 10) -> str:
     """The names in one line for a message, cut after ``most``."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names as people do: ``esx2`` before ``esx10``."""
+    return [(int(part), "") if part.isdigit() else (-1, part.casefold()) for part in re.split(r"([0-9]+)", name)]

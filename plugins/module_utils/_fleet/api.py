@@ -1,0 +1,133 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pyVmomi's side of fleets: what is read."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector.find import TO_ANCESTORS
+from .._connector.marks import FLEET_KEY, MARKER_KEY
+from .._connector.props import Route, Row
+from .._connector.pyvmomi import vim
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+GOLDEN: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: (
+        "name",
+        "parent",
+        "parentVApp",
+        "datastore",
+        "snapshot",
+        "config.changeVersion",
+        "config.hardware.memoryMB",
+        "config.instanceUuid",
+        "config.template",
+        "summary.storage.committed",
+    ),
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent"),
+    vim.VirtualApp: ("name", "parent", "parentFolder"),
+}
+AROUND_GOLDEN = TO_ANCESTORS
+
+PLACES: dict[type, tuple[str, ...]] = {
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent"),
+    vim.ComputeResource: ("name", "parent"),
+    vim.HostSystem: (
+        "name",
+        "parent",
+        "datastore",
+        "runtime.connectionState",
+        "runtime.inMaintenanceMode",
+        "runtime.inQuarantineMode",
+        "summary.hardware.memorySize",
+        "summary.quickStats.overallMemoryUsage",
+    ),
+    vim.Datastore: ("name", "summary.accessible", "summary.freeSpace", "summary.maintenanceMode"),
+}
+TO_PLACES = (
+    Route("datacenter-hosts", vim.Datacenter, "hostFolder", ("folder-children",)),
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children", "compute-hosts")),
+    Route("compute-hosts", vim.ComputeResource, "host", ("host-datastores",)),
+    Route("host-datastores", vim.HostSystem, "datastore"),
+)
+
+# One entry of an array by its key, so that not all of every VM's configuration is read.
+CLONE_MARK = f'config.extraConfig["{MARKER_KEY}"]'
+FLEET_MARK = f'config.extraConfig["{FLEET_KEY}"]'
+
+MEMBERS: dict[type, tuple[str, ...]] = {
+    vim.ManagedEntity: ("name", "parent"),
+    vim.VirtualMachine: (
+        CLONE_MARK,
+        FLEET_MARK,
+        "config.instanceUuid",
+        "guest.ipAddress",
+        "runtime.host",
+        "runtime.instantCloneFrozen",
+        "runtime.powerState",
+    ),
+}
+TO_MEMBERS = (Route("folder-children", vim.Folder, "childEntity"),)
+
+
+def reference(session: Session, kind: str, moid: str) -> t.Any:
+    """A reference to a ``Datacenter`` or a ``Folder``; nothing is sent."""
+    return session.reference(getattr(vim, kind), moid)
+
+
+def is_datacenter(ref: t.Any) -> bool:
+    """Whether a reference is a datacenter."""
+    return isinstance(ref, vim.Datacenter)
+
+
+def is_compute_resource(ref: t.Any) -> bool:
+    """Whether a reference is a cluster, or what a host outside of any cluster is in."""
+    return isinstance(ref, vim.ComputeResource)
+
+
+def is_host(ref: t.Any) -> bool:
+    """Whether a reference is a host."""
+    return isinstance(ref, vim.HostSystem)
+
+
+def is_datastore(ref: t.Any) -> bool:
+    """Whether a reference is a datastore."""
+    return isinstance(ref, vim.Datastore)
+
+
+def is_vm(ref: t.Any) -> bool:
+    """Whether a reference is a VM."""
+    return isinstance(ref, vim.VirtualMachine)
+
+
+def kind(ref: t.Any) -> str:
+    """``VirtualMachine``, ``Folder``, ``VirtualApp``..."""
+    return type(ref).__name__.rsplit(".", 1)[-1]
+
+
+def mark(row: Row, path: str) -> str:
+    """The value of a mark, or an empty text."""
+    pair = row.get(path)
+    return str(pair.value) if pair is not None else ""
+
+
+def ready(row: Row) -> bool:
+    """Whether instant clones of a fleet's parent can be made: it is on, and frozen."""
+    return str(row.get("runtime.powerState")) == "poweredOn" and bool(row.get("runtime.instantCloneFrozen"))
+
+
+def snapshots(info: t.Any) -> list[tuple[str, str, str]]:
+    """Name, moid and time of all snapshots of a VM, from its property ``snapshot``; every branch counts."""
+    found: list[tuple[str, str, str]] = []
+    due = list(info.rootSnapshotList) if info is not None else []
+    while due:
+        node = due.pop()
+        found.append((node.name, node.snapshot._GetMoId(), node.createTime.isoformat()))
+        due.extend(node.childSnapshotList or ())
+    return found

@@ -1,0 +1,209 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fleet needs: which parents, which clones on which of them, what goes, what is rolled. Pure.
+
+A clone stays where it is; only what is missing is placed, always on the host that has fewest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._errors import InvalidOption, VforgeError
+from .facts import Clone, Golden, Host, Parent, Situation
+from .naming import parent_name
+from .options import PRESENT, FleetOptions
+from .room import Room
+
+
+class NoRoom(VforgeError):
+    """The fleet has no place for all of its clones."""
+
+    error_code = "no_room"
+
+
+@dataclasses.dataclass(frozen=True)
+class Seed:
+    """A parent that is to be there: made anew, or, where ``parent`` is set, one that an ended run has left unready."""
+
+    name: str
+    host: Host
+    datastore: str
+    parent: Parent | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A clone that is to be there.
+
+    :ivar parent: None where the parent is a seed of this plan, which is on ``host``.
+    :ivar replaces: the clone of an older version that has the name now.
+    """
+
+    number: int
+    host: Host | None
+    parent: Parent | None
+    existing: Clone | None = None
+    replaces: Clone | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be done, in this order.
+
+    :ivar seeds: parents to make and make ready.
+    :ivar rolls: batches of clones that are replaced, one batch after the other.
+    :ivar removals: clones that go, the newest first.
+    :ivar clones: all clones of the fleet, by their numbers; without orphans.
+    :ivar obsolete: parents that go, when nothing is made of them any more.
+    :ivar orphans: clones whose parent is gone; they are left alone.
+    :ivar skipped: hosts that take no new clone -> why.
+    """
+
+    seeds: tuple[Seed, ...]
+    rolls: tuple[tuple[Placed, ...], ...]
+    removals: tuple[Clone, ...]
+    clones: tuple[Placed, ...]
+    obsolete: tuple[Parent, ...]
+    orphans: tuple[Clone, ...]
+    skipped: dict[str, str]
+
+    @property
+    def created(self) -> list[Placed]:
+        """The clones that are made and replace none."""
+        return [clone for clone in self.clones if clone.existing is None and clone.replaces is None]
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is to be done."""
+        return bool(self.seeds or self.rolls or self.removals or self.created or self.obsolete)
+
+
+def plan(options: FleetOptions, now: Situation) -> Plan:
+    """The plan that brings a fleet to what is asked.
+
+    :raises InvalidOption: when a name of the fleet is held by something else.
+    :raises NoRoom: when the hosts have no room for all clones.
+    """
+    removals = tuple(sorted((clone for clone in now.clones if clone.number > options.count), key=_newest_first))
+    if options.state != PRESENT or now.golden is None:
+        return Plan((), (), removals, (), now.parents, (), {})
+    _refuse_strangers(options, now)
+    parents, version = {parent.instance_uuid: parent for parent in now.parents}, now.golden.version
+    staying = {clone.number: clone for clone in now.clones if clone.number <= options.count}
+    orphans = {number: clone for number, clone in staying.items() if clone.parent not in parents and clone.version == version}
+    kept = {number: clone for number, clone in staying.items() if number not in orphans and clone.version == version}
+    open_numbers = [number for number in range(1, options.count + 1) if number not in kept and number not in orphans]
+    current = _current_parents(now, version)
+    room = Room(options, now, current)
+    places = _places(open_numbers, room, [*kept.values(), *orphans.values()])
+    seeds = _seeds(options, now.golden, room, places, current)
+    seeded = {seed.host.moid for seed in seeds}
+    clones = tuple(
+        _kept(number, kept[number], now, parents)
+        if number in kept
+        else Placed(
+            number,
+            places[number],
+            None if places[number].moid in seeded else current[places[number].moid],
+            replaces=staying.get(number),
+        )
+        for number in range(1, options.count + 1)
+        if number not in orphans
+    )
+    return Plan(
+        seeds=seeds,
+        rolls=_batches([clone for clone in clones if clone.replaces is not None], options.batch_size),
+        removals=removals,
+        clones=clones,
+        obsolete=_obsolete(now, version, current, seeds),
+        orphans=tuple(orphans[number] for number in sorted(orphans)),
+        skipped=room.skipped,
+    )
+
+
+def _newest_first(clone: Clone) -> int:
+    return -clone.number
+
+
+def _refuse_strangers(options: FleetOptions, now: Situation) -> None:
+    taken = [options.pattern.name(number) for number in range(1, options.count + 1)]
+    taken = [name for name in taken if name in now.strangers]
+    if taken:
+        raise InvalidOption(
+            f"{names.listing(taken)} cannot be made in {now.folder_path}: {now.strangers[taken[0]]}.",
+            hint="Choose another name or folder, or remove what holds the name.",
+            option="name",
+            conflicts=taken,
+        )
+
+
+def _current_parents(now: Situation, version: str) -> dict[str, Parent]:
+    """The parent of this version on each host, by its moid; a ready one where there are several."""
+    fitting = [parent for parent in now.parents if parent.version == version]
+    return {parent.host: parent for parent in sorted(fitting, key=lambda parent: (parent.ready, parent.name))}
+
+
+def _places(numbers: t.Sequence[int], room: Room, staying: t.Iterable[Clone]) -> dict[int, Host]:
+    """A host for each number: always the one that has fewest clones of the fleet, and room for one more."""
+    load = {host.moid: 0 for host in room.usable}
+    for clone in staying:
+        load[clone.host] = load.get(clone.host, 0) + 1
+    places: dict[int, Host] = {}
+    for number in numbers:
+        host = min((host for host in room.usable if room.fits(host)), key=lambda host: load[host.moid], default=None)
+        if host is None:
+            raise _no_room(numbers, len(places), room)
+        room.take(host)
+        load[host.moid] += 1
+        places[number] = host
+    return places
+
+
+def _no_room(numbers: t.Sequence[int], placed: int, room: Room) -> NoRoom:
+    why = "; ".join(f"{name}: {reason}" for name, reason in room.reasons().items())
+    return NoRoom(
+        f"{len(numbers)} clones are to be made, and the hosts have room for {placed}. {why}.",
+        hint="Nothing was changed. Make room, name further hosts, or ask for fewer clones.",
+        skipped_hosts=room.reasons(),
+    )
+
+
+def _seeds(
+    options: FleetOptions, golden: Golden, room: Room, places: t.Mapping[int, Host], current: t.Mapping[str, Parent]
+) -> tuple[Seed, ...]:
+    """A parent for each host that gets clones and has none that is ready."""
+    found = []
+    for host in dict.fromkeys(places.values()):
+        parent = current.get(host.moid)
+        if parent is None or not parent.ready:
+            name = parent_name(options.pattern.fleet, host.name, host.moid, golden.version)
+            found.append(Seed(parent.name if parent else name, host, room.datastore(host).name, parent))
+    return tuple(found)
+
+
+def _kept(number: int, clone: Clone, now: Situation, parents: t.Mapping[str, Parent]) -> Placed:
+    host = next((host for host in now.hosts if host.moid == clone.host), None)
+    return Placed(number, host, parents[clone.parent], existing=clone)
+
+
+def _batches(clones: t.Sequence[Placed], size: int) -> tuple[tuple[Placed, ...], ...]:
+    return tuple(tuple(clones[at : at + size]) for at in range(0, len(clones), size))
+
+
+def _obsolete(now: Situation, version: str, current: t.Mapping[str, Parent], seeds: t.Sequence[Seed]) -> tuple[Parent, ...]:
+    """Parents of other versions, second ones of this, and unready ones that nobody needs; none on a host that is not there."""
+    reachable = {host.moid for host in now.hosts if not host.obstacle}
+    elsewhere = {host.moid for host in now.hosts}
+    wanted = {seed.parent.moid for seed in seeds if seed.parent} | {each.moid for each in current.values() if each.ready}
+    used = {clone.parent for clone in now.clones if clone.version == version}
+    return tuple(
+        parent
+        for parent in now.parents
+        if parent.moid not in wanted
+        and not (parent.version == version and parent.instance_uuid in used)
+        and (parent.host in reachable or parent.host not in elsewhere)
+    )

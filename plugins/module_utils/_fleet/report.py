@@ -1,0 +1,126 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan of a fleet is told as: plain data that the tasks of a role take as they are. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names
+from .._connector.marks import FLEET_KEY, fleet_mark
+from .facts import Clone, Golden, Host, Parent, Situation
+from .options import FleetOptions
+from .plan import Placed, Plan, Seed
+
+
+def result(options: FleetOptions, now: Situation, made: Plan) -> dict[str, t.Any]:
+    """The result of the module."""
+    seeds = {seed.host.moid: seed for seed in made.seeds}
+    entries = {clone.number: _clone(clone, options, now, seeds) for clone in made.clones}
+    return {
+        "changed": False,
+        "pending": made.pending,
+        "fleet": options.pattern.fleet,
+        "folder": now.folder_path,
+        "parents_folder": now.parents_path,
+        "golden": _golden(now.golden),
+        "disk_mode": options.disk_mode,
+        "hosts": [_host(host, made, now) for host in now.hosts],
+        "skipped_hosts": [{"name": name, "reason": reason} for name, reason in made.skipped.items()],
+        "seeds": [_seed(seed, options, now) for seed in made.seeds],
+        "parents": [_selector(seed.parent, _path(now, seed.name)) for seed in made.seeds],
+        "rolls": [_batch(batch, entries, now) for batch in made.rolls],
+        "removals": [_removal(clone, now) for clone in made.removals],
+        "clones": list(entries.values()),
+        "obsolete_parents": [{"name": parent.name, "folder": now.parents_path} for parent in made.obsolete],
+        "orphans": [{"name": clone.name, "moid": clone.moid, "ip": clone.address or None} for clone in made.orphans],
+        "counts": {
+            "seeds": len(made.seeds),
+            "created": len(made.created),
+            "unchanged": sum(clone.existing is not None for clone in made.clones) + len(made.orphans),
+            "rolled": sum(map(len, made.rolls)),
+            "removed": len(made.removals),
+        },
+    }
+
+
+def warnings(made: Plan) -> list[str]:
+    """What should be known of the fleet."""
+    if not made.orphans:
+        return []
+    which = names.listing([clone.name for clone in made.orphans])
+    return [f"The parent of {which} is gone. They are left alone; remove them, and the next run makes them anew."]
+
+
+def _golden(golden: Golden | None) -> dict[str, t.Any] | None:
+    if golden is None:
+        return None
+    return {
+        "name": golden.name,
+        "moid": golden.moid,
+        "path": golden.path,
+        "instance_uuid": golden.instance_uuid,
+        "template": golden.template,
+        "version": golden.version,
+    }
+
+
+def _host(host: Host, made: Plan, now: Situation) -> dict[str, t.Any]:
+    seed = next((seed.name for seed in made.seeds if seed.host.moid == host.moid), None)
+    version = now.golden.version if now.golden else ""
+    parent = next((each.name for each in now.parents if each.host == host.moid and each.version == version), None)
+    return {
+        "name": host.name,
+        "cluster": host.cluster,
+        "parent": seed or parent,
+        "clones": sum(clone.host is not None and clone.host.moid == host.moid for clone in made.clones),
+        "skipped": host.name in made.skipped,
+        "reason": made.skipped.get(host.name, ""),
+        "free_memory_mb": host.free_memory,
+    }
+
+
+def _seed(seed: Seed, options: FleetOptions, now: Situation) -> dict[str, t.Any]:
+    """An item of ``clones`` of the module that makes the parents."""
+    version = now.golden.version if now.golden else ""
+    return {
+        "name": seed.name,
+        "host": seed.host.name,
+        "cluster": seed.host.cluster,
+        "datastore": seed.datastore,
+        "extra_config": {FLEET_KEY: fleet_mark(options.pattern.fleet, version, seed.name)},
+    }
+
+
+def _clone(clone: Placed, options: FleetOptions, now: Situation, seeds: t.Mapping[str, Seed]) -> dict[str, t.Any]:
+    """An item of ``clones`` of the module that makes the clones."""
+    name = options.pattern.name(clone.number)
+    seed = seeds.get(clone.host.moid) if clone.host and clone.parent is None else None
+    guestinfo = {"hostname": name}
+    if options.addresses:
+        guestinfo["ipv4"] = options.addresses[clone.number - 1]
+    return {
+        "name": name,
+        "parent": _selector(clone.parent or (seed.parent if seed else None), _path(now, seed.name) if seed else ""),
+        "guestinfo": guestinfo,
+    }
+
+
+def _batch(batch: t.Sequence[Placed], entries: t.Mapping[int, t.Any], now: Situation) -> dict[str, t.Any]:
+    old = [_removal(clone.replaces, now) for clone in batch if clone.replaces is not None]
+    return {"remove": old, "make": [entries[clone.number] for clone in batch]}
+
+
+def _removal(clone: Clone, now: Situation) -> dict[str, t.Any]:
+    """An item of ``clones`` for ``state=absent``; with its parent, where that is there, the parent is checked too."""
+    parent = next((each for each in now.parents if each.instance_uuid == clone.parent), None)
+    return {"name": clone.name, "folder": now.folder_path, **({"parent": {"moid": parent.moid}} if parent else {})}
+
+
+def _selector(parent: Parent | None, path: str) -> dict[str, str]:
+    return {"moid": parent.moid} if parent is not None else {"path": path}
+
+
+def _path(now: Situation, name: str) -> str:
+    return names.join([*names.split(now.parents_path), name])
