@@ -158,6 +158,7 @@ notes:
     the golden VM and the name of the parent. Its clones inherit the mark.
   - A VM that has a name of the fleet and no such mark is a stranger, and the task fails.
 seealso:
+  - module: vforge.vsphere.linked_clone
   - module: vforge.vsphere.instant_clone
   - module: vforge.vsphere.instant_clone_parent
 author:
@@ -225,8 +226,8 @@ skipped_hosts:
   sample: [{"name": "esx3.example.com", "reason": "it is in maintenance mode"}]
 seeds:
   description: >-
-    Parents to make, or to make ready where an ended run has left them, with C(name), C(host), C(cluster), C(datastore) and
-    C(extra_config).
+    Parents to make, or to make ready where an ended run has left them, with C(name), C(host) (its moid), C(datastore) and
+    C(extra_config), for M(vforge.vsphere.linked_clone).
   returned: success
   type: list
   elements: dict

@@ -86,8 +86,7 @@ def _seed(seed: Seed, options: FleetOptions, now: Situation) -> dict[str, t.Any]
     version = now.golden.version if now.golden else ""
     return {
         "name": seed.name,
-        "host": seed.host.name,
-        "cluster": seed.host.cluster,
+        "host": seed.host.moid,
         "datastore": seed.datastore,
         "extra_config": {FLEET_KEY: fleet_mark(options.pattern.fleet, version, seed.name)},
     }
