@@ -58,7 +58,6 @@ def make(job: Job) -> None:
 
     :raises VforgeError: when the task ended early.
     """
-    _give_up_without_parents(job)
     missing = [child for child in job.children if child.due() and child.step.kind == plan.CREATE]
     taken: dict[str, ChildStanding] = {}
     try:
@@ -131,9 +130,11 @@ def _late(job: Job, child: ChildStanding) -> TimedOut:
     return error
 
 
-def _give_up_without_parents(job: Job) -> None:
+def give_up(job: Job) -> None:
+    """Leave the children alone whose parents could not be brought to the state asked for."""
     for child in job.children:
         if child.error is None and child.home.error is not None and child.step.kind in (plan.CREATE, plan.UPDATE):
+            child.changed, child.vm = False, child.step.existing
             child.fail(
                 NotAttempted(f"{child.title} was not begun: its parent {child.home.title} is not ready.", hint="Run again.")
             )

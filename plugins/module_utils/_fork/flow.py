@@ -105,9 +105,11 @@ def _carry_out(job: Job, check: bool) -> VforgeError | None:
     try:
         if check:
             parents.check(job)
+            children.give_up(job)
             return None
         children.remove(job)
         parents.bring(job)
+        children.give_up(job)
         children.make(job)
         children.read_again(job)
         if job.options.wait_for_ip:
@@ -116,6 +118,8 @@ def _carry_out(job: Job, check: bool) -> VforgeError | None:
         stopped = error
         account_for_the_rest(job)
     try:
+        if stopped is not None:
+            children.read_again(job)
         _look_again(job)
     except VforgeError as error:
         return stopped or error
