@@ -122,12 +122,12 @@ def batch(
     deadline: float | None = None,
 ) -> dict[str, Outcome]:
     """One call for each of these VMs, at once, and one wait for all of their tasks; the outcomes by moid."""
-    works = [Work(item.moid, _calling(start, item)) for item in standings]
+    works = [Work(item.vm.path, _calling(start, item)) for item in standings]
     if not works:
         return {}
     done = run_batch(job.session, works, job.options.parallel, deadline or job.deadline, doing)
     job.end(done.stopped)
-    return done.outcomes
+    return {item.moid: done.outcomes[item.vm.path] for item in standings}
 
 
 def not_attempted(standing: Standing) -> NotAttempted:

@@ -79,16 +79,20 @@ def _ask(job: Job, asked: t.Sequence[tuple[Standing, Question]]) -> None:
         standing.answers[question.disk.key] = answer
         if question.full is None:
             answer.error = not_attempted(standing)
-            works.append(Work(f"{standing.moid} {question.disk.key}", _asking(job, standing, answer), repeatable=True))
+            works.append(Work(_name(standing, question), _asking(job, standing, answer), repeatable=True))
     if not works:
         return
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "disks read", stop=job.stop)
     job.end(done.stopped)
     for standing, question in asked:
-        outcome = done.outcomes.get(f"{standing.moid} {question.disk.key}")
+        outcome = done.outcomes.get(_name(standing, question))
         if outcome is not None and outcome.error is not None:
             standing.answers[question.disk.key].error = outcome.error
             standing.fail(outcome.error)
+
+
+def _name(standing: Standing, question: Question) -> str:
+    return f"{question.disk.label} ({question.disk.key}) of {standing.vm.path}"
 
 
 def _asking(job: Job, standing: Standing, answer: Answer) -> t.Callable[[], None]:

@@ -146,22 +146,23 @@ def remove_all(job: Job, snapshots: t.Mapping[str, str], doing: str) -> dict[str
     """
     deadline = time.monotonic() + REMOVAL_SECONDS
     left: dict[str, VforgeError] = {}
-    due = list(snapshots)
+    due = dict(snapshots)
     pause = tasks.Backoff(deadline, first=0.2)
     for _round in range(_ROUNDS):
         if not due or (left and not pause.begin()):
             break
         left = _one_round(job, due, doing, deadline)
-        due = list(left)
+        due = {moid: path for moid, path in due.items() if moid in left}
     return left
 
 
-def _one_round(job: Job, due: t.Sequence[str], doing: str, deadline: float) -> dict[str, VforgeError]:
-    works = [Work(moid, _removing(job, moid), repeatable=True) for moid in due]
+def _one_round(job: Job, due: t.Mapping[str, str], doing: str, deadline: float) -> dict[str, VforgeError]:
+    names = {moid: f"The snapshot {moid} of {path}" for moid, path in due.items()}
+    works = [Work(name, _removing(job, moid), repeatable=True) for moid, name in names.items()]
     done = run_batch(job.session, works, job.options.parallel, deadline, doing)
     if isinstance(done.stopped, Interrupted):
         job.end(done.stopped)
-    failed = {moid: outcome.error for moid, outcome in done.outcomes.items() if outcome.error is not None}
+    failed = {moid: error for moid, name in names.items() if (error := done.outcomes[name].error) is not None}
     return {moid: error for moid, error in failed.items() if not (isinstance(error, Fault) and api.is_gone(error))}
 
 

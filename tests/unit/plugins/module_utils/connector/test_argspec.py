@@ -22,7 +22,7 @@ from ansible_collections.vforge.vsphere.plugins.doc_fragments import (
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.modules import instant_clone, linked_clone
+from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas, instant_clone, linked_clone
 
 FRAGMENTS = [(connection, _argspec.connection), (vm_selector, _argspec.vm_selector)]
 FRAGMENTS += [(guest, _argspec.guest), (parents, _argspec.parents)]
@@ -93,6 +93,19 @@ def _same(told, accepted):
     for name, option in accepted.items():
         if "options" in option:
             _same(told[name]["suboptions"], option["options"])
+
+
+@pytest.mark.parametrize("option", ["vm", "vms"])
+def test_the_vms_of_changed_areas_are_selectors_like_any_other(option):
+    told = documented(cbt_changed_areas.DOCUMENTATION)
+    accepted = cbt_changed_areas.argument_spec()
+    assert essences(told) == {name: essence(accepted[name]) for name in told}
+    assert essences(told[option]["suboptions"]) == essences(accepted[option]["options"])
+    for name in ("disks", "snapshot"):
+        assert told[name]["suboptions"].keys() == accepted[name]["options"].keys()
+        assert accepted["vms"]["options"][name] == accepted[name]
+        assert essences(told[name]["suboptions"]) == essences(told["vms"]["suboptions"][name]["suboptions"])
+        assert essences(told[name]["suboptions"]) == essences(accepted[name]["options"])
 
 
 def test_every_option_is_taken_into_account():

@@ -1,0 +1,189 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run tasks about changed areas against a simulator, and look at it by plain pyVmomi."""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+import typing as t
+
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim, vmodl
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import flow
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB, options
+
+ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """A task that ran: what it returned, the error that it raised, and what the server counted by method."""
+
+    result: dict[str, t.Any]
+    error: VforgeError | None
+    calls: dict[str, int]
+
+    @property
+    def vms(self) -> list[dict[str, t.Any]]:
+        """The entries."""
+        return t.cast("list[dict[str, t.Any]]", self.result["vms"])
+
+    @property
+    def one(self) -> dict[str, t.Any]:
+        """The entry of the only VM."""
+        assert len(self.vms) == 1
+        return self.vms[0]
+
+    @property
+    def disk(self) -> dict[str, t.Any]:
+        """The only disk of the only VM."""
+        assert len(self.one["disks"]) == 1
+        return t.cast("dict[str, t.Any]", self.one["disks"][0])
+
+    @property
+    def code(self) -> str:
+        """The error code of the only VM."""
+        return str(self.one["error"]["error_code"])
+
+    @property
+    def total(self) -> int:
+        """Calls in the budget."""
+        return sum(count for method, count in self.calls.items() if method not in ROUNDS)
+
+
+class Areas:
+    """Runs tasks against one simulator; the VM is web-1 unless others are given."""
+
+    def __init__(self, sim: t.Any) -> None:
+        self.sim = sim
+        self.warnings: list[str] = []
+        self.connection = ConnectionOptions(
+            hostname=sim.host,
+            port=sim.port,
+            username=sim.username,
+            password=sim.password,
+            ca_path=sim.ca,
+            session_cache=False,
+        )
+        self._raw = SmartConnect(
+            host=sim.host,
+            port=sim.port,
+            user=sim.username,
+            pwd=sim.password,
+            sslContext=ssl.create_default_context(cafile=sim.ca),
+        )
+
+    def close(self) -> None:
+        """End the connection for looking."""
+        Disconnect(self._raw)
+
+    def run(self, *, check: bool = False, **given: t.Any) -> Ran:
+        """Run one task that must succeed."""
+        ran = self.attempt(check=check, **given)
+        if ran.error is not None:
+            raise ran.error
+        return ran
+
+    def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
+        """Run one task that may fail."""
+        asked = options(**given)
+        self.sim.reset_calls()
+        result: dict[str, t.Any] = {}
+        failure: VforgeError | None = None
+        try:
+            flow.prepare(asked)
+            with Session(self.connection, self.warnings.append) as session:
+                result = flow.run(session, asked, check=check)
+        except PartialFailure as error:
+            result, failure = error.result, error
+        except VforgeError as error:
+            failure = error
+        return Ran(result, failure, self.sim.calls()["by_method"])
+
+    # Looking, and making what is looked at, by plain pyVmomi
+
+    def vm(self, name: str) -> t.Any:
+        """A VM by its name, or by its path below the VM folder."""
+        return self._raw.content.searchIndex.FindByInventoryPath(f"DC0/vm/{name}")
+
+    def make(self, name: str, disks: int = 1, *, on: bool = True, tracked: bool = True, **how: t.Any) -> t.Any:
+        """A VM with so many disks of 64 MiB each, tracked and counting unless that is not wanted."""
+        self.sim.create_vm(name, on=False, **how)
+        vm = self.vm(name)
+        known = [device for device in vm.config.hardware.device if isinstance(device, vim.vm.device.VirtualDisk)]
+        changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", fileOperation="destroy", device=disk) for disk in known]
+        self._reconfigure(vm, deviceChange=changes)
+        self._reconfigure(vm, deviceChange=[_new_disk(vm, number) for number in range(disks)])
+        if tracked:
+            self._reconfigure(vm, changeTrackingEnabled=True)
+        if tracked and not on:
+            self.snapshot(name, "begin")
+            finished(vm.RemoveAllSnapshots_Task())
+        if on:
+            finished(vm.PowerOnVM_Task())
+        return vm
+
+    def snapshot(self, name: str, called: str) -> t.Any:
+        """A snapshot of the user's own."""
+        return finished(self.vm(name).CreateSnapshot_Task(called, "mine", False, False))
+
+    def snapshots(self, name: str) -> list[str]:
+        """The names of the snapshots of a VM, every branch."""
+        info, found = self.read(name, "snapshot"), []
+        due = list(info.rootSnapshotList) if info else []
+        while due:
+            node = due.pop()
+            found.append(node.name)
+            due.extend(node.childSnapshotList)
+        return sorted(found)
+
+    def read(self, name: str, path: str) -> t.Any:
+        """A property of a VM, None where it is unset."""
+        collector = vmodl.query.PropertyCollector
+        vm = self.vm(name)
+        spec = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=vm)], propSet=[collector.PropertySpec(type=type(vm), pathSet=[path])]
+        )
+        found = self._raw.content.propertyCollector.RetrieveContents([spec])[0].propSet
+        return found[0].val if found else None
+
+    def change_ids(self, name: str) -> list[str | None]:
+        """The changeIds of the disks of a VM."""
+        devices = self.vm(name).config.hardware.device
+        return [disk.backing.changeId for disk in devices if isinstance(disk, vim.vm.device.VirtualDisk)]
+
+    def reconfigure(self, name: str, **spec: t.Any) -> None:
+        """Change a VM."""
+        self._reconfigure(self.vm(name), **spec)
+
+    @staticmethod
+    def _reconfigure(vm: t.Any, **spec: t.Any) -> None:
+        finished(vm.ReconfigVM_Task(vim.vm.ConfigSpec(**spec)))
+
+
+def _new_disk(vm: t.Any, number: int) -> t.Any:
+    controller = next(item for item in vm.config.hardware.device if isinstance(item, vim.vm.device.VirtualSCSIController))
+    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+        fileName="", diskMode="persistent", thinProvisioned=True, datastore=vm.datastore[0]
+    )
+    disk = vim.vm.device.VirtualDisk(
+        key=-1 - number, controllerKey=controller.key, unitNumber=number, capacityInKB=64 * MIB // 1024, backing=backing
+    )
+    return vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=disk)
+
+
+def finished(task: t.Any) -> t.Any:
+    """Wait for a task by plain pyVmomi, and return its result."""
+    info = task.info
+    while info.state in ("queued", "running"):
+        info = task.info
+    if info.error is not None:
+        raise info.error
+    return info.result

@@ -1,0 +1,176 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No snapshot is left behind, whatever happens; what a killed run has left goes with the next one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import _signals_as_interrupts
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME, Mark, Owner
+
+_NAMES = [f"web-{number:02}" for number in range(1, 11)]
+
+
+@pytest.fixture
+def ten(start):
+    """Ten tracked VMs with two disks each."""
+    known = start()
+    for name in _NAMES:
+        known.make(name, 2)
+    return known
+
+
+def left(known):
+    return [name for name in _NAMES if known.snapshots(name)]
+
+
+def test_a_question_leaves_nothing_and_is_no_change(ten):
+    ran = ten.run(vms=[{"name": name} for name in _NAMES], parallel=10)
+    assert ran.result["changed"] is False
+    assert [entry["snapshot"]["removed"] for entry in ran.vms] == [True] * 10
+    assert all(disk["change_id"] for entry in ran.vms for disk in entry["disks"])
+    assert left(ten) == []
+    # Of the session 4, lookup 2, snapshots 10 + 10 and a filter for each of the two waits, their devices 1, and two disks each.
+    assert ran.calls["CreateFilter"] == 2
+    assert ran.calls["Login"] == 1
+    assert ran.total == 4 + 2 + 10 + 10 + 4 + 1 + 20
+
+
+@pytest.mark.parametrize(
+    ("method", "how"),
+    [
+        ("CreateSnapshot_Task", {"do": "task-fault", "fault": "SystemError"}),
+        ("CreateSnapshot_Task", {"do": "fault", "fault": "InvalidState"}),
+        ("CreateSnapshot_Task", {"do": "drop-after"}),
+        ("RemoveSnapshot_Task", {"do": "task-fault", "fault": "SystemError"}),
+        ("RemoveSnapshot_Task", {"do": "fault", "fault": "InvalidState"}),
+        ("RemoveSnapshot_Task", {"do": "drop-after"}),
+        ("QueryChangedDiskAreas", {"do": "fault", "fault": "SystemError"}),
+    ],
+)
+def test_one_in_five_fails_and_no_snapshot_stays(ten, method, how):
+    ten.sim.inject(method=method, every=5, times=2, **how)
+    ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=4)
+    failed = [entry["name"] for entry in ran.result["failed_vms"]]
+    assert failed == [entry["name"] for entry in ran.vms if "error" in entry]
+    # What was asked for in vain is tried again where that cannot do harm: removing.
+    assert len(failed) == (0 if method == "RemoveSnapshot_Task" else 2)
+    assert left(ten) == []
+    for entry in ran.vms:
+        known = [disk for disk in entry["disks"] if "error" not in disk]
+        assert ("error" in entry) == (len(known) < 2)
+
+
+def test_a_snapshot_that_cannot_be_removed_is_told_and_goes_with_the_next_run(areas):
+    areas.sim.inject(method="RemoveSnapshot_Task", times=0, do="task-fault", fault="SystemError", message="no")
+    ran = areas.attempt()
+    assert "Snapshots were left on /DC0/vm/web-1" in str(ran.error)
+    assert ran.one["snapshot"]["removed"] is False
+    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+    areas.sim.clear()
+    # Its run may still be at work as far as another machine knows; here, this very process is its owner.
+    assert "may still be at work" in areas.run().one["warnings"][0]
+    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+
+
+def _leave(areas, owner, seconds=60, name=SNAPSHOT_NAME, uuid=None):
+    vm = areas.vm("web-1")
+    text = Mark(uuid or vm.config.instanceUuid, "run", owner, seconds).description()
+    areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, name)
+
+
+def _gone():
+    """A process that is over: this one's number, begun at another time."""
+    this = Owner.this()
+    return Owner(this.place, this.pid, "1")
+
+
+def test_the_left_over_of_a_killed_run_is_removed_and_told(areas):
+    areas.snapshot("web-1", "mine")
+    _leave(areas, _gone())
+    assert areas.run(check=True).one["actions"] == ["leftover_removed"]
+    assert areas.snapshots("web-1") == ["mine", SNAPSHOT_NAME]
+    ran = areas.run()
+    assert (ran.one["actions"], ran.result["changed"]) == (["leftover_removed"], True)
+    assert areas.snapshots("web-1") == ["mine"]
+    assert areas.run().result["changed"] is False
+
+
+def test_it_stands_in_nobodys_way_when_tracking_is_switched_on(start):
+    areas = start()
+    areas.make("web-1", tracked=False)
+    _leave(areas, _gone())
+    assert areas.run(state="enabled").one["actions"] == ["leftover_removed", "switched_on", "activated"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "seconds", "removed"),
+    [
+        (Owner("another machine", 1, "1"), 3600, False),
+        (Owner("another machine", 1, "1"), -10, True),
+        (Owner.this(), 3600, False),
+    ],
+)
+def test_the_snapshot_of_a_run_elsewhere_is_removed_when_its_time_is_over(areas, owner, seconds, removed):
+    _leave(areas, owner, seconds)
+    ran = areas.run()
+    assert ("leftover_removed" in ran.one["actions"]) is removed
+    assert areas.snapshots("web-1") == ([] if removed else [SNAPSHOT_NAME])
+    assert bool(ran.one["warnings"]) is not removed
+
+
+@pytest.mark.parametrize("how", [{"name": "vforge-changed-areas-2"}, {"uuid": "50000000-0000-0000-0000-00000000ffff"}])
+def test_what_only_looks_like_ours_is_the_users(areas, how):
+    _leave(areas, _gone(), **how)
+    before = areas.snapshots("web-1")
+    assert areas.run().one["actions"] == []
+    assert areas.snapshots("web-1") == before
+
+
+def test_a_snapshot_of_our_name_without_our_mark_is_the_users(areas):
+    areas.snapshot("web-1", SNAPSHOT_NAME)
+    assert areas.run().one["actions"] == []
+    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+
+
+@pytest.mark.parametrize("method", ["CreateSnapshot_Task", "QueryChangedDiskAreas", "RemoveSnapshot_Task"])
+def test_a_signal_at_any_step_leaves_an_exact_account_and_no_snapshot(ten, method):
+    ten.sim.inject(method=method, nth=2, times=0, do="delay", delay_ms=700)
+
+    def strike():
+        while ten.sim.calls()["by_method"].get(method, 0) < 2:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    striker = threading.Thread(target=strike)
+    ten.sim.reset_calls()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with _signals_as_interrupts():
+            striker.start()
+            ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=3)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        striker.join()
+    assert "The run was ended by SIGTERM." in str(ran.error)
+    assert left(ten) == []
+    assert ran.result["failed_vms"]
+    for entry in ran.vms:
+        known = [disk for disk in entry["disks"] if "error" not in disk]
+        assert ("error" in entry) == (len(known) < 2)
+
+
+def test_when_the_time_is_over_the_snapshots_go_all_the_same(ten):
+    ten.sim.latency(400, "QueryChangedDiskAreas")
+    ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=2, timeout=2)
+    assert "The time allowed" in str(ran.error)
+    assert left(ten) == []
+    assert {entry["error"]["error_code"] for entry in ran.vms if "error" in entry} == {"not_attempted"}
