@@ -36,6 +36,11 @@ options:
     type: str
     choices: [auto, base64, gzip+base64, plain]
     default: auto
+  report:
+    description:
+      - Whether the script goes with them that tells when cloud-init has finished, as with C(wait=finished) of the module.
+    type: bool
+    default: false
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -61,7 +66,7 @@ _value:
 """
 
 
-def to_guestinfo(data: t.Any, encoding: str = "auto") -> dict[str, str]:
+def to_guestinfo(data: t.Any, encoding: str = "auto", report: bool = False) -> dict[str, str]:
     """The pairs.
 
     :raises AnsibleFilterError: when cloud-init could not use the data.
@@ -71,7 +76,7 @@ def to_guestinfo(data: t.Any, encoding: str = "auto") -> dict[str, str]:
     if encoding not in ENCODINGS:
         raise AnsibleFilterError(f"to_guestinfo knows the encodings {', '.join(ENCODINGS)}.")
     try:
-        return bundle.packed(data, encoding)
+        return bundle.packed(data, encoding, report=report)
     except VforgeError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -13,8 +13,10 @@ from .options import read_by
 from .payload import KINDS, METADATA, USERDATA, VENDORDATA
 
 
-def packed(given: t.Mapping[str, t.Any], how: str, *, mend: bool = False) -> dict[str, str]:
+def packed(given: t.Mapping[str, t.Any], how: str, *, report: bool = False) -> dict[str, str]:
     """The pairs for metadata, user data and vendor data, as the module would write them.
+
+    :param report: whether the script goes with them that tells when cloud-init has finished.
 
     Metadata must name their instance-id: nothing is known of the VM that one could be derived from.
 
@@ -23,7 +25,7 @@ def packed(given: t.Mapping[str, t.Any], how: str, *, mend: bool = False) -> dic
     unknown = sorted(set(given) - set(KINDS))
     if unknown:
         raise InvalidOption(f"{', '.join(unknown)} is not among {', '.join(KINDS)}.")
-    data = payload.build(given, {}, "to_guestinfo", mend=mend, report=False)
+    data = payload.build(given, {}, "to_guestinfo", mend=False, report=report)
     if data.metadata is not None and data.metadata.auto_id:
         raise InvalidOption(
             "to_guestinfo: metadata has no instance_id.",

@@ -15,7 +15,7 @@ from . import documents, encoding, keys, multipart, report_script
 from .encoding import Encoded
 from .facts import Held, Machine
 from .options import ABSENT, CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Request, read_by
-from .payload import KINDS, METADATA, USERDATA, VENDORDATA
+from .payload import KINDS, METADATA, USERDATA, VENDORDATA, Data
 
 WRITE, CUSTOMIZE, POWER_ON, REBOOT = "write", "customize", "power_on", "reboot"
 
@@ -114,17 +114,19 @@ def _settled(
 ) -> tuple[Change | None, dict[str, str]]:
     """What changes of one kind, and the pairs to write: value, encoding, and a fingerprint of what is to be redacted."""
     text, instance_id, redacting = asked
-    held = machine.held(kind)
+    held, fitting = machine.held(kind), _fitting(machine, request.data, kind, text)
     # Another instance-id is another salt: what a clone has inherited of its parent's marks proves nothing.
     salt = instance_id or machine.instance_uuid
-    plain = request.data.vendordata_plain if kind == VENDORDATA else None
-    if held.redacted:
-        marked = machine.config.get(keys.mark(kind), "")
-        if marked and marked in {encoding.fingerprint(salt, [option]) for option in (text, plain) if option is not None}:
-            return None, {}
+    marked = machine.config.get(keys.mark(kind), "")
+    if (
+        held.redacted
+        and marked
+        and marked in {encoding.fingerprint(salt, [option]) for option in fitting if option is not None}
+    ):
+        return None, {}
     mark = {keys.mark(kind): encoding.fingerprint(salt, [text])} if redacting else _gone(machine, keys.mark(kind))
     mark = {key: value for key, value in mark.items() if machine.config.get(key) != value}
-    if held.text is not None and any(_same(kind, held.text, option) for option in (text, plain) if option is not None):
+    if any(_same(kind, held, option) for option in fitting):
         return None, mark
     value = encoding.encode(text, options.encoding)
     pairs = {keys.value(kind): value.value, keys.encoding(kind): value.encoding, **mark}
@@ -133,12 +135,22 @@ def _settled(
     return Change(kind, held, value, text), pairs
 
 
-def _same(kind: str, left: str, right: str) -> bool:
-    if encoding.same_text(left, right):
-        return True
-    if kind != METADATA:
+def _fitting(machine: Machine, data: Data, kind: str, text: str) -> tuple[str | None, ...]:
+    """What counts as the text. With or without the script that reports the end vendor data are the same, unless it is asked
+    for and can still come in time."""
+    if kind != VENDORDATA or (text != data.vendordata_plain and not machine.on):
+        return (text,)
+    return (text, data.vendordata_plain, report_script.added(data.vendordata_plain))
+
+
+def _same(kind: str, held: Held, option: str | None) -> bool:
+    if held.redacted or held.broken:
         return False
-    return _mapping(left) == _mapping(right) is not None
+    if encoding.same_text(held.text, option):
+        return True
+    if kind != METADATA or held.text is None or option is None:
+        return False
+    return _mapping(held.text) == _mapping(option) is not None
 
 
 def _mapping(text: str) -> object:

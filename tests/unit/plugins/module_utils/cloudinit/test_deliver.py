@@ -1,0 +1,308 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Delivering to VMs of the simulator: what is there afterwards, what a second run does, and what it costs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import report_script
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
+
+NEVER_SHOWN = "hunter2-and-more"
+GIVEN = {"metadata": {"local_hostname": "web-1"}, "userdata": {"password": NEVER_SHOWN}}
+
+
+def test_data_are_delivered_compared_changed_and_taken_away(cloud, vm):
+    name = vm()
+    first = cloud.run(vm={"name": name}, **GIVEN)
+    assert (first.one["actions"], first.one["takes_effect"]) == (["delivered"], "at_power_on")
+    assert json.loads(cloud.delivered(name, "userdata").partition("\n")[2]) == GIVEN["userdata"]
+    metadata = json.loads(cloud.delivered(name, "metadata"))
+    assert metadata == {"local-hostname": "web-1", "instance-id": first.one["instance_id"]}
+    assert metadata["instance-id"].startswith(cloud.sim.vm(name)["instance_uuid"])
+    before = cloud.config(name)
+    assert cloud.run(vm={"name": name}, **GIVEN).result["changed"] is False
+
+    renamed = cloud.run(vm={"name": name}, **{**GIVEN, "metadata": {"local_hostname": "web-2"}})
+    assert [change["key"] for change in renamed.one["keys"]] == ["guestinfo.metadata"]
+    assert renamed.one["instance_id"] == first.one["instance_id"]  # a name is no new instance
+    changed = cloud.run(vm={"name": name}, **{**GIVEN, "userdata": {"password": "other"}})
+    assert changed.one["instance_id"] != first.one["instance_id"]
+    assert [change["key"] for change in changed.one["keys"]] == ["guestinfo.metadata", "guestinfo.userdata"]
+    cloud.run(vm={"name": name}, **GIVEN)
+    assert cloud.config(name) == before
+
+    gone = cloud.run(vm={"name": name}, state="absent")
+    assert gone.one["actions"] == ["removed"]
+    assert cloud.config(name) == {}
+    assert cloud.run(vm={"name": name}, state="absent").calls.get("ReconfigVM_Task", 0) == 0
+
+
+@pytest.mark.parametrize("there", ["plain", "base64", "gzip+base64"])
+def test_another_encoding_or_spelling_is_no_difference(cloud, vm, there):
+    name = vm()
+    first = cloud.run(vm={"name": name}, encoding=there, **GIVEN)
+    written = f"# by hand\ninstance-id: {first.one['instance_id']}\nlocal-hostname: web-1\n"
+    assert cloud.run(vm={"name": name}, metadata=written, encoding=there).result["changed"] is False
+    assert cloud.run(vm={"name": name}, **GIVEN).result["changed"] is False
+
+
+def test_check_mode_changes_nothing_and_says_the_same(cloud, vm):
+    name = vm()
+    checked = cloud.run(check=True, vm={"name": name}, power_on=True, **GIVEN)
+    assert (cloud.config(name), cloud.sim.vm(name)["power"]) == ({}, "poweredOff")
+    real = cloud.run(vm={"name": name}, power_on=True, **GIVEN)
+    for key in ("actions", "changed", "takes_effect", "instance_id", "power_state"):
+        assert checked.one[key] == real.one[key], key
+    assert [change["key"] for change in checked.one["keys"]] == [change["key"] for change in real.one["keys"]]
+    assert cloud.run(check=True, vm={"name": name}, power_on=True, **GIVEN).result["changed"] is False
+
+
+def test_no_secret_is_in_a_result_or_a_diff(cloud, vm):
+    name = vm()
+    for _time in range(2):
+        told = json.dumps(cloud.run(vm={"name": name}, **GIVEN).result)
+        assert NEVER_SHOWN not in told
+        assert cloud.config(name)["guestinfo.userdata"] not in told
+    info = cloud.info(vm={"name": name})
+    assert NEVER_SHOWN not in json.dumps(info.result)
+    assert NEVER_SHOWN in cloud.info(vm={"name": name}, show_content=True).one["userdata"]["content"]
+
+
+def test_the_diff_tells_sizes_and_digests_that_differ(cloud, vm):
+    name = vm()
+    cloud.run(vm={"name": name}, **GIVEN)
+    ran = cloud.run(vm={"name": name}, **{**GIVEN, "userdata": {"password": "x" * len(NEVER_SHOWN)}})
+    before, after = (ran.result["diff"][side].splitlines() for side in ("before", "after"))
+    assert before[0] == after[0] == f"{name}:"
+    assert "bytes as base64, digest " in before[2]
+    assert before[2] != after[2]
+    assert before[2].partition(", digest ")[0] == after[2].partition(", digest ")[0]
+
+
+def test_a_clone_is_another_instance(cloud, vm):
+    parent, other = vm(), vm()
+    assert (
+        cloud.run(vm={"name": parent}, **GIVEN).one["instance_id"] != cloud.run(vm={"name": other}, **GIVEN).one["instance_id"]
+    )
+
+
+def test_a_mark_of_another_vm_proves_nothing(cloud, vm):
+    asked = {"metadata": {"redact": ["userdata"]}, "userdata": "#!/bin/sh\n"}
+    first = vm()
+    cloud.run(vm={"name": first}, **asked)
+    cloud.run(vm={"name": first}, state="redacted")
+    assert cloud.run(vm={"name": first}, **asked).result["changed"] is False
+    inherited = vm(extra_config=cloud.config(first))
+    assert [change["key"] for change in cloud.run(vm={"name": inherited}, **asked).one["keys"]] == [
+        "guestinfo.metadata",
+        "guestinfo.userdata",
+    ]
+
+
+def test_what_somebody_broke_is_delivered_again(cloud, vm):
+    name = vm(extra_config={"guestinfo.userdata": "x", "guestinfo.userdata.encoding": "base64"})
+    assert cloud.info(vm={"name": name}).one["userdata"]["state"] == "broken"
+    ran = cloud.run(vm={"name": name}, userdata="#!/bin/sh\n")
+    assert ran.one["keys"][0]["before"]["broken"]
+    assert cloud.delivered(name, "userdata") == "#!/bin/sh\n"
+
+
+def test_redacting_overwrites_as_cloud_init_does(cloud, vm):
+    name = vm()
+    cloud.run(vm={"name": name}, vendordata="#!/bin/sh\n", **GIVEN)
+    assert cloud.run(vm={"name": name}, state="redacted").one["actions"] == ["redacted"]
+    config = cloud.config(name)
+    for kind in ("userdata", "vendordata"):
+        assert (config[f"guestinfo.{kind}"], config[f"guestinfo.{kind}.encoding"]) == ("---", " ")
+    assert cloud.delivered(name, "metadata")
+    assert cloud.run(vm={"name": name}, state="redacted").result["changed"] is False
+    assert cloud.run(vm={"name": name}, vendordata="#!/bin/sh\n", **GIVEN).result["changed"] is False
+
+
+def test_large_values_are_warned_of(cloud, vm):
+    noise = "".join(chr(0x21 + n * n * 7919 % 90) for n in range(200_000))
+    cloud.run(vm={"name": vm()}, userdata=f"#!/bin/sh\n# {noise}\n", encoding="base64")
+    assert any("65536" in warning for warning in cloud.warnings)
+
+
+# Power
+
+
+def test_a_running_vm_waits_for_its_next_boot_unless_it_may_be_rebooted(cloud, vm):
+    name = vm(on=True)
+    ran = cloud.run(vm={"name": name}, wait="network", **GIVEN)
+    assert (ran.one["actions"], ran.one["takes_effect"], ran.one["reached"]) == (["delivered"], "at_next_boot", None)
+    assert cloud.warnings == [f"{name} is not waited for: cloud-init reads the data at the next boot."]
+    changed = {**GIVEN, "userdata": {"password": "other"}}
+    ran = cloud.run(vm={"name": name}, wait="network", allow_reboot=True, **changed)
+    assert (ran.one["actions"], ran.one["reached"]) == (["delivered", "rebooted"], True)
+    assert cloud.sim.vm(name)["host_name"] == "web-1"
+    again = cloud.run(vm={"name": name}, wait="network", allow_reboot=True, **changed)
+    assert (again.result["changed"], again.one["reached"]) == (False, True)
+
+
+def test_a_reboot_needs_tools(cloud, vm):
+    name = vm(on=True)
+    cloud.sim.patch_vm(name, tools="notRunning")
+    ran = cloud.attempt(vm={"name": name}, allow_reboot=True, **GIVEN)
+    assert ran.one["error"]["option"] == "allow_reboot"
+    assert cloud.config(name) == {}
+
+
+def test_an_instance_that_stays_the_same_is_warned_of(cloud, vm):
+    name = vm()
+    cloud.run(vm={"name": name}, metadata={"instance_id": "i-1"}, userdata="#!/bin/sh\n")
+    cloud.run(vm={"name": name}, metadata={"instance_id": "i-1"}, userdata="#!/bin/sh\ntrue\n")
+    assert "stays i-1" in cloud.warnings[0]
+
+
+# Waiting
+
+
+@pytest.mark.parametrize("wait", ["read", "network", "finished"])
+def test_what_is_waited_for_comes_from_the_guest(cloud, vm, wait):
+    name = vm()
+    given = {**GIVEN, "metadata": {"local_hostname": "web-1", "redact": ["userdata", "vendordata"]}}
+    ran = cloud.run(vm={"name": name}, power_on=True, wait=wait, **given)
+    assert (ran.one["reached"], ran.one["power_state"]) == (True, "poweredOn")
+    if wait == "network":
+        assert ran.one["local_ipv4"] == cloud.config(name)["guestinfo.local-ipv4"]
+    if wait == "finished":
+        assert ran.one["finished"] == "done"
+        assert cloud.config(name)[report_script.KEY] == f"{ran.one['instance_id']} done"
+    assert cloud.config(name)["guestinfo.userdata"] == "---"
+    again = cloud.run(vm={"name": name}, power_on=True, wait=wait, **given)
+    assert (again.result["changed"], again.one["reached"]) == (False, True)
+
+
+def test_an_old_report_is_not_taken_for_the_answer(cloud, vm):
+    stale = {"guestinfo.local-ipv4": "192.0.2.1", report_script.KEY: "another done"}
+    name = vm(extra_config=stale)
+    ran = cloud.run(vm={"name": name}, power_on=True, wait="network", **GIVEN)
+    assert ran.one["local_ipv4"] not in (None, "192.0.2.1")
+
+
+def test_a_script_that_fails_fails_the_task(cloud, vm):
+    name = vm()
+    ran = cloud.attempt(vm={"name": name}, power_on=True, wait="finished", metadata={}, userdata="#!/bin/sh\nexit 3\n")
+    assert (ran.one["error"]["error_code"], ran.one["finished"]) == ("cloud_init_failed", "error")
+    assert ran.one["actions"] == ["delivered", "powered_on"]
+
+
+def test_a_guest_that_never_tells_is_told_of(cloud, vm):
+    name = vm()
+    cloud.sim.patch_guest(name, missing=["cloud-init"])
+    ran = cloud.attempt(vm={"name": name}, power_on=True, wait="network", timeout=1, **GIVEN)
+    assert (ran.one["error"]["error_code"], ran.one["reached"]) == ("cloud_init_timeout", False)
+    assert "Run again" not in ran.one["error"]["msg"]
+    assert cloud.delivered(name, "userdata")
+
+
+def test_a_key_of_ones_own_tells_of_the_end(cloud, vm):
+    name = vm()
+    script = "#!/bin/sh\nvmware-rpctool 'info-set guestinfo.ready yes'\n"
+    given = {"metadata": {}, "userdata": script, "wait": "finished", "finished_key": "guestinfo.ready"}
+    assert cloud.run(vm={"name": name}, power_on=True, **given).one["finished"] == "yes"
+    assert "guestinfo.vendordata" not in cloud.config(name)
+
+
+def test_waiting_for_the_end_later_is_no_difference(cloud, vm):
+    name = vm()
+    cloud.run(vm={"name": name}, power_on=True, wait="network", **GIVEN)
+    ran = cloud.run(vm={"name": name}, wait="finished", **GIVEN)
+    assert ran.result["changed"] is False
+    assert "without the script" in cloud.warnings[0]
+
+
+def test_the_script_is_no_difference_in_vendor_data(cloud, vm):
+    name = vm()
+    given = {**GIVEN, "vendordata": "#!/bin/sh\ntrue\n", "vm": {"name": name}}
+    cloud.run(**given)
+    assert [change["key"] for change in cloud.run(**given, wait="finished").one["keys"]] == ["guestinfo.vendordata"]
+    assert cloud.run(**given).result["changed"] is False
+    assert cloud.run(**given, wait="finished", power_on=True).one["actions"] == ["powered_on"]
+    assert cloud.run(**given, wait="finished").one["finished"] == "done"
+
+
+# The other transport
+
+
+def test_a_customization_carries_what_guestinfo_would(cloud, vm):
+    name = vm()
+    given = {"vm": {"name": name}, "transport": "customization", **GIVEN}
+    first = cloud.run(**given)
+    assert first.one["actions"] == ["customized"]
+    assert first.calls["CustomizeVM_Task"] == 1
+    assert not any(key.startswith("guestinfo.") for key in cloud.config(name))
+    assert cloud.run(**given).result["changed"] is False
+    assert cloud.run(**given, power_on=True, wait="network").one["reached"] is True
+    assert cloud.sim.vm(name)["host_name"] == "web-1"
+    refused = cloud.attempt(**{**given, "metadata": {"local_hostname": "web-2"}})
+    assert refused.one["error"]["option"] == "transport"
+
+
+def test_an_old_vcenter_knows_no_such_customization(make_sim):
+    cloud = Cloud(make_sim("--api-version", "7.0.2.0", "--vms", "1"))
+    ran = cloud.attempt(vm={"name": "server-00001"}, transport="customization", **GIVEN)
+    assert isinstance(ran.error, NotSupported)
+
+
+# Failures
+
+
+def test_a_vm_that_fails_stops_no_other_and_a_second_run_does_what_is_missing(cloud, vm):
+    names = [vm() for _ in range(3)]
+    cloud.sim.inject(method="ReconfigVM_Task", name=names[1], do="task-fault", fault="SystemError")
+    ran = cloud.attempt(vms=[{"name": name} for name in names], **GIVEN)
+    assert ran.error.error_code == "partial_failure"
+    assert [entry["changed"] for entry in ran.vms] == [True, False, True]
+    assert [entry["name"] for entry in ran.result["failed_vms"]] == [names[1]]
+    again = cloud.run(vms=[{"name": name} for name in names], **GIVEN)
+    assert [entry["changed"] for entry in again.vms] == [False, True, False]
+
+
+def test_no_secret_is_in_a_fault(cloud, vm):
+    name = vm()
+    cloud.sim.inject(method="ReconfigVM_Task", name=name, do="fault", fault="SystemError")
+    ran = cloud.attempt(vm={"name": name}, encoding="plain", **GIVEN)
+    assert NEVER_SHOWN not in json.dumps([ran.result, ran.error.as_result()])
+
+
+def test_a_missing_privilege_is_named(make_sim):
+    sim = make_sim("--vms", "1")
+    sim.add_user("reader", "secret", ["System.Read", "System.View"])
+    cloud = Cloud(sim)
+    sim.username, sim.password = "reader", "secret"
+    ran = Cloud(sim).attempt(vm={"name": "server-00001"}, **GIVEN)
+    assert "VirtualMachine.Config.AdvancedConfig" in str(ran.one["error"])
+    assert cloud.config("server-00001") == {}
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+def test_a_hundred_vms_cost_a_call_each_and_sixteen_more_at_most(make_sim, size):
+    cloud = Cloud(make_sim("--vms", str(size)))
+    vms = [{"name": f"server-{n:05}", "metadata": {"local_hostname": f"web-{n}"}} for n in range(1, 101)]
+    given = {"vms": vms, "userdata": GIVEN["userdata"]}
+    first = cloud.run(**given)
+    assert first.calls["ReconfigVM_Task"] == 100
+    assert first.total == 108  # at most 100 + 16
+    second = cloud.run(**given)
+    assert second.result["changed"] is False
+    assert second.total == 6  # at most 16
+    assert {method: count for method, count in second.calls.items() if method != "ContinueRetrievePropertiesEx"} == {
+        "CreatePropertyCollector": 1,
+        "Login": 1,
+        "Logout": 1,
+        "RetrievePropertiesEx": 2,
+        "RetrieveServiceContent": 1,
+    }

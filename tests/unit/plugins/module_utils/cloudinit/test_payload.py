@@ -1,0 +1,282 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is given becomes what is delivered, or is refused with its place."""
+
+from __future__ import annotations
+
+import email
+import json
+
+import pytest
+import yaml
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, multipart, payload, report_script
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import options
+
+STATIC = {
+    "ethernets": {
+        "nics": {
+            "match": {"name": "e*"},
+            "addresses": ["10.0.0.5/24", "fd00::5/64"],
+            "routes": [{"to": "0.0.0.0/0", "via": "10.0.0.1"}],
+            "nameservers": {"addresses": ["10.0.0.2"], "search": ["example.test"]},
+        }
+    }
+}
+
+
+def data(**given):
+    return payload.build({}, given, "VM", mend=False, report=False)
+
+
+def refused(**given):
+    with pytest.raises(InvalidOption) as caught:
+        options(**given)
+    return caught.value
+
+
+# Metadata
+
+
+def test_underscores_become_cloud_inits_spelling():
+    made = data(metadata={"instance_id": 7, "local_hostname": "web-1", "wait_on_network": {"ipv4": True}, "role": "web"})
+    assert json.loads(made.metadata.text("")) == {
+        "instance-id": "7",
+        "local-hostname": "web-1",
+        "wait-on-network": {"ipv4": True},
+        "role": "web",
+    }
+
+
+def test_items_are_merged_over_what_is_common():
+    made = payload.build(
+        {"metadata": {"local_hostname": "web-1"}},
+        {"metadata": json.dumps({"role": "web", "local-hostname": "nobody"}), "userdata": "#!/bin/sh"},
+        "VM",
+        mend=False,
+        report=False,
+    )
+    assert made.metadata.mapping == {"instance-id": "auto", "role": "web", "local-hostname": "web-1"}
+    assert made.userdata == "#!/bin/sh"
+
+
+def test_raw_metadata_are_delivered_as_they_are():
+    text = "instance-id: i-1\nlocal-hostname: web-1\nredact: userdata\n"
+    made = data(metadata=text)
+    assert made.metadata.text("ignored") == text
+    assert (made.metadata.instance_id, made.metadata.redact) == ("i-1", ("userdata",))
+
+
+def test_a_raw_network_is_packed_with_its_encoding():
+    made = json.loads(data(metadata={"instance_id": "i", "network": "version: 2\n"}).metadata.text(""))
+    assert made["network.encoding"] == "base64"
+    assert made["network"] == "dmVyc2lvbjogMgo="
+
+
+@pytest.mark.parametrize("network", [STATIC, {"network": {**STATIC, "version": 2}}])
+def test_a_network_is_delivered_in_cloud_inits_form(network):
+    assert json.loads(data(metadata={"network": network}).metadata.text("i"))["network"] == {**STATIC, "version": 2}
+
+
+def test_redacting_metadata_is_warned_of():
+    assert "new SSH host keys" in data(metadata={"redact": ["metadata"]}).warnings[0]
+    assert data(metadata={"redact": ["userdata"]}).warnings == ()
+
+
+NIC = "metadata.network.ethernets.n"
+
+
+@pytest.mark.parametrize(
+    ("network", "place"),
+    [
+        ({"version": 3}, "metadata.network.version"),
+        ({"ethernet": {}}, "metadata.network.ethernet"),
+        ({"ethernets": []}, "metadata.network.ethernets"),
+        ({"ethernets": {"n": "dhcp"}}, NIC),
+        ({"ethernets": {"n": {"dhcp4": "yes"}}}, f"{NIC}.dhcp4"),
+        ({"ethernets": {"n": {"addresses": "10.0.0.5/24"}}}, f"{NIC}.addresses"),
+        ({"ethernets": {"n": {"addresses": ["10.0.0.5"]}}}, f"{NIC}.addresses[0]"),
+        ({"ethernets": {"n": {"addresses": ["10.0.0.5/24", "10.0.0.256/24"]}}}, f"{NIC}.addresses[1]"),
+        ({"ethernets": {"n": {"routes": [{"via": "10.0.0.1"}]}}}, f"{NIC}.routes[0]"),
+        ({"ethernets": {"n": {"routes": [{"to": "0.0.0.0/0", "via": "gw"}]}}}, f"{NIC}.routes[0].via"),
+        ({"ethernets": {"n": {"routes": [{"to": "all", "via": "10.0.0.1"}]}}}, f"{NIC}.routes[0].to"),
+        ({"ethernets": {"n": {"nameservers": ["10.0.0.2"]}}}, f"{NIC}.nameservers"),
+        ({"ethernets": {"n": {"nameservers": {"addresses": ["ns"]}}}}, f"{NIC}.nameservers.addresses[0]"),
+        ({"ethernets": {"n": {"gateway4": "none"}}}, f"{NIC}.gateway4"),
+        ({"bonds": {"b": {}}}, "metadata.network.bonds.b"),
+        ({"vlans": {"v": {"id": 5}}}, "metadata.network.vlans.v"),
+    ],
+)
+def test_a_wrong_network_is_refused_with_its_path(network, place):
+    error = refused(metadata={"network": network})
+    assert error.details["path"].endswith(place)
+    assert error.message.startswith("VM with the name web-1: ")
+
+
+@pytest.mark.parametrize(
+    ("device", "word"),
+    [({"gateway4": "10.0.0.1"}, "0.0.0.0/0"), ({"routes": [{"to": "default", "via": "10.0.0.1"}]}, "older releases")],
+)
+def test_what_some_releases_do_not_take_is_warned_of(device, word):
+    assert word in data(metadata={"network": {"ethernets": {"n": device}}}).warnings[0]
+
+
+# User data
+
+
+def test_a_mapping_is_cloud_config_that_any_yaml_parser_reads():
+    config = {"runcmd": [["echo", "\u2028\x85\ufeff\U0001f600"]], "a": {"2": True}}
+    text = data(userdata=config).userdata
+    assert text.startswith("#cloud-config\n")
+    assert yaml.safe_load(text) == config
+    assert text == data(userdata=dict(reversed(config.items()))).userdata
+
+
+@pytest.mark.parametrize("before", ["---\n", "\n", "\ufeff", "  ", "---\n\n"])
+def test_a_late_header_is_told_and_mended_on_request(before):
+    text = f"{before}#cloud-config\npackages: [nginx]\n"
+    error = refused(userdata=text)
+    assert "ignore" in error.message
+    assert "mend_header" in error.hint
+    mended = options(userdata=text, mend_header=True).requests[0].data.userdata
+    assert mended == "#cloud-config\npackages: [nginx]\n"
+
+
+@pytest.mark.parametrize("text", ["packages: [nginx]", "echo hello", "# cloud-config\na: 1"])
+def test_a_text_that_cloud_init_would_ignore_is_refused(text):
+    error = refused(userdata=text, mend_header=True)
+    assert "ignore" in error.message
+    assert text not in str(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["#!/bin/sh", "#include\nhttp://x", "## template: jinja\n#cloud-config\n{}", "#cloud-boothook\n"]
+)
+def test_each_header_is_known(text):
+    assert data(userdata=text).userdata == text
+
+
+@pytest.mark.parametrize("text", ["#cloud-config\na: [hunter2", "#cloud-config\n- hunter2"])
+def test_cloud_config_that_is_no_mapping_is_refused_without_quoting_it(text):
+    error = refused(userdata=text)
+    assert "hunter2" not in json.dumps(error.as_result())
+    assert options(userdata=text, validate="none").requests[0].data.userdata == text
+
+
+def test_parts_become_one_message():
+    parts = [
+        {"packages": ["nginx"]},
+        "#!/bin/sh\necho \u00e4\n",
+        {"content": "#cloud-config\n{}", "merge": "dict(recurse_array)+list(append)", "filename": "more.cfg"},
+        {"content": "plain", "type": "text/x-custom"},
+    ]
+    text = data(userdata=parts).userdata
+    assert text == data(userdata=parts).userdata
+    made = email.message_from_string(text).get_payload()
+    kinds = ["text/cloud-config", "text/x-shellscript", "text/cloud-config", "text/x-custom"]
+    assert [part.get_content_type() for part in made] == kinds
+    assert made[1].get_payload(decode=True).decode() == "#!/bin/sh\necho \u00e4\n"
+    assert (made[2].get_filename(), made[2]["Merge-Type"]) == ("more.cfg", "dict(recurse_array)+list(append)")
+    assert [kind for kind, _text in multipart.leaves(text)] == kinds
+
+
+@pytest.mark.parametrize(
+    "parts", [[""], ["what"], [{"content": "#!/bin/sh", "kind": "x"}], [7], [{"content": "x", "type": "x"}]]
+)
+def test_a_part_that_does_not_say_what_it_is_is_refused_by_its_number(parts):
+    assert "Part 2" in refused(userdata=["#!/bin/sh", *parts]).message
+
+
+# Sizes
+
+
+def test_what_cannot_fit_is_refused_with_the_sizes():
+    noise = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(400_000))
+    error = refused(userdata=f"#!/bin/sh\n{noise}", metadata={})
+    assert error.details["sizes"]["userdata"] > 1024 * 1024
+    assert str(error.details["sizes"]["userdata"]) in error.message
+    assert (
+        refused(metadata={}, userdata=f"#!/bin/sh\n{'x' * 524288}", transport="customization").details["option"] == "userdata"
+    )
+
+
+def test_a_character_that_no_call_can_carry_is_refused_only_where_it_would_be_sent():
+    assert "control character" in refused(userdata="#!/bin/sh\n\x07", encoding="plain").message
+    assert options(userdata="#!/bin/sh\n\x07").requests[0].data.userdata
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({}, "metadata"),
+        ({"vms": [], "vm": {"name": "x"}}, "vm"),
+        ({"userdata": "#!/bin/sh", "wait": "read"}, "wait"),
+        ({"metadata": {"redact": ["userdata"]}, "wait": "read"}, "wait"),
+        ({"userdata": "#!/bin/sh", "transport": "customization"}, "transport"),
+        ({"metadata": {}, "vendordata": "#!/bin/sh", "transport": "customization"}, "transport"),
+        ({"metadata": {}, "transport": "customization", "wait": "finished"}, "wait"),
+        ({"userdata": "#!/bin/sh", "finished_key": "ready"}, "finished_key"),
+        ({"userdata": "#!/bin/sh", "keys": ["userdata"]}, "keys"),
+        ({"userdata": "#!/bin/sh", "timeout": 0}, "timeout"),
+        ({"userdata": "#!/bin/sh", "parallel": 65}, "parallel"),
+        ({"metadata": 7}, "metadata"),
+        ({"metadata": {"wait_on_network": True}}, "metadata"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(given, option):
+    assert refused(**given).details["option"] == option
+
+
+def test_the_report_goes_with_the_vendor_data_and_leaves_the_user_data_alone():
+    made = options(userdata="#!/bin/sh", wait="finished").requests[0].data
+    assert (made.userdata, made.vendordata, made.vendordata_plain) == ("#!/bin/sh", report_script.SCRIPT, None)
+    both = options(userdata="#!/bin/sh", vendordata={"a": 1}, wait="finished").requests[0].data
+    assert [text for _kind, text in multipart.leaves(both.vendordata)] == [both.vendordata_plain, report_script.SCRIPT]
+    three = report_script.added(both.vendordata)
+    assert len(multipart.leaves(three)) == 3
+    own = options(userdata="#!/bin/sh", wait="finished", finished_key="guestinfo.ready").requests[0].data
+    assert own.vendordata is None
+
+
+@pytest.mark.parametrize(
+    ("value", "instance", "how"),
+    [
+        ("i-1 done", "i-1", "done"),
+        ("i-1 error\n", "i-1", "error"),
+        ("i-0 done", "i-1", None),
+        ("i-0 done", None, "done"),
+        (" ", None, None),
+    ],
+)
+def test_a_report_counts_for_its_instance(value, instance, how):
+    assert report_script.outcome(value, instance) == how
+
+
+# The filters' side
+
+
+def test_pairs_are_what_the_module_would_write_and_read_back():
+    given = {"metadata": {"instance_id": "i-1", "redact": ["userdata"]}, "userdata": {"packages": ["nginx"]}}
+    pairs = bundle.packed(given, "auto")
+    assert set(pairs) == {
+        "guestinfo.metadata",
+        "guestinfo.metadata.encoding",
+        "guestinfo.userdata",
+        "guestinfo.userdata.encoding",
+        "vforge.cloudinit.userdata",
+    }
+    read = bundle.unpacked(pairs)
+    assert yaml.safe_load(read["userdata"]) == given["userdata"]
+    assert read["vendordata"] is None
+
+
+@pytest.mark.parametrize("given", [{"meta": {}}, {"metadata": {"local_hostname": "x"}}, {"userdata": "what"}])
+def test_pairs_need_data_that_stand_alone(given):
+    with pytest.raises(InvalidOption):
+        bundle.packed(given, "auto")
