@@ -190,6 +190,12 @@ pending:
   description: Whether anything is to be done.
   returned: success
   type: bool
+summary:
+  description: The plan for people, a line for the fleet and one for each host.
+  returned: success
+  type: list
+  elements: str
+  sample: ["web: 3 parents to make, 300 clones to make", "esx1: 100 clones, a new parent"]
 fleet:
   description: What the fleet is called.
   returned: success
@@ -262,7 +268,8 @@ orphans:
   type: list
   elements: dict
 counts:
-  description: How many C(seeds), and clones that are C(created), C(unchanged), C(rolled) and C(removed).
+  description: >-
+    How many C(seeds) and C(obsolete_parents), and how many clones that are C(created), C(unchanged), C(rolled) and C(removed).
   returned: success
   type: dict
 timing:

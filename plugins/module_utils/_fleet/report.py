@@ -13,6 +13,15 @@ from .facts import Clone, Golden, Host, Parent, Situation
 from .options import FleetOptions
 from .plan import Placed, Plan, Seed
 
+_WORDS = {
+    "seeds": "parents to make",
+    "created": "clones to make",
+    "unchanged": "unchanged",
+    "rolled": "to replace",
+    "removed": "to remove",
+    "obsolete_parents": "parents to remove",
+}
+
 
 def result(options: FleetOptions, now: Situation, made: Plan) -> dict[str, t.Any]:
     """The result of the module."""
@@ -21,6 +30,7 @@ def result(options: FleetOptions, now: Situation, made: Plan) -> dict[str, t.Any
     return {
         "changed": False,
         "pending": made.pending,
+        "summary": summary(options, now, made),
         "fleet": options.pattern.fleet,
         "folder": now.folder_path,
         "parents_folder": now.parents_path,
@@ -35,14 +45,31 @@ def result(options: FleetOptions, now: Situation, made: Plan) -> dict[str, t.Any
         "clones": list(entries.values()),
         "obsolete_parents": [{"name": parent.name, "folder": now.parents_path} for parent in made.obsolete],
         "orphans": [{"name": clone.name, "moid": clone.moid, "ip": clone.address or None} for clone in made.orphans],
-        "counts": {
-            "seeds": len(made.seeds),
-            "created": len(made.created),
-            "unchanged": sum(clone.existing is not None for clone in made.clones) + len(made.orphans),
-            "rolled": sum(map(len, made.rolls)),
-            "removed": len(made.removals),
-        },
+        "counts": _counts(made),
     }
+
+
+def _counts(made: Plan) -> dict[str, int]:
+    return {
+        "seeds": len(made.seeds),
+        "created": len(made.created),
+        "unchanged": sum(clone.existing is not None for clone in made.clones) + len(made.orphans),
+        "rolled": sum(map(len, made.rolls)),
+        "removed": len(made.removals),
+        "obsolete_parents": len(made.obsolete),
+    }
+
+
+def summary(options: FleetOptions, now: Situation, made: Plan) -> list[str]:
+    """The plan for people: a line for the fleet, and one for each host."""
+    counts = _counts(made)
+    parts = [f"{counts[key]} {words}" for key, words in _WORDS.items() if counts[key]]
+    lines = [f"{options.pattern.fleet}: {', '.join(parts) or 'nothing is there, and nothing is to be'}"]
+    for told in (_host(host, made, now) for host in now.hosts):
+        what = f"{told['clones']} clones" if told["clones"] or not told["skipped"] else "no clones"
+        new = ", a new parent" if any(seed.host.name == told["name"] for seed in made.seeds) else ""
+        lines.append(f"{told['name']}: {what}{new}" + (f"; no new ones, {told['reason']}" if told["skipped"] else ""))
+    return lines
 
 
 def warnings(made: Plan) -> list[str]:

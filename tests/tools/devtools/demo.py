@@ -23,7 +23,9 @@ from vforge_sim import Simulator
 
 _CLONES = 12
 _FLEET = 40
-# Slow enough to be watched: one clone takes this long in the simulator, and it makes them one by one.
+_CLUSTER = "DC0_C0"
+_HOSTS = 3
+# Slow enough to be watched: one clone takes this long in the simulator, and it makes those of one parent one by one.
 _CLONE_TIME = "50ms"
 # A busy vCenter takes its time to accept a call, so the crash meets clones in every state: made, accepted, not asked for.
 _BUSY_MS = 800
@@ -32,9 +34,11 @@ _REAL = """\
   export VMWARE_HOST=vcenter.example.com VMWARE_USER=administrator@vsphere.local
   read -rs VMWARE_PASSWORD && export VMWARE_PASSWORD
   export ANSIBLE_COLLECTIONS_PATH={collections}
-  {playbook} vforge.vsphere.demo -e demo_parent=NAME-OF-A-RUNNING-VM --check --diff
+  export VFORGE_GUEST_USERNAME=root
+  read -rs VFORGE_GUEST_PASSWORD && export VFORGE_GUEST_PASSWORD
+  {playbook} vforge.vsphere.demo -e demo_golden=NAME-OF-A-VM -e demo_cluster=NAME --check
 
-Without --check it makes the clones; with -e demo_state=absent it removes them again. Where the vCenter's
+Without --check it makes the fleet; with -e demo_state=absent it removes it again. Where the vCenter's
 certificate comes from a CA of your own: export VMWARE_CA_PATH=/path/to/ca.pem."""
 
 
@@ -66,6 +70,8 @@ class _Stage:
             VMWARE_USER=self.simulator.username,
             VMWARE_PASSWORD=self.simulator.password,
             VMWARE_CA_PATH=self.simulator.ca,
+            VFORGE_GUEST_USERNAME=self.simulator.guest_username,
+            VFORGE_GUEST_PASSWORD=self.simulator.guest_password,
             # Kept sessions of this simulator are of no use after it, nor is what a killed Ansible leaves behind.
             XDG_RUNTIME_DIR=str(runtime),
             ANSIBLE_LOCAL_TEMP=str(runtime),
@@ -98,6 +104,12 @@ class _Stage:
         """How many instant clones the simulator has been asked for so far."""
         return int(self.simulator.calls()["by_method"].get("InstantClone_Task", 0))
 
+    def hosts(self, prefix: str) -> set[str]:
+        """The hosts on which govc finds the clones, by their names."""
+        found = self.simulator.govc("find", "/DC0/vm", "-type", "m", "-name", f"{prefix}[0-9]*")
+        seen = self.simulator.govc("vm.info", *found)["virtualMachines"] if found else []
+        return {vm["runtime"]["host"]["value"] for vm in seen}
+
     @contextmanager
     def clones_made(self, prefix: str) -> Iterator[Iterator[str]]:
         """The names of clones as they come up, as govc reads them from the simulator's events."""
@@ -109,7 +121,8 @@ class _Stage:
         try:
             found = (re.search(rb"\] (\S+) on \S+ in \S+ is powered on", line) for line in process.stdout)
             names = (match[1].decode() for match in found if match)
-            yield (name for name in names if name.startswith(prefix))
+            # The parents of the fleet begin with its prefix too, but have no number behind it.
+            yield (name for name in names if re.fullmatch(rf"{prefix}[0-9]+", name))
         finally:
             processes.finish(process)
             process.stdout.close()
@@ -121,8 +134,9 @@ def _expect(what: str, wanted: int, found: int) -> None:
 
 
 def _first_and_again(stage: _Stage) -> None:
-    stage.console.title(f"1. {_CLONES} instant clones of a running VM")
+    stage.console.title(f"1. A parent frozen on each of {_HOSTS} hosts, and {_CLONES} instant clones of them")
     _expect("Clones made", _CLONES, stage.play(demo_count=_CLONES))
+    _expect("Hosts with clones", _HOSTS, len(stage.hosts("demo-")))
     stage.console.title("2. The same playbook again: nothing changes")
     _expect("Clones made by the second run", 0, stage.play(demo_count=_CLONES))
 
@@ -156,9 +170,9 @@ def run(console: Console) -> int:
     with new_run() as this:
         collections = collection.install(this, tools)
         console.part("collection", "built and installed")
-        flags = ("--vms", "100", "--clone-time", _CLONE_TIME)
+        flags = ("--vms", "100", "--hosts", str(_HOSTS), "--clone-time", _CLONE_TIME)
         with Simulator(tools.simulator, *flags, state_dir=this.simulator_state) as simulator:
-            console.part("simulated vCenter", f"{simulator.url}, 100 VMs")
+            console.part("simulated vCenter", f"{simulator.url}, 100 VMs, {_HOSTS} hosts in {_CLUSTER}")
             stage = _Stage(console, this, tools, simulator, collections)
             try:
                 _first_and_again(stage)
