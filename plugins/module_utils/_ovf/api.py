@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from .._connector import faults, names
+from .._connector import faults, layers, names
 from .._connector.find import TO_ANCESTORS, TO_VMS
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
@@ -90,12 +90,6 @@ TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
 # From a folder, the root folder included, down to every VM.
 TO_ALL_VMS = TO_VMS
-
-DISK_FILES: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "layoutEx.disk", "layoutEx.file")}
-TO_NEIGHBOURS = (
-    Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
-    Route("datastore-vms", vim.Datastore, "vm"),
-)
 
 TASKS: dict[type, tuple[str, ...]] = {vim.Task: ("info.state",)}
 TO_TASKS = (Route("vm-tasks", vim.VirtualMachine, "recentTask"),)
@@ -201,14 +195,9 @@ def source_file(
     )
 
 
-def disks(devices: t.Iterable[t.Any]) -> list[t.Any]:
-    """The virtual disks among devices."""
-    return [device for device in devices if isinstance(device, vim.vm.device.VirtualDisk)]
-
-
 def count_capacities(devices: t.Iterable[t.Any]) -> collections.Counter[int]:
     """How many disks there are of each capacity in KiB."""
-    return collections.Counter(disk.capacityInKB for disk in disks(devices))
+    return collections.Counter(disk.capacityInKB for disk in layers.disks(devices))
 
 
 def capacities(spec: t.Any) -> collections.Counter[int]:
@@ -225,40 +214,6 @@ def disk_facts(values: t.Mapping[str, t.Any]) -> list[int | None]:
         sizes = [files[key].size for key in keys if key in files and files[key].type == "diskExtent"]
         found.append(sum(sizes) if sizes else None)
     return found
-
-
-def disk_files(values: t.Mapping[str, t.Any]) -> set[str]:
-    """The files of all layers of a VM's disks."""
-    files = {item.key: item.name for item in values.get("layoutEx.file") or ()}
-    layers = [unit for disk in values.get("layoutEx.disk") or () for unit in disk.chain or ()]
-    return {files[key] for unit in layers for key in unit.fileKey if key in files}
-
-
-def layer_changes(devices: t.Iterable[t.Any]) -> list[t.Any]:
-    """What puts a delta layer on every disk that has none: it is taken off, and put on again over what it was.
-
-    A linked clone shares the layers below the top one, so without it there would be nothing to share.
-    """
-    changes = []
-    for disk in disks(devices):
-        if disk.backing.parent is not None:
-            continue
-        backing = type(disk.backing)(
-            fileName=f"[{disk.backing.fileName.partition(']')[0].lstrip('[')}]",
-            diskMode=disk.backing.diskMode,
-            thinProvisioned=disk.backing.thinProvisioned,
-            parent=disk.backing,
-        )
-        child = vim.vm.device.VirtualDisk(
-            key=-disk.key,
-            controllerKey=disk.controllerKey,
-            unitNumber=disk.unitNumber,
-            capacityInKB=disk.capacityInKB,
-            backing=backing,
-        )
-        changes.append(vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk))
-        changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=child))
-    return changes
 
 
 def start_reconfigure(

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from .._connector.batch import Work, run_batch
+from .._connector.layers import layer_changes
 from .._connector.props import Row, collect
 from .._errors import Fault
 from . import api, lookup
@@ -46,7 +47,7 @@ def finish(job: Job, moid: str, done: Import | None) -> Holder | None:
         if holder.owner != job.owner:
             return None
         _check_disks(job, row, rows, done)
-        changes = api.layer_changes(row.get("config.hardware.device") or ())
+        changes = layer_changes(row.get("config.hardware.device") or (), every=False)
         marks = {READY_KEY: holder.instance_uuid}
         start = _reconfigure(job, holder, marks, changes)
         if not run_task(job, "put the layer on", start, _NOT_NOW):

@@ -9,8 +9,9 @@ import dataclasses
 import typing as t
 
 from .._connector import names
+from .._connector.layers import dependents
 from .._connector.props import collect
-from . import api, lookup, report, versions
+from . import api, lookup, report
 from .facts import NAME_KEY, READY, STRANGER, Holder
 from .options import Place
 
@@ -47,7 +48,7 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     root = session.content.rootFolder if anywhere else api.folder(session, lookup.find_home(session, options.place).moid)
     marked = [row.ref for row in collect(session, [root], api.VERSIONS, api.TO_ALL_VMS) if api.marks_of(row.values)]
     found = [holder for holder in lookup.read_vms(session, marked).values() if _wanted(holder, options.name)]
-    used = versions.dependents(session, [holder.moid for holder in found if holder.state == READY]) if options.users else None
+    used = dependents(session, [holder.moid for holder in found if holder.state == READY]) if options.users else None
     return {
         "changed": False,
         "templates": [

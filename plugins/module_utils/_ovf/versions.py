@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.batch import Work, run_batch
+from .._connector.layers import dependents
 from .._connector.props import collect
 from .._errors import VforgeError
 from . import api, lookup
@@ -58,20 +59,6 @@ def others(session: Session, home: Home, name: str, but: t.Collection[str]) -> l
         for holder in holders
         if holder.moid not in but and holder.state == READY and holder.marks.get(NAME_KEY) == name
     ]
-
-
-def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
-    """The paths of the VMs that use a disk file of these VMs, by moid: one call, over the datastores that they lie on."""
-    if not moids:
-        return {}
-    refs = [api.vm(session, moid) for moid in moids]
-    rows = {row.moid: row for row in collect(session, refs, api.DISK_FILES, api.TO_NEIGHBOURS)}
-    files = {moid: api.disk_files(rows[moid].values) for moid in moids if moid in rows}
-    found: dict[str, list[str]] = {}
-    for moid, own in files.items():
-        others_of = [row for row in rows.values() if row.moid != moid and own & api.disk_files(row.values)]
-        found[moid] = sorted(names.unescape(row.get("name") or row.moid) for row in others_of)
-    return found
 
 
 def remove(session: Session, due: t.Sequence[Holder], deadline: float, *, check: bool) -> Removal:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._connector import names
+from ..._connector import layers, names
 from ..._connector.customization import specification
 from ..._connector.props import Route, Row
 from ..._connector.pyvmomi import vim
@@ -97,19 +97,11 @@ def _flat(trees: t.Iterable[t.Any], above: str) -> t.Iterator[Snapshot]:
 
 def disks(devices: t.Iterable[t.Any]) -> tuple[Disk, ...]:
     """The virtual disks among the devices, in the order of their keys."""
-    found = [device for device in devices if isinstance(device, vim.vm.device.VirtualDisk)]
-    return tuple(Disk(_label(disk), _layers(disk.backing)) for disk in sorted(found, key=lambda disk: int(disk.key)))
+    return tuple(Disk(_label(disk), layers.count(disk)) for disk in layers.disks(devices))
 
 
 def _label(device: t.Any) -> str:
     return device.deviceInfo.label if device.deviceInfo else f"disk {device.key}"
-
-
-def _layers(backing: t.Any) -> int:
-    count = 0
-    while backing is not None:
-        count, backing = count + 1, getattr(backing, "parent", None)
-    return count
 
 
 def clone_spec(session: Session, step: Step, config: t.Mapping[str, str], how: str, snapshot: str, *, power_on: bool) -> t.Any:

@@ -24,3 +24,23 @@ def test_a_clone_is_made_kept_and_removed(start, disk_mode):
     gone = tasks.run(**asked, state="absent")
     assert gone.result["counts"] == {"removed": 2}
     assert tasks.run(**asked, state="absent").result["counts"] == {"absent": 2}
+
+
+def test_check_mode_asks_vcenter_and_changes_nothing(start):
+    tasks = start()
+    before = tasks.names()
+    ran = tasks.run(check=True, clones=[{"name": "a"}, {"name": "b"}])
+    assert ran.actions == {"a": "created", "b": "created"}
+    assert ran.called("CheckClone_Task") == 2
+    assert ran.called("CloneVM_Task") == 0
+    assert tasks.names() == before
+
+
+def test_a_hundred_clones_cost_a_hundred_calls_and_twenty_in_an_inventory_of_any_size(start):
+    for vms in ("10", "10000"):
+        tasks = start("--vms", vms, "--clone-time", "5ms")
+        ran = tasks.run(clones=[{"name": f"web-{number}"} for number in range(100)], folder="DC0_F0", wait_for_ip_address=True)
+        assert ran.result["counts"] == {"created": 100}
+        assert ran.called("CloneVM_Task") == 100
+        assert ran.total <= 120, ran.calls
+        print(ran.calls)
