@@ -26,9 +26,9 @@ options:
       - V(enabled) enables VMFork on a VM that runs. A quiesced one runs again only by a reset. See O(allow_reset).
       - V(disabled) switches VMFork off. Refused while non-persistent children run, since they live on the parent's memory. A
         quiesced parent goes on standing still unless O(allow_reset) is set.
+      - Without this option a parent stays as it is, and only its children are worked on.
     type: str
     choices: [enabled, disabled, quiesced]
-    default: quiesced
   children:
     description:
       - The children to make, change or remove. What an item leaves out is taken from the options of the task. The keys of
@@ -240,6 +240,7 @@ EXAMPLES = r"""
     guest_password: "{{ golden_root_password }}"
     parent:
       path: /DC0/vm/golden-parent
+    state: quiesced
     on_wake:
       - networkmanager
     children:
@@ -251,7 +252,7 @@ EXAMPLES = r"""
         config_params: {hostname: web-3}
     wait_for_ip_address: true
 
-- name: One more child, one less; the parent is quiesced already
+- name: One more child, one less; the parent stays as it is
   vforge.vsphere.fork_parent:
     parent:
       path: /DC0/vm/golden-parent
@@ -268,6 +269,7 @@ EXAMPLES = r"""
     parents:
       - name: golden-esx1
       - name: golden-esx2
+    state: quiesced
     persistent: true
     create_snapshot: true
     children:
@@ -500,7 +502,7 @@ def argument_spec():
         **_argspec.guest(),
         **_argspec.parents(),
         **_of_one_child(),
-        "state": {"type": "str", "choices": ["enabled", "disabled", "quiesced"], "default": "quiesced"},
+        "state": {"type": "str", "choices": ["enabled", "disabled", "quiesced"]},
         "children": {"type": "list", "elements": "dict", "options": child},
         "persistent": {"type": "bool", "default": False},
         "powered_on": {"type": "bool", "default": True},

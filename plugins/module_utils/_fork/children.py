@@ -21,8 +21,11 @@ if t.TYPE_CHECKING:
 _ACTIONS = {plan.CREATE: "created", plan.UPDATE: "updated", plan.KEEP: "unchanged", plan.DESTROY: "removed"}
 
 
-def standing(step: Step, home: ParentStanding, *, check: bool) -> ChildStanding:
-    """How a child stands before anything is done; in check mode, as if it had been."""
+def standing(step: Step, home: ParentStanding, state: str | None, *, check: bool) -> ChildStanding:
+    """How a child stands before anything is done; in check mode, as if it had been.
+
+    :param state: that the task brings parents to; None where it leaves them as they are.
+    """
     known = step.existing
     made = ChildStanding(step, home, _ACTIONS.get(step.kind, "absent"), vm=known, moid=known.moid if known else "")
     if step.kind == plan.CONFLICT:
@@ -35,6 +38,8 @@ def standing(step: Step, home: ParentStanding, *, check: bool) -> ChildStanding:
         )
     elif home.error is not None and step.kind != plan.NOTHING:
         made.fail(NotAttempted(f"{step.name}: nothing was done, since its parent {home.title} is not as it should be."))
+    elif (refusal := plan.too_early(step, state)) is not None:
+        made.fail(refusal)
     elif check:
         made.changed = step.kind in (plan.CREATE, plan.UPDATE, plan.DESTROY)
         made.vm = plan.expected(step) if step.kind == plan.CREATE else known

@@ -39,7 +39,7 @@ def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.A
     steps = _steps(session, options, [item.parent for item in found])
     plan.check_steps(steps, options)
     homes = {item.parent.moid: _parent_standing(item, options, steps) for item in found}
-    standings = [children.standing(step, homes[step.parent.moid], check=check) for step in steps]
+    standings = [children.standing(step, homes[step.parent.moid], options.state, check=check) for step in steps]
     job = Job(session, options, list(homes.values()), standings, deadline)
     looked_up = time.monotonic()
     stopped = _carry_out(job, check)

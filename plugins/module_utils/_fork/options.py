@@ -56,12 +56,13 @@ class ChildRequest:
 class ForkOptions:
     """What one task is asked to do.
 
+    :ivar state: that the parents are brought to; None to leave them as they are.
     :ivar selectors: of the parents.
     :ivar credentials: of the parents' guests; needed only where one has to be quiesced.
     :ivar timeout: seconds for all of the work, the lookup included.
     """
 
-    state: str
+    state: str | None
     selectors: tuple[Selector, ...]
     datacenter: str | None
     children: tuple[ChildRequest, ...]
@@ -87,9 +88,9 @@ class ForkOptions:
             raise InvalidOption(f"The option parallel can be at most {_MOST_PARALLEL}.", option="parallel")
         parents = selectors(params)
         children = tuple(_child(item, params) for item in params.get("children") or ())
-        _check_children(children, params["state"], len(parents))
+        _check_children(children, params.get("state"), len(parents))
         return cls(
-            state=params["state"],
+            state=params.get("state"),
             selectors=parents,
             datacenter=params.get("datacenter"),
             children=children,
@@ -136,7 +137,7 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     return config
 
 
-def _check_children(children: t.Sequence[ChildRequest], state: str, parents: int) -> None:
+def _check_children(children: t.Sequence[ChildRequest], state: str | None, parents: int) -> None:
     wanted = [child for child in children if child.state == PRESENT]
     if wanted and state == DISABLED:
         raise InvalidOption(

@@ -178,7 +178,7 @@ def why_stranger(existing: Child, parent: Parent) -> str:
 
 
 def check_steps(steps: t.Sequence[Step], options: ForkOptions) -> None:
-    """Refuse, before anything is done, what the state asked for does not allow.
+    """Refuse, before anything is done, what the state asked for does not allow, and children on a host that is away.
 
     :raises InvalidOption: naming the option and the child.
     """
@@ -190,20 +190,35 @@ def check_steps(steps: t.Sequence[Step], options: ForkOptions) -> None:
                 hint="A child is made on its parent's host: bring the host back, or use a parent on another host.",
                 option="parent",
             )
-        if options.state == QUIESCED or step.kind not in (CREATE, UPDATE):
-            continue
-        if step.kind == CREATE and step.request.persistent:
-            raise InvalidOption(
-                f"child {step.name!r}: a persistent child is made only while its parent is quiesced.",
-                hint="Use state quiesced.",
-                option="persistent",
-            )
-        if step.power == "on" and (step.existing is None or step.existing.child_type == NONPERSISTENT):
-            raise InvalidOption(
-                f"child {step.name!r}: a non-persistent child can be powered on only while its parent is quiesced.",
-                hint="Use state quiesced, or set powered_on to false.",
-                option="powered_on",
-            )
+        refusal = too_early(step, options.state) if options.state is not None else None
+        if refusal is not None:
+            raise refusal
+
+
+def too_early(step: Step, state: str | None) -> VforgeError | None:
+    """Why a step cannot be done with its parent in a state, or None.
+
+    :param state: that the task brings parents to; None where it leaves them as they are.
+    """
+    found = state or step.parent.state
+    if found == QUIESCED or step.kind not in (CREATE, UPDATE):
+        return None
+    hint = "Use state quiesced."
+    if step.kind == CREATE and found == DISABLED:
+        return InvalidOption(f"child {step.name!r}: VMFork is not enabled on its parent.", hint=hint, option="state")
+    if step.kind == CREATE and step.request.persistent:
+        return InvalidOption(
+            f"child {step.name!r}: a persistent child is made only while its parent is quiesced.",
+            hint=hint,
+            option="persistent",
+        )
+    if step.power == "on" and (step.existing is None or step.existing.child_type == NONPERSISTENT):
+        return InvalidOption(
+            f"child {step.name!r}: a non-persistent child can be powered on only while its parent is quiesced.",
+            hint="Use state quiesced, or set powered_on to false.",
+            option="powered_on",
+        )
+    return None
 
 
 def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Plan:
@@ -215,6 +230,8 @@ def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Pla
     depending = [child for child in parent.children if _depends(child) and child.moid not in doomed]
     if parent.template:
         return Plan(parent, refusal=_refusal(parent, "is a template", "A parent of VMFork is a VM."))
+    if options.state is None:
+        return _as_it_is(parent, options, steps)
     if options.state == DISABLED:
         return _to_disabled(parent, options, depending)
     if not parent.enabled and parent.child_type in (PERSISTENT, NONPERSISTENT):
@@ -222,6 +239,17 @@ def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Pla
     if options.state == ENABLED:
         return _to_enabled(parent, options, depending)
     return _to_quiesced(parent, options, steps)
+
+
+def _as_it_is(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Plan:
+    """Only what its children need of it."""
+    if not _wants_snapshot(parent, steps):
+        return Plan(parent)
+    return Plan(parent, (SNAPSHOT,)) if options.create_snapshot else Plan(parent, refusal=_no_snapshot(parent))
+
+
+def _wants_snapshot(parent: Parent, steps: t.Sequence[Step]) -> bool:
+    return not parent.snapshots and any(step.kind == CREATE and step.request.persistent for step in steps)
 
 
 def _to_disabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Child]) -> Plan:
@@ -262,7 +290,7 @@ def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) 
         )
         return Plan(parent, refusal=refusal)
     due = [] if parent.enabled else [ENABLE]
-    if not parent.snapshots and any(step.kind == CREATE and step.request.persistent for step in steps):
+    if _wants_snapshot(parent, steps):
         if not options.create_snapshot:
             return Plan(parent, refusal=_no_snapshot(parent))
         due.append(SNAPSHOT)

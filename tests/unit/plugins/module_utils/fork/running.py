@@ -88,7 +88,12 @@ class Forks:
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        login = {"guest_username": self.sim.guest_username, "guest_password": self.sim.guest_password, "on_wake": WAKE}
+        login = {
+            "guest_username": self.sim.guest_username,
+            "guest_password": self.sim.guest_password,
+            "on_wake": WAKE,
+            "state": "quiesced",
+        }
         asked = options(**{**login, **given})
         self.sim.reset_calls()
         result: dict[str, t.Any] = {}

@@ -20,9 +20,12 @@ CREDENTIALS = {"guest_username": "root", "guest_password": "not-shown"}
 
 
 def options(**given: t.Any) -> ForkOptions:
-    """Typed options; the parent is golden-parent unless others are given."""
-    named = {} if "parents" in given else {"parent": {"name": "golden-parent"}}
-    answer = ArgumentSpecValidator(argument_spec()).validate({**named, **given})
+    """Typed options; the parent is golden-parent, to be quiesced, unless others are given."""
+    named: dict[str, t.Any] = {"state": "quiesced"}
+    if "parents" not in given:
+        named["parent"] = {"name": "golden-parent"}
+    asked = {key: value for key, value in {**named, **given}.items() if value is not None}
+    answer = ArgumentSpecValidator(argument_spec()).validate(asked)
     assert not answer.error_messages, answer.error_messages
     return ForkOptions.from_params(answer.validated_parameters)
 

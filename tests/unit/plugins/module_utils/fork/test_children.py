@@ -275,3 +275,14 @@ def test_a_guest_that_reports_no_address_of_its_own_is_told(start):
     child = ran.children["web-1"]
     assert (child["error"]["error_code"], child["changed"], child["ip"]) == ("ip_timeout", True, None)
     assert "parent's MAC" in child["error"]["msg"]
+
+
+def test_without_a_state_only_children_are_worked_on(start):
+    forks = start()
+    first = forks.attempt(state=None, children=named("web-1"))
+    assert (first.children["web-1"]["error"]["option"], forks.fork_info()) == ("state", {})
+    forks.run()
+    ran = forks.run(state=None, children=named("web-1"), guest_username=None, guest_password=None)
+    assert (ran.actions, ran.one["changed"], ran.one["state"]) == ({"web-1": "created"}, False, "quiesced")
+    gone = forks.run(state=None, children=_absent("web-1"))
+    assert (gone.actions, gone.listed) == ({"web-1": "removed"}, [])

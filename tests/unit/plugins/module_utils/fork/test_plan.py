@@ -236,3 +236,28 @@ def test_places_are_found():
 def test_a_parent_in_a_vapp_gives_no_folder():
     with pytest.raises(InvalidOption, match="vApp"):
         _place(ChildRequest("a"), quiesced(folder=""))
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "option"),
+    [
+        (parent(), {}, "state"),
+        (parent(**ENABLED), {}, "powered_on"),
+        (parent(**ENABLED), {"persistent": True}, "persistent"),
+        (parent(**ENABLED), {"powered_on": False}, None),
+        (quiesced(), {}, None),
+    ],
+)
+def test_a_parent_that_is_left_as_it_is_decides_what_its_children_can_be(known, asked, option):
+    step = _step(known, **asked)
+    plan.check_steps([step], options(state=None))
+    refusal = plan.too_early(step, None)
+    assert (refusal and refusal.details["option"]) == option
+
+
+def test_a_parent_that_is_left_as_it_is_gets_a_snapshot_at_most():
+    assert plan.decide(parent(), options(state=None), []).steps == ()
+    known = quiesced()
+    made = _step(known, persistent=True)
+    assert plan.decide(known, options(state=None), [made]).refusal.details["option"] == "create_snapshot"
+    assert plan.decide(known, options(state=None, create_snapshot=True), [made]).steps == ("snapshot",)
