@@ -34,7 +34,8 @@ options:
     required: true
   source:
     description:
-      - The package. A path, or a C(file:), C(http:) or C(https:) address, of an OVA or of an OVF descriptor with its disks beside it.
+      - The package. A path, or a C(file:), C(http:) or C(https:) address, of an OVA or of an OVF descriptor with its disks
+        beside it.
       - An OVA is never unpacked. Whether it is one is seen from its content, not from its name.
       - Required with O(state=present).
     type: str
@@ -80,10 +81,10 @@ options:
     choices: [before, stream, none]
   checksum:
     description:
-      - V(auto) remembers the digests of files, and takes a file with the same size and time of last change (for addresses the same
-        C(ETag) or C(Last-Modified)) for the same, as make and rsync do. V(always) reads them every time.
-      - A digest, such as V(sha256:2c26b46b...), is what the source must have. For an OVA this is the digest of the whole file, for
-        an OVF package that of its descriptor. SHA-1, SHA-256 and SHA-512 are understood.
+      - V(auto) remembers the digests of files, and takes a file with the same size and time of last change (for addresses
+        the same C(ETag) or C(Last-Modified)) for the same, as make and rsync do. V(always) reads them every time.
+      - A digest, such as V(sha256:2c26b46b...), is what the source must have. For an OVA this is the digest of the whole
+        file, for an OVF package that of its descriptor. SHA-1, SHA-256 and SHA-512 are understood.
     type: str
     default: auto
   certificate_ca_path:
@@ -107,8 +108,8 @@ options:
     type: str
   host:
     description:
-      - Name of the ESXi host. By default the one with most free memory, of those that are connected, not in maintenance mode, and
-        see the datastore and the networks.
+      - Name of the ESXi host. By default the one with most free memory, of those that are connected, not in maintenance
+        mode, and see the datastore and the networks.
     type: str
   resource_pool:
     description:
@@ -136,7 +137,8 @@ options:
     type: str
   properties:
     description:
-      - Values for the properties of the descriptor (vApp properties), by their keys. Shown nowhere, since they may hold secrets.
+      - Values for the properties of the descriptor (vApp properties), by their keys. Shown nowhere, since they may hold
+        secrets.
     type: json
   deployment_option:
     description:
@@ -179,8 +181,8 @@ options:
     default: 4
   takeover_after:
     description:
-      - Seconds after which a run that makes the template and gives no sign of life is taken for dead. While it uploads, vCenter itself
-        knows whether it lives, and this does not matter.
+      - Seconds after which a run that makes the template and gives no sign of life is taken for dead. While it uploads,
+        vCenter itself knows whether it lives, and this does not matter.
     type: int
     default: 60
   timeout:
@@ -300,8 +302,8 @@ template:
       type: str
 actions:
   description:
-    - What this run did, or in check mode would do. Some of V(imported), V(waited) (for another run), V(completed) (what another run had
-      left), V(swapped) (the names of two versions) and V(removed).
+    - What this run did, or in check mode would do. Some of V(imported), V(waited) (for another run), V(completed) (what
+      another run had left), V(swapped) (the names of two versions) and V(removed).
   returned: success
   type: list
   elements: str
@@ -312,7 +314,8 @@ digest:
   type: str
   sample: sha256:99a5ac28d48817dbb03d73a4745bc7c731ec821cdc369045c274d677f0e9f8a6
 source:
-  description: The package, with C(label), C(size), the digests of its C(files), and the C(signer) if its signature was verified.
+  description:
+    - The package, with C(label), C(size), the digests of its C(files), and the C(signer) if its signature was verified.
   returned: success with O(state=present)
   type: dict
 descriptor_warnings:

@@ -10,8 +10,9 @@ module: cached_ovf_template_info
 short_description: Tell which templates were made of OVF packages
 version_added: 0.1.0
 description:
-  - Lists the templates that M(vforge.vsphere.cached_ovf_template) has made, with the digest of the package that each was made of,
-    the versions of one name, and on request the VMs that depend on their disks. Those that are being made are listed, too.
+  - Lists the templates that M(vforge.vsphere.cached_ovf_template) has made, with the digest of the package that each was
+    made of, the versions of one name, and on request the VMs that depend on their disks. Those that are being made are
+    listed, too.
 options:
   name:
     description:
@@ -28,8 +29,8 @@ options:
     type: str
   used_by:
     description:
-      - Whether the VMs are told that depend on the disks of each template. For this the disks of all VMs on its datastores are read,
-        in one call.
+      - Whether the VMs are told that depend on the disks of each template. For this the disks of all VMs on its datastores
+        are read, in one call.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -116,8 +117,8 @@ templates:
       type: str
     state:
       description:
-        - V(ready), V(importing) while its disks are carried or when the run that did so has died, V(unpublished) when it only has
-          to be marked as a template, or V(unknown) while vCenter has no configuration of it yet.
+        - V(ready), V(importing) while its disks are carried or when the run that did so has died, V(unpublished) when it
+          only has to be marked as a template, or V(unknown) while vCenter has no configuration of it yet.
       type: str
       sample: ready
     owner:

@@ -90,7 +90,7 @@ def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], com
             hint="Choose another datastore, network, host or cluster, or bring a host back.",
             reasons=reasons,
         )
-    datastore = _best_datastore(wanted, able)
+    datastore = _best_datastore([item for item in wanted if any(item.moid in host.datastores for host in able)], able, asked)
     host = max((host for host in able if datastore.moid in host.datastores), key=lambda one: (one.free_memory, one.name))
     return Placement(host, pool, compute, datastore, {name: _on(host, by_name[text]) for name, text in networks.items()})
 
@@ -193,11 +193,12 @@ def _datastores(around: Surroundings, asked: Place, compatible: t.Collection[str
     return usable
 
 
-def _best_datastore(wanted: t.Sequence[Datastore], able: t.Sequence[Host]) -> Datastore:
-    """Seen by most of the hosts, so that clones can be anywhere; of those the one with most free space."""
+def _best_datastore(wanted: t.Sequence[Datastore], able: t.Sequence[Host], asked: Place) -> Datastore:
+    """The one with most free space; where none is named, of those that most of the hosts see, so that clones can be anywhere."""
 
     def worth(datastore: Datastore) -> tuple[int, int, str]:
-        return (sum(datastore.moid in host.datastores for host in able), datastore.free, datastore.name)
+        seen = 0 if asked.datastore_cluster else sum(datastore.moid in host.datastores for host in able)
+        return (seen, datastore.free, datastore.name)
 
     return max(wanted, key=worth)
 
