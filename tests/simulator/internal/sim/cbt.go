@@ -20,6 +20,7 @@ type tracker struct {
 	id       string  // the first half of its changeIds
 	epochs   []spans // what was written in each; moment 1 began epochs[0]
 	complete bool    // no snapshot hid what was in use when tracking was switched on
+	capacity int64   // of the disk
 	broken   bool    // its file did not survive a power failure
 }
 
@@ -138,11 +139,11 @@ func (s *Sim) trackingSwitched(vm *simulator.VirtualMachine) {
 // trackingTakesEffect is called when a VM's disks are opened anew: then what its
 // configuration asks for begins or ends. The caller holds the VM's lock.
 func (s *Sim) trackingTakesEffect(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-	s.retrack(vm, func(old *tracker) *tracker {
+	s.retrack(vm, func(old *tracker, disk *types.VirtualDisk) *tracker {
 		if old != nil && !old.broken {
 			return old
 		}
-		return s.newTracker(vm)
+		return s.newTracker(vm, disk)
 	})
 	s.showChangeIDs(ctx, vm)
 }
@@ -150,16 +151,20 @@ func (s *Sim) trackingTakesEffect(ctx *simulator.Context, vm *simulator.VirtualM
 // resetTracking begins tracking anew: no earlier changeId is good for the VM's
 // disks any more. The caller holds the VM's lock.
 func (s *Sim) resetTracking(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-	s.retrack(vm, func(*tracker) *tracker { return s.newTracker(vm) })
+	s.retrack(vm, func(_ *tracker, disk *types.VirtualDisk) *tracker { return s.newTracker(vm, disk) })
 	s.showChangeIDs(ctx, vm)
 }
 
-// resetDisk begins the tracking of one disk anew.
-func (s *Sim) resetDisk(vm *simulator.VirtualMachine, key int32) {
+// trackResized begins the tracking of the disks anew that have another size now. The
+// caller holds the VM's lock.
+func (s *Sim) trackResized(vm *simulator.VirtualMachine) {
 	s.tracks.mu.Lock()
 	defer s.tracks.mu.Unlock()
-	if s.tracks.live[vm.Self][key] != nil {
-		s.tracks.live[vm.Self][key] = s.newTracker(vm)
+	live := s.tracks.live[vm.Self]
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		if t := live[disk.Key]; t != nil && t.capacity != disk.CapacityInBytes {
+			live[disk.Key] = s.newTracker(vm, disk)
+		}
 	}
 }
 
@@ -173,7 +178,7 @@ func (s *Sim) breakTracking(vm *simulator.VirtualMachine) {
 	}
 }
 
-func (s *Sim) retrack(vm *simulator.VirtualMachine, each func(old *tracker) *tracker) {
+func (s *Sim) retrack(vm *simulator.VirtualMachine, each func(*tracker, *types.VirtualDisk) *tracker) {
 	s.tracks.mu.Lock()
 	defer s.tracks.mu.Unlock()
 	old := s.tracks.live[vm.Self]
@@ -184,16 +189,19 @@ func (s *Sim) retrack(vm *simulator.VirtualMachine, each func(old *tracker) *tra
 	now := make(map[int32]*tracker)
 	for _, disk := range disksOf(vm.Config.Hardware.Device) {
 		if trackable(disk) {
-			now[disk.Key] = each(old[disk.Key])
+			now[disk.Key] = each(old[disk.Key], disk)
 		}
 	}
 	s.tracks.live[vm.Self] = now
 }
 
 // newTracker begins with an empty epoch. The caller holds the table's lock.
-func (s *Sim) newTracker(vm *simulator.VirtualMachine) *tracker {
+func (s *Sim) newTracker(vm *simulator.VirtualMachine, disk *types.VirtualDisk) *tracker {
 	clean, switched := s.tracks.clean[vm.Self]
-	return &tracker{id: newChangeSet(), epochs: make([]spans, 1), complete: vm.Snapshot == nil && (clean || !switched)}
+	return &tracker{
+		id: newChangeSet(), epochs: make([]spans, 1), capacity: disk.CapacityInBytes,
+		complete: vm.Snapshot == nil && (clean || !switched),
+	}
 }
 
 // newChangeSet makes the first half of a changeId, as vCenter prints it.

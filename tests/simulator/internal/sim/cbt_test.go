@@ -27,8 +27,7 @@ func (b *bench) small(name string, more map[string]any) *diskBench {
 	if status := b.control("POST", "/vms", request, &told); status != http.StatusOK {
 		b.Fatalf("%d %v", status, told)
 	}
-	ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: told["moid"].(string)}
-	return &diskBench{b, b.sim.vm(ref), object.NewVirtualMachine(b.client, ref)}
+	return b.of(types.ManagedObjectReference{Type: "VirtualMachine", Value: told["moid"].(string)})
 }
 
 func (d *diskBench) setTracking(on bool) {
@@ -140,36 +139,6 @@ func TestWhatWasWrittenIsTold(t *testing.T) {
 	}
 }
 
-// Each answer lists 2,000 areas at most, and the answers together cover the disk.
-func TestChangedAreasComeInPages(t *testing.T) {
-	d := start(t).small("large", map[string]any{"disks": []map[string]any{{"bytes": 1 << 30}}}).tracked()
-	before := d.snap("before", false)
-	d.guestWrites("large", map[string]any{"length": 512, "count": 4500, "stride": 4096, "offset": 4096})
-	after := d.snap("after", false)
-	id, offset, areas := d.changeID(&before), int64(0), 0
-	var pages []int
-	for offset < 1<<30 {
-		info, err := d.query(&after, offset, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, a := range info.ChangedArea {
-			if want := int64(areas+i+1) * 4096; a.Start != want || a.Length != 512 || a.Start+a.Length > offset+info.Length {
-				t.Fatalf("area %d is %+v of %d+%d", areas+i, a, offset, info.Length)
-			}
-		}
-		areas += len(info.ChangedArea)
-		pages = append(pages, len(info.ChangedArea))
-		offset += info.Length
-	}
-	if fmt.Sprint(pages) != "[2000 2000 500]" {
-		t.Errorf("pages %v", pages)
-	}
-	if info, err := d.query(&after, 4096+100, id); err != nil || info.ChangedArea[0].Start != 4196 || info.ChangedArea[0].Length != 412 {
-		t.Errorf("from inside an area: %+v %v", info, err)
-	}
-}
-
 func TestTrackingTakesEffect(t *testing.T) {
 	b := start(t)
 	suspend := func(d *diskBench) {
@@ -235,72 +204,6 @@ func (d *diskBench) migrate() {
 	d.until(d.vm.Self, func(vm mo.VirtualMachine) bool {
 		return disksOf(vm.Config.Hardware.Device)[0].Backing.(*flatBacking).ChangeId != ""
 	})
-}
-
-// wantCBT fails the test unless a call has raised the FileFault of a kind.
-func (b *bench) wantCBT(err error, kind string) {
-	b.Helper()
-	fault, ok := b.callFault(err).(types.FileFault)
-	if !ok || len(fault.FaultMessage) != 1 || fault.FaultMessage[0].Key != "vim.hostd.vmsvc.cbt."+kind || fault.File == "" {
-		b.Errorf("fault %+v, want %s", fault, kind)
-	}
-}
-
-func TestChangesThatCannotBeTold(t *testing.T) {
-	b := start(t)
-	d := b.small("one", nil).tracked()
-	other := b.small("other", nil).tracked()
-	first := d.snap("first", false)
-	foreign := other.snap("foreign", false)
-	id, snapshot := d.changeID(&first), &first
-	none := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: "snapshot-0"}
-	for name, c := range map[string]struct {
-		snapshot *types.ManagedObjectReference
-		key      int32
-		offset   int64
-		id       string
-		cbt      string // the FileFault's kind
-		property string // InvalidArgument's
-	}{
-		"running, no snapshot":   {nil, keyDisk, 0, id, "cannotGetChanges", ""},
-		"no such snapshot":       {&none, keyDisk, 0, id, "", ""},
-		"another VM's snapshot":  {&foreign, keyDisk, 0, id, "", ""},
-		"no such disk":           {snapshot, 2001, 0, id, "", "deviceKey"},
-		"no disk":                {snapshot, keySCSI, 0, id, "", "deviceKey"},
-		"at the end":             {snapshot, keyDisk, 64 * sectorSize, id, "", "startOffset"},
-		"before the beginning":   {snapshot, keyDisk, -1, id, "", "startOffset"},
-		"empty changeId":         {snapshot, keyDisk, 0, "", "", "changeId"},
-		"no number":              {snapshot, keyDisk, 0, strings.Split(id, "/")[0], "", "changeId"},
-		"number 0":               {snapshot, keyDisk, 0, strings.Split(id, "/")[0] + "/0", "", "changeId"},
-		"not hexadecimal":        {snapshot, keyDisk, 0, "zz" + id[2:], "", "changeId"},
-		"another disk's":         {snapshot, keyDisk, 0, other.changeID(&foreign), "cannotGetChanges", ""},
-		"of the future":          {snapshot, keyDisk, 0, strings.Split(id, "/")[0] + "/99", "cannotGetChanges", ""},
-		"a wrong disk is first":  {snapshot, 2001, 64 * sectorSize, "", "", "deviceKey"},
-		"a wrong offset is next": {snapshot, keyDisk, 64 * sectorSize, "", "", "startOffset"},
-	} {
-		_, err := methods.QueryChangedDiskAreas(b.ctx, b.client, &types.QueryChangedDiskAreas{
-			This: d.vm.Self, Snapshot: c.snapshot, DeviceKey: c.key, StartOffset: c.offset, ChangeId: c.id,
-		})
-		if err == nil {
-			t.Errorf("%s: no fault", name)
-			continue
-		}
-		switch {
-		case c.cbt != "":
-			b.wantCBT(err, c.cbt)
-		case c.property != "":
-			if fault, ok := b.callFault(err).(types.InvalidArgument); !ok || fault.InvalidProperty != c.property {
-				t.Errorf("%s: %+v", name, b.callFault(err))
-			}
-		default:
-			b.wantFault(b.callFault(err), &types.NotFound{})
-		}
-	}
-	user := b.as("System.View")
-	_, err := methods.QueryChangedDiskAreas(b.ctx, user, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: snapshot, DeviceKey: keyDisk, ChangeId: "*"})
-	if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != "VirtualMachine.Provisioning.DiskRandomRead" {
-		t.Errorf("without the privilege: %+v", b.callFault(err))
-	}
 }
 
 // What makes earlier changeIds worthless.
@@ -438,7 +341,7 @@ func TestACloneIsTrackedByItself(t *testing.T) {
 	d := start(t).disks("/DC0/vm/golden-parent").tracked()
 	d.put(1, 'a')
 	ref := d.bench.clone("web")
-	web := &diskBench{d.bench, d.sim.vm(ref), object.NewVirtualMachine(d.client, ref)}
+	web := d.of(ref)
 	id := web.changeID(nil)
 	if id == "" || strings.Split(id, "/")[0] == strings.Split(d.changeID(nil), "/")[0] {
 		t.Errorf("the clone has %q, its parent %q", id, d.changeID(nil))

@@ -84,6 +84,8 @@ func (s *Sim) changeQuery(vm *simulator.VirtualMachine, req *types.QueryChangedD
 		return q, invalid("deviceKey")
 	case req.Snapshot == nil && vm.Runtime.PowerState != poweredOff:
 		return q, cbtFault(q.disk, "cannotGetChanges", "the disk is in use")
+	case req.Snapshot == nil && q.mark.tracker != nil && q.mark.tracker.broken:
+		return q, cbtFault(q.disk, "cannotGetChanges", "the file with the changes cannot be used")
 	}
 	return q, nil
 }
@@ -100,8 +102,6 @@ func (s *Sim) areasSince(q changeQuery, changeID string) (spans, types.BaseMetho
 	switch {
 	case t == nil:
 		return nil, cbtFault(q.disk, "noTrack", "changes were not tracked")
-	case t.broken:
-		return nil, cbtFault(q.disk, "cannotGetChanges", "the file with the changes cannot be used")
 	case changeID == allInUse:
 		return s.areasInUse(q)
 	case id != t.id || moment > q.mark.moment:

@@ -30,7 +30,6 @@ func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]ty
 		if err != nil {
 			return nil, err
 		}
-		delta.ChangeId = "" // its parent's changes are not the clone's
 		copied := *disk
 		copied.Backing = delta
 		out = append(out, &copied)
@@ -51,7 +50,7 @@ func newDelta(ds *simulator.Datastore, file string, below *types.VirtualDiskFlat
 	delta := *below
 	delta.FileName, delta.Datastore = dsPath(ds.Name, file), &ref
 	delta.DeltaDiskFormat = "seSparseFormat"
-	delta.ContentId = ""
+	delta.ContentId, delta.ChangeId = "", ""
 	delta.Parent = below
 	return &delta, nil
 }
@@ -91,6 +90,7 @@ func (s *Sim) growDisk(vm *simulator.VirtualMachine, disk *types.VirtualDisk, nu
 	if err != nil {
 		return nil, err
 	}
+	delta.ChangeId = top.ChangeId
 	grown := *disk
 	grown.Backing = delta
 	return &grown, nil

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -31,15 +32,20 @@ func (s *Sim) consolidating(ctx *simulator.Context, vm *simulator.VirtualMachine
 }
 
 // finish deletes the layers that have fallen out of all chains, as far as they are the
-// VM's own and nobody else builds on them.
+// VM's own. One that others build on goes with the last of them.
 func (c *consolidation) finish() {
 	c.s.trackLayers(c.vm)
 	now := c.s.layers.levels(c.vm.Self)
 	for key := range c.before {
-		if !now[key] && c.own(key) && !c.s.layers.shared(c.vm.Self, key) {
-			c.s.removeLevel(c.vm, key)
+		switch {
+		case now[key] || !c.own(key):
+		case c.s.layers.shared(c.vm.Self, key):
+			c.s.layers.abandon(key)
+		default:
+			c.s.removeLevel(key)
 		}
 	}
+	c.s.removeOrphans()
 }
 
 // own tells if a layer lies in the VM's folder.
@@ -239,6 +245,9 @@ func (c *consolidation) detached(image *diskImage, n int, like *flatBacking) (*f
 	return &out, image.copyTo(into, n)
 }
 
+// numbered is the end of the name of a file that had another before it.
+var numbered = regexp.MustCompile(`-\d{6}$`)
+
 // freeLayerName is a name that no layer has yet, beside the VM's other files: that of
 // the disk's base with a number, from the given one on.
 func (s *Sim) freeLayerName(vm *simulator.VirtualMachine, b *flatBacking, number int) (*simulator.Datastore, string, error) {
@@ -252,7 +261,7 @@ func (s *Sim) freeLayerName(vm *simulator.VirtualMachine, b *flatBacking, number
 	}
 	// The layer lies beside the VM's own files, also where the disk began as another VM's.
 	_, file := splitDSPath(b.FileName)
-	base := path.Join(path.Dir(vmx), strings.TrimSuffix(path.Base(file), path.Ext(file)))
+	base := path.Join(path.Dir(vmx), numbered.ReplaceAllString(strings.TrimSuffix(path.Base(file), path.Ext(file)), ""))
 	for taken := s.layers.levels(vm.Self); ; number++ {
 		file := fmt.Sprintf("%s-%06d.vmdk", base, number)
 		_, err := os.Stat(localPath(ds, file))
@@ -271,18 +280,30 @@ func (s *Sim) nextDelta(vm types.ManagedObjectReference) (number int) {
 	return number
 }
 
-// removeLevel deletes the files of a layer.
-func (s *Sim) removeLevel(vm *simulator.VirtualMachine, key layerKey) {
-	name, file := splitDSPath(key.file)
-	ds, ok := s.datastoreOf(vm, name)
+// removeLevel deletes the files of a layer, and its folder with the last of them.
+func (s *Sim) removeLevel(key layerKey) {
+	ds, ok := s.reg.Get(types.ManagedObjectReference{Type: "Datastore", Value: key.datastore}).(*simulator.Datastore)
 	if !ok {
 		return
 	}
-	files := []string{
+	_, file := splitDSPath(key.file)
+	err := s.removeFiles([]string{
 		localPath(ds, file), localPath(ds, extentName(file, true)), localPath(ds, extentName(file, false)),
+	})
+	if err != nil {
+		log.Printf("vforge-sim: removing %s: %v", key.file, err)
 	}
-	if err := s.removeFiles(files); err != nil {
-		log.Printf("vforge-sim: consolidating %s: %v", vm.Name, err)
+	if left, err := os.ReadDir(localPath(ds, path.Dir(file))); err == nil && len(left) == 0 {
+		if err := os.Remove(localPath(ds, path.Dir(file))); err != nil {
+			log.Printf("vforge-sim: removing %s: %v", path.Dir(file), err)
+		}
+	}
+}
+
+// removeOrphans deletes the layers whose last user has gone.
+func (s *Sim) removeOrphans() {
+	for _, key := range s.layers.orphans() {
+		s.removeLevel(key)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // DestroyTask deletes a VM that is not powered on, with those of its files that no
-// other VM builds on.
+// other VM builds on. Those stay, and go with the last VM that does.
 func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "destroy", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if vm.Runtime.PowerState == poweredOn {
@@ -24,7 +24,13 @@ func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 		}
 		shared := sh.s.layers.release(vm.Self)
 		files := sh.s.ownFiles(vm, shared)
+		for key := range shared {
+			if path.Dir(key.file) == path.Dir(vm.Config.Files.VmPathName) {
+				sh.s.layers.abandon(key)
+			}
+		}
 		sh.s.unlink(ctx, vm)
+		sh.s.removeOrphans()
 		if err := sh.s.removeFiles(files); err != nil {
 			log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
 		}
@@ -53,7 +59,7 @@ func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) 
 }
 
 // ownFiles lists what is in the VM's directory, without the layers that others need.
-func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[string]bool) []string {
+func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[layerKey]bool) []string {
 	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
 	ds, ok := s.datastoreOf(vm, dsName)
 	if !ok {
@@ -65,8 +71,8 @@ func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[string]bool) []s
 		return nil // gone already
 	}
 	keep := make(map[string]bool)
-	for descriptor := range shared {
-		base := path.Base(descriptor)
+	for key := range shared {
+		base := path.Base(key.file)
 		keep[base], keep[extentName(base, false)], keep[extentName(base, true)] = true, true, true
 	}
 	var out []string

@@ -296,28 +296,29 @@ func (s *Sim) disksReconfigured(ctx *simulator.Context, vm *simulator.VirtualMac
 			continue
 		}
 		l, err := s.layer(top, disk.CapacityInBytes)
-		if err == nil && l.resize(disk.CapacityInBytes) {
-			s.resetDisk(vm, disk.Key)
+		if err == nil {
+			err = l.resize(disk.CapacityInBytes)
 		}
 		if err != nil {
 			log.Printf("vforge-sim: reconfiguring %s: %v", vm.Name, err)
 		}
 	}
+	s.trackResized(vm)
 	s.showChangeIDs(ctx, vm)
 	s.trackLayers(vm)
 	s.tellFiles(ctx, vm)
 }
 
-// resize gives the layer another capacity and tells if it had one already.
-func (l *layer) resize(capacity int64) bool {
+// resize gives the layer another capacity.
+func (l *layer) resize(capacity int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.capacity == capacity {
-		return false
+		return nil
 	}
 	l.capacity = capacity
-	if err := os.Truncate(l.extent, capacity); err != nil && !l.delta && !errors.Is(err, os.ErrNotExist) {
-		log.Printf("vforge-sim: %v", err)
+	if _, err := os.Stat(l.extent); l.delta || errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	return true
+	return os.Truncate(l.extent, capacity)
 }

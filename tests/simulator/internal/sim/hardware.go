@@ -32,7 +32,6 @@ type hardware struct {
 	// pending are the new disks of an import that wait for their content.
 	pending map[int32]bool
 	cards   bool // network cards changed
-	grown   []int32
 }
 
 // change makes changes in their order; the first that is refused is the answer, and then
@@ -147,7 +146,6 @@ func (h *hardware) editDisk(index int32, disk, edit *types.VirtualDisk) types.Ba
 		log.Printf("vforge-sim: growing %s: %v", backing.FileName, err)
 		return &types.FileFault{File: backing.FileName}
 	}
-	h.grown = append(h.grown, disk.Key)
 	disk.CapacityInBytes, disk.CapacityInKB = want, want/1024
 	disk.DeviceInfo = &types.Description{Label: disk.DeviceInfo.GetDescription().Label, Summary: thousands(want/1024) + " KB"}
 	return nil

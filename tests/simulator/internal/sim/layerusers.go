@@ -27,6 +27,8 @@ type layerUsers struct {
 	mu    sync.Mutex
 	users map[layerKey]map[types.ManagedObjectReference]bool
 	of    map[types.ManagedObjectReference]map[layerKey]bool
+	// abandoned are those whose own VM needs them no more; they go with their last user.
+	abandoned map[layerKey]bool
 }
 
 // add records that vm uses all layers of the disks among devices.
@@ -54,21 +56,44 @@ func (l *layerUsers) put(vm types.ManagedObjectReference, key layerKey) {
 	l.users[key][vm], l.of[vm][key] = true, true
 }
 
-// release forgets vm and tells, by file name, which of its layers somebody else needs.
-func (l *layerUsers) release(vm types.ManagedObjectReference) map[string]bool {
+// release forgets vm and tells which of its layers somebody else needs.
+func (l *layerUsers) release(vm types.ManagedObjectReference) map[layerKey]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	shared := make(map[string]bool)
+	shared := make(map[layerKey]bool)
 	for key := range l.of[vm] {
 		delete(l.users[key], vm)
 		if len(l.users[key]) > 0 {
-			shared[key.file] = true
+			shared[key] = true
 		} else {
 			delete(l.users, key)
 		}
 	}
 	delete(l.of, vm)
 	return shared
+}
+
+// abandon notes that a layer's own VM has no more use for it, while others have.
+func (l *layerUsers) abandon(key layerKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.abandoned == nil {
+		l.abandoned = make(map[layerKey]bool)
+	}
+	l.abandoned[key] = true
+}
+
+// orphans returns, once, the abandoned layers that nobody uses any more.
+func (l *layerUsers) orphans() (out []layerKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.abandoned {
+		if len(l.users[key]) == 0 {
+			out = append(out, key)
+			delete(l.abandoned, key)
+		}
+	}
+	return out
 }
 
 // shared tells if a VM other than vm uses a layer.

@@ -56,7 +56,6 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 			sh.s.expectCloudBoot(vm.Self)
 		}
 		sh.s.setPower(ctx, vm, poweredOn)
-		sh.s.trackingTakesEffect(ctx, vm)
 		sh.s.post(ctx, &types.VmStartingEvent{VmEvent: e}, &types.VmPoweredOnEvent{VmEvent: e})
 		sh.s.bootOrFork(vm.Self)
 		return nil
@@ -205,6 +204,9 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 		s.haltGuest(vm.Self)
 		s.endQuiescence(ctx, vm)
 	default:
+		if state == poweredOn {
+			s.trackingTakesEffect(ctx, vm)
+		}
 		s.pauseGuest(vm.Self, state == suspended)
 	}
 	s.vms.with(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date

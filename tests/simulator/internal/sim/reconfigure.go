@@ -201,11 +201,10 @@ func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	s.setDevices(ctx, vm, h.devices)
 	s.trackLayers(vm)
 	for _, disk := range h.doomed {
-		s.removeLevel(vm, keyOf(diskChain(disk)[0]))
+		s.removeLevel(keyOf(diskChain(disk)[0]))
 	}
-	for _, key := range h.grown {
-		s.resetDisk(vm, key)
-	}
+	s.trackResized(vm)
+	s.showChangeIDs(ctx, vm)
 }
 
 // relinkNetworks tells the networks which VMs they have after a change.

@@ -26,7 +26,10 @@ type diskBench struct {
 
 func (b *bench) disks(path string) *diskBench {
 	b.Helper()
-	ref := b.find(path)
+	return b.of(b.find(path))
+}
+
+func (b *bench) of(ref types.ManagedObjectReference) *diskBench {
 	return &diskBench{b, b.sim.vm(ref), object.NewVirtualMachine(b.client, ref)}
 }
 
@@ -49,7 +52,10 @@ func (d *diskBench) put(sector int64, letter byte) {
 
 // show prints the first letter of each of the disk's first sectors, of the VM as it is
 // or as a snapshot keeps it.
-func (d *diskBench) show(devices []types.BaseVirtualDevice) string {
+func (d *diskBench) show(devices []types.BaseVirtualDevice) string { return d.sectors(devices)[:6] }
+
+// sectors prints the first letter of each of the first sixteen sectors.
+func (d *diskBench) sectors(devices []types.BaseVirtualDevice) string {
 	d.Helper()
 	disk := disksOf(devices)[0]
 	image, err := d.sim.image(disk.Backing.(*flatBacking), disk.CapacityInBytes)
@@ -57,7 +63,7 @@ func (d *diskBench) show(devices []types.BaseVirtualDevice) string {
 		d.Fatal(err)
 	}
 	var out bytes.Buffer
-	for sector := range int64(6) {
+	for sector := range int64(16) {
 		p := make([]byte, sectorSize)
 		if _, err := image.ReadAt(p, sector*sectorSize); err != nil {
 			d.Fatal(err)
@@ -97,7 +103,13 @@ func (d *diskBench) remove(ref types.ManagedObjectReference, children bool) {
 	if err != nil {
 		d.Fatal(err)
 	}
-	d.result(object.NewTask(d.client, res.Returnval))
+	d.finished(res.Returnval)
+}
+
+// finished waits for a task to succeed.
+func (d *diskBench) finished(task types.ManagedObjectReference) {
+	d.Helper()
+	d.result(object.NewTask(d.client, task))
 }
 
 func (d *diskBench) revert(ref types.ManagedObjectReference) {
@@ -106,7 +118,7 @@ func (d *diskBench) revert(ref types.ManagedObjectReference) {
 	if err != nil {
 		d.Fatal(err)
 	}
-	d.result(object.NewTask(d.client, res.Returnval))
+	d.finished(res.Returnval)
 }
 
 func (d *diskBench) power(on bool) {
@@ -242,6 +254,6 @@ func TestRemovingAllSnapshotsCollapses(t *testing.T) {
 		t.Errorf("with a clone %d levels are left", n)
 	}
 	d.want(d.live(), "dbc...", "the parent")
-	web := &diskBench{d.bench, d.sim.vm(clone), object.NewVirtualMachine(d.client, clone)}
+	web := d.of(clone)
 	web.want(web.live(), "ab....", "the clone")
 }
