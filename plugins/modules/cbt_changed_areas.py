@@ -23,7 +23,8 @@ options:
       - V(queried) asks what changed.
       - V(enabled) switches tracking on and makes it count, as O(activation) says. The VM must have no snapshots. Where tracking
         counts already, nothing is done.
-      - V(disabled) switches tracking off. The next time it is switched on, all disks have to be read whole.
+      - V(disabled) switches tracking off. vSphere goes on counting until the VM is next powered on, or has a snapshot made or
+        removed. After it has stopped, all disks have to be read whole.
     type: str
     choices: [queried, enabled, disabled]
     default: queried

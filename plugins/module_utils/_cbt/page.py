@@ -83,7 +83,6 @@ class VmView:
     unfolded: bool
     disks: tuple[DiskView, ...]
     excluded: tuple[tuple[str, str], ...]
-    bytes_to_read: int
 
 
 def require() -> None:
@@ -138,19 +137,19 @@ def _vms(job: Job, state: State) -> list[VmView]:
 
 def _vm(state: State, standing: Standing, entry: dict[str, t.Any], most: int, *, unfolded: bool) -> VmView:
     sums = report.totals([entry])
+    nothing_known = standing.error is not None and not entry["disks"]
     return VmView(
         name=standing.vm.name,
         path=standing.vm.path,
-        to_read=size(sums["bytes_to_read"]),
-        changed=size(sums["changed_bytes"]),
-        capacity=size(sums["capacity"]),
+        to_read="unknown" if nothing_known else size(sums["bytes_to_read"]),
+        changed="unknown" if nothing_known else size(sums["changed_bytes"]),
+        capacity=size(sum(disk.capacity for disk in standing.vm.disks)),
         share=round(100 * sums["bytes_to_read"] / most, 2) if most else 0.0,
         full_disks=sums["full_required_disks"],
         error=standing.error.message if standing.error else "",
         unfolded=unfolded,
         disks=tuple(_disk(standing, answer, state) for answer in standing.answers.values()),
         excluded=tuple((disk["label"], disk["reason"]) for disk in entry["excluded"]),
-        bytes_to_read=sums["bytes_to_read"],
     )
 
 

@@ -74,10 +74,11 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; } td.n, th.n { t
 td.name { overflow-wrap: anywhere; min-width: 8rem; }
 .bar { width: 100%; min-width: 5rem; height: .8rem; display: block; background: var(--h0); border-radius: .15rem; }
 .bar rect { fill: var(--h3); }
+.narrow { display: none; font-size: .85rem; }
 .tables { margin-top: .5rem; font-size: .9rem; } .tables summary { cursor: pointer; color: var(--soft); }
 @media (max-width: 40rem) {
   .row { grid-template-columns: 1fr auto; } .row .strip { grid-column: 1 / -1; grid-row: 2; } .axis { margin: 0; }
-  .wide { display: none; }
+  .wide { display: none; } .narrow { display: inline; }
 }
 @media print { details.vm { break-inside: avoid; } }
 </style>
@@ -111,7 +112,8 @@ td.name { overflow-wrap: anywhere; min-width: 8rem; }
 <th class="n">Capacity</th><th class="wide">Remarks</th></tr></thead>
 <tbody>
 {% for vm in vms %}
-<tr><td class="name">{{ vm.name }}</td><td class="n">{{ vm.to_read }}</td>
+<tr><td class="name">{{ vm.name }}{% if vm.error %} <span class="bad narrow">failed</span>{% endif %}
+{% if vm.full_disks %} <span class="full-text narrow">{{ vm.full_disks }} to read whole</span>{% endif %}</td><td class="n">{{ vm.to_read }}</td>
 <td class="wide"><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
 <rect x="0" y="0" width="{{ vm.share }}" height="1"/></svg></td>
 <td class="n wide">{{ vm.changed }}</td><td class="n">{{ vm.capacity }}</td>

@@ -113,14 +113,12 @@ class Areas:
         """A VM by its name, or by its path below the VM folder."""
         return self._raw.content.searchIndex.FindByInventoryPath(f"DC0/vm/{name}")
 
-    def make(self, name: str, disks: int = 1, *, on: bool = True, tracked: bool = True, **how: t.Any) -> t.Any:
-        """A VM with so many disks of 64 MiB each, tracked and counting unless that is not wanted."""
-        self.sim.create_vm(name, on=False, **how)
+    def make(
+        self, name: str, disks: int = 1, size: int = 64 * MIB, *, on: bool = True, tracked: bool = True, **how: t.Any
+    ) -> t.Any:
+        """A VM with so many disks, tracked and counting unless that is not wanted."""
+        self.sim.create_vm(name, on=False, disks=[{"bytes": size}] * disks, **how)
         vm = self.vm(name)
-        known = [device for device in vm.config.hardware.device if isinstance(device, vim.vm.device.VirtualDisk)]
-        changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", fileOperation="destroy", device=disk) for disk in known]
-        self._reconfigure(vm, deviceChange=changes)
-        self._reconfigure(vm, deviceChange=[_new_disk(vm, number) for number in range(disks)])
         if tracked:
             self._reconfigure(vm, changeTrackingEnabled=True)
         if tracked and not on:
@@ -166,17 +164,6 @@ class Areas:
     @staticmethod
     def _reconfigure(vm: t.Any, **spec: t.Any) -> None:
         finished(vm.ReconfigVM_Task(vim.vm.ConfigSpec(**spec)))
-
-
-def _new_disk(vm: t.Any, number: int) -> t.Any:
-    controller = next(item for item in vm.config.hardware.device if isinstance(item, vim.vm.device.VirtualSCSIController))
-    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
-        fileName="", diskMode="persistent", thinProvisioned=True, datastore=vm.datastore[0]
-    )
-    disk = vim.vm.device.VirtualDisk(
-        key=-1 - number, controllerKey=controller.key, unitNumber=number, capacityInKB=64 * MIB // 1024, backing=backing
-    )
-    return vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=disk)
 
 
 def finished(task: t.Any) -> t.Any:

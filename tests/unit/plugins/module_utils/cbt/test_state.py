@@ -13,7 +13,7 @@ import stat
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import state as states
@@ -70,6 +70,7 @@ _RECORDS = st.builds(
 )
 
 
+@settings(max_examples=10)
 @given(st.lists(_RECORDS, max_size=5, unique_by=lambda item: (item.vm_uuid, item.key)))
 def test_any_records_survive_the_file(tmp_path_factory, records):
     path = str(tmp_path_factory.mktemp("state") / "state.json")
