@@ -119,7 +119,7 @@ def plan(options: FleetOptions, now: Situation) -> Plan:
         rolls=_batches([clone for clone in clones if clone.replaces is not None], options.batch_size),
         removals=removals,
         clones=clones,
-        obsolete=_obsolete(now, version, current, seeds),
+        obsolete=_obsolete(now, current, seeds, {clone.parent for clone in kept.values()}),
         orphans=tuple(orphans[number] for number in sorted(orphans)),
         skipped=room.skipped,
     )
@@ -194,16 +194,20 @@ def _batches(clones: t.Sequence[Placed], size: int) -> tuple[tuple[Placed, ...],
     return tuple(tuple(clones[at : at + size]) for at in range(0, len(clones), size))
 
 
-def _obsolete(now: Situation, version: str, current: t.Mapping[str, Parent], seeds: t.Sequence[Seed]) -> tuple[Parent, ...]:
-    """Parents of other versions, second ones of this, and unready ones that nobody needs; none on a host that is not there."""
+def _obsolete(
+    now: Situation, current: t.Mapping[str, Parent], seeds: t.Sequence[Seed], used: t.Collection[str]
+) -> tuple[Parent, ...]:
+    """Parents of other versions, second ones of this, and unready ones that nobody needs; none on a host that is not there.
+
+    :param used: instance UUIDs of the parents of clones that stay.
+    """
     reachable = {host.moid for host in now.hosts if not host.obstacle}
     elsewhere = {host.moid for host in now.hosts}
     wanted = {seed.parent.moid for seed in seeds if seed.parent} | {each.moid for each in current.values() if each.ready}
-    used = {clone.parent for clone in now.clones if clone.version == version}
     return tuple(
         parent
         for parent in now.parents
         if parent.moid not in wanted
-        and not (parent.version == version and parent.instance_uuid in used)
+        and parent.instance_uuid not in used
         and (parent.host in reachable or parent.host not in elsewhere)
     )
