@@ -194,7 +194,7 @@ def _datastores(around: Surroundings, asked: Place, compatible: t.Collection[str
 
 
 def _best_datastore(wanted: t.Sequence[Datastore], able: t.Sequence[Host], asked: Place) -> Datastore:
-    """The one with most free space; where none is named, of those that most of the hosts see, so that clones can be anywhere."""
+    """The one with most free space; where none is named, of those that most hosts see, so that clones can be anywhere."""
 
     def worth(datastore: Datastore) -> tuple[int, int, str]:
         seen = 0 if asked.datastore_cluster else sum(datastore.moid in host.datastores for host in able)

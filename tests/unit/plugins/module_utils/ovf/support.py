@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import random
 import tarfile
 import typing as t
 from pathlib import Path
@@ -28,7 +27,7 @@ _NAMESPACES = (
 
 def content(size: int, seed: int = 1) -> bytes:
     """Bytes that no compression makes smaller, the same for the same seed."""
-    return random.Random(seed).randbytes(size)
+    return hashlib.shake_256(str(seed).encode()).digest(size)
 
 
 @dataclasses.dataclass
@@ -59,8 +58,10 @@ class Made:
                 'ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/>'
             )
             items += (
-                f"<Item><rasd:AddressOnParent>{number - 1}</rasd:AddressOnParent><rasd:ElementName>Disk {number}</rasd:ElementName>"
-                f"<rasd:HostResource>ovf:/disk/vmdisk{number}</rasd:HostResource><rasd:InstanceID>{9 + number}</rasd:InstanceID>"
+                f"<Item><rasd:AddressOnParent>{number - 1}</rasd:AddressOnParent>"
+                f"<rasd:ElementName>Disk {number}</rasd:ElementName>"
+                f"<rasd:HostResource>ovf:/disk/vmdisk{number}</rasd:HostResource>"
+                f"<rasd:InstanceID>{9 + number}</rasd:InstanceID>"
                 "<rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>"
             )
         for number, name in enumerate(self.networks):

@@ -85,7 +85,7 @@ def around(**changes):
         Host("h-3", "esx3", "c-1", True, False, frozenset({"d-1", "d-3"}), frozenset({"n-1", "n-2"}), 20),
         Host("h-9", "esx9", "c-2", True, False, frozenset({"d-1"}), frozenset({"n-1"}), 90),
     ]
-    known = Surroundings(
+    return Surroundings(
         computes=(
             Compute("c-1", "blue", "/DC/host/blue", pools),
             Compute("c-2", "red", "/DC/host/lab/red", (Pool("pool-9", "Resources", "Resources"),)),
@@ -99,7 +99,6 @@ def around(**changes):
         networks={"n-1": "front", "n-2": "back", "n-9": "elsewhere"},
         datastore_clusters={"p-1": "pod"},
     )
-    return known
 
 
 def placed(networks=None, compatible=None, changes=None, **asked):
