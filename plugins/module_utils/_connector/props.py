@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import faults
+from . import faults, versions
 from .pyvmomi import vim, vmodl
 
 if t.TYPE_CHECKING:
@@ -60,12 +60,14 @@ def collect(
 
     Costs one call, and one more for each page beyond the first, whatever the number of objects. An object that is gone is left
     out. Where several types of ``wanted`` fit an object, it gets the union of their properties (API reference, PropertySpec).
+    A property that is newer than the vCenter is not asked for, and so reads as one that is unset.
 
     :raises Fault: as vCenter does.
     """
     if not roots:
         return []
-    spec = _filter_spec(roots, wanted, routes)
+    version = session.about.get("apiVersion", "")
+    spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
     return session.retrying(lambda: _pages(session, spec))
 
 

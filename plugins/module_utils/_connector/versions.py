@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 # What a client that knows nothing of the server may speak; vSphere 5.5 and everything since understands it.
 OLDEST = "vim25/5.5"
 
+# Properties that are read here and that came after API 6.0, with the version that has them first.
+_SINCE = {"runtime.inQuarantineMode": "6.5", "runtime.instantCloneFrozen": "6.7"}
+
 
 def offered(document: bytes) -> str | None:
     """The newest version of the API that a server describes (``8.0.3.0``), or None when this is no such description.
@@ -41,6 +44,13 @@ def at_least(api_version: str, wanted: str) -> bool:
     """Whether a version of the API is ``wanted`` or newer; one that cannot be read is not."""
     found = _numbers(api_version)
     return found is not None and found >= (_numbers(wanted) or ())
+
+
+def readable(api_version: str, paths: t.Iterable[str]) -> list[str]:
+    """Those of the property paths that a server of this version has; for one that it does not know it refuses a whole read."""
+    if _numbers(api_version) is None:
+        return list(paths)
+    return [path for path in paths if at_least(api_version, _SINCE.get(path, OLDEST.removeprefix("vim25/")))]
 
 
 def _numbers(version: str) -> tuple[int, ...] | None:

@@ -157,7 +157,7 @@ func (s *Sim) read(ctx *simulator.Context, ref types.ManagedObjectReference, set
 		}
 		for _, p := range paths {
 			value, known := readProperty(v, p)
-			if !known {
+			if !known || versionLess(s.cfg.APIVersion, propertySince[p]) {
 				fault = &types.InvalidProperty{Name: p}
 				return
 			}

@@ -24,6 +24,15 @@ var apiVersions = []string{
 // check.
 const instantCloneSince = "6.7"
 
+// propertySince are properties that came after API 6.0, of those that clients are known
+// to read, with the version that has them first.
+var propertySince = map[string]string{
+	"runtime.inQuarantineMode":           "6.5",
+	"summary.runtime.inQuarantineMode":   "6.5",
+	"runtime.instantCloneFrozen":         "6.7",
+	"summary.runtime.instantCloneFrozen": "6.7",
+}
+
 func knownVersion(v string) error {
 	if i := slices.Index(apiVersions, v); i >= 0 && i <= slices.Index(apiVersions, "6.0") {
 		return nil

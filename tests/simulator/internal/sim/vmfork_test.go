@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -168,6 +169,21 @@ func TestReleasesWithVMFork(t *testing.T) {
 			f.wantFault(f.callFault(err), &types.MethodNotFound{})
 			if f.read(f.parent).Config.ForkConfigInfo != nil {
 				t.Error("the VM was changed")
+			}
+		})
+	}
+}
+
+func TestPropertiesThatAReleaseDoesNotHave(t *testing.T) {
+	for version, known := range map[string]bool{"6.5": false, "6.7": true} {
+		t.Run(version, func(t *testing.T) {
+			f := startFork(t, version)
+			var vm mo.VirtualMachine
+			err := property.DefaultCollector(f.client).RetrieveOne(f.ctx, f.parent, []string{"runtime.instantCloneFrozen"}, &vm)
+			if !known {
+				f.wantFault(f.callFault(err), &types.InvalidProperty{})
+			} else if err != nil {
+				t.Error(err)
 			}
 		})
 	}

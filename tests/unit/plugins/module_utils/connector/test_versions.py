@@ -72,3 +72,17 @@ def test_what_describes_no_versions_is_no_vcenter(document):
 )
 def test_whether_a_version_is_new_enough(version, wanted, is_it):
     assert versions.at_least(version, wanted) is is_it
+
+
+@pytest.mark.parametrize(
+    ("server", "kept"),
+    [
+        ("6.0", ["name"]),
+        ("6.5", ["name", "runtime.inQuarantineMode"]),
+        ("6.7", ["name", "runtime.inQuarantineMode", "runtime.instantCloneFrozen"]),
+        ("8.0.3.0", ["name", "runtime.inQuarantineMode", "runtime.instantCloneFrozen"]),
+        ("", ["name", "runtime.inQuarantineMode", "runtime.instantCloneFrozen"]),
+    ],
+)
+def test_properties_are_asked_of_servers_that_have_them(server, kept):
+    assert versions.readable(server, ["name", "runtime.inQuarantineMode", "runtime.instantCloneFrozen"]) == kept
