@@ -79,7 +79,7 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str) -> Parent:
 
 
 # References, each with the parent of the clone that it is, or may be.
-_Owned = t.Sequence[tuple[t.Any, Parent | None]]
+_Owned = t.Sequence[tuple[t.Any, t.Optional[Parent]]]  # noqa: UP045 (pylint takes the other form for an operation)
 
 
 def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:

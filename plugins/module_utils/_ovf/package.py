@@ -70,7 +70,7 @@ def open_package(location: str, access: WebAccess) -> Package:
         names = [name for name in members if name.lower().endswith(".ovf")]
         if len(names) != 1:
             raise PackageError("invalid_package", f"{source.label} holds {len(names)} descriptors; an OVA has one.")
-        return _package(source, names[0], members[names[0]], lambda name: members.get(name))
+        return _package(source, names[0], members[names[0]], members.get)
     return _package(source, _base_name(source.label), source, beside)
 
 

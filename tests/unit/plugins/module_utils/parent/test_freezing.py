@@ -52,8 +52,9 @@ def test_three_parents_share_everything_but_the_work_in_their_guests(start):
     assert [entry["name"] for entry in three.parents] == names
     assert all(parents.frozen(name) for name in names)
     assert (three.calls["CreateFilter"], three.calls["StartProgramInGuest"]) == (1, 3)
-    # A name costs one call each, and the guest three; the rest is shared.
-    assert three.total - three.calls.get("ListProcessesInGuest", 0) == 8 + 3 + 3 * 3 - 1
+    # The names are found in one call, each guest costs four; the rest is shared.
+    assert three.calls["RetrievePropertiesEx"] == 2
+    assert three.total - three.calls.get("ListProcessesInGuest", 0) == 5 + 3 * 4
 
 
 def test_check_mode_logs_in_to_the_guest_and_changes_nothing(start):
