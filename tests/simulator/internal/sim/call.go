@@ -121,7 +121,7 @@ func (s *Sim) names(call *sdkCall) []string {
 		case xml.CharData:
 			at := "/" + strings.Join(path, "/")
 			for _, p := range namePaths {
-				if at == p {
+				if at == p && !strings.Contains(call.method, "Snapshot") { // theirs is not a VM's
 					names = append(names, string(t))
 				}
 			}
