@@ -61,6 +61,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.DurationVar(&c.GuestTime, "guest-time", c.GuestTime, "how long after its start a guest reports its address")
 	fs.DurationVar(&c.SnapshotTime, "snapshot-time", c.SnapshotTime, "how long a change of a VM's snapshots takes")
 	fs.DurationVar(&c.Latency, "latency", c.Latency, "added to each SDK call")
+	fs.DurationVar(&c.LeaseTimeout, "lease-timeout", c.LeaseTimeout, "how long an import lives without progress")
+	fs.BoolVar(&c.DiscardUploads, "discard-uploads", false, "keep sizes and checksums of uploaded disks, not what is in them")
 	fs.BoolVar(&c.StrictDatastore, "strict-datastore", false, "refuse a datastore in an instant clone's location")
 	fs.Int64Var(&c.CBTGranule, "cbt-granule", c.CBTGranule, "widen changed areas to multiples of so many `bytes`; 0 tells them exactly")
 	fs.BoolVar(&o.exitWithStdin, "exit-with-stdin", false, "exit as soon as standard input ends")

@@ -84,7 +84,7 @@ func (s *Sim) entity(call *sdkCall) types.ManagedObjectReference {
 }
 
 // namePaths are where a request names the VM that it makes.
-var namePaths = []string{"/spec/name", "/name", "/config/name", "/newName"}
+var namePaths = []string{"/spec/name", "/spec/configSpec/name", "/name", "/config/name", "/newName"}
 
 // names lists the names that a call is about, for rules that pick calls by name:
 // the one of the VM that it makes, else those of the VMs that it is called on or

@@ -180,13 +180,18 @@ func (s *Sim) compatibleHost(p *vmClonePlan) *simulator.HostSystem {
 		wanted = &p.parent.Datastore[0]
 	}
 	cr, _ := s.computeOf(p.pool.Reference())
+	return s.leastHost(cr, func(h *simulator.HostSystem) bool {
+		return wanted == nil || simulator.FindReference(h.Datastore, *wanted) != nil
+	})
+}
+
+// leastHost picks among the hosts of a compute resource that take VMs, and that are fit,
+// the one with the fewest.
+func (s *Sim) leastHost(cr types.ManagedObjectReference, fit func(*simulator.HostSystem) bool) *simulator.HostSystem {
 	var best *simulator.HostSystem
 	for _, e := range s.reg.All("HostSystem") {
 		host := e.(*simulator.HostSystem)
-		if mine, _ := s.computeOf(host.Self); mine != cr || hostFault(host) != nil {
-			continue
-		}
-		if wanted != nil && simulator.FindReference(host.Datastore, *wanted) == nil {
+		if mine, _ := s.computeOf(host.Self); mine != cr || hostFault(host) != nil || !fit(host) {
 			continue
 		}
 		if best == nil || len(host.Vm) < len(best.Vm) || len(host.Vm) == len(best.Vm) && host.Self.Value < best.Self.Value {

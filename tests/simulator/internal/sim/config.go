@@ -53,6 +53,8 @@ type Config struct {
 	GuestTime       time.Duration
 	SnapshotTime    time.Duration
 	Latency         time.Duration
+	LeaseTimeout    time.Duration // of an import without progress
+	DiscardUploads  bool          // keep sizes and checksums of uploads, not what is in them
 	StrictDatastore bool
 	CBTGranule      int64 // bytes; 0: changed areas are told exactly
 }
@@ -60,22 +62,23 @@ type Config struct {
 // DefaultConfig returns the documented defaults; StateDir has none.
 func DefaultConfig() Config {
 	return Config{
-		Listen:      "127.0.0.1:0",
-		Control:     "127.0.0.1:0",
-		Username:    "administrator@vsphere.local",
-		APIVersion:  "8.0.3.0",
-		Cert:        CertValid,
-		Datacenters: 1,
-		Clusters:    2,
-		Hosts:       3,
-		Pools:       2,
-		Datastores:  2,
-		Portgroups:  2,
-		Folders:     2,
-		VMs:         10,
-		Parents:     1,
-		CloneTime:   50 * time.Millisecond,
-		GuestTime:   100 * time.Millisecond,
+		Listen:       "127.0.0.1:0",
+		Control:      "127.0.0.1:0",
+		Username:     "administrator@vsphere.local",
+		APIVersion:   "8.0.3.0",
+		Cert:         CertValid,
+		Datacenters:  1,
+		Clusters:     2,
+		Hosts:        3,
+		Pools:        2,
+		Datastores:   2,
+		Portgroups:   2,
+		Folders:      2,
+		VMs:          10,
+		Parents:      1,
+		CloneTime:    50 * time.Millisecond,
+		GuestTime:    100 * time.Millisecond,
+		LeaseTimeout: 300 * time.Second,
 	}
 }
 
@@ -101,6 +104,9 @@ func (c *Config) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
+	}
+	if c.LeaseTimeout <= 0 {
+		return fmt.Errorf("--lease-timeout %s: must be positive", c.LeaseTimeout)
 	}
 	if c.Username == "" {
 		return errors.New("--username must not be empty")

@@ -57,6 +57,11 @@ func (s *Sim) controlHandler() http.Handler {
 		"POST /vms/{name}/disks/{key}/workload":   s.postWorkload,
 		"GET /vms/{name}/disks/{key}/workload":    s.getWorkload,
 		"DELETE /vms/{name}/disks/{key}/workload": s.deleteWorkload,
+		"GET /uploads":                            s.getUploads,
+		"POST /uploads":                           s.postUploads,
+		"GET /leases":                             s.getLeases,
+		"POST /leases":                            s.postLeases,
+		"GET /orphans":                            s.getOrphans,
 	} {
 		mux.HandleFunc(pattern, answer(h))
 	}
@@ -108,6 +113,7 @@ func (s *Sim) getCalls(*http.Request) (any, error) {
 
 func (s *Sim) resetCalls(*http.Request) (any, error) {
 	s.calls.reset()
+	s.uploads.reset()
 	return done, nil
 }
 
@@ -130,6 +136,7 @@ func (s *Sim) deleteInject(r *http.Request) (any, error) {
 	text := r.PathValue("id")
 	if text == "" {
 		s.inject.remove(0)
+		s.uploads.calm()
 		return done, nil
 	}
 	id, err := strconv.Atoi(text)

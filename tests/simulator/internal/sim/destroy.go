@@ -22,21 +22,51 @@ func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 		if vm.Runtime.PowerState == poweredOn {
 			return wrongPower(vm, poweredOff)
 		}
-		shared := sh.s.layers.release(vm.Self)
-		files := sh.s.ownFiles(vm, shared)
-		for key := range shared {
-			if path.Dir(key.file) == path.Dir(vm.Config.Files.VmPathName) {
-				sh.s.layers.abandon(key)
-			}
-		}
-		sh.s.unlink(ctx, vm)
-		sh.s.removeOrphans()
-		if err := sh.s.removeFiles(files); err != nil {
-			log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
-		}
+		sh.s.destroy(ctx, vm)
 		return nil
 	})
 	return &methods.Destroy_TaskBody{Res: &types.Destroy_TaskResponse{Returnval: task}}
+}
+
+// destroy takes a VM out of the inventory and removes its files. The caller holds its lock.
+func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	shared := s.layers.release(vm.Self)
+	files := append(s.ownFiles(vm, shared), s.disksElsewhere(vm, shared)...)
+	for key := range shared {
+		if path.Dir(key.file) == path.Dir(vm.Config.Files.VmPathName) {
+			s.layers.abandon(key)
+		}
+	}
+	s.unlink(ctx, vm)
+	s.removeOrphans()
+	if err := s.removeFiles(files); err != nil {
+		log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
+	}
+}
+
+// disksElsewhere lists the files of a VM's disks that lie outside of its directory and that
+// no other VM uses, and the directories that are empty without them.
+func (s *Sim) disksElsewhere(vm *simulator.VirtualMachine, shared map[layerKey]bool) []string {
+	var files []string
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		chain := diskChain(disk)
+		if len(chain) == 0 || shared[keyOf(chain[0])] || path.Dir(chain[0].FileName) == path.Dir(vm.Config.Files.VmPathName) {
+			continue
+		}
+		name, file := splitDSPath(chain[0].FileName)
+		ds, ok := s.datastoreOf(vm, name)
+		if !ok {
+			continue
+		}
+		for _, f := range []string{file, extentName(file, false), extentName(file, true)} {
+			files = append(files, localPath(ds, f))
+		}
+		dir := localPath(ds, path.Dir(file))
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) == 2 { // the descriptor and the extent
+			files = append(files, dir)
+		}
+	}
+	return files
 }
 
 // UnregisterVM takes a VM that is not powered on out of the inventory; its files

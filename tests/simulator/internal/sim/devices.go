@@ -22,14 +22,20 @@ const (
 	keyPCI  int32 = 100
 )
 
-// baseDevices returns the devices that every VM has: controllers, keyboard,
-// pointer, video card, VMCI and one paravirtual SCSI controller.
-func baseDevices() []types.BaseVirtualDevice {
-	devices := make([]types.BaseVirtualDevice, 0, len(esx.VirtualDevice)+3)
+// boardDevices returns the devices that even a VM without any other has: controllers,
+// keyboard, pointer, video card and VMCI.
+func boardDevices() []types.BaseVirtualDevice {
+	var devices []types.BaseVirtualDevice
 	for _, d := range esx.VirtualDevice {
 		devices = append(devices, clone(d))
 	}
-	return append(devices, &types.ParaVirtualSCSIController{
+	return devices
+}
+
+// baseDevices returns the devices that every VM has: controllers, keyboard,
+// pointer, video card, VMCI and one paravirtual SCSI controller.
+func baseDevices() []types.BaseVirtualDevice {
+	return append(boardDevices(), &types.ParaVirtualSCSIController{
 		VirtualSCSIController: types.VirtualSCSIController{
 			VirtualController: types.VirtualController{
 				VirtualDevice: types.VirtualDevice{

@@ -59,6 +59,8 @@ func (s *Sim) installShims() {
 		"PropertyFilter":         &filterShim{s.shimFor("PropertyFilter")},
 		"VirtualMachineSnapshot": &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
+	s.shims["HttpNfcLease"] = &leaseShim{s.shimFor("HttpNfcLease")}
+	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
 	s.installGuestOperations()
 	s.installGuestCustomization()

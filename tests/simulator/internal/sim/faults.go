@@ -81,3 +81,6 @@ func words(name string) string {
 	}
 	return b.String() + "."
 }
+
+// faultName is the name of a fault's type.
+func faultName(f types.BaseMethodFault) string { return reflect.TypeOf(f).Elem().Name() }

@@ -75,7 +75,7 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("POST /sdk/{$}", s.serveSDK)
 	mux.HandleFunc("POST /sdk/vimService", s.serveSDK)
 	mux.Handle("/folder/", s.loggedIn(s.serveFolder))
-	mux.HandleFunc("/nfc/", simulator.ServeNFC)
+	mux.HandleFunc("/nfc/", s.serveNFC)
 	mux.HandleFunc("/guestFile", s.serveGuestFile)
 	return mux
 }
@@ -206,6 +206,11 @@ func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
 	}
 	if call.session == nil {
 		return nil, ""
+	}
+	if call.this.Type == "VirtualMachine" && changesVM(call.method) {
+		if fault := s.inProgress(call.this); fault != nil {
+			return fault, ""
+		}
 	}
 	if s.reg.Get(call.this) != nil {
 		for _, p := range methodPrivileges(call.this.Type, call.method) {

@@ -96,7 +96,7 @@ func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
 		return "", err
 	}
 	server := &http.Server{
-		Handler:           http.HandlerFunc(s.serveGuestFile),
+		Handler:           s.hostHandler(),
 		ErrorLog:          log.New(io.Discard, "", 0), // a client that refuses our certificate is no news
 		ReadHeaderTimeout: time.Minute,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
@@ -106,6 +106,14 @@ func (s *Sim) hostAddress(host *simulator.HostSystem) (string, error) {
 	s.hosts.addrs[host.Self] = l.Addr().String()
 	s.serve(func() error { return server.ServeTLS(l, "", "") })
 	return l.Addr().String(), nil
+}
+
+// hostHandler serves files of guests, and takes those of imports.
+func (s *Sim) hostHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/nfc/", s.serveNFC)
+	mux.HandleFunc("/", s.serveGuestFile)
+	return mux
 }
 
 func (h *hostServers) close() error {

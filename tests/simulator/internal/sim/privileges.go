@@ -8,11 +8,12 @@ import "strings"
 
 // methodSince is the API version that brought a method in.
 var methodSince = map[string]string{
-	"InstantClone_Task":       instantCloneSince,
-	"CheckInstantClone_Task":  instantCloneSince,
-	"CustomizeGuest_Task":     guestCustomizationSince,
-	"StartGuestNetwork_Task":  guestCustomizationSince,
-	"AbortCustomization_Task": guestCustomizationSince,
+	"InstantClone_Task":             instantCloneSince,
+	"CheckInstantClone_Task":        instantCloneSince,
+	"HttpNfcLeasePullFromUrls_Task": pullSince,
+	"CustomizeGuest_Task":           guestCustomizationSince,
+	"StartGuestNetwork_Task":        guestCustomizationSince,
+	"AbortCustomization_Task":       guestCustomizationSince,
 }
 
 // vmPrivileges are the privileges that a method needs on the VM that it is called
@@ -79,7 +80,15 @@ var readers = []string{
 	"CreateFilter", "CreatePropertyCollector", "DestroyPropertyCollector", "DestroyPropertyFilter",
 	"CreateContainerView", "CreateListView", "CreateInventoryView", "DestroyView", "ModifyListView", "ResetListView",
 	"CreateCollectorFor", "DestroyCollector", "Rewind", "ResetCollector", "SetCollectorPageSize", "Reset",
+	"HttpNfcLease", "ParseDescriptor", // a lease belongs to its session
+	"CreateImportSpec",
 	"ReconfigVM_Task", // what it needs depends on what is changed: see reconfigPrivileges
+}
+
+// changesVM tells if a method of a VM needs the VM for itself.
+func changesVM(method string) bool {
+	_, listed := vmPrivileges[method]
+	return listed || method == "ReconfigVM_Task"
 }
 
 // methodPrivileges lists what a caller needs on the object of a call. A method that

@@ -57,8 +57,12 @@ type Sim struct {
 	hosts      hostServers
 	// transfers are the files on their way to and from guests.
 	transfers transfers
-	queues    cloneQueues
-	macs      *macPool
+	leases    leaseTable
+	uploads   uploadTable
+	// imports are the files that descriptors have asked for, by the names of the VMs.
+	imports importTable
+	queues  cloneQueues
+	macs    *macPool
 	// layoutSites are the datacenters as they were built.
 	layoutSites []*site
 	dhcp        dhcp

@@ -1,0 +1,117 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"io/fs"
+	"net/http"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+)
+
+// getLeases lists all leases since the start, and those that live.
+func (s *Sim) getLeases(*http.Request) (any, error) {
+	ctx := s.background("")
+	open := 0
+	list := []map[string]any{}
+	for _, l := range s.leases.list() {
+		var view map[string]any
+		ctx.WithLock(l, func() {
+			view = map[string]any{"lease": l.Self.Value, "state": l.State, "percent": l.TransferProgress, "task": l.task.Self.Value}
+			if l.Error != nil {
+				view["error"] = faultName(l.Error.Fault)
+			}
+		})
+		l.mu.Lock()
+		view["vm"] = l.vm.Value
+		if !l.over {
+			open++
+		}
+		files := []map[string]any{}
+		for _, f := range l.order {
+			files = append(files, map[string]any{
+				"key": f.importKey, "disk": f.disk, "needed": f.needed, "done": f.done, "bytes": f.size, "sha1": f.sha1, "path": f.path,
+			})
+		}
+		l.mu.Unlock()
+		view["files"] = files
+		list = append(list, view)
+	}
+	return map[string]any{"open": open, "leases": list}, nil
+}
+
+// postLeases sets where the URLs of leases to come lead to.
+func (s *Sim) postLeases(r *http.Request) (any, error) {
+	var body struct {
+		Relayed bool `json:"relayed"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	s.leases.mu.Lock()
+	defer s.leases.mu.Unlock()
+	s.leases.relay = body.Relayed
+	return done, nil
+}
+
+// getOrphans lists the files on datastores that no VM refers to.
+func (s *Sim) getOrphans(*http.Request) (any, error) {
+	s.creating.Lock() // nothing is half made
+	defer s.creating.Unlock()
+	known := make(map[string]bool)
+	for _, e := range s.reg.All("VirtualMachine") {
+		s.noteFiles(e.(*simulator.VirtualMachine), known)
+	}
+	for _, l := range s.leases.list() {
+		l.mu.Lock()
+		for _, f := range l.order {
+			if !l.over || f.create && f.done {
+				known[f.path], known[f.path+partSuffix] = true, true
+			}
+		}
+		l.mu.Unlock()
+	}
+	orphans := []string{}
+	root := datastoreDir(s.cfg.StateDir)
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !known[p] {
+			orphans = append(orphans, strings.TrimPrefix(p, root+"/"))
+		}
+		return err
+	})
+	sort.Strings(orphans)
+	return map[string]any{"files": orphans}, err
+}
+
+// noteFiles notes the files that a VM refers to: what its layout lists, and what its
+// devices are backed by.
+func (s *Sim) noteFiles(vm *simulator.VirtualMachine, known map[string]bool) {
+	s.background("").WithLock(vm, func() {
+		note := func(name string) {
+			dsName, file := splitDSPath(name)
+			if ds, ok := s.datastoreOf(vm, dsName); ok && file != "" {
+				known[localPath(ds, file)] = true
+			}
+		}
+		if vm.LayoutEx != nil {
+			for _, f := range vm.LayoutEx.File {
+				note(f.Name)
+			}
+		}
+		dir := path.Dir(vm.Config.Files.VmPathName)
+		for _, name := range []string{"/vmware.log", "/" + vm.Name + ".nvram"} {
+			note(dir + name)
+		}
+		for key := range s.layers.levels(vm.Self) {
+			for _, name := range []string{key.file, extentName(key.file, false), extentName(key.file, true)} {
+				note(name)
+			}
+		}
+	})
+}

@@ -1,0 +1,352 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"fmt"
+	"log"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// importTable remembers which disks of a VM to come are filled by files: an import's
+// specification does not tell them from those that stay empty.
+type importTable struct {
+	mu     sync.Mutex
+	filled map[string]map[string]bool // by the VM's name, then by the disk's import key
+}
+
+func (t *importTable) set(name string, keys map[string]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.filled == nil {
+		t.filled = make(map[string]map[string]bool)
+	}
+	t.filled[name] = keys
+}
+
+// needs tells if a disk waits for a file: all do that no descriptor was read for.
+func (t *importTable) needs(name, key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keys, known := t.filled[name]
+	return !known || keys[key]
+}
+
+// ImportVApp makes a VM that waits for its files, and returns the lease that it comes with.
+func (sh *poolShim) ImportVApp(ctx *simulator.Context, req *types.ImportVApp) soap.HasFault {
+	s := sh.s
+	p, fault := s.planImport(ctx, req)
+	if fault != nil {
+		return &methods.ImportVAppBody{Fault_: soapFault(fault)}
+	}
+	l := s.startImport(ctx, req.This)
+	bg := detached(ctx)
+	go s.runImport(bg, l, p)
+	return &methods.ImportVAppBody{Res: &types.ImportVAppResponse{Returnval: l.Self}}
+}
+
+// startImport begins the task of an import and its lease.
+func (s *Sim) startImport(ctx *simulator.Context, pool types.ManagedObjectReference) *nfcLease {
+	task := s.newTask(ctx, pool, "ImportVAppLRO", false)
+	s.startTask(s.background(ctx.Session.UserName), task)
+	return s.newLease(ctx, task)
+}
+
+// importPlan is an import that passed the rules of the call.
+type importPlan struct {
+	spec      *types.VirtualMachineConfigSpec
+	name      string
+	folder    *simulator.Folder
+	pool      mo.Reference
+	host      *simulator.HostSystem
+	datastore *simulator.Datastore
+}
+
+// planImport applies the rules whose breach is a fault of the call.
+func (s *Sim) planImport(ctx *simulator.Context, req *types.ImportVApp) (*importPlan, types.BaseMethodFault) {
+	spec, ok := req.Spec.(*types.VirtualMachineImportSpec)
+	if !ok {
+		return nil, &types.NotSupported{} // vApps are not simulated
+	}
+	config := &spec.ConfigSpec
+	p := &importPlan{spec: config, name: escapeName(config.Name), pool: s.reg.Get(req.This)}
+	for _, check := range []func() types.BaseMethodFault{
+		func() types.BaseMethodFault { return checkImportSpec(config) },
+		func() types.BaseMethodFault { return s.importFolder(p, req.Folder) },
+		func() types.BaseMethodFault { return s.importHost(p, req.Host) },
+		func() types.BaseMethodFault { return s.importDatastore(p) },
+		func() types.BaseMethodFault { return s.importDenied(ctx, p) },
+	} {
+		if fault := check(); fault != nil {
+			return nil, fault
+		}
+	}
+	return p, nil
+}
+
+func checkImportSpec(config *types.VirtualMachineConfigSpec) types.BaseMethodFault {
+	switch {
+	case config.Name == "":
+		return invalid("spec.configSpec.name")
+	case len(escapeName(config.Name)) > maxNameBytes:
+		return &types.InvalidName{Name: config.Name}
+	case config.Files == nil || config.Files.VmPathName == "":
+		return invalid("spec.configSpec.files.vmPathName")
+	}
+	return checkConfigSpec(config)
+}
+
+func (s *Sim) importFolder(p *importPlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
+	dc, ok := s.ancestor(p.pool.Reference(), "Datacenter").(*simulator.Datacenter)
+	if !ok {
+		return invalid("folder")
+	}
+	if ref == nil {
+		ref = &dc.VmFolder
+	}
+	folder, ok := s.reg.Get(*ref).(*simulator.Folder)
+	if !ok {
+		return &types.ManagedObjectNotFound{Obj: *ref}
+	}
+	if s.dcOf(*ref) != dc.Self || !holdsVMs(folder) {
+		return invalid("folder")
+	}
+	p.folder = folder
+	return nil
+}
+
+// importHost finds the host: the one asked for, or one of the pool's that sees the
+// datastore.
+func (s *Sim) importHost(p *importPlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
+	if ref == nil {
+		name, _ := splitDSPath(p.spec.Files.VmPathName)
+		cr, _ := s.computeOf(p.pool.Reference())
+		p.host = s.leastHost(cr, func(h *simulator.HostSystem) bool { return s.hostDatastore(h, name) != nil })
+		if p.host != nil {
+			return nil
+		}
+		if s.leastHost(cr, func(*simulator.HostSystem) bool { return true }) == nil {
+			return &types.NoCompatibleHost{}
+		}
+		return &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Name: name}, DatastorePath: p.spec.Files.VmPathName}
+	}
+	if p.host = s.host(*ref); p.host == nil {
+		return &types.ManagedObjectNotFound{Obj: *ref}
+	}
+	if !s.sameCompute(*ref, p.pool.Reference()) {
+		return invalid("host")
+	}
+	return hostFault(p.host)
+}
+
+func (s *Sim) importDatastore(p *importPlan) types.BaseMethodFault {
+	name, _ := splitDSPath(p.spec.Files.VmPathName)
+	if p.datastore = s.hostDatastore(p.host, name); p.datastore == nil {
+		return &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Name: name}, DatastorePath: p.spec.Files.VmPathName}
+	}
+	return nil
+}
+
+// hostDatastore finds a datastore of a host by its name.
+func (s *Sim) hostDatastore(host *simulator.HostSystem, name string) *simulator.Datastore {
+	for _, ref := range host.Datastore {
+		if ds, ok := s.reg.Get(ref).(*simulator.Datastore); ok && ds.Name == name {
+			return ds
+		}
+	}
+	return nil
+}
+
+// importDenied checks the privileges on the places of an import; the one on the pool is
+// checked before.
+func (s *Sim) importDenied(ctx *simulator.Context, p *importPlan) types.BaseMethodFault {
+	for _, need := range []struct {
+		ref       types.ManagedObjectReference
+		privilege string
+	}{
+		{p.folder.Self, "VirtualMachine.Inventory.Create"},
+		{p.datastore.Self, "Datastore.AllocateSpace"},
+		{p.pool.Reference(), "Resource.AssignVMToPool"},
+	} {
+		if fault := s.auth.denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+// runImport makes the VM and opens its lease. The name is taken from the beginning.
+func (s *Sim) runImport(ctx *simulator.Context, l *nfcLease, p *importPlan) {
+	key := childName{p.folder.Self, p.name}
+	s.creating.Lock()
+	holder := s.holder(key.folder, key.name)
+	if holder == nil {
+		s.index.reserve(key, s.newVMRef())
+	}
+	s.creating.Unlock()
+	if holder != nil {
+		l.fail(&types.DuplicateName{Name: p.name, Object: *holder})
+		return
+	}
+	defer s.index.unreserve(key)
+	sleep(ctx, s.cfg.CloneTime)
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if s.closed {
+		return
+	}
+	vm, fault := s.importVM(ctx, l, p)
+	if fault != nil {
+		l.fail(fault)
+		return
+	}
+	l.mu.Lock()
+	l.vm, l.host = vm.Self, p.host.Self
+	l.mu.Unlock()
+	s.link(ctx, vm, p.folder.Self)
+	info, err := l.info(p)
+	if err != nil {
+		log.Printf("vforge-sim: import of %s: %v", p.name, err)
+		l.fail(&types.SystemError{Reason: err.Error()})
+		return
+	}
+	ctx.WithLock(vm, func() {
+		ctx.Update(vm, []types.PropertyChange{{Name: "recentTask", Val: append(vm.RecentTask, l.task.Self)}})
+		s.post(ctx, &types.VmCreatedEvent{VmEvent: s.vmEvent(vm)})
+	})
+	l.ready(info)
+}
+
+// importVM makes the VM of an import, with disks that wait for their content, or leaves
+// nothing of it.
+func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*simulator.VirtualMachine, types.BaseMethodFault) {
+	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
+	vm.Self = s.index.reserved(childName{p.folder.Self, p.name})
+	home, err := newVMHome(p.datastore, p.name)
+	if err != nil {
+		log.Printf("vforge-sim: import of %s: %v", p.name, err)
+		return nil, &types.FileFault{File: p.name}
+	}
+	h := &hardware{s: s, host: p.host, home: home, fresh: true, devices: boardDevices()}
+	fault := h.change(p.spec.DeviceChange)
+	if fault == nil {
+		pool := p.pool.Reference()
+		s.fillConfig(vm, vmSpec{name: p.name, datastore: p.datastore, cpus: 1, memoryMB: 128}, dsPath(p.datastore.Name, home.vmx()), h.devices)
+		s.fillRuntime(vm, vmSpec{name: p.name, host: p.host.Self, pool: pool})
+		vm.Config.ExtraConfig = mergeExtra(nil, p.spec.ExtraConfig)
+		fault = applyConfig(vm, p.spec)
+	}
+	if fault != nil {
+		home.remove()
+		return nil, fault
+	}
+	vm.Network = s.networksOf(h.devices)
+	vm.Datastore = s.datastoresOf(p.datastore, h.devices)
+	summarize(vm)
+	s.refreshFiles(vm)
+	s.layers.add(vm.Self, h.devices)
+	l.expect(p, vm, h)
+	return vm, nil
+}
+
+// expect lists the files that the VM's devices wait for.
+func (l *nfcLease) expect(p *importPlan, vm *simulator.VirtualMachine, h *hardware) {
+	for _, d := range h.devices {
+		key := importKey(p.name, h.devices, d)
+		f := &leaseFile{
+			device: d.GetVirtualDevice().Key, importKey: key,
+			key: "/" + vm.Self.Value + key[strings.LastIndex(key, "/"):],
+		}
+		switch dev := d.(type) {
+		case *types.VirtualDisk:
+			if !h.pending[dev.Key] {
+				continue
+			}
+			f.disk, f.backing, f.capacity = true, dev.Backing.(*flatBacking), dev.CapacityInBytes
+			f.name = fmt.Sprintf("disk-%d.vmdk", len(l.order))
+			f.needed = l.s.imports.needs(p.name, key)
+			_, file := splitDSPath(f.backing.FileName)
+			ds := l.s.reg.Get(*f.backing.Datastore).(*simulator.Datastore)
+			f.path = localPath(ds, extentName(file, f.backing.Parent != nil))
+		case *types.VirtualCdrom, *types.VirtualFloppy:
+			b, ok := dev.GetVirtualDevice().Backing.(types.BaseVirtualDeviceFileBackingInfo)
+			if !ok {
+				continue
+			}
+			name, file := splitDSPath(b.GetVirtualDeviceFileBackingInfo().FileName)
+			ds := l.s.hostDatastore(p.host, name)
+			if ds == nil || file == "" {
+				continue
+			}
+			f.create, f.needed, f.name, f.path = true, true, path.Base(file), localPath(ds, file)
+		default:
+			continue
+		}
+		l.files[f.name] = f
+		l.order = append(l.order, f)
+	}
+}
+
+// importKey names a device of a VM to come, alike in what is read from a descriptor and in
+// the lease.
+func importKey(name string, devices []types.BaseVirtualDevice, d types.BaseVirtualDevice) string {
+	v := d.GetVirtualDevice()
+	kind, bus, unit := object.VirtualDeviceList{}.Type(d), int32(0), int32(0)
+	if v.UnitNumber != nil {
+		unit = *v.UnitNumber
+	}
+	for _, c := range devices {
+		if controller, ok := c.(types.BaseVirtualController); ok && c.GetVirtualDevice().Key == v.ControllerKey {
+			kind, bus = controllerKind(c), controller.GetVirtualController().BusNumber
+		}
+	}
+	return fmt.Sprintf("/%s/%s%d:%d", name, kind, bus, unit)
+}
+
+// controllerKind is the name of a controller's type: VirtualLsiLogicController.
+func controllerKind(c types.BaseVirtualDevice) string {
+	name := fmt.Sprintf("%T", c)
+	return name[strings.LastIndex(name, ".")+1:]
+}
+
+// info is what a lease that is ready tells.
+func (l *nfcLease) info(p *importPlan) (*types.HttpNfcLeaseInfo, error) {
+	address, thumb, err := l.s.transferAddress(p.host)
+	if err != nil {
+		return nil, err
+	}
+	info := &types.HttpNfcLeaseInfo{Lease: l.Self, Entity: l.vm, LeaseTimeout: int32(max(1, l.s.cfg.LeaseTimeout.Seconds()))}
+	for _, f := range l.order {
+		info.DeviceUrl = append(info.DeviceUrl, types.HttpNfcLeaseDeviceUrl{
+			Key: f.key, ImportKey: f.importKey, Url: "https://" + address + "/nfc/" + l.token + "/" + f.name,
+			SslThumbprint: thumb, Disk: types.NewBool(f.disk), TargetId: f.name, DatastoreKey: p.datastore.Summary.Url,
+		})
+		info.TotalDiskCapacityInKB += f.capacity / 1024
+	}
+	info.HostMap = []types.HttpNfcLeaseDatastoreLeaseInfo{{
+		DatastoreKey: p.datastore.Summary.Url,
+		Hosts:        []types.HttpNfcLeaseHostInfo{{Url: "https://" + address + "/nfc/" + l.token + "/", SslThumbprint: thumb}},
+	}}
+	return info, nil
+}
+
+// transferAddress is where uploads go: to the host, or with "*" to the server that was asked
+// when a test wants that; and the certificate that is there.
+func (s *Sim) transferAddress(host *simulator.HostSystem) (address, thumb string, err error) {
+	if s.leases.relayed() {
+		return "*", sha1Thumbprint(s.id.leaf.Certificate[0]), nil
+	}
+	address, err = s.hostAddress(host)
+	return address, host.Summary.Config.SslThumbprint, err
+}

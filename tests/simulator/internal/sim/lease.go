@@ -1,0 +1,239 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"log"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// nfcLease is the lease of an import: while it lives the VM is there and waits for the
+// content of its disks. A lease that does not end well takes the VM with it.
+type nfcLease struct {
+	mo.HttpNfcLease
+	s       *Sim
+	session string // the key of the session that it belongs to
+	user    string
+	token   string // names the lease in URLs
+	vm      types.ManagedObjectReference
+	host    types.ManagedObjectReference
+	task    *simulator.Task
+	made    time.Time
+
+	mu    sync.Mutex
+	files map[string]*leaseFile // by the last part of their URLs
+	order []*leaseFile
+	timer *time.Timer
+	// moved is when data last came in, renewed when the client last told its progress.
+	moved, renewed time.Time
+	over           bool
+	gone           chan struct{} // closed when the lease is over
+	transfers      sync.WaitGroup
+}
+
+// leaseFile is one file that a lease waits for.
+type leaseFile struct {
+	name      string // in its URL
+	key       string // of its deviceUrl
+	importKey string
+	device    int32
+	disk      bool
+	create    bool // made by PUT; a disk is there already, and gets its content by POST
+	needed    bool
+	path      string // on this machine
+	backing   *flatBacking
+	capacity  int64
+	size      int64 // what came in
+	sha1      string
+	done      bool
+	busy      bool
+}
+
+// leaseTable knows all leases: those that live by token and by VM, and the latest of the
+// others for tests to look at.
+type leaseTable struct {
+	mu    sync.Mutex
+	all   []*nfcLease
+	byID  map[string]*nfcLease
+	relay bool // URLs have "*" for the server that was asked
+}
+
+func (t *leaseTable) relayed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.relay
+}
+
+func (t *leaseTable) add(l *nfcLease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID == nil {
+		t.byID = make(map[string]*nfcLease)
+	}
+	t.all = append(t.all, l)
+	t.byID[l.token] = l
+}
+
+func (t *leaseTable) find(token string) *nfcLease {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[token]
+}
+
+// list returns all leases, the oldest first.
+func (t *leaseTable) list() []*nfcLease {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]*nfcLease(nil), t.all...)
+}
+
+// of returns the lease that a VM waits for, or nil.
+func (t *leaseTable) of(vm types.ManagedObjectReference) *nfcLease {
+	for _, l := range t.list() {
+		if l.holds(vm) {
+			return l
+		}
+	}
+	return nil
+}
+
+func (l *nfcLease) holds(vm types.ManagedObjectReference) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.over && l.vm == vm
+}
+
+// newLease registers a lease that makes its VM.
+func (s *Sim) newLease(ctx *simulator.Context, task *simulator.Task) *nfcLease {
+	l := &nfcLease{
+		s: s, session: ctx.Session.Key, user: ctx.Session.UserName, token: newToken(), task: task, made: time.Now(),
+		files: make(map[string]*leaseFile), gone: make(chan struct{}),
+	}
+	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: "session[" + l.session + "]" + newUUID(0x52)}
+	l.State, l.Mode = types.HttpNfcLeaseStateInitializing, string(types.HttpNfcLeaseModePushOrGet)
+	l.Capabilities = types.HttpNfcLeaseCapabilities{PullModeSupported: !versionLess(s.cfg.APIVersion, pullSince), CorsSupported: true}
+	s.leases.add(l)
+	s.reg.Put(l)
+	return l
+}
+
+func (l *nfcLease) update(changes ...types.PropertyChange) {
+	l.s.reg.AtomicUpdate(l.s.background(l.user), l, changes)
+}
+
+// ready opens the lease for its files.
+func (l *nfcLease) ready(info *types.HttpNfcLeaseInfo) {
+	l.mu.Lock()
+	now := time.Now()
+	l.moved, l.renewed = now, now
+	l.timer = time.AfterFunc(l.s.cfg.LeaseTimeout, l.expire)
+	l.mu.Unlock()
+	l.update(
+		types.PropertyChange{Name: "initializeProgress", Val: int32(100)},
+		types.PropertyChange{Name: "info", Val: info},
+		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateReady})
+}
+
+// renew puts the end of the lease off.
+func (l *nfcLease) renew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over && l.timer != nil {
+		l.renewed = time.Now()
+		l.timer.Reset(l.s.cfg.LeaseTimeout)
+	}
+}
+
+// dataMoved notes that something came in.
+func (l *nfcLease) dataMoved() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.moved = time.Now()
+}
+
+// stalled tells if nothing has come in for as long as a lease lives.
+func (l *nfcLease) stalled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.over && l.timer != nil && time.Since(l.moved) > l.s.cfg.LeaseTimeout
+}
+
+// expire ends a lease that its client has forgotten.
+func (l *nfcLease) expire() {
+	l.fail(&types.Timedout{})
+}
+
+// finish ends the lease once: what was asked for is there. It tells if this was the end.
+func (l *nfcLease) finish() bool {
+	if !l.close() {
+		return false
+	}
+	l.update(
+		types.PropertyChange{Name: "info", Val: nil},
+		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateDone})
+	l.s.finishTask(l.s.background(l.user), l.task, l.vm, nil)
+	return true
+}
+
+// fail ends the lease once, and removes the VM with all that has come in. It tells if this
+// was the end.
+func (l *nfcLease) fail(fault types.BaseMethodFault) bool {
+	if !l.close() {
+		return false
+	}
+	l.transfers.Wait()
+	l.discard()
+	l.update(
+		types.PropertyChange{Name: "info", Val: nil},
+		types.PropertyChange{Name: "error", Val: localized(fault)},
+		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateError})
+	l.s.finishTask(l.s.background(l.user), l.task, nil, localized(fault))
+	return true
+}
+
+// close takes the lease out of use, and has all transfers end.
+func (l *nfcLease) close() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
+	l.over = true
+	close(l.gone)
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	return true
+}
+
+// discard removes the VM and its files.
+func (l *nfcLease) discard() {
+	s := l.s
+	vm := s.vm(l.vm)
+	if vm == nil {
+		return
+	}
+	ctx := s.background(l.user)
+	ctx.WithLock(vm, func() { s.destroy(ctx, vm) })
+	for _, f := range l.order {
+		if err := os.Remove(f.path + partSuffix); err != nil && !os.IsNotExist(err) {
+			log.Printf("vforge-sim: %v", err)
+		}
+	}
+}
+
+// inProgress is how a VM that an import works on refuses anything else.
+func (s *Sim) inProgress(ref types.ManagedObjectReference) types.BaseMethodFault {
+	if l := s.leases.of(ref); l != nil {
+		return &types.TaskInProgress{Task: l.task.Self}
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"crypto/sha1" // the lease's manifest is of SHA-1 in the API
+	"encoding/hex"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// partSuffix marks a file that is still coming in.
+const partSuffix = ".part"
+
+// serveNFC takes a file for a lease. The lease's token in the URL is all the
+// authentication that there is.
+func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
+	token, name := path.Split(strings.TrimPrefix(path.Clean(r.URL.Path), "/nfc/"))
+	l := s.leases.find(strings.TrimSuffix(token, "/"))
+	if l == nil {
+		http.Error(w, "no such lease", http.StatusNotFound)
+		return
+	}
+	f, status := l.begin(name, r.Method)
+	if status != http.StatusOK {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	defer l.transfers.Done()
+	up := s.uploads.begin(l, f, r)
+	if up.trouble.status != 0 {
+		l.end(f, up, errors.New("refused"))
+		http.Error(w, http.StatusText(up.trouble.status), up.trouble.status)
+		return
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() { // a lease that ends takes its transfers with it, also those that wait for data
+		select {
+		case <-l.gone:
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // a connection that is gone already
+		case <-ended:
+		}
+	}()
+	err := l.receive(f, up, r.Body)
+	l.end(f, up, err)
+	if err != nil {
+		hangUp(w)
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+}
+
+// begin finds a file that is waited for, and says with which status it cannot be taken.
+func (l *nfcLease) begin(name, method string) (*leaseFile, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.files[name]
+	switch {
+	case l.over, f == nil:
+		return nil, http.StatusNotFound
+	case method != http.MethodPut && method != http.MethodPost, f.create != (method == http.MethodPut):
+		return nil, http.StatusMethodNotAllowed
+	case f.busy:
+		return nil, http.StatusConflict
+	}
+	f.busy, f.done = true, false
+	l.transfers.Add(1)
+	return f, http.StatusOK
+}
+
+// receive stores what comes in, byte for byte. Memory does not grow with it.
+func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
+	part := f.path + partSuffix
+	if err := os.MkdirAll(filepath.Dir(part), 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	var to io.Writer = out
+	if l.s.cfg.DiscardUploads {
+		to = io.Discard
+	}
+	sum := sha1.New()
+	n, err := io.CopyBuffer(io.MultiWriter(to, sum, up), onlyReader{body}, make([]byte, 256<<10))
+	if err == nil && l.s.cfg.DiscardUploads {
+		err = out.Truncate(n)
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, f.path); err != nil {
+		return err
+	}
+	if f.backing != nil {
+		if err := l.s.adoptLayer(f.backing, f.capacity); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.size, f.sha1 = n, hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// onlyReader hides all but Read, so that io.CopyBuffer uses its buffer.
+type onlyReader struct{ io.Reader }
+
+// end notes how a transfer ended.
+func (l *nfcLease) end(f *leaseFile, up *upload, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.busy, f.done = false, err == nil
+	l.s.uploads.end(up, err == nil)
+	if err == nil {
+		return
+	}
+	if err := os.Remove(f.path + partSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		log.Printf("vforge-sim: %v", err)
+	}
+}
