@@ -222,6 +222,11 @@ options:
     type: str
     choices: [report, fail]
     default: report
+  return_areas:
+    description:
+      - Whether the areas are told. With V(false) there are figures alone, such as for a report, and no files of areas.
+    type: bool
+    default: true
   areas_limit:
     description:
       - How many areas of a disk the result may hold. Where there are more, all of them are in a file instead.
@@ -438,7 +443,8 @@ vms:
           description: Their share of the capacity.
           type: float
         areas:
-          description: The areas, each with its C(start) and C(length) in bytes. None where they are in a file, or not known.
+          description: The areas, each with its C(start) and C(length) in bytes. None where they are in a file, not known, or
+            not asked for.
           type: list
           elements: dict
         areas_file:
@@ -541,6 +547,7 @@ def argument_spec():
         "activation": {"type": "str", "choices": ["snapshot", "power_cycle"], "default": "snapshot"},
         "on_full_required": {"type": "str", "choices": ["report", "fail"], "default": "report"},
         "on_excluded": {"type": "str", "choices": ["report", "fail"], "default": "report"},
+        "return_areas": {"type": "bool", "default": True},
         "areas_limit": {"type": "int", "default": 1000},
         "areas_directory": {"type": "path"},
         "areas_compress": {"type": "bool", "default": False},

@@ -37,12 +37,14 @@ class Target:
 class Files:
     """Where things are written on the machine that runs the module; empty for nowhere.
 
+    :ivar tell_areas: whether the areas are kept at all, or only counted.
     :ivar most_areas: of a disk in the result; with more they go into a file in the folder ``areas``.
     """
 
     state: str = ""
     report: str = ""
     areas: str = ""
+    tell_areas: bool = True
     most_areas: int = 1000
     compress: bool = False
     advance_on_failure: bool = False
@@ -105,6 +107,7 @@ def _files(params: t.Mapping[str, t.Any]) -> Files:
         state=params.get("state_file") or "",
         report=params.get("report") or "",
         areas=params.get("areas_directory") or "",
+        tell_areas=params["return_areas"],
         most_areas=params["areas_limit"],
         compress=params["areas_compress"],
         advance_on_failure=params["advance_on_failure"],

@@ -99,7 +99,8 @@ def _asking(job: Job, standing: Standing, answer: Answer) -> t.Callable[[], None
     def work() -> None:
         files = job.options.files
         name = f"{standing.vm.instance_uuid}-{answer.disk.key}"
-        sink = AreaSink(files.areas, name, files.most_areas, compress=files.compress, write=not job.check)
+        most = files.most_areas if files.tell_areas else 0
+        sink = AreaSink(files.areas, name, most, compress=files.compress, write=files.tell_areas and not job.check)
         ask_disk(job.session, standing.moid, standing.used, answer, sink, job.stop)
 
     return work

@@ -113,7 +113,8 @@ td.name { overflow-wrap: anywhere; min-width: 8rem; }
 <tbody>
 {% for vm in vms %}
 <tr><td class="name">{{ vm.name }}{% if vm.error %} <span class="bad narrow">failed</span>{% endif %}
-{% if vm.full_disks %} <span class="full-text narrow">{{ vm.full_disks }} to read whole</span>{% endif %}</td><td class="n">{{ vm.to_read }}</td>
+{% if vm.full_disks %} <span class="full-text narrow">{{ vm.full_disks }} to read whole</span>{% endif %}</td>
+<td class="n">{{ vm.to_read }}</td>
 <td class="wide"><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
 <rect x="0" y="0" width="{{ vm.share }}" height="1"/></svg></td>
 <td class="n wide">{{ vm.changed }}</td><td class="n">{{ vm.capacity }}</td>

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -83,22 +84,29 @@ class _Stage:
         return env
 
     def start(self, **variables: object) -> subprocess.Popen[bytes]:
-        """Start the playbook."""
-        extra = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
-        command: list[str | Path] = [self.tools.tool("ansible-playbook"), "vforge.vsphere.demo", *extra]
+        """Start the playbook of the fleet."""
+        return self.start_playbook("demo", *(f"{name}={value}" for name, value in variables.items()))
+
+    def start_playbook(self, name: str, *variables: str) -> subprocess.Popen[bytes]:
+        """Start a playbook of the collection."""
+        extra = [word for variable in variables for word in ("-e", variable)]
+        command: list[str | Path] = [self.tools.tool("ansible-playbook"), f"vforge.vsphere.{name}", *extra]
         return processes.start(command, cwd=self.run.folder, env=self.env())
 
     def play(self, **variables: object) -> int:
         """Run the playbook to its end; returns how many clones the simulator was asked for. Raises DemoFailed."""
         before = self.requested()
-        process = self.start(**variables)
+        self.to_its_end(self.start(**variables))
+        return self.requested() - before
+
+    def to_its_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for a playbook. Raises DemoFailed."""
         try:
             code = process.wait()
         finally:
             processes.finish(process)
         if code:
             raise DemoFailed(f"The playbook ended with exit code {code}.")
-        return self.requested() - before
 
     def requested(self) -> int:
         """How many instant clones the simulator has been asked for so far."""
@@ -163,6 +171,30 @@ def _crash_and_rerun(stage: _Stage) -> None:
     console.text(f"\n{missing} calls of InstantClone_Task, by the simulator's own count; {len(alive)} clones were left alone.")
 
 
+def _changed_areas(stage: _Stage) -> None:
+    """Two nights of a report: the first one begins to track, the second one tells what the guests wrote in between."""
+    stage.console.title("5. What changed on the disks of the clones, in two nights")
+    clones = [f"demo-{number:02}" for number in range(1, _CLONES + 1)]
+    report = layout.BUILD / "changed-areas.html"
+    variables = json.dumps(
+        {
+            "changed_areas_report_vms": [{"name": name} for name in clones],
+            "changed_areas_report_state_file": str(stage.run.folder / "changed-areas.json"),
+            "changed_areas_report_path": str(report),
+        }
+    )
+    for night in range(2):
+        for place, name in enumerate(clones if night else []):
+            # Some write much, some little, at places of their own.
+            stage.simulator.write_disk(
+                name, offset=place << 28, length=256 << 10, count=4 << place % 4, stride=48 << 20, seed=place
+            )
+        stage.to_its_end(stage.start_playbook("changed_areas_report", variables))
+    left = [name for name in clones if stage.simulator.govc("snapshot.tree", "-vm", name)]
+    _expect("Snapshots left behind", 0, len(left))
+    stage.console.text(f"\nThe report, one file that needs no network: {report}")
+
+
 def run(console: Console) -> int:
     """Show it all; returns the exit code."""
     console.title("Set up")
@@ -177,6 +209,7 @@ def run(console: Console) -> int:
             try:
                 _first_and_again(stage)
                 _crash_and_rerun(stage)
+                _changed_areas(stage)
             except DemoFailed as error:
                 console.text(f"\nThe demo failed. {error}")
                 return 1
