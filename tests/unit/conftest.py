@@ -103,6 +103,15 @@ def govc_binary() -> Path:
 
 
 @pytest.fixture(scope="session")
+def debian() -> Path:
+    """Debian's cloud-init and netplan, unpacked; where they cannot be had, the test is skipped."""
+    settings = _settings()
+    if not settings.get("debian"):
+        pytest.skip(settings.get("no_debian") or "run this test by `make pytest`, which unpacks Debian's packages")
+    return Path(settings["debian"])
+
+
+@pytest.fixture(scope="session")
 def shared_sim() -> Simulator:
     """One simulator with its default inventory for many tests: before each its counts and injected faults are reset."""
     return _SHARED.start()

@@ -102,7 +102,8 @@ def _from_junit(folder: Path) -> tuple[list[str], list[str]]:
 
 def write_unit_settings(run: Run, tools: Toolbox) -> None:
     """Tell `tests/unit/conftest.py` where the binaries are; ansible-test passes no environment on."""
-    settings = {"binary": str(tools.simulator), "govc": str(tools.govc)}
+    debian, reason = tools.debian
+    settings = {"binary": str(tools.simulator), "govc": str(tools.govc), "debian": str(debian or ""), "no_debian": reason}
     path = run.collection / "tests" / "unit" / "simulator.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
 

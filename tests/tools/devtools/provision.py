@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-from devtools import ansible_home, golang, layout, processes
+from devtools import ansible_home, debian, golang, layout, processes
 from devtools.builds import Build
 from devtools.golang import Go
+from devtools.processes import CommandFailed
 from devtools.pythons import Python, for_development
 
 _REQUIREMENTS = layout.ROOT / "requirements-dev.txt"
@@ -98,6 +99,17 @@ class Toolbox:
     def govc(self) -> Path:
         """The unmodified govc that the simulator's module builds."""
         return self._binaries / "govc"
+
+    @cached_property
+    def debian(self) -> tuple[Path | None, str]:
+        """Debian's cloud-init and netplan, unpacked; or None, and why there is none."""
+        reason = debian.why_not()
+        if not reason:
+            try:
+                return debian.build().ensure(), ""
+            except CommandFailed as error:
+                reason = f"Debian's packages cannot be had: {error}"
+        return None, reason
 
     def prepare(self, *, simulator: bool = True) -> Toolbox:
         """Set up everything at once, the Python side beside the Go side. simulator: whether it is needed at all."""
