@@ -272,6 +272,10 @@ counts:
     How many C(seeds) and C(obsolete_parents), and how many clones that are C(created), C(unchanged), C(rolled) and C(removed).
   returned: success
   type: dict
+check_mode:
+  description: Whether the task ran in check mode, so that those that carry the plan out know it.
+  returned: success
+  type: bool
 timing:
   description: Seconds by phase.
   returned: always
@@ -322,7 +326,12 @@ def argument_spec():
 def main():
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    run(module, FleetOptions.from_params, plan_fleet)
+    run(
+        module,
+        FleetOptions.from_params,
+        # Tasks that follow ask it here: the variable ansible_check_mode knows nothing of a check_mode of their role.
+        lambda session, options: {**plan_fleet(session, options), "check_mode": module.check_mode},
+    )
 
 
 if __name__ == "__main__":
