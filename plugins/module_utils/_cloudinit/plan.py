@@ -150,7 +150,8 @@ def _same(kind: str, held: Held, option: str | None) -> bool:
         return True
     if kind != METADATA or held.text is None or option is None:
         return False
-    return _mapping(held.text) == _mapping(option) is not None
+    wanted = _mapping(option)
+    return wanted is not None and _mapping(held.text) == wanted
 
 
 def _mapping(text: str) -> object:

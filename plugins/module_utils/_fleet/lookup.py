@@ -94,7 +94,7 @@ def _folders(session: Session, options: FleetOptions, golden: Golden | None) -> 
     if golden is not None:
         found = read_folders(session, golden.datacenter, [clones, parents])
     else:
-        found = {text: (find_folder(session, text)._GetMoId(), names.join(names.split(text))) for text in {clones, parents}}
+        found = {text: (find_folder(session, text)._GetMoId(), names.join(names.split(text))) for text in (clones, parents)}
     return found[clones], found[parents]
 
 

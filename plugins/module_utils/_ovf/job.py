@@ -86,6 +86,12 @@ class Account:
     timing: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
+def owner_mark() -> str:
+    """Names one run, for other runs and for people."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{uuid.uuid4()} {socket.gethostname()} {now}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """A task whose package is known.
@@ -102,7 +108,7 @@ class Job:
     deadline: float
     digests: DigestCache
     account: Account = dataclasses.field(default_factory=Account)
-    owner: str = dataclasses.field(default_factory=lambda: owner_mark())
+    owner: str = dataclasses.field(default_factory=owner_mark)
 
     def marks(self) -> dict[str, str]:
         """What a VM carries from the moment on in which it has its name."""
@@ -112,9 +118,3 @@ class Job:
             facts.NAME_KEY: self.options.name,
             facts.SOURCE_KEY: self.package.source.label,
         }
-
-
-def owner_mark() -> str:
-    """Names one run, for other runs and for people."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{uuid.uuid4()} {socket.gethostname()} {now}"

@@ -162,12 +162,12 @@ def _checksum(text: str) -> tuple[Digest | None, bool]:
         return None, text == "always"
     try:
         return manifest.given(text), False
-    except PackageError as error:
+    except PackageError:
         raise InvalidOption(
             f"The option checksum is {text!r}, which is none.",
             hint="Set it to auto, to always, or to a digest such as sha256:0123...",
             option="checksum",
-        ) from error
+        ) from None
 
 
 def _verify(params: t.Mapping[str, t.Any]) -> str:

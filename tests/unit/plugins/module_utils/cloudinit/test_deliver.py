@@ -258,7 +258,7 @@ def test_an_old_vcenter_knows_no_such_customization(make_sim):
 
 
 def test_a_vm_that_fails_stops_no_other_and_a_second_run_does_what_is_missing(cloud, vm):
-    names = [vm() for _ in range(3)]
+    names = [vm() for number in range(3)]
     cloud.sim.inject(method="ReconfigVM_Task", name=names[1], do="task-fault", fault="SystemError")
     ran = cloud.attempt(vms=[{"name": name} for name in names], **GIVEN)
     assert ran.error.error_code == "partial_failure"
