@@ -111,6 +111,7 @@ options:
       - C(instance_id) tells cloud-init whether it has set this instance up already. V(auto), which is the default,
         derives it from the instance UUID of the VM and from user data, vendor data and network, so that cloud-init sets
         the VM up again when one of these changes, and a clone when it is made. A new instance gets new SSH host keys.
+      - V(auto:web-1) derives it from this name in place of the instance UUID, which must then be no other VM's.
       - C(local_hostname) and C(hostname) are its names.
       - C(network) is a mapping of version 2 (netplan's), which is checked, or a text that is not. Write the default route
         as a route to V(0.0.0.0/0), which each release of cloud-init knows.
@@ -357,6 +358,10 @@ vms:
       description: With O(wait=finished), how cloud-init ended, V(done), V(degraded) or V(error), or the value of
         O(finished_key).
       type: str
+    ssh_host_keys:
+      description: Public SSH host keys, each with its type, which the script that tells of the end tells too.
+      type: list
+      elements: str
     seconds:
       description: Seconds that vCenter spent on it; null where nothing was done.
       type: float

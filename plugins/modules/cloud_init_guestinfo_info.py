@@ -168,6 +168,10 @@ vms:
       description: How cloud-init ended, where it was delivered with
         O(vforge.vsphere.cloud_init_guestinfo#module:wait=finished).
       type: str
+    ssh_host_keys:
+      description: Public SSH host keys, each with its type, which the script that tells of the end tells too.
+      type: list
+      elements: str
 timing:
   description: Seconds by phase.
   returned: always

@@ -18,7 +18,7 @@ def packed(given: t.Mapping[str, t.Any], how: str, *, report: bool = False) -> d
 
     :param report: whether the script goes with them that tells when cloud-init has finished.
 
-    Metadata must name their instance-id: nothing is known of the VM that one could be derived from.
+    Metadata must name their instance-id, or what it is derived from: nothing is known of the VM.
 
     :raises InvalidOption: naming what is wrong.
     """
@@ -26,14 +26,16 @@ def packed(given: t.Mapping[str, t.Any], how: str, *, report: bool = False) -> d
     if unknown:
         raise InvalidOption(f"{', '.join(unknown)} is not among {', '.join(KINDS)}.")
     data = payload.build(given, {}, "to_guestinfo", mend=False, report=report)
-    if data.metadata is not None and data.metadata.auto_id:
+    if data.metadata is not None and data.metadata.seed == "":
         raise InvalidOption(
             "to_guestinfo: metadata has no instance_id.",
-            hint="Set one that no other VM has. The module cloud_init_guestinfo derives one where the VM exists already.",
+            hint="Set one that no other VM has, such as auto:web-1, which is derived from this name and the data.",
         )
     salt = data.metadata.instance_id if data.metadata else None
+    if data.metadata is not None and data.metadata.seed:
+        salt = data.metadata.derived_id("", data.userdata, data.vendordata_plain)
     texts = {
-        METADATA: data.metadata.text("") if data.metadata else None,
+        METADATA: data.metadata.text(salt or "") if data.metadata else None,
         USERDATA: data.userdata,
         VENDORDATA: data.vendordata,
     }

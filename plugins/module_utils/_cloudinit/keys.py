@@ -9,7 +9,7 @@ from . import report_script
 from .payload import KINDS
 
 LOCAL_IPV4, LOCAL_IPV6 = "guestinfo.local-ipv4", "guestinfo.local-ipv6"
-FINISHED = report_script.KEY
+FINISHED, HOST_KEYS = report_script.KEY, report_script.HOST_KEYS
 
 # Fingerprints of what was delivered, for what cloud-init overwrites once it has read it. They are outside guestinfo, where no
 # guest can write.
@@ -35,4 +35,4 @@ def mark(kind: str) -> str:
 CUSTOMIZED = mark("customization")
 
 DATA = tuple(name(kind) for kind in KINDS for name in (value, encoding, mark))
-REPORTS = (LOCAL_IPV4, LOCAL_IPV6, FINISHED)
+REPORTS = (LOCAL_IPV4, LOCAL_IPV6, FINISHED, HOST_KEYS)

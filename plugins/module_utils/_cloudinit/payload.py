@@ -14,7 +14,7 @@ import typing as t
 
 from .._errors import InvalidOption
 from . import documents, multipart, networks, report_script
-from .encoding import encode
+from .encoding import encode, fingerprint
 
 METADATA, USERDATA, VENDORDATA = "metadata", "userdata", "vendordata"
 KINDS = (METADATA, USERDATA, VENDORDATA)
@@ -30,12 +30,13 @@ class Metadata:
     """Metadata: a mapping in cloud-init's spelling.
 
     :ivar raw: the text that it was given as, and is delivered as; None where it was a mapping.
-    :ivar auto_id: whether the instance-id is to be derived from the VM and its data.
+    :ivar seed: what the instance-id is to be derived from, besides the data; empty for the VM's instance UUID, None where it is
+        given.
     """
 
     mapping: dict[str, t.Any] = dataclasses.field(repr=False)
     raw: str | None = dataclasses.field(default=None, repr=False)
-    auto_id: bool = False
+    seed: str | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -47,8 +48,13 @@ class Metadata:
     @property
     def instance_id(self) -> str | None:
         """The instance-id that was given; None where it is to be derived, or where there is none."""
-        given = None if self.auto_id else self.mapping.get("instance-id")
+        given = None if self.seed is not None else self.mapping.get("instance-id")
         return None if given is None else str(given)
+
+    def derived_id(self, instance_uuid: str, *texts: str | None) -> str:
+        """An instance-id that is the VM's own, or that of the seed, and another one for other texts or another network."""
+        seed = self.seed or instance_uuid
+        return f"{seed}-{fingerprint(seed, [*(text or '' for text in texts), self.network])[:8]}"
 
     @property
     def network(self) -> str:
@@ -59,7 +65,7 @@ class Metadata:
         """As it is delivered."""
         if self.raw is not None:
             return self.raw
-        return multipart.as_json({**self.mapping, **({"instance-id": instance_id} if self.auto_id else {})}) + "\n"
+        return multipart.as_json({**self.mapping, **({"instance-id": instance_id} if self.seed is not None else {})}) + "\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,10 +166,9 @@ def _metadata(own: t.Any, common: t.Any, where: str) -> Metadata | None:
         merged["instance-id"] = AUTO
     warnings = _settle_network(merged, where)
     _check_waiting(merged, where)
-    auto = merged["instance-id"] == AUTO
-    if not auto:
-        merged["instance-id"] = str(merged["instance-id"])
-    return _with_warnings(Metadata(mapping=merged, auto_id=auto, warnings=tuple(warnings)), where)
+    merged["instance-id"] = str(merged["instance-id"])
+    auto, _colon, seed = merged["instance-id"].partition(":")
+    return _with_warnings(Metadata(mapping=merged, seed=seed if auto == AUTO else None, warnings=tuple(warnings)), where)
 
 
 def _raw_metadata(text: str, where: str) -> Metadata:

@@ -102,9 +102,8 @@ def wanted(machine: Machine, request: Request) -> tuple[dict[str, str], str | No
     instance_id = None
     if data.metadata is not None:
         instance_id = data.metadata.instance_id
-        if data.metadata.auto_id:
-            parts = [data.userdata or "", data.vendordata_plain or "", data.metadata.network]
-            instance_id = f"{machine.instance_uuid}-{encoding.fingerprint(machine.instance_uuid, parts)[:8]}"
+        if data.metadata.seed is not None:
+            instance_id = data.metadata.derived_id(machine.instance_uuid, data.userdata, data.vendordata_plain)
         texts = {METADATA: data.metadata.text(instance_id or ""), **texts}
     return {kind: text for kind, text in texts.items() if text is not None}, instance_id
 

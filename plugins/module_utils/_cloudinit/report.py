@@ -76,6 +76,7 @@ def reports(config: t.Mapping[str, str], finished: str | None) -> dict[str, t.An
         "local_ipv4": config.get(keys.LOCAL_IPV4, "").strip() or None,
         "local_ipv6": config.get(keys.LOCAL_IPV6, "").strip() or None,
         "finished": finished,
+        "ssh_host_keys": report_script.host_keys(config.get(keys.HOST_KEYS)),
     }
 
 

@@ -8,10 +8,15 @@ It goes with the vendor data: those a user seldom writes, and what cloud-init do
 
 from __future__ import annotations
 
+import re
+
 from . import multipart
 
 # "<instance-id> <done, degraded or error>"; the guest can write keys of guestinfo only.
 KEY = "guestinfo.vforge.cloudinit.finished"
+
+# Its public SSH host keys, separated by commas. They come through vCenter, so nobody on the network can give others for them.
+HOST_KEYS = "guestinfo.vforge.cloudinit.hostkeys"
 
 DONE, DEGRADED, ERROR = "done", "degraded", "error"
 
@@ -27,9 +32,15 @@ SCRIPT = f"""#cloud-boothook
         2) how={DEGRADED} ;;
         *) how={ERROR} ;;
     esac
+    keys=$(cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null | tr '\\n' ',')
+    if [ -n "$keys" ]; then
+        vmware-rpctool "info-set {HOST_KEYS} $keys"
+    fi
     vmware-rpctool "info-set {KEY} $(cat /var/lib/cloud/data/instance-id) $how"
 ) </dev/null >/dev/null 2>&1 &
 """
+
+_KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-")
 
 FILENAME = "vforge-report.sh"
 
@@ -45,6 +56,13 @@ def added(vendordata: str | None) -> str:
     if vendordata.startswith(multipart.MIME_STARTS):
         return multipart.extended(vendordata, part)
     return multipart.message([vendordata, part])
+
+
+def host_keys(value: str | None) -> list[str]:
+    """The keys of a report, each with its type, as in a file of known hosts."""
+    lines = [line.split() for line in (value or "").split(",")]
+    # After the key there is a comment, which may have a comma in it.
+    return [" ".join(words[:2]) for words in lines if len(words) > 1 and _KEY_TYPE.match(words[0])]
 
 
 def outcome(value: str | None, instance_id: str | None) -> str | None:

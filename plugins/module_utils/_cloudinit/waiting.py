@@ -49,7 +49,8 @@ def wait_for_guests(job: Job) -> None:
 def _watched(job: Job, standings: t.Sequence[Standing]) -> tuple[str, ...]:
     if job.options.wait == READ:
         return tuple(sorted({keys.value(kind) for item in standings for kind in item.plan.redacting}))
-    return (keys.LOCAL_IPV4, keys.LOCAL_IPV6) if job.options.wait == NETWORK else (job.options.finished_key,)
+    addresses = (keys.LOCAL_IPV4, keys.LOCAL_IPV6)
+    return addresses if job.options.wait == NETWORK else (*addresses, keys.HOST_KEYS, job.options.finished_key)
 
 
 def _note(item: Standing, update: tasks.Update, job: Job) -> bool:

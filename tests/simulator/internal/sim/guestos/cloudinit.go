@@ -61,11 +61,53 @@ func cloudInit(i *invocation) int {
 			i.sys.write("/etc/machine-id", "uninitialized\n")
 		}
 	case "init":
-		if _, err := i.sys.cloudSetUp(); err != nil {
+		data, err := i.sys.cloudSetUp()
+		if err != nil {
 			return i.fail(1, "%v", err)
+		}
+		i.sys.cloudKeep(data)
+	case "modules":
+		if !long["mode=final"] {
+			return 0
+		}
+		if data := i.sys.cloudKept(); data != nil {
+			i.sys.cloudTell(data, i.sys.firstAddress(), "")
+			go i.sys.cloudRun(data)
 		}
 	}
 	return 0
+}
+
+// cloudKeep remembers what one stage has found for the next ones: after the first one
+// it may be redacted.
+func (s *System) cloudKeep(data *cloudData) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if data != nil && (s.cloud == nil || data.fresh) {
+		s.cloud = data
+	}
+}
+
+// cloudKept returns it, once.
+func (s *System) cloudKept() *cloudData {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data := s.cloud
+	s.cloud = nil
+	return data
+}
+
+// firstAddress is the first address that the guest has.
+func (s *System) firstAddress() string {
+	s.mu.Lock()
+	count := len(s.nics)
+	s.mu.Unlock()
+	for n := range count {
+		if all := s.addresses(n); len(all) > 0 {
+			return all[0].addr
+		}
+	}
+	return ""
 }
 
 func (s *System) forget(name string) {
@@ -256,15 +298,23 @@ func (s *System) CloudBoot(addr4, addr6 string) {
 	if static := s.staticAddress(); static != "" {
 		addr4 = static
 	}
+	if s.cloudTell(data, addr4, addr6) {
+		go s.cloudRun(data)
+	}
+}
+
+// cloudTell tells the guest's addresses once it has what is to be waited for; false
+// while it waits, which is without a limit.
+func (s *System) cloudTell(data *cloudData, addr4, addr6 string) bool {
 	if data.Wait.IPv4 && addr4 == "" || data.Wait.IPv6 && addr6 == "" {
-		return // it waits, without a limit
+		return false
 	}
 	for key, addr := range map[string]string{"local-ipv4": addr4, "local-ipv6": addr6} {
 		if addr != "" {
 			s.machine.SetGuestinfo(key, addr)
 		}
 	}
-	go s.cloudRun(data)
+	return true
 }
 
 func (s *System) lacks(program string) bool {

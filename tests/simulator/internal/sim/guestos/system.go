@@ -71,6 +71,7 @@ type System struct {
 	fail      map[string]int // glob -> exit code of the programs that fail
 	awake     bool           // went on after a freeze: nobody but its script sets it up
 	halted    chan struct{}  // closed when the machine halts: see Halt
+	cloud     *cloudData     // what cloud-init found, for its next stage
 	unplugged bool           // its cards are to be found anew: see Boot
 }
 

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import report_script
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
 
@@ -91,6 +91,16 @@ def test_a_clone_is_another_instance(cloud, vm):
     assert (
         cloud.run(vm={"name": parent}, **GIVEN).one["instance_id"] != cloud.run(vm={"name": other}, **GIVEN).one["instance_id"]
     )
+
+
+def test_an_instance_may_be_derived_from_a_name(cloud, vm):
+    ran = cloud.run(vm={"name": vm()}, **{**GIVEN, "metadata": {"instance_id": "auto:web-1"}})
+    assert ran.one["instance_id"].startswith("web-1-")
+    pairs = bundle.packed({**GIVEN, "metadata": {"instance_id": "auto:web-1"}}, "auto", report=True)
+    name = vm(extra_config=pairs)
+    again = cloud.run(vm={"name": name}, wait="finished", power_on=True, **{**GIVEN, "metadata": {"instance_id": "auto:web-1"}})
+    assert (again.one["actions"], again.one["keys"]) == (["powered_on"], [])
+    assert again.one["instance_id"] == ran.one["instance_id"]
 
 
 def test_a_mark_of_another_vm_proves_nothing(cloud, vm):
@@ -177,6 +187,10 @@ def test_what_is_waited_for_comes_from_the_guest(cloud, vm, wait):
     if wait == "finished":
         assert ran.one["finished"] == "done"
         assert cloud.config(name)[report_script.KEY] == f"{ran.one['instance_id']} done"
+        assert ran.one["ssh_host_keys"] == [
+            cloud.sim.guest_file(name, f"/etc/ssh/ssh_host_{kind}_key.pub").rpartition(" ")[0]
+            for kind in ("ecdsa", "ed25519", "rsa")
+        ]
     assert cloud.config(name)["guestinfo.userdata"] == "---"
     again = cloud.run(vm={"name": name}, power_on=True, wait=wait, **given)
     assert (again.result["changed"], again.one["reached"]) == (False, True)
