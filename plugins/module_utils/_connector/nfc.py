@@ -41,9 +41,11 @@ _SECONDS_FOR_THE_ANSWER = 300
 class Device:
     """Where the file of one disk goes.
 
+    :ivar key: names the device in the lease's manifest.
     :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not tell it.
     """
 
+    key: str
     import_key: str
     url: str
     pin: str | None
@@ -98,6 +100,16 @@ class Lease:
         raise TimedOut(
             "The lease was not ready in the time allowed.", hint="Raise timeout, or look at the tasks of the vCenter."
         )
+
+    def received(self) -> dict[str, int]:
+        """How many bytes the host has of each device, by its key, as far as vCenter tells."""
+        try:
+            entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
+        except Fault as fault:
+            if fault.fault not in ("MethodNotFound", "NotSupported", "NotImplemented"):
+                raise
+            return {}
+        return {entry.key: entry.size for entry in entries or ()}
 
     def complete(self) -> None:
         """All is carried: vCenter takes over what was imported.
@@ -159,7 +171,9 @@ def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
 
 def _ready(info: t.Any) -> Ready:
     devices = tuple(
-        Device(item.importKey or item.key, item.url, _pin(item), bool(item.disk)) for item in info.deviceUrl or () if item.url
+        Device(item.key, item.importKey or item.key, item.url, _pin(item), bool(item.disk))
+        for item in info.deviceUrl or ()
+        if item.url
     )
     return Ready(info.entity._GetMoId(), devices, float(info.leaseTimeout or 300))
 

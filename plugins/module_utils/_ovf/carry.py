@@ -55,11 +55,25 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
             _push(job, [(item, device) for item, device in pairs if device is not None], meter, stop)
     if errors:
         raise errors[0]
+    _compare(job, lease, [(item, device) for item, device in pairs if device is not None])
     for blob in job.package.files.values():
         if not blob.unchanged():
             raise PackageError("source_changed", f"{blob.label} was changed while it was sent.", hint="Run again.")
     job.account.sent += meter.total if job.options.transfer == options.PUSH else 0
     job.account.transfer_seconds = round(time.monotonic() - begun, 3)
+
+
+def _compare(job: Job, lease: nfc.Lease, pairs: t.Sequence[tuple[t.Any, nfc.Device]]) -> None:
+    """Hold what the host has got against what was sent."""
+    received = lease.received()
+    for item, device in pairs:
+        size, have = _blob(job, item).size, received.get(device.key)
+        if have is not None and have != size:
+            raise TemplateError(
+                "incomplete_upload",
+                f"{item.path} has {size} bytes, and the host has got {have}. The import was aborted.",
+                hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
+            )
 
 
 def _blob(job: Job, item: t.Any) -> Blob:

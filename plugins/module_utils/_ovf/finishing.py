@@ -31,11 +31,19 @@ _PLAIN = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
 _TABLES = 2**20
 
 
-def finish(job: Job, moid: str, done: Import | None) -> Holder | None:
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A template; ``published`` where it was this run that took the last step."""
+
+    template: Holder
+    published: bool
+
+
+def finish(job: Job, moid: str, done: Import | None) -> Finished | None:
     """Make a template of an imported VM that this run may work on.
 
     :param done: the import, where this run has made it; another run's was verified before vCenter took it over.
-    :returns: the template; None when another run works on it, or it is gone.
+    :returns: None when another run works on it, or it is gone.
     :raises TemplateError: ``incomplete_upload``.
     """
     rows = {row.moid: row for row in collect(job.session, [api.vm(job.session, moid)], api.FINISH, api.TO_STORES)}
@@ -54,9 +62,9 @@ def finish(job: Job, moid: str, done: Import | None) -> Holder | None:
             return None
     elif holder.state not in (UNPUBLISHED, READY):
         return None
-    if holder.state != READY:
-        _publish(job, moid)
-    return lookup.read_vms(job.session, [api.vm(job.session, moid)]).get(moid)
+    published = holder.state != READY and _publish(job, moid)
+    template = lookup.read_vms(job.session, [api.vm(job.session, moid)]).get(moid)
+    return Finished(template, published) if template is not None else None
 
 
 def _reconfigure(job: Job, holder: Holder, marks: dict[str, str], changes: list[t.Any]) -> t.Callable[[], t.Any]:
@@ -92,13 +100,15 @@ def run_task(job: Job, doing: str, start: t.Callable[[], t.Any], harmless: t.Col
     return True
 
 
-def _publish(job: Job, moid: str) -> None:
-    """The last step; one that another run has taken already is no error."""
+def _publish(job: Job, moid: str) -> bool:
+    """The last step; False where another run has taken it already."""
     try:
         job.session.retrying(lambda: api.mark_as_template(job.session, moid))
     except Fault as fault:
         if fault.fault not in ("InvalidState", "NotSupported", "ManagedObjectNotFound"):
             raise
+        return False
+    return True
 
 
 def _check_disks(job: Job, row: Row, rows: t.Mapping[str, Row], done: Import | None) -> None:

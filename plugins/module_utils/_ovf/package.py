@@ -52,10 +52,8 @@ class Package:
         return sum(blob.size for blob in self.files.values())
 
 
-class _Finder(t.Protocol):
-    """Looks for a file of a package by its name; None where there is none."""
-
-    def __call__(self, name: str) -> Blob | None: ...
+# Looks for a file of a package by its name; None where there is none.
+_Finder = t.Callable[[str], Blob | None]
 
 
 def open_package(location: str, access: WebAccess) -> Package:

@@ -87,7 +87,8 @@ def next_step(job: Job) -> Step:
 
 def _import(job: Job, prepared: making.Import) -> Holder | None:
     moid = making.bring_in(job, prepared)
-    return None if moid is None else _finish(job, moid, prepared)
+    done = None if moid is None else _finish(job, moid, prepared)
+    return done.template if done else None
 
 
 def _wait(job: Job, holder: Holder) -> Holder | None:
@@ -95,13 +96,13 @@ def _wait(job: Job, holder: Holder) -> Holder | None:
         job.account.actions.append("waited")
     if waiting.wait_for(job, holder) != waiting.OURS:
         return None
-    template = _finish(job, holder.moid, None)
-    if template is not None:
+    done = _finish(job, holder.moid, None)
+    if done is not None and done.published:
         job.account.actions.append("completed")
-    return template
+    return done.template if done else None
 
 
-def _finish(job: Job, moid: str, prepared: making.Import | None) -> Holder | None:
+def _finish(job: Job, moid: str, prepared: making.Import | None) -> finishing.Finished | None:
     """Make a template of it; what cannot become one is removed, if it is this run's."""
     try:
         return finishing.finish(job, moid, prepared)
