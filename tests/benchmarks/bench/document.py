@@ -52,6 +52,12 @@ _MEMORY = """## Memory
 The module's process, started by Ansible as always and measured from outside (`wait4`).
 """
 
+_FLEETS = """## A fleet over three hosts
+
+One play with the role `instant_clone_fleet`. It makes a parent of a golden VM on each of three hosts, freezes them, makes all
+clones in one task and waits for their addresses. Calls and logins are those of the whole play. *The same again* finds all made.
+"""
+
 _LIMITS = """## What this does not prove
 
 - The server is a simulator on the same machine. It counts calls exactly, but its seconds are not those of a vCenter: a
@@ -81,6 +87,8 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
         _LATENCY.format(latency=FULL.latency_ms),
         f"{timed.title}:\n\n{timed.as_markdown()}\n",
         f"{_MEMORY}{tables.memory(figures)}\n",
+        _FLEETS,
+        f"{tables.fleets(figures).as_markdown()}\n",
         "## Measured on\n",
         "\n".join(f"- {name}: {text}" for name, text in figures.machine.items()) + "\n",
         _LIMITS,

@@ -92,6 +92,7 @@ class Figures:
     samples: list[Sample] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     memory: Memory | None = None
+    fleets: list[Sample] = field(default_factory=list)
 
     def of(self, tool: str) -> list[Sample]:
         """The samples of one tool, by the size of the inventory."""

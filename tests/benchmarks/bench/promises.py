@@ -14,6 +14,8 @@ from bench.figures import Figures
 CALLS_BESIDE_CLONES = 14
 RATIO = 1.3
 PEAK_MIB = 150
+FLEET_CALLS_BESIDE_CLONES = 60
+FLEET_LOGINS = 3
 # Without any time for the clone itself the comparison is one of overheads; real clones take a second or so.
 RATIO_FROM_CLONE_MS = 20
 
@@ -30,7 +32,7 @@ class Promise:
 
 def check(figures: Figures) -> list[Promise]:
     """Every promise of which there are figures."""
-    return [*_calls(figures), *_kept_sessions(figures), *_ratios(figures), *_memory(figures)]
+    return [*_calls(figures), *_kept_sessions(figures), *_ratios(figures), *_memory(figures), *_fleets(figures)]
 
 
 def _calls(figures: Figures) -> list[Promise]:
@@ -74,3 +76,13 @@ def _memory(figures: Figures) -> list[Promise]:
         return []
     what = f"peak memory of the module, {figures.memory.clones:,} clones, MiB"
     return [Promise(what, str(PEAK_MIB), f"{figures.memory.peak_mib:.0f}", figures.memory.peak_mib < PEAK_MIB)]
+
+
+def _fleets(figures: Figures) -> list[Promise]:
+    made = []
+    for sample in (each for each in figures.fleets if each.tool == tools.FLEET):
+        most = sample.clones + FLEET_CALLS_BESIDE_CLONES
+        what = f"{sample.clones} clones over three hosts, parents included, among {sample.vms:,} VMs"
+        made.append(Promise(f"calls for {what}", f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
+        made.append(Promise(f"logins for {what}", str(FLEET_LOGINS), str(sample.logins), sample.logins <= FLEET_LOGINS))
+    return made

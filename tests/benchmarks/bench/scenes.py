@@ -26,6 +26,7 @@ class Plan:
     clones: how many the other tools make; clone_ms: how long the server takes for each.
     latency_...: the comparison with latency on every call: its clones, its repetitions, the server's time for a clone.
     memory_clones: in one task.
+    fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
     """
 
     inventories: dict[int, tuple[int, int]]
@@ -36,6 +37,7 @@ class Plan:
     latency_rounds: int
     latency_clone_ms: tuple[int, ...]
     memory_clones: int
+    fleets: dict[int, int]
 
 
 FULL = Plan(
@@ -47,6 +49,7 @@ FULL = Plan(
     latency_rounds=5,
     latency_clone_ms=(0, 20),
     memory_clones=1_000,
+    fleets={10: 300, 10_000: 300},
 )
 QUICK = Plan(
     inventories={10: (10, 1), 100: (10, 1)},
@@ -57,6 +60,7 @@ QUICK = Plan(
     latency_rounds=3,
     latency_clone_ms=(0,),
     memory_clones=100,
+    fleets={10: 30},
 )
 
 
@@ -86,6 +90,8 @@ class Bench:
         for clone_ms in self.plan.latency_clone_ms:
             self._latency(clone_ms)
         self._memory()
+        for vms, count in self.plan.fleets.items():
+            self._fleet(vms, count)
 
     def _vcenter(self, vms: int, clone_ms: int, latency_ms: int = 0) -> AbstractContextManager[VCenter]:
         return simulated(self.simulator, self.installed.govc, vms, clone_ms, latency_ms)
@@ -134,6 +140,14 @@ class Bench:
             take(tools.KEPT, lambda: using.ours(names("more", clones), tool=tools.KEPT, session=kept))
             take(tools.GOVC, lambda: using.govc(names("govc", some)))
             take(tools.COMMUNITY, lambda: using.community(names("community", few)), sweep=False)
+
+    def _fleet(self, vms: int, count: int) -> None:
+        self.console.title(f"A fleet of {count} over three hosts, {vms:,} VMs in the inventory")
+        with self._vcenter(vms, self.plan.clone_ms) as vcenter:
+            using, golden, clusters, kept = Tools(self.installed, vcenter), vcenter.golden(), ["DC0_C0"], f"fleet-{vms}"
+            for tool in (tools.FLEET, tools.FLEET_REPEAT):
+                sample = self._step(tool, lambda tool=tool: using.fleet(count, golden, clusters, tool=tool, session=kept))  # type: ignore[misc]
+                self.figures.fleets.append(sample)
 
     def _latency(self, clone_ms: int) -> None:
         plan = self.plan

@@ -49,6 +49,24 @@ def side_by_side(figures: Figures) -> list[Table]:
     ]
 
 
+def fleets(figures: Figures) -> Table:
+    """The role, in each inventory."""
+    head = ("", "VMs before", "clones", "calls", "rounds", "logins", "seconds")
+    rows = [
+        (
+            each.tool,
+            f"{each.vms:,}",
+            str(each.clones),
+            f"{each.calls:,}",
+            str(each.rounds),
+            str(each.logins),
+            f"{each.seconds:.1f}",
+        )
+        for each in figures.fleets
+    ]
+    return Table("A fleet over three hosts", head, rows)
+
+
 def _row(sample: Sample) -> tuple[str, ...]:
     return (
         sample.tool,
@@ -104,5 +122,7 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
     parts = [table.as_text() for table in side_by_side(figures)]
     if figures.latencies:
         parts.append(latency(figures).as_text())
+    if figures.fleets:
+        parts.append(fleets(figures).as_text())
     parts += [memory(figures), kept(promises).as_text()]
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"

@@ -27,6 +27,8 @@ REPEAT = "  the same again"
 PLAIN = "plain pyVmomi script"
 GOVC = "govc loop"
 COMMUNITY = "community.vmware loop"
+FLEET = "the role instant_clone_fleet"
+FLEET_REPEAT = "  the same again"
 
 PARALLEL = 8
 # Characters of the output of a tool that failed: a task of 1,000 clones tells much.
@@ -95,6 +97,28 @@ class Tools:
         used = json.loads(usage.read_text(encoding="utf-8"))
         return Memory(len(names), sample.calls, used["peak_kib"] / 1024, used["cpu"], result["timing"]["total"])
 
+    def fleet(self, count: int, golden: str, clusters: Sequence[str], *, tool: str = FLEET, session: str = "fresh") -> Sample:
+        """Our role: parents made of a golden VM, frozen and cloned, one on each host of the clusters."""
+        asked = {
+            "name": "fleet-####",
+            "count": count,
+            "golden": {"name": golden},
+            "golden_version": "1",
+            "clusters": list(clusters),
+        }
+        asked |= {"folder": self._vcenter.folder, "parallel": PARALLEL, "wait_for_ip_address": True}
+        login = {"VFORGE_GUEST_USERNAME": self._vcenter.sim.guest_username}
+        login |= {"VFORGE_GUEST_PASSWORD": self._vcenter.sim.guest_password}
+        env = {**self._kept(session), **login, **self._ansible(self._at.collections), **self._vcenter.environment}
+        variables = {f"instant_clone_fleet_{name}": value for name, value in asked.items()}
+        role = {"ansible.builtin.include_role": {"name": "vforge.vsphere.instant_clone_fleet"}}
+        names = [f"fleet-{number:04d}" for number in range(1, count + 1)]
+        sample = self._measure(tool, names, self._playbook(self._at.python.parent, role, variables), env)
+        there = self._vcenter.sim.govc("ls", f"{self._vcenter.folder}/fleet-[0-9]*")["elements"] or []
+        if len(there) != count:
+            raise WrongResult(f"{tool.strip()} was to make {count} clones, and there are {len(there)}.")
+        return sample
+
     def govc(self, names: Sequence[str]) -> Sample:
         """The command govc in a shell loop. It keeps its session between commands, as it does by default."""
         where = self._vcenter
@@ -128,14 +152,18 @@ class Tools:
         clones = [{"name": name, "guestinfo": {"hostname": name}} for name in names]
         options = {"parent": {"name": PARENT}, "folder": self._vcenter.folder, "clones": clones, "parallel": PARALLEL}
         told = self._fresh("result.json")
-        kept = self._at.work / "sessions" / session
-        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
-        env |= {"XDG_RUNTIME_DIR": str(kept), "VFORGE_BENCH_RESULT": str(told)}
+        env |= {**self._kept(session), "VFORGE_BENCH_RESULT": str(told)}
         env |= {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"), "ANSIBLE_CALLBACKS_ENABLED": "bench_result"}
         env |= {**self._ansible(self._at.collections), **self._vcenter.environment}
         playbook = self._playbook(self._at.python.parent, {"vforge.vsphere.instant_clone": options}, variables)
         sample = self._measure(tool, names, playbook, env)
         return json.loads(told.read_text(encoding="utf-8")), sample
+
+    def _kept(self, session: str) -> dict[str, str]:
+        """Where our modules keep their session; a name that is new has none."""
+        kept = self._at.work / "sessions" / session
+        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return {"XDG_RUNTIME_DIR": str(kept)}
 
     def _measure(
         self, tool: str, names: Sequence[str], command: processes.Command, env: dict[str, str] | None = None

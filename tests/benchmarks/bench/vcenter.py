@@ -68,6 +68,11 @@ class VCenter:
             "SSL_CERT_FILE": sim.ca,
         }
 
+    def golden(self) -> str:
+        """Make a VM that is off, for parents to be made of; returns its name."""
+        self.sim.create_vm("golden", on=False)
+        return "golden"
+
     def counted(self) -> Calls:
         """The calls since the last reset."""
         by_method: dict[str, int] = self.sim.calls()["by_method"]
