@@ -21,15 +21,17 @@ options:
     description:
       - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
         allows it in their power state. What would take a restart is told and left.
-      - V(absent) powers off and destroys the clones.
+      - V(published) makes templates of clones that were made with O(as_template). Their guests are shut down, an empty layer
+        is put on their disks, and as the last thing they are marked as templates.
+      - V(absent) powers off and destroys the clones, and templates that were clones. One whose disks others use is left.
     type: str
-    choices: [present, absent]
+    choices: [present, published, absent]
     default: present
   source:
     description:
       - The template or VM to clone, named in exactly one way.
-      - Required for O(state=present). With O(state=absent) it may be left out, where O(folder) is a whole path.
-        Clones of any source are then removed.
+      - Required, but with O(state=absent) it may be left out where O(folder) is a whole path. Clones of any source are
+        then removed.
     type: dict
     suboptions:
       name:
@@ -91,6 +93,25 @@ options:
       - With V(false) new clones are left off, and existing ones as they are.
     type: bool
     default: true
+  add_layer:
+    description:
+      - Whether a VM that has nothing to share gets an empty layer on every disk before it is cloned. It must be off and without
+        snapshots. A template is never changed so.
+    type: bool
+    default: false
+  as_template:
+    description:
+      - Whether the clone is to become a template for further clones. It is made once, whoever asks and however many ask at the
+        same time. The run that makes it (RV(clones[].ready) is false) fills it and then publishes it by O(state=published).
+        All other runs wait in this task until that is done.
+      - What holds the name is not changed by this, be it published or not.
+    type: bool
+    default: false
+  owner:
+    description:
+      - What this run calls itself when it makes a template with O(as_template), such as the number of a pipeline. A later run
+        of the same name goes on with a template that was not published, where another one waits.
+    type: str
   datacenter:
     description:
       - Name or path of the datacenter to look for the source in. Without it the whole inventory is searched.
@@ -447,6 +468,26 @@ EXAMPLES = r"""
   check_mode: true
   diff: true
 
+- name: A second level, or the wait for the run that makes it
+  vforge.vsphere.linked_clone:
+    source:
+      name: rocky
+    name: rocky-app-1.4
+    as_template: true
+  register: level
+
+- name: Fill it, if it is ours to fill
+  ansible.builtin.include_tasks: install_app.yml
+  when: not level.clones[0].ready
+
+- name: Publish it
+  vforge.vsphere.linked_clone:
+    state: published
+    source:
+      name: rocky
+    name: rocky-app-1.4
+  when: not level.clones[0].ready
+
 - name: Remove them again; a VM of the same name that is no clone of this source stays
   vforge.vsphere.linked_clone:
     state: absent
@@ -534,6 +575,9 @@ clones:
     customized:
       description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
       type: bool
+    ready:
+      description: With O(as_template), whether it is a template that can be cloned. If not, this run is to fill and publish it.
+      type: bool
     guestinfo:
       description: Names of the guestinfo keys. Values are never returned.
       type: list
@@ -610,11 +654,14 @@ def argument_spec():
         **_argspec.clone_task(),
         **_argspec.customize(),
         **_of_one_clone(),
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "published", "absent"], "default": "present"},
         "source": {"type": "dict", "options": _argspec.vm_selector()},
         "snapshot": {"type": "dict", "options": snapshot},
         "disk_mode": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
         "powered_on": {"type": "bool", "default": True},
+        "add_layer": {"type": "bool", "default": False},
+        "as_template": {"type": "bool", "default": False},
+        "owner": {"type": "str"},
         "datacenter": {"type": "str"},
         "clones": {"type": "list", "elements": "dict", "options": {**item, "name": {"type": "str", "required": True}}},
         "force": {"type": "bool", "default": False},

@@ -66,6 +66,9 @@ class InstantClones:
         for step in steps:
             plan.check_customization(step.request, step.source)
 
+    def prepare(self, job: Job) -> None:
+        """A parent is cloned as it is."""
+
     def work(self, job: Job, title: str, step: Step) -> Work:
         """``InstantClone_Task``, or a reconfiguration."""
         session = job.session

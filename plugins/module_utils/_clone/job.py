@@ -60,6 +60,7 @@ class Standing:
     :ivar action: created, updated, unchanged, removed, absent or failed.
     :ivar vm: the VM as it was last read.
     :ivar made: this task made the VM, so a rollback removes it.
+    :ivar ready: whether it is a template that can be cloned; None where it is to be none.
     :ivar customized: whether its guest was customized; None where that was not asked for.
     """
 
@@ -73,6 +74,7 @@ class Standing:
     calls: int = 0
     made: bool = False
     customized: bool | None = None
+    ready: bool | None = None
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     def fail(self, error: VforgeError) -> None:

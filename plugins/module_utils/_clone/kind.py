@@ -48,6 +48,12 @@ class Kind(t.Protocol):
         :raises InvalidOption: saying why.
         """
 
+    def prepare(self, job: Job) -> None:
+        """What is done once, before clones are made.
+
+        :raises VforgeError: then none is made.
+        """
+
     def work(self, job: Job, title: str, step: Step) -> Work:
         """The call that makes a clone, or changes an existing one."""
 

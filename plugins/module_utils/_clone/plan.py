@@ -68,6 +68,7 @@ class Step:
     :ivar nics: edits of NICs to make.
     :ivar hardware: CPUs, memory and notes to set.
     :ivar power_on: whether it is powered on, after all else.
+    :ivar publish: whether it is made a template, after all else.
     :ivar customize: whether its guest is customized, as the last thing.
     :ivar reason: why it is a conflict.
     """
@@ -83,6 +84,7 @@ class Step:
     hardware: Hardware = AS_IT_IS
     move_to_pool: bool = False
     power_on: bool = False
+    publish: bool = False
     customize: bool = False
     reason: str = ""
 
@@ -234,8 +236,13 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
     )
 
 
-def absent(request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool) -> Step:
-    """The step that removes a clone: only a marked clone (of this parent, where one is given), unless forced."""
+def absent(
+    request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool, *, templates: bool = False
+) -> Step:
+    """The step that removes a clone: only a marked clone (of this parent, where one is given), unless forced.
+
+    :param templates: whether a clone may have become a template.
+    """
     if existing is None:
         return Step(request, NOTHING, parent)
     if parent is not None and existing.moid == parent.moid:
@@ -244,7 +251,7 @@ def absent(request: CloneRequest, existing: Existing | None, parent: Parent | No
         )
     if existing.kind != "VirtualMachine":
         return Step(request, CONFLICT, parent, existing=existing, reason=f"a {existing.kind} holds the name")
-    if existing.template:
+    if existing.template and (force or not templates):
         return Step(request, CONFLICT, parent, existing=existing, reason="it is a template, not a clone")
     stranger = why_stranger(existing, parent.instance_uuid if parent else None)
     if stranger and not force:

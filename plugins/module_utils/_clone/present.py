@@ -28,6 +28,8 @@ def make_clones(job: Job) -> Account:
     """Carry out the steps of ``state: present``."""
     standings = [_standing(step) for step in job.steps]
     due = by_title([standing for standing in standings if standing.step.writes])
+    if any(standing.step.kind == plan.CREATE for standing in due.values()):
+        job.kind.prepare(job)
     works = [job.kind.work(job, title, standing.step) for title, standing in due.items()]
     done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones made")
     booked = [(due[title], outcome) for title, outcome in done.outcomes.items()]

@@ -45,6 +45,8 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
         told["ip"] = next(iter(vm.addresses(options.ip_family, options.ip_nic)), None)
     if standing.customized is not None:
         told["customized"] = standing.customized
+    if standing.ready is not None:
+        told["ready"] = standing.ready
     told["guestinfo"] = _guestinfo(step, vm)
     told["differences"] = [_difference(item) for item in step.differences]
     told["warnings"] = standing.warnings

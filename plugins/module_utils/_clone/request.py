@@ -13,7 +13,7 @@ import typing as t
 from .._connector import customization, names
 from .._connector.customization import Customization
 from .._connector.find import Selector
-from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY
+from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY
 from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
 
@@ -178,7 +178,7 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     for option in ("guestinfo", "extra_config"):
         for key, value in pairs(given.get(option), option, where):
             whole = key if option == "extra_config" or key.startswith("guestinfo.") else f"guestinfo.{key}"
-            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY):
+            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY, TEMPLATE_KEY):
                 raise InvalidOption(f"{where}: the key {whole} is the collection's own.", option=option)
             if whole in config:
                 raise InvalidOption(

@@ -14,7 +14,9 @@ from .pyvmomi import vim
 if t.TYPE_CHECKING:
     from .session import Session
 
-_FILES: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("name", "layoutEx.disk", "layoutEx.file")}
+_FILES: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
+}
 _TO_NEIGHBOURS = (
     Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
     Route("datastore-vms", vim.Datastore, "vm"),
@@ -63,8 +65,30 @@ def layer_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
     return changes
 
 
+def with_layers(session: Session, moids: t.Collection[str]) -> list[str]:
+    """Those of the VMs that have more than one layer of their own on a disk, on which another VM may build: one call.
+
+    A VM always writes to its topmost layer, so nobody else can use that one.
+    """
+    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
+    rows = collect(session, refs, _FILES)
+    return [row.moid for row in rows if _most_layers(row, _own(row)) > 1]
+
+
+def _most_layers(vm: Row, own: t.Collection[str]) -> int:
+    """How many layers that have files among ``own`` a disk has, of the disk that has most."""
+    files = {item.key: item.name for item in vm.get("layoutEx.file") or ()}
+    chains = (disk.chain or () for disk in vm.get("layoutEx.disk") or ())
+    return max((sum(any(files.get(key) in own for key in unit.fileKey) for unit in chain) for chain in chains), default=0)
+
+
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
-    """The names of the VMs that use layers which are these VMs' own, by moid: one call, over the datastores that they lie on.
+    """The names of the VMs that use layers of these VMs, by moid: see ``users``."""
+    return {moid: sorted(found.values()) for moid, found in users(session, moids).items()}
+
+
+def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
+    """The moids and names of the VMs that use layers which are these VMs' own, by moid: one call, over their datastores.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
     """
@@ -73,28 +97,27 @@ def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str
     refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
     rows = {row.moid: row for row in collect(session, refs, _FILES, _TO_NEIGHBOURS)}
     used = {row.moid: {name for chain in _chains(row) for name in chain} for row in rows.values()}
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for moid in moids:
         own = _own(rows[moid]) if moid in rows else set()
-        users = (row for row in rows.values() if row.moid != moid and own & used[row.moid])
-        found[moid] = sorted(names.unescape(row.get("name") or row.moid) for row in users)
+        others = (row for row in rows.values() if row.moid != moid and own & used[row.moid])
+        found[moid] = {row.moid: names.unescape(row.get("name") or row.moid) for row in others}
     return found
 
 
 def _chains(vm: Row) -> list[list[str]]:
-    """The files of each disk, the base first (API reference, ``VirtualMachineFileLayoutExDiskLayout.chain``)."""
+    """The files of each disk."""
     files = {item.key: item.name for item in vm.get("layoutEx.file") or ()}
     found = vm.get("layoutEx.disk") or ()
     return [[files[key] for unit in disk.chain or () for key in unit.fileKey if key in files] for disk in found]
 
 
 def _own(vm: Row) -> set[str]:
-    """The files that lie where the top layers are."""
-    chains = [chain for chain in _chains(vm) if chain]
-    homes = {_folder(chain[-1]) for chain in chains}
-    return {name for chain in chains for name in chain if _folder(name) in homes}
+    """The files of its disks that lie in its own folder, or in that of the same name on another datastore."""
+    home = _folder(vm.get("config.files.vmPathName") or "")
+    return {name for chain in _chains(vm) for name in chain if home and _folder(name) == home}
 
 
 def _folder(name: str) -> str:
-    """The folder of a file: ``[datastore] web-1/web-1.vmdk`` is in ``[datastore] web-1``."""
-    return name.rpartition("/")[0]
+    """The folder of a file: ``[datastore] web-1/web-1.vmdk`` is in ``web-1``."""
+    return name.rpartition("] ")[2].rpartition("/")[0]

@@ -19,6 +19,10 @@ CUSTOMIZED_KEY = "vforge.customized"
 FLEET_KEY = "vforge.fleet"
 
 
+# Kept in a linked clone that is to become a template: "<phase> <owner> <name of the clone>".
+TEMPLATE_KEY = "vforge.template"
+
+
 def marker(parent_uuid: str, clone_name: str) -> str:
     """The value of the marker of a clone."""
     return f"{parent_uuid} {clone_name}"
@@ -40,6 +44,18 @@ def fleet_of(value: str) -> tuple[str, str, str] | None:
     fleet, _space, rest = value.partition(" ")
     version, space, name = rest.partition(" ")
     return (urllib.parse.unquote(fleet), urllib.parse.unquote(version), name) if space else None
+
+
+def level_mark(name: str, phase: str, owner: str) -> str:
+    """The value of the mark of a clone that is to become a template."""
+    return f"{phase} {_word(owner)} {name}"
+
+
+def level_of(value: str, vm_name: str) -> tuple[str, str] | None:
+    """Phase and owner of such a value on a VM of this name, or None where it is none: a clone of the template inherits it."""
+    phase, _space, rest = value.partition(" ")
+    owner, space, name = rest.partition(" ")
+    return (phase, urllib.parse.unquote(owner)) if space and name == vm_name else None
 
 
 def _word(text: str) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._connector import layers, names
+from ..._connector import layers, names, tasks
 from ..._connector.customization import specification
-from ..._connector.props import Route, Row
+from ..._connector.props import Route, Row, read
 from ..._connector.pyvmomi import vim
 from .. import api
 from ..plan import NicEdit, Step
@@ -157,3 +157,49 @@ def start_check(session: Session, step: Step, spec: t.Any) -> t.Any:
 def start_power_on(session: Session, moid: str) -> t.Any:
     """``PowerOnVM_Task``."""
     return api.vm(session, moid).PowerOnVM_Task()
+
+
+def read_devices(session: Session, moids: t.Sequence[str]) -> dict[str, Row]:
+    """The devices and change versions of VMs, by moid: one call."""
+    refs = [api.vm(session, moid) for moid in moids]
+    return read(session, refs, vim.VirtualMachine, ("config.hardware.device", "config.changeVersion"))
+
+
+def start_layering(session: Session, moid: str, known: Row, config: t.Mapping[str, str]) -> t.Any:
+    """``ReconfigVM_Task`` that puts an empty layer on every disk; refused when the VM has changed since it was read."""
+    spec = vim.vm.ConfigSpec(
+        changeVersion=known.get("config.changeVersion"),
+        extraConfig=api.option_values(config),
+        deviceChange=layers.layer_changes(known.get("config.hardware.device") or (), every=True),
+    )
+    return api.vm(session, moid).ReconfigVM_Task(spec)
+
+
+def mark_as_template(session: Session, moid: str) -> None:
+    """``MarkAsTemplate``, done when it returns."""
+    api.vm(session, moid).MarkAsTemplate()
+
+
+def shut_down_guest(session: Session, moid: str) -> None:
+    """``ShutdownGuest``, which only begins it."""
+    api.vm(session, moid).ShutdownGuest()
+
+
+def wait_until_off(session: Session, moids: t.Sequence[str], deadline: float) -> set[str]:
+    """Wait until VMs are powered off, with one filter for all.
+
+    :returns: the moids of those that are not, at the deadline.
+    """
+    still_on = set(moids)
+    refs = [api.vm(session, moid) for moid in moids]
+    changes = tasks.updates(session, refs, vim.VirtualMachine, ("runtime.powerState",), deadline)
+    try:
+        for batch in changes if still_on else ():
+            for update in batch:
+                if update.gone or str(update.values.get("runtime.powerState")) == "poweredOff":
+                    still_on.discard(update.moid)
+            if not still_on:
+                break
+    finally:
+        changes.close()
+    return still_on

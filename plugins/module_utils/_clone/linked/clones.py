@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._connector import layers
 from ..._connector.batch import Work, run_batch
 from ..._connector.find import find_vm
-from ..._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, marker
+from ..._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
 from ..._errors import InvalidOption, VforgeError
 from .. import api as shared_api
 from .. import flow, report
@@ -20,7 +21,7 @@ from ..lookup import read_parents
 from ..plan import Step
 from ..request import CloneRequest
 from ..survey import Item, Survey, look_up
-from . import api, lookup, plan
+from . import api, levels, lookup, plan
 from .facts import Source
 from .options import LinkedOptions
 
@@ -42,6 +43,8 @@ class LinkedClones:
         self.options = options
         self.born = "poweredOn" if options.powered_on else ""
         self._snapshot = ""
+        self._layering = ""
+        self._used: dict[str, dict[str, str]] = {}
         self._views: dict[tuple[str | None, str], Source] = {}
 
     def require(self, session: Session) -> None:
@@ -55,7 +58,19 @@ class LinkedClones:
             [parent] = read_parents(session, [(ref, str(self.options.parent))])
             if self.options.state == "present":
                 parent = self._look_around(session, ref, parent)
-        return look_up(session, self.options.requests, parent)
+        found = look_up(session, self.options.requests, parent)
+        if self.options.state == "absent":
+            self._look_for_users(session, found)
+        return found
+
+    def _look_for_users(self, session: Session, found: Survey) -> None:
+        """Which VMs use the disks of those that are to go; most have no layer that anybody else could use."""
+        doomed = [item.existing.moid for item in found.items if item.existing and item.existing.kind == "VirtualMachine"]
+        suspects = layers.with_layers(session, doomed) if doomed else []
+        self._used = layers.users(session, suspects)
+        for using in self._used.values():
+            for moid in doomed:
+                using.pop(moid, None)
 
     def _look_around(self, session: Session, ref: t.Any, parent: Parent) -> Source:
         source = lookup.read_source(session, ref, parent)
@@ -68,22 +83,36 @@ class LinkedClones:
 
     def step(self, item: Item, folders: dict[str, tuple[str, str]]) -> Step:
         """What brings a clone to what is asked."""
+        if self.options.state == "published":
+            return plan.published(item.request, item.existing, _given(item))
         view = self._views[_key(item.request)]
         placement = plan.place(item.request, view, folders)
-        return plan.present(item.request, placement, item.existing, view, powered_on=self.options.powered_on)
+        return plan.present(item.request, placement, item.existing, view, self.options)
 
     def absent(self, item: Item) -> Step:
         """What removes a clone."""
-        return shared_plan.absent(item.request, item.existing, item.parent, self.options.force)
+        used = self._used.get(item.existing.moid, {}) if item.existing else {}
+        return plan.absent(item.request, item.existing, item.parent, used.values(), force=self.options.force)
 
     def check(self, steps: t.Sequence[Step]) -> None:
         """The source once, and what each request asks of its own."""
         for step in steps:
-            if step.kind == shared_plan.CREATE:
-                plan.check_source(_source(step), self.options.disk_mode, self._snapshot)
+            if step.kind == shared_plan.CREATE and plan.needs_layer(_source(step), self.options, self._snapshot):
+                self._layering = step.source.moid
             if self.options.wait_for_ip:
                 shared_plan.check_ip_nic(step.source, self.options.ip_nic)
             shared_plan.check_customization(step.request, step.source)
+
+    def prepare(self, job: Job) -> None:
+        """Put a layer on the source's disks, where there is none to share."""
+        if not self._layering:
+            return
+        devices = api.read_devices(job.session, [self._layering])
+        work = Work("the source", lambda: api.start_layering(job.session, self._layering, devices[self._layering], {}))
+        outcome = run_batch(job.session, [work], 1, job.deadline, "layers added").outcomes["the source"]
+        if outcome.error is not None:
+            raise outcome.error
+        job.timer.lap("layer")
 
     def work(self, job: Job, title: str, step: Step) -> Work:
         """``CloneVM_Task``, or a reconfiguration."""
@@ -103,11 +132,17 @@ class LinkedClones:
         config = {**step.config, MARKER_KEY: marker(step.source.instance_uuid, step.name)}
         if step.request.customization is not None:
             config[CUSTOMIZED_KEY] = step.name
+        if self.options.as_template:
+            config[TEMPLATE_KEY] = level_mark(step.name, levels.OPEN, self.options.owner)
         how = plan.disk_source(self.options.disk_mode, self._snapshot)
         return api.clone_spec(session, step, config, how, self._snapshot, power_on=self.options.powered_on)
 
     def finish(self, job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
-        """Power on the clones that were there and off."""
+        """Power on the clones that were there and off; publish templates, or wait for those that other runs fill."""
+        if self.options.state == "published":
+            return levels.publish(job, standings)
+        if self.options.as_template:
+            return levels.wait_until_published(job, standings, self.options.owner)
         due = {
             title: item for title, item in by_title(standings).items() if item.step.power_on and item.error is None and item.vm
         }
@@ -141,6 +176,12 @@ class LinkedClones:
 def _key(request: CloneRequest) -> tuple[str | None, str]:
     """What no two requests of a task share."""
     return request.folder, request.name
+
+
+def _given(item: Item) -> Parent:
+    if item.parent is None:
+        raise InvalidOption("The option source is not set.", option="source")
+    return item.parent
 
 
 def _source(step: Step) -> Source:

@@ -62,11 +62,17 @@ class LinkedOptions(CloneOptions):
     :ivar snapshot: of the source that is cloned; None for the source as it is.
     :ivar disk_mode: ``linked`` or ``full``.
     :ivar powered_on: whether clones are to run.
+    :ivar add_layer: whether a source that is off and has nothing to share gets a layer.
+    :ivar as_template: whether clones are to become templates.
+    :ivar owner: what the run that fills templates calls itself; empty for nothing.
     """
 
     snapshot: SnapshotSelector | None = None
     disk_mode: str = LINKED
     powered_on: bool = True
+    add_layer: bool = False
+    as_template: bool = False
+    owner: str = ""
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> LinkedOptions:
@@ -75,7 +81,7 @@ class LinkedOptions(CloneOptions):
         :raises InvalidOption: naming the option and the clone.
         """
         source = params.get("source")
-        if params["state"] == "present" and not source:
+        if params["state"] != "absent" and not source:
             raise InvalidOption("The option source is not set.", hint="Name the VM or template to clone.", option="source")
         if params["wait_for_ip_address"] and not params["powered_on"]:
             raise InvalidOption(
@@ -88,4 +94,7 @@ class LinkedOptions(CloneOptions):
             snapshot=SnapshotSelector.from_params(params.get("snapshot")),
             disk_mode=params["disk_mode"],
             powered_on=params["powered_on"],
+            add_layer=params["add_layer"],
+            as_template=params["as_template"],
+            owner=params.get("owner") or "",
         )

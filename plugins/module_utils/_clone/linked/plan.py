@@ -12,11 +12,12 @@ from ..._connector import names
 from ..._connector.places import Pool, fitting_pools
 from ..._errors import InvalidOption
 from .. import plan
-from ..facts import Existing
+from ..facts import Existing, Parent
 from ..plan import Difference, Placement, Step
 from ..request import CloneRequest, Hardware
+from . import levels
 from .facts import Compute, Host, Sight, Source
-from .options import FULL, SnapshotSelector
+from .options import FULL, LinkedOptions, SnapshotSelector
 
 _ROOT_POOL = "Resources"
 
@@ -143,18 +144,22 @@ def _root(pools: t.Iterable[Pool]) -> str:
     return next((pool.moid for pool in pools if pool.path == _ROOT_POOL), "")
 
 
-def check_source(source: Source, disk_mode: str, snapshot: str) -> None:
-    """Refuse, before any clone call, what has nothing that linked clones could share.
+def needs_layer(source: Source, options: LinkedOptions, snapshot: str) -> bool:
+    """Whether the source gets a layer before it is cloned.
 
-    :raises InvalidOption: saying what to do about it.
+    :raises InvalidOption: when it has nothing that linked clones could share and gets no layer, saying what to do about it.
     """
     bare = [disk.label for disk in source.disks if disk.layers < 2]
-    if disk_mode == FULL or snapshot or not bare:
-        return
+    if options.disk_mode == FULL or snapshot or not bare:
+        return False
     known = names.listing([item.path for item in source.snapshots])
-    advice = f"Set snapshot to one of its snapshots ({known})." if known else "Make a snapshot of it and set snapshot."
+    advice = f"Set snapshot to one of its snapshots ({known})." if known else "Make a snapshot and set it, or set add_layer."
     if source.template:
         advice = "Make it a VM, take a snapshot, make it a template again, and set snapshot; or use disk_mode full."
+    elif options.add_layer and source.power_state == "poweredOff" and not source.snapshots:
+        return True
+    elif options.add_layer:
+        advice = "A layer can be added only while it is off and has no snapshot. Otherwise set snapshot."
     raise InvalidOption(
         f"{source.path} has no layer that linked clones could share: {names.listing(bare)} of it.",
         hint=advice,
@@ -179,9 +184,11 @@ def place(request: CloneRequest, source: Source, folders: t.Mapping[str, tuple[s
 
 
 def present(
-    request: CloneRequest, placement: Placement, existing: Existing | None, source: Source, *, powered_on: bool
+    request: CloneRequest, placement: Placement, existing: Existing | None, source: Source, options: LinkedOptions
 ) -> Step:
     """The step that brings a clone to what is asked."""
+    if existing is not None and (existing.template or options.as_template):
+        return _level(request, placement, existing, source, options)
     # It is customized by the call that makes it, never afterwards.
     step = plan.present(dataclasses.replace(request, customization=None), placement, existing, source)
     step = dataclasses.replace(step, request=request)
@@ -191,7 +198,7 @@ def present(
         return step
     hardware, differences = _hardware(request.hardware, existing)
     differences += _fixed(request, placement, existing)
-    power_on = powered_on and existing.power_state != "poweredOn"
+    power_on = options.powered_on and existing.power_state != "poweredOn"
     if power_on:
         differences.append(Difference("power_state", existing.power_state, "poweredOn"))
     changes = step.kind == plan.UPDATE or hardware or power_on
@@ -202,6 +209,41 @@ def present(
         hardware=hardware,
         power_on=power_on,
     )
+
+
+def _level(request: CloneRequest, placement: Placement, existing: Existing, source: Source, options: LinkedOptions) -> Step:
+    """A template, or what is to become one, is never changed: others build on it, or its maker is at work in it."""
+    reason = plan.why_stranger(existing, source.instance_uuid)
+    if not reason and not options.as_template:
+        reason = "a template holds the name"
+    if not reason and not existing.template and levels.owner_of(existing) is None and not levels.is_layered(existing):
+        reason = "a clone that is not to become a template holds the name"
+    return Step(request, plan.CONFLICT if reason else plan.KEEP, source, placement, existing, reason=reason)
+
+
+def published(request: CloneRequest, existing: Existing | None, source: Parent) -> Step:
+    """The step that makes a template of a clone."""
+    reason = "it is not there" if existing is None else plan.why_stranger(existing, source.instance_uuid)
+    if reason or existing is None:
+        return Step(request, plan.CONFLICT, source, existing=existing, reason=reason)
+    if existing.template:
+        return Step(request, plan.KEEP, source, existing=existing)
+    change = Difference("template", "no", "yes")
+    return Step(request, plan.UPDATE, source, existing=existing, differences=(change,), publish=True)
+
+
+def absent(
+    request: CloneRequest, existing: Existing | None, source: Parent | None, used: t.Collection[str], *, force: bool
+) -> Step:
+    """The step that removes a clone, or a template that was one.
+
+    :param used: the names of VMs that use its disks, and stay.
+    """
+    step = plan.absent(request, existing, source, force, templates=True)
+    if step.kind != plan.DESTROY or not used:
+        return step
+    reason = f"its disks are used by {names.listing(sorted(used), most=5)}"
+    return dataclasses.replace(step, kind=plan.CONFLICT, reason=reason)
 
 
 def _hardware(wanted: Hardware, existing: Existing) -> tuple[Hardware, list[Difference]]:

@@ -1,0 +1,135 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Templates that are linked clones themselves: filled once, published, and cloned in turn."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+_LEVEL = {"name": "level", "as_template": True}
+_OF_LEVEL = {"source": {"name": "level"}, "snapshot": None}
+
+
+def _publish(tasks):
+    return tasks.run(state="published", name="level", snapshot=None)
+
+
+def _files(tasks, name):
+    """The layers of a VM's first disk, the base first."""
+    return tasks.sim.vm(name)["disks"][0]["files"][::-1]
+
+
+def test_a_level_is_made_filled_published_and_cloned(start):
+    tasks = start()
+    made = tasks.run(**_LEVEL)
+    assert (made.actions, made.clones["level"]["ready"]) == ({"level": "created"}, False)
+    published = _publish(tasks)
+    assert published.actions == {"level": "updated"}
+    assert published.clones["level"]["ready"]
+    assert tasks.sim.vm("level")["template"]
+    assert _publish(tasks).actions == {"level": "unchanged"}
+    again = tasks.run(**_LEVEL)
+    assert (again.actions, again.clones["level"]["ready"], again.result["changed"]) == ({"level": "unchanged"}, True, False)
+    leaf = tasks.run(**_OF_LEVEL, clones=[{"name": "leaf-1"}, {"name": "leaf-2"}], wait_for_ip_address=True)
+    assert leaf.result["counts"] == {"created": 2}
+    # All but the empty top of the level's disk is shared.
+    shared = _files(tasks, "level")[:-1]
+    assert [name.split("] ")[1].split("/")[0] for name in shared] == ["golden", "level"]
+    for name in ("leaf-1", "leaf-2"):
+        assert _files(tasks, name)[:-1] == shared
+
+
+def test_a_level_on_a_level_reuses_both(start):
+    tasks = start()
+    tasks.run(**_LEVEL)
+    _publish(tasks)
+    tasks.run(**_OF_LEVEL, name="second", as_template=True)
+    tasks.run(**_OF_LEVEL, name="second", state="published")
+    leaf = tasks.run(source={"name": "second"}, snapshot=None, name="leaf")
+    assert leaf.actions == {"leaf": "created"}
+    layers = [name.split("] ")[1].split("/")[0] for name in _files(tasks, "leaf")]
+    assert layers == ["golden", "level", "second", "leaf"]
+
+
+def test_others_wait_for_the_run_that_fills_it(start):
+    tasks = start(cache=True)
+    tasks.run(**_LEVEL)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
+        while tasks.sim.calls()["by_method"].get("CreateFilter", 0) < 1 and not waiting.done():
+            pass
+        assert not waiting.done()
+        tasks.sim.govc("vm.power", "-off", "-force", "/DC0/vm/level")
+        tasks.sim.govc("vm.markastemplate", "/DC0/vm/level")
+        ran = waiting.result()
+    assert (ran.actions, ran.clones["level"]["ready"], ran.result["changed"]) == ({"level": "unchanged"}, True, False)
+
+
+def test_who_waits_too_long_is_told_what_to_do(start):
+    tasks = start()
+    tasks.run(**_LEVEL, owner="pipeline 7")
+    ran = tasks.attempt(**_LEVEL, timeout=1)
+    told = ran.clones["level"]["error"]
+    assert (told["error_code"], told["owner"]) == ("template_not_ready", "pipeline 7")
+    mine = tasks.run(**_LEVEL, owner="pipeline 7", timeout=5)
+    assert (mine.actions, mine.clones["level"]["ready"]) == ({"level": "unchanged"}, False)
+
+
+def test_a_run_that_died_between_layer_and_mark_is_gone_on_with(start):
+    tasks = start()
+    tasks.run(**_LEVEL)
+    tasks.sim.inject(method="MarkAsTemplate", do="fault", fault="SystemError")
+    broken = tasks.attempt(state="published", name="level", snapshot=None)
+    assert broken.actions == {"level": "failed"}
+    layers = len(_files(tasks, "level"))
+    assert _publish(tasks).clones["level"]["ready"]
+    assert len(_files(tasks, "level")) == layers
+
+
+def test_a_guest_that_does_not_shut_down_is_not_switched_off(start):
+    tasks = start()
+    tasks.run(**_LEVEL, wait_for_ip_address=True)
+    tasks.sim.patch_vm("level", tools="notRunning")
+    ran = tasks.attempt(state="published", name="level", snapshot=None)
+    assert ran.actions == {"level": "failed"}
+    assert ran.clones["level"]["error"]["fault"] == "ToolsUnavailable"
+    assert tasks.sim.vm("level")["power"] == "poweredOn"
+
+
+def test_a_name_that_is_no_level_is_a_conflict(start):
+    tasks = start()
+    tasks.run(name="level")
+    ran = tasks.attempt(**_LEVEL)
+    assert "a clone that is not to become a template holds the name" in ran.clones["level"]["error"]["msg"]
+    missing = tasks.attempt(state="published", name="other", snapshot=None)
+    assert "it is not there" in missing.clones["other"]["error"]["msg"]
+
+
+def test_a_level_is_removed_only_when_nobody_uses_its_disks(start):
+    tasks = start()
+    tasks.run(**_LEVEL)
+    _publish(tasks)
+    tasks.run(**_OF_LEVEL, name="leaf")
+    for force in (False, True):
+        kept = tasks.attempt(state="absent", name="level", force=force)
+        assert kept.actions == {"level": "failed"}
+    assert "used by leaf" in tasks.attempt(state="absent", name="level").clones["level"]["error"]["msg"]
+    assert tasks.run(**_OF_LEVEL, name="leaf", state="absent").actions == {"leaf": "removed"}
+    assert tasks.run(state="absent", name="level").actions == {"level": "removed"}
+    assert tasks.run(**_LEVEL).actions == {"level": "created"}
+
+
+def test_removing_a_level_with_all_that_uses_it_is_one_task(start):
+    tasks = start()
+    tasks.run(**_LEVEL)
+    _publish(tasks)
+    tasks.run(**_OF_LEVEL, name="leaf")
+    ran = tasks.run(
+        state="absent",
+        source=None,
+        snapshot=None,
+        clones=[{"name": "level", "folder": "/DC0/vm"}, {"name": "leaf", "folder": "/DC0/vm"}],
+    )
+    assert ran.actions == {"level": "removed", "leaf": "removed"}
