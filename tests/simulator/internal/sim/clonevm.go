@@ -6,6 +6,7 @@ package sim
 
 import (
 	"log"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -25,12 +26,12 @@ func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) s
 	if source == nil {
 		return &methods.CloneVM_TaskBody{Fault_: notFound(req.This)}
 	}
-	j := &vmCloneJob{s: s, ctx: detached(ctx), req: req}
+	j := &vmCloneJob{s: s, ctx: detached(ctx), req: req, stop: make(chan struct{})}
 	if denied := s.vmCloneDenied(ctx, source, req); denied != nil {
 		return &methods.CloneVM_TaskBody{Fault_: soapFault(denied)}
 	}
 	j.task = s.newTask(ctx, req.This, "clone", true)
-	s.queues.submit(&job{parent: cloneQueue(req.This), task: j.task, atOnce: clonesAtOnce, run: j.run})
+	s.queues.submit(&job{parent: cloneQueue(req.This), task: j.task, atOnce: clonesAtOnce, stop: j.stop, run: j.run})
 	return &methods.CloneVM_TaskBody{Res: &types.CloneVM_TaskResponse{Returnval: j.task.Self}}
 }
 
@@ -94,6 +95,7 @@ type vmCloneJob struct {
 	ctx  *simulator.Context
 	req  *types.CloneVM_Task
 	task *simulator.Task
+	stop chan struct{}
 }
 
 // run makes the clone. Its name is taken from the beginning, long before the clone can
@@ -101,16 +103,22 @@ type vmCloneJob struct {
 func (j *vmCloneJob) run() {
 	s := j.s
 	s.startTask(j.ctx, j.task)
+	s.reg.AtomicUpdate(j.ctx, j.task, []types.PropertyChange{{Name: "info.cancelable", Val: true}})
 	key, fault := j.reserve()
 	if fault != nil {
+		s.queues.settle(j.task.Self)
 		s.finishTask(j.ctx, j.task, nil, localized(fault))
 		return
 	}
 	defer s.index.unreserve(key)
 	if half := s.cfg.CloneTime / 2; half > 0 {
-		sleep(j.ctx, half)
+		j.sleep(half)
 		s.progress(j.ctx, j.task, 50)
-		sleep(j.ctx, half)
+		j.sleep(half)
+	}
+	if s.queues.settle(j.task.Self) {
+		s.cancelTask(j.ctx, j.task)
+		return
 	}
 	ref, fault := j.make()
 	if fault != nil {
@@ -121,6 +129,16 @@ func (j *vmCloneJob) run() {
 		s.bootGuest(ref)
 	}
 	s.finishTask(j.ctx, j.task, ref, nil)
+}
+
+// sleep waits, but not for what is cancelled.
+func (j *vmCloneJob) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-j.stop:
+	}
 }
 
 // reserve applies all rules, and takes the clone's name.

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -435,4 +437,32 @@ func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
 func TestClonesAtAPI65(t *testing.T) {
 	b := start(t, func(c *Config) { c.APIVersion = "6.5" })
 	b.ready(b.cloned(b.parent().Reference(), "old", poweredOnClone))
+}
+
+func TestAFullCloneThatRunsCanBeCancelled(t *testing.T) {
+	b := start(t, func(c *Config) { c.CloneTime = deadline })
+	task, err := b.cloneVM(b.client, b.parent().Reference(), "never")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = property.Wait(b.ctx, property.DefaultCollector(b.client), task.Reference(), []string{"info.cancelable", "info.state"}, func(pc []types.PropertyChange) bool {
+		var read mo.Task
+		if err := property.DefaultCollector(b.client).RetrieveOne(b.ctx, task.Reference(), []string{"info"}, &read); err != nil {
+			t.Fatal(err)
+		}
+		return read.Info.State == types.TaskInfoStateRunning && read.Info.Cancelable
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.cloneVM(b.client, b.parent().Reference(), "never")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantFault(b.taskFault(second), &types.DuplicateName{}) // the name is taken while it lasts
+	if err := task.Cancel(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.wantFault(b.taskFault(task), &types.RequestCanceled{})
+	b.nothingOf("never")
 }

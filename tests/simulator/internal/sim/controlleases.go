@@ -46,18 +46,35 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 	return map[string]any{"open": open, "leases": list}, nil
 }
 
-// postLeases sets where the URLs of leases to come lead to.
+// postLeases sets where the URLs of leases to come lead to, or ends those that live, as a
+// host does that goes down.
 func (s *Sim) postLeases(r *http.Request) (any, error) {
 	var body struct {
-		Relayed bool `json:"relayed"`
+		Relayed *bool  `json:"relayed"`
+		Fail    string `json:"fail"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	s.leases.mu.Lock()
-	defer s.leases.mu.Unlock()
-	s.leases.relay = body.Relayed
-	return done, nil
+	if body.Relayed != nil {
+		s.leases.mu.Lock()
+		s.leases.relay = *body.Relayed
+		s.leases.mu.Unlock()
+	}
+	if body.Fail == "" {
+		return done, nil
+	}
+	fault, err := newFault(body.Fail, "")
+	if err != nil {
+		return nil, badRequest(err)
+	}
+	ended := 0
+	for _, l := range s.leases.list() {
+		if l.fail(fault) {
+			ended++
+		}
+	}
+	return map[string]int{"ended": ended}, nil
 }
 
 // getOrphans lists the files on datastores that no VM refers to.

@@ -59,6 +59,9 @@ func (s *Sim) installShims() {
 		"PropertyFilter":         &filterShim{s.shimFor("PropertyFilter")},
 		"VirtualMachineSnapshot": &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
+	for _, kind := range []string{"FileManager", "VirtualDiskManager"} {
+		s.shims[kind] = &fileShim{s.shimFor(kind)}
+	}
 	s.shims["HttpNfcLease"] = &leaseShim{s.shimFor("HttpNfcLease")}
 	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}

@@ -207,6 +207,9 @@ func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
 	if call.session == nil {
 		return nil, ""
 	}
+	if name := missingParam(call); name != "" {
+		return &types.InvalidRequest{}, "Required property " + name + " is missing from the parameters of " + call.method
+	}
 	if call.this.Type == "VirtualMachine" && changesVM(call.method) {
 		if fault := s.inProgress(call.this); fault != nil {
 			return fault, ""
@@ -231,6 +234,10 @@ func unknownMethod(method string) (types.BaseMethodFault, string) {
 // answerFailing accepts a call whose task then fails as a rule says.
 func (s *Sim) answerFailing(w http.ResponseWriter, call *sdkCall, rule *rule) {
 	fault, _ := newFault(rule.Fault, rule.Message) // checked when the rule was made
+	if call.method == "ImportVApp" && s.reg.Get(call.this) != nil {
+		writeTask(w, call.method, s.failingImport(call, fault))
+		return
+	}
 	task, ok := s.failingTask(call, fault)
 	if !ok {
 		writeFault(w, &types.ManagedObjectNotFound{Obj: call.this}, "")

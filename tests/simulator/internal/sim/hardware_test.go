@@ -134,6 +134,13 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 			FileOperation: types.VirtualDeviceConfigSpecFileOperationDestroy,
 		},
 	}})), &types.FileLocked{})
+	for _, name := range []string{"mould/mould.vmdk", "mould/mould-flat.vmdk", "mould"} {
+		b.wantFault(b.taskFault(b.deleteFile("[LocalDS_0] "+name)), &types.FileLocked{})
+	}
+	b.wantFault(b.taskFault(b.deleteFile("[LocalDS_0] golden-parent")), &types.FileLocked{}) // it runs
+	if !exists(b.local("mould/mould-flat.vmdk")) {
+		t.Error("the layer has gone")
+	}
 	destroy := func(ref types.ManagedObjectReference) {
 		t.Helper()
 		task, err := object.NewVirtualMachine(b.client, ref).Destroy(b.ctx)

@@ -63,6 +63,15 @@ func (s *Sim) startImport(ctx *simulator.Context, pool types.ManagedObjectRefere
 	return s.newLease(ctx, task)
 }
 
+// failingImport makes the lease of an import that fails.
+func (s *Sim) failingImport(call *sdkCall, fault types.BaseMethodFault) types.ManagedObjectReference {
+	ctx := s.background(call.session.user)
+	ctx.Session.Key = call.session.key
+	l := s.startImport(ctx, call.this)
+	go l.fail(fault)
+	return l.Self
+}
+
 // importPlan is an import that passed the rules of the call.
 type importPlan struct {
 	spec      *types.VirtualMachineConfigSpec

@@ -73,7 +73,7 @@ func (r *rule) check() error {
 			r.Fault = "SystemError"
 		}
 		_, err := newFault(r.Fault, r.Message)
-		if r.Do == doTaskFault && r.Method != "*" && !strings.HasSuffix(r.Method, "_Task") {
+		if r.Do == doTaskFault && r.Method != "*" && !makesTask(r.Method) {
 			err = fmt.Errorf("%s makes no task", r.Method)
 		}
 		return err
@@ -86,6 +86,12 @@ func (r *rule) check() error {
 		}
 	}
 	return nil
+}
+
+// makesTask tells if what a method starts goes on behind its answer: as a task, or as the
+// lease of an import.
+func makesTask(method string) bool {
+	return strings.HasSuffix(method, "_Task") || method == "ImportVApp"
 }
 
 // strikes counts a matching call and tells if the rule acts on it.
@@ -188,7 +194,7 @@ func (i *injector) match(method string, names func() []string) *rule {
 		if r.Method != "*" && r.Method != method {
 			continue
 		}
-		if r.Do == doTaskFault && !strings.HasSuffix(method, "_Task") {
+		if r.Do == doTaskFault && !makesTask(method) {
 			continue
 		}
 		if r.Name != "" {

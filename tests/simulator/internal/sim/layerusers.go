@@ -104,6 +104,19 @@ func (l *layerUsers) shared(vm types.ManagedObjectReference, key layerKey) bool 
 	return len(users) > 1 || len(users) == 1 && !users[vm]
 }
 
+// all lists the users of every layer.
+func (l *layerUsers) all() map[layerKey][]types.ManagedObjectReference {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make(map[layerKey][]types.ManagedObjectReference, len(l.users))
+	for key, users := range l.users {
+		for vm := range users {
+			out[key] = append(out[key], vm)
+		}
+	}
+	return out
+}
+
 // usersOf lists the VMs that use a layer.
 func (l *layerUsers) usersOf(key layerKey) []types.ManagedObjectReference {
 	l.mu.Lock()

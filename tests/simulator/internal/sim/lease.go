@@ -176,6 +176,10 @@ func (l *nfcLease) finish() bool {
 	if !l.close() {
 		return false
 	}
+	if vm := l.s.vm(l.vm); vm != nil {
+		ctx := l.s.background(l.user)
+		ctx.WithLock(vm, func() { l.s.tellFiles(ctx, vm) })
+	}
 	l.update(
 		types.PropertyChange{Name: "info", Val: nil},
 		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateDone})

@@ -582,3 +582,29 @@ func TestHostsHaveCertificatesOfTheirOwn(t *testing.T) {
 		t.Error("too late")
 	}
 }
+
+func TestFailuresOfImportsThatATestAsksFor(t *testing.T) {
+	b := start(t)
+	b.control("POST", "/inject", map[string]any{"method": "ImportVApp", "name": "appliance", "do": "task-fault", "fault": "FileFault"}, nil)
+	l := b.imported("appliance").state(types.HttpNfcLeaseStateInitializing)
+	if l.State != types.HttpNfcLeaseStateError {
+		t.Fatalf("lease %+v", l)
+	}
+	b.wantFault(l.Error.Fault, &types.FileFault{})
+	b.nothingOf("appliance")
+	im := b.imported("appliance")
+	im.ready()
+	b.control("POST", "/leases", map[string]any{"fail": "HostNotReachable"}, nil)
+	if l := im.state(types.HttpNfcLeaseStateReady); l.Error == nil {
+		t.Errorf("lease %+v", l)
+	}
+	b.nothingOf("appliance")
+	if status := b.control("POST", "/leases", map[string]any{"fail": "Nonsense"}, nil); status != http.StatusBadRequest {
+		t.Errorf("a fault that is none: %d", status)
+	}
+	for _, body := range []map[string]any{{}, {"rate": -1}, {"status": 200}, {"drop_after": 1, "file": "["}} {
+		if status := b.control("POST", "/uploads", body, nil); status != http.StatusBadRequest {
+			t.Errorf("%v is taken: %d", body, status)
+		}
+	}
+}

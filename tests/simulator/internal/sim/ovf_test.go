@@ -196,3 +196,19 @@ func TestPlacesOfADescriptor(t *testing.T) {
 	b.wantFault(b.callFault(create(host("/DC0/host/DC0_C0/DC0_C0_H0"))), &types.InvalidHostState{})
 	b.wantFault(b.callFault(create(func(*types.CreateImportSpec) {})), &types.InvalidDatastore{})
 }
+
+// Parameters that are required are sent, be they empty.
+func TestParametersThatMustBeSent(t *testing.T) {
+	b := start(t)
+	for _, left := range ovfParams {
+		body := `<ParseDescriptor xmlns="urn:vim25"><_this type="OvfManager">OvfManager</_this><ovfDescriptor/><pdp><locale/><deploymentOption/></pdp></ParseDescriptor>`
+		call, err := parseCall([]byte("<Envelope><Body>" + strings.Replace(body, "<"+left+"/>", "", 1) + "</Body></Envelope>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call.session = &liveSession{}
+		if fault, text := b.sim.refuse(call); fault == nil || !strings.Contains(text, left) {
+			t.Errorf("without %s: %v %q", left, fault, text)
+		}
+	}
+}

@@ -5,15 +5,46 @@
 package sim
 
 import (
+	"bytes"
+
 	"github.com/vmware/govmomi/ovf"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+	"github.com/vmware/govmomi/vim25/xml"
 )
 
 // ovfShim reads OVF descriptors.
 type ovfShim struct{ shimBase }
+
+// ovfParams are what a descriptor's parameters must hold, be it empty.
+var ovfParams = []string{"locale", "deploymentOption"}
+
+// missingParam names a parameter that a call about a descriptor lacks. Decoded, one that is
+// not there looks like an empty one.
+func missingParam(call *sdkCall) string {
+	if call.method != "CreateImportSpec" && call.method != "ParseDescriptor" {
+		return ""
+	}
+	found := make(map[string]bool)
+	dec := xml.NewDecoder(bytes.NewReader(call.body))
+	for {
+		tok, err := dec.Token()
+		if err != nil {
+			break // the end, or what vcsim will refuse
+		}
+		if start, ok := tok.(xml.StartElement); ok {
+			found[start.Name.Local] = true
+		}
+	}
+	for _, name := range ovfParams {
+		if !found[name] {
+			return name
+		}
+	}
+	return ""
+}
 
 func localizedAll(faults []types.BaseMethodFault) []types.LocalizedMethodFault {
 	var out []types.LocalizedMethodFault

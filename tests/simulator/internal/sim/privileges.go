@@ -60,6 +60,10 @@ var otherPrivileges = map[string][]string{
 	"ResourcePool.CreateResourcePool":              {"Resource.CreatePool"},
 	"ResourcePool.Destroy_Task":                    {"Resource.DeletePool"},
 	"ResourcePool.UpdateConfig":                    {"Resource.EditPool"},
+	"FileManager.DeleteDatastoreFile_Task":         {}, // needs it on the datastore: see fileShim
+	"FileManager.MoveDatastoreFile_Task":           {},
+	"FileManager.MakeDirectory":                    {},
+	"VirtualDiskManager.DeleteVirtualDisk_Task":    {},
 	"ResourcePool.ImportVApp":                      {"VApp.Import"},
 	"HostSystem.EnterMaintenanceMode_Task":         {"Host.Config.Maintenance"},
 	"HostSystem.ExitMaintenanceMode_Task":          {"Host.Config.Maintenance"},

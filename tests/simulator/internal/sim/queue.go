@@ -17,6 +17,8 @@ type job struct {
 	parent types.ManagedObjectReference
 	task   *simulator.Task
 	run    func()
+	// stop is closed to cancel a job that runs; nil for one that cannot be.
+	stop chan struct{}
 	// atOnce is how many jobs of the parent run beside each other; 0 means one.
 	atOnce int
 }
@@ -27,6 +29,7 @@ type cloneQueues struct {
 	mu      sync.Mutex
 	waiting map[types.ManagedObjectReference][]*job
 	running map[types.ManagedObjectReference]int
+	live    map[types.ManagedObjectReference]*job // by task: those that run and can be cancelled
 }
 
 func (q *cloneQueues) submit(j *job) {
@@ -65,7 +68,34 @@ func (q *cloneQueues) next(parent types.ManagedObjectReference) *job {
 		return nil
 	}
 	q.waiting[parent] = jobs[1:]
+	if j := jobs[0]; j.stop != nil {
+		if q.live == nil {
+			q.live = make(map[types.ManagedObjectReference]*job)
+		}
+		q.live[j.task.Self] = j
+	}
 	return jobs[0]
+}
+
+// settle ends the time in which a job that runs can be cancelled. It tells if it was.
+func (q *cloneQueues) settle(task types.ManagedObjectReference) (cancelled bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, open := q.live[task]
+	delete(q.live, task)
+	return !open
+}
+
+// stop cancels a job that runs, if that is possible.
+func (q *cloneQueues) stop(task types.ManagedObjectReference) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j, ok := q.live[task]
+	if ok {
+		delete(q.live, task)
+		close(j.stop)
+	}
+	return ok
 }
 
 // cancel takes a job that has not begun out of its queue.

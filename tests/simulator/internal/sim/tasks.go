@@ -99,6 +99,12 @@ func (s *Sim) finishTask(ctx *simulator.Context, task *simulator.Task, result ty
 	s.reg.AtomicUpdate(ctx, task, changes)
 }
 
+// cancelTask ends a task that somebody has cancelled.
+func (s *Sim) cancelTask(ctx *simulator.Context, task *simulator.Task) {
+	s.reg.AtomicUpdate(ctx, task, []types.PropertyChange{{Name: "info.cancelled", Val: true}})
+	s.finishTask(ctx, task, nil, localized(&types.RequestCanceled{}))
+}
+
 // runTask starts a task at once and returns its reference.
 func (s *Sim) runTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context) (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
 	task := s.newTask(ctx, ref, id, false)
@@ -172,8 +178,8 @@ func (s *Sim) failingTask(call *sdkCall, fault types.BaseMethodFault) (types.Man
 // cancelled and lets it run on.
 type taskShim struct{ shimBase }
 
-// CancelTask takes a queued clone out of its queue. A task that runs cannot be
-// cancelled, nor one that is done.
+// CancelTask takes a queued clone out of its queue, and stops a full or linked clone that
+// runs. No other task that runs can be cancelled, nor one that is done.
 func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) soap.HasFault {
 	s := sh.s
 	task, ok := s.reg.Get(req.This).(*simulator.Task)
@@ -181,15 +187,10 @@ func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) so
 		return &methods.CancelTaskBody{Fault_: notFound(req.This)}
 	}
 	if s.queues.cancel(req.This) != nil {
-		ctx.WithLock(task, func() {
-			ctx.Update(task, []types.PropertyChange{
-				{Name: "info.cancelled", Val: true},
-				{Name: "info.cancelable", Val: false},
-				{Name: "info.completeTime", Val: time.Now()},
-				{Name: "info.error", Val: *localized(&types.RequestCanceled{})},
-				{Name: "info.state", Val: types.TaskInfoStateError},
-			})
-		})
+		s.cancelTask(ctx, task)
+		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
+	}
+	if s.queues.stop(req.This) { // it ends by itself
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
 	var fault types.BaseMethodFault = &types.NotSupported{}

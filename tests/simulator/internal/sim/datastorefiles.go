@@ -1,0 +1,148 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"os"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// fileShim keeps what VMs need from being removed by those who work on files.
+type fileShim struct{ shimBase }
+
+const filePrivilege = "Datastore.FileManagement"
+
+// DeleteDatastoreFileTask deletes a file or a directory, unless a VM needs a disk in it.
+func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.DeleteDatastoreFile_Task) soap.HasFault {
+	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
+		return &methods.DeleteDatastoreFile_TaskBody{Fault_: soapFault(denied)}
+	}
+	if fault := sh.s.needed(req.Name, req.Datacenter); fault != nil {
+		task := sh.s.failedTask(ctx, req.This, "deleteDatastoreFile", fault)
+		return &methods.DeleteDatastoreFile_TaskBody{Res: &types.DeleteDatastoreFile_TaskResponse{Returnval: task}}
+	}
+	m := sh.s.reg.FileManager()
+	var res soap.HasFault
+	ctx.WithLock(m, func() { res = m.DeleteDatastoreFileTask(ctx, req) })
+	sh.s.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.s.forgetLayers)
+	return res
+}
+
+// MoveDatastoreFileTask moves a file or a directory, unless a VM needs a disk in it.
+func (sh *fileShim) MoveDatastoreFileTask(ctx *simulator.Context, req *types.MoveDatastoreFile_Task) soap.HasFault {
+	if denied := sh.denied(ctx, req.SourceName, req.SourceDatacenter); denied != nil {
+		return &methods.MoveDatastoreFile_TaskBody{Fault_: soapFault(denied)}
+	}
+	if fault := sh.s.needed(req.SourceName, req.SourceDatacenter); fault != nil {
+		task := sh.s.failedTask(ctx, req.This, "moveDatastoreFile", fault)
+		return &methods.MoveDatastoreFile_TaskBody{Res: &types.MoveDatastoreFile_TaskResponse{Returnval: task}}
+	}
+	m := sh.s.reg.FileManager()
+	var res soap.HasFault
+	ctx.WithLock(m, func() { res = m.MoveDatastoreFileTask(ctx, req) })
+	sh.s.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.s.forgetLayers)
+	return res
+}
+
+// MakeDirectory makes a directory.
+func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirectory) soap.HasFault {
+	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
+		return &methods.MakeDirectoryBody{Fault_: soapFault(denied)}
+	}
+	m := sh.s.reg.FileManager()
+	var res soap.HasFault
+	ctx.WithLock(m, func() { res = m.MakeDirectory(ctx, req) })
+	return res
+}
+
+// DeleteVirtualDiskTask deletes a disk, unless a VM needs it.
+func (sh *fileShim) DeleteVirtualDiskTask(ctx *simulator.Context, req *types.DeleteVirtualDisk_Task) soap.HasFault {
+	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
+		return &methods.DeleteVirtualDisk_TaskBody{Fault_: soapFault(denied)}
+	}
+	if fault := sh.s.needed(req.Name, req.Datacenter); fault != nil {
+		task := sh.s.failedTask(ctx, req.This, "deleteVirtualDisk", fault)
+		return &methods.DeleteVirtualDisk_TaskBody{Res: &types.DeleteVirtualDisk_TaskResponse{Returnval: task}}
+	}
+	m := sh.s.reg.VirtualDiskManager()
+	var res soap.HasFault
+	ctx.WithLock(m, func() { res = m.DeleteVirtualDiskTask(ctx, req) })
+	sh.s.afterTask(res.(*methods.DeleteVirtualDisk_TaskBody).Res.Returnval, sh.s.forgetLayers)
+	return res
+}
+
+// denied checks the caller's privilege on the datastore of a file.
+func (sh *fileShim) denied(ctx *simulator.Context, name string, dc *types.ManagedObjectReference) types.BaseMethodFault {
+	ds := sh.s.datastoreIn(dc, name)
+	if ds == nil {
+		return nil // vcsim says what is wrong with the name
+	}
+	return sh.s.auth.denied(ctx.Session.UserName, ds.Self, filePrivilege)
+}
+
+// datastoreIn finds the datastore of a file in a datacenter.
+func (s *Sim) datastoreIn(dc *types.ManagedObjectReference, name string) *simulator.Datastore {
+	dsName, _ := splitDSPath(name)
+	for _, e := range s.reg.All("Datastore") {
+		ds, ok := e.(*simulator.Datastore)
+		if ok && ds.Name == dsName && (dc == nil || s.dcOf(mo.Reference(ds).Reference()) == *dc) {
+			return ds
+		}
+	}
+	return nil
+}
+
+// needed refuses a file, or a directory with one, that a running VM has open or that disks
+// of several VMs build on.
+func (s *Sim) needed(name string, dc *types.ManagedObjectReference) types.BaseMethodFault {
+	ds := s.datastoreIn(dc, name)
+	if ds == nil {
+		return nil
+	}
+	for key, users := range s.layers.all() {
+		if key.datastore != ds.Self.Value || !touches(name, key.file) {
+			continue
+		}
+		for _, ref := range users {
+			if len(users) > 1 || s.runs(ref) {
+				return fileLocked(key.file)
+			}
+		}
+	}
+	return nil
+}
+
+// touches tells if a path is that of a disk, of its extent, or of a directory above it.
+func touches(name, disk string) bool {
+	name = strings.TrimSuffix(name, "/")
+	return name == disk || name == extentName(disk, false) || name == extentName(disk, true) || strings.HasPrefix(disk, name+"/")
+}
+
+func (s *Sim) runs(ref types.ManagedObjectReference) (on bool) {
+	if vm := s.vm(ref); vm != nil {
+		s.background("").WithLock(vm, func() { on = vm.Runtime.PowerState == poweredOn })
+	}
+	return on
+}
+
+// forgetLayers forgets what is known of the content of layers whose files were removed.
+func (s *Sim) forgetLayers() {
+	t := &s.diskLayers
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for extent, l := range t.layers {
+		l.mu.Lock()
+		if _, err := os.Stat(extent); os.IsNotExist(err) {
+			l.data = nil
+		}
+		l.mu.Unlock()
+	}
+}
