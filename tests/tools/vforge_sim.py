@@ -307,6 +307,40 @@ class Simulator:
         given = urllib.parse.urlencode({k: v for k, v in query.items() if v is not None})
         return f"/vms/{urllib.parse.quote(name, safe='')}/disks/{key}{what}" + (f"?{given}" if given else "")
 
+    # Imports
+
+    def uploads(self) -> dict[str, Any]:
+        """What came in for imports since ``reset_calls``: ``{"count", "done", "bytes", "uploads": [...]}``."""
+        return dict(self.request("GET", "/uploads"))
+
+    def disturb_uploads(self, **trouble: Any) -> None:
+        """Make trouble for uploads to come; ``clear`` ends it.
+
+        Args:
+            **trouble: ``drop_after`` bytes, ``rate`` in bytes a second or ``status``; ``file``, a glob, and ``times``.
+        """
+        self.request("POST", "/uploads", trouble)
+
+    def leases(self) -> list[dict[str, Any]]:
+        """All leases since the start, the oldest first."""
+        return list(self.request("GET", "/leases")["leases"])
+
+    def open_leases(self) -> int:
+        """How many leases live."""
+        return int(self.request("GET", "/leases")["open"])
+
+    def fail_leases(self, fault: str = "SystemError") -> int:
+        """End all leases that live with a fault, as a host that goes down, and return how many there were."""
+        return int(self.request("POST", "/leases", {"fail": fault})["ended"])
+
+    def relay_leases(self, relayed: bool = True) -> None:
+        """Have the URLs of leases to come lead to the server that was asked (``*``), or to the hosts again."""
+        self.request("POST", "/leases", {"relayed": relayed})
+
+    def orphans(self) -> list[str]:
+        """The files on datastores that no VM and no open lease refers to."""
+        return list(self.request("GET", "/orphans")["files"])
+
     # govc
 
     def govc_environment(self) -> dict[str, str]:
