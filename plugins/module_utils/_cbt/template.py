@@ -148,7 +148,7 @@ darker, or in the dark the brighter, the more of a region changed. The newest ru
 {% elif disk.full %}
 <p class="full-text">To be read whole: {{ disk.full }}</p>
 {% else %}
-<p>{{ disk.changed }} changed ({{ disk.percent }}), in {{ disk.areas }} areas.</p>
+<p>{{ disk.changed }} changed ({{ disk.percent }}), in {{ disk.areas }} area{{ "" if disk.areas == "1" else "s" }}.</p>
 {% endif %}
 {% for item in disk.strips %}
 <div class="row{% if item.latest %} latest{% endif %}">

@@ -1,0 +1,128 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report for people: whole HTML that asks for nothing from elsewhere, and says in words what it draws."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import page
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import MissingLibrary
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB
+
+_VOID = {"meta", "rect", "br"}
+
+
+class Reader(html.parser.HTMLParser):
+    """Checks that elements nest, and collects texts, elements and attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.elements, self.attributes, self.text = [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.attributes += attrs
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read(text):
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture
+def nights(areas, tmp_path):
+    """What three nights make of a report."""
+    files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "report.html")}
+    areas.run(**files)
+    for night in range(2):
+        areas.sim.write_disk("web-1", offset=night * 32 * MIB, length=MIB, seed=1)
+        areas.run(**files)
+    return read((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_it_shows_the_disk_run_by_run_in_pictures_and_in_words(nights):
+    assert nights.elements.count("svg") == 1 + 3  # a bar for the VM, and a strip for each run
+    assert "1 MiB changed (1.56 %), in 1 area." in nights.text
+    labels = [value for name, value in nights.attributes if name == "aria-label"]
+    assert [label.rpartition(": ")[2] for label in labels] == ["1 MiB", "1 MiB", "all of it"]
+    assert "no_change_id" in nights.text
+    assert re.search(r"32 MiB\s*33 MiB\s*1 MiB\s*100 %", nights.text)
+
+
+def test_it_asks_for_nothing_from_elsewhere(nights):
+    assert not {"script", "link", "img", "iframe"} & set(nights.elements)
+    assert not {"src", "href"} & {name for name, _value in nights.attributes}
+    assert ("http-equiv", "Content-Security-Policy") in nights.attributes
+
+
+def test_names_are_text_whatever_they_hold(start, tmp_path):
+    areas = start()
+    areas.make("<b>&amp;<script>alert(1)<%2fscript>")
+    path = tmp_path / "report.html"
+    moid = next(iter(areas.vm("<b>&amp;<script>alert(1)<%2fscript>")._moId.splitlines()))
+    areas.run(vm={"moid": moid}, report=str(path))
+    reader = read(path.read_text(encoding="utf-8"))
+    assert "script" not in reader.elements
+    assert "<b>&amp;<script>alert(1)</script>" in reader.text
+
+
+def test_what_failed_and_what_is_left_out_is_said(start, tmp_path):
+    areas = start()
+    for name in ("web-1", "web-2"):
+        areas.sim.create_vm(name, on=False, disks=[{"bytes": MIB}, {"bytes": MIB, "mode": "independent_persistent"}])
+        areas.run(vm={"name": name}, state="enabled")
+    areas.sim.inject(method="QueryChangedDiskAreas", name="web-2", do="fault", fault="SystemError", message="a disk on fire")
+    path = tmp_path / "report.html"
+    ran = areas.attempt(vms=[{"name": "web-1"}, {"name": "web-2"}], report=str(path))
+    assert ran.result["report"] == str(path)
+    text = read(path.read_text(encoding="utf-8")).text
+    assert "a disk on fire" in text
+    assert "snapshots leave independent disks out" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (512, "512 B"), (1024, "1 KiB"), (1536, "1.5 KiB"), (MIB, "1 MiB"), (5 << 40, "5 TiB"), (None, "unknown")],
+)
+def test_sizes(count, text):
+    assert page.size(count) == text
+
+
+@given(st.lists(st.integers(0, 1000), max_size=64))
+def test_cells_draw_every_region_that_changed_and_no_other(regions):
+    drawn = {place: level for first, count, level in page.cells(regions, 1000) for place in range(first, first + count)}
+    assert drawn == {place: page.level_of(changed, 1000) for place, changed in enumerate(regions) if changed}
+
+
+def test_a_little_is_drawn_too():
+    assert [page.level_of(changed, 1 << 30) for changed in (0, 1, 1 << 27, 1 << 30)] == [0, 1, 3, 5]
+
+
+def test_a_missing_library_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingLibrary, match="pip install jinja2"):
+        page.require()

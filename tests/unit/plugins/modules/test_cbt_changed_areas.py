@@ -1,0 +1,202 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module as a process of its own, as Ansible starts it: its result, and what signals and kills leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME
+from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
+
+# Where the folder ansible_collections lies, in the run's copy of the checkout.
+_PATH = str(Path(cbt_changed_areas.__file__).parents[5])
+
+# Since 2.19 the encoding of the arguments has a name as well.
+_START = """
+import sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS = sys.stdin.buffer.read()
+basic._ANSIBLE_PROFILE = "legacy"
+from ansible_collections.vforge.vsphere.plugins.modules.cbt_changed_areas import main
+main()
+"""
+_MIB = 1 << 20
+
+
+def _vms(count):
+    return [{"name": f"web-{number:02}"} for number in range(1, count + 1)]
+
+
+class Module:
+    """Starts the module against one simulator."""
+
+    def __init__(self, sim, runtime_dir, count):
+        self.sim = sim
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([_PATH, *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "XDG_RUNTIME_DIR": str(runtime_dir),
+            "VMWARE_HOST": sim.host,
+            "VMWARE_PORT": str(sim.port),
+            "VMWARE_USER": sim.username,
+            "VMWARE_PASSWORD": sim.password,
+            "VMWARE_CA_PATH": sim.ca,
+        }
+        for vm in _vms(count):
+            sim.create_vm(vm["name"], disks=[{"bytes": _MIB}, {"bytes": _MIB}])
+        self.enabled = self.run(state="enabled", vms=_vms(count), parallel=50)
+
+    def start(self, **params):
+        """The running process; the connection comes from the environment."""
+        self.sim.reset_calls()
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+        )
+        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode())
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def result(self, process):
+        """What the module returned; it must end by itself and say nothing else."""
+        out, err = process.communicate(timeout=60)
+        assert b"Traceback" not in out + err
+        result = json.loads(out)
+        assert process.returncode == (1 if result.get("failed") else 0)
+        return result
+
+    def run(self, **params):
+        """Run the module to its end."""
+        return self.result(self.start(**params))
+
+    def until(self, process, enough):
+        """Watch the simulator while the module is held up by it."""
+        end = time.monotonic() + 30
+        while not enough():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end, "the module did not come so far"
+
+    def calls(self, method):
+        """How often the server was called since the module was started."""
+        return self.sim.calls()["by_method"].get(method, 0)
+
+    def snapshots(self, count):
+        """How many snapshots of ours there are, as govc sees it."""
+        trees = [self.sim.govc("snapshot.tree", "-vm", vm["name"]) for vm in _vms(count)]
+        return [node["name"] for tree in trees for node in tree or ()].count(SNAPSHOT_NAME)
+
+
+@pytest.fixture
+def module(make_sim, tmp_path):
+    """The module against a simulator with so many tracked VMs of two disks each."""
+    return lambda count: Module(make_sim("--vms", "2"), tmp_path, count)
+
+
+def test_a_run_returns_what_is_documented(module, tmp_path):
+    known = module(1)
+    state = str(tmp_path / "state.json")
+    result = known.run(vm={"name": "web-01"}, state_file=state, report=str(tmp_path / "report.html"))
+    assert {"vms", "failed_vms", "totals", "report", "state_saved", "timing", "calls", "changed", "diff"} <= result.keys()
+    assert "failed" not in result
+    again = known.run(vm={"name": "web-01"}, state_file=state)
+    assert again["changed"] is False
+    assert again["calls"]["by_method"].get("Login", 0) == 0
+    assert [disk["areas"] for disk in again["vms"][0]["disks"]] == [[], []]
+
+
+def test_fifty_vms_with_two_disks_each_in_one_task(module):
+    known = module(50)
+    assert [known.enabled["calls"]["by_method"][name] for name in ("Login", "CreateFilter")] == [1, 3]
+    result = known.run(vms=_vms(50), parallel=50)
+    calls = result["calls"]["by_method"]
+    # One wait for the making of snapshots, and one for their removal.
+    assert (calls["CreateFilter"], calls["CreateSnapshot_Task"], calls["RemoveSnapshot_Task"]) == (2, 50, 50)
+    assert calls["QueryChangedDiskAreas"] == 100
+    assert calls.get("Login", 0) == 0
+    # Looking: where the VMs are, what they are, what their snapshots have.
+    assert calls["RetrievePropertiesEx"] == 3
+    assert result["totals"]["disks"] == 100
+    assert known.snapshots(50) == 0
+
+
+def test_with_one_in_ten_failing_the_account_is_exact_and_no_snapshot_is_left(module):
+    known = module(50)
+    for method in ("CreateSnapshot_Task", "RemoveSnapshot_Task"):
+        known.sim.inject(method=method, nth=10, every=10, times=0, do="task-fault", fault="SystemError", message="no")
+    known.sim.inject(method="QueryChangedDiskAreas", nth=10, every=10, times=0, do="fault", fault="SystemError", message="no")
+    result = known.run(vms=_vms(50), parallel=8)
+    assert result["failed"] is True
+    assert known.snapshots(50) == 0
+    # What was struck in making has no disks, what was struck in asking has one that failed; removing was tried again.
+    unmade = [vm for vm in result["vms"] if not vm["disks"]]
+    struck = [vm for vm in result["vms"] if any("error" in disk for disk in vm["disks"])]
+    assert len(unmade) == 5
+    assert sum("error" in disk for vm in struck for disk in vm["disks"]) == 9
+    assert [vm["name"] for vm in result["failed_vms"]] == [vm["name"] for vm in result["vms"] if vm in unmade or vm in struck]
+    for vm in result["vms"]:
+        for disk in vm["disks"]:
+            assert ("error" in disk) == (disk["areas"] is None)
+
+
+def test_never_more_snapshots_than_asked_for_at_a_time(module):
+    known = module(7)
+    known.sim.latency(30, "QueryChangedDiskAreas")
+    process = known.start(vms=_vms(7), parallel=3)
+    most = 0
+    while process.poll() is None:
+        most = max(most, known.snapshots(7))
+    assert known.result(process)["totals"]["disks"] == 14
+    assert 1 <= most <= 3
+
+
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [
+        ("CreateSnapshot_Task", signal.SIGTERM),
+        ("QueryChangedDiskAreas", signal.SIGINT),
+        ("QueryChangedDiskAreas", signal.SIGHUP),
+        ("RemoveSnapshot_Task", signal.SIGTERM),
+    ],
+)
+def test_a_signal_at_any_step_leaves_no_snapshot(module, method, number):
+    known = module(4)
+    known.sim.inject(method=method, nth=2, times=0, do="delay", delay_ms=500)
+    process = known.start(vms=_vms(4), parallel=2)
+    known.until(process, lambda: known.calls(method) >= 2)
+    process.send_signal(number)
+    result = known.result(process)
+    assert f"The run was ended by {number.name}." in result["msg"]
+    assert known.snapshots(4) == 0
+    assert {vm["error_code"] for vm in result["failed_vms"]} <= {"not_attempted", "still_running", "cancelled"}
+    known.sim.clear()
+    assert known.run(vms=_vms(4))["totals"]["disks"] == 8
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next_one(module):
+    known = module(2)
+    known.sim.inject(method="QueryChangedDiskAreas", times=0, do="delay", delay_ms=5000)
+    process = known.start(vms=_vms(2), parallel=2)
+    known.until(process, lambda: known.calls("QueryChangedDiskAreas") >= 1)
+    process.kill()
+    process.communicate()
+    known.sim.clear()
+    assert known.snapshots(2) == 2
+    result = known.run(vms=_vms(2))
+    assert [vm["actions"] for vm in result["vms"]] == [["leftover_removed"]] * 2
+    assert known.snapshots(2) == 0
+    assert known.run(vms=_vms(2))["changed"] is False
