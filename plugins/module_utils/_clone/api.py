@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import names, versions
+from .._connector import faults, names, versions
 from .._connector.customization import specification
 from .._connector.guest import authentication
 from .._connector.props import Route, Row
@@ -267,7 +267,7 @@ def start_check(session: Session, parent: str, spec: t.Any) -> t.Any:
 
 def check_messages(results: t.Iterable[t.Any]) -> tuple[list[str], list[str]]:
     """The errors and the warnings of a dry run, as text."""
-    errors = [fault.msg or kind(fault) for result in results for fault in result.error or ()]
+    errors = [faults.translate(fault).message.rstrip(".") for result in results for fault in result.error or ()]
     warnings = [fault.msg or kind(fault) for result in results for fault in result.warning or ()]
     return errors, warnings
 

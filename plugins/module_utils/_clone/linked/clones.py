@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ..._connector import layers
@@ -56,6 +57,7 @@ class LinkedClones:
         if self.options.parent is not None:
             ref = find_vm(session, self.options.parent, self.options.datacenter)
             [parent] = read_parents(session, [(ref, str(self.options.parent))])
+            parent = dataclasses.replace(parent, role="source", shares_memory=False)
             if self.options.state == "present":
                 parent = self._look_around(session, ref, parent)
         found = look_up(session, self.options.requests, parent)

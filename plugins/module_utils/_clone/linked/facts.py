@@ -71,8 +71,6 @@ class Source(Parent):
     :ivar send_host: whether the host goes into the call, because it was asked for or nobody else would choose one.
     """
 
-    role: str = "source"
-    shares_memory: bool = False
     snapshots: tuple[Snapshot, ...] = ()
     current: str = ""
     disks: tuple[Disk, ...] = ()

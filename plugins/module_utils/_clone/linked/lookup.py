@@ -26,7 +26,7 @@ def read_source(session: Session, ref: t.Any, parent: Parent) -> Source:
     snapshots, current = api.snapshots(row.get("snapshot"))
     known = {field.name: getattr(parent, field.name) for field in dataclasses.fields(Parent)}
     return Source(
-        **{**known, "shares_memory": False, "role": "source"},
+        **known,
         snapshots=snapshots,
         current=current,
         disks=api.disks(row.get("config.hardware.device") or ()),

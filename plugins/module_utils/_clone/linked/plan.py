@@ -29,7 +29,7 @@ def find_snapshot(source: Source, wanted: SnapshotSelector | None) -> str:
     """
     if wanted is None:
         return ""
-    fits = [item.moid for item in source.snapshots if _is_wanted(item.moid, item.path, item.name, source, wanted)]
+    fits = _fitting(source, wanted)
     if len(fits) == 1:
         return fits[0]
     listing = names.listing([f"{item.path} ({item.moid})" for item in source.snapshots]) or "none"
@@ -42,10 +42,14 @@ def find_snapshot(source: Source, wanted: SnapshotSelector | None) -> str:
     raise InvalidOption(f"{source.path} has no {wanted}.", hint=f"Its snapshots: {listing}.", option="snapshot")
 
 
-def _is_wanted(moid: str, path: str, name: str, source: Source, wanted: SnapshotSelector) -> bool:
+def _fitting(source: Source, wanted: SnapshotSelector) -> list[str]:
+    """The moids of the snapshots that fit; one whose whole path is given comes before those that only have the name."""
     if wanted.current:
-        return moid == source.current
-    return wanted.moid == moid if wanted.moid else wanted.path in (path, name)
+        return [source.current] if source.current else []
+    if wanted.moid:
+        return [item.moid for item in source.snapshots if item.moid == wanted.moid]
+    whole = [item.moid for item in source.snapshots if item.path == wanted.path]
+    return whole or [item.moid for item in source.snapshots if item.name == wanted.path]
 
 
 def choose_host(request: CloneRequest, source: Source, computes: t.Sequence[Compute]) -> tuple[Compute, Host, bool]:

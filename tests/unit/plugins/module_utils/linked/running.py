@@ -35,3 +35,7 @@ class LinkedTasks(Tasks):
         golden = self.sim.create_vm("golden", **{"on": False, **more})
         self.sim.govc("snapshot.create", "-vm", golden["path"], "-m=false", "base")
         return golden
+
+    def as_user(self, username: str, password: str) -> LinkedTasks:
+        """The same simulator as another user sees it."""
+        return LinkedTasks(self.sim, username=username, password=password)

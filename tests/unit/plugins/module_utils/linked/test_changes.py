@@ -1,0 +1,176 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is cloned, and what becomes of clones that are there."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_each_disk_mode_makes_the_disks_that_it_says(start):
+    tasks = start()
+    tasks.run(name="linked")
+    tasks.run(name="full", disk_mode="full")
+    below = [name for name in tasks.sim.vm("linked")["disks"][0]["files"] if "/golden" in name]
+    assert below
+    assert all(name.startswith("[LocalDS_0] full/") for name in tasks.sim.vm("full")["disks"][0]["files"])
+
+
+@pytest.mark.parametrize("snapshot", [{"current": True}, {"name": "base/patched"}, {"name": "patched"}])
+def test_a_snapshot_is_named_in_any_way(start, snapshot):
+    tasks = start()
+    tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
+    ran = tasks.run(name="a", snapshot=snapshot)
+    by_moid = tasks.run(name="b", snapshot={"moid": ran.result["source"]["snapshot"]})
+    assert by_moid.result["source"]["snapshot"] == ran.result["source"]["snapshot"]
+    assert tasks.sim.vm("a")["disks"][0]["files"][1:] == tasks.sim.vm("b")["disks"][0]["files"][1:]
+
+
+def test_of_two_snapshots_of_one_name_the_path_tells_which(start):
+    tasks = start()
+    tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "base")
+    tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
+    tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
+    vague = tasks.attempt(name="a", snapshot={"name": "patched"})
+    assert "2 snapshots of /DC0/vm/golden are named patched." in str(vague.error)
+    ran = tasks.run(name="a", snapshot={"name": "base"})
+    below = tasks.run(name="b", snapshot={"name": "base/base"})
+    assert below.result["source"]["snapshot"] != ran.result["source"]["snapshot"]
+
+
+def test_without_a_snapshot_there_must_be_a_layer(start):
+    tasks = start()
+    tasks.sim.create_vm("plain", on=False)
+    asked = {"source": {"name": "plain"}, "snapshot": None, "name": "a"}
+    refused = tasks.attempt(**asked)
+    assert "has no layer that linked clones could share" in str(refused.error)
+    assert "set add_layer" in str(refused.error)
+    assert tasks.run(**asked, add_layer=True).actions == {"a": "created"}
+    assert tasks.sim.vm("plain")["disks"][0]["deltas"] == 1
+    # It has one now, and gets no second.
+    tasks.run(**{**asked, "name": "b"}, add_layer=True)
+    assert tasks.sim.vm("plain")["disks"][0]["deltas"] == 1
+    assert tasks.sim.vm("a")["disks"][0]["files"][1:] == tasks.sim.vm("b")["disks"][0]["files"][1:]
+
+
+def test_a_running_vm_and_a_template_get_no_layer(start):
+    tasks = start()
+    tasks.sim.create_vm("running")
+    tasks.sim.create_vm("template", template=True, on=False)
+    for name, advice in (("running", "only while it is off"), ("template", "make it a template again")):
+        refused = tasks.attempt(source={"name": name}, snapshot=None, name="a", add_layer=True)
+        assert advice in str(refused.error)
+        assert refused.called("ReconfigVM_Task") == 0
+
+
+def test_a_clone_that_is_off_is_powered_on_and_one_that_runs_is_left_on(start):
+    tasks = start()
+    tasks.run(name="a", powered_on=False)
+    assert tasks.sim.vm("a")["power"] == "poweredOff"
+    assert tasks.run(name="a", powered_on=False).actions == {"a": "unchanged"}
+    ran = tasks.run(name="a", wait_for_ip_address=True)
+    assert ran.actions == {"a": "updated"}
+    assert ran.clones["a"]["ip"]
+    assert tasks.run(name="a", powered_on=False).actions == {"a": "unchanged"}
+    assert tasks.sim.vm("a")["power"] == "poweredOn"
+
+
+def test_hardware_is_changed_where_that_takes_no_restart_and_else_told(start):
+    tasks = start()
+    tasks.run(name="off", powered_on=False)
+    asked = {"cpu": {"cores": 4}, "memory": {"size_mb": 4096}, "annotation": "new"}
+    changed = tasks.run(name="off", powered_on=False, **asked)
+    assert changed.actions == {"off": "updated"}
+    assert [item["what"] for item in changed.clones["off"]["differences"]] == ["cpu.cores", "memory.size_mb", "annotation"]
+    assert tasks.run(name="off", powered_on=False, **asked).actions == {"off": "unchanged"}
+    tasks.run(name="on")
+    told = tasks.run(name="on", **asked)
+    differences = {item["what"]: item for item in told.clones["on"]["differences"]}
+    assert not differences["cpu.cores"]["can_change"]
+    assert "power it off first" in differences["memory.size_mb"]["why_not"]
+    assert differences["annotation"]["can_change"]
+    again = tasks.run(name="on", **asked)
+    assert again.actions == {"on": "unchanged"}
+    assert len(again.clones["on"]["differences"]) == 2
+
+
+def test_a_stranger_is_a_conflict_and_stays(start):
+    tasks = start()
+    tasks.sim.create_vm("a")
+    ran = tasks.attempt(clones=[{"name": "a"}, {"name": "b"}])
+    assert ran.actions == {"a": "failed", "b": "created"}
+    gone = tasks.attempt(state="absent", clones=[{"name": "a"}, {"name": "b"}, {"name": "golden"}])
+    assert gone.actions == {"a": "failed", "b": "removed", "golden": "failed"}
+    assert "it is the source itself" in gone.clones["golden"]["error"]["msg"]
+
+
+def test_one_that_fails_leaves_the_others_and_the_next_run_makes_it(start):
+    tasks = start()
+    wanted = {"clones": [{"name": f"web-{number}"} for number in range(5)]}
+    tasks.sim.inject(method="CloneVM_Task", name="web-3", do="task-fault", fault="NoDiskSpace")
+    ran = tasks.attempt(**wanted)
+    assert ran.result["counts"] == {"created": 4, "failed": 1}
+    assert ran.clones["web-3"]["error"]["error_code"] == "no_disk_space"
+    again = tasks.run(**wanted)
+    assert again.result["counts"] == {"created": 1, "unchanged": 4}
+
+
+def test_rollback_removes_what_the_task_made(start):
+    tasks = start()
+    before = tasks.names()
+    tasks.sim.inject(method="CloneVM_Task", name="web-3", do="task-fault", fault="NoDiskSpace")
+    ran = tasks.attempt(clones=[{"name": f"web-{number}"} for number in range(5)], on_error="rollback")
+    assert ran.result["counts"] == {"failed": 1, "rolled_back": 4}
+    assert tasks.names() == before
+
+
+def test_an_answer_that_was_lost_makes_no_second_clone(start):
+    tasks = start()
+    tasks.sim.inject(method="CloneVM_Task", do="drop-after")
+    ran = tasks.run(clones=[{"name": "a"}, {"name": "b"}])
+    assert ran.actions == {"a": "created", "b": "created"}
+    assert ran.called("CloneVM_Task") == 3
+
+
+def test_a_guest_is_customized_by_the_call_that_makes_the_clone(start):
+    tasks = start()
+    asked = {"name": "a", "customize": {"hostname": "web-a", "nics": [{"ip": "10.1.2.3/24"}]}, "wait_for_ip_address": True}
+    ran = tasks.run(**asked)
+    assert ran.called("CustomizeGuest_Task") == 0
+    assert ran.clones["a"]["ip"] == "10.1.2.3"
+    assert tasks.run(**asked).actions == {"a": "unchanged"}
+    tasks.run(name="b")
+    told = tasks.run(name="b", customize={})
+    assert told.clones["b"]["differences"][0]["why_not"] == "it is done when a clone is made"
+
+
+def test_a_user_with_the_documented_privileges_can_make_and_remove_clones(start):
+    tasks = start()
+    provisioning = ("VirtualMachine.Provisioning.Clone", "VirtualMachine.Inventory.CreateFromExisting")
+    living = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff", "VirtualMachine.Inventory.Delete")
+    places = ("Datastore.AllocateSpace", "Resource.AssignVMToPool", "VirtualMachine.Config.AdvancedConfig")
+    tasks.sim.add_user("cloner", "secret", [*provisioning, *living, *places])
+    other = tasks.as_user("cloner", "secret")
+    assert other.run(name="a").actions == {"a": "created"}
+    assert other.run(name="a", state="absent").actions == {"a": "removed"}
+    tasks.sim.add_user("looker", "secret", [])
+    denied = tasks.as_user("looker", "secret").attempt(check=True, name="a")
+    assert "VirtualMachine.Provisioning.Clone" in denied.clones["a"]["error"]["msg"]
+
+
+@pytest.mark.parametrize("version", ["6.5", "6.7"])
+def test_older_releases_clone_too(start, version):
+    tasks = start("--api-version", version)
+    assert tasks.run(name="a", wait_for_ip_address=True).actions == {"a": "created"}
+
+
+def test_removing_costs_two_calls_a_clone_and_two_looks_at_disks(start):
+    tasks = start(cache=True)
+    wanted = {"clones": [{"name": f"web-{number}"} for number in range(10)]}
+    tasks.run(**wanted)
+    gone = tasks.run(state="absent", **wanted)
+    assert gone.result["counts"] == {"removed": 10}
+    assert (gone.called("PowerOffVM_Task"), gone.called("Destroy_Task")) == (10, 10)
+    assert gone.total <= 2 * 10 + 14
