@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -106,5 +107,38 @@ func TestChangesThatCannotBeTold(t *testing.T) {
 	_, err := methods.QueryChangedDiskAreas(b.ctx, user, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: snapshot, DeviceKey: keyDisk, ChangeId: "*"})
 	if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != "VirtualMachine.Provisioning.DiskRandomRead" {
 		t.Errorf("without the privilege: %+v", b.callFault(err))
+	}
+}
+
+// While a guest goes on writing, what differs between two snapshots is told.
+func TestChangesUnderAWorkload(t *testing.T) {
+	const size = 1 << 20
+	d := start(t).small("busy", map[string]any{"disks": []map[string]any{{"bytes": size}}}).tracked()
+	d.control("POST", "/vms/busy/disks/2000/workload", map[string]any{"seed": 3, "rate": 10000, "max_length": 2048}, nil)
+	before := d.snap("before", false)
+	old := d.diskBytes("busy", "snapshot="+before.Value)
+	id := d.changeID(&before)
+	for round := range 5 {
+		after := d.snap(fmt.Sprint(round), false)
+		var told spans
+		info, err := d.query(&after, 0, id)
+		if err != nil || info.Length != size {
+			t.Fatalf("%+v %v", info, err)
+		}
+		for _, a := range info.ChangedArea {
+			told.add(span{a.Start, a.Start + a.Length})
+		}
+		now := d.diskBytes("busy", "snapshot="+after.Value)
+		for _, same := range told.outside(span{0, size}) {
+			if !bytes.Equal(old[same.start:same.end], now[same.start:same.end]) {
+				t.Errorf("round %d: %v differs, and is not told", round, same)
+			}
+		}
+		d.remove(after, false)
+	}
+	var wrote struct{ Writes int64 }
+	d.control("DELETE", "/vms/busy/disks/2000/workload", nil, &wrote)
+	if wrote.Writes == 0 {
+		t.Error("the guest wrote nothing")
 	}
 }
