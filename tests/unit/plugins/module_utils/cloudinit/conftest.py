@@ -10,8 +10,6 @@ import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
 
-_NUMBER = iter(range(1, 10_000))
-
 
 @pytest.fixture
 def cloud(shared_sim):
@@ -24,7 +22,7 @@ def vm(shared_sim):
     """A function that makes a VM of the test's own and returns its name; it is off unless said otherwise."""
 
     def make(*, on: bool = False, **more):
-        name = f"cloud-{next(_NUMBER)}"
+        name = f"cloud-{uuid.uuid4().hex[:8]}"
         shared_sim.create_vm(name, on=on, **more)
         return name
 
