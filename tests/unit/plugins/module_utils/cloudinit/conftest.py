@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
