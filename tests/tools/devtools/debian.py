@@ -69,7 +69,6 @@ def _only_depends() -> list[str]:
 
 
 def _real(names: list[str], own: list[str], log: Path) -> list[str]:
-    """Those that are packages, and not only names that packages provide."""
-    known = set(processes.check(["apt-cache", *own, "pkgnames"], log).split())
-    found = [name for name in names if name in known]
-    return [name for name in found if processes.run(["apt-cache", *own, "show", "--no-all-versions", name], log).code == 0]
+    """Those that are packages, and not only names that packages provide: it shows the former, and fails for the latter."""
+    shown = processes.run(["apt-cache", *own, "show", "--no-all-versions", *names], log).output
+    return sorted(set(re.findall(r"^Package: (\S+)$", shown, re.MULTILINE)))
