@@ -110,7 +110,11 @@ func (s *System) makeIdentity() {
 func (s *System) makeHostKey(kind string) {
 	key := base64.StdEncoding.EncodeToString(random(32))
 	s.write(hostKeyPath(kind), "-----BEGIN OPENSSH PRIVATE KEY-----\n"+key+"\n-----END OPENSSH PRIVATE KEY-----\n")
-	s.write(hostKeyPath(kind)+".pub", "ssh-"+kind+" "+key+" root@"+s.HostName()+"\n")
+	name := "ssh-" + kind
+	if kind == "ecdsa" {
+		name = "ecdsa-sha2-nistp256"
+	}
+	s.write(hostKeyPath(kind)+".pub", name+" "+key+" root@"+s.HostName()+"\n")
 }
 
 // write stores a file as the system itself, whatever the permissions.
