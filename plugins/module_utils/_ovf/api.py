@@ -131,15 +131,25 @@ def marks_of(values: t.Mapping[str, t.Any]) -> dict[str, str]:
     return {pair.key: str(pair.value) for pair in pairs if pair is not None and pair.value not in (None, "")}
 
 
-def create_import_spec(session: Session, text: str, name: str, place: Placement, wanted: Deployment) -> t.Any:
-    """``CreateImportSpec``: what vCenter makes of the descriptor. Changes nothing."""
+_NETWORKS = {"DistributedVirtualPortgroup": vim.dvs.DistributedVirtualPortgroup, "OpaqueNetwork": vim.OpaqueNetwork}
+
+
+def create_import_spec(
+    session: Session, text: str, name: str, place: Placement, wanted: Deployment, kinds: t.Mapping[str, str]
+) -> t.Any:
+    """``CreateImportSpec``: what vCenter makes of the descriptor. Changes nothing.
+
+    :param kinds: vSphere's type of each network, by moid.
+    """
     params = vim.OvfManager.CreateImportSpecParams(
         locale="",
         entityName=names.escape(name),
         deploymentOption=wanted.option or "",
         hostSystem=session.reference(vim.HostSystem, place.host.moid),
         networkMapping=[
-            vim.OvfManager.NetworkMapping(name=offered, network=session.reference(vim.Network, moid))
+            vim.OvfManager.NetworkMapping(
+                name=offered, network=session.reference(_NETWORKS.get(kinds.get(moid, ""), vim.Network), moid)
+            )
             for offered, moid in place.networks.items()
         ],
         propertyMapping=[vim.KeyValue(key=key, value=value) for key, value in wanted.properties.items()],

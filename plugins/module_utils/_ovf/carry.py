@@ -34,8 +34,9 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
     :param items: vCenter's list of the files (``OvfFileItem``).
     :raises VforgeError: the first thing that went wrong; the others are broken off.
     """
-    devices = {device.import_key: device for device in ready.devices}
-    pairs = [(item, devices.get(item.deviceId)) for item in items]
+    # "/NAME/VirtualLsiLogicController0:1": there is one VM, and its name is not escaped alike everywhere.
+    devices = {device.import_key.rpartition("/")[2]: device for device in ready.devices}
+    pairs = [(item, devices.get(item.deviceId.rpartition("/")[2])) for item in items]
     lost = [item.path for item, device in pairs if device is None]
     if lost:
         raise TemplateError("upload_failed", f"vCenter names no address for {', '.join(lost)}.", hint="Run again.")

@@ -110,13 +110,19 @@ class Datastore:
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """What a datacenter offers. ``networks`` and ``datastore_clusters`` by moid; two networks may have one name."""
+    """What a datacenter offers.
+
+    :ivar networks: name by moid; two may have one name.
+    :ivar network_kinds: vSphere's type of each, by moid.
+    :ivar datastore_clusters: name by moid.
+    """
 
     computes: tuple[Compute, ...]
     hosts: tuple[Host, ...]
     datastores: tuple[Datastore, ...]
     networks: dict[str, str]
     datastore_clusters: dict[str, str]
+    network_kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

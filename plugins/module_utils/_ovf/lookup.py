@@ -115,6 +115,7 @@ def survey(session: Session, home: Home) -> Surroundings:
         datastores=tuple(_datastore(row) for row in by_kind.get("Datastore", ())),
         networks={row.moid: _name(row) for row in rows.values() if api.takes_vms(row)},
         datastore_clusters={row.moid: _name(row) for row in by_kind.get("StoragePod", ())},
+        network_kinds={row.moid: api.kind(row.ref) for row in rows.values() if api.takes_vms(row)},
     )
 
 

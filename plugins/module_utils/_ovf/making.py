@@ -54,7 +54,7 @@ def prepare(job: Job, name: str) -> Import:
     placement.check_choices(descriptor, wanted)
     policy = finishing.policy(job)
     place = placement.place(around, job.options.place, networks, policy.datastores if policy else None)
-    answer = api.create_import_spec(job.session, descriptor.text, name, place, wanted)
+    answer = api.create_import_spec(job.session, descriptor.text, name, place, wanted, around.network_kinds)
     job.account.descriptor_warnings[:] = api.messages(answer.warning)
     if answer.error or answer.importSpec is None:
         errors = api.messages(answer.error)

@@ -102,4 +102,4 @@ class Templates:
     def vms(self, pattern: str = "web*") -> list[str]:
         """The paths of the VMs and templates of such names, as govc sees them."""
         found = self.sim.govc("find", "/DC0/vm", "-type", "m", "-name", pattern)
-        return sorted(found if isinstance(found, list) else found.split())
+        return sorted(found or [])
