@@ -8,9 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.find import TO_ANCESTORS, find_vms, path_in
+from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
 from .._connector.props import Row, collect, read
-from .._errors import InvalidOption, NotFound
 from . import api
 from .facts import Disk, Snapshot, Vm
 
@@ -25,17 +24,11 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
     :raises NotFound: one of them fits no VM.
     :raises InvalidOption: two of them fit the same one.
     """
-    moids = [ref._GetMoId() for ref in find_vms(session, selectors, datacenter)]
-    for moid, selector in zip(moids, selectors, strict=True):
-        if moids.count(moid) > 1:
-            raise InvalidOption(f"The list vms names the VM with the {selector} more than once.", option="vms")
+    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter, option="vms")]
     rows = {row.moid: row for row in collect(session, [api.vm(session, moid) for moid in moids], api.VM, TO_ANCESTORS)}
     for moid, selector in zip(moids, selectors, strict=True):
         if moid not in rows or not rows[moid].get("config.instanceUuid"):
-            raise NotFound(
-                f"No readable VM with the {selector} exists.",
-                hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
-            )
+            raise unreadable(selector)
     return [_vm(rows, rows[moid]) for moid in moids]
 
 

@@ -9,7 +9,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.addresses import guest_nics
-from .._connector.find import TO_ANCESTORS, path_in
+from .._connector.find import TO_ANCESTORS, path_in, unreadable
 from .._connector.places import pools_in
 from .._connector.props import Row, collect
 from .._errors import Fault, NotFound
@@ -39,10 +39,7 @@ def read_parents(session: Session, named: t.Sequence[tuple[t.Any, str]]) -> list
 def _parent(rows: t.Mapping[str, Row], moid: str, what: str) -> Parent:
     vm = rows.get(moid)
     if vm is None or vm.get("config.instanceUuid") is None:
-        raise NotFound(
-            f"No readable VM with the {what} exists.",
-            hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
-        )
+        raise unreadable(what)
     host = rows.get(_moid(vm.get("runtime.host")) or "")
     compute = rows.get(_moid(host.get("parent")) or "") if host else None
     networks = networks_of(rows, host)

@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
+from .._connector.differences import Difference
 from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption
 from .facts import Existing, Network, Nic, Parent
@@ -46,16 +47,6 @@ class Placement:
     datastore: str | None
     nics: tuple[NicEdit, ...]
     host: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Something in which an existing clone is not as asked. ``why_not`` says why it cannot be changed, or is empty."""
-
-    what: str
-    actual: str
-    wanted: str
-    why_not: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -388,11 +379,9 @@ def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit | None, list[Dif
         found.append(Difference(f"{nic.label} connected", str(nic.connected), str(connected)))
     mac = edit.mac if edit.mac and edit.mac != nic.mac else None
     if mac:
-        running = existing.power_state != "poweredOff"
-        found.append(
-            Difference(f"{nic.label} MAC", nic.mac, mac, "the MAC of a VM that is not powered off is fixed" if running else "")
-        )
-        mac = None if running else mac
+        why_not = "" if existing.power_state == "poweredOff" else "the MAC of a VM that is not powered off is fixed"
+        found.append(Difference(f"{nic.label} MAC", nic.mac, mac, why_not))
+        mac = None if why_not else mac
     change = NicEdit(nic, network, mac, connected) if network or mac or connected is not None else None
     return change, found
 
@@ -401,12 +390,9 @@ def _fixed_at_birth(request: CloneRequest, placement: Placement, existing: Exist
     """What an instant clone gets when it is made and keeps."""
     found = []
     if placement.datastore and placement.datastore not in existing.datastores:
-        actual = ", ".join(existing.datastore_names)
-        found.append(
-            Difference("datastore", actual, request.datastore or "", "it takes a migration, which is not this module's")
-        )
+        actual, why_not = ", ".join(existing.datastore_names), "it takes a migration, which is not this module's"
+        found.append(Difference("datastore", actual, request.datastore or "", why_not))
     if request.bios_uuid and request.bios_uuid != existing.bios_uuid:
-        found.append(
-            Difference("bios_uuid", existing.bios_uuid, request.bios_uuid, "the identity of an existing VM is left alone")
-        )
+        why_not = "the identity of an existing VM is left alone"
+        found.append(Difference("bios_uuid", existing.bios_uuid, request.bios_uuid, why_not))
     return found

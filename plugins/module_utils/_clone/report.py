@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import names
+from .._connector import differences, names
 from .facts import Existing, Nic, Parent
 from .job import Standing
 from .options import CloneOptions
-from .plan import Difference, NicEdit, Step
+from .plan import NicEdit, Step
 
 
 def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
@@ -48,7 +48,7 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
     if standing.ready is not None:
         told["ready"] = standing.ready
     told["guestinfo"] = _guestinfo(step, vm)
-    told["differences"] = [_difference(item) for item in step.differences]
+    told["differences"] = [item.told() for item in step.differences]
     told["warnings"] = standing.warnings
     if standing.error is not None:
         told["error"] = standing.error.as_result()
@@ -86,12 +86,7 @@ def diff(steps: t.Iterable[Step]) -> dict[str, str]:
         old, new = _diff_lines(step)
         before += old
         after += new
-    return {
-        "before": "".join(before),
-        "after": "".join(after),
-        "before_header": "vCenter now",
-        "after_header": "vCenter after this task",
-    }
+    return differences.diff(before, after)
 
 
 def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
@@ -106,11 +101,7 @@ def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
         return [], lines
     if step.kind == "destroy" and step.existing is not None:
         return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
-    changing = [item for item in step.differences if not item.why_not]
-    if step.kind == "update" and changing:
-        old = [head, *(f"  {item.what}: {item.actual}\n" for item in changing)]
-        return old, [head, *(f"  {item.what}: {item.wanted}\n" for item in changing)]
-    return [], []
+    return differences.changes(head, step.differences) if step.kind == "update" else ([], [])
 
 
 def _nic_line(edit: NicEdit) -> str:
@@ -118,11 +109,6 @@ def _nic_line(edit: NicEdit) -> str:
     if edit.connected is not None:
         parts.append("connected" if edit.connected else "not connected")
     return f"{edit.nic.label}: {', '.join(parts)}"
-
-
-def _difference(item: Difference) -> dict[str, t.Any]:
-    told: dict[str, t.Any] = {"what": item.what, "actual": item.actual, "wanted": item.wanted, "can_change": not item.why_not}
-    return {**told, "why_not": item.why_not} if item.why_not else told
 
 
 def _vm_facts(vm: Existing) -> dict[str, t.Any]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.find import find_vms, path_in
+from .._connector.find import find_each, path_in, unreadable
 from .._connector.props import Row, collect
-from .._errors import InvalidOption, NotFound
 from . import api, keys
 from .facts import Machine
 
@@ -28,18 +27,11 @@ def find_machines(
     :raises NotFound: one of them fits no VM.
     :raises InvalidOption: two of them fit the same one.
     """
-    refs = find_vms(session, selectors, datacenter)
-    moids = [ref._GetMoId() for ref in refs]
-    for moid, selector in zip(moids, selectors, strict=True):
-        if moids.count(moid) > 1:
-            raise InvalidOption(f"The list vms names the VM with the {selector} more than once.", option="vms")
+    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter, option="vms")]
     found = read_machines(session, moids, more_keys)
     for moid, selector in zip(moids, selectors, strict=True):
         if moid not in found:
-            raise NotFound(
-                f"No readable VM with the {selector} exists.",
-                hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
-            )
+            raise unreadable(selector)
     return [found[moid] for moid in moids]
 
 

@@ -13,6 +13,7 @@ import hmac
 import secrets
 import typing as t
 
+from .._connector import differences
 from . import encoding, keys, plan, report_script
 from .encoding import is_absent
 from .facts import Held, Machine
@@ -135,12 +136,7 @@ def _diff(standings: t.Sequence[Standing], secret: bytes, *, check: bool) -> dic
             new.append("  guest: rebooted\n")
         before += old
         after += new
-    return {
-        "before": "".join(before),
-        "after": "".join(after),
-        "before_header": "vCenter now",
-        "after_header": "vCenter after this task",
-    }
+    return differences.diff(before, after)
 
 
 def _words(told: dict[str, t.Any] | None) -> str:

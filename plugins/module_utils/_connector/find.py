@@ -141,17 +141,31 @@ def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
     return tuple(Selector.from_params(item, "parents") for item in listed)
 
 
-def find_each(session: Session, parents: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
+def find_each(
+    session: Session, wanted: t.Sequence[Selector], datacenter: str | None = None, option: str = "parents"
+) -> list[t.Any]:
     """As ``find_vms``, for a list that must not name a VM twice.
 
+    :param option: in which it was given.
     :raises InvalidOption: when it does.
     """
-    refs = find_vms(session, parents, datacenter)
+    refs = find_vms(session, wanted, datacenter)
     moids = [ref._GetMoId() for ref in refs]
-    for moid, selector in zip(moids, parents, strict=True):
+    for moid, selector in zip(moids, wanted, strict=True):
         if moids.count(moid) > 1:
-            raise InvalidOption(f"The list parents names the VM with the {selector} more than once.", option="parents")
+            raise InvalidOption(f"The list {option} names the VM with the {selector} more than once.", option=option)
     return refs
+
+
+def unreadable(wanted: object) -> NotFound:
+    """The error for a VM of which nothing can be read: a moid is taken as it is given, until the first read of it.
+
+    :param wanted: the selector.
+    """
+    return NotFound(
+        f"No readable VM with the {wanted} exists.",
+        hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
+    )
 
 
 def _key_of(selector: Selector, scope: _Scope) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.find import Selector, find_folder, find_vm, path_in
+from .._connector.find import Selector, find_folder, find_vm, path_in, unreadable
 from .._connector.marks import fleet_of, parent_of
 from .._connector.places import read_folders
 from .._connector.props import Row, collect
@@ -53,10 +53,7 @@ def read_golden(session: Session, selector: Selector, options: FleetOptions) -> 
     vm = rows.get(ref._GetMoId())
     datacenter = next((row.moid for row in rows.values() if api.is_datacenter(row.ref)), None)
     if vm is None or vm.get("config.instanceUuid") is None or datacenter is None:
-        raise NotFound(
-            f"No readable VM with the {selector} exists.",
-            hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
-        )
+        raise unreadable(selector)
     path = path_in(rows, vm.moid)
     return Golden(
         moid=vm.moid,

@@ -11,7 +11,7 @@ import typing as t
 from .._connector import names
 from .._connector.addresses import GuestNic, guest_nics
 from .._connector.batch import Work, run_batch
-from .._connector.find import find_each, path_in
+from .._connector.find import find_each, path_in, unreadable
 from .._connector.guest import Access, access_in, tools_ready
 from .._connector.places import Pool, pools_in
 from .._connector.props import Row, collect
@@ -45,10 +45,7 @@ def find_parents(session: Session, selectors: t.Sequence[Selector], datacenter: 
     found = _read_parents(session, moids)
     for moid, selector in zip(moids, selectors, strict=True):
         if moid not in found:
-            raise NotFound(
-                f"No readable VM with the {selector} exists.",
-                hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
-            )
+            raise unreadable(selector)
     families = read_families(session, [found[moid].parent for moid in moids], deadline)
     return [dataclasses.replace(found[moid], parent=families[moid]) for moid in moids]
 

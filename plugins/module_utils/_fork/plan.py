@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
+from .._connector.differences import Difference
 from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption, VforgeError
 from .facts import DISABLED, ENABLED, NONE, NONPERSISTENT, PERSISTENT, QUIESCED, Child, Parent
@@ -51,16 +52,6 @@ class Placement:
     pool: Pool
     pool_asked: bool
     datastore: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Something in which an existing child is not as asked. ``why_not`` says why it cannot be changed, or is empty."""
-
-    what: str
-    actual: str
-    wanted: str
-    why_not: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

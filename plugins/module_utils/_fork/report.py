@@ -12,10 +12,10 @@ import collections
 import dataclasses
 import typing as t
 
-from .._connector import names
+from .._connector import differences, names
 from .facts import NONPERSISTENT, PARAMETER_PREFIX, Child, Parent
 from .job import ChildStanding, Job, ParentStanding
-from .plan import CREATE, DESTROY, DISABLE, ENABLE, QUIESCE, RESET, SNAPSHOT, UPDATE, Difference, Step, kind_after
+from .plan import CREATE, DESTROY, DISABLE, ENABLE, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
 
 _DONE = {ENABLE: "enabled", SNAPSHOT: "snapshot_created", QUIESCE: "quiesced", DISABLE: "disabled", RESET: "reset"}
 
@@ -111,7 +111,7 @@ def _child_entry(standing: ChildStanding, family: str) -> dict[str, t.Any]:
     if vm is not None:
         told.update(_vm_facts(vm, family))
     told["config_params"] = _parameters(step, vm)
-    told["differences"] = [_difference(item) for item in step.differences]
+    told["differences"] = [item.told() for item in step.differences]
     return {**told, "error": standing.error.as_result()} if standing.error is not None else told
 
 
@@ -132,11 +132,6 @@ def _vm_facts(vm: Child, family: str) -> dict[str, t.Any]:
 def _parameters(step: Step, vm: Child | None) -> list[str]:
     keys = {*(step.request.config if step.kind != DESTROY else ()), *(vm.config if vm else ())}
     return sorted(key.removeprefix(PARAMETER_PREFIX) for key in keys if key.startswith(PARAMETER_PREFIX))
-
-
-def _difference(item: Difference) -> dict[str, t.Any]:
-    told: dict[str, t.Any] = {"what": item.what, "actual": item.actual, "wanted": item.wanted, "can_change": not item.why_not}
-    return {**told, "why_not": item.why_not} if item.why_not else told
 
 
 def _steps(standing: ParentStanding, check: bool) -> list[str]:
@@ -164,12 +159,7 @@ def _diff(job: Job, check: bool) -> dict[str, str]:
             old, new = _child_lines(child.step)
             before += old
             after += new
-    return {
-        "before": "".join(before),
-        "after": "".join(after),
-        "before_header": "vCenter now",
-        "after_header": "vCenter after this task",
-    }
+    return differences.diff(before, after)
 
 
 def _parent_lines(parent: Parent) -> list[str]:
@@ -187,8 +177,4 @@ def _child_lines(step: Step) -> tuple[list[str], list[str]]:
         return [], [*lines, *(f"  {key}: (set)\n" for key in sorted(step.request.config))]
     if step.kind == DESTROY and step.existing is not None:
         return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
-    changing = [item for item in step.differences if not item.why_not]
-    if step.kind == UPDATE and changing:
-        old = [head, *(f"  {item.what}: {item.actual}\n" for item in changing)]
-        return old, [head, *(f"  {item.what}: {item.wanted}\n" for item in changing)]
-    return [], []
+    return differences.changes(head, step.differences) if step.kind == UPDATE else ([], [])

@@ -9,11 +9,11 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.find import find_each, path_in
+from .._connector.find import find_each, path_in, unreadable
 from .._connector.guest import Access, access_in, tools_ready
 from .._connector.marks import parent_of
 from .._connector.props import Row, collect
-from .._errors import GuestError, NotFound
+from .._errors import GuestError
 from . import api
 from .facts import SNAPSHOT_NAME, Child, Parent
 
@@ -41,10 +41,7 @@ def find_parents(session: Session, selectors: t.Sequence[Selector], datacenter: 
     found = read_parents(session, moids)
     for moid, selector in zip(moids, selectors, strict=True):
         if moid not in found:
-            raise NotFound(
-                f"No readable VM with the {selector} exists.",
-                hint="A moid is valid only within one vCenter and looks like vm-42; this user must be allowed to see the VM.",
-            )
+            raise unreadable(selector)
     return [found[moid] for moid in moids]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector import differences
 from .facts import MOST_DELTA_LEVELS, Child, Obstacle, Parent
 from .job import Standing
 from .plan import COLLAPSE, FREEZE, RESET
@@ -106,12 +107,7 @@ def _diff(standings: t.Sequence[Standing], check: bool) -> dict[str, str]:
         now = _after(standing) if check else standing.now
         before += _lines(standing.found.parent)
         after += _lines(now)
-    return {
-        "before": "".join(before),
-        "after": "".join(after),
-        "before_header": "vCenter now",
-        "after_header": "vCenter after this task",
-    }
+    return differences.diff(before, after)
 
 
 def _lines(parent: Parent) -> list[str]:

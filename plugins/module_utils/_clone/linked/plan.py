@@ -9,11 +9,12 @@ import dataclasses
 import typing as t
 
 from ..._connector import names
+from ..._connector.differences import Difference
 from ..._connector.places import Pool, fitting_pools
 from ..._errors import InvalidOption
 from .. import plan
 from ..facts import Existing, Parent
-from ..plan import Difference, Placement, Step
+from ..plan import Placement, Step
 from ..request import CloneRequest, Hardware
 from . import levels
 from .facts import Compute, Host, Sight, Source
