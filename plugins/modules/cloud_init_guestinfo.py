@@ -183,7 +183,7 @@ options:
   allow_reboot:
     description:
       - Whether the guest of a running VM may be rebooted, through VMware Tools, when its data have changed. Without it the
-        data wait for the next boot, and the result says so.
+        data wait for the next boot, and the result says so; a later task that may reboot does it then.
     type: bool
     default: false
   wait:
@@ -342,7 +342,8 @@ vms:
       type: list
       elements: dict
     takes_effect:
-      description: When cloud-init reads what changed, V(at_power_on) or V(at_next_boot); null where nothing changed.
+      description: When cloud-init reads what changed, or what was left for the next boot, V(at_power_on) or V(at_next_boot);
+        null where it has all.
       type: str
       sample: at_power_on
     reached:

@@ -18,6 +18,8 @@ if t.TYPE_CHECKING:
 VIRTUAL_MACHINE = vim.VirtualMachine
 
 POWER_STATE = "runtime.powerState"
+# When it was last powered on; neither a resume nor a reboot of its guest changes it.
+BOOT_TIME = "runtime.bootTime"
 _CONFIG = "config.extraConfig"
 
 
@@ -34,7 +36,7 @@ def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
 
 def machine_paths(keys: t.Iterable[str]) -> dict[type, tuple[str, ...]]:
     """What is read of VMs and of what they lie in."""
-    of_vm = ("config.instanceUuid", "config.template", POWER_STATE, "guest.toolsRunningStatus", *config_paths(keys))
+    of_vm = ("config.instanceUuid", "config.template", POWER_STATE, BOOT_TIME, "guest.toolsRunningStatus", *config_paths(keys))
     return {
         vim.VirtualMachine: ("name", "parent", "parentVApp", *of_vm),
         vim.Folder: ("name", "parent"),

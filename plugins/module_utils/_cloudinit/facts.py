@@ -31,6 +31,7 @@ class Held:
 class Machine:
     """A VM.
 
+    :ivar running_since: when it was powered on; empty for a VM that is off.
     :ivar tools: whether VMware Tools run in its guest.
     :ivar config: what it has of our keys, and of those of cloud-init; never in ``repr``.
     """
@@ -41,6 +42,7 @@ class Machine:
     instance_uuid: str
     power_state: str
     template: bool = False
+    running_since: str = ""
     tools: bool = False
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -48,6 +50,17 @@ class Machine:
     def on(self) -> bool:
         """Whether it is powered on."""
         return self.power_state == "poweredOn"
+
+    @property
+    def booted(self) -> bool:
+        """Whether its guest has booted already. That of a suspended VM has: it goes on, and does not boot."""
+        return self.power_state in ("poweredOn", "suspended")
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The kinds of data that it was given since it was powered on, by who did not reboot it."""
+        since, _bar, kinds = self.config.get(keys.PENDING, "").partition("|")
+        return tuple(kinds.split()) if self.booted and since == self.running_since else ()
 
     def held(self, kind: str) -> Held:
         """What it has of one kind of data."""

@@ -13,7 +13,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import NotAttempted, PartialFailure, VforgeError
-from . import api, lookup, plan, report
+from . import api, keys, lookup, plan, report
 from .job import Job, Standing, carry_out, standing
 from .options import CUSTOMIZATION, NOTHING, PRESENT, CloudOptions
 from .waiting import wait_for_guests
@@ -83,6 +83,14 @@ def _carry_out(job: Job) -> VforgeError | None:
             "VMs asked to reboot",
             _as_planned,
             repeatable=False,
+        )
+        # Only now, so that a task which ended before leaves the reboot to the next one.
+        carry_out(
+            job,
+            plan.SETTLE,
+            lambda item: api.start_write(session, item.plan.machine.moid, {keys.PENDING: ""}),
+            "VMs booting",
+            _as_planned,
         )
         if job.options.wait != NOTHING:
             wait_for_guests(job)

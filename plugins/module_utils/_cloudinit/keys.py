@@ -34,5 +34,8 @@ def mark(kind: str) -> str:
 # What was delivered by customization, which cannot be read back.
 CUSTOMIZED = mark("customization")
 
-DATA = tuple(name(kind) for kind in KINDS for name in (value, encoding, mark))
+# What a running VM was given and reads at its next boot: since when it has run, and the kinds of data.
+PENDING = mark("pending")
+
+DATA = (*(name(kind) for kind in KINDS for name in (value, encoding, mark)), CUSTOMIZED, PENDING)
 REPORTS = (LOCAL_IPV4, LOCAL_IPV6, FINISHED, HOST_KEYS)

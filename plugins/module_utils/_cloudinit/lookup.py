@@ -37,7 +37,7 @@ def find_machines(
 
 def read_machines(session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = ()) -> dict[str, Machine]:
     """What is known of these VMs, by moid; one that cannot be read is left out."""
-    wanted = api.machine_paths({*keys.DATA, *keys.REPORTS, keys.CUSTOMIZED, *more_keys})
+    wanted = api.machine_paths({*keys.DATA, *keys.REPORTS, *more_keys})
     roots = [api.vm(session, moid) for moid in moids]
     rows = {row.moid: row for row in collect(session, roots, wanted, api.AROUND_MACHINE)}
     return {moid: _machine(rows, rows[moid]) for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")}
@@ -50,6 +50,7 @@ def _machine(rows: t.Mapping[str, Row], vm: Row) -> Machine:
         path=path_in(rows, vm.moid),
         instance_uuid=vm.get("config.instanceUuid") or "",
         power_state=str(vm.get(api.POWER_STATE)),
+        running_since=str(vm.get(api.BOOT_TIME) or ""),
         template=bool(vm.get("config.template")),
         tools=vm.get("guest.toolsRunningStatus") == "guestToolsRunning",
         config=api.config_in(vm.values),

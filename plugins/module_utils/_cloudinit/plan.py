@@ -17,7 +17,7 @@ from .facts import Held, Machine
 from .options import ABSENT, CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Request, read_by
 from .payload import KINDS, METADATA, USERDATA, VENDORDATA, Data
 
-WRITE, CUSTOMIZE, POWER_ON, REBOOT = "write", "customize", "power_on", "reboot"
+WRITE, CUSTOMIZE, POWER_ON, REBOOT, SETTLE = "write", "customize", "power_on", "reboot", "settle"
 
 AT_POWER_ON, AT_NEXT_BOOT = "at_power_on", "at_next_boot"
 
@@ -41,11 +41,11 @@ class Change:
 class Plan:
     """What will be done to one VM.
 
-    :ivar steps: some of write, customize, power_on and reboot, in the order in which they are done.
+    :ivar steps: some of customize, write, power_on, reboot and settle, in the order in which they are done.
     :ivar config: pairs of extraConfig to write; an empty value takes a key away. Never in ``repr``.
     :ivar customization: the two texts for the other transport. Never in ``repr``.
     :ivar changes: for the diff.
-    :ivar takes_effect: when cloud-init reads what changes, or None where nothing does.
+    :ivar takes_effect: when cloud-init reads what changes, or what waits for a boot; None where it has all.
     :ivar wait: what is waited for; nothing where that could never come.
     """
 
@@ -80,9 +80,10 @@ def _given(machine: Machine, request: Request, options: CloudOptions) -> Plan:
     texts, instance_id = wanted(machine, request)
     redacting = read_by(request.data)
     config: dict[str, str] = {}
-    changes = []
+    changes: list[Change] = []
     for kind, text in texts.items():
-        change, pairs = _settled(machine, request, options, kind, (text, instance_id, kind in redacting))
+        fitting = _fitting(machine, request.data, kind, text, more=bool(changes))
+        change, pairs = _settled(machine, options, kind, (text, instance_id, kind in redacting), fitting)
         config |= pairs
         changes += [change] if change is not None else []
     warnings = [*request.data.warnings, *_large(changes), *_same_instance(machine, changes, texts, instance_id)]
@@ -109,11 +110,15 @@ def wanted(machine: Machine, request: Request) -> tuple[dict[str, str], str | No
 
 
 def _settled(
-    machine: Machine, request: Request, options: CloudOptions, kind: str, asked: tuple[str, str | None, bool]
+    machine: Machine,
+    options: CloudOptions,
+    kind: str,
+    asked: tuple[str, str | None, bool],
+    fitting: tuple[str | None, ...],
 ) -> tuple[Change | None, dict[str, str]]:
     """What changes of one kind, and the pairs to write: value, encoding, and a fingerprint of what is to be redacted."""
     text, instance_id, redacting = asked
-    held, fitting = machine.held(kind), _fitting(machine, request.data, kind, text)
+    held = machine.held(kind)
     # Another instance-id is another salt: what a clone has inherited of its parent's marks proves nothing.
     salt = instance_id or machine.instance_uuid
     marked = machine.config.get(keys.mark(kind), "")
@@ -134,10 +139,10 @@ def _settled(
     return Change(kind, held, value, text), pairs
 
 
-def _fitting(machine: Machine, data: Data, kind: str, text: str) -> tuple[str | None, ...]:
+def _fitting(machine: Machine, data: Data, kind: str, text: str, *, more: bool) -> tuple[str | None, ...]:
     """What counts as the text. With or without the script that reports the end vendor data are the same, unless it is asked
-    for and can still come in time."""
-    if kind != VENDORDATA or (text != data.vendordata_plain and not machine.on):
+    for and will be read: by a VM that is off, or with more that changes."""
+    if kind != VENDORDATA or (text != data.vendordata_plain and (more or not machine.on)):
         return (text,)
     return (text, data.vendordata_plain, report_script.added(data.vendordata_plain))
 
@@ -220,37 +225,60 @@ def _customized(machine: Machine, request: Request, options: CloudOptions) -> Pl
 
 def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
     machine, changed = plan.machine, bool(plan.changes)
-    steps = [*plan.steps, *([WRITE] if plan.config else [])]
-    reboots = changed and machine.on and options.allow_reboot
+    unread = machine.booted and (changed or _pending(plan, options))
+    reboots = unread and machine.on and options.allow_reboot
     if reboots and not machine.tools:
-        refusal = InvalidOption(
-            f"{machine.path} is to be rebooted, and VMware Tools, which would ask its guest to, do not run in it.",
-            hint="Reboot it yourself, or leave allow_reboot off: cloud-init reads the data at the next boot.",
-            option="allow_reboot",
+        return dataclasses.replace(
+            plan, steps=(), config={}, changes=(), refusal=_cannot_reboot(machine), warnings=tuple(warnings)
         )
-        return dataclasses.replace(plan, steps=(), config={}, changes=(), refusal=refusal, warnings=tuple(warnings))
     starts = options.power_on and not machine.on
-    steps += [POWER_ON] if starts else []
-    steps += [REBOOT] if reboots else []
-    effect = (AT_NEXT_BOOT if machine.on else AT_POWER_ON) if changed else None
-    wait, config = options.wait, dict(plan.config)
-    if wait != NOTHING and not machine.on and not starts:
-        wait, why = NOTHING, "it is off"
-    elif wait != NOTHING and changed and machine.on and not reboots:
-        wait, why = NOTHING, "cloud-init reads the data at the next boot"
-    elif wait == FINISHED and options.own_report and not changed and not _reports(plan):
-        wait, why = NOTHING, "it was given its data without the script that tells of the end"
-    if wait != options.wait:
-        warnings = [*warnings, f"{machine.name} is not waited for: {why}."]
-    if starts or reboots or (changed and not machine.on):
-        # What an earlier boot has told, or a parent, would be taken for the answer. Our script tells at every boot; what
-        # tells by a key of the user's own may do so once an instance.
-        for key in keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key):
-            config |= _gone(machine, key)
-        steps = [WRITE, *steps] if config and WRITE not in steps else steps
+    config = dict(plan.config)
+    if changed and machine.booted:
+        config[keys.PENDING] = f"{machine.running_since}|{' '.join(change.kind for change in plan.changes)}"
+    if reboots or ((starts or changed) and not machine.booted):
+        config |= _old_reports(machine, options, changed=changed)
+    steps = [*plan.steps, *([WRITE] if config else []), *([POWER_ON] if starts else []), *([REBOOT, SETTLE] if reboots else [])]
+    wait = options.wait
+    why = _no_use(plan, options, starts=starts, unread=unread and not reboots) if wait != NOTHING else ""
+    if why:
+        wait, warnings = NOTHING, [*warnings, f"{machine.name} is not waited for: {why}."]
+    effect = AT_NEXT_BOOT if unread else AT_POWER_ON if changed else None
     return dataclasses.replace(
         plan, steps=tuple(steps), config=config, takes_effect=effect, wait=wait, warnings=tuple(warnings)
     )
+
+
+def _pending(plan: Plan, options: CloudOptions) -> bool:
+    """Whether an earlier task has left data for the next boot, and nothing tells that it came.
+
+    A guest that was rebooted by somebody else shows it by its report, or by what it has overwritten.
+    """
+    kinds, config = plan.machine.pending, plan.machine.config
+    if not kinds:
+        return False
+    told = plan.instance_id is not None and options.own_report and finished(plan, options, config) is not None
+    return not told and not any(encoding.is_redacted(config.get(keys.value(kind))) for kind in kinds if kind in plan.redacting)
+
+
+def _old_reports(machine: Machine, options: CloudOptions, *, changed: bool) -> dict[str, str]:
+    """What an earlier boot has told, or a parent: it would be taken for the answer.
+
+    Our script tells at every boot; what tells by a key of the user's own may do so once an instance.
+    """
+    told = keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key)
+    mark = {} if machine.booted else _gone(machine, keys.PENDING)
+    return {pair: "" for key in told for pair in _gone(machine, key)} | mark
+
+
+def _no_use(plan: Plan, options: CloudOptions, *, starts: bool, unread: bool) -> str:
+    """Why what is to be waited for cannot come, or empty."""
+    if not plan.machine.on and not starts:
+        return "it is off" if not plan.machine.booted else "it is suspended"
+    if unread:
+        return "cloud-init reads the data at the next boot"
+    if options.wait == FINISHED and options.own_report and not plan.changes and not _reports(plan):
+        return "it was given its data without the script that tells of the end"
+    return ""
 
 
 def _reports(plan: Plan) -> bool:
@@ -301,7 +329,7 @@ def _taken(machine: Machine, options: CloudOptions) -> Plan:
             after = Encoded(encoding.REDACTED, encoding.NO_ENCODING) if options.state != ABSENT else None
             changes.append(Change(kind, held, after))
     if options.state == ABSENT and set(options.kinds) == set(KINDS):
-        config |= _gone(machine, keys.CUSTOMIZED)
+        config |= {**_gone(machine, keys.CUSTOMIZED), **_gone(machine, keys.PENDING)}
     return Plan(machine, steps=(WRITE,) if config else (), config=config, changes=tuple(changes))
 
 
@@ -326,6 +354,14 @@ def described(kind: str, text: str) -> str | None:
 
 def _gone(machine: Machine, key: str) -> dict[str, str]:
     return {key: ""} if machine.config.get(key) else {}
+
+
+def _cannot_reboot(machine: Machine) -> InvalidOption:
+    return InvalidOption(
+        f"{machine.path} is to be rebooted, and VMware Tools, which would ask its guest to, do not run in it.",
+        hint="Reboot it yourself, or leave allow_reboot off: cloud-init reads the data at the next boot.",
+        option="allow_reboot",
+    )
 
 
 def _template(machine: Machine) -> InvalidOption:

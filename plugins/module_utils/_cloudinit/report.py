@@ -45,7 +45,7 @@ def _entry(item: Standing, options: CloudOptions, secret: bytes, *, check: bool)
         "actions": _actions(item, options, steps),
         "changed": bool(steps),
         "keys": [_change(change, secret) for change in item.plan.changes] if plan_was_done(item, check=check) else [],
-        "takes_effect": item.plan.takes_effect if plan_was_done(item, check=check) else None,
+        "takes_effect": item.plan.takes_effect if plan_was_done(item, check=check) or not item.plan.changes else None,
         "reached": item.reached,
         **reports(item.config, plan.finished(item.plan, options, item.config) if options.wait == FINISHED else None),
         "seconds": item.seconds,
@@ -89,7 +89,7 @@ def _steps(item: Standing, *, check: bool) -> list[str]:
 
 def _actions(item: Standing, options: CloudOptions, steps: t.Sequence[str]) -> list[str]:
     written = {ABSENT: "removed", REDACTED: "redacted"}.get(options.state, "delivered")
-    told = [written if step == plan.WRITE else _DONE[step] for step in steps]
+    told = [written if step == plan.WRITE else _DONE[step] for step in steps if step != plan.SETTLE]
     # Marks and old reports are written too; who reads "delivered" thinks of data.
     return [word for word in told if word != "delivered" or (item.plan.changes and plan.CUSTOMIZE not in steps)]
 

@@ -158,6 +158,50 @@ def test_a_running_vm_waits_for_its_next_boot_unless_it_may_be_rebooted(cloud, v
     assert (again.result["changed"], again.one["reached"]) == (False, True)
 
 
+def test_data_that_were_left_for_the_next_boot_wait_for_it_and_for_leave(cloud, vm):
+    name = vm(on=True)
+    given = {"vm": {"name": name}, "wait": "finished", "timeout": 20, **GIVEN}
+    cloud.run(**given)
+    again = cloud.run(**given)
+    assert (again.result["changed"], again.one["takes_effect"], again.one["reached"]) == (False, "at_next_boot", None)
+    assert "next boot" in cloud.warnings[0]
+    allowed = cloud.run(**given, allow_reboot=True)
+    assert (allowed.one["actions"], allowed.one["keys"], allowed.one["finished"]) == (["rebooted"], [], "done")
+    last = cloud.run(**given, allow_reboot=True)
+    assert (last.result["changed"], last.one["takes_effect"], last.one["finished"]) == (False, None, "done")
+
+
+@pytest.mark.parametrize("given", [GIVEN, {**GIVEN, "metadata": {"redact": ["userdata"]}, "wait": "read"}])
+def test_a_reboot_happens_once_whatever_the_guest_tells(cloud, vm, given):
+    name = vm(on=True)
+    assert cloud.run(vm={"name": name}, allow_reboot=True, **given).one["actions"] == ["delivered", "rebooted"]
+    assert cloud.run(vm={"name": name}, allow_reboot=True, **given).result["changed"] is False
+
+
+def test_a_reboot_that_failed_is_made_up_for(cloud, vm):
+    name = vm(on=True)
+    cloud.sim.inject(method="RebootGuest", name=name, do="fault", fault="SystemError")
+    failed = cloud.attempt(vm={"name": name}, allow_reboot=True, **GIVEN)
+    assert failed.one["actions"] == ["delivered"]
+    assert cloud.run(vm={"name": name}, allow_reboot=True, **GIVEN).one["actions"] == ["rebooted"]
+
+
+def test_a_power_cycle_is_a_boot_too(cloud, vm):
+    name = vm(on=True)
+    cloud.run(vm={"name": name}, **GIVEN)
+    cloud.sim.govc("vm.power", "-off", "-force", name)
+    assert cloud.run(vm={"name": name}, power_on=True, allow_reboot=True, **GIVEN).one["actions"] == ["powered_on"]
+    assert cloud.run(vm={"name": name}, allow_reboot=True, **GIVEN).result["changed"] is False
+
+
+def test_a_suspended_vm_goes_on_and_does_not_boot(cloud, vm):
+    name = vm(on=True)
+    cloud.sim.govc("vm.power", "-suspend", name)
+    ran = cloud.run(vm={"name": name}, power_on=True, wait="network", **GIVEN)
+    assert (ran.one["actions"], ran.one["takes_effect"]) == (["delivered", "powered_on"], "at_next_boot")
+    assert "next boot" in cloud.warnings[0]
+
+
 def test_a_reboot_needs_tools(cloud, vm):
     name = vm(on=True)
     cloud.sim.patch_vm(name, tools="notRunning")
