@@ -118,10 +118,10 @@ class Tally:
         """Count one area."""
         self.count += 1
         self.changed_bytes += area.length
-        start = area.start
-        while start < area.end:
+        start, end = area.start, area.end
+        while start < end:
             region = start // self.region_size
-            stop = min(area.end, (region + 1) * self.region_size)
+            stop = min(end, (region + 1) * self.region_size)
             self.regions[region] += stop - start
             start = stop
 

@@ -15,8 +15,10 @@ import typing as t
 from .._errors import InvalidOption, MissingLibrary
 from .areas import Area
 
+# An encoder that is kept: there may be a line for each of a million areas.
+_as_json = json.JSONEncoder().encode
 
-@t.runtime_checkable
+
 class _Writes(t.Protocol):
     def write(self, data: bytes, /) -> object: ...
 
@@ -99,8 +101,10 @@ class AreaSink:
     def _write(self, area: Area) -> None:
         if self._file is None:
             return
-        with _told(self._folder):
-            self._file.write(json.dumps({"start": area.start, "length": area.length}).encode() + b"\n")
+        try:
+            self._file.write(_as_json({"start": area.start, "length": area.length}).encode() + b"\n")
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
 
 
 def require(*, compress: bool) -> None:
@@ -127,8 +131,12 @@ def _told(folder: str) -> t.Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InvalidOption(
-            f"The areas cannot be written into {folder or 'a new folder'} ({error.strerror}).",
-            hint="Set areas_directory to a folder that this user may write into, with room for them.",
-            option="areas_directory",
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: str, error: OSError) -> InvalidOption:
+    return InvalidOption(
+        f"The areas cannot be written into {folder or 'a new folder'} ({error.strerror}).",
+        hint="Set areas_directory to a folder that this user may write into, with room for them.",
+        option="areas_directory",
+    )

@@ -18,8 +18,9 @@ from bench.tools import PARALLEL
 
 _HEAD = """# Benchmarks
 
-What `instant_clone` costs beside other ways to the same clones. `make bench` measures this and writes this page; it ends
-with an error when something promised is not kept. `make bench ARGS=--quick` measures less and writes nothing.
+What `instant_clone` costs beside other ways to the same clones, and `cbt_changed_areas` beside a bare loop. `make bench`
+measures this and writes this page; it ends with an error when something promised is not kept. `make bench ARGS=--quick`
+measures less and writes nothing.
 """
 
 _SIDE_BY_SIDE = """## Side by side
@@ -58,6 +59,13 @@ One play with the role `instant_clone_fleet`. It makes a parent of a golden VM o
 clones in one task and waits for their addresses. Calls and logins are those of the whole play. *The same again* finds all made.
 """
 
+_AREAS = """## Changed areas of a large disk
+
+Module and [plain script](../tests/benchmarks/scripts/areas.py) take turns to make a snapshot, to read what changed since an
+earlier changeId, and to remove the snapshot; most of it is the reading of pages. The script keeps what it read in memory and
+checks nothing. The module proves that the answers cover the disk, merges, counts and writes the areas into a file.
+"""
+
 _LIMITS = """## What this does not prove
 
 - The server is a simulator on the same machine. It counts calls exactly, but its seconds are not those of a vCenter: a
@@ -77,7 +85,7 @@ def write(figures: Figures, promises: Sequence[Promise], docs: Path) -> Path:
 
 def render(figures: Figures, promises: Sequence[Promise]) -> str:
     """The whole page."""
-    timed = tables.latency(figures)
+    timed, read = tables.latency(figures), tables.areas(figures)
     parts = [
         _HEAD,
         tables.kept(promises).as_markdown(),
@@ -89,6 +97,7 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
         f"{_MEMORY}{tables.memory(figures)}\n",
         _FLEETS,
         f"{tables.fleets(figures).as_markdown()}\n",
+        f"{_AREAS}{read.title}:\n\n{read.as_markdown()}\n",
         "## Measured on\n",
         "\n".join(f"- {name}: {text}" for name, text in figures.machine.items()) + "\n",
         _LIMITS,

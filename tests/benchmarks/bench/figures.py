@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from dataclasses import dataclass, field
+from typing import Any
 
 # Answers to one long question, or pages of it: budgets of calls leave them out, and the tables show them apart.
 ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
@@ -83,6 +84,46 @@ class Memory:
     span: float
 
 
+@dataclass(frozen=True)
+class Areas:
+    """Changed areas of one disk, the module and the plain script in turns.
+
+    areas, capacity: how many there are, on a disk of how many bytes; calls, pages: of the module, pages among the calls.
+    peak_mib: the largest resident set of the module's process. The lists have one span a turn.
+    """
+
+    areas: int
+    capacity: int
+    calls: int
+    pages: int
+    peak_mib: float
+    module_spans: list[float]
+    plain_spans: list[float]
+
+    @classmethod
+    def of(cls, capacity: int, results: list[dict[str, Any]], plain_spans: list[float]) -> Areas:
+        """From the results of the module; where they differ, the worst counts."""
+        return cls(
+            areas=min(result["totals"]["areas"] for result in results),
+            capacity=capacity,
+            calls=max(result["calls"]["total"] for result in results),
+            pages=max(result["calls"]["by_method"]["QueryChangedDiskAreas"] for result in results),
+            peak_mib=max(result["peak_mib"] for result in results),
+            module_spans=[result["timing"]["total"] for result in results],
+            plain_spans=plain_spans,
+        )
+
+    @property
+    def ratios(self) -> list[float]:
+        """Module by plain script, pair by pair."""
+        return [module / plain for module, plain in zip(self.module_spans, self.plain_spans, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """The median ratio."""
+        return statistics.median(self.ratios)
+
+
 @dataclass
 class Figures:
     """Everything that one run of the benchmark measured."""
@@ -92,6 +133,7 @@ class Figures:
     samples: list[Sample] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     memory: Memory | None = None
+    areas: Areas | None = None
     fleets: list[Sample] = field(default_factory=list)
 
     def of(self, tool: str) -> list[Sample]:

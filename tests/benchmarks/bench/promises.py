@@ -16,6 +16,10 @@ RATIO = 1.3
 PEAK_MIB = 150
 FLEET_CALLS_BESIDE_CLONES = 60
 FLEET_LOGINS = 3
+AREAS_A_PAGE = 2_000
+CALLS_BESIDE_PAGES = 14
+# With few areas the comparison is one of connecting and looking up, which the script does not do.
+RATIO_FROM_AREAS = 100_000
 # Without any time for the clone itself the comparison is one of overheads; real clones take a second or so.
 RATIO_FROM_CLONE_MS = 20
 
@@ -32,7 +36,14 @@ class Promise:
 
 def check(figures: Figures) -> list[Promise]:
     """Every promise of which there are figures."""
-    return [*_calls(figures), *_kept_sessions(figures), *_ratios(figures), *_memory(figures), *_fleets(figures)]
+    return [
+        *_calls(figures),
+        *_kept_sessions(figures),
+        *_ratios(figures),
+        *_memory(figures),
+        *_fleets(figures),
+        *_areas(figures),
+    ]
 
 
 def _calls(figures: Figures) -> list[Promise]:
@@ -85,4 +96,21 @@ def _fleets(figures: Figures) -> list[Promise]:
         what = f"{sample.clones} clones over three hosts, parents included, among {sample.vms:,} VMs"
         made.append(Promise(f"calls for {what}", f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
         made.append(Promise(f"logins for {what}", str(FLEET_LOGINS), str(sample.logins), sample.logins <= FLEET_LOGINS))
+    return made
+
+
+def _areas(figures: Figures) -> list[Promise]:
+    if figures.areas is None:
+        return []
+    areas = figures.areas
+    # One more than they fill: what is behind the last area has to be covered, too.
+    most = areas.areas // AREAS_A_PAGE + 1 + CALLS_BESIDE_PAGES
+    what = f"{areas.areas:,} changed areas of a disk of {areas.capacity >> 40} TiB"
+    made = [
+        Promise(f"calls for {what}", str(most), str(areas.calls), areas.calls <= most),
+        Promise(f"peak memory for {what}, MiB", str(PEAK_MIB), f"{areas.peak_mib:.0f}", areas.peak_mib < PEAK_MIB),
+    ]
+    if areas.areas >= RATIO_FROM_AREAS:
+        what = f"seconds for {what}, module by script"
+        made.append(Promise(what, f"{RATIO:.2f}", f"{areas.ratio:.2f}", areas.ratio <= RATIO))
     return made

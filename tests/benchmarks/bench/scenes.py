@@ -10,12 +10,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import tools
-from bench.figures import Figures, Latency, Sample
+from bench.figures import Areas, Figures, Latency, Sample
 from bench.tools import Installed, Tools
 from bench.vcenter import VCenter, simulated
 from devtools.console import Console, Outcome
+
+CAPACITY = 2 << 40
+SECTOR = 512
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Plan:
     latency_...: the comparison with latency on every call: its clones, its repetitions, the server's time for a clone.
     memory_clones: in one task.
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
+    areas: changed areas of one disk; areas_rounds: how often they are read by each.
     """
 
     inventories: dict[int, tuple[int, int]]
@@ -38,6 +43,8 @@ class Plan:
     latency_clone_ms: tuple[int, ...]
     memory_clones: int
     fleets: dict[int, int]
+    areas: int
+    areas_rounds: int
 
 
 FULL = Plan(
@@ -50,6 +57,8 @@ FULL = Plan(
     latency_clone_ms=(0, 20),
     memory_clones=1_000,
     fleets={10: 300, 10_000: 300},
+    areas=100_000,
+    areas_rounds=5,
 )
 QUICK = Plan(
     inventories={10: (10, 1), 100: (10, 1)},
@@ -61,6 +70,8 @@ QUICK = Plan(
     latency_clone_ms=(0,),
     memory_clones=100,
     fleets={10: 30},
+    areas=10_000,
+    areas_rounds=3,
 )
 
 
@@ -92,6 +103,7 @@ class Bench:
         self._memory()
         for vms, count in self.plan.fleets.items():
             self._fleet(vms, count)
+        self._areas()
 
     def _vcenter(self, vms: int, clone_ms: int, latency_ms: int = 0) -> AbstractContextManager[VCenter]:
         return simulated(self.simulator, self.installed.govc, vms, clone_ms, latency_ms)
@@ -185,3 +197,30 @@ class Bench:
             return Outcome(1, note=f"{memory.peak_mib:.0f} MiB, {memory.calls} calls, {memory.span:.1f} s")
 
         self.console.step(tools.OURS, work)
+
+    def _areas(self) -> None:
+        count, kept = self.plan.areas, self.installed.work / "areas"
+        self.console.title(f"{count:,} changed areas of a disk of 2 TiB")
+        with self._vcenter(10, 0) as vcenter:
+            using = Tools(self.installed, vcenter)
+            disk = using.tracked("areas", CAPACITY)
+            # Sectors, apart from each other, all over the disk.
+            stride = CAPACITY // count // SECTOR * SECTOR
+            vcenter.sim.write_disk(disk.vm, offset=0, length=SECTOR, count=count, stride=stride, seed=1)
+            asked = {"change_id": disk.change_id, "areas_directory": str(kept)}
+            results: list[dict[str, Any]] = []
+            spans: list[float] = []
+
+            def ours() -> Outcome:
+                results.append(using.areas(disk.vm, **asked))
+                return Outcome(1, note=f"{results[-1]['calls']['total']} calls, {results[-1]['timing']['total']:.2f} s")
+
+            def plain() -> Outcome:
+                spans.append(using.areas_plain(disk, count))
+                return Outcome(1, note=f"{spans[-1]:.2f} s")
+
+            for turn in range(self.plan.areas_rounds):
+                steps = [(f"plain script, turn {turn + 1}", plain), (f"module, turn {turn + 1}", ours)]
+                for name, step in steps if turn % 2 == 0 else reversed(steps):
+                    self.console.step(name, step)
+        self.figures.areas = Areas.of(disk.capacity, results, spans)

@@ -117,6 +117,23 @@ def memory(figures: Figures) -> str:
     )
 
 
+def areas(figures: Figures) -> Table:
+    """Changed areas, the module beside the plain script."""
+    found = figures.areas
+    assert found is not None
+    head = ("seconds, median (smallest-largest)", "")
+    rows = [
+        ("plain script, connect to result", _spread(found.plain_spans)),
+        ("module, connect to result", _spread(found.module_spans)),
+        ("ratio of these two", _spread(found.ratios)),
+    ]
+    title = (
+        f"{found.areas:,} changed areas of a disk of {found.capacity >> 40} TiB, {len(found.plain_spans)} turns each; "
+        f"module: {found.calls} calls, {found.pages} of them pages, {found.peak_mib:.0f} MiB"
+    )
+    return Table(title, head, rows)
+
+
 def render(figures: Figures, promises: Sequence[Promise]) -> str:
     """Everything, for a terminal of 80 columns."""
     parts = [table.as_text() for table in side_by_side(figures)]
@@ -124,5 +141,7 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
         parts.append(latency(figures).as_text())
     if figures.fleets:
         parts.append(fleets(figures).as_text())
+    if figures.areas is not None:
+        parts.append(areas(figures).as_text())
     parts += [memory(figures), kept(promises).as_text()]
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"

@@ -29,6 +29,7 @@ GOVC = "govc loop"
 COMMUNITY = "community.vmware loop"
 FLEET = "the role instant_clone_fleet"
 FLEET_REPEAT = "  the same again"
+AREAS = "cbt_changed_areas"
 
 PARALLEL = 8
 # Characters of the output of a tool that failed: a task of 1,000 clones tells much.
@@ -60,6 +61,16 @@ class Installed:
         return self.work / "tools.log"
 
 
+@dataclass(frozen=True)
+class Disk:
+    """A tracked disk, the only one of its VM: its size in bytes, and the changeId of before anything was written."""
+
+    vm: str
+    key: int
+    capacity: int
+    change_id: str
+
+
 class Tools:
     """Runs the tools against one vCenter and counts what they do there."""
 
@@ -86,16 +97,37 @@ class Tools:
 
     def memory(self, names: Sequence[str]) -> Memory:
         """Our module with the usage of its own process, which Ansible starts as it always does."""
-        usage, wrapper = self._fresh("usage.json"), self._fresh("python")
-        command = shlex.join([str(self._at.python), str(_SCRIPTS / "measured.py")])
-        wrapper.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
-        wrapper.chmod(0o700)
-        variables = {"ansible_python_interpreter": str(wrapper)}
+        variables, usage = self._metered()
         result, sample = self._ours(names, OURS, "memory", variables, VFORGE_BENCH_USAGE=str(usage))
         if result["counts"] != {"created": len(names)}:
             raise WrongResult(f"{OURS} was to make {len(names)} clones and says {result['counts']}.")
         used = json.loads(usage.read_text(encoding="utf-8"))
         return Memory(len(names), sample.calls, used["peak_kib"] / 1024, used["cpu"], result["timing"]["total"])
+
+    def tracked(self, name: str, capacity: int) -> Disk:
+        """Make a VM with one disk of which vCenter tracks the changes from now on."""
+        self._vcenter.sim.create_vm(name, disks=[{"bytes": capacity}])
+        self.areas(name, state="enabled")
+        (disk,) = self.areas(name)["vms"][0]["disks"]
+        return Disk(name, disk["key"], capacity, disk["change_id"])
+
+    def areas(self, name: str, **options: Any) -> dict[str, Any]:
+        """Our module about one VM: its result, with the largest resident set of its process as ``peak_mib``."""
+        variables, usage = self._metered()
+        asked = {"vm": {"path": f"/{DATACENTER}/vm/{name}"}, **options}
+        task = {"vforge.vsphere.cbt_changed_areas": asked}
+        result, _sample = self._task(task, [name], AREAS, "areas", variables, VFORGE_BENCH_USAGE=str(usage))
+        return {**result, "peak_mib": json.loads(usage.read_text(encoding="utf-8"))["peak_kib"] / 1024}
+
+    def areas_plain(self, disk: Disk, count: int) -> float:
+        """The yardstick: the seconds that it takes to read so many areas."""
+        figures = self._fresh("areas.json")
+        asked = {"vm": f"{DATACENTER}/vm/{disk.vm}", "key": disk.key, "capacity": disk.capacity, "change_id": disk.change_id}
+        self._measure(PLAIN, [disk.vm], self._script("areas.py", {**self._vcenter.job, **asked, "figures": str(figures)}))
+        told = json.loads(figures.read_text(encoding="utf-8"))
+        if told["areas"] != count:
+            raise WrongResult(f"The plain script found {told['areas']:,} of {count:,} areas.")
+        return float(told["span"])
 
     def fleet(self, count: int, golden: str, clusters: Sequence[str], *, tool: str = FLEET, session: str = "fresh") -> Sample:
         """Our role: parents made of a golden VM, frozen and cloned, one on each host of the clusters."""
@@ -151,13 +183,27 @@ class Tools:
     ) -> tuple[dict[str, Any], Sample]:
         clones = [{"name": name, "guestinfo": {"hostname": name}} for name in names]
         options = {"parent": {"name": PARENT}, "folder": self._vcenter.folder, "clones": clones, "parallel": PARALLEL}
+        return self._task({"vforge.vsphere.instant_clone": options}, names, tool, session, variables, **env)
+
+    def _task(
+        self, task: dict[str, Any], names: Sequence[str], tool: str, session: str, variables: dict[str, Any] | None, **env: str
+    ) -> tuple[dict[str, Any], Sample]:
+        """One task of ours: what it returned, and what it cost."""
         told = self._fresh("result.json")
         env |= {**self._kept(session), "VFORGE_BENCH_RESULT": str(told)}
         env |= {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"), "ANSIBLE_CALLBACKS_ENABLED": "bench_result"}
         env |= {**self._ansible(self._at.collections), **self._vcenter.environment}
-        playbook = self._playbook(self._at.python.parent, {"vforge.vsphere.instant_clone": options}, variables)
+        playbook = self._playbook(self._at.python.parent, task, variables)
         sample = self._measure(tool, names, playbook, env)
         return json.loads(told.read_text(encoding="utf-8")), sample
+
+    def _metered(self) -> tuple[dict[str, Any], Path]:
+        """Variables that have Ansible start modules with their usage written down, and the file of that."""
+        usage, wrapper = self._fresh("usage.json"), self._fresh("python")
+        command = shlex.join([str(self._at.python), str(_SCRIPTS / "measured.py")])
+        wrapper.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+        wrapper.chmod(0o700)
+        return {"ansible_python_interpreter": str(wrapper)}, usage
 
     def _kept(self, session: str) -> dict[str, str]:
         """Where our modules keep their session; a name that is new has none."""
