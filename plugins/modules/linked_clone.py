@@ -112,6 +112,14 @@ options:
       - What this run calls itself when it makes a template with O(as_template), such as the number of a pipeline. A later run
         of the same name goes on with a template that was not published, where another one waits.
     type: str
+  other_versions:
+    description:
+      - Instance UUIDs of other versions of the source, such as older templates of the same name. Their clones count as clones
+        of the source. They are brought to what is asked and removed like these, and RV(clones[].differences) has an entry
+        C(source) for each that is of another version. Its disks stay those of that version.
+    type: list
+    elements: str
+    default: []
   datacenter:
     description:
       - Name or path of the datacenter to look for the source in. Without it the whole inventory is searched.
@@ -662,6 +670,7 @@ def argument_spec():
         "add_layer": {"type": "bool", "default": False},
         "as_template": {"type": "bool", "default": False},
         "owner": {"type": "str"},
+        "other_versions": {"type": "list", "elements": "str", "default": []},
         "datacenter": {"type": "str"},
         "clones": {"type": "list", "elements": "dict", "options": {**item, "name": {"type": "str", "required": True}}},
         "force": {"type": "bool", "default": False},

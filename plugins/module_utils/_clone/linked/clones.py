@@ -89,12 +89,14 @@ class LinkedClones:
             return plan.published(item.request, item.existing, _given(item))
         view = self._views[_key(item.request)]
         placement = plan.place(item.request, view, folders)
-        return plan.present(item.request, placement, item.existing, view, self.options)
+        version = plan.made_of(item.existing, view, self.options.other_versions)
+        return plan.of_version(plan.present(item.request, placement, item.existing, version, self.options), view)
 
     def absent(self, item: Item) -> Step:
         """What removes a clone."""
         used = self._used.get(item.existing.moid, {}) if item.existing else {}
-        return plan.absent(item.request, item.existing, item.parent, used.values(), force=self.options.force)
+        version = plan.made_of(item.existing, item.parent, self.options.other_versions) if item.parent else None
+        return plan.absent(item.request, item.existing, version, used.values(), force=self.options.force)
 
     def check(self, steps: t.Sequence[Step]) -> None:
         """The source once, and what each request asks of its own."""

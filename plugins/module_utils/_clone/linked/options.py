@@ -65,6 +65,7 @@ class LinkedOptions(CloneOptions):
     :ivar add_layer: whether a source that is off and has nothing to share gets a layer.
     :ivar as_template: whether clones are to become templates.
     :ivar owner: what the run that fills templates calls itself; empty for nothing.
+    :ivar other_versions: instance UUIDs of other versions of the source, whose clones count as its own.
     """
 
     snapshot: SnapshotSelector | None = None
@@ -73,6 +74,7 @@ class LinkedOptions(CloneOptions):
     add_layer: bool = False
     as_template: bool = False
     owner: str = ""
+    other_versions: tuple[str, ...] = ()
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> LinkedOptions:
@@ -97,4 +99,5 @@ class LinkedOptions(CloneOptions):
             add_layer=params["add_layer"],
             as_template=params["as_template"],
             owner=params.get("owner") or "",
+            other_versions=tuple(uuid.lower() for uuid in params.get("other_versions") or ()),
         )

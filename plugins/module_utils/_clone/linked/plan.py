@@ -188,6 +188,27 @@ def place(request: CloneRequest, source: Source, folders: t.Mapping[str, tuple[s
     return dataclasses.replace(placement, host=source.host if source.send_host else None)
 
 
+P = t.TypeVar("P", bound=Parent)
+
+
+def made_of(existing: Existing | None, source: P, others: t.Collection[str]) -> P:
+    """The source as the version that an existing clone was made of, where that is another one that counts too.
+
+    :param others: instance UUIDs of the other versions of the source.
+    """
+    uuid = (existing.parent_uuid() or "").lower() if existing else ""
+    return dataclasses.replace(source, instance_uuid=uuid) if uuid in others else source
+
+
+def of_version(step: Step, source: Source) -> Step:
+    """The step for a clone of what may be another version, as one for a clone of the source, to which it is a difference."""
+    if step.source.instance_uuid == source.instance_uuid:
+        return step
+    actual, why_not = f"another version ({step.source.instance_uuid})", "its disks are those of the version it was made of"
+    other = Difference("source", actual, source.path, f"{why_not}: remove it and make it anew")
+    return dataclasses.replace(step, parent=source, differences=(other, *step.differences))
+
+
 def present(
     request: CloneRequest, placement: Placement, existing: Existing | None, source: Source, options: LinkedOptions
 ) -> Step:

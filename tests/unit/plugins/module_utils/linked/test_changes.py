@@ -174,3 +174,25 @@ def test_removing_costs_two_calls_a_clone_and_two_looks_at_disks(start):
     assert gone.result["counts"] == {"removed": 10}
     assert (gone.called("PowerOffVM_Task"), gone.called("Destroy_Task")) == (10, 10)
     assert gone.total <= 2 * 10 + 14
+
+
+def test_clones_of_another_version_count_where_that_is_asked_for(start):
+    tasks = start()
+    tasks.run(name="a", powered_on=False)
+    tasks.sim.govc("vm.change", "-vm", "/DC0/vm/golden", "-name", "golden-1")
+    tasks.prepare()
+    older = tasks.sim.vm("golden-1")["instance_uuid"]
+    refused = tasks.attempt(name="a")
+    assert f"a clone of another parent (instance UUID {older}) holds the name" in str(refused.error)
+    ran = tasks.run(clones=[{"name": "a", "guestinfo": {"hostname": "a"}}, {"name": "b"}], other_versions=[older.upper()])
+    assert ran.actions == {"a": "updated", "b": "created"}
+    told = {difference["what"]: difference for difference in ran.clones["a"]["differences"]}
+    assert (told["source"]["wanted"], told["source"]["can_change"]) == ("/DC0/vm/golden", False)
+    assert older in told["source"]["actual"]
+    assert [item["what"] for item in ran.clones["b"]["differences"]] == []
+    vm = tasks.sim.vm("a")
+    assert (vm["power"], vm["extra_config"]["guestinfo.hostname"]) == ("poweredOn", "a")
+    assert vm["extra_config"]["vforge.clone"] == f"{older} a"
+    assert "a clone of another parent" in str(tasks.attempt(state="absent", name="a").error)
+    gone = tasks.run(state="absent", clones=[{"name": "a"}, {"name": "b"}], other_versions=[older])
+    assert gone.actions == {"a": "removed", "b": "removed"}
