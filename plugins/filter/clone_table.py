@@ -9,12 +9,15 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
+
 DOCUMENTATION = r"""
 name: clone_table
 short_description: Show what a clone task did as a table
 version_added: 0.1.0
 description:
-  - Turns the result of P(vforge.vsphere.instant_clone#module) into a text table, one line a clone, with a line of totals.
+  - Turns the result of P(vforge.vsphere.instant_clone#module), or of another module that makes clones, into a text table, one
+    line a clone, with a line for each kind of failure and one of totals.
 positional: _input
 options:
   _input:
@@ -28,7 +31,8 @@ author:
 EXAMPLES = r"""
 - name: Show the fleet
   ansible.builtin.debug:
-    msg: "{{ fleet | vforge.vsphere.clone_table }}"
+    # In lines, because Ansible's usual output shows a line end within a text as a backslash and an n.
+    msg: "{{ (fleet | vforge.vsphere.clone_table).splitlines() }}"
 """
 
 RETURN = r"""
@@ -68,15 +72,28 @@ def clone_table(result: t.Any) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligns = [align for _title, align, _cell in _COLUMNS]
     lines = ["  ".join(align(text, width) for align, text, width in zip(aligns, row, widths, strict=True)) for row in rows]
-    return "\n".join([*(line.rstrip() for line in lines), "", _totals(result)])
+    return "\n".join([*(line.rstrip() for line in lines), "", *_failures(result), _totals(result)])
+
+
+def _failures(result: dict[str, t.Any]) -> list[str]:
+    """Which clones failed, and why, a line for each error code."""
+    kinds: dict[str, list[dict[str, t.Any]]] = {}
+    for clone in result["clones"]:
+        if clone.get("error"):
+            kinds.setdefault(clone["error"]["error_code"], []).append(clone)
+    return [
+        f"{names.listing([clone['name'] for clone in failed], most=5)}: {code}. {failed[0]['error']['msg']}"
+        for code, failed in kinds.items()
+    ]
 
 
 def _totals(result: dict[str, t.Any]) -> str:
     actions = ", ".join(f"{count} {action}" for action, count in sorted(result.get("counts", {}).items()))
     calls = result.get("calls", {})
     logins = calls.get("by_method", {}).get("Login", 0)
+    logged_in = f"{logins} login{'' if logins == 1 else 's'}"
     spent = result.get("timing", {}).get("total", 0)
-    return f"{actions or 'no clones'}: {calls.get('total', 0)} SOAP calls, {logins} logins, {spent:.2f} seconds"
+    return f"{actions or 'no clones'}: {calls.get('total', 0)} SOAP calls, {logged_in}, {spent:.2f} seconds"
 
 
 class FilterModule:

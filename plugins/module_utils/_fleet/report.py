@@ -13,13 +13,14 @@ from .facts import Clone, Golden, Host, Parent, Situation
 from .options import FleetOptions
 from .plan import Placed, Plan, Seed
 
+# What is counted, and what is said of it behind the number.
 _WORDS = {
-    "seeds": "parents to make",
-    "created": "clones to make",
-    "unchanged": "unchanged",
-    "rolled": "to replace",
-    "removed": "to remove",
-    "obsolete_parents": "parents to remove",
+    "seeds": ("parent", "to make"),
+    "created": ("clone", "to make"),
+    "unchanged": ("", "unchanged"),
+    "rolled": ("clone", "to replace"),
+    "removed": ("clone", "to remove"),
+    "obsolete_parents": ("parent", "to remove"),
 }
 
 
@@ -63,13 +64,22 @@ def _counts(made: Plan) -> dict[str, int]:
 def summary(options: FleetOptions, now: Situation, made: Plan) -> list[str]:
     """The plan for people: a line for the fleet, and one for each host."""
     counts = _counts(made)
-    parts = [f"{counts[key]} {words}" for key, words in _WORDS.items() if counts[key]]
+    parts = [f"{_many(counts[key], thing)} {what}" for key, (thing, what) in _WORDS.items() if counts[key]]
     lines = [f"{options.pattern.fleet}: {', '.join(parts) or 'nothing is there, and nothing is to be'}"]
-    for told in (_host(host, made, now) for host in now.hosts):
-        what = f"{told['clones']} clones" if told["clones"] or not told["skipped"] else "no clones"
-        new = ", a new parent" if any(seed.host.name == told["name"] for seed in made.seeds) else ""
-        lines.append(f"{told['name']}: {what}{new}" + (f"; no new ones, {told['reason']}" if told["skipped"] else ""))
-    return lines
+    return lines + [_host_line(_host(host, made, now), made) for host in now.hosts]
+
+
+def _host_line(host: t.Mapping[str, t.Any], made: Plan) -> str:
+    count = host["clones"]
+    if host["skipped"]:
+        what = f"{_many(count, 'clone')} and no new ones" if count else "no clones"
+        return f"{host['name']}: {what}, because {host['reason']}"
+    new = ", a new parent" if any(seed.host.name == host["name"] for seed in made.seeds) else ""
+    return f"{host['name']}: {_many(count, 'clone')}{new}"
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}" if thing else str(count)
 
 
 def warnings(made: Plan) -> list[str]:

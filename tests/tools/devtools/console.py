@@ -81,7 +81,7 @@ class Console:
 
     def _line(self, word: str, color: str, name: str, note: str, seconds: float) -> None:
         mark = self._paint(f"{word:6}", color)
-        self._print(f"  {mark}  {name:22} {note:44} {self._paint(f'{seconds:7.1f} s', _DIM)}")
+        self._print(f"  {mark}  {name:22} {note:37} {self._paint(f'{seconds:7.1f} s', _DIM)}")
 
     def step(self, name: str, work: Callable[[], Outcome]) -> Outcome:
         """Run one step, print its line, and on failure all that its commands wrote.

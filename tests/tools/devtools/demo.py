@@ -32,15 +32,18 @@ _CLONE_TIME = "50ms"
 _BUSY_MS = 800
 
 _REAL = """\
-  export VMWARE_HOST=vcenter.example.com VMWARE_USER=administrator@vsphere.local
+  export VMWARE_HOST=vcenter.example.com
+  export VMWARE_USER=administrator@vsphere.local
   read -rs VMWARE_PASSWORD && export VMWARE_PASSWORD
-  export ANSIBLE_COLLECTIONS_PATH={collections}
   export VFORGE_GUEST_USERNAME=root
   read -rs VFORGE_GUEST_PASSWORD && export VFORGE_GUEST_PASSWORD
-  {playbook} vforge.vsphere.demo -e demo_golden=NAME-OF-A-VM -e demo_cluster=NAME --check
+  export ANSIBLE_COLLECTIONS_PATH={collections}
+  {playbook} \\
+    vforge.vsphere.demo -e demo_golden=NAME-OF-A-VM -e demo_cluster=NAME --check
 
-Without --check it makes the fleet; with -e demo_state=absent it removes it again. Where the vCenter's
-certificate comes from a CA of your own: export VMWARE_CA_PATH=/path/to/ca.pem."""
+Without --check it makes the fleet; with -e demo_state=absent it removes it
+again. Where the vCenter's certificate comes from a CA of your own:
+  export VMWARE_CA_PATH=/path/to/ca.pem"""
 
 
 class DemoFailed(Exception):
@@ -64,6 +67,8 @@ class _Stage:
         env = self.tools.env(
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
+            # What a run does not need would only push what it does out of sight.
+            ANSIBLE_DISPLAY_SKIPPED_HOSTS="0",
             ANSIBLE_INVENTORY_UNPARSED_WARNING="0",
             ANSIBLE_RETRY_FILES_ENABLED="0",
             VMWARE_HOST=self.simulator.host,
@@ -204,7 +209,7 @@ def run(console: Console) -> int:
         console.part("collection", "built and installed")
         flags = ("--vms", "100", "--hosts", str(_HOSTS), "--clone-time", _CLONE_TIME)
         with Simulator(tools.simulator, *flags, state_dir=this.simulator_state) as simulator:
-            console.part("simulated vCenter", f"{simulator.url}, 100 VMs, {_HOSTS} hosts in {_CLUSTER}")
+            console.part("simulated vCenter", f"port {simulator.port}, 100 VMs, {_HOSTS} hosts")
             stage = _Stage(console, this, tools, simulator, collections)
             try:
                 _first_and_again(stage)

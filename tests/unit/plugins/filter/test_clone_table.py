@@ -45,7 +45,21 @@ def test_each_clone_has_a_line_and_all_have_a_total() -> None:
         "web-1   created    esx1       web   10.0.0.7     0.40      1",
         "web-10  unchanged  192.0.2.4  web   -               -      -",
         "",
-        "1 created, 1 unchanged: 13 SOAP calls, 1 logins, 1.25 seconds",
+        "1 created, 1 unchanged: 13 SOAP calls, 1 login, 1.25 seconds",
+    ]
+
+
+def test_failures_are_told_once_for_each_kind() -> None:
+    def failed(number: int, code: str) -> dict[str, object]:
+        error = {"error_code": code, "msg": f"web-{number} cannot be made."}
+        return {"name": f"web-{number}", "action": "failed", "error": error}
+
+    clones = [*(failed(number, "no_room") for number in range(1, 8)), failed(8, "conflict")]
+    assert clone_table({"clones": clones, "counts": {"failed": 8}}).splitlines()[9:] == [
+        "",
+        "web-1, web-2, web-3, web-4, web-5 and 2 more: no_room. web-1 cannot be made.",
+        "web-8: conflict. web-8 cannot be made.",
+        "8 failed: 0 SOAP calls, 0 logins, 0.00 seconds",
     ]
 
 

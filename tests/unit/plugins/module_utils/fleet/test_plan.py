@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.facts import Datastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.plan import NoRoom, plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.report import result
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.report import result, summary
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fleet.support import (
     V1,
     V2,
@@ -113,6 +113,18 @@ def test_clones_on_hosts_that_take_none_stay():
     made = plan(options(count=7), _standing(hosts=hosts))
     assert made.skipped == {"esx1": "it is in maintenance mode"}
     assert _on_hosts(made) == {"esx1": 2, "esx2": 3, "esx3": 2}
+
+
+def test_people_are_told_of_each_host_and_why_it_is_left_out():
+    hosts = (host(1, obstacle="it is in maintenance mode"), host(2), host(3), host(4, obstacle="it is disconnected"))
+    asked, now = options(count=7), _standing(hosts=hosts)
+    assert summary(asked, now, plan(asked, now)) == [
+        "web: 1 clone to make, 6 unchanged",
+        "esx1: 2 clones and no new ones, because it is in maintenance mode",
+        "esx2: 3 clones",
+        "esx3: 2 clones",
+        "esx4: no clones, because it is disconnected",
+    ]
 
 
 def test_old_parents_stay_while_their_host_cannot_be_reached():
@@ -220,7 +232,7 @@ def test_the_result_is_what_the_tasks_of_a_role_take():
     assert told["rolls"][0]["remove"][0] == {"name": "web-01", "folder": "/DC0/vm", "parent": {"moid": "vm-p11"}}
     assert told["removals"] == [{"name": "web-06", "folder": "/DC0/vm", "parent": {"moid": "vm-p31"}}]
     assert told["counts"] == {"seeds": 2, "created": 0, "unchanged": 0, "rolled": 5, "removed": 1, "obsolete_parents": 3}
-    assert told["summary"][0] == "web: 2 parents to make, 5 to replace, 1 to remove, 3 parents to remove"
+    assert told["summary"][0] == "web: 2 parents to make, 5 clones to replace, 1 clone to remove, 3 parents to remove"
 
 
 @pytest.mark.parametrize(
