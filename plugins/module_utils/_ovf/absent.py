@@ -43,9 +43,9 @@ def run(session: Session, options: OvfOptions, deadline: float, *, check: bool) 
         if holder is not None and kept.moid == holder.moid:
             raise TemplateError(
                 "in_use",
-                f"The template {kept.path} stays: {len(users)} VMs depend on its disks ({names.listing(users, most=5)}).",
+                f"The template {kept.path} stays, since its disks are used by {names.listing(users, most=5)}.",
                 hint="Remove these first, or move them to disks of their own.",
                 used_by=users,
             )
-        session.warn(f"{kept.path} stays, since {len(users)} VMs depend on it: {names.listing(users, most=5)}.")
+        session.warn(f"{kept.path} stays, since its disks are used by {names.listing(users, most=5)}.")
     return report.absent(options.name, holder, gone)

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from .._connector.private import PrivateFolder
-from . import absent, identity, lookup, present, report, signature, xml
+from . import absent, identity, lookup, plan, present, report, signature, xml
 from .digests import DigestCache, Digester
 from .identity import Identity
 from .job import Account, Job, Meter
@@ -43,7 +43,9 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
     ended = present.look(job) if check else present.make_sure(job)
     present.remove_old(job, ended.template, check=check)
     account.timing.update(source=round(read - begun, 3), work=round(time.monotonic() - read, 3))
-    account.warnings[:0] = known.warnings
+    if ended.step.kind == plan.IMPORT or "imported" in account.actions:
+        # What cannot be told of the bytes matters to the run that brings them.
+        account.warnings[:0] = known.warnings
     for warning in account.warnings:
         session.warn(warning)
     return report.present(job, ended, ended.step.old, check=check)

@@ -9,7 +9,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._connector import tasks
+from .._connector import names, tasks
 from .._errors import TimedOut, VforgeError
 from . import finishing, lookup, making, plan, versions, waiting
 from .errors import TemplateError
@@ -144,6 +144,6 @@ def remove_old(job: Job, template: Holder | None, *, check: bool) -> None:
     if gone.removed:
         job.account.actions.append("removed")
     for holder, users in gone.kept:
-        job.account.warnings.append(f"{holder.path} stays, since {len(users)} VMs depend on it: {', '.join(users[:5])}.")
+        job.account.warnings.append(f"{holder.path} stays, since its disks are used by {names.listing(users, most=5)}.")
     for error in gone.errors:
         job.account.warnings.append(f"An old version could not be removed: {error}")
