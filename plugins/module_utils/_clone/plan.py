@@ -242,9 +242,9 @@ def absent(
         )
     if existing.kind != "VirtualMachine":
         return Step(request, CONFLICT, parent, existing=existing, reason=f"a {existing.kind} holds the name")
-    if existing.template and (force or not templates):
-        return Step(request, CONFLICT, parent, existing=existing, reason="it is a template, not a clone")
     stranger = why_stranger(existing, parent.instance_uuid if parent else None)
+    if existing.template and (stranger or not templates):
+        return Step(request, CONFLICT, parent, existing=existing, reason="it is a template, not a clone")
     if stranger and not force:
         return Step(request, CONFLICT, parent, existing=existing, reason=f"{stranger}; force removes it all the same")
     return Step(request, DESTROY, parent, existing=existing)

@@ -114,8 +114,7 @@ def test_a_level_is_removed_only_when_nobody_uses_its_disks(start):
     tasks.run(**_OF_LEVEL, name="leaf")
     for force in (False, True):
         kept = tasks.attempt(state="absent", name="level", force=force)
-        assert kept.actions == {"level": "failed"}
-    assert "used by leaf" in tasks.attempt(state="absent", name="level").clones["level"]["error"]["msg"]
+        assert "used by leaf" in kept.clones["level"]["error"]["msg"]
     assert tasks.run(**_OF_LEVEL, name="leaf", state="absent").actions == {"leaf": "removed"}
     assert tasks.run(state="absent", name="level").actions == {"level": "removed"}
     assert tasks.run(**_LEVEL).actions == {"level": "created"}
@@ -133,3 +132,11 @@ def test_removing_a_level_with_all_that_uses_it_is_one_task(start):
         clones=[{"name": "level", "folder": "/DC0/vm"}, {"name": "leaf", "folder": "/DC0/vm"}],
     )
     assert ran.actions == {"level": "removed", "leaf": "removed"}
+
+
+def test_a_template_that_is_no_level_of_this_source_stays_even_when_forced(start):
+    tasks = start()
+    tasks.sim.create_vm("other", template=True, on=False)
+    for force in (False, True):
+        kept = tasks.attempt(state="absent", name="other", force=force)
+        assert "it is a template, not a clone" in kept.clones["other"]["error"]["msg"]
