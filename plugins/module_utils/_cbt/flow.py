@@ -121,7 +121,7 @@ def _write(job: Job, *, advance: bool) -> dict[str, t.Any]:
     options = job.options
     if options.state != QUERIED or job.check:
         return {"state_saved": False, "report": None}
-    at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     saved, after = False, job.state or state.State()
     try:
         if options.files.state and (advance or options.files.advance_on_failure):

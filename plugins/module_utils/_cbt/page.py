@@ -15,8 +15,10 @@ from .job import Answer, Job, Standing
 from .state import Run, State
 from .template import TEMPLATE
 
-# Runs that are drawn of each disk; the text table has them, too.
+# Runs that are drawn of each disk, and of all disks together; the text tables have the same ones. Of very many disks fewer
+# are drawn, so that the page stays one that a phone can open.
 _MOST_RUNS = 14
+_MOST_STRIPS = 4000
 
 # VMs that are unfolded; the others are one click away.
 _UNFOLDED = 5
@@ -29,13 +31,13 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """One run of one disk: the cells of the heat map that are not empty, as (first region, regions, level)."""
+    """One run of one disk; ``paths`` is the heat map, as the level and the shape of all cells that have it."""
 
     at: str
     text: str
     areas: str
     full: str = ""
-    cells: tuple[tuple[int, int, int], ...] = ()
+    paths: tuple[tuple[int, str], ...] = ()
     width: int = 1
     latest: bool = False
 
@@ -69,8 +71,23 @@ class DiskView:
 
 
 @dataclasses.dataclass(frozen=True)
+class RunView:
+    """One run of all disks together; ``share`` is what changed, of the run in which most did, in percent."""
+
+    at: str
+    changed: str
+    share: float
+    disks: int
+    full_disks: int
+    full: str
+
+
+@dataclasses.dataclass(frozen=True)
 class VmView:
-    """One VM; ``share`` is what there is to read, of the VM that has most, in percent."""
+    """One VM; ``share`` and ``full_share`` are what changed and what has to be read whole, in percent.
+
+    Of what there is to read of the VM that has most.
+    """
 
     name: str
     path: str
@@ -78,6 +95,7 @@ class VmView:
     changed: str
     capacity: str
     share: float
+    full_share: float
     full_disks: int
     error: str
     unfolded: bool
@@ -107,6 +125,7 @@ def render(job: Job, state: State, at: str) -> str:
             at=_moment(at),
             vcenter=job.session.options.hostname,
             vms=vms,
+            runs=_runs(job, state),
             totals={**totals, **{name: size(totals[name]) for name in ("capacity", "changed_bytes", "bytes_to_read")}},
             legend=_legend(),
             stopped=str(job.stopped) if job.stopped is not None else "",
@@ -128,14 +147,45 @@ def _vms(job: Job, state: State) -> list[VmView]:
     """All VMs, the one with most to read first."""
     entries = [report.entry(job, standing) for standing in job.standings]
     reads = [report.totals([entry])["bytes_to_read"] for entry in entries]
-    most = max(reads, default=0)
+    most, disks = max(reads, default=0), sum(len(entry["disks"]) for entry in entries)
+    drawn = _Drawn(state, min(_MOST_RUNS, max(_MOST_STRIPS // max(disks, 1), 1)), most)
     ordered = sorted(zip(job.standings, entries, reads, strict=True), key=lambda item: (-item[2], item[0].vm.path))
-    return [
-        _vm(state, standing, entry, most, unfolded=place < _UNFOLDED) for place, (standing, entry, _read) in enumerate(ordered)
+    return [_vm(drawn, standing, entry, unfolded=place < _UNFOLDED) for place, (standing, entry, _read) in enumerate(ordered)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drawn:
+    """What is drawn of each VM: how many runs of a disk, and a bar that is this many bytes long."""
+
+    state: State
+    runs: int
+    bar: int
+
+    def share(self, count: int) -> float:
+        return round(100 * count / self.bar, 2) if self.bar else 0.0
+
+
+def _runs(job: Job, state: State) -> tuple[RunView, ...]:
+    """The runs of all disks together, the newest first; empty where there is only one, which the totals have."""
+    sums: dict[str, list[int]] = {}
+    for standing in job.standings:
+        for answer in standing.answers.values():
+            for run in state.runs(standing.vm, answer.disk):
+                told = sums.setdefault(run.at, [0, 0, 0, 0])
+                full = run.full_required is not None
+                for place, count in enumerate((run.changed_bytes or 0, 1, int(full), answer.disk.capacity if full else 0)):
+                    told[place] += count
+    newest = sorted(sums, reverse=True)[:_MOST_RUNS]
+    most = max((sums[at][0] for at in newest), default=0)
+    drawn = _Drawn(state, _MOST_RUNS, most)
+    views = [
+        RunView(_moment(at), size(changed), drawn.share(changed), disks, full_disks, size(full) if full_disks else "")
+        for at, (changed, disks, full_disks, full) in ((at, sums[at]) for at in newest)
     ]
+    return tuple(views) if len(views) > 1 else ()
 
 
-def _vm(state: State, standing: Standing, entry: dict[str, t.Any], most: int, *, unfolded: bool) -> VmView:
+def _vm(drawn: _Drawn, standing: Standing, entry: dict[str, t.Any], *, unfolded: bool) -> VmView:
     sums = report.totals([entry])
     nothing_known = standing.error is not None and not entry["disks"]
     return VmView(
@@ -144,18 +194,19 @@ def _vm(state: State, standing: Standing, entry: dict[str, t.Any], most: int, *,
         to_read="unknown" if nothing_known else size(sums["bytes_to_read"]),
         changed="unknown" if nothing_known else size(sums["changed_bytes"]),
         capacity=size(sum(disk.capacity for disk in standing.vm.disks)),
-        share=round(100 * sums["bytes_to_read"] / most, 2) if most else 0.0,
+        share=drawn.share(sums["changed_bytes"]),
+        full_share=drawn.share(sums["bytes_to_read"] - sums["changed_bytes"]),
         full_disks=sums["full_required_disks"],
         error=standing.error.message if standing.error else "",
         unfolded=unfolded,
-        disks=tuple(_disk(standing, answer, state) for answer in standing.answers.values()),
+        disks=tuple(_disk(drawn, standing, answer) for answer in standing.answers.values()),
         excluded=tuple((disk["label"], disk["reason"]) for disk in entry["excluded"]),
     )
 
 
-def _disk(standing: Standing, answer: Answer, state: State) -> DiskView:
+def _disk(drawn: _Drawn, standing: Standing, answer: Answer) -> DiskView:
     disk, tally = answer.disk, answer.tally
-    runs = state.runs(standing.vm, disk)[-_MOST_RUNS:]
+    runs = drawn.state.runs(standing.vm, disk)[-drawn.runs :]
     strips = [_strip(run, disk.capacity, latest=False) for run in reversed(runs)]
     if strips:
         strips[0] = dataclasses.replace(strips[0], latest=True)
@@ -183,7 +234,7 @@ def _strip(run: Run, capacity: int, *, latest: bool) -> Strip:
         text="all of it" if run.full_required else size(run.changed_bytes),
         areas="" if run.areas is None else f"{run.areas:,}",
         full=run.full_required or "",
-        cells=tuple(cells(run.regions, -(-capacity // width))) if run.regions else (),
+        paths=tuple(_paths(run.regions, -(-capacity // width))),
         width=width,
         latest=latest,
     )
@@ -200,6 +251,14 @@ def cells(regions: t.Sequence[int], region_size: int) -> t.Iterator[tuple[int, i
             first, last = place, level
     if last:
         yield first, len(regions) - first, last
+
+
+def _paths(regions: t.Sequence[int], region_size: int) -> t.Iterator[tuple[int, str]]:
+    """One shape a level: a page has a hundred thousand cells, and an element for each would be heavy."""
+    shapes: dict[int, str] = {}
+    for first, count, level in cells(regions, region_size):
+        shapes[level] = shapes.get(level, "") + f"M{first} 0h{count}v1h-{count}z"
+    yield from sorted(shapes.items())
 
 
 def level_of(changed: int, region_size: int) -> int:

@@ -37,7 +37,7 @@ class StateDamaged(VforgeError):
 class Run:
     """What one run found of one disk.
 
-    :ivar at: when, in UTC, as ``2026-05-01T02:00:00+00:00``.
+    :ivar at: when, in UTC, as ``2026-05-01T02:00:00.000+00:00``.
     :ivar changed_bytes: None where the whole disk has to be read, and ``full_required`` tells the code of the reason.
     :ivar regions: changed bytes by region of the disk.
     """

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 TEMPLATE = """\
 {% macro strip(item, label) %}
-<svg class="strip" viewBox="0 0 {{ item.width }} 1" preserveAspectRatio="none" role="img"
+<svg class="strip" viewBox="0 0 {{ item.width }} 1" preserveAspectRatio="none" shape-rendering="crispEdges" role="img"
   aria-label="{{ label }}, {{ item.at }}: {{ item.text }}">
 {% if item.full %}
-<rect class="full" x="0" y="0" width="{{ item.width }}" height="1"/>
+<path class="full" d="M0 0h{{ item.width }}v1h-{{ item.width }}z"/>
 {% else %}
-{% for first, count, level in item.cells %}
-<rect class="h{{ level }}" x="{{ first }}" y="0" width="{{ count }}" height="1"/>
+{% for level, shape in item.paths %}
+<path class="h{{ level }}" d="{{ shape }}"/>
 {% endfor %}
 {% endif %}
 </svg>
@@ -54,11 +54,13 @@ p { margin: .3rem 0; } .soft { color: var(--soft); } .bad { color: var(--bad); }
 i.h0 { background: var(--h0); } i.h1 { background: var(--h1); } i.h2 { background: var(--h2); }
 i.h3 { background: var(--h3); } i.h4 { background: var(--h4); } i.h5 { background: var(--h5); }
 i.full { background: var(--full); }
-rect.h1 { fill: var(--h1); } rect.h2 { fill: var(--h2); } rect.h3 { fill: var(--h3); } rect.h4 { fill: var(--h4); }
-rect.h5 { fill: var(--h5); } rect.full { fill: var(--full); opacity: .75; }
+path.h1 { fill: var(--h1); } path.h2 { fill: var(--h2); } path.h3 { fill: var(--h3); } path.h4 { fill: var(--h4); }
+path.h5 { fill: var(--h5); } .strip .full, .bar .full { fill: var(--full); opacity: .75; }
 details.vm { border: 1px solid var(--line); border-radius: .5rem; margin: .7rem 0; padding: 0 .8rem; }
 details.vm > summary { cursor: pointer; padding: .6rem 0; display: flex; flex-wrap: wrap; gap: .2rem .8rem;
   align-items: baseline; }
+details.vm > summary::before { content: "\\25b8"; color: var(--soft); }
+details.vm[open] > summary::before { content: "\\25be"; }
 details.vm > summary b { overflow-wrap: anywhere; } details.vm > summary .soft { font-size: .9rem; }
 .disk { border-top: 1px solid var(--line); padding: .7rem 0 .9rem; }
 .row { display: grid; grid-template-columns: 9.2rem 1fr 6.5rem; gap: .1rem .7rem; align-items: center; font-size: .85rem;
@@ -71,13 +73,17 @@ details.vm > summary b { overflow-wrap: anywhere; } details.vm > summary .soft {
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; } td.n, th.n { text-align: right; white-space: nowrap; }
-td.name { overflow-wrap: anywhere; min-width: 8rem; }
+td .full-text { white-space: nowrap; } td.name { overflow-wrap: anywhere; min-width: 8rem; }
 .bar { width: 100%; min-width: 5rem; height: .8rem; display: block; background: var(--h0); border-radius: .15rem; }
 .bar rect { fill: var(--h3); }
+.run { grid-template-columns: 9.2rem 1fr 6.5rem 16rem; } .run .bar { height: 1rem; }
+.run .soft { font-weight: 400; }
+footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; font-size: .85rem; color: var(--soft); }
 .narrow { display: none; font-size: .85rem; }
 .tables { margin-top: .5rem; font-size: .9rem; } .tables summary { cursor: pointer; color: var(--soft); }
 @media (max-width: 40rem) {
-  .row { grid-template-columns: 1fr auto; } .row .strip { grid-column: 1 / -1; grid-row: 2; } .axis { margin: 0; }
+  .row { grid-template-columns: 1fr auto; } .row svg { grid-column: 1 / -1; grid-row: 2; } .axis { margin: 0; }
+  .run .soft { grid-column: 1 / -1; }
   .wide { display: none; } .narrow { display: inline; }
 }
 @media print { details.vm { break-inside: avoid; } }
@@ -116,7 +122,8 @@ td.name { overflow-wrap: anywhere; min-width: 8rem; }
 {% if vm.full_disks %} <span class="full-text narrow">{{ vm.full_disks }} to read whole</span>{% endif %}</td>
 <td class="n">{{ vm.to_read }}</td>
 <td class="wide"><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
-<rect x="0" y="0" width="{{ vm.share }}" height="1"/></svg></td>
+<rect x="0" y="0" width="{{ vm.share }}" height="1"/>
+<rect class="full" x="{{ vm.share }}" y="0" width="{{ vm.full_share }}" height="1"/></svg></td>
 <td class="n wide">{{ vm.changed }}</td><td class="n">{{ vm.capacity }}</td>
 <td class="wide">{% if vm.error %}<span class="bad">failed</span> {% endif %}
 {% if vm.full_disks %}<span class="full-text">{{ vm.full_disks }} to read whole</span> {% endif %}
@@ -125,6 +132,19 @@ td.name { overflow-wrap: anywhere; min-width: 8rem; }
 </tbody>
 </table>
 </div>
+
+{% if runs %}
+<h2>Run by run</h2>
+<p class="soft">What changed on all of these disks since the run before it: what an incremental backup would have read.</p>
+{% for run in runs %}
+<div class="row run{% if loop.first %} latest{% endif %}"><span>{{ run.at }}</span>
+<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
+<rect x="0" y="0" width="{{ run.share }}" height="1"/></svg>
+<span class="amount">{{ run.changed }}</span>
+<span class="soft">{{ run.disks }} disk{{ "" if run.disks == 1 else "s" }}{% if run.full_disks %}, <span class="full-text">
+{{ run.full_disks }} to read whole ({{ run.full }})</span>{% endif %}</span></div>
+{% endfor %}
+{% endif %}
 
 <h2>Where they change</h2>
 <p class="soft">Each strip is the address space of a disk, from its first byte on the left to its last one on the right; the
@@ -188,6 +208,7 @@ darker, or in the dark the brighter, the more of a region changed. The newest ru
 </details>
 {% endfor %}
 </main>
+<footer>Tracking may report more than what changed, never less. Times are UTC; 1 GiB is 1,073,741,824 bytes.</footer>
 </body>
 </html>
 """

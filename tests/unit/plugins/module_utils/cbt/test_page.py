@@ -18,7 +18,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import page
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import MissingLibrary
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB
 
-_VOID = {"meta", "rect", "br"}
+_VOID = {"meta", "rect", "path", "br"}
 
 
 class Reader(html.parser.HTMLParser):
@@ -65,12 +65,26 @@ def nights(areas, tmp_path):
 
 
 def test_it_shows_the_disk_run_by_run_in_pictures_and_in_words(nights):
-    assert nights.elements.count("svg") == 1 + 3  # a bar for the VM, and a strip for each run
+    assert nights.elements.count("svg") == 1 + 3 + 3  # a bar for the VM and for each run, and a strip for each run
     assert "1 MiB changed (1.56 %), in 1 area." in nights.text
     labels = [value for name, value in nights.attributes if name == "aria-label"]
     assert [label.rpartition(": ")[2] for label in labels] == ["1 MiB", "1 MiB", "all of it"]
     assert "no_change_id" in nights.text
     assert re.search(r"32 MiB\s*33 MiB\s*1 MiB\s*100 %", nights.text)
+
+
+def test_it_shows_all_disks_together_run_by_run(nights):
+    words = " ".join(nights.text.split())
+    assert re.search(r"Run by run .* 1 MiB 1 disk \S+ \S+ 1 MiB 1 disk \S+ \S+ 0 B 1 disk, 1 to read whole \(64 MiB\)", words)
+
+
+def test_of_very_many_disks_fewer_runs_are_drawn(areas, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "_MOST_STRIPS", 2)
+    files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "report.html")}
+    for _night in range(4):
+        areas.run(**files)
+    reader = read((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert reader.attributes.count(("class", "strip")) == 2
 
 
 def test_it_asks_for_nothing_from_elsewhere(nights):
