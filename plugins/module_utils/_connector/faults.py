@@ -78,6 +78,9 @@ def _words(fault: t.Any) -> str:
         return f"vCenter refuses {fault.invalidProperty}: {message or 'invalid argument'}"
     if isinstance(fault, vim.fault.DuplicateName):
         return f"the name {fault.name!r} is taken by {_reference(fault.object)}"
+    if isinstance(fault, vim.fault.HttpFault):
+        # What a host met that fetches a file by itself; its own message says nothing of it.
+        return f"{message.rstrip('.') or 'HTTP failed'}: {fault.statusCode or ''} {fault.statusMessage or ''}".rstrip(": ")
     if isinstance(fault, vmodl.fault.MethodNotFound):
         # Raised by pyVmomi itself, and then without a message, when the method is newer than the server's version.
         return f"this vCenter does not offer {fault.method}"

@@ -21,6 +21,7 @@ import typing as t
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 from . import faults, transfer
 from .pool import ConnectionPool
+from .props import read
 from .pyvmomi import vim
 from .tasks import updates
 
@@ -150,7 +151,7 @@ class Lease:
                 except ConnectionLost:
                     continue  # the next sign may come through, and comes long before the lease ends
                 except VforgeError as error:
-                    lost(error)
+                    lost(self._cause(error))
                     return
 
         thread = threading.Thread(target=live, daemon=True)
@@ -160,6 +161,14 @@ class Lease:
         finally:
             over.set()
             thread.join()
+
+    def _cause(self, error: VforgeError) -> VforgeError:
+        """Why the lease ended, as it says itself; the error at hand where it does not."""
+        try:
+            row = read(self._session, [self.ref], vim.HttpNfcLease, ["error"]).get(self.ref._GetMoId())
+        except VforgeError:
+            return error
+        return faults.translate(row.get("error"), "the upload") if row is not None and row.get("error") else error
 
 
 def _why(known: t.Mapping[str, t.Any]) -> VforgeError:

@@ -50,10 +50,15 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
         stop.set()
 
     with lease.kept_alive(ready.timeout, meter.percent, gone):
-        if job.options.transfer == options.PULL:
-            _pull(job, lease, items, errors)
-        else:
-            _push(job, [(item, device) for item, device in pairs if device is not None], meter, stop)
+        try:
+            if job.options.transfer == options.PULL:
+                _pull(job, lease, items)
+            else:
+                _push(job, [(item, device) for item, device in pairs if device is not None], meter, stop)
+        except VforgeError:
+            if errors:
+                raise errors[0] from None  # why all else came to nothing
+            raise
     if errors:
         raise errors[0]
     _compare(job, lease, [(item, device) for item, device in pairs if device is not None])
@@ -164,9 +169,10 @@ class _Sending:
                 raise identity.mismatch(self._blob.label, found, self._expected, "the manifest")
 
 
-def _pull(job: Job, lease: nfc.Lease, items: t.Sequence[t.Any], errors: list[VforgeError]) -> None:
+def _pull(job: Job, lease: nfc.Lease, items: t.Sequence[t.Any]) -> None:
     """Let the host fetch the files."""
     task = lease.pull([_source_file(job, item) for item in items])
+    errors: list[VforgeError] = []
 
     def ended(_moid: str, end: tasks.TaskEnd) -> None:
         if end.error is not None:
@@ -174,6 +180,8 @@ def _pull(job: Job, lease: nfc.Lease, items: t.Sequence[t.Any], errors: list[Vfo
 
     if tasks.wait_for_tasks(job.session, [task], job.deadline, ended):
         raise TimedOut("The host did not fetch the source in the time allowed.", hint="Raise timeout.")
+    if errors:
+        raise errors[0]
 
 
 def _source_file(job: Job, item: t.Any) -> t.Any:

@@ -1,0 +1,223 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way of the bytes to the hosts: what is checked on it, what breaks on it, and that nothing half-made stays."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import nfc
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content
+
+A, B = content(1_500_000), content(200_000, 2)
+
+
+@pytest.fixture
+def templates(make_sim, tmp_path, monkeypatch):
+    """Tasks against a simulator of the test's own, whose leases are short."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return Templates(make_sim("--vms", "2", "--lease-timeout", "1s"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder to serve."""
+    path = tmp_path / "served"
+    path.mkdir()
+    return path
+
+
+def damaged(folder):
+    """An OVA with a disk that is not what its manifest says."""
+    files = Made(disks={"a.vmdk": A, "b.vmdk": B}).files()
+    return archive(folder / "web.ova", {**files, "b.vmdk": B[:-1] + b"?"})
+
+
+def nothing_made(templates):
+    """Make sure that nothing of an import is left."""
+    assert templates.vms() == []
+    return templates.nothing_left()
+
+
+def stored(templates, moid):
+    """The digests of what lies below the layers of a template's disks."""
+    disks = [templates.sim.disk(moid, key) for key in (2000, 2001)]
+    return [hashlib.sha256(Path(disk["layers"][1]["extent"]).read_bytes()).hexdigest() for disk in disks]
+
+
+def test_a_wrong_byte_is_found_before_anything_is_made(templates, tmp_path):
+    ran = templates.attempt(damaged(tmp_path))
+    assert ran.code == "checksum_mismatch"
+    assert "b.vmdk" in str(ran.error)
+    assert "ImportVApp" not in ran.calls
+    assert "CreateImportSpec" not in ran.calls
+
+
+def test_a_wrong_byte_on_its_way_ends_the_import(templates, folder, serve):
+    damaged(folder)
+    ran = templates.attempt(f"{serve(folder).url}/web.ova", source_ca_path=serve.ca)
+    assert ran.code == "checksum_mismatch"
+    assert ran.calls["HttpNfcLeaseAbort"] == 1
+    assert "HttpNfcLeaseComplete" not in ran.calls
+    assert nothing_made(templates)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("form", ["web.ova", "web.ovf"])
+def test_a_package_from_a_web_server_comes_whole_and_once(templates, folder, serve, form, ranges):
+    made = Made(disks={"a.vmdk": A, "b.vmdk": B})
+    made.ova(folder)
+    made.ovf(folder)
+    server = serve(folder)
+    server.behaviour.ranges = ranges
+    ran = templates.run(f"{server.url}/{form}", source_ca_path=serve.ca, parallel=1)
+    assert stored(templates, ran.result["template"]["moid"]) == [hashlib.sha256(disk).hexdigest() for disk in (A, B)]
+    assert ran.result["transfer"]["read"] == 0
+    again = templates.run(f"{server.url}/{form}", source_ca_path=serve.ca)
+    assert again.result["changed"] is False
+    assert again.result["transfer"]["read"] == 0
+
+
+def test_a_broken_connection_to_the_host_costs_that_disk_alone(templates, tmp_path):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.disturb_uploads(drop_after=700_000, file="disk-0.vmdk", times=2)
+    ran = templates.run(source)
+    assert ran.result["transfer"]["attempts"] == 4
+    assert ran.result["transfer"]["sent"] == len(A) + len(B)
+    assert stored(templates, ran.result["template"]["moid"]) == [hashlib.sha256(disk).hexdigest() for disk in (A, B)]
+
+
+@pytest.mark.parametrize("trouble", [{"drop_after": 100_000}, {"status": 507}])
+def test_a_host_that_never_takes_it_is_given_up(templates, tmp_path, trouble):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.disturb_uploads(times=0, **trouble)
+    ran = templates.attempt(source)
+    assert ran.code == "upload_failed"
+    assert "3 attempts" in str(ran.error)
+    assert nothing_made(templates)
+
+
+def test_a_slow_upload_is_kept_alive_longer_than_a_lease_lives(templates, tmp_path):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.disturb_uploads(rate=700_000, times=0)
+    ran = templates.run(source)
+    signs = ran.calls["HttpNfcLeaseProgress"]
+    # A quarter of the time that it lives without a sign, which here is a second.
+    assert 4 <= signs <= 4 * (ran.result["transfer"]["seconds"] + 1)
+
+
+def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    real = nfc.send
+
+    def send(*args, **kwargs):
+        templates.sim.fail_leases("HostNotReachable")
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(nfc, "send", send)
+    ran = templates.attempt(source)
+    # It depends on who sees it first: the connection that broke, or the next sign of life, which knows why.
+    assert ran.code in ("upload_failed", "host_not_reachable"), ran.error
+    assert nothing_made(templates)
+
+
+def test_a_disk_that_arrived_short_is_noticed(templates, tmp_path, monkeypatch):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    real = nfc.send
+
+    def send(options, device, size, parts, **how):
+        # A host takes as many bytes as are announced, and does not complain.
+        real(options, device, size - 1, (part[:-1] if len(part) < 2**20 else part for part in parts), **how)
+
+    monkeypatch.setattr(nfc, "send", send)
+    ran = templates.attempt(source)
+    assert ran.code == "incomplete_upload"
+    assert nothing_made(templates)
+
+
+def test_a_file_that_is_exchanged_while_it_is_sent(templates, tmp_path, monkeypatch):
+    made = Made(disks={"a.vmdk": A, "b.vmdk": B})
+    source = made.ovf(tmp_path)
+    real = nfc.send
+
+    def send(*args, **kwargs):
+        real(*args, **kwargs)
+        (tmp_path / "b.vmdk").write_bytes(B + b"more")
+
+    monkeypatch.setattr(nfc, "send", send)
+    ran = templates.attempt(source)
+    assert ran.code == "source_changed"
+    assert nothing_made(templates)
+
+
+def test_a_host_that_is_another_than_vcenter_says_gets_no_byte(templates, tmp_path, monkeypatch):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.reset_calls()
+    monkeypatch.setattr(nfc, "_pin", lambda _item: "0" * 64)
+    ran = templates.attempt(source)
+    assert ran.code == "tls_wrong_thumbprint"
+    assert templates.uploads() == []
+    assert nothing_made(templates)
+
+
+def test_addresses_that_lead_to_vcenter_itself(templates, tmp_path):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.relay_leases()
+    ran = templates.run(source)
+    assert stored(templates, ran.result["template"]["moid"]) == [hashlib.sha256(disk).hexdigest() for disk in (A, B)]
+
+
+@pytest.mark.parametrize("form", ["web.ova", "web.ovf"])
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_host_can_fetch_it_by_itself(templates, folder, serve, form, tls):
+    made = Made(disks={"a.vmdk": A, "b.vmdk": B})
+    made.ova(folder)
+    made.ovf(folder)
+    server = serve(folder, tls=tls)
+    server.behaviour.authorization = "Basic YnVpbGRlcjpzZWNyZXQ="
+    asked = {"source_username": "builder", "source_password": "secret", "source_ca_path": serve.ca, "verify": "none"}
+    ran = templates.run(f"{server.url}/{form}", transfer="pull", **asked)
+    assert ran.result["transfer"]["sent"] == 0
+    assert ran.calls["HttpNfcLeasePullFromUrls_Task"] == 1
+    assert stored(templates, ran.result["template"]["moid"]) == [hashlib.sha256(disk).hexdigest() for disk in (A, B)]
+
+
+def test_a_host_that_cannot_fetch_it_leaves_nothing(templates, folder, serve, monkeypatch):
+    Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
+    server = serve(folder)
+    real = nfc.Lease.pull
+
+    def pull(self, files):
+        server.behaviour.authorization = "nobody has it"
+        return real(self, files)
+
+    monkeypatch.setattr(nfc.Lease, "pull", pull)
+    ran = templates.attempt(f"{server.url}/web.ova", transfer="pull", source_ca_path=serve.ca, verify="none")
+    assert ran.error is not None
+    assert "401" in str(ran.error)
+    assert ran.calls["HttpNfcLeaseAbort"] == 1
+    assert nothing_made(templates)
+
+
+def test_how_far_it_is_can_be_seen(templates, tmp_path):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.run(source)
+    sent = [line for line in templates.lines if line.startswith("web.ova: ")]
+    assert all(re.fullmatch(r"web\.ova: \d{1,2} % of 2 MiB, \d+ MiB/s(, \d+ s left)?", line) for line in sent)
+    assert sent[-1].startswith("web.ova: 99 %")
+
+
+def test_a_datastore_cluster_gives_the_datastore_with_most_free_space(templates, tmp_path):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.govc("folder.create", "-pod", "/DC0/datastore/fast")
+    templates.sim.govc("object.mv", "/DC0/datastore/LocalDS_1", "/DC0/datastore/fast")
+    ran = templates.run(source, datastore_cluster="fast")
+    assert ran.result["template"]["datastores"] == ["LocalDS_1"]
+    assert templates.attempt(source, name="other", datastore_cluster="slow").error.details["known"] == ["fast"]
