@@ -95,11 +95,8 @@ def _moid(standing: Standing) -> str:
 def _standing(step: plan.Step, check: bool) -> Standing:
     if step.kind == plan.CONFLICT:
         standing = Standing(step, "failed", vm=step.existing)
-        standing.fail(
-            InvalidOption(
-                f"{step.name} is not removed: {step.reason}.", hint="Remove it by hand if it is really to go.", conflict=True
-            )
-        )
+        hint = step.advice or "Remove it by hand if it is really to go."
+        standing.fail(InvalidOption(f"{step.name} is not removed: {step.reason}.", hint=hint, conflict=True))
         return standing
     if step.kind == plan.NOTHING:
         return Standing(step, "absent")

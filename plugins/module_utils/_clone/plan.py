@@ -62,6 +62,7 @@ class Step:
     :ivar publish: whether it is made a template, after all else.
     :ivar customize: whether its guest is customized, as the last thing.
     :ivar reason: why it is a conflict.
+    :ivar advice: what to do about the conflict, where that is not what one does about most.
     """
 
     request: CloneRequest
@@ -78,6 +79,7 @@ class Step:
     publish: bool = False
     customize: bool = False
     reason: str = ""
+    advice: str = ""
 
     @property
     def name(self) -> str:

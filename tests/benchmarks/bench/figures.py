@@ -135,6 +135,7 @@ class Figures:
     memory: Memory | None = None
     areas: Areas | None = None
     fleets: list[Sample] = field(default_factory=list)
+    linked: list[Sample] = field(default_factory=list)
 
     def of(self, tool: str) -> list[Sample]:
         """The samples of one tool, by the size of the inventory."""

@@ -16,6 +16,7 @@ RATIO = 1.3
 PEAK_MIB = 150
 FLEET_CALLS_BESIDE_CLONES = 60
 FLEET_LOGINS = 3
+LINKED_CALLS_BESIDE_CLONES = 20
 AREAS_A_PAGE = 2_000
 CALLS_BESIDE_PAGES = 14
 # With few areas the comparison is one of connecting and looking up, which the script does not do.
@@ -42,6 +43,7 @@ def check(figures: Figures) -> list[Promise]:
         *_ratios(figures),
         *_memory(figures),
         *_fleets(figures),
+        *_linked(figures),
         *_areas(figures),
     ]
 
@@ -96,6 +98,15 @@ def _fleets(figures: Figures) -> list[Promise]:
         what = f"{sample.clones} clones over three hosts, parents included, among {sample.vms:,} VMs"
         made.append(Promise(f"calls for {what}", f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
         made.append(Promise(f"logins for {what}", str(FLEET_LOGINS), str(sample.logins), sample.logins <= FLEET_LOGINS))
+    return made
+
+
+def _linked(figures: Figures) -> list[Promise]:
+    made = []
+    for sample in (each for each in figures.linked if each.tool == tools.OURS):
+        most = sample.clones + LINKED_CALLS_BESIDE_CLONES
+        what = f"calls for {sample.clones} linked clones among {sample.vms:,} VMs"
+        made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
     return made
 
 

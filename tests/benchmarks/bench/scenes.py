@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import tools
 from bench.figures import Areas, Figures, Latency, Sample
+from bench.linked import LinkedTools
 from bench.tools import Installed, Tools
 from bench.vcenter import VCenter, simulated
 from devtools.console import Console, Outcome
@@ -31,6 +32,7 @@ class Plan:
     latency_...: the comparison with latency on every call: its clones, its repetitions, the server's time for a clone.
     memory_clones: in one task.
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
+    linked: VMs there are before -> linked clones that govc and community.vmware make; linked_clones: how many the others make.
     areas: changed areas of one disk; areas_rounds: how often they are read by each.
     """
 
@@ -43,6 +45,8 @@ class Plan:
     latency_clone_ms: tuple[int, ...]
     memory_clones: int
     fleets: dict[int, int]
+    linked: dict[int, tuple[int, int]]
+    linked_clones: int
     areas: int
     areas_rounds: int
 
@@ -57,6 +61,8 @@ FULL = Plan(
     latency_clone_ms=(0, 20),
     memory_clones=1_000,
     fleets={10: 300, 10_000: 300},
+    linked={10: (50, 3), 10_000: (10, 1)},
+    linked_clones=100,
     areas=100_000,
     areas_rounds=5,
 )
@@ -70,6 +76,8 @@ QUICK = Plan(
     latency_clone_ms=(0,),
     memory_clones=100,
     fleets={10: 30},
+    linked={10: (5, 1)},
+    linked_clones=10,
     areas=10_000,
     areas_rounds=3,
 )
@@ -103,6 +111,8 @@ class Bench:
         self._memory()
         for vms, count in self.plan.fleets.items():
             self._fleet(vms, count)
+        for vms, (some, few) in self.plan.linked.items():
+            self._linked(vms, some, few)
         self._areas()
 
     def _vcenter(self, vms: int, clone_ms: int, latency_ms: int = 0) -> AbstractContextManager[VCenter]:
@@ -160,6 +170,23 @@ class Bench:
             for tool in (tools.FLEET, tools.FLEET_REPEAT):
                 sample = self._step(tool, lambda tool=tool: using.fleet(count, golden, clusters, tool=tool, session=kept))  # type: ignore[misc]
                 self.figures.fleets.append(sample)
+
+    def _linked(self, vms: int, some: int, few: int) -> None:
+        clones, kept = self.plan.linked_clones, f"linked-{vms}"
+        self.console.title(f"Linked clones, {vms:,} VMs in the inventory")
+        with self._vcenter(vms, self.plan.clone_ms) as vcenter:
+            using, mine = LinkedTools(self.installed, vcenter), names("ours", clones)
+            turns: list[tuple[str, Callable[[], Sample], bool]] = [
+                (tools.PLAIN, lambda: using.linked_plain(names("plain", clones)), True),
+                (tools.OURS, lambda: using.linked(mine, session=kept), False),
+                (tools.REPEAT, lambda: using.linked(mine, tool=tools.REPEAT, session=kept, changed=False), True),
+                (tools.GOVC, lambda: using.linked_govc(names("govc", some)), True),
+                (tools.COMMUNITY, lambda: using.linked_community(names("community", few)), False),
+            ]
+            for name, make, sweep in turns:
+                self.figures.linked.append(self._step(name, make))
+                if sweep:
+                    using.sweep()
 
     def _latency(self, clone_ms: int) -> None:
         plan = self.plan

@@ -40,12 +40,12 @@ class Table:
         return "\n".join(f"| {' | '.join(row)} |" for row in (self.head, marks, *rows))
 
 
-def side_by_side(figures: Figures) -> list[Table]:
+def side_by_side(samples: Sequence[Sample], what: str = "") -> list[Table]:
     """One table for each size of the inventory."""
     head = ("", "clones", "calls", "a clone", "rounds", "logins", "seconds", "a clone")
     return [
-        Table(f"{vms:,} VMs in the inventory", head, [_row(sample) for sample in figures.samples if sample.vms == vms])
-        for vms in dict.fromkeys(sample.vms for sample in figures.samples)
+        Table(f"{what}{vms:,} VMs in the inventory", head, [_row(sample) for sample in samples if sample.vms == vms])
+        for vms in dict.fromkeys(sample.vms for sample in samples)
     ]
 
 
@@ -136,7 +136,8 @@ def areas(figures: Figures) -> Table:
 
 def render(figures: Figures, promises: Sequence[Promise]) -> str:
     """Everything, for a terminal of 80 columns."""
-    parts = [table.as_text() for table in side_by_side(figures)]
+    parts = [table.as_text() for table in side_by_side(figures.samples)]
+    parts += [table.as_text() for table in side_by_side(figures.linked, "Linked clones, ")]
     if figures.latencies:
         parts.append(latency(figures).as_text())
     if figures.fleets:

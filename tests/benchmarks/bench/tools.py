@@ -80,9 +80,12 @@ class Tools:
 
     def plain(self, names: Sequence[str]) -> Sample:
         """The yardstick."""
+        return self._plain(PLAIN, names, {})
+
+    def _plain(self, tool: str, names: Sequence[str], more: dict[str, Any]) -> Sample:
         figures = self._fresh("plain.json")
-        job = {**self._vcenter.job, "names": list(names), "parallel": PARALLEL, "figures": str(figures)}
-        sample = self._measure(PLAIN, names, self._script("plain.py", job))
+        job = {**self._vcenter.job, "names": list(names), "parallel": PARALLEL, "figures": str(figures), **more}
+        sample = self._measure(tool, names, self._script("plain.py", job))
         told = json.loads(figures.read_text(encoding="utf-8"))
         if told["made"] != len(names):
             raise WrongResult(f"The plain script made {told['made']} of {len(names)} clones.")
@@ -156,8 +159,10 @@ class Tools:
         where = self._vcenter
         options = ["-vm", PARENT, "-pool", where.pool, "-ds", where.datastore, "-folder", where.folder]
         clone = shlex.join([str(self._at.govc), "vm.instantclone", *options])
-        loop = f'set -e; for name; do {clone} -e "guestinfo.hostname=$name" "$name"; done'
-        env = where.sim.govc_environment()
+        return self._govc_loop(names, f'set -e; for name; do {clone} -e "guestinfo.hostname=$name" "$name"; done')
+
+    def _govc_loop(self, names: Sequence[str], loop: str) -> Sample:
+        env = self._vcenter.sim.govc_environment()
         # Where it keeps its session: a folder that is new, so that the first command has none.
         env |= {"GOVC_PERSIST_SESSION": "true", "GOVMOMI_HOME": tempfile.mkdtemp(prefix="govmomi-", dir=self._at.work)}
         return self._measure(GOVC, names, ["sh", "-c", loop, "loop", *names], env)
@@ -167,9 +172,11 @@ class Tools:
         where = self._vcenter
         options = {"parent_vm": PARENT, "name": "{{ item }}", "folder": where.folder, "datacenter": DATACENTER}
         options |= {"host": where.host, "datastore": where.datastore}
-        task = {"community.vmware.vmware_guest_instant_clone": options, "loop": list(names)}
+        return self._community_loop(names, {"community.vmware.vmware_guest_instant_clone": options, "loop": list(names)})
+
+    def _community_loop(self, names: Sequence[str], task: dict[str, Any]) -> Sample:
         peer = self._at.peer
-        env = {**self._ansible(peer / "collections"), **where.environment}
+        env = {**self._ansible(peer / "collections"), **self._vcenter.environment}
         return self._measure(COMMUNITY, names, self._playbook(peer / "venv" / "bin", task), env)
 
     def sweep(self) -> None:

@@ -269,7 +269,7 @@ def absent(
     if step.kind != plan.DESTROY or not used:
         return step
     reason = f"its disks are used by {names.listing(sorted(used), most=5)}"
-    return dataclasses.replace(step, kind=plan.CONFLICT, reason=reason)
+    return dataclasses.replace(step, kind=plan.CONFLICT, reason=reason, advice="Remove those first, or in the same task.")
 
 
 def _hardware(wanted: Hardware, existing: Existing) -> tuple[Hardware, list[Difference]]:

@@ -114,7 +114,8 @@ def test_a_level_is_removed_only_when_nobody_uses_its_disks(start):
     tasks.run(**_OF_LEVEL, name="leaf")
     for force in (False, True):
         kept = tasks.attempt(state="absent", name="level", force=force)
-        assert "used by leaf" in kept.clones["level"]["error"]["msg"]
+        told = kept.clones["level"]["error"]["msg"]
+        assert "used by leaf. Remove those first, or in the same task." in told
     assert tasks.run(**_OF_LEVEL, name="leaf", state="absent").actions == {"leaf": "removed"}
     assert tasks.run(state="absent", name="level").actions == {"level": "removed"}
     assert tasks.run(**_LEVEL).actions == {"level": "created"}

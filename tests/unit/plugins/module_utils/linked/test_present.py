@@ -39,7 +39,15 @@ def test_check_mode_asks_vcenter_and_changes_nothing(start):
 def test_a_hundred_clones_cost_a_hundred_calls_and_twenty_in_an_inventory_of_any_size(start):
     for vms in ("10", "10000"):
         tasks = start("--vms", vms, "--clone-time", "5ms")
-        ran = tasks.run(clones=[{"name": f"web-{number}"} for number in range(100)], folder="DC0_F0", wait_for_ip_address=True)
+        asked = {
+            "clones": [{"name": f"web-{number}"} for number in range(100)],
+            "folder": "DC0_F0",
+            "wait_for_ip_address": True,
+        }
+        ran = tasks.run(**asked)
         assert ran.result["counts"] == {"created": 100}
         assert ran.called("CloneVM_Task") == 100
         assert ran.total == 114, ran.calls
+        again = tasks.run(**asked)
+        assert again.result["counts"] == {"unchanged": 100}
+        assert again.total == 12, again.calls
