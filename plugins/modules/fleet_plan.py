@@ -122,6 +122,8 @@ options:
     description:
       - Fixed addresses with their prefixes, such as V(10.0.0.11/24). The n-th belongs to the clone with number n, which
         gets it as C(guestinfo.ipv4). Without them clones use DHCP.
+      - A clone keeps the address that it was made with. Where the list has another one for it, there is a warning, and where
+        the list gives its address to another clone, the task fails.
     type: list
     elements: str
   clone_memory_mb:

@@ -61,11 +61,15 @@ TO_PLACES = (
 CLONE_MARK = f'config.extraConfig["{MARKER_KEY}"]'
 FLEET_MARK = f'config.extraConfig["{FLEET_KEY}"]'
 
+# The fixed address of a clone; that of a child of VMFork is below "fork".
+ADDRESSES = ('config.extraConfig["guestinfo.ipv4"]', 'config.extraConfig["guestinfo.fork.ipv4"]')
+
 MEMBERS: dict[type, tuple[str, ...]] = {
     vim.ManagedEntity: ("name", "parent"),
     vim.VirtualMachine: (
         CLONE_MARK,
         FLEET_MARK,
+        *ADDRESSES,
         "config.instanceUuid",
         "guest.ipAddress",
         "runtime.host",

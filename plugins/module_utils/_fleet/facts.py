@@ -82,6 +82,8 @@ class Clone:
     :ivar parent: instance UUID of its parent.
     :ivar version: of the golden VM that its parent was made of.
     :ivar host: moid.
+    :ivar address: that its guest tells, or empty.
+    :ivar ipv4: the fixed one that it was made with, or empty.
     """
 
     moid: str
@@ -91,6 +93,7 @@ class Clone:
     version: str
     host: str
     address: str = ""
+    ipv4: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,6 @@ def run(session: Session, options: FleetOptions) -> dict[str, t.Any]:
     """
     now = lookup.situation(session, options)
     made = plan(options, now)
-    for warning in report.warnings(made):
+    for warning in report.warnings(options, made):
         session.warn(warning)
     return report.result(options, now, made)

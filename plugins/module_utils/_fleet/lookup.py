@@ -194,7 +194,16 @@ def _clone(row: Row, options: FleetOptions, parents: t.Sequence[Parent]) -> Clon
     if number is None or of is None or told is None or told[0] != options.pattern.fleet:
         return None
     known = next((parent.version for parent in parents if parent.instance_uuid == of), told[1])
-    return Clone(row.moid, name, number, of, known, _moid(row.get("runtime.host")), row.get("guest.ipAddress") or "")
+    return Clone(
+        moid=row.moid,
+        name=name,
+        number=number,
+        parent=of,
+        version=known,
+        host=_moid(row.get("runtime.host")),
+        address=row.get("guest.ipAddress") or "",
+        ipv4=next((address for path in api.ADDRESSES if (address := api.mark(row, path))), ""),
+    )
 
 
 def _holder(row: Row) -> str:

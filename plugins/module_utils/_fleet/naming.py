@@ -79,6 +79,14 @@ def addresses(given: t.Sequence[str], count: int) -> list[str]:
     return list(given)
 
 
+def address_alone(text: str) -> str:
+    """An address without its prefix; what is none stays as it is."""
+    try:
+        return str(ipaddress.ip_interface(text).ip)
+    except ValueError:
+        return text
+
+
 def _address(text: str) -> str:
     try:
         known = ipaddress.ip_interface(text) if "/" in text else None

@@ -13,6 +13,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, VforgeError
+from . import handing
 from .facts import Clone, Golden, Host, Parent, Situation
 from .naming import parent_name
 from .options import PRESENT, FleetOptions
@@ -97,6 +98,7 @@ def plan(options: FleetOptions, now: Situation) -> Plan:
     orphans = {number: clone for number, clone in staying.items() if clone.parent not in parents and clone.version == version}
     kept = {number: clone for number, clone in staying.items() if number not in orphans and clone.version == version}
     open_numbers = [number for number in range(1, options.count + 1) if number not in kept and number not in orphans]
+    handing.refuse_held(options, open_numbers, staying.values())
     current = _current_parents(now, version)
     room = Room(options, now, current)
     places = _places(open_numbers, room, [*kept.values(), *orphans.values()])

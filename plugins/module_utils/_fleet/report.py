@@ -9,6 +9,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.marks import FLEET_KEY, fleet_mark
+from . import handing
 from .facts import Clone, Golden, Host, Parent, Situation
 from .options import FleetOptions
 from .plan import Placed, Plan, Seed
@@ -82,12 +83,15 @@ def _many(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}" if thing else str(count)
 
 
-def warnings(made: Plan) -> list[str]:
+def warnings(options: FleetOptions, made: Plan) -> list[str]:
     """What should be known of the fleet."""
-    if not made.orphans:
-        return []
-    which = names.listing([clone.name for clone in made.orphans])
-    return [f"The parent of {which} is gone. They are left alone; remove them, and the next run makes them anew."]
+    kept = [clone.existing for clone in made.clones if clone.existing is not None]
+    addressed = handing.warning(options, [*kept, *made.orphans])
+    found = [addressed] if addressed else []
+    if made.orphans:
+        which = names.listing([clone.name for clone in made.orphans])
+        found.append(f"The parent of {which} is gone. They are left alone; remove them, and the next run makes them anew.")
+    return found
 
 
 def _golden(golden: Golden | None) -> dict[str, t.Any] | None:
@@ -134,8 +138,9 @@ def _clone(clone: Placed, options: FleetOptions, now: Situation, seeds: t.Mappin
     name = options.pattern.name(clone.number)
     seed = seeds.get(clone.host.moid) if clone.host and clone.parent is None else None
     guestinfo = {"hostname": name}
-    if options.addresses:
-        guestinfo["ipv4"] = options.addresses[clone.number - 1]
+    address = handing.handed(options, clone.number, clone.existing)
+    if address:
+        guestinfo["ipv4"] = address
     return {
         "name": name,
         "parent": _selector(clone.parent or (seed.parent if seed else None), _path(now, seed.name) if seed else ""),

@@ -236,6 +236,9 @@ def test_addresses_of_a_list_are_handed_out_by_number(start):
     assert [clone["ip"] for clone in ran.clones] == ["10.9.8.31", "10.9.8.21", "10.9.8.11"]
     assert {clone["host"] for clone in ran.clones} == {"DC0_C0_H2"}
     assert ran.left["groups"]["front"] == ["web-001", "web-002", "web-003"]
+    other = fleet.run(count=3, addresses=["10.9.8.41/24", *given[1:]], hosts=["DC0_C0_H2"], group="front")
+    assert other.counts == {"unchanged": 3}
+    assert "web-001: the option addresses has another address now" in " ".join(other.output.split())
     few = fleet.run(count=4, addresses=given)
     assert few.code == 2
     assert "3 addresses for 4 VMs" in few.output

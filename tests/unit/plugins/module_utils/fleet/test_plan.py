@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.facts import Datastore
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.plan import NoRoom, plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.report import result, summary
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.report import result, summary, warnings
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fleet.support import (
     V1,
     V2,
@@ -233,6 +234,52 @@ def test_the_result_is_what_the_tasks_of_a_role_take():
     assert told["removals"] == [{"name": "web-06", "folder": "/DC0/vm", "parent": {"moid": "vm-p31"}}]
     assert told["counts"] == {"seeds": 2, "created": 0, "unchanged": 0, "rolled": 5, "removed": 1, "obsolete_parents": 3}
     assert told["summary"][0] == "web: 2 parents to make, 5 clones to replace, 1 clone to remove, 3 parents to remove"
+
+
+_LIST = [f"10.0.0.{n}/24" for n in range(1, 9)]
+
+
+def _addressed(count=3):
+    """A fleet that was made with the first addresses of the list."""
+    now = _standing(count)
+    return situation(
+        parents=now.parents, clones=tuple(dataclasses.replace(each, ipv4=_LIST[each.number - 1]) for each in now.clones)
+    )
+
+
+def test_a_clone_keeps_its_address_and_it_is_told_that_the_list_has_another():
+    now, asked = _addressed(), options(count=4, addresses=[_LIST[0], *_LIST[4:7]])
+    made = plan(asked, now)
+    told = [entry["guestinfo"]["ipv4"] for entry in result(asked, now, made)["clones"]]
+    assert told == [_LIST[0], _LIST[1], _LIST[2], _LIST[6]]
+    assert [word.split(":")[0] for word in warnings(asked, made)] == ["web-02, web-03"]
+    unchanged = options(count=3, addresses=_LIST)
+    assert warnings(unchanged, plan(unchanged, now)) == []
+
+
+def test_a_clone_that_asked_dhcp_is_told_of_when_a_list_comes_later():
+    asked = options(count=1, addresses=_LIST)
+    made = plan(asked, _standing(1))
+    assert "ipv4" not in result(asked, _standing(1), made)["clones"][0]["guestinfo"]
+    assert warnings(asked, made)[0].startswith("web-01: the option addresses has another address")
+
+
+@pytest.mark.parametrize("golden_version", [V1, V2])
+def test_no_clone_gets_the_address_of_another(golden_version):
+    now = dataclasses.replace(_addressed(), golden=golden(version=golden_version))
+    shifted = options(count=4, addresses=[*_LIST[4:7], _LIST[0]])
+    with pytest.raises(InvalidOption, match=r"gives 10\.0\.0\.1 to web-04, and web-01 has it") as caught:
+        plan(shifted, now)
+    assert caught.value.details["conflicts"] == ["10.0.0.1"]
+    assert plan(options(count=4, addresses=_LIST), now).pending
+
+
+def test_an_address_of_a_clone_that_goes_is_free_again():
+    made = plan(
+        options(count=2, addresses=[_LIST[0], _LIST[2]]),
+        situation(parents=_addressed().parents, clones=_addressed().clones[::2]),
+    )
+    assert ([each.number for each in made.removals], [placed.number for placed in made.created]) == ([3], [2])
 
 
 @pytest.mark.parametrize(
