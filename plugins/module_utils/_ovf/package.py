@@ -52,8 +52,10 @@ class Package:
         return sum(blob.size for blob in self.files.values())
 
 
-# Looks for a file of a package by its name; None where there is none.
-_Finder = t.Callable[[str], Blob | None]
+class _Finder(t.Protocol):
+    """Looks for a file of a package by its name; None where there is none."""
+
+    def __call__(self, name: str, /) -> Blob | None: ...
 
 
 def open_package(location: str, access: WebAccess) -> Package:

@@ -139,7 +139,7 @@ def one_template(sim, name="web"):
 
 def test_twenty_at_once_upload_once(make_sim, source):
     sim = make_sim("--vms", "2")
-    running = [start(sim, source) for _ in range(20)]
+    running = [start(sim, source) for _number in range(20)]
     told = accounts(running)
     assert [account["error"] for account in told] == [None] * 20
     assert {account["result"]["template"]["moid"] for account in told} == {one_template(sim)}
@@ -162,7 +162,7 @@ def test_others_finish_what_a_dead_one_began(mortal_sim, source, death):
     victim, _receiver = start(mortal_sim, source, death, **asked)
     victim.join(_SECONDS)
     assert victim.exitcode == -signal.SIGKILL
-    told = accounts([start(mortal_sim, source, **asked) for _ in range(3)])
+    told = accounts([start(mortal_sim, source, **asked) for _number in range(3)])
     assert [account["error"] for account in told] == [None] * 3
     assert {account["result"]["template"]["moid"] for account in told} == {one_template(mortal_sim, name)}
     made = [action for account in told for action in account["result"]["actions"] if action in ("imported", "completed")]
@@ -175,7 +175,7 @@ def test_one_killed_at_any_moment_leaves_one_template(mortal_sim, source):
     for number in range(6):
         asked = {"name": f"any-{number}", "takeover_after": 1}
         first = start(mortal_sim, source, **asked)
-        others = [start(mortal_sim, source, **asked) for _ in range(2)]
+        others = [start(mortal_sim, source, **asked) for _number in range(2)]
         time.sleep(moments.uniform(0.05, 1.2))
         first[0].kill()
         first[0].join()
