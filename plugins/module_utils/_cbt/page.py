@@ -155,14 +155,14 @@ def _vms(job: Job, state: State) -> list[VmView]:
 
 @dataclasses.dataclass(frozen=True)
 class _Drawn:
-    """What is drawn of each VM: how many runs of a disk, and a bar that is this many bytes long."""
+    """What is drawn of each VM: how many runs of a disk, and how many bytes the longest bar is."""
 
     state: State
     runs: int
-    bar: int
+    longest: int
 
     def share(self, count: int) -> float:
-        return round(100 * count / self.bar, 2) if self.bar else 0.0
+        return round(100 * count / self.longest, 2) if self.longest else 0.0
 
 
 def _runs(job: Job, state: State) -> tuple[RunView, ...]:
