@@ -82,11 +82,16 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
         "clones": clones,
         "failed_clones": [report.failure(standing) for standing in account.standings if standing.error is not None],
         "counts": counts,
-        job.kind.source: job.kind.told(job.parents[0]) if len(job.parents) == 1 else None,
-        f"{job.kind.source}s": [job.kind.told(parent) for parent in job.parents],
+        **_sources(job),
         "diff": report.diff([standing.step for standing in account.standings if standing.error is None]),
         "timing": job.timer.phases,
     }
+
+
+def _sources(job: Job) -> dict[str, t.Any]:
+    told = [job.kind.told(parent) for parent in job.parents]
+    every = {job.kind.sources: told} if job.kind.sources else {}
+    return {job.kind.source: told[0] if len(told) == 1 else None, **every}
 
 
 def _headline(job: Job, account: Account, failed: list[Standing]) -> str:

@@ -27,6 +27,7 @@ class InstantClones:
     """Clones that go on from the memory of a running parent; see ``kind.Kind``."""
 
     source = "parent"
+    sources = "parents"
     born = "poweredOn"
 
     def __init__(self, options: CloneOptions) -> None:

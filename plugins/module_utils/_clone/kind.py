@@ -21,10 +21,12 @@ class Kind(t.Protocol):
     """A way of cloning, with the options of one task.
 
     :ivar source: the option that names what is cloned, which is also what messages and the result call it.
+    :ivar sources: what the result calls the list of all that are cloned; empty where it can only be one.
     :ivar born: the power state of a clone that is there in full; empty where any will do.
     """
 
     source: str
+    sources: str
     born: str
 
     def require(self, session: Session) -> None:

@@ -52,7 +52,7 @@ class CloneOptions:
             raise InvalidOption("The option parent is not set.", hint="Name the running VM to clone.", option="parent")
         _require_whole_folders(orphans)
         credentials = GuestCredentials.from_params(params)
-        if credentials is None and any(request.customization for request in requests):
+        if state == "present" and credentials is None and any(request.customization for request in requests):
             raise InvalidOption(
                 "The option guest_username is not set.",
                 hint="Customizing works in the guest: set guest_username and guest_password.",

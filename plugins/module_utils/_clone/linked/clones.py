@@ -39,6 +39,7 @@ class LinkedClones:
     """Clones of a VM, a snapshot or a template, whose disks share its layers or copy them; see ``kind.Kind``."""
 
     source = "source"
+    sources = ""
 
     def __init__(self, options: LinkedOptions) -> None:
         self.options = options

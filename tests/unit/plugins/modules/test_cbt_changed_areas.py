@@ -6,31 +6,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME
 from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
+from vforge_module import ModuleProcess
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _PATH = str(Path(cbt_changed_areas.__file__).parents[5])
-
-# Since 2.19 the encoding of the arguments has a name as well.
-_START = """
-import sys
-from ansible.module_utils import basic
-basic._ANSIBLE_ARGS = sys.stdin.buffer.read()
-basic._ANSIBLE_PROFILE = "legacy"
-from ansible_collections.vforge.vsphere.plugins.modules.cbt_changed_areas import main
-main()
-"""
 _MIB = 1 << 20
 
 
@@ -38,62 +24,14 @@ def _vms(count):
     return [{"name": f"web-{number:02}"} for number in range(1, count + 1)]
 
 
-class Module:
+class Module(ModuleProcess):
     """Starts the module against one simulator."""
 
     def __init__(self, sim, runtime_dir, count):
-        self.sim = sim
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([_PATH, *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "XDG_RUNTIME_DIR": str(runtime_dir),
-            "VMWARE_HOST": sim.host,
-            "VMWARE_PORT": str(sim.port),
-            "VMWARE_USER": sim.username,
-            "VMWARE_PASSWORD": sim.password,
-            "VMWARE_CA_PATH": sim.ca,
-        }
+        super().__init__(sim, "cbt_changed_areas", _PATH, runtime_dir)
         for vm in _vms(count):
             sim.create_vm(vm["name"], disks=[{"bytes": _MIB}, {"bytes": _MIB}])
         self.enabled = self.run(state="enabled", vms=_vms(count), parallel=50)
-
-    def start(self, **params):
-        """The running process; the connection comes from the environment."""
-        self.sim.reset_calls()
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self.environment,
-        )
-        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode())
-        process.stdin.close()
-        process.stdin = None
-        return process
-
-    def result(self, process):
-        """What the module returned; it must end by itself and say nothing else."""
-        out, err = process.communicate(timeout=60)
-        assert b"Traceback" not in out + err
-        result = json.loads(out)
-        assert process.returncode == (1 if result.get("failed") else 0)
-        return result
-
-    def run(self, **params):
-        """Run the module to its end."""
-        return self.result(self.start(**params))
-
-    def until(self, process, enough):
-        """Watch the simulator while the module is held up by it."""
-        end = time.monotonic() + 30
-        while not enough():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < end, "the module did not come so far"
-
-    def calls(self, method):
-        """How often the server was called since the module was started."""
-        return self.sim.calls()["by_method"].get(method, 0)
 
     def snapshots(self, count):
         """How many snapshots of ours there are, as govc sees it."""

@@ -47,7 +47,10 @@ def test_a_hundred_clones_cost_a_hundred_calls_and_twenty_in_an_inventory_of_any
         ran = tasks.run(**asked)
         assert ran.result["counts"] == {"created": 100}
         assert ran.called("CloneVM_Task") == 100
-        assert ran.total == 114, ran.calls
+        # A wait costs a filter, made and removed. For addresses there is none where all guests have reported by then.
+        waits = ran.called("CreateFilter")
+        assert waits in (1, 2)
+        assert ran.total == 112 + 2 * waits, ran.calls
         again = tasks.run(**asked)
         assert again.result["counts"] == {"unchanged": 100}
         assert again.total == 12, again.calls

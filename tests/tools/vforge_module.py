@@ -1,0 +1,96 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run a module of the collection as a process of its own, as Ansible starts it, against a simulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from vforge_sim import Simulator
+
+_COLLECTION = "ansible_collections.vforge.vsphere.plugins"
+
+# Since 2.19 the encoding of the arguments has a name as well.
+_START = """
+import sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS = sys.stdin.buffer.read()
+basic._ANSIBLE_PROFILE = "legacy"
+from {package}.modules.{name} import main
+main()
+"""
+
+
+class ModuleProcess:
+    """Starts one module.
+
+    Args:
+        sim: what it connects to, by way of the environment.
+        name: of the module.
+        path: of the folder in which ``ansible_collections`` lies.
+        runtime_dir: where it keeps its sessions.
+        common: parameters of each run that are not given otherwise.
+    """
+
+    def __init__(self, sim: Simulator, name: str, path: str, runtime_dir: str | os.PathLike[str], /, **common: Any) -> None:
+        self.sim = sim
+        self.program = _START.format(package=_COLLECTION, name=name)
+        self.common = common
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "XDG_RUNTIME_DIR": os.fspath(runtime_dir),
+            "VMWARE_HOST": sim.host,
+            "VMWARE_PORT": str(sim.port),
+            "VMWARE_USER": sim.username,
+            "VMWARE_PASSWORD": sim.password,
+            "VMWARE_CA_PATH": sim.ca,
+        }
+
+    def start(self, **params: Any) -> subprocess.Popen[bytes]:
+        """The running process; the simulator counts its calls from here on."""
+        self.sim.reset_calls()
+        process = subprocess.Popen(
+            [sys.executable, "-c", self.program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+        )
+        if process.stdin is not None:
+            process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": {**self.common, **params}}).encode())
+            process.stdin.close()
+            process.stdin = None
+        return process
+
+    def result(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        """What the module returned; it must end by itself and say nothing else."""
+        out, err = process.communicate(timeout=120)
+        assert b"Traceback" not in out + err, (out + err).decode()
+        result: dict[str, Any] = json.loads(out)
+        assert process.returncode == (1 if result.get("failed") else 0)
+        return result
+
+    def run(self, **params: Any) -> dict[str, Any]:
+        """Run the module to its end."""
+        return self.result(self.start(**params))
+
+    def until(self, process: subprocess.Popen[bytes], enough: Callable[[], object]) -> None:
+        """Watch the simulator while the module is held up by it."""
+        end = time.monotonic() + 30
+        while not enough():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end, "the module did not come so far"
+
+    def calls(self, method: str) -> int:
+        """How often the server was called since the module was started."""
+        counts: dict[str, int] = self.sim.calls()["by_method"]
+        return counts.get(method, 0)

@@ -1,0 +1,189 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What holds for every module: its results are those documented, and what cannot work is said in one sentence."""
+
+from __future__ import annotations
+
+import pathlib
+import uuid
+
+import pytest
+import yaml
+
+from ansible_collections.vforge.vsphere.plugins import modules
+from vforge_module import ModuleProcess
+
+_FOLDER = pathlib.Path(next(iter(modules.__path__)))
+_PATH = str(_FOLDER.parents[4])
+_NAMES = sorted(file.stem for file in _FOLDER.glob("[!_]*.py"))
+
+# What Ansible itself adds.
+_ANSIBLES = {"changed", "diff", "failed", "invocation", "msg", "warnings", "deprecations", "_ansible_no_log"}
+
+_TYPES = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float),
+    "dict": dict,
+    "list": list,
+    "raw": object,
+}
+
+
+def documented(name):
+    """RETURN of a module, as data."""
+    text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return yaml.safe_load(text.partition('RETURN = r"""')[2].partition('"""')[0])
+
+
+def contradictions(value, described, where):
+    """In what a value is not as its description says; a value may always be null."""
+    if value is None:
+        return
+    kind = described["type"]
+    if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind in ("int", "float")):
+        yield f"{where} is {value!r}, not {kind}"
+        return
+    if kind == "list":
+        item = {**described, "type": described["elements"]}
+        for number, each in enumerate(value):
+            yield from contradictions(each, item, f"{where}[{number}]")
+    inner = described.get("contains")
+    if kind == "dict" and inner is not None:
+        yield from (f"{where}.{key} is not documented" for key in value.keys() - inner.keys())
+        for key in value.keys() & inner.keys():
+            yield from contradictions(value[key], inner[key], f"{where}.{key}")
+
+
+def check(name, result):
+    """Hold a result against RETURN."""
+    known = documented(name)
+    # An error brings facts of its own, which differ from one to the other.
+    one_error = result.get("failed") and result["error_code"] != "partial_failure"
+    found = [] if one_error else [f"{key} is not documented" for key in result.keys() - known.keys() - _ANSIBLES]
+    always = {"always"} if result.get("failed") else {"always", "success"}
+    found += [f"{key} is not returned" for key, item in known.items() if item["returned"] in always and key not in result]
+    for key in result.keys() & known.keys():
+        found += contradictions(result[key], known[key], key)
+    assert not found, "\n".join(sorted(set(found)))
+
+
+@pytest.fixture
+def module(shared_sim, tmp_path):
+    """Each module by its name, as a process."""
+    return lambda name, /, **common: ModuleProcess(shared_sim, name, _PATH, tmp_path, **common)
+
+
+def _returns(module, name, /, **params):
+    """Run a module in check mode, for real and again; each result must be as documented. Returns the first real one."""
+    process = module(name, _ansible_diff=True, **params)
+    checked, done, again = process.run(_ansible_check_mode=True), process.run(), process.run()
+    for result in (checked, done, again):
+        check(name, result)
+    assert (checked["changed"], again["changed"]) == (done["changed"], False)
+    return done
+
+
+def test_clones_are_told_as_documented(module, shared_sim):
+    guest = {"guest_username": shared_sim.guest_username, "guest_password": shared_sim.guest_password}
+    parent, name = {"name": "golden-parent"}, f"told-{uuid.uuid4().hex[:8]}"
+    clones = [{"name": f"{name}-a", "guestinfo": '{"role": "web"}'}, {"name": f"{name}-b", "customize": {"hostname": "b"}}]
+    made = _returns(module, "instant_clone", parent=parent, clones=clones, wait_for_ip_address=True, **guest)
+    assert made["changed"]
+    failed = module("instant_clone").run(state="absent", parent=parent, name="golden-parent")
+    assert failed["error_code"] == "partial_failure"
+    check("instant_clone", failed)
+    assert _returns(module, "instant_clone", state="absent", parent=parent, clones=clones)["changed"]
+
+
+def test_linked_clones_changed_blocks_and_cloud_init_are_told_as_documented(module, tmp_path):
+    name = f"told-{uuid.uuid4().hex[:8]}"
+    source, vm = {"source": {"name": "server-00001"}, "name": name}, {"name": name}
+    assert _returns(module, "linked_clone", **source, disk_mode="full", powered_on=False)["changed"]
+    assert _returns(module, "cbt_changed_areas", vm=vm, state="enabled")["changed"]
+    files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "r.html"), "areas_directory": str(tmp_path)}
+    asked = module("cbt_changed_areas", _ansible_diff=True).run(vm=vm, **files)
+    check("cbt_changed_areas", asked)
+    assert asked["totals"]["disks"] == len(asked["vms"][0]["disks"]) > 0
+    data = {"metadata": {"local_hostname": name}, "userdata": "#cloud-config\npackages: [nginx]\n"}
+    assert _returns(module, "cloud_init_guestinfo", vm=vm, **data)["changed"]
+    check("cloud_init_guestinfo_info", module("cloud_init_guestinfo_info").run(vm=vm, show_content=True))
+    assert _returns(module, "cloud_init_guestinfo", vm=vm, state="redacted")["changed"]
+    assert _returns(module, "linked_clone", **source, state="absent")["changed"]
+
+
+def test_templates_are_told_as_documented(module, tiny_ova):
+    template = {"name": f"told-{uuid.uuid4().hex[:8]}", "datacenter": "DC0"}
+    place = {"cluster": "DC0_C0", "default_network": "VM Network"}
+    assert _returns(module, "cached_ovf_template", **template, **place, source=str(tiny_ova.ova))["changed"]
+    known = module("cached_ovf_template_info").run(**template, used_by=True)
+    check("cached_ovf_template_info", known)
+    assert [each["name"] for each in known["templates"]] == [template["name"]]
+    assert _returns(module, "cached_ovf_template", **template, state="absent")["changed"]
+
+
+def test_parents_and_plans_are_told_as_documented(make_sim, tmp_path):
+    sim = make_sim("--vms", "0")
+    guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
+    parent = {"parent": {"name": "golden-parent"}}
+
+    def own(name, /, **common):
+        return ModuleProcess(sim, name, _PATH, tmp_path, **common)
+
+    _returns(own, "fleet_plan", name="web-##", count=3, golden=parent["parent"], clusters=["DC0_C0"], folder="/DC0/vm")
+    assert _returns(own, "instant_clone_parent", **parent, **guest, on_wake=["printf woken"])["changed"]
+    told = own("instant_clone_parent_info").run(**parent)
+    check("instant_clone_parent_info", told)
+    assert told["parents"][0]["can_clone"]
+    assert _returns(own, "instant_clone_parent", **parent, state="running", allow_reset=True)["changed"]
+
+
+def test_forks_are_told_as_documented(make_sim, tmp_path):
+    sim = make_sim("--vms", "0", "--api-version", "6.5")
+    guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
+    children = [{"name": "child-1", "config_params": '{"hostname": "child-1"}'}]
+
+    def own(name, /, **common):
+        return ModuleProcess(sim, name, _PATH, tmp_path, parent={"name": "golden-parent"}, **common)
+
+    assert _returns(own, "fork_parent", state="quiesced", children=children, **guest)["changed"]
+    gone = [{"name": "child-1", "state": "absent"}]
+    assert _returns(own, "fork_parent", state="disabled", allow_reset=True, children=gone)["changed"]
+
+
+# What each module needs at least.
+_VM = {"name": "server-00001"}
+_LEAST = {
+    "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
+    "cached_ovf_template_info": {},
+    "cbt_changed_areas": {"vm": _VM},
+    "cloud_init_guestinfo": {"vm": _VM, "metadata": {"local_hostname": "web"}},
+    "cloud_init_guestinfo_info": {"vm": _VM},
+    "fleet_plan": {"name": "web-##", "golden": _VM, "clusters": ["DC0_C0"]},
+    "fork_parent": {"parent": _VM},
+    "instant_clone": {"parent": _VM, "name": "web-1"},
+    "instant_clone_parent": {"parent": _VM, "guest_username": "root", "guest_password": "a-secret-of-the-guest"},
+    "instant_clone_parent_info": {"parent": _VM},
+    "linked_clone": {"source": _VM, "name": "web-1"},
+}
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_what_keeps_every_module_from_beginning_is_one_sentence(module, name, tmp_path):
+    broken = tmp_path / "without"
+    broken.mkdir()
+    (broken / "pyVmomi.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
+    process = module(name, **_LEAST[name])
+    elsewhere = process.run(hostname="127.0.0.1", port=1, session_cache=False)
+    assert elsewhere["error_code"] == "unreachable"
+    assert "127.0.0.1:1" in elsewhere["msg"]
+    process.environment["PYTHONPATH"] = f"{broken}:{process.environment['PYTHONPATH']}"
+    without = process.run()
+    assert without["error_code"] == "missing_library"
+    assert "pyvmomi" in without["msg"]
+    for result in (elsewhere, without):
+        check(name, result)
+        assert "\n" not in result["msg"]
