@@ -28,7 +28,7 @@ def _placeholder(name: str) -> t.Any:
     return _PlaceholderType(name, (), {})
 
 
-_NAMES = ("SoapStubAdapter", "VmomiSupport", "vim", "vmodl")
+_NAMES = ("SoapStubAdapter", "VmomiSupport", "pbm", "vim", "vmodl")
 _WHY_MISSING = ""
 _library: t.Any = None
 
@@ -43,7 +43,9 @@ else:
 if sys.version_info < _OLDEST_PYTHON:
     _WHY_MISSING = "Python 3.11 or later is needed, and this one is older."
 
-SoapStubAdapter, VmomiSupport, vim, vmodl = (_placeholder(name) if _WHY_MISSING else getattr(_library, name) for name in _NAMES)
+SoapStubAdapter, VmomiSupport, pbm, vim, vmodl = (
+    _placeholder(name) if _WHY_MISSING else getattr(_library, name) for name in _NAMES
+)
 
 
 def require() -> None:

@@ -37,6 +37,10 @@ _REPEATABLE = frozenset(
         "InitiateFileTransferFromGuest",
         "ListFilesInGuest",
         "ListProcessesInGuest",
+        "PbmCheckCompatibility",
+        "PbmQueryProfile",
+        "PbmRetrieveContent",
+        "PbmRetrieveServiceContent",
         "QueryChangedDiskAreas",
         "RetrievePropertiesEx",
         "RetrieveServiceContent",
@@ -108,6 +112,16 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     def for_login(self) -> Stub:
         """A stub without a session, over the same connections."""
         return Stub(self._options, self.stats, self._connections)
+
+    def beside(self, path: str, version: str) -> Stub:
+        """The way to another service of the same server, over the same connections, with the same counts.
+
+        :param version: of pyVmomi, such as ``pbm.version.version2``.
+        """
+        stub = self.for_login()
+        stub.path = path
+        stub.ComputeVersionInfo(version)
+        return stub
 
     def negotiate(self) -> None:
         """Ask which versions the server speaks, and use the newest that pyVmomi knows too. This is no SOAP call.

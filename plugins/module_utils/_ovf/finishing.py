@@ -143,23 +143,6 @@ def _incomplete(job: Job, what: str) -> TemplateError:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """A storage policy: its ID, and the moids of the datastores that it allows."""
-
-    profile: str
-    datastores: frozenset[str]
-
-
-def policy(job: Job) -> Policy | None:
-    """The storage policy that the options name, or None."""
-    if not job.options.place.storage_policy:
-        return None
-    from .storage import find_policy
-
-    return find_policy(job.session, job.options.place.storage_policy)
-
-
 def remove_own(job: Job, moid: str) -> None:
     """Remove what this run has imported and could not finish, if it is still this run's."""
     holder = lookup.read_vms(job.session, [api.vm(job.session, moid)]).get(moid)

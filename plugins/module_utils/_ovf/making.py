@@ -11,6 +11,7 @@ import time
 import typing as t
 
 from .._connector import nfc
+from .._connector.policies import find_policy
 from .._connector.props import read
 from .._errors import Fault, VforgeError
 from . import api, finishing, lookup, placement
@@ -52,8 +53,9 @@ def prepare(job: Job, name: str) -> Import:
     around = lookup.survey(job.session, job.home)
     networks = placement.networks_for(descriptor.networks, wanted, list(around.networks.values()))
     placement.check_choices(descriptor, wanted)
-    policy = finishing.policy(job)
-    place = placement.place(around, job.options.place, networks, policy.datastores if policy else None)
+    asked = job.options.place
+    policy = find_policy(job.session, asked.storage_policy) if asked.storage_policy else None
+    place = placement.place(around, asked, networks, policy.datastores if policy else None)
     answer = api.create_import_spec(job.session, descriptor.text, name, place, wanted, around.network_kinds)
     job.account.descriptor_warnings[:] = api.messages(answer.warning)
     if answer.error or answer.importSpec is None:

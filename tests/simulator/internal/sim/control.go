@@ -50,6 +50,7 @@ func (s *Sim) controlHandler() http.Handler {
 		"POST /vms":                               s.postVM,
 		"POST /hosts/{name}":                      s.postHost,
 		"POST /datastores/{name}":                 s.postDatastore,
+		"POST /policies":                          s.postPolicy,
 		"POST /cbt":                               s.postCBT,
 		"POST /vms/{name}/power-failure":          s.postPowerFailure,
 		"GET /vms/{name}/disks/{key}":             s.getDisk,

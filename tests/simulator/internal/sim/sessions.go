@@ -69,6 +69,13 @@ func (t *sessionTable) of(r *http.Request) *liveSession {
 	return s
 }
 
+// named returns the session of a cookie's value, or nil.
+func (t *sessionTable) named(token string) *liveSession {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byToken[token]
+}
+
 func (t *sessionTable) byKey(key string) *liveSession {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -59,6 +59,7 @@ type Sim struct {
 	transfers transfers
 	leases    leaseTable
 	uploads   uploadTable
+	policies  policyTable
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  cloneQueues

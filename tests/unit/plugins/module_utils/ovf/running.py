@@ -88,6 +88,10 @@ class Templates:
             failure = error
         return Ran(result, failure, self.sim.calls()["by_method"])
 
+    def policy(self, name: str, *datastores: str) -> str:
+        """Make a storage policy that allows these datastores; its ID."""
+        return str(self.sim.request("POST", "/policies", {"name": name, "datastores": list(datastores)})["id"])
+
     def uploads(self) -> list[dict[str, t.Any]]:
         """What the hosts were sent."""
         return list(self.sim.request("GET", "/uploads")["uploads"])

@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import nfc
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content
 
@@ -221,3 +223,23 @@ def test_a_datastore_cluster_gives_the_datastore_with_most_free_space(templates,
     ran = templates.run(source, datastore_cluster="fast")
     assert ran.result["template"]["datastores"] == ["LocalDS_1"]
     assert templates.attempt(source, name="other", datastore_cluster="slow").error.details["known"] == ["fast"]
+
+
+def test_a_storage_policy_says_which_datastores_there_are(templates, tmp_path, monkeypatch):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    gold = templates.policy("gold", "LocalDS_1")
+    imports = []
+    real = api.import_vapp
+    monkeypatch.setattr(api, "import_vapp", lambda session, spec, *where: imports.append(spec) or real(session, spec, *where))
+    ran = templates.run(source, storage_policy="gold")
+    assert ran.result["template"]["datastores"] == ["LocalDS_1"]
+    # The policy is that of the VM's home, and of each of its disks.
+    config = imports[0].configSpec
+    disks = [change for change in config.deviceChange if isinstance(change.device, vim.vm.device.VirtualDisk)]
+    assert [item.profileId for holder in (config.vmProfile, *(disk.profile for disk in disks)) for item in holder] == [gold] * 3
+    refused = templates.attempt(source, name="other", storage_policy="gold", datastore="LocalDS_0")
+    assert (refused.code, refused.error.details["option"]) == ("invalid_option", "storage_policy")
+    missed = templates.attempt(source, name="other", storage_policy="golf")
+    assert missed.code == "not_found"
+    assert "gold" in str(missed.error)
+    assert sum(count for method, count in missed.calls.items() if method.startswith("Pbm")) == 3

@@ -1,0 +1,147 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	service "github.com/vmware/govmomi/pbm"
+	"github.com/vmware/govmomi/pbm/methods"
+	pbmsim "github.com/vmware/govmomi/pbm/simulator"
+	pbm "github.com/vmware/govmomi/pbm/types"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+	"github.com/vmware/govmomi/vim25/xml"
+)
+
+// policyTable is what storage policies allow: moids of datastores by the policy's ID. One
+// that is not in it allows every datastore.
+type policyTable struct {
+	mu       sync.Mutex
+	allowed  map[string][]string
+	profiles *pbmsim.ProfileManager
+}
+
+// policySolver answers which datastores a policy allows; vcsim's own allows all.
+type policySolver struct {
+	pbmsim.PlacementSolver
+	s *Sim
+}
+
+// PbmCheckCompatibility tells for each datastore whether a policy allows it.
+func (p *policySolver) PbmCheckCompatibility(_ *simulator.Context, req *pbm.PbmCheckCompatibility) soap.HasFault {
+	res := new(pbm.PbmCheckCompatibilityResponse)
+	for _, e := range p.s.reg.All("Datastore") {
+		ref := e.Reference()
+		result := pbm.PbmPlacementCompatibilityResult{Hub: pbm.PbmPlacementHub{HubType: ref.Type, HubId: ref.Value}}
+		if !p.s.policies.allows(req.Profile.UniqueId, ref.Value) {
+			result.Error = append(result.Error, types.LocalizedMethodFault{
+				Fault:            &pbm.PbmCompatibilityCheckFault{Hub: result.Hub},
+				LocalizedMessage: "The datastore does not satisfy the policy.",
+			})
+		}
+		res.Returnval = append(res.Returnval, result)
+	}
+	return &methods.PbmCheckCompatibilityBody{Res: res}
+}
+
+func (t *policyTable) allows(policy, datastore string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	allowed, limited := t.allowed[policy]
+	return !limited || slices.Contains(allowed, datastore)
+}
+
+// installPolicies adds the service for storage policies, with vcsim's profiles.
+func (s *Sim) installPolicies() {
+	reg := pbmsim.New()
+	reg.Cookie = simulator.HTTPCookie // servePBM has looked at the one in the SOAP header
+	content := reg.Get(service.ServiceInstance).(*pbmsim.ServiceInstance).Content
+	reg.Put(&policySolver{PlacementSolver: pbmsim.PlacementSolver{ManagedObjectReference: content.PlacementSolver}, s: s})
+	s.policies.profiles = reg.Get(content.ProfileManager).(*pbmsim.ProfileManager)
+	s.svc.RegisterSDK(reg, reg.Path+"/sdk")
+}
+
+// servePBM answers a call for storage policies. Its session is that of the VM service, named in the SOAP header.
+func (s *Sim) servePBM(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "request body: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	call, err := parseCall(body)
+	if err != nil {
+		writeFault(w, &types.InvalidRequest{}, err.Error())
+		return
+	}
+	s.calls.add(call.method)
+	live := s.sessions.named(sessionInHeader(body))
+	if live == nil {
+		writeFault(w, &types.NotAuthenticated{NoPermission: types.NoPermission{
+			Object: &call.this, PrivilegeId: "StorageProfile.View",
+		}}, "")
+		return
+	}
+	r.Header.Set("Cookie", soap.SessionCookieName+"="+live.key)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.svc.ServeSDK(w, r)
+}
+
+// sessionInHeader is the vcSessionCookie of a SOAP envelope.
+func sessionInHeader(body []byte) string {
+	var envelope struct {
+		Header struct {
+			Cookie string `xml:"vcSessionCookie"`
+		} `xml:"Header"`
+	}
+	if xml.Unmarshal(body, &envelope) != nil {
+		return ""
+	}
+	return envelope.Header.Cookie
+}
+
+// postPolicy makes a storage policy that allows some datastores.
+func (s *Sim) postPolicy(r *http.Request) (any, error) {
+	var body struct {
+		Name       string   `json:"name"`
+		Datastores []string `json:"datastores"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Name == "" {
+		return nil, badRequest(errors.New(`"name" is needed`))
+	}
+	var allowed []string
+	for _, name := range body.Datastores {
+		e, err := s.named("Datastore", name)
+		if err != nil {
+			return nil, err
+		}
+		allowed = append(allowed, e.Reference().Value)
+	}
+	kind := pbm.PbmProfileResourceType{ResourceType: string(pbm.PbmProfileResourceTypeEnumSTORAGE)}
+	made, ok := s.policies.profiles.PbmCreate(s.background(s.cfg.Username), &pbm.PbmCreate{CreateSpec: pbm.PbmCapabilityProfileCreateSpec{
+		Name: body.Name, ResourceType: kind, Category: string(pbm.PbmProfileCategoryEnumREQUIREMENT),
+		Constraints: &pbm.PbmCapabilitySubProfileConstraints{},
+	}}).(*methods.PbmCreateBody)
+	if !ok {
+		return nil, badRequest(errors.New("no policy was made"))
+	}
+	s.policies.mu.Lock()
+	defer s.policies.mu.Unlock()
+	if s.policies.allowed == nil {
+		s.policies.allowed = make(map[string][]string)
+	}
+	id := made.Res.Returnval.UniqueId
+	s.policies.allowed[id] = allowed
+	return map[string]string{"id": id}, nil
+}
