@@ -16,7 +16,7 @@ import ssl
 import sys
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, Interrupted, VforgeError
 from . import names, transfer
 from .credentials import GuestCredentials
 from .guestfaults import guest_error
@@ -314,12 +314,17 @@ class Guest:
             )
 
     def attempt(self, otherwise: str, do: t.Callable[[], object]) -> None:
-        """Clean up; where that fails, warn with ``otherwise``. While a broken connection is being told, nothing is tried."""
+        """Clean up; where that fails, warn with ``otherwise``. While a broken connection is being told, nothing is tried.
+
+        :raises Interrupted: a signal came meanwhile.
+        """
         if isinstance(sys.exc_info()[1], (ConnectionFailed, ConnectionLost)):
             self._session.warn(f"{otherwise}.")
             return
         try:
             do()
+        except Interrupted:
+            raise
         except VforgeError as error:
             if error.error_code != "guest_process_lost":
                 self._session.warn(f"{otherwise}: {error}")

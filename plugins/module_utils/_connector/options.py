@@ -12,8 +12,10 @@ import re
 import typing as t
 
 from .._errors import InvalidOption
+from .pairs import is_sendable
 
 _SHA256_HEX = 64
+_LONGEST_TIMEOUT = 86_400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +63,16 @@ class ConnectionOptions:
                 "A proxy needs both proxy_host and proxy_port.", hint="Set both or neither.", option="proxy_host"
             )
         values = {field.name: params[field.name] for field in dataclasses.fields(cls) if params.get(field.name) is not None}
+        for name in ("username", "password", "ca_path"):
+            if not is_sendable(values.get(name, "")):
+                raise InvalidOption(f"The option {name} has a control character, or one that cannot be sent.", option=name)
         for name in ("port", "proxy_port"):
             if not 0 < values.get(name, 443) < 65536:
                 raise InvalidOption(f"The {name} {values[name]} is not between 1 and 65535.", option=name)
-        if values.get("connection_timeout", 1) < 1:
-            raise InvalidOption("The connection_timeout must be at least 1 second.", option="connection_timeout")
+        if not 1 <= values.get("connection_timeout", 1) <= _LONGEST_TIMEOUT:
+            raise InvalidOption(
+                f"The connection_timeout must be at least 1 second and at most {_LONGEST_TIMEOUT}.", option="connection_timeout"
+            )
         values["thumbprint"] = _thumbprint(values.get("thumbprint"))
         values["hostname"] = _host(values["hostname"], "hostname", "port")
         values["proxy_host"] = _host(values["proxy_host"], "proxy_host", "proxy_port") if values.get("proxy_host") else None

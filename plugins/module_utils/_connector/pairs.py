@@ -23,6 +23,11 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 _LINE_ENDS = re.compile(r"\r\n?")
 
 
+def is_sendable(text: str) -> bool:
+    """Whether a text has only characters that a call can carry."""
+    return not _UNSENDABLE.search(text)
+
+
 def vm_name(given: t.Any, kind: str) -> str:
     """A name for a new VM, as a person reads it.
 
@@ -33,7 +38,7 @@ def vm_name(given: t.Any, kind: str) -> str:
     where = f"{kind} {name!r}"
     if not name.strip() or len(name) > _LONGEST_NAME:
         raise InvalidOption(f"{where}: the name must have 1 to {_LONGEST_NAME} characters.", option="name")
-    if _UNSENDABLE.search(name) or set(name) & set("\t\r\n\x7f"):
+    if not is_sendable(name) or set(name) & set("\t\r\n\x7f"):
         raise InvalidOption(f"{where}: the name has a control character.", option="name")
     return name
 
@@ -56,7 +61,7 @@ def pairs(given: t.Any, option: str, where: str) -> list[tuple[str, str]]:
 
 
 def _key(key: str, option: str, where: str) -> str:
-    if not key.strip() or _UNSENDABLE.search(key):
+    if not key.strip() or not is_sendable(key):
         raise InvalidOption(f"{where}: {option} has a key that is empty or has a control character.", option=option)
     return key
 
@@ -70,7 +75,7 @@ def _text(value: t.Any, where: str, option: str) -> str:
             hint="Pass a mapping or list through the filter to_json.",
             option=option,
         )
-    if _UNSENDABLE.search(str(value)):
+    if not is_sendable(str(value)):
         raise InvalidOption(
             f"{where} has a character that vSphere's interface cannot carry, such as a control character.",
             hint="Pass binary data through the filter b64encode.",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._errors import GuestError, TimedOut, VforgeError
+from .._errors import GuestError, Interrupted, TimedOut, VforgeError
 from . import tasks, wakescript
 from .guest import Guest
 from .pyvmomi import vim
@@ -90,17 +90,42 @@ def wait(
         item.error = _late(item, manner, timeout)
 
 
-def clean_up(item: Stopping, manner: Manner) -> None:
-    """Leave a guest that does not stand still as it was."""
-    guest = item.guest
+def clean_up(items: t.Iterable[Stopping], manner: Manner) -> None:
+    """Leave guests that do not stand still as they were. A signal that comes meanwhile waits until that is done.
+
+    :raises Interrupted: one came.
+    """
+    signal: Interrupted | None = None
+    for item in items:
+        try:
+            _clean_up(item, manner)
+        except Interrupted as error:
+            # It is the only one that can come: a second one ends the process at once.
+            signal = error
+            _clean_up(item, manner)
+    if signal is not None:
+        raise signal
+
+
+def _clean_up(item: Stopping, manner: Manner) -> None:
     if item.over:
         return
     if item.pid is not None:
-        pid = item.pid
         otherwise = f"The script to {manner.verb} was left running in {item.path}"
-        guest.attempt(otherwise, lambda: guest.terminate(pid, manner.verb))
+        item.guest.attempt(otherwise, lambda: _terminate(item, manner))
     if item.folder:
-        guest.attempt(f"{item.folder} was left in the guest of {item.path}", lambda: guest.remove_directory(item.folder))
+        item.guest.attempt(f"{item.folder} was left in the guest of {item.path}", lambda: _remove_folder(item))
+
+
+def _terminate(item: Stopping, manner: Manner) -> None:
+    if item.pid is not None:
+        item.guest.terminate(item.pid, manner.verb)
+        item.pid = None
+
+
+def _remove_folder(item: Stopping) -> None:
+    item.guest.remove_directory(item.folder)
+    item.folder = ""
 
 
 def no_tools(path: str, manner: Manner, *, installed: bool) -> GuestError:

@@ -14,7 +14,7 @@ import threading
 import typing as t
 import xml.parsers.expat
 
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, StrangeAnswer
+from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, InvalidOption, StrangeAnswer
 from . import faults, tls, versions
 from .options import ConnectionOptions
 from .pool import ConnectionPool
@@ -178,6 +178,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         :raises SessionExpired: it was not carried out, for want of a session.
         :raises ConnectionLost: it may have been carried out.
         :raises ConnectionFailed: it was not sent.
+        :raises InvalidOption: it cannot be sent.
         """
         try:
             return self._invoke(mo, info, args, outerStub)
@@ -196,6 +197,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             raise faults.translate(fault) from fault
         except TimeoutError as error:
             raise self._late(info) from error
+        except UnicodeEncodeError as error:
+            raise InvalidOption("An option has a character that cannot be sent: half of a surrogate pair.") from error
         except OSError as error:
             raise self._lost(info, f"broke the connection ({error.strerror or error})") from error
         except http.client.HTTPException as error:

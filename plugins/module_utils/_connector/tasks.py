@@ -194,6 +194,8 @@ def _drop(session: Session, watched: t.Any) -> None:
         watched.DestroyPropertyFilter()
     except SessionExpired:
         pass  # the filter went with the session
+    except Interrupted:
+        raise
     except VforgeError as error:
         session.warn(f"A filter could not be removed: {error}")
 

@@ -98,7 +98,7 @@ def _quiesce(job: Job) -> None:
     finally:
         for moid, item in begun.items():
             standings[moid].error = standings[moid].error or item.error
-            standstill.clean_up(item, MANNER)
+        standstill.clean_up(begun.values(), MANNER)
 
 
 def _stands(standings: t.Mapping[str, ParentStanding], item: Stopping) -> None:

@@ -37,7 +37,7 @@ def freeze(job: Job) -> None:
     finally:
         for moid, item in begun.items():
             standings[moid].error = standings[moid].error or item.error
-            standstill.clean_up(item, MANNER)
+        standstill.clean_up(begun.values(), MANNER)
 
 
 def check(job: Job) -> None:

@@ -296,3 +296,8 @@ def test_a_few_vms_cost_no_traversal(shared_sim, known):
     shared_sim.reset_calls()
     find_vms(known, [Selector(path="/DC0/vm/golden-parent")])
     assert shared_sim.calls()["by_method"] == {"FindByInventoryPath": 1}
+
+
+def test_what_no_call_can_carry_is_refused(known):
+    with pytest.raises(InvalidOption, match="cannot be sent"):
+        read(known, [find_vm(known, Selector(moid="vm-\ud800"))], vim.VirtualMachine, ["name"])

@@ -127,6 +127,7 @@ def test_a_proxy_given_as_a_url_is_called_that():
 
 def test_a_request_may_take_a_second_or_more():
     assert refused(connection_timeout=0).details["option"] == "connection_timeout"
+    assert refused(connection_timeout=2**40).details["option"] == "connection_timeout"
 
 
 def test_the_password_is_in_no_text_of_the_options():
@@ -147,3 +148,11 @@ def test_sessions_are_kept_apart_by_all_that_decides_whom_one_talks_to():
     ]
     assert len({options(**change).cache_key() for change in changes}) == len(changes)
     assert options().cache_key() == options(hostname="VC.example", password="another").cache_key()  # noqa: S106
+
+
+@pytest.mark.parametrize("option", ["username", "password", "ca_path"])
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
+def test_a_character_that_cannot_be_sent_is_refused_without_showing_the_text(option, text):
+    error = refused(**{option: text})
+    assert error.details["option"] == option
+    assert "a" + text[1] not in str(error)

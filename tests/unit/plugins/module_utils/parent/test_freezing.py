@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -222,6 +225,34 @@ def test_an_interrupt_leaves_the_guest_as_it_was_and_an_account(start):
     assert parents.left_in_guest() == []
     parents.tell = lambda _line: None
     assert parents.run().one["actions"] == ["frozen"]
+
+
+def test_a_signal_while_guests_are_cleaned_up_waits_until_all_are(start):
+    parents = start("--parents", "2")
+    both = [{"name": "golden-parent"}, {"name": "golden-parent-2"}]
+    parents.sim.inject(method="TerminateProcessInGuest", nth=1, do="delay", delay_ms=2000)
+
+    def interrupt(_number, _frame):
+        raise Interrupted("The run was ended by SIGTERM.", hint="Run again.")
+
+    def watch():
+        while not parents.sim.calls()["by_method"].get("TerminateProcessInGuest"):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        ran = parents.attempt(parent=None, parents=both, before_freeze="sleep 3600\n", timeout=2)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert "SIGTERM" in str(ran.error)
+    for parent in both:
+        processes = parents.sim.vm(parent["name"])["guest"]["processes"]
+        assert not any(process["running"] for process in processes)
+    assert parents.left_in_guest() == []
+    assert parents.warnings == []
 
 
 def test_a_vcenter_that_knows_no_instant_clones_says_so(start):
