@@ -46,7 +46,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
             session.warn(warning)
     failed = [item for item in standings if item.error is not None]
     if failed or stopped is not None:
-        raise PartialFailure(_headline(standings, failed, stopped, check=check), result, hint=_hint(failed))
+        raise PartialFailure(_headline(standings, failed, stopped, check=check), result, hint=_hint(standings, stopped))
     return result
 
 
@@ -124,5 +124,7 @@ def _headline(standings: list[Standing], failed: list[Standing], stopped: Vforge
     return " ".join(part for part in parts if part)
 
 
-def _hint(failed: list[Standing]) -> str:
-    return failed[0].error.hint if len(failed) == 1 and failed[0].error else ""
+def _hint(standings: list[Standing], stopped: VforgeError | None) -> str:
+    """What the headline does not say yet: of several VMs it quotes the first error whole."""
+    alone = standings[0].error if len(standings) == 1 and stopped is None else None
+    return alone.hint if alone is not None else ""

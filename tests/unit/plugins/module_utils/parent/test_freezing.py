@@ -149,6 +149,8 @@ def test_one_that_fails_stops_no_other(start):
     assert [item["name"] for item in ran.result["failed_parents"]] == ["golden-parent"]
     assert ran.result["changed"] is True
     assert "1 of 2 parents failed (golden-parent)" in str(ran.error)
+    told = ran.result["failed_parents"][0]["msg"]
+    assert str(ran.error).endswith(told), "what to do is said once"
     parents.sim.patch_guest("golden-parent", fail={})
     again = parents.run(parents=[{"name": "golden-parent"}, {"name": "golden-parent-2"}])
     assert [entry["actions"] for entry in again.parents] == [["frozen"], []]
