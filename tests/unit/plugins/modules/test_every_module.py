@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import importlib
 import pathlib
+import re
+import textwrap
 import uuid
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.vforge.vsphere.plugins import modules
 from vforge_module import ModuleProcess
@@ -187,3 +191,53 @@ def test_what_keeps_every_module_from_beginning_is_one_sentence(module, name, tm
     for result in (elsewhere, without):
         check(name, result)
         assert "\n" not in result["msg"]
+
+
+def _yaml_blocks(text):
+    """What a page shows as YAML, in Markdown or reStructuredText."""
+    yield from re.findall(r"^```ya?ml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for block in re.findall(r"^\.\. code-block:: ya?ml(?:\+jinja)?\n\n((?:(?: {2,}.*)?\n)+)", text, re.MULTILINE):
+        yield textwrap.dedent(block)
+
+
+def _examples():
+    """Every example: where it stands, and its text."""
+    root = _FOLDER.parents[1]
+    for name in _NAMES:
+        text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+        yield name, text.partition('EXAMPLES = r"""')[2].partition('"""')[0]
+    for page in sorted([root / "README.md", *root.glob("roles/*/README.md"), *root.glob("docs/docsite/rst/*.rst")]):
+        for number, block in enumerate(_yaml_blocks(page.read_text(encoding="utf-8")), 1):
+            yield f"{page.relative_to(root)} {number}", block
+
+
+_EXAMPLES = dict(_examples())
+
+
+def _tasks(data):
+    """The tasks of our modules in a playbook or a list of tasks: the module and its arguments."""
+    for item in data if isinstance(data, list) else []:
+        for key, value in item.items():
+            if key.startswith("vforge.vsphere.") and isinstance(value, dict):
+                yield key.rpartition(".")[2], value
+            elif key in ("tasks", "pre_tasks", "post_tasks", "block", "rescue", "always"):
+                yield from _tasks(value)
+
+
+def _written_out(value):
+    """Arguments without those that only a run knows."""
+    if isinstance(value, dict):
+        return {key: each for key, inner in value.items() if (each := _written_out(inner)) is not None}
+    if isinstance(value, list):
+        return [each for inner in value if (each := _written_out(inner)) is not None]
+    return None if isinstance(value, str) and "{{" in value else value
+
+
+@pytest.mark.parametrize("where", list(_EXAMPLES))
+def test_examples_have_only_options_that_there_are(where):
+    tasks = list(_tasks(yaml.safe_load(_EXAMPLES[where])))
+    assert tasks or where not in _NAMES
+    for name, arguments in tasks:
+        if name in _NAMES:
+            spec = importlib.import_module(f"{modules.__name__}.{name}").argument_spec()
+            assert ArgumentSpecValidator(spec).validate(_written_out(arguments)).error_messages == []
