@@ -102,9 +102,3 @@ def _check(params: t.Mapping[str, t.Any], state: str, golden: t.Any) -> None:
                 raise InvalidOption(
                     f"Without golden, {option} must be a whole path.", hint="Write it as /Datacenter/vm/folder.", option=option
                 )
-    if params.get("disk_mode") == LINKED and not params.get("golden_snapshot"):
-        raise InvalidOption(
-            "Linked parents need a snapshot of the golden VM to rest on.",
-            hint="Set golden_snapshot, or leave disk_mode at full.",
-            option="golden_snapshot",
-        )

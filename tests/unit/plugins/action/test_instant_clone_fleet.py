@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -208,7 +209,8 @@ def test_parents_that_a_killed_run_has_left_are_finished(start):
     fleet.sim.inject(method="CreateTemporaryDirectoryInGuest", times=0, do="delay", delay_ms=60_000)
     with fleet.start(count=3) as process:
         while fleet.sim.calls()["by_method"].get("CreateTemporaryDirectoryInGuest", 0) < 3 and process.poll() is None:
-            pass
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
         os.killpg(process.pid, 9)
         process.communicate()
     fleet.sim.clear()

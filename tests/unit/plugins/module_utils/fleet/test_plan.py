@@ -192,6 +192,7 @@ def test_linked_parents_take_no_disk_of_their_own():
     asked = options(golden_snapshot="clean")
     assert asked.disk_mode == "linked"
     assert len(plan(asked, situation(datastores=room)).clones) == 6
+    assert len(plan(options(disk_mode="linked"), situation(datastores=room)).clones) == 6
 
 
 def test_no_host_at_all_is_told_with_every_reason():
@@ -289,7 +290,6 @@ def test_an_address_of_a_clone_that_goes_is_free_again():
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"golden": None}, "golden is not set"),
         ({"clusters": []}, "Neither clusters nor hosts is set"),
-        ({"disk_mode": "linked"}, "need a snapshot"),
         ({"state": "absent", "golden": None, "folder": "web"}, "folder must be a whole path"),
         ({"state": "absent", "golden": None}, "folder must be a whole path"),
         ({"state": "absent", "golden": None, "folder": "/a", "parents_folder": "b"}, "parents_folder must be a whole path"),
