@@ -234,8 +234,8 @@ options:
     default: 1000
   areas_directory:
     description:
-      - Folder, on the machine that runs the module, for files of areas. They are named by instance UUID and device key, and
-        replaced by the next run.
+      - Folder, on the machine that runs the module, for files of areas. They are named by instance UUID and device key. The
+        next run replaces the file of a disk, or removes it where the areas are in the result.
       - By default a new folder in the temporary one, which only this user can read.
     type: path
   areas_compress:
@@ -293,7 +293,8 @@ attributes:
 notes:
   - Needs the privileges VirtualMachine.Config.ChangeTracking to switch; VirtualMachine.State.CreateSnapshot and
     VirtualMachine.State.RemoveSnapshot to make and remove snapshots; VirtualMachine.Provisioning.DiskRandomRead to ask;
-    for O(activation=power_cycle) VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn.
+    for O(activation=power_cycle) VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn. What is missing is told
+    before anything is done, in check mode too.
   - What changed may be reported with more around it, never with less. That is how vSphere tracks.
 seealso:
   - module: vforge.vsphere.instant_clone

@@ -37,7 +37,11 @@ VM: dict[type, tuple[str, ...]] = {
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent"),
     vim.VirtualApp: ("name", "parent", "parentFolder"),
+    vim.SessionManager: ("currentSession.key",),
 }
+
+# Which everybody has who can see an object: without it, an answer about privileges is one about a session that is gone.
+SEEING = "System.Read"
 
 # What proves that tracking counts, or does not.
 PROOF = ("config.changeTrackingEnabled", "config.hardware.device")
@@ -74,6 +78,30 @@ def snapshot(session: Session, moid: str) -> t.Any:
 def task(session: Session, moid: str) -> t.Any:
     """A reference; nothing is sent."""
     return session.reference(vim.Task, moid)
+
+
+def session_manager(session: Session) -> t.Any:
+    """What knows the key of this session."""
+    return session.content.sessionManager
+
+
+def missing_privileges(session: Session, key: str, wanted: t.Mapping[str, t.Collection[str]]) -> dict[str, list[str]]:
+    """What the user of this session lacks, by moid of the VM, by one call of ``HasPrivilegeOnEntities``.
+
+    :param key: of the session (``UserSession.key``). A session that is gone may do nothing, so nothing is told of one.
+    :param wanted: privileges by moid.
+    """
+    ids = sorted({SEEING, *(name for names in wanted.values() for name in names)})
+    refs = [vm(session, moid) for moid in wanted]
+    manager = session.content.authorizationManager
+    found = session.retrying(lambda: manager.HasPrivilegeOnEntities(refs, key, ids))
+    missing = {}
+    for told in found or ():
+        granted = {item.privId for item in told.privAvailability if item.isGranted}
+        moid = told.entity._GetMoId()
+        if SEEING in granted:
+            missing[moid] = [name for name in wanted[moid] if name not in granted]
+    return missing
 
 
 def hardware(version: str | None) -> int:

@@ -15,7 +15,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import PartialFailure, VforgeError
-from . import enabling, files, leftovers, lookup, page, plan, querying, report, sink, state
+from . import enabling, files, leftovers, lookup, page, plan, privileges, querying, report, sink, state
 from .job import Answer, Job, Standing
 from .options import FAIL, QUERIED, AreaOptions
 
@@ -54,9 +54,9 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
     """
     begun = time.monotonic()
     known = state.load(options.files.state) if options.files.state else None
-    vms = lookup.find(session, [target.selector for target in options.targets], options.datacenter)
+    vms, key = lookup.find(session, [target.selector for target in options.targets], options.datacenter)
     standings = [Standing(vm, target, vm, plan.Plan()) for vm, target in zip(vms, options.targets, strict=True)]
-    job = Job(session, options, standings, known, time.monotonic() + options.timeout, check)
+    job = Job(session, options, standings, known, time.monotonic() + options.timeout, check, session_key=key)
     job.lap("lookup", begun)
     _carry_out(job)
     _judge(job)
@@ -77,6 +77,7 @@ def _carry_out(job: Job) -> None:
             standing.vm = dataclasses.replace(standing.vm, snapshots=leftovers.without(standing))
             standing.plan = plan.decide(standing.vm, standing.target, job.options, job.state)
             standing.error = standing.plan.refusal
+        privileges.check(job)
         leftovers.remove(job)
         if job.options.state == QUERIED:
             querying.query(job)
@@ -98,8 +99,8 @@ def _judge(job: Job) -> None:
         untracked = [disk.label for disk, why in told.excluded if why == plan.NOT_TRACKED]
         if untracked and standing.error is None:
             standing.warnings.append(
-                f"{standing.vm.path}: {names.listing(untracked)} is not tracked, so nothing is known of it. "
-                "Run with state enabled first."
+                f"{standing.vm.path}: nothing is known of {names.listing(untracked)}, since tracking is off or does not count "
+                "yet. Run with state enabled first."
             )
 
 

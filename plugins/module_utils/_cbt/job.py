@@ -87,6 +87,7 @@ class Job:
 
     :ivar state: what the state file has; None where none is used.
     :ivar deadline: of ``time.monotonic()``.
+    :ivar session_key: of the session in vCenter; None where it cannot be read.
     :ivar stopped: why the task ended early.
     :ivar stop: set with it; work that is under way ends as soon as it can.
     :ivar run: names this run in the marks of its snapshots.
@@ -98,6 +99,7 @@ class Job:
     state: State | None
     deadline: float
     check: bool = False
+    session_key: str | None = None
     stopped: VforgeError | None = None
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))

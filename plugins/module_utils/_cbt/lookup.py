@@ -18,18 +18,21 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm]:
-    """The VMs that the selectors name, in their order.
+def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> tuple[list[Vm], str | None]:
+    """The VMs that the selectors name, in their order, and the key of this session, where it can be read.
 
     :raises NotFound: one of them fits no VM.
     :raises InvalidOption: two of them fit the same one.
     """
     moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter, option="vms")]
-    rows = {row.moid: row for row in collect(session, [api.vm(session, moid) for moid in moids], api.VM, TO_ANCESTORS)}
+    manager = api.session_manager(session)
+    refs = [manager, *(api.vm(session, moid) for moid in moids)]
+    rows = {row.moid: row for row in collect(session, refs, api.VM, TO_ANCESTORS)}
     for moid, selector in zip(moids, selectors, strict=True):
         if moid not in rows or not rows[moid].get("config.instanceUuid"):
             raise unreadable(selector)
-    return [_vm(rows, rows[moid]) for moid in moids]
+    known = rows.get(manager._GetMoId())
+    return [_vm(rows, rows[moid]) for moid in moids], known.get("currentSession.key") if known else None
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:

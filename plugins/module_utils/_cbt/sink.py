@@ -43,6 +43,7 @@ class AreaSink:
         self._few: list[Area] | None = []
         self._write_file = write
         self._part: str | None = None
+        self._plain: t.BinaryIO | None = None
         self._file: _Writes | None = None
         self.path: str | None = None
 
@@ -68,22 +69,35 @@ class AreaSink:
                 self._write(known)
 
     def finish(self) -> None:
-        """Put the file in its place, if there is one; it was not there before it was whole."""
-        if self._file is None or self._part is None:
-            return
+        """Put the file in its place, if there is one; it was not there before it was whole.
+
+        It is on the disk then, since a state file that goes on from here is written next. Where there is none, that of an
+        earlier run goes, which nobody shall take for this one's.
+
+        :raises InvalidOption: when the file cannot be written.
+        """
         with _told(self._folder):
-            self._file.close()
-            self._file = None
-            self.path = os.path.join(self._folder, self._name)
-            os.replace(self._part, self.path)
-            self._part = None
+            if self._file is not None and self._plain is not None and self._part is not None:
+                if self._file is not self._plain:
+                    self._file.close()
+                self._plain.flush()
+                os.fsync(self._plain.fileno())
+                self._plain.close()
+                self._file = self._plain = None
+                self.path = os.path.join(self._folder, self._name)
+                os.replace(self._part, self.path)
+                self._part = None
+            elif self._folder and self._write_file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._folder, self._name))
 
     def abandon(self) -> None:
         """Leave nothing behind, after a failure; after ``finish`` it does nothing."""
-        if self._file is not None:
+        for file in (self._file, self._plain):
             with contextlib.suppress(OSError):
-                self._file.close()
-            self._file = None
+                if file is not None:
+                    file.close()
+        self._file = self._plain = None
         if self._part is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._part)
@@ -95,8 +109,10 @@ class AreaSink:
                 self._folder = tempfile.mkdtemp(prefix="vforge-changed-areas-")
             os.makedirs(self._folder, exist_ok=True)
             handle, self._part = tempfile.mkstemp(dir=self._folder, prefix=f".{self._name}.")
-            plain = os.fdopen(handle, "wb", buffering=1 << 16)
-            self._file = _zstandard().ZstdCompressor().stream_writer(plain) if self._compress else plain
+            self._plain = os.fdopen(handle, "wb", buffering=1 << 16)
+            self._file = self._plain
+            if self._compress:
+                self._file = _zstandard().ZstdCompressor().stream_writer(self._plain, closefd=False)
 
     def _write(self, area: Area) -> None:
         if self._file is None:

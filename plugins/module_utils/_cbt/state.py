@@ -145,7 +145,7 @@ def _state(data: t.Any) -> State:
     state = State()
     for uuid, vm in data["vms"].items():
         for identity, told in vm["disks"].items():
-            runs = tuple(Run(**{**run, "regions": tuple(run["regions"])}) for run in told["runs"])
+            runs = tuple(_run(run) for run in told["runs"])
             change_id = str(told["change_id"])
             if ChangeId.parse(change_id) is None:
                 raise ValueError
@@ -153,6 +153,15 @@ def _state(data: t.Any) -> State:
                 uuid, identity, str(vm["name"]), str(told["label"]), int(told["key"]), int(told["capacity"]), change_id, runs
             )
     return state
+
+
+def _run(told: t.Mapping[str, t.Any]) -> Run:
+    """A run; a ValueError or TypeError for what none of ours is, which would be a defect only when it is drawn."""
+    run = Run(**{**told, "regions": tuple(told["regions"])})
+    counts = [*run.regions, *(count for count in (run.areas, run.changed_bytes) if count is not None)]
+    if not isinstance(run.at, str) or not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError
+    return run
 
 
 def _data(state: State) -> dict[str, t.Any]:

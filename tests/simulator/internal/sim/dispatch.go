@@ -63,6 +63,7 @@ func (s *Sim) installShims() {
 		s.shims[kind] = &fileShim{s.shimFor(kind)}
 	}
 	s.shims["HttpNfcLease"] = &leaseShim{s.shimFor("HttpNfcLease")}
+	s.shims["AuthorizationManager"] = &authorizationShim{s.shimFor("AuthorizationManager")}
 	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}
 	s.shims["VirtualMachineProvisioningChecker"] = &checkerShim{s.shimFor("VirtualMachineProvisioningChecker")}
 	s.installGuestOperations()

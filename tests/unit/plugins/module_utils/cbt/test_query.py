@@ -127,6 +127,27 @@ def test_any_file_fault_means_that_the_whole_disk_is_to_be_read(key, code):
     assert api.full_required(error).code == code
 
 
+def test_a_disk_in_the_place_of_another_one_is_read_whole(start, state):
+    areas = start()
+    areas.make("web-1", 2)
+    areas.run(state_file=state)
+    areas.sim.govc("device.remove", "-vm", "web-1", "disk-1000-1")
+    assert areas.run(state_file=state).disk["key"] == 2000
+    areas.sim.govc("vm.disk.create", "-vm", "web-1", "-name", "web-1/another", "-size", "64M", "-ds", "LocalDS_0")
+    codes = [disk.get("full_required_code") for disk in areas.run(state_file=state).one["disks"]]
+    assert codes == [None, "disk_replaced"]
+    assert [disk["areas"] for disk in areas.run(state_file=state).one["disks"]] == [[], []]
+
+
+def test_disks_of_one_label_in_several_vms_are_told_apart(areas, state):
+    areas.make("web-2")
+    asked = {"vms": [{"name": "web-1"}, {"name": "web-2"}], "disks": [{"label": "hard disk 1"}], "state_file": state}
+    areas.run(**asked)
+    areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
+    areas.sim.write_disk("web-2", offset=MIB, length=MIB, seed=1)
+    assert [told(vm["disks"][0]) for vm in areas.run(**asked).vms] == [[(0, KIB)], [(MIB, MIB)]]
+
+
 def test_with_fail_it_is_a_failure_and_the_state_stays(areas, state):
     areas.run(state_file=state)
     before = text_of(state)

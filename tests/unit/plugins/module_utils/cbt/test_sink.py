@@ -73,6 +73,15 @@ def test_what_is_given_up_leaves_nothing_and_the_last_file_stays(tmp_path):
     assert (tmp_path / "disk.jsonl").read_bytes() == before
 
 
+def test_the_file_of_an_earlier_run_goes_where_there_is_none_now(tmp_path):
+    fill(AreaSink(str(tmp_path), "disk", 1))
+    (tmp_path / "other.jsonl").write_text("")
+    assert fill(AreaSink(str(tmp_path), "disk", 50)).path is None
+    assert os.listdir(tmp_path) == ["other.jsonl"]
+    fill(AreaSink(str(tmp_path), "other", 50, write=False))
+    assert os.listdir(tmp_path) == ["other.jsonl"]
+
+
 def test_where_nothing_may_be_written_nothing_is(tmp_path):
     sink = fill(AreaSink(str(tmp_path), "disk", 10, write=False))
     assert (sink.areas, sink.path, os.listdir(tmp_path)) == (None, None, [])

@@ -112,6 +112,11 @@ def test_a_vm_with_the_same_disks_is_another_one(path):
     assert states.load(path).kept(vm(instance_uuid="clone"), disk()) is None
 
 
+def _with_run(run):
+    disk_text = f'{{"label": "l", "key": 1, "capacity": 1, "change_id": "a/1", "runs": [{run}]}}'
+    return f'{{"format": 1, "vms": {{"a": {{"name": "n", "disks": {{"b": {disk_text}}}}}}}}}'
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -123,6 +128,10 @@ def test_a_vm_with_the_same_disks_is_another_one(path):
         '{"format": 1}',
         '{"format": 1, "vms": {"a": {"disks": {"b": {}}}}}',
         "\x00",
+        _with_run('{"at": "2026-05-01T02:00:00+00:00", "change_id": "a/1", "regions": ["x"]}'),
+        _with_run('{"at": "2026-05-01T02:00:00+00:00", "change_id": "a/1", "regions": [-1]}'),
+        _with_run('{"at": 1, "change_id": "a/1", "regions": []}'),
+        _with_run('{"at": "2026-05-01T02:00:00+00:00", "change_id": "a/1", "regions": [], "areas": "many"}'),
     ],
 )
 def test_a_damaged_file_is_told_and_never_overwritten(path, text):

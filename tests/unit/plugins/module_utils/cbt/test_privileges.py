@@ -1,0 +1,71 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a user may not do is told before anything is done; above all, no snapshot is made that could not be removed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import privileges
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME, Mark, Owner
+
+_QUERY = [privileges.MAKE, privileges.REMOVE, privileges.READ]
+_CHANGES = {"CreateSnapshot_Task", "RemoveSnapshot_Task", "ReconfigVM_Task", "PowerOffVM_Task", "PowerOnVM_Task"}
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "needs"),
+    [
+        ({}, _QUERY),
+        ({"snapshot": {"name": "mine"}}, [privileges.READ]),
+        ({"state": "disabled"}, [privileges.SWITCH]),
+        ({"vm": {"name": "web-2"}, "state": "enabled"}, [privileges.SWITCH, privileges.MAKE, privileges.REMOVE]),
+        (
+            {"vm": {"name": "web-2"}, "state": "enabled", "activation": "power_cycle"},
+            [privileges.SWITCH, privileges.POWER_OFF, privileges.POWER_ON],
+        ),
+    ],
+)
+def test_each_privilege_that_is_missing_is_told_and_nothing_is_done(areas, asked, needs, check):
+    areas.make("web-2", tracked=False)
+    areas.snapshot("web-1", "mine")
+    for missing in needs:
+        areas.log_in_with([name for name in needs if name != missing])
+        ran = areas.attempt(check=check, **asked)
+        assert (ran.code, ran.one["error"]["privileges"]) == ("no_permission", [missing])
+        assert not _CHANGES & ran.calls.keys()
+    areas.log_in_with(needs)
+    ran = areas.run(check=check, **asked)
+    assert ran.calls["HasPrivilegeOnEntities"] == 1
+
+
+def test_where_nothing_is_to_be_done_nothing_is_needed(areas):
+    areas.log_in_with([])
+    ran = areas.run(state="enabled")
+    assert "HasPrivilegeOnEntities" not in ran.calls
+    assert ran.result["changed"] is False
+
+
+def test_one_call_is_enough_for_many_vms_and_the_others_go_on(areas):
+    names = [f"web-{number}" for number in range(1, 5)]
+    for name in names[1:]:
+        areas.make(name, tracked=name != "web-3")
+    areas.log_in_with([privileges.SWITCH])
+    ran = areas.attempt(state="enabled", vms=[{"name": name} for name in names])
+    assert [entry["name"] for entry in ran.result["failed_vms"]] == ["web-3"]
+    assert ran.calls["HasPrivilegeOnEntities"] == 1
+
+
+def test_a_left_over_that_may_not_be_removed_is_told(areas):
+    gone = Owner(Owner.this().place, Owner.this().pid, "1")
+    text = Mark(areas.vm("web-1").config.instanceUuid, "run", gone, 60).description()
+    areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, SNAPSHOT_NAME)
+    areas.log_in_with([privileges.MAKE, privileges.READ])
+    ran = areas.attempt()
+    assert (ran.code, ran.one["actions"]) == ("no_permission", [])
+    assert "which this user may not remove" in ran.one["warnings"][0]
+    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+    assert not _CHANGES & ran.calls.keys()
