@@ -76,6 +76,20 @@ earlier changeId, and to remove the snapshot; most of it is the reading of pages
 checks nothing. The module proves that the answers cover the disk, merges, counts and writes the areas into a file.
 """
 
+_TEMPLATES = """## OVF packages
+
+Each tool brings the same package, whose first disk is {mib} MiB of noise, to the same simulated vCenter, which counts and
+hashes what comes in, and keeps none of it.
+
+- *curl*: `curl -T` of the disk to the address that an import names, and nothing else: the yardstick.
+- *cached_ovf_template*: one task, with every byte compared with the manifest: with `verify: stream` on its way to the
+  host, with `verify: before` in a pass over the file before anything is made. MiB/s are those of the upload, from its
+  begin until the host has answered; seconds those of the whole process. *The same again* finds the template there.
+- *govc*: `govc import.ovf`. It makes a VM, not a template that is ready for linked clones, and compares nothing here.
+- *community.vmware*: `vmware_deploy_ovf`, which does the same. It compares nothing either, and has to be told to accept
+  every certificate.
+"""
+
 _LIMITS = """## What this does not prove
 
 - The server is a simulator on the same machine. It counts calls exactly, but its seconds are not those of a vCenter: a
@@ -110,6 +124,9 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
         _LINKED.format(ms=FULL.clone_ms),
         *(f"### {table.title}\n\n{table.as_markdown()}\n" for table in tables.side_by_side(figures.linked, "Linked clones, ")),
         f"{_AREAS}{read.title}:\n\n{read.as_markdown()}\n",
+        _TEMPLATES.format(mib=FULL.upload_mib),
+        f"{tables.templates(figures).as_markdown()}\n",
+        f"{tables.large(figures)}\n",
         "## Measured on\n",
         "\n".join(f"- {name}: {text}" for name, text in figures.machine.items()) + "\n",
         _LIMITS,

@@ -124,6 +124,43 @@ class Areas:
         return statistics.median(self.ratios)
 
 
+@dataclass(frozen=True)
+class Upload:
+    """One run of one tool that brings a package with a large disk.
+
+    how: verify, of our module. seconds: the whole process, its start included; span: the way of the bytes, where it is told.
+    peak_mib: the largest resident set of our module's process.
+    """
+
+    tool: str
+    mib: int
+    how: str
+    calls: int
+    rounds: int
+    seconds: float
+    span: float | None = None
+    peak_mib: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """MiB a second on their way."""
+        return self.mib / self.span if self.span else None
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Packages to templates: the tools on the same one, in turns; and a much larger one for the memory."""
+
+    turns: list[Upload]
+    large: Upload
+
+    def ratios(self, tool: str, how: str, other: str) -> list[float]:
+        """The rate of one tool by that of another, turn by turn."""
+        mine = [each.rate for each in self.turns if (each.tool, each.how) == (tool, how) and each.rate]
+        others = [each.rate for each in self.turns if each.tool == other and each.rate]
+        return [one / two for one, two in zip(mine, others, strict=True)]
+
+
 @dataclass
 class Figures:
     """Everything that one run of the benchmark measured."""
@@ -136,6 +173,7 @@ class Figures:
     areas: Areas | None = None
     fleets: list[Sample] = field(default_factory=list)
     linked: list[Sample] = field(default_factory=list)
+    templates: Templates | None = None
 
     def of(self, tool: str) -> list[Sample]:
         """The samples of one tool, by the size of the inventory."""

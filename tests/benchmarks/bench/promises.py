@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 
-from bench import tools
+from bench import templates, tools
 from bench.figures import Figures
 
 CALLS_BESIDE_CLONES = 14
@@ -18,6 +19,10 @@ FLEET_CALLS_BESIDE_CLONES = 60
 FLEET_LOGINS = 3
 LINKED_CALLS_BESIDE_CLONES = 20
 AREAS_A_PAGE = 2_000
+UPLOAD_BY_CURL = 0.8
+REPEAT_CALLS = 10
+# A small file is over before its connection is fast.
+RATIO_FROM_MIB = 512
 CALLS_BESIDE_PAGES = 14
 # With few areas the comparison is one of connecting and looking up, which the script does not do.
 RATIO_FROM_AREAS = 100_000
@@ -45,6 +50,7 @@ def check(figures: Figures) -> list[Promise]:
         *_fleets(figures),
         *_linked(figures),
         *_areas(figures),
+        *_templates(figures),
     ]
 
 
@@ -124,4 +130,24 @@ def _areas(figures: Figures) -> list[Promise]:
     if areas.areas >= RATIO_FROM_AREAS:
         what = f"seconds for {what}, module by script"
         made.append(Promise(what, f"{RATIO:.2f}", f"{areas.ratio:.2f}", areas.ratio <= RATIO))
+    return made
+
+
+def _templates(figures: Figures) -> list[Promise]:
+    if figures.templates is None:
+        return []
+    found = figures.templates
+    again = [each for each in found.turns if each.tool == templates.REPEAT]
+    made = [
+        Promise("calls for a template that is there", str(REPEAT_CALLS), str(each.calls), each.calls <= REPEAT_CALLS)
+        for each in again
+    ]
+    peak = found.large.peak_mib or 0.0
+    what = f"peak memory for a disk of {found.large.mib:,} MiB, MiB"
+    made.append(Promise(what, str(PEAK_MIB), f"{peak:.0f}", peak < PEAK_MIB))
+    mib = found.turns[0].mib
+    if mib >= RATIO_FROM_MIB:
+        ratio = statistics.median(found.ratios(templates.OURS, "stream", templates.CURL))
+        what = f"rate for {mib} MiB with its manifest, by that of curl (at least)"
+        made.append(Promise(what, f"{UPLOAD_BY_CURL:.2f}", f"{ratio:.2f}", ratio >= UPLOAD_BY_CURL))
     return made

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import tools
-from bench.figures import Areas, Figures, Latency, Sample
+from bench import templates, tools
+from bench.figures import Areas, Figures, Latency, Sample, Templates, Upload
 from bench.linked import LinkedTools
+from bench.templates import Large, TemplateTools
 from bench.tools import Installed, Tools
 from bench.vcenter import VCenter, simulated
 from devtools.console import Console, Outcome
@@ -34,6 +35,7 @@ class Plan:
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
     linked: VMs there are before -> linked clones that govc and community.vmware make; linked_clones: how many the others make.
     areas: changed areas of one disk; areas_rounds: how often they are read by each.
+    upload_mib: size of a disk that is uploaded, upload_rounds: how often by each tool; large_mib: of one for the memory.
     """
 
     inventories: dict[int, tuple[int, int]]
@@ -49,6 +51,9 @@ class Plan:
     linked_clones: int
     areas: int
     areas_rounds: int
+    upload_mib: int
+    upload_rounds: int
+    large_mib: int
 
 
 FULL = Plan(
@@ -65,6 +70,9 @@ FULL = Plan(
     linked_clones=100,
     areas=100_000,
     areas_rounds=5,
+    upload_mib=512,
+    upload_rounds=5,
+    large_mib=8 << 10,
 )
 QUICK = Plan(
     inventories={10: (10, 1), 100: (10, 1)},
@@ -80,6 +88,9 @@ QUICK = Plan(
     linked_clones=10,
     areas=10_000,
     areas_rounds=3,
+    upload_mib=64,
+    upload_rounds=1,
+    large_mib=256,
 )
 
 
@@ -114,6 +125,7 @@ class Bench:
         for vms, (some, few) in self.plan.linked.items():
             self._linked(vms, some, few)
         self._areas()
+        self._templates()
 
     def _vcenter(self, vms: int, clone_ms: int, latency_ms: int = 0) -> AbstractContextManager[VCenter]:
         return simulated(self.simulator, self.installed.govc, vms, clone_ms, latency_ms)
@@ -251,3 +263,40 @@ class Bench:
                 for name, step in steps if turn % 2 == 0 else reversed(steps):
                     self.console.step(name, step)
         self.figures.areas = Areas.of(disk.capacity, results, spans)
+
+    def _templates(self) -> None:
+        plan, turns, work = self.plan, list[Upload](), self.installed.work
+        self.console.title(f"A package with a disk of {plan.upload_mib} MiB, and one of {plan.large_mib:,} MiB")
+        with Large.made(work / "package", plan.upload_mib) as package:
+            for turn in range(plan.upload_rounds):
+                with self._discarding() as vcenter:
+                    turns += self._uploads(TemplateTools(self.installed, vcenter), package, turn + 1)
+        with Large.made(work / "large", plan.large_mib, sparse=True) as package, self._discarding() as vcenter:
+            using = TemplateTools(self.installed, vcenter)
+            large = self._upload(templates.OURS, lambda: using.template(package, "large", "stream"))
+        self.figures.templates = Templates(turns, large)
+
+    def _discarding(self) -> AbstractContextManager[VCenter]:
+        return simulated(self.simulator, self.installed.govc, 10, 0, 0, "--discard-uploads")
+
+    def _uploads(self, using: TemplateTools, package: Large, turn: int) -> list[Upload]:
+        steps: dict[str, Callable[[], Upload]] = {
+            templates.CURL: lambda: using.curl(package, "curl"),
+            f"{templates.OURS}, stream": lambda: using.template(package, "streamed", "stream"),
+            f"{templates.OURS}, before": lambda: using.template(package, "read", "before"),
+            templates.REPEAT: lambda: using.template(package, "read", "before", tool=templates.REPEAT),
+            templates.GOVC: lambda: using.import_ovf(package, "govc"),
+            templates.COMMUNITY: lambda: using.deploy_ovf(package, "community"),
+        }
+        return [self._upload(f"{name}, turn {turn}", make) for name, make in steps.items()]
+
+    def _upload(self, name: str, make: Callable[[], Upload]) -> Upload:
+        taken: list[Upload] = []
+
+        def work() -> Outcome:
+            taken.append(make())
+            rate = f"{taken[0].rate:.0f} MiB/s, " if taken[0].rate else ""
+            return Outcome(1, note=f"{taken[0].calls} calls, {rate}{taken[0].seconds:.1f} s")
+
+        self.console.step(name, work)
+        return taken[0]

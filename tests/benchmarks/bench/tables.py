@@ -10,8 +10,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.figures import Figures, Latency, Sample
+from bench.figures import Figures, Latency, Sample, Upload
 from bench.promises import Promise
+from bench.templates import CURL, OURS
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,38 @@ def areas(figures: Figures) -> Table:
     return Table(title, head, rows)
 
 
+def templates(figures: Figures) -> Table:
+    """A package with a large disk, by each tool: the median of its turns."""
+    found = figures.templates
+    assert found is not None
+    groups: dict[tuple[str, str], list[Upload]] = {}
+    for each in found.turns:
+        groups.setdefault((each.tool, each.how), []).append(each)
+    rows = []
+    for (tool, how), turns in groups.items():
+        rates = [each.rate for each in turns if each.rate is not None]
+        by_curl = f"{statistics.median(found.ratios(tool, how, CURL)):.2f}" if rates else ""
+        rows.append(
+            (
+                f"{tool}, verify: {how}" if tool == OURS else tool,
+                str(max(each.calls for each in turns)),
+                _spread([each.seconds for each in turns]),
+                f"{statistics.median(rates):.0f}" if rates else "",
+                by_curl,
+            )
+        )
+    head = ("", "calls", "seconds, median (smallest-largest)", "MiB/s", "by curl")
+    return Table(f"A package with a disk of {found.turns[0].mib} MiB", head, rows)
+
+
+def large(figures: Figures) -> str:
+    """One sentence."""
+    if figures.templates is None:
+        return ""
+    used = figures.templates.large
+    return f"A disk of {used.mib:,} MiB: {used.peak_mib or 0:.0f} MiB of memory at most, {used.rate or 0:.0f} MiB/s."
+
+
 def render(figures: Figures, promises: Sequence[Promise]) -> str:
     """Everything, for a terminal of 80 columns."""
     parts = [table.as_text() for table in side_by_side(figures.samples)]
@@ -144,5 +177,7 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
         parts.append(fleets(figures).as_text())
     if figures.areas is not None:
         parts.append(areas(figures).as_text())
+    if figures.templates is not None:
+        parts += [templates(figures).as_text(), large(figures)]
     parts += [memory(figures), kept(promises).as_text()]
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"

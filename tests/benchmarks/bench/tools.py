@@ -174,10 +174,10 @@ class Tools:
         options |= {"host": where.host, "datastore": where.datastore}
         return self._community_loop(names, {"community.vmware.vmware_guest_instant_clone": options, "loop": list(names)})
 
-    def _community_loop(self, names: Sequence[str], task: dict[str, Any]) -> Sample:
+    def _community_loop(self, names: Sequence[str], task: dict[str, Any], *, tool: str = COMMUNITY) -> Sample:
         peer = self._at.peer
         env = {**self._ansible(peer / "collections"), **self._vcenter.environment}
-        return self._measure(COMMUNITY, names, self._playbook(peer / "venv" / "bin", task), env)
+        return self._measure(tool, names, self._playbook(peer / "venv" / "bin", task), env)
 
     def sweep(self) -> None:
         """Remove all clones, so that the next tool starts from the same inventory."""

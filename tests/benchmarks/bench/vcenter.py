@@ -81,12 +81,14 @@ class VCenter:
 
 
 @contextmanager
-def simulated(simulator: Path, govc: Path, vms: int, clone_ms: int, latency_ms: int = 0) -> Iterator[VCenter]:
+def simulated(simulator: Path, govc: Path, vms: int, clone_ms: int, latency_ms: int = 0, *more: str) -> Iterator[VCenter]:
     """A vCenter with this many VMs, for as long as the block runs; clone_ms: its time for a clone; latency_ms: for any call.
+
+    more: options of the simulator.
 
     The parent is frozen, as one does for many clones of it: a running one gets a delta disk with each.
     """
-    options = ("--vms", str(vms), "--clone-time", f"{clone_ms}ms", "--latency", f"{latency_ms}ms")
+    options = ("--vms", str(vms), "--clone-time", f"{clone_ms}ms", "--latency", f"{latency_ms}ms", *more)
     with Simulator(simulator, *options, govc=str(govc)) as sim:
         sim.patch_vm(PARENT, frozen=True)
         folder = f"/{DATACENTER}/vm/bench"
