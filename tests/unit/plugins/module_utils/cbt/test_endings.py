@@ -37,8 +37,8 @@ def test_a_question_leaves_nothing_and_is_no_change(ten):
     assert [entry["snapshot"]["removed"] for entry in ran.vms] == [True] * 10
     assert all(disk["change_id"] for entry in ran.vms for disk in entry["disks"])
     assert left(ten) == []
-    # Of the session 4, lookup 2, what this user may do 1, snapshots 10 + 10 and a filter for each of the two waits, their devices
-    # 1, and two disks each.
+    # Of the session 4, lookup 2, what this user may do 1, snapshots 10 + 10 and a filter for each of the two waits, their
+    # devices 1, and two disks each.
     assert ran.calls["CreateFilter"] == 2
     assert ran.calls["Login"] == 1
     assert ran.total == 4 + 2 + 1 + 10 + 10 + 4 + 1 + 20
