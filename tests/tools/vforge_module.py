@@ -34,15 +34,15 @@ class ModuleProcess:
 
     Args:
         sim: what it connects to, by way of the environment.
-        name: of the module.
+        which: the name of the module.
         path: of the folder in which ``ansible_collections`` lies.
         runtime_dir: where it keeps its sessions.
         common: parameters of each run that are not given otherwise.
     """
 
-    def __init__(self, sim: Simulator, name: str, path: str, runtime_dir: str | os.PathLike[str], /, **common: Any) -> None:
+    def __init__(self, sim: Simulator, which: str, path: str, runtime_dir: str | os.PathLike[str], **common: Any) -> None:
         self.sim = sim
-        self.program = _START.format(package=_COLLECTION, name=name)
+        self.program = _START.format(package=_COLLECTION, name=which)
         self.common = common
         self.environment = {
             **os.environ,

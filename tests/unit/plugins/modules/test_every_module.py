@@ -78,15 +78,15 @@ def check(name, result):
 @pytest.fixture
 def module(shared_sim, tmp_path):
     """Each module by its name, as a process."""
-    return lambda name, /, **common: ModuleProcess(shared_sim, name, _PATH, tmp_path, **common)
+    return lambda which, **common: ModuleProcess(shared_sim, which, _PATH, tmp_path, **common)
 
 
-def _returns(module, name, /, **params):
+def _returns(module, which, **params):
     """Run a module in check mode, for real and again; each result must be as documented. Returns the first real one."""
-    process = module(name, _ansible_diff=True, **params)
+    process = module(which, _ansible_diff=True, **params)
     checked, done, again = process.run(_ansible_check_mode=True), process.run(), process.run()
     for result in (checked, done, again):
-        check(name, result)
+        check(which, result)
     assert (checked["changed"], again["changed"]) == (done["changed"], False)
     return done
 
@@ -134,8 +134,8 @@ def test_parents_and_plans_are_told_as_documented(make_sim, tmp_path):
     guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
     parent = {"parent": {"name": "golden-parent"}}
 
-    def own(name, /, **common):
-        return ModuleProcess(sim, name, _PATH, tmp_path, **common)
+    def own(which, **common):
+        return ModuleProcess(sim, which, _PATH, tmp_path, **common)
 
     _returns(own, "fleet_plan", name="web-##", count=3, golden=parent["parent"], clusters=["DC0_C0"], folder="/DC0/vm")
     assert _returns(own, "instant_clone_parent", **parent, **guest, on_wake=["printf woken"])["changed"]
@@ -150,8 +150,8 @@ def test_forks_are_told_as_documented(make_sim, tmp_path):
     guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
     children = [{"name": "child-1", "config_params": '{"hostname": "child-1"}'}]
 
-    def own(name, /, **common):
-        return ModuleProcess(sim, name, _PATH, tmp_path, parent={"name": "golden-parent"}, **common)
+    def own(which, **common):
+        return ModuleProcess(sim, which, _PATH, tmp_path, parent={"name": "golden-parent"}, **common)
 
     assert _returns(own, "fork_parent", state="quiesced", children=children, **guest)["changed"]
     gone = [{"name": "child-1", "state": "absent"}]
