@@ -209,11 +209,15 @@ attributes:
     support: full
 notes:
   - The user needs the privileges C(VApp.Import), C(VirtualMachine.Config.*) for adding disks and changing extraConfig,
-    C(VirtualMachine.Provisioning.MarkAsTemplate), C(Datastore.AllocateSpace), C(Network.Assign) and C(Resource.AssignVMToPool).
+    C(VirtualMachine.Provisioning.MarkAsTemplate), C(Datastore.AllocateSpace), C(Network.Assign) and C(Resource.AssignVMToPool);
+    with O(storage_policy) C(StorageProfile.View), too.
   - ESXi hosts take the disks at their own address, port 443. Their certificates are the ones that vCenter names, and no others
     are accepted, whatever O(validate_certs) says.
 seealso:
   - module: vforge.vsphere.cached_ovf_template_info
+  - module: vforge.vsphere.linked_clone
+  - ref: OVF templates <ansible_collections.vforge.vsphere.docsite.guide_ovf_templates>
+    description: From an OVA to linked clones, what is verified when, and what happens when runs die.
 author:
   - The vforge.vsphere authors (@vforge)
 """
