@@ -65,20 +65,23 @@ def clone_table(result: t.Any) -> str:
 
     :raises AnsibleFilterError: when the input is no such result.
     """
-    if not isinstance(result, dict) or not isinstance(result.get("clones"), list):
-        raise AnsibleFilterError("clone_table wants the registered result of a clone task, which has a list 'clones'.")
+    clones = result.get("clones", result.get("children")) if isinstance(result, dict) else None
+    if not isinstance(clones, list):
+        raise AnsibleFilterError(
+            "clone_table wants the registered result of a clone task, which has a list 'clones', or 'children' of VMFork."
+        )
     rows = [[title for title, _align, _cell in _COLUMNS]]
-    rows += [[str(cell(clone) or "-") for _title, _align, cell in _COLUMNS] for clone in result["clones"]]
+    rows += [[str(cell(clone) or "-") for _title, _align, cell in _COLUMNS] for clone in clones]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligns = [align for _title, align, _cell in _COLUMNS]
     lines = ["  ".join(align(text, width) for align, text, width in zip(aligns, row, widths, strict=True)) for row in rows]
-    return "\n".join([*(line.rstrip() for line in lines), "", *_failures(result), _totals(result)])
+    return "\n".join([*(line.rstrip() for line in lines), "", *_failures(clones), _totals(result)])
 
 
-def _failures(result: dict[str, t.Any]) -> list[str]:
+def _failures(clones: list[dict[str, t.Any]]) -> list[str]:
     """Which clones failed, and why, a line for each error code."""
     kinds: dict[str, list[dict[str, t.Any]]] = {}
-    for clone in result["clones"]:
+    for clone in clones:
         if clone.get("error"):
             kinds.setdefault(clone["error"]["error_code"], []).append(clone)
     return [

@@ -14,15 +14,15 @@ description:
     Which hosts get a parent, which clones are made of it, which ones go, which are replaced because the golden VM has
     changed, and which hosts are left out and why.
   - Changes nothing. The lists that it returns are what M(vforge.vsphere.instant_clone) and the other modules take; the role
-    P(vforge.vsphere.instant_clone_fleet#role) carries them out.
+    P(vforge.vsphere.instant_clone_fleet#role) carries them out, and P(vforge.vsphere.vmfork_fleet#role) with O(kind=vmfork).
   - A clone stays where it is. Only what is missing is placed, always on the host that has the fewest clones of the fleet.
   - The number of calls depends neither on the size of the fleet nor on that of the inventory.
 options:
   kind:
     description:
-      - How the clones are made.
+      - How the clones are made. V(vmfork) is for vSphere 6.0 and 6.5.
     type: str
-    choices: [instant_clone]
+    choices: [instant_clone, vmfork]
     default: instant_clone
   state:
     description:
@@ -165,6 +165,7 @@ seealso:
   - module: vforge.vsphere.linked_clone
   - module: vforge.vsphere.instant_clone
   - module: vforge.vsphere.instant_clone_parent
+  - module: vforge.vsphere.fork_parent
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -247,7 +248,9 @@ parents:
   type: list
   elements: dict
 clones:
-  description: All clones of the fleet with C(name), C(parent) and C(guestinfo), for M(vforge.vsphere.instant_clone).
+  description: >-
+    All clones of the fleet with C(name), C(parent) and C(guestinfo), for M(vforge.vsphere.instant_clone). With O(kind=vmfork)
+    they have C(config_params) instead, for the O(vforge.vsphere.fork_parent#module:children) of M(vforge.vsphere.fork_parent).
   returned: success
   type: list
   elements: dict
@@ -306,7 +309,7 @@ def argument_spec():
     """The options of the module."""
     return {
         **_argspec.connection(),
-        "kind": {"type": "str", "choices": ["instant_clone"], "default": "instant_clone"},
+        "kind": {"type": "str", "choices": ["instant_clone", "vmfork"], "default": "instant_clone"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "name": {"type": "str", "required": True},
         "count": {"type": "int", "default": 1},

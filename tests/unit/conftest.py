@@ -18,6 +18,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing but how busy the machine is.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]

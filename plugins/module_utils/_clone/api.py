@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import faults, names, versions
+from .._connector import faults, names
 from .._connector.customization import specification
 from .._connector.guest import authentication
 from .._connector.props import Route, Row
@@ -238,20 +238,6 @@ def _backing(session: Session, wanted: facts.Network) -> t.Any:
     if wanted.kind == "opaque":
         return card.OpaqueNetworkBackingInfo(opaqueNetworkId=wanted.backing_id, opaqueNetworkType=wanted.opaque_type)
     return card.NetworkBackingInfo(deviceName=wanted.name, network=session.reference(vim.Network, wanted.moid))
-
-
-def require_instant_clones(session: Session) -> None:
-    """Make sure that this vCenter knows instant clones, which came with API 6.7.
-
-    :raises NotSupported: on an older one.
-    """
-    version = session.about.get("apiVersion", "")
-    if not versions.at_least(version, "6.7"):
-        raise NotSupported(
-            f"{session.options.endpoint} cannot make instant clones: its API version is {version}.",
-            hint="Instant clones need vCenter 6.7 or later.",
-            api_version=version,
-        )
 
 
 def start_clone(session: Session, parent: str, spec: t.Any) -> t.Any:

@@ -10,6 +10,7 @@ import typing as t
 from .._connector.batch import Work
 from .._connector.find import find_vms
 from .._connector.marks import MARKER_KEY, marker
+from .._connector.releases import require_instant_clones
 from .._errors import InvalidOption, VforgeError
 from . import api, lookup, plan, report
 from .customizing import customize
@@ -35,7 +36,7 @@ class InstantClones:
 
     def require(self, session: Session) -> None:
         """Instant clones came with API 6.7, customizing their guests with 6.8.7."""
-        api.require_instant_clones(session)
+        require_instant_clones(session)
         if self.options.state == "present" and any(request.customization for request in self.options.requests):
             api.require_customization(session)
 

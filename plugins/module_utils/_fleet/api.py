@@ -11,6 +11,7 @@ from .._connector.find import TO_ANCESTORS
 from .._connector.marks import FLEET_KEY, MARKER_KEY
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
+from .options import INSTANT_CLONE, VMFORK
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -73,11 +74,21 @@ MEMBERS: dict[type, tuple[str, ...]] = {
         "config.instanceUuid",
         "guest.ipAddress",
         "runtime.host",
-        "runtime.instantCloneFrozen",
         "runtime.powerState",
     ),
 }
+
+# What tells of a VM whether clones can be made of it, and of which parent it is a child, by the kind of the fleet.
+_OF_KIND = {
+    INSTANT_CLONE: ("runtime.instantCloneFrozen",),
+    VMFORK: ("runtime.quiescedForkParent", "config.forkConfigInfo"),
+}
 TO_MEMBERS = (Route("folder-children", vim.Folder, "childEntity"),)
+
+
+def members(kind_of_fleet: str) -> dict[type, tuple[str, ...]]:
+    """What is read of what lies in the folders of a fleet."""
+    return {**MEMBERS, vim.VirtualMachine: (*MEMBERS[vim.VirtualMachine], *_OF_KIND[kind_of_fleet])}
 
 
 def reference(session: Session, kind: str, moid: str) -> t.Any:
@@ -121,9 +132,22 @@ def mark(row: Row, path: str) -> str:
     return str(pair.value) if pair is not None else ""
 
 
-def ready(row: Row) -> bool:
-    """Whether instant clones of a fleet's parent can be made: it is on, and frozen."""
-    return str(row.get("runtime.powerState")) == "poweredOn" and bool(row.get("runtime.instantCloneFrozen"))
+def ready(row: Row, kind_of_fleet: str) -> bool:
+    """Whether clones of a fleet's parent can be made: it is on, and frozen, or an enabled and quiesced parent of VMFork."""
+    stands = bool(row.get(_OF_KIND[kind_of_fleet][0]))
+    return str(row.get("runtime.powerState")) == "poweredOn" and stands and (kind_of_fleet != VMFORK or bool(fork_group(row)))
+
+
+def fork_group(row: Row) -> str:
+    """The fork group of a VM that is an enabled parent of VMFork, or an empty text."""
+    fork = row.get("config.forkConfigInfo")
+    return (fork.parentForkGroupId or "") if fork is not None and fork.parentEnabled else ""
+
+
+def child_group(row: Row) -> str:
+    """The fork group of a VM that is a child of VMFork, or an empty text."""
+    fork = row.get("config.forkConfigInfo")
+    return (fork.childForkGroupId or "") if fork is not None else ""
 
 
 def snapshots(info: t.Any) -> list[tuple[str, str, str]]:

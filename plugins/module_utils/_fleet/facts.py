@@ -64,6 +64,7 @@ class Parent:
 
     :ivar ready: whether clones can be made of it.
     :ivar host: moid.
+    :ivar group: its fork group, where it is a parent of VMFork.
     """
 
     moid: str
@@ -73,6 +74,7 @@ class Parent:
     version: str
     host: str
     ready: bool
+    group: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
+from .._connector import releases
 from . import lookup, report
-from .options import FleetOptions
+from .options import VMFORK, FleetOptions
 from .plan import plan
 
 if t.TYPE_CHECKING:
@@ -19,8 +20,10 @@ def run(session: Session, options: FleetOptions) -> dict[str, t.Any]:
     """Find out what a fleet needs.
 
     :returns: the module's result.
+    :raises NotSupported: on a release that has no clones of this kind.
     :raises VforgeError: when the fleet cannot be as it is asked for.
     """
+    (releases.require_vmfork if options.kind == VMFORK else releases.require_instant_clones)(session)
     now = lookup.situation(session, options)
     made = plan(options, now)
     for warning in report.warnings(options, made):

@@ -53,7 +53,9 @@ def warning(options: FleetOptions, clones: t.Iterable[Clone]) -> str:
 
     :param clones: those that stay as they are.
     """
-    found = [clone.name for clone in clones if options.addresses and _differs(clone, options.addresses[clone.number - 1])]
+    # Those that were left alone, since their parent is gone, may have numbers above the count, and so none in the list.
+    listed = dict(enumerate(options.addresses, start=1))
+    found = [clone.name for clone in clones if clone.number in listed and _differs(clone, listed[clone.number])]
     if not found:
         return ""
     return (

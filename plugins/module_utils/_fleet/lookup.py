@@ -15,7 +15,7 @@ from .._connector.props import Row, collect
 from .._errors import Ambiguous, NotFound
 from . import api
 from .facts import Clone, Datastore, Golden, Host, Parent, Situation
-from .options import FleetOptions
+from .options import VMFORK, FleetOptions
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -31,7 +31,7 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     golden = read_golden(session, options.golden, options) if options.golden else None
     folder, parents_folder = _folders(session, options, golden)
     hosts, datastores = read_hosts(session, golden.datacenter, options) if golden else ((), {})
-    rows = _members(session, [folder[0], parents_folder[0]])
+    rows = _members(session, [folder[0], parents_folder[0]], options.kind)
     parents = tuple(parent for row in rows if (parent := _parent(row, options, parents_folder)))
     clones = tuple(clone for row in rows if _is_in(row, folder) and (clone := _clone(row, options, parents)))
     known = {clone.moid for clone in clones}
@@ -166,10 +166,10 @@ def _datastore(row: Row) -> Datastore:
     return Datastore(row.moid, _name(row), (row.get("summary.freeSpace") or 0) // _MIB, usable)
 
 
-def _members(session: Session, folders: t.Sequence[str]) -> list[Row]:
+def _members(session: Session, folders: t.Sequence[str], kind: str) -> list[Row]:
     """What lies in the folders of the fleet."""
     roots = [api.reference(session, "Folder", moid) for moid in dict.fromkeys(folders)]
-    rows = collect(session, roots, api.MEMBERS, api.TO_MEMBERS)
+    rows = collect(session, roots, api.members(kind), api.TO_MEMBERS)
     return [row for row in rows if _moid(row.get("parent")) in folders and row.moid not in folders]
 
 
@@ -183,15 +183,17 @@ def _parent(row: Row, options: FleetOptions, folder: tuple[str, str]) -> Parent 
     if told is None or (told[0], told[2]) != (options.pattern.fleet, name) or not _is_in(row, folder):
         return None
     path = names.join([*names.split(folder[1]), name])
-    host = _moid(row.get("runtime.host"))
-    return Parent(row.moid, name, path, row.get("config.instanceUuid") or "", told[1], host, api.ready(row))
+    host, ready = _moid(row.get("runtime.host")), api.ready(row, options.kind)
+    return Parent(row.moid, name, path, row.get("config.instanceUuid") or "", told[1], host, ready, api.fork_group(row))
 
 
 def _clone(row: Row, options: FleetOptions, parents: t.Sequence[Parent]) -> Clone | None:
     name = _name(row)
-    number, of = options.pattern.number(name), parent_of(api.mark(row, api.CLONE_MARK), name)
-    told = fleet_of(api.mark(row, api.FLEET_MARK))
-    if number is None or of is None or told is None or told[0] != options.pattern.fleet:
+    number, told = options.pattern.number(name), fleet_of(api.mark(row, api.FLEET_MARK))
+    if number is None or told is None or told[0] != options.pattern.fleet:
+        return None
+    of = _forked_from(row, told[2], parents) if options.kind == VMFORK else parent_of(api.mark(row, api.CLONE_MARK), name)
+    if of is None:
         return None
     known = next((parent.version for parent in parents if parent.instance_uuid == of), told[1])
     return Clone(
@@ -204,6 +206,18 @@ def _clone(row: Row, options: FleetOptions, parents: t.Sequence[Parent]) -> Clon
         address=row.get("guest.ipAddress") or "",
         ipv4=next((address for path in api.ADDRESSES if (address := api.mark(row, path))), ""),
     )
+
+
+def _forked_from(row: Row, parent_name: str, parents: t.Sequence[Parent]) -> str | None:
+    """Instance UUID of the parent of a child of VMFork; empty where that is gone, None for what is no child.
+
+    The fork group that vCenter keeps tells it, or, where a parent was disabled since and so has another one, the mark.
+    """
+    group = api.child_group(row)
+    if not group:
+        return None
+    of_group = [parent.instance_uuid for parent in parents if parent.group == group]
+    return next(iter(of_group + [parent.instance_uuid for parent in parents if parent.name == parent_name]), "")
 
 
 def _holder(row: Row) -> str:

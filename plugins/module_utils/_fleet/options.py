@@ -14,12 +14,14 @@ from .naming import Pattern, addresses
 
 PRESENT, ABSENT = "present", "absent"
 FULL, LINKED = "full", "linked"
+INSTANT_CLONE, VMFORK = "instant_clone", "vmfork"
 
 
 @dataclasses.dataclass(frozen=True)
 class FleetOptions:
     """What the fleet is to be.
 
+    :ivar kind: how clones are made: as instant clones, or by VMFork.
     :ivar golden: what the parents are made of; None only where the fleet is to be absent.
     :ivar version: of the golden VM, as the user calls it; None to take it from the VM.
     :ivar snapshot: name of the snapshot of the golden VM that parents are made from; None for its present state.

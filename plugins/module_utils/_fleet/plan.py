@@ -16,7 +16,7 @@ from .._errors import InvalidOption, VforgeError
 from . import handing
 from .facts import Clone, Golden, Host, Parent, Situation
 from .naming import parent_name
-from .options import PRESENT, FleetOptions
+from .options import PRESENT, VMFORK, FleetOptions
 from .room import Room
 
 
@@ -60,7 +60,8 @@ class Plan:
     :ivar removals: clones that go, the newest first.
     :ivar clones: all clones of the fleet, by their numbers; without orphans.
     :ivar obsolete: parents that go, when nothing is made of them any more.
-    :ivar orphans: clones whose parent is gone; they are left alone.
+    :ivar orphans: clones whose parent is gone; they are left alone. Of VMFork they are so whatever their number and version,
+        since only a parent tells which VMs are its children.
     :ivar skipped: hosts that take no new clone -> why.
     """
 
@@ -89,16 +90,20 @@ def plan(options: FleetOptions, now: Situation) -> Plan:
     :raises InvalidOption: when a name of the fleet is held by something else.
     :raises NoRoom: when the hosts have no room for all clones.
     """
-    removals = tuple(sorted((clone for clone in now.clones if clone.number > options.count), key=_newest_first))
+    parents = {parent.instance_uuid: parent for parent in now.parents}
+    lost = {clone.number: clone for clone in now.clones if options.kind == VMFORK and clone.parent not in parents}
+    excess = [clone for clone in now.clones if clone.number > options.count and clone.number not in lost]
+    removals = tuple(sorted(excess, key=_newest_first))
     if options.state != PRESENT or now.golden is None:
-        return Plan((), (), removals, (), now.parents, (), {})
+        return Plan((), (), removals, (), now.parents, tuple(lost.values()), {})
     _refuse_strangers(options, now)
-    parents, version = {parent.instance_uuid: parent for parent in now.parents}, now.golden.version
+    version = now.golden.version
     staying = {clone.number: clone for clone in now.clones if clone.number <= options.count}
     orphans = {number: clone for number, clone in staying.items() if clone.parent not in parents and clone.version == version}
+    orphans |= lost
     kept = {number: clone for number, clone in staying.items() if number not in orphans and clone.version == version}
     open_numbers = [number for number in range(1, options.count + 1) if number not in kept and number not in orphans]
-    handing.refuse_held(options, open_numbers, staying.values())
+    handing.refuse_held(options, open_numbers, [*staying.values(), *lost.values()])
     current = _current_parents(now, version)
     room = Room(options, now, current)
     places = _places(open_numbers, room, [*kept.values(), *orphans.values()])

@@ -11,7 +11,7 @@ from .._connector import names
 from .._connector.marks import FLEET_KEY, fleet_mark
 from . import handing
 from .facts import Clone, Golden, Host, Parent, Situation
-from .options import FleetOptions
+from .options import VMFORK, FleetOptions
 from .plan import Placed, Plan, Seed
 
 # What is counted, and what is said of it behind the number.
@@ -42,8 +42,8 @@ def result(options: FleetOptions, now: Situation, made: Plan) -> dict[str, t.Any
         "skipped_hosts": [{"name": name, "reason": reason} for name, reason in made.skipped.items()],
         "seeds": [_seed(seed, options, now) for seed in made.seeds],
         "parents": [_selector(seed.parent, _path(now, seed.name)) for seed in made.seeds],
-        "rolls": [_batch(batch, entries, now) for batch in made.rolls],
-        "removals": [_removal(clone, now) for clone in made.removals],
+        "rolls": [_batch(batch, entries, now, options) for batch in made.rolls],
+        "removals": [_removal(clone, now, options) for clone in made.removals],
         "clones": list(entries.values()),
         "obsolete_parents": [{"name": parent.name, "folder": now.parents_path} for parent in made.obsolete],
         "orphans": [{"name": clone.name, "moid": clone.moid, "ip": clone.address or None} for clone in made.orphans],
@@ -137,26 +137,32 @@ def _clone(clone: Placed, options: FleetOptions, now: Situation, seeds: t.Mappin
     """An item of ``clones`` of the module that makes the clones."""
     name = options.pattern.name(clone.number)
     seed = seeds.get(clone.host.moid) if clone.host and clone.parent is None else None
-    guestinfo = {"hostname": name}
+    told = {"hostname": name}
     address = handing.handed(options, clone.number, clone.existing)
     if address:
-        guestinfo["ipv4"] = address
+        told["ipv4"] = address
     return {
         "name": name,
         "parent": _selector(clone.parent or (seed.parent if seed else None), _path(now, seed.name) if seed else ""),
-        "guestinfo": guestinfo,
+        "config_params" if options.kind == VMFORK else "guestinfo": told,
     }
 
 
-def _batch(batch: t.Sequence[Placed], entries: t.Mapping[int, t.Any], now: Situation) -> dict[str, t.Any]:
-    old = [_removal(clone.replaces, now) for clone in batch if clone.replaces is not None]
+def _batch(
+    batch: t.Sequence[Placed], entries: t.Mapping[int, t.Any], now: Situation, options: FleetOptions
+) -> dict[str, t.Any]:
+    old = [_removal(clone.replaces, now, options) for clone in batch if clone.replaces is not None]
     return {"remove": old, "make": [entries[clone.number] for clone in batch]}
 
 
-def _removal(clone: Clone, now: Situation) -> dict[str, t.Any]:
-    """An item of ``clones`` for ``state=absent``; with its parent, where that is there, the parent is checked too."""
+def _removal(clone: Clone, now: Situation, options: FleetOptions) -> dict[str, t.Any]:
+    """An item of ``clones`` for ``state=absent``; with its parent, where that is there, the parent is checked too.
+
+    Of ``children`` of VMFork, each item says itself that it is to go.
+    """
     parent = next((each for each in now.parents if each.instance_uuid == clone.parent), None)
-    return {"name": clone.name, "folder": now.folder_path, **({"parent": {"moid": parent.moid}} if parent else {})}
+    told = {"name": clone.name, "folder": now.folder_path, **({"parent": {"moid": parent.moid}} if parent else {})}
+    return {**told, "state": "absent"} if options.kind == VMFORK else told
 
 
 def _selector(parent: Parent | None, path: str) -> dict[str, str]:

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import guest, names, versions
+from .._connector import guest, names, releases
 from .._connector.find import TO_ANCESTORS
 from .._connector.props import Route
 from .._connector.pyvmomi import vim
 from .._connector.unofficial import Method, Property, add_data_type, add_methods
-from .._errors import NotSupported
 from .facts import PARAMETER_PREFIX, SNAPSHOT_NAME
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .options import ChildRequest
-    from .plan import Placement
+    from .placing import Placement
 
 VIRTUAL_MACHINE = vim.VirtualMachine
 
@@ -115,18 +114,7 @@ def require_vmfork(session: Session) -> None:
 
     :raises NotSupported: on any other; nothing was sent.
     """
-    version = session.about.get("apiVersion", "")
-    if versions.at_least(version, "6.6"):
-        raise NotSupported(
-            f"{session.options.endpoint} has no VMFork, which ended with API 6.5 (its own is {version}): "
-            "vforge.vsphere.instant_clone is the way to do it there.",
-            api_version=version,
-        )
-    if not versions.at_least(version, "6.0"):
-        raise NotSupported(
-            f"{session.options.endpoint} has no VMFork, which came with API 6.0: its own is {version or 'unknown'}.",
-            api_version=version,
-        )
+    releases.require_vmfork(session)
     add_data_type(_SPEC, "VirtualMachineCreateChildSpec", _SINCE, _SPEC_PROPERTIES)
     add_methods(vim.VirtualMachine, METHODS)
 

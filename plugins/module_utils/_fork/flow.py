@@ -14,7 +14,7 @@ import typing as t
 from .._connector import names
 from .._connector.places import read_folders, read_names
 from .._errors import InvalidOption, PartialFailure, VforgeError
-from . import api, children, lookup, parents, plan, report
+from . import api, children, lookup, parents, placing, plan, report
 from .job import ChildStanding, Job, ParentStanding, account_for_the_rest
 from .options import ABSENT, ChildRequest, ForkOptions
 
@@ -57,7 +57,7 @@ def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[
     """What is asked for of children, beside what there is: at most three calls for each datacenter."""
     if not options.children:
         return []
-    owners = [plan.owner(request, known) for request in options.children]
+    owners = [placing.owner(request, known) for request in options.children]
     folders = _folders(session, options.children, owners)
     homes = [
         folders[parent.datacenter][request.folder][0] if request.folder else parent.folder
@@ -77,7 +77,7 @@ def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[
         if request.state == ABSENT:
             steps.append(plan.absent(request, vm, parent))
         else:
-            placement = plan.place(request, parent, folders.get(parent.datacenter, {}))
+            placement = placing.place(request, parent, folders.get(parent.datacenter, {}))
             steps.append(plan.present(request, placement, vm, parent))
     return steps
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import faults, guest, versions
+from .._connector import faults, guest
 from .._connector.find import TO_ANCESTORS, TO_VMS
 from .._connector.marks import MARKER_KEY
 from .._connector.pyvmomi import vim
-from .._errors import NotSupported
 from . import facts
 
 if t.TYPE_CHECKING:
@@ -56,20 +55,6 @@ CHILDREN: dict[type, tuple[str, ...]] = {
     vim.VirtualApp: ("name", "parent", "parentFolder"),
 }
 TO_CHILDREN = (*(dataclasses.replace(route, then=(*route.then, guest.TO_ACCESS[0].name)) for route in TO_VMS), *guest.TO_ACCESS)
-
-
-def require_instant_clones(session: Session) -> None:
-    """Make sure that this vCenter knows instant clones, and so freezing, which came with API 6.7.
-
-    :raises NotSupported: on an older one.
-    """
-    version = session.about.get("apiVersion", "")
-    if not versions.at_least(version, "6.7"):
-        raise NotSupported(
-            f"{session.options.endpoint} knows no parents of instant clones: its API version is {version}.",
-            hint="They need vCenter 6.7 or later. On 6.0 and 6.5 VMFork does the same.",
-            api_version=version,
-        )
 
 
 def vm(session: Session, moid: str) -> t.Any:

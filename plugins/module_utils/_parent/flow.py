@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from .._connector import names
+from .._connector.releases import require_instant_clones
 from .._errors import NotAttempted, PartialFailure, VforgeError
 from . import api, freezing, lookup, plan, report
 from .job import Job, Standing, batch
@@ -29,7 +30,7 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a parent could not be brought to the state; it holds the whole result.
     """
-    api.require_instant_clones(session)
+    require_instant_clones(session)
     begun = time.monotonic()
     found = lookup.find_parents(session, options.selectors, options.datacenter)
     standings = [_standing(item, options) for item in found]

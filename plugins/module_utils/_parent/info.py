@@ -11,6 +11,7 @@ import typing as t
 
 from .._connector.batch import Work, run_batch
 from .._connector.find import Selector, selectors
+from .._connector.releases import require_instant_clones
 from . import api, lookup, plan, report
 from .facts import Obstacle
 from .job import PARALLEL
@@ -49,7 +50,7 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
 
     :raises NotFound: a VM that is not there.
     """
-    api.require_instant_clones(session)
+    require_instant_clones(session)
     parents = [found.parent for found in lookup.find_parents(session, options.selectors, options.datacenter)]
     uuids = [parent.instance_uuid for parent in parents]
     children = lookup.read_children(session, uuids) if options.children and parents else {}

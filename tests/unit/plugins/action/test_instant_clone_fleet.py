@@ -7,131 +7,18 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-import dataclasses
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.modules import fleet_plan
-
-# Where the folder ansible_collections lies, in the run's copy of the checkout.
-_COLLECTIONS = str(Path(fleet_plan.__file__).parents[5])
-
-# Rounds of one long question, which budgets of calls leave out.
-_ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.fleets import Fleet, Ran
 
 _PARENTS = ("DC0_C0_H0", "DC0_C0_H1", "DC0_C0_H2")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ran:
-    """A play that ended: what it printed, what it left in variables, and what the server counted by method."""
-
-    code: int
-    output: str
-    left: dict[str, Any]
-    calls: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Calls in the budget."""
-        return sum(count for method, count in self.calls.items() if method not in _ROUNDS)
-
-    @property
-    def clones(self) -> list[dict[str, Any]]:
-        """The entries of the clone task."""
-        return list(self.left["result"]["clones"])
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What was done with how many clones."""
-        return dict(self.left["result"]["counts"])
-
-
-class Fleet:
-    """Plays the role against one simulator, for a fleet web-### of a VM that is powered off."""
-
-    def __init__(self, sim: Any, folder: Path) -> None:
-        self.sim = sim
-        self._folder = folder
-        sim.create_vm("golden", on=False)
-
-    def start(self, *words: str, **given: Any) -> subprocess.Popen[str]:
-        """Start a play; the variables of the role are given without their prefix."""
-        asked = {
-            "name": "web-###",
-            "golden": {"path": "/DC0/vm/golden"},
-            "golden_version": "1",
-            "clusters": ["DC0_C0"],
-            "folder": "DC0_F0",
-            "guest_username": self.sim.guest_username,
-            "guest_password": self.sim.guest_password,
-            **given,
-        }
-        keep = {
-            "result": "{{ instant_clone_fleet_result | default({}) }}",
-            "plan": "{{ instant_clone_fleet_plan | default({}) }}",
-            "groups": "{{ groups }}",
-        }
-        role = {"name": "vforge.vsphere.instant_clone_fleet"}
-        steps = {
-            "block": [{"ansible.builtin.include_role": role}],
-            "always": [{"ansible.builtin.copy": {"dest": "left.json", "content": "{{ kept | to_json }}"}, "check_mode": False}],
-        }
-        variables = {**{f"instant_clone_fleet_{name}": value for name, value in asked.items()}, "kept": keep}
-        play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [steps]}]
-        (self._folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
-        self.sim.reset_calls()
-        return subprocess.Popen(
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
-            cwd=self._folder,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *words: str, **given: Any) -> Ran:
-        """Play to the end."""
-        with self.start(*words, **given) as process:
-            output, _none = process.communicate()
-        left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
-        return Ran(process.returncode, output, left, self.sim.calls()["by_method"])
-
-    def vms(self, pattern: str) -> dict[str, dict[str, Any]]:
-        """The VMs of the fleet's folder, as govc reads them."""
-        found = self.sim.govc("vm.info", f"/DC0/vm/DC0_F0/{pattern}")["virtualMachines"] or []
-        return {vm["name"]: vm for vm in found}
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "HOME": str(self._folder),
-            "ANSIBLE_HOME": str(self._folder / "ansible"),
-            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "XDG_RUNTIME_DIR": str(self._folder),
-            "VMWARE_HOST": self.sim.host,
-            "VMWARE_PORT": str(self.sim.port),
-            "VMWARE_USER": self.sim.username,
-            "VMWARE_PASSWORD": self.sim.password,
-            "VMWARE_CA_PATH": self.sim.ca,
-        }
 
 
 @pytest.fixture
 def start(make_sim, tmp_path):
     """A function that starts a simulator with the given flags, with a golden VM in it."""
-    return lambda *flags: Fleet(make_sim("--clone-time", "1ms", *flags), tmp_path)
+    return lambda *flags: Fleet(make_sim("--clone-time", "1ms", *flags), tmp_path, "instant_clone_fleet")
 
 
 def _assert_relations(fleet: Fleet, ran: Ran) -> None:
@@ -206,14 +93,7 @@ def test_one_parent_that_does_not_freeze_is_removed_and_the_next_run_makes_it(st
 
 def test_parents_that_a_killed_run_has_left_are_finished(start):
     fleet = start("--vms", "2")
-    fleet.sim.inject(method="CreateTemporaryDirectoryInGuest", times=0, do="delay", delay_ms=60_000)
-    with fleet.start(count=3) as process:
-        while fleet.sim.calls()["by_method"].get("CreateTemporaryDirectoryInGuest", 0) < 3 and process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.1)
-        os.killpg(process.pid, 9)
-        process.communicate()
-    fleet.sim.clear()
+    fleet.kill_at("CreateTemporaryDirectoryInGuest", 3, count=3)
     assert len(fleet.vms("web-parent-*")) == 3
     again = fleet.run(count=3)
     assert again.code == 0, again.output

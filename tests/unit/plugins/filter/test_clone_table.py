@@ -63,6 +63,12 @@ def test_failures_are_told_once_for_each_kind() -> None:
     ]
 
 
+def test_children_of_vmfork_are_shown_alike() -> None:
+    children = {**RESULT, "children": RESULT["clones"]}
+    del children["clones"]
+    assert clone_table(children) == clone_table(RESULT)
+
+
 def test_no_clones_are_an_empty_table() -> None:
     assert clone_table({"clones": []}).splitlines()[-1] == "no clones: 0 SOAP calls, 0 logins, 0.00 seconds"
 

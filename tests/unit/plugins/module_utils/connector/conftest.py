@@ -10,11 +10,6 @@ import os
 import pathlib
 
 import pytest
-from hypothesis import settings
-
-# How long an example takes says nothing but how busy the machine is.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 
 @pytest.fixture(autouse=True)

@@ -142,6 +142,18 @@ def test_clones_whose_parent_is_gone_are_left_alone():
     assert made.created == []
 
 
+def test_children_of_vmfork_whose_parent_is_gone_are_left_alone_whatever_is_asked():
+    now = _standing()
+    lost = situation(parents=now.parents[1:], clones=now.clones, golden=golden(version=V2))
+    made = plan(options(kind="vmfork", count=3), lost)
+    assert [each.number for each in made.orphans] == [1, 4]
+    assert [each.number for each in made.removals] == [6, 5]
+    assert [placed.number for batch in made.rolls for placed in batch] == [2, 3]
+    gone = plan(options(kind="vmfork", state="absent"), lost)
+    assert [each.number for each in gone.orphans] == [1, 4]
+    assert [each.number for each in gone.removals] == [6, 5, 3, 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -235,6 +247,10 @@ def test_the_result_is_what_the_tasks_of_a_role_take():
     assert told["removals"] == [{"name": "web-06", "folder": "/DC0/vm", "parent": {"moid": "vm-p31"}}]
     assert told["counts"] == {"seeds": 2, "created": 0, "unchanged": 0, "rolled": 5, "removed": 1, "obsolete_parents": 3}
     assert told["summary"][0] == "web: 2 parents to make, 5 clones to replace, 1 clone to remove, 3 parents to remove"
+    forked = options(kind="vmfork", count=5)
+    told = result(forked, now, plan(forked, now))
+    assert told["clones"][0] == {"name": "web-01", "parent": {"moid": "vm-p12"}, "config_params": {"hostname": "web-01"}}
+    assert told["removals"] == [{"name": "web-06", "folder": "/DC0/vm", "parent": {"moid": "vm-p31"}, "state": "absent"}]
 
 
 _LIST = [f"10.0.0.{n}/24" for n in range(1, 9)]
