@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, checks, documents
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.encoding import ENCODINGS
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 
@@ -41,6 +41,16 @@ options:
       - Whether the script goes with them that tells when cloud-init has finished, as with C(wait=finished) of the module.
     type: bool
     default: false
+  validate:
+    description:
+      - How strictly cloud-config is checked, as in P(vforge.vsphere.cloud_init_guestinfo#module).
+    type: str
+    choices: [none, syntax, schema]
+    default: syntax
+  schema_path:
+    description:
+      - Where cloud-init's schema is, as in P(vforge.vsphere.cloud_init_guestinfo#module).
+    type: path
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -66,7 +76,9 @@ _value:
 """
 
 
-def to_guestinfo(data: t.Any, encoding: str = "auto", report: bool = False) -> dict[str, str]:
+def to_guestinfo(
+    data: t.Any, encoding: str = "auto", report: bool = False, validate: str = documents.SYNTAX, schema_path: str | None = None
+) -> dict[str, str]:
     """The pairs.
 
     :raises AnsibleFilterError: when cloud-init could not use the data.
@@ -75,8 +87,10 @@ def to_guestinfo(data: t.Any, encoding: str = "auto", report: bool = False) -> d
         raise AnsibleFilterError("to_guestinfo wants a mapping with metadata, userdata and vendordata.")
     if encoding not in ENCODINGS:
         raise AnsibleFilterError(f"to_guestinfo knows the encodings {', '.join(ENCODINGS)}.")
+    if validate not in documents.LEVELS:
+        raise AnsibleFilterError(f"to_guestinfo knows validate as {', '.join(documents.LEVELS)}.")
     try:
-        return bundle.packed(data, encoding, report=report)
+        return bundle.packed(data, encoding, report=report, content=checks.Content(validate, schema_path or None))
     except VforgeError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidOption
-from . import encoding, keys, payload
+from . import checks, documents, encoding, keys, payload
 from .options import read_by
 from .payload import KINDS, METADATA, USERDATA, VENDORDATA
 
 
-def packed(given: t.Mapping[str, t.Any], how: str, *, report: bool = False) -> dict[str, str]:
+def packed(
+    given: t.Mapping[str, t.Any], how: str, *, report: bool = False, content: checks.Content | None = None
+) -> dict[str, str]:
     """The pairs for metadata, user data and vendor data, as the module would write them.
-
-    :param report: whether the script goes with them that tells when cloud-init has finished.
 
     Metadata must name their instance-id, or what it is derived from: nothing is known of the VM.
 
+    :param report: whether the script goes with them that tells when cloud-init has finished.
+    :param content: what looks at the data; by default at their syntax.
     :raises InvalidOption: naming what is wrong.
     """
     unknown = sorted(set(given) - set(KINDS))
@@ -31,6 +33,8 @@ def packed(given: t.Mapping[str, t.Any], how: str, *, report: bool = False) -> d
             "to_guestinfo: metadata has no instance_id.",
             hint="Set one that no other VM has, such as auto:web-1, which is derived from this name and the data.",
         )
+    (content or checks.Content(documents.SYNTAX)).check(data, "to_guestinfo")
+    checks.check_guestinfo(data, how, "to_guestinfo")
     salt = data.metadata.instance_id if data.metadata else None
     if data.metadata is not None and data.metadata.seed:
         salt = data.metadata.derived_id("", data.userdata, data.vendordata_plain)

@@ -6,26 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
-from .._connector import names
 from .._connector.find import Selector
 from .._errors import InvalidOption
-from . import documents, encoding, payload, report_script
+from . import checks, payload, report_script
 from .payload import KINDS, METADATA, Data
 
 PRESENT, ABSENT, REDACTED = "present", "absent", "redacted"
 GUESTINFO, CUSTOMIZATION = "guestinfo", "customization"
 NOTHING, READ, NETWORK, FINISHED = "none", "read", "network", "finished"
-
-# vSphere's limit for each of the two texts of CustomizationCloudinitPrep (API reference).
-CUSTOMIZATION_LARGEST = 512 * 1024
-
-# As long as any instance-id that is derived.
-_SOME_ID = "00000000-0000-0000-0000-000000000000-00000000"
-
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,24 +122,19 @@ def _kinds(params: t.Mapping[str, t.Any]) -> tuple[str, ...]:
 
 
 def _check_requests(options: CloudOptions, params: t.Mapping[str, t.Any]) -> None:
-    level = params["validate"]
-    schemas = documents.Schemas(params.get("schema_path")) if level == documents.SCHEMA else None
-    checked: set[str] = set()
+    content = checks.Content(params["validate"], params.get("schema_path"))
     for request in options.requests:
         where, data = f"VM with the {request.selector}", request.data
         if data.metadata is None and data.userdata is None and data.vendordata_plain is None:
             raise InvalidOption(
                 f"{where}: nothing is to be delivered.", hint="Set metadata, userdata or vendordata.", option=METADATA
             )
-        for kind, text in ((payload.USERDATA, data.userdata), (payload.VENDORDATA, data.vendordata_plain)):
-            # The same text for a hundred VMs is looked at once.
-            if text is not None and level != documents.NOTHING and text not in checked:
-                documents.check(text, f"{where}: {kind}", schemas)
-                checked.add(text)
-        if schemas is not None and data.metadata is not None and isinstance(data.metadata.mapping.get("network"), dict):
-            schemas.check_network(data.metadata.mapping["network"], f"{where}: metadata.network")
+        content.check(data, where)
         _check_waiting(options, data, where)
-        _check_sizes(options, data, where)
+        if options.transport == CUSTOMIZATION:
+            checks.check_customization(data, where)
+        else:
+            checks.check_guestinfo(data, options.encoding, where)
 
 
 def _check_waiting(options: CloudOptions, data: Data, where: str) -> None:
@@ -179,36 +164,3 @@ def read_by(data: Data) -> tuple[str, ...]:
     redact = data.metadata.redact if data.metadata else ()
     given = {payload.METADATA: data.metadata, payload.USERDATA: data.userdata, payload.VENDORDATA: data.vendordata}
     return tuple(kind for kind in KINDS if kind in redact and given[kind] is not None)
-
-
-def _check_sizes(options: CloudOptions, data: Data, where: str) -> None:
-    texts = {
-        METADATA: data.metadata.text(_SOME_ID) if data.metadata else None,
-        payload.USERDATA: data.userdata,
-        payload.VENDORDATA: data.vendordata,
-    }
-    if options.transport == CUSTOMIZATION:
-        sizes = {kind: len(text.encode()) for kind, text in texts.items() if text is not None and kind != payload.VENDORDATA}
-        fits = max(sizes.values()) <= CUSTOMIZATION_LARGEST
-        limit = f"{CUSTOMIZATION_LARGEST} each"
-    else:
-        encoded = {kind: encoding.encode(text, options.encoding) for kind, text in texts.items() if text is not None}
-        sizes = {kind: item.size for kind, item in encoded.items()}
-        fits = sum(sizes.values()) <= encoding.LARGEST
-        limit = f"{encoding.LARGEST} together, which is what a VMX file holds"
-    if not fits:
-        told = names.listing([f"{kind} {size}" for kind, size in sizes.items()])
-        raise InvalidOption(
-            f"{where}: the data do not fit: {told} bytes, at most {limit}.",
-            hint="Fetch what is large from inside the guest, by #include or write_files from a URL.",
-            option=max(sizes, key=lambda kind: sizes[kind]),
-            sizes=sizes,
-        )
-    if options.encoding == encoding.PLAIN or options.transport == CUSTOMIZATION:
-        for kind, text in texts.items():
-            if text is not None and _UNSENDABLE.search(text):
-                raise InvalidOption(
-                    f"{where}: {kind} has a character that vSphere's interface cannot carry, such as a control character.",
-                    hint="Leave encoding on auto.",
-                    option=kind,
-                )
