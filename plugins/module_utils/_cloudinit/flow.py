@@ -116,7 +116,8 @@ def _is_on(item: Standing) -> None:
 def _headline(standings: list[Standing], failed: list[Standing], stopped: VforgeError | None, *, check: bool) -> str:
     parts = [str(stopped)] if stopped is not None else []
     if len(standings) == 1 and failed and stopped is None:
-        parts.append(failed[0].error.message if failed[0].error else "")
+        name, said = failed[0].plan.machine.name, failed[0].error.message if failed[0].error else ""
+        parts.append(said if name in said else f"{name}: {said}")
     elif failed:
         which = names.listing([item.plan.machine.name for item in failed], most=5)
         parts.append(f"{len(failed)} of {len(standings)} VMs failed ({which}); the first: {failed[0].error}")

@@ -83,6 +83,8 @@ def _given(machine: Machine, request: Request, options: CloudOptions) -> Plan:
     changes: list[Change] = []
     for kind, text in texts.items():
         fitting = _fitting(machine, request.data, kind, text, more=bool(changes))
+        if text != request.data.vendordata_plain and _is_missed(machine, options, kind, more=bool(changes)):
+            fitting = ()
         change, pairs = _settled(machine, options, kind, (text, instance_id, kind in redacting), fitting)
         config |= pairs
         changes += [change] if change is not None else []
@@ -145,6 +147,12 @@ def _fitting(machine: Machine, data: Data, kind: str, text: str, *, more: bool) 
     if kind != VENDORDATA or (text != data.vendordata_plain and (more or not machine.on)):
         return (text,)
     return (text, data.vendordata_plain, report_script.added(data.vendordata_plain))
+
+
+def _is_missed(machine: Machine, options: CloudOptions, kind: str, *, more: bool) -> bool:
+    """Whether the script that reports the end would be missed at the next boot: it has been overwritten at an earlier one."""
+    boots = more or (options.power_on and not machine.booted)
+    return kind == VENDORDATA and options.wait == FINISHED and boots and machine.held(kind).redacted
 
 
 def _same(kind: str, held: Held, option: str | None) -> bool:

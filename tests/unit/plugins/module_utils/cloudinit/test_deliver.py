@@ -263,6 +263,22 @@ def test_a_guest_that_never_tells_is_told_of(cloud, vm):
     assert cloud.delivered(name, "userdata")
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_a_report_that_was_overwritten_is_delivered_again_for_another_boot(cloud, vm, running):
+    name = vm()
+    metadata = {"local_hostname": "web-1", "redact": ["userdata", "vendordata"]}
+    given = {"vm": {"name": name}, "userdata": GIVEN["userdata"], "wait": "finished", "power_on": True, "timeout": 20}
+    cloud.run(**given, metadata=metadata)
+    if running:
+        again = cloud.run(**given, metadata={**metadata, "role": "web"}, allow_reboot=True)
+    else:
+        cloud.sim.govc("vm.power", "-off", "-force", name)
+        again = cloud.run(**given, metadata=metadata)
+    assert again.one["finished"] == "done"
+    assert "guestinfo.vendordata" in [change["key"] for change in again.one["keys"]]
+    assert "guestinfo.userdata" not in [change["key"] for change in again.one["keys"]]
+
+
 def test_a_key_of_ones_own_tells_of_the_end(cloud, vm):
     name = vm()
     script = "#!/bin/sh\nvmware-rpctool 'info-set guestinfo.ready yes'\n"
