@@ -1,0 +1,118 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Play a role against a simulator, and keep what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
+
+# Where the folder ansible_collections lies, in the run's copy of the checkout.
+_COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
+
+# Rounds of one long question, which budgets of calls leave out.
+_ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """A play that ended: what it printed, what it left in variables, and what the server counted by method."""
+
+    code: int
+    output: str
+    left: dict[str, Any]
+    calls: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Calls in the budget."""
+        return sum(count for method, count in self.calls.items() if method not in _ROUNDS)
+
+    @property
+    def clones(self) -> list[dict[str, Any]]:
+        """The entries of the task that makes the clones."""
+        result = self.left["result"]
+        return list(result.get("clones", result.get("children")))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was done with how many clones."""
+        return dict(self.left["result"]["counts"])
+
+
+class Plays:
+    """Plays one role against one simulator.
+
+    :param keep: what is kept of each play: names, each with the variable of the role without its prefix.
+    """
+
+    def __init__(self, sim: Any, folder: Path, role: str, keep: dict[str, str] | None = None) -> None:
+        self.sim = sim
+        self._role = role
+        self._folder = folder
+        kept = {name: f"{{{{ {role}_{variable} | default({{}}) }}}}" for name, variable in (keep or {}).items()}
+        self._kept = {"result": f"{{{{ {role}_result | default({{}}) }}}}", "groups": "{{ groups }}", **kept}
+
+    def start(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> subprocess.Popen[str]:
+        """Start a play; the variables of the role are given without their prefix.
+
+        :param others: variables with the names that they have.
+        """
+        steps = {
+            "block": [{"ansible.builtin.include_role": {"name": f"vforge.vsphere.{self._role}"}}],
+            "always": [{"ansible.builtin.copy": {"dest": "left.json", "content": "{{ kept | to_json }}"}, "check_mode": False}],
+        }
+        variables = {**{f"{self._role}_{name}": value for name, value in given.items()}, **(others or {}), "kept": self._kept}
+        play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [steps]}]
+        (self._folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
+        self.sim.reset_calls()
+        return subprocess.Popen(
+            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
+            cwd=self._folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str, **given: Any) -> Ran:
+        """Play to the end."""
+        with self.start(*words, **given) as process:
+            output, _none = process.communicate()
+        left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
+        return Ran(process.returncode, output, left, self.sim.calls()["by_method"])
+
+    def vms(self, pattern: str) -> dict[str, dict[str, Any]]:
+        """VMs by name, as govc reads them.
+
+        :param pattern: of their paths.
+        """
+        found = self.sim.govc("vm.info", pattern)["virtualMachines"] or []
+        return {vm["name"]: vm for vm in found}
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "HOME": str(self._folder),
+            "ANSIBLE_HOME": str(self._folder / "ansible"),
+            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "XDG_RUNTIME_DIR": str(self._folder),
+            "VMWARE_HOST": self.sim.host,
+            "VMWARE_PORT": str(self.sim.port),
+            "VMWARE_USER": self.sim.username,
+            "VMWARE_PASSWORD": self.sim.password,
+            "VMWARE_CA_PATH": self.sim.ca,
+        }

@@ -1,0 +1,152 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role ovf_linked_clones in playbooks: what it costs, how it fails, and what govc sees of it."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays, Ran
+
+_NAMES = ["web-1", "web-2", "web-3"]
+
+
+class Web(Plays):
+    """Plays the role for three clones web-# in a folder of their own; the template is tiny, beside that folder."""
+
+    def __init__(self, sim: t.Any, folder: t.Any, ova: t.Any) -> None:
+        super().__init__(sim, folder, "ovf_linked_clones", {"cached": "cached", "removed": "removed"})
+        self._asked = {
+            "template": "tiny",
+            "source": str(ova),
+            "datacenter": "DC0",
+            "cluster": "DC0_C0",
+            "default_network": "VM Network",
+            "folder": "DC0_F0",
+            "clones": [{"name": name, "guestinfo": {"token": f"hidden-{name}"}} for name in _NAMES],
+        }
+
+    def play(self, *words: str, **given: t.Any) -> Ran:
+        """Play to the end."""
+        return self.run(*words, **{**self._asked, **given})
+
+    def begin(self, **given: t.Any) -> t.Any:
+        """Start a play that is not waited for."""
+        return self.start(**{**self._asked, **given})
+
+    def seen(self) -> dict[str, dict[str, t.Any]]:
+        """The clones, as govc reads them."""
+        return self.vms("/DC0/vm/DC0_F0/web-*")
+
+    def templates(self) -> dict[str, dict[str, t.Any]]:
+        """The versions of the template, as govc reads them."""
+        return self.vms("/DC0/vm/tiny*")
+
+
+@pytest.fixture
+def web(make_sim, tmp_path, tiny_ova):
+    """The role against a simulator of its own."""
+    return Web(make_sim("--vms", "2", "--clone-time", "1ms"), tmp_path, tiny_ova.ova)
+
+
+def _extra(vm: dict[str, t.Any]) -> dict[str, str]:
+    return {pair["key"]: pair["value"] for pair in vm["config"]["extraConfig"]}
+
+
+def _base(vm: dict[str, t.Any]) -> str:
+    """The folder in which the first disk of a VM begins."""
+    files = {file["key"]: file["name"] for file in vm["layoutEx"]["file"]}
+    return files[vm["layoutEx"]["disk"][0]["chain"][0]["fileKey"][0]].partition("] ")[2].partition("/")[0]
+
+
+def _assert_nothing_done(ran: Ran) -> None:
+    assert ran.code == 0, ran.output
+    assert [method for method in ran.calls if method.endswith("_Task")] == []
+
+
+def test_clones_from_nothing_to_nothing(web):
+    would = web.play("--check")
+    assert would.code == 0, would.output
+    assert "The template tiny would be made first, and then its clones: web-1, web-2, web-3" in would.output
+    assert would.left["cached"]["changed"]
+    assert (web.seen(), web.templates()) == ({}, {})
+
+    made = web.play("-vvv")
+    assert made.code == 0, made.output
+    assert made.counts == {"created": 3}
+    assert "hidden-" not in made.output
+    assert made.left["groups"]["tiny"] == _NAMES
+    [template] = web.templates().values()
+    assert template["config"]["template"]
+    for name, vm in web.seen().items():
+        assert vm["runtime"]["powerState"] == "poweredOn"
+        assert _extra(vm)["guestinfo.token"] == f"hidden-{name}"
+        assert _extra(vm)["vforge.clone"] == f"{template['config']['instanceUuid']} {name}"
+        assert _base(vm) == _base(template)
+
+    again = web.play()
+    _assert_nothing_done(again)
+    assert again.counts == {"unchanged": 3}
+    assert "Login" not in again.calls
+    assert again.total == 19
+    assert again.left["cached"]["transfer"]["read"] == 0
+
+
+def test_what_a_killed_run_has_left_is_finished(web):
+    web.sim.inject(method="CloneVM_Task", nth=3, do="delay", delay_ms=60_000)
+    with web.begin(parallel=1) as process:
+        while web.sim.calls()["by_method"].get("CloneVM_Task", 0) < 3 and process.poll() is None:
+            pass
+        os.killpg(process.pid, 9)
+        process.communicate()
+    web.sim.clear()
+    again = web.play()
+    assert again.code == 0, again.output
+    assert again.counts["unchanged"] >= 2
+    assert sorted(web.seen()) == _NAMES
+    assert list(web.templates()) == ["tiny"]
+
+
+def test_with_rollback_a_clone_that_fails_takes_the_others_along_but_not_the_template(web):
+    web.sim.inject(method="CloneVM_Task", nth=2, do="task-fault", fault="InsufficientResourcesFault")
+    ran = web.play(on_error="rollback", parallel=1)
+    assert ran.code == 2
+    assert ran.counts == {"failed": 1, "rolled_back": 2}
+    assert web.seen() == {}
+    assert list(web.templates()) == ["tiny"]
+
+
+def test_a_stranger_of_the_name_is_neither_changed_nor_removed(web):
+    web.sim.create_vm("web-2", folder="/DC0/vm/DC0_F0", on=False)
+    before = web.seen()["web-2"]["self"]
+    ran = web.play()
+    assert ran.code == 2
+    assert "did not clone holds the name" in ran.output
+    assert ran.counts == {"created": 2, "failed": 1}
+    gone = web.play(state="absent")
+    assert gone.code == 2
+    assert {name: vm["self"] for name, vm in web.seen().items()} == {"web-2": before}
+
+
+def test_cloud_init_gives_each_its_identity(web):
+    asked = {
+        "identity": "cloud_init",
+        "clones": [{"name": "web-1", "address": "10.9.8.11/24"}, {"name": "web-2", "userdata": {"packages": ["nginx"]}}],
+        "cpu": {"cores": 2},
+        "others": {"guest_cloud_init_gateway": "10.9.8.1"},
+    }
+    made = web.play(**asked)
+    assert made.code == 0, made.output
+    assert made.counts == {"created": 2}
+    assert web.sim.vm("web-1")["host_name"] == "web-1"
+    assert "10.9.8.11" in made.output
+    assert sorted(made.left["groups"]["tiny"]) == ["web-1", "web-2"]
+    assert {vm["config"]["hardware"]["numCPU"] for vm in web.seen().values()} == {2}
+    again = web.play(**asked)
+    _assert_nothing_done(again)
+    assert sorted(again.left["groups"]["tiny"]) == ["web-1", "web-2"]
