@@ -327,8 +327,9 @@ notes:
     Tools that run in the clones.
   - The user needs the privileges VirtualMachine.Provisioning.Clone, VirtualMachine.Interact.PowerOn,
     VirtualMachine.Inventory.CreateFromExisting, Datastore.AllocateSpace and Resource.AssignVMToPool; for
-    O(state=absent) VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(customize)
-    VirtualMachine.Provisioning.Customize and VirtualMachine.Config.AdvancedConfig.
+    a change of O(networks) Network.Assign on the network; for O(state=absent) VirtualMachine.Interact.PowerOff and
+    VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize and
+    VirtualMachine.Config.AdvancedConfig.
   - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses clones at 255 of
     them.
 author:

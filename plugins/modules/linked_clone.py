@@ -416,8 +416,9 @@ notes:
   - A NIC whose MAC address was set by hand in the source gets a new one in a clone.
   - The user needs the privileges VirtualMachine.Provisioning.Clone (of a template VirtualMachine.Provisioning.DeployTemplate),
     VirtualMachine.Inventory.CreateFromExisting, VirtualMachine.Interact.PowerOn, VirtualMachine.Config.AdvancedConfig,
-    Datastore.AllocateSpace and Resource.AssignVMToPool; for O(state=absent) VirtualMachine.Interact.PowerOff and
-    VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize.
+    Datastore.AllocateSpace and Resource.AssignVMToPool; for O(networks) Network.Assign on the network; for O(state=absent)
+    VirtualMachine.Interact.PowerOff and VirtualMachine.Inventory.Delete; for O(customize)
+    VirtualMachine.Provisioning.Customize.
 seealso:
   - module: vforge.vsphere.instant_clone
 author:

@@ -250,6 +250,10 @@ class Simulator:
         """Set the state of a host, for example ``maintenance=True``."""
         return dict(self.request("POST", "/hosts/" + urllib.parse.quote(name, safe=""), state))
 
+    def cluster_drs(self, name: str, behavior: str) -> None:
+        """Have a cluster's DRS be ``fullyAutomated``, ``partiallyAutomated``, ``manual`` or ``off``."""
+        self.request("POST", "/clusters/" + urllib.parse.quote(name, safe=""), {"drs": behavior})
+
     def power_failure(self, name: str) -> None:
         """Take the power from a running VM; its tracked changes are no good afterwards."""
         self.request("POST", f"/vms/{urllib.parse.quote(name, safe='')}/power-failure")

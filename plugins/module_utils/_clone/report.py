@@ -117,7 +117,7 @@ def _vm_facts(vm: Existing) -> dict[str, t.Any]:
         "moid": vm.moid or None,
         "instance_uuid": vm.instance_uuid or None,
         "bios_uuid": vm.bios_uuid or None,
-        "host": vm.host_name,
+        "host": vm.host_name or None,
         "datastore": ", ".join(vm.datastore_names),
         "power_state": vm.power_state,
         "nics": nics,

@@ -6,6 +6,7 @@ package sim
 
 import (
 	"log"
+	"slices"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -66,6 +67,9 @@ func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMac
 	if spec.Customization != nil {
 		needs = append(needs, need{&req.This, customizePrivilege})
 	}
+	if spec.PowerOn && !spec.Template {
+		needs = append(needs, need{&req.This, "VirtualMachine.Interact.PowerOn"})
+	}
 	for _, n := range needs {
 		if n.ref == nil || s.reg.Get(*n.ref) == nil {
 			continue // the rules say what is wrong with it
@@ -74,7 +78,11 @@ func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMac
 			return fault
 		}
 	}
-	return nil
+	changes := slices.Clone(loc.DeviceChange)
+	if spec.Config != nil {
+		changes = append(changes, spec.Config.DeviceChange...)
+	}
+	return s.assignDenied(ctx, s.hostOf(source), source.Config.Hardware.Device, changes)
 }
 
 func cloneKindPrivilege(fromTemplate, toTemplate bool) string {

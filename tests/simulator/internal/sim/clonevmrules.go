@@ -125,7 +125,7 @@ func (s *Sim) placeVMPool(p *vmClonePlan) types.BaseMethodFault {
 
 // placeVMHost finds the clone's host: the one asked for, which must be of the pool's
 // compute resource; without one the source's own if it is of that, else the first
-// compatible one.
+// compatible one. A pool of a cluster without DRS needs a host beside it.
 func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
 	if ref := p.spec.Location.Host; ref != nil {
 		if p.host = s.host(*ref); p.host == nil {
@@ -135,6 +135,9 @@ func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
 			return poolMismatch()
 		}
 		return hostFault(p.host)
+	}
+	if pool := p.spec.Location.Pool; pool != nil && !s.placedByDRS(*pool) {
+		return invalid("spec.location.host")
 	}
 	p.host = s.hostOf(p.parent)
 	if p.pool != nil && (p.host == nil || hostFault(p.host) != nil || !s.sameCompute(p.host.Self, p.pool.Reference())) {

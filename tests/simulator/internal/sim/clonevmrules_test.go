@@ -119,6 +119,8 @@ func TestPrivilegesOfFullAndLinkedClones(t *testing.T) {
 		"folder":                 {parent, inPool, all[1:], "VirtualMachine.Inventory.CreateFromExisting"},
 		"datastore":              {parent, inPool, []string{all[0], all[2], all[3]}, "Datastore.AllocateSpace"},
 		"pool":                   {parent, inPool, []string{all[0], all[1], all[3]}, "Resource.AssignVMToPool"},
+		"power":                  {parent, poweredOnClone, all, "VirtualMachine.Interact.PowerOn"},
+		"network":                {parent, onNetwork(b, "/DC0/network/VM Network"), all, "Network.Assign"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := b.cloneVM(b.as(c.have...), c.source, "new", c.change)
@@ -127,9 +129,17 @@ func TestPrivilegesOfFullAndLinkedClones(t *testing.T) {
 			}
 		})
 	}
-	task, err := b.cloneVM(b.as(all...), parent, "allowed", inPool)
+	task, err := b.cloneVM(b.as(all...), parent, "allowed", onNetwork(b, "/DC0/network/DC0_DVPG0")) // where it is
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.result(task)
+}
+
+// onNetwork puts the clone's card on a network.
+func onNetwork(b *bench, path string) vmCloneChange {
+	net, _ := b.sim.networkByRef(b.find(path))
+	edit := cardEdit(4000)
+	edit[0].GetVirtualDeviceConfigSpec().Device.GetVirtualDevice().Backing = net.backing()
+	return func(r *types.CloneVM_Task) { r.Spec.Location.DeviceChange = edit }
 }

@@ -49,6 +49,7 @@ func (s *Sim) controlHandler() http.Handler {
 		"PATCH /vms/{name}":                       s.patchVM,
 		"POST /vms":                               s.postVM,
 		"POST /hosts/{name}":                      s.postHost,
+		"POST /clusters/{name}":                   s.postCluster,
 		"POST /datastores/{name}":                 s.postDatastore,
 		"POST /policies":                          s.postPolicy,
 		"POST /cbt":                               s.postCBT,

@@ -138,6 +138,9 @@ func (s *Sim) importFolder(p *importPlan, ref *types.ManagedObjectReference) typ
 // importHost finds the host: the one asked for, or one of the pool's that sees the
 // datastore.
 func (s *Sim) importHost(p *importPlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
+	if ref == nil && !s.placedByDRS(p.pool.Reference()) {
+		return invalid("host")
+	}
 	if ref == nil {
 		name, _ := splitDSPath(p.spec.Files.VmPathName)
 		cr, _ := s.computeOf(p.pool.Reference())
@@ -192,7 +195,7 @@ func (s *Sim) importDenied(ctx *simulator.Context, p *importPlan) types.BaseMeth
 			return fault
 		}
 	}
-	return nil
+	return s.assignDenied(ctx, p.host, nil, p.spec.DeviceChange)
 }
 
 // runImport makes the VM and opens its lease. The name is taken from the beginning.

@@ -190,6 +190,7 @@ func (s *Sim) sites() ([]*site, error) {
 		})
 		for _, ref := range s.reg.Get(dc.HostFolder).(*simulator.Folder).ChildEntity {
 			c := s.reg.Get(ref).(*simulator.ClusterComputeResource)
+			s.setDRS(c, string(types.DrsBehaviorPartiallyAutomated))
 			st.clusters = append(st.clusters, c)
 			st.pools = append(st.pools, s.poolsOf(c))
 		}

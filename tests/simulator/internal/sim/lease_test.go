@@ -360,7 +360,7 @@ func TestImportsThatAreRefused(t *testing.T) {
 
 func TestPrivilegesOfAnImport(t *testing.T) {
 	b := start(t)
-	all := []string{"VApp.Import", "VirtualMachine.Inventory.Create", "Datastore.AllocateSpace", "Resource.AssignVMToPool"}
+	all := []string{"VApp.Import", "VirtualMachine.Inventory.Create", "Datastore.AllocateSpace", "Resource.AssignVMToPool", "Network.Assign"}
 	req := types.ImportVApp{This: b.find("/DC0/host/DC0_C0/Resources"), Spec: b.importSpec(twoDisks).ImportSpec}
 	for i, lacks := range all {
 		have := append(append([]string{}, all[:i]...), all[i+1:]...)

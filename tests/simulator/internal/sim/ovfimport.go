@@ -97,6 +97,8 @@ func (im *ovfImport) place(req *types.CreateImportSpec) types.BaseMethodFault {
 		if fault := hostFault(im.host); fault != nil {
 			return fault
 		}
+	} else if !s.placedByDRS(req.ResourcePool) {
+		return invalid("cisp.hostSystem")
 	} else {
 		cr, _ := s.computeOf(req.ResourcePool)
 		im.host = s.leastHost(cr, sees)

@@ -26,6 +26,11 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 		}
 	}
 	vm := s.vm(req.This)
+	var denied types.BaseMethodFault
+	ctx.WithLock(vm, func() { denied = s.assignDenied(ctx, s.hostOf(vm), vm.Config.Hardware.Device, req.Spec.DeviceChange) })
+	if denied != nil {
+		return &methods.ReconfigVM_TaskBody{Fault_: soapFault(denied)}
+	}
 	if unknownConfig(&req.Spec) == "" {
 		task := sh.vmTask(ctx, req.This, "reconfigure", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 			if fault := s.reconfigFault(vm, &req.Spec); fault != nil {

@@ -78,6 +78,8 @@ func (s *Sim) markAsVM(ctx *simulator.Context, vm *simulator.VirtualMachine, req
 		if host = s.host(*req.Host); host == nil {
 			return &types.ManagedObjectNotFound{Obj: *req.Host}
 		}
+	} else if !s.placedByDRS(req.Pool) {
+		return invalid("host")
 	}
 	if host == nil || !s.sameCompute(host.Self, req.Pool) {
 		return poolMismatch()

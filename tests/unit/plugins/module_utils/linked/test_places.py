@@ -42,6 +42,25 @@ def test_a_template_needs_no_place_either(start):
     assert tasks.sim.vm("a")["pool"].endswith("Resources")
 
 
+def test_a_cluster_that_leaves_hosts_to_its_users_is_told_one(start):
+    tasks = start()
+    for drs in ("off", "manual"):
+        tasks.sim.cluster_drs("DC0_C1", drs)
+        tasks.run(name=f"a-{drs}", resource_pool="DC0_C1/Resources")
+        assert tasks.run(check=True, name=f"b-{drs}", resource_pool="DC0_C1/Resources").clones[f"b-{drs}"]["host"]
+
+
+def test_a_cluster_that_chooses_hosts_by_itself_is_let_to(start):
+    tasks = start()
+    tasks.sim.cluster_drs("DC0_C1", "fullyAutomated")
+    # vCenter takes the host with the fewest VMs, the module would have taken the first.
+    for number in range(3):
+        tasks.sim.create_vm(f"load-{number}", host="DC0_C1_H0")
+    asked = {"name": "a", "resource_pool": "DC0_C1/Resources"}
+    assert tasks.run(check=True, **asked).clones["a"]["host"] is None
+    assert tasks.run(**asked).clones["a"]["host"] != "DC0_C1_H0"
+
+
 def test_network_datastore_and_hardware_are_as_asked(start):
     tasks = start()
     asked = {
