@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import time
+import uuid
 
 import pytest
 
@@ -169,16 +170,18 @@ def test_others_finish_what_a_dead_one_began(mortal_sim, source, death):
     assert len(made) == 1
 
 
-def test_one_killed_at_any_moment_leaves_one_template(mortal_sim, source):
-    moments = random.Random(11)  # noqa: S311 (moments, not secrets)
+def test_those_killed_at_any_moment_leave_one_template_each(mortal_sim, source):
     mortal_sim.request("POST", "/uploads", {"rate": 6_000_000, "times": 0})
-    for number in range(6):
-        asked = {"name": f"any-{number}", "takeover_after": 1}
-        first = start(mortal_sim, source, **asked)
-        others = [start(mortal_sim, source, **asked) for _number in range(2)]
-        time.sleep(moments.uniform(0.05, 1.2))
-        first[0].kill()
-        first[0].join()
-        told = accounts(others)
-        assert [account["error"] for account in told] == [None, None]
-        assert {account["result"]["template"]["moid"] for account in told} == {one_template(mortal_sim, f"any-{number}")}
+    choice = random.Random(11)  # noqa: S311 (moments, not secrets)
+    moments = sorted(choice.uniform(0.05, 3.0) for _ in range(13))
+    begun = time.monotonic()
+    asked = [{"name": f"any-{number}-{uuid.uuid4().hex[:8]}", "takeover_after": 1} for number in range(len(moments))]
+    victims = [start(mortal_sim, source, **options)[0] for options in asked]
+    others = [start(mortal_sim, source, **options) for options in asked]
+    for victim, moment in zip(victims, moments, strict=True):
+        time.sleep(max(0.0, begun + moment - time.monotonic()))
+        victim.kill()
+        victim.join()
+    for options, account in zip(asked, accounts(others), strict=True):
+        assert account["error"] is None
+        assert account["result"]["template"]["moid"] == one_template(mortal_sim, options["name"])
