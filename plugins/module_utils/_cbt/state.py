@@ -159,7 +159,7 @@ def _run(told: t.Mapping[str, t.Any]) -> Run:
     """A run; a ValueError or TypeError for what none of ours is, which would be a defect only when it is drawn."""
     run = Run(**{**told, "regions": tuple(told["regions"])})
     counts = [*run.regions, *(count for count in (run.areas, run.changed_bytes) if count is not None)]
-    if not isinstance(run.at, str) or not all(type(count) is int and count >= 0 for count in counts):
+    if not isinstance(run.at, str) or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise ValueError
     return run
 
