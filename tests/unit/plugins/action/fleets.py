@@ -103,11 +103,11 @@ class Fleet:
         left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
         return Ran(process.returncode, output, left, self.sim.calls()["by_method"])
 
-    def kill_at(self, method: str, count: int, **given: Any) -> None:
+    def kill_at(self, method: str, calls: int, **given: Any) -> None:
         """Start a play, and kill it when it has made so many calls of a method, none of which is answered by then."""
         self.sim.inject(method=method, times=0, do="delay", delay_ms=60_000)
         with self.start(**given) as process:
-            while self.sim.calls()["by_method"].get(method, 0) < count and process.poll() is None:
+            while self.sim.calls()["by_method"].get(method, 0) < calls and process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.1)
             os.killpg(process.pid, signal.SIGKILL)
