@@ -17,7 +17,7 @@ import typing as t
 
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
-from ._errors import Interrupted, PartialFailure, VforgeError
+from ._errors import Interrupted, InvalidOption, PartialFailure, VforgeError
 from ._progress import Progress
 
 if t.TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run(
     try:
         with _signals_as_interrupts():
             require()
+            _refuse_nul(module.params)
             options = prepare(module.params)
             connection = ConnectionOptions.from_params(module.params)
             from ._connector.session import Session
@@ -60,6 +61,17 @@ def run(
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
         module.fail_json(**account.complete(_defect(error)))
     module.exit_json(**account.complete(result))
+
+
+def _refuse_nul(value: t.Any, option: str = "") -> None:
+    """No option can hold the character NUL, and the system calls that meet one raise what looks like a defect.
+
+    :raises InvalidOption: naming the option.
+    """
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidOption(f"The option {option} has the character NUL.", option=option)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        _refuse_nul(item, key if isinstance(key, str) else option)
 
 
 class _Account:

@@ -8,10 +8,10 @@ No message tells what is in the data.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from .._connector import names
+from .._connector.pairs import is_sendable
 from .._errors import InvalidOption
 from . import documents, encoding
 from .payload import METADATA, USERDATA, VENDORDATA, Data
@@ -21,8 +21,6 @@ CUSTOMIZATION_LARGEST = 512 * 1024
 
 # As long as any instance-id that is derived.
 _SOME_ID = "00000000-0000-0000-0000-000000000000-00000000"
-
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Content:
@@ -95,7 +93,7 @@ def _too_large(sizes: t.Mapping[str, int], limit: str, where: str) -> InvalidOpt
 
 def _check_sendable(texts: t.Mapping[str, str], where: str, hint: str) -> None:
     for kind, text in texts.items():
-        if _UNSENDABLE.search(text):
+        if not is_sendable(text):
             raise InvalidOption(
                 f"{where}: {kind} has a character that vSphere's interface cannot carry, such as a control character.",
                 hint=hint,

@@ -43,7 +43,8 @@ def load(text: str, where: str) -> t.Any:
     yaml = _library("yaml", "PyYAML", "set validate to none")
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: a date that there is not, such as 2024-99-99.
         mark = getattr(error, "problem_mark", None)
         place = f" from line {mark.line + 1} on" if mark is not None else ""
         # The rest of what the library says quotes the text.

@@ -76,16 +76,23 @@ def leaves(text: str) -> list[tuple[str | None, str]]:
     for part in email.message_from_string(text).walk():
         if not part.is_multipart():
             payload = part.get_payload(decode=True)
-            content = payload.decode(part.get_content_charset("utf-8"), "replace") if isinstance(payload, bytes) else ""
+            content = _decoded(payload, part.get_content_charset("utf-8")) if isinstance(payload, bytes) else ""
             kind = part.get_content_type()
             # What only says that it is text is taken for what its first line says.
             found.append((type_of(content) if kind == "text/plain" else kind, content))
     return found
 
 
+def _decoded(payload: bytes, charset: str) -> str:
+    try:
+        return payload.decode(charset, "replace")
+    except LookupError:
+        raise InvalidOption(f"A part has the character set {charset}, which is none.", hint="Write it as utf-8.") from None
+
+
 def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
     item = given if isinstance(given, dict) and "content" in given else {"content": given}
-    unknown = sorted(set(item) - _KEYS)
+    unknown = sorted(str(key) for key in set(item) - _KEYS)
     if unknown:
         raise InvalidOption(f"Part {number} has {', '.join(unknown)}.", hint=f"A part has {', '.join(sorted(_KEYS))}.")
     content = item["content"]
@@ -116,6 +123,7 @@ def cloud_config(config: t.Mapping[str, t.Any]) -> str:
 
 def as_json(value: t.Any) -> str:
     """JSON that every YAML 1.1 parser reads too, in the order of its keys."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    # Keys are texts in JSON; made texts first, they can be sorted, whatever they were.
+    text = json.dumps(json.loads(json.dumps(value)), indent=2, sort_keys=True, ensure_ascii=False)
     # YAML counts these as unprintable, or as line ends; JSON does not.
     return "".join(f"\\u{ord(c):04x}" if "\x7f" <= c <= "\x9f" or c in "\u2028\u2029\ufeff\ufffe\uffff" else c for c in text)

@@ -29,7 +29,7 @@ def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any
         return dict(inner), []
     if version != 2:
         raise _wrong(f"{where}.version", "is neither 2 nor 1")
-    unknown = sorted(set(inner) - set(_TOP))
+    unknown = sorted(str(key) for key in set(inner) - set(_TOP))
     if unknown:
         raise _wrong(f"{where}.{unknown[0]}", f"is unknown; version 2 has {', '.join(_TOP)}")
     warnings: list[str] = []

@@ -103,18 +103,27 @@ def build(given: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where: st
     :param report: whether a script is to report the end.
     :raises InvalidOption: naming the VM and the option.
     """
-    texts = {}
-    for kind in (USERDATA, VENDORDATA):
-        own = unsealed(given.get(kind))
-        value = own if own not in (None, "") else unsealed(common.get(kind))
-        texts[kind] = user_text(value, f"{where}: {kind}", mend=mend)
+    own, shared = ({kind: _unsealed_text(params, kind, where) for kind in KINDS} for params in (given, common))
+    texts = {
+        kind: user_text(own[kind] if own[kind] not in (None, "") else shared[kind], f"{where}: {kind}", mend=mend)
+        for kind in (USERDATA, VENDORDATA)
+    }
     plain = texts[VENDORDATA]
     return Data(
-        metadata=_metadata(unsealed(given.get(METADATA)), unsealed(common.get(METADATA)), where),
+        metadata=_metadata(own[METADATA], shared[METADATA], where),
         userdata=texts[USERDATA],
         vendordata=report_script.added(plain) if report else plain,
         vendordata_plain=plain,
     )
+
+
+def _unsealed_text(params: t.Mapping[str, t.Any], kind: str, where: str) -> t.Any:
+    value = unsealed(params.get(kind))
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise InvalidOption(f"{where}: {kind} has half of a surrogate pair, which is no character.", option=kind) from None
+    return value
 
 
 def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
@@ -180,6 +189,9 @@ def _raw_metadata(text: str, where: str) -> Metadata:
 
 
 def _with_warnings(metadata: Metadata, where: str) -> Metadata:
+    redact = metadata.mapping.get("redact", metadata.mapping.get("cleanup-guestinfo"))
+    if redact is not None and not isinstance(redact, (str, list)):
+        raise InvalidOption(f"{where}: metadata.redact is neither a list nor a text.", option=METADATA)
     warnings = list(metadata.warnings)
     if METADATA in metadata.redact:
         warnings.append(

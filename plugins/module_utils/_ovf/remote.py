@@ -68,7 +68,8 @@ class Web:
         except urllib.error.HTTPError as error:
             error.close()
             raise _refused(url, error.code, error.reason) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            # UnicodeError: a part of the host's name is longer than 63 characters.
             raise _unreachable(url, error) from error
 
     def own_headers(self) -> dict[str, str]:
@@ -190,7 +191,15 @@ def parse_url(text: str) -> str:
 
     :raises PackageError: ``invalid_source``, also for one that holds a password, which would be shown in many places.
     """
-    parts = urllib.parse.urlsplit(text)
+    try:
+        parts = urllib.parse.urlsplit(text)
+        text.encode("ascii")
+    except ValueError:
+        raise PackageError(
+            "invalid_source",
+            "The source is no address that can be asked for.",
+            hint="Write characters that are not ASCII as %XX, and an IPv6 address in brackets.",
+        ) from None
     if parts.username is not None or parts.password is not None:
         raise PackageError(
             "invalid_source",

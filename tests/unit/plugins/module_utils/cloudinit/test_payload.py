@@ -280,3 +280,25 @@ def test_pairs_are_what_the_module_would_write_and_read_back():
 def test_pairs_need_data_that_stand_alone(given):
     with pytest.raises(InvalidOption):
         bundle.packed(given, "auto")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"metadata": {"redact": 5}}, "metadata.redact is neither a list nor a text"),
+        ({"metadata": "redact: 5\n"}, "metadata.redact is neither a list nor a text"),
+        ({"metadata": "born: 2024-99-99\n"}, "metadata cannot be read as YAML"),
+        ({"metadata": {"network": {1: 2, "a": 3}}}, "metadata.network.1 is unknown"),
+        ({"metadata": {"local_hostname": "\ud800"}}, "metadata has half of a surrogate pair"),
+        ({"userdata": '{"packages": ["\\ud800"]}'}, "userdata has half of a surrogate pair"),
+        ({"userdata": "#cloud-config\nborn: 2024-99-99\n"}, "userdata cannot be read as YAML"),
+        ({"userdata": "#cloud-config\na: " + 3000 * "[" + 3000 * "]"}, "userdata cannot be read as YAML"),
+        ({"userdata": "Content-Type: text/cloud-config; charset=klingon\n\na: 1\n"}, "character set klingon"),
+    ],
+)
+def test_what_libraries_stumble_over_is_refused_in_a_sentence(given, words):
+    assert words in str(refused(**given))
+
+
+def test_keys_that_are_no_texts_are_made_texts():
+    assert json.loads(data(userdata={1: 2, "a": {True: 3}}).userdata.partition("\n")[2]) == {"1": 2, "a": {"true": 3}}

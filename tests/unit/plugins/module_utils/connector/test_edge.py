@@ -158,6 +158,13 @@ def test_a_defect_is_told_without_what_it_says(run, error, early):
     assert SECRET not in json.dumps(result)
 
 
+@pytest.mark.parametrize("given", [{"ca_path": "a\0b"}, {"hostname": "a\0b"}])
+def test_no_option_can_hold_the_character_nul(run, given):
+    status, result = run(pytest.fail, pytest.fail, **given)
+    assert status == 1
+    assert (result["error_code"], result["option"]) == ("invalid_option", next(iter(given)))
+
+
 # Signals
 
 

@@ -15,7 +15,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import w
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.digests import DigestCache, Digester
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.remote import WebAccess
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.remote import Web, WebAccess, parse_url
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
 BIG = 1_500_000
@@ -149,3 +149,17 @@ def test_what_the_server_is_named_by_can_be_pinned_for_a_host(folder, serve):
     assert package.source.certificate[:1] == b"\x30"
     package = open_package(f"{serve(folder, tls=False).url}/web.ova", WebAccess())
     assert package.source.certificate is None
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@[foo", "https://127.0.0.1:1/b\xfccher-hunter2.ova"])
+def test_what_is_no_address_is_refused_without_showing_it(url):
+    with pytest.raises(PackageError) as caught:
+        parse_url(url)
+    assert caught.value.error_code == "invalid_source"
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_host_name_that_is_too_long_cannot_be_read():
+    with pytest.raises(PackageError) as caught:
+        Web(WebAccess()).get(f"http://{300 * 'a'}/x.ova")
+    assert caught.value.error_code == "source_unreadable"
