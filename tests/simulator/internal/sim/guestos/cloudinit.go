@@ -152,9 +152,11 @@ func (s *System) cloudSetUp() (*cloudData, error) {
 	if err := yaml.Unmarshal([]byte(texts["metadata"]), &data.metadata); err != nil {
 		return nil, err
 	}
-	for _, key := range data.redacted() {
-		s.machine.SetGuestinfo(key, "---")
-		s.machine.SetGuestinfo(key+".encoding", " ")
+	if !s.Seeded() { // only what came by guestinfo is overwritten there
+		for _, key := range data.redacted() {
+			s.machine.SetGuestinfo(key, "---")
+			s.machine.SetGuestinfo(key+".encoding", " ")
+		}
 	}
 	if seen, err := s.Read(root, cloudInstance); err != nil || strings.TrimSpace(string(seen)) != data.InstanceID {
 		data.fresh = true
