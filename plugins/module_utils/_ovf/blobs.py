@@ -73,11 +73,9 @@ class LocalBlob:
         :raises PackageError: ``source_unreadable``.
         """
         try:
-            file = open(self._path, "rb", buffering=0)  # noqa: SIM115 (who asked closes it)
-            file.seek(offset)
+            return _File(self._path, offset)
         except OSError as error:
             raise _unreadable(self._path, error) from error
-        return file
 
     def unchanged(self) -> bool:
         """By size and time of the last change, as make and rsync judge."""
@@ -88,6 +86,24 @@ class LocalBlob:
             return os.stat(self._path)
         except OSError as error:
             raise _unreadable(self._path, error) from error
+
+
+class _File:
+    """A file that is open; what goes wrong later, on a share for instance, is an error of the source, too."""
+
+    def __init__(self, path: str, offset: int) -> None:
+        self._path = path
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (who asked closes it)
+        self._file.seek(offset)
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            return self._file.readinto(buffer)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _stamp(status: os.stat_result) -> str:

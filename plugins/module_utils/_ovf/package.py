@@ -92,7 +92,10 @@ def _path(location: str) -> str:
         raise PackageError(
             "invalid_source", f"A source cannot be read by {scheme[1]}.", hint="Use a path, file:, http: or https:."
         )
-    parts = urllib.parse.urlsplit(location)
+    try:
+        parts = urllib.parse.urlsplit(location)
+    except ValueError:
+        raise PackageError("invalid_source", f"{location} is no address.", hint="Write file:///path.") from None
     if parts.netloc not in ("", "localhost"):
         raise PackageError("invalid_source", f"{location} names another machine.", hint="Write file:///path.")
     return urllib.parse.unquote(parts.path)

@@ -173,6 +173,17 @@ def test_what_cannot_be_read_is_said(tmp_path):
         open_package("ftp://images.example/web.ova", WebAccess())
     with pytest.raises(PackageError, match="names another machine"):
         open_package("file://server/web.ova", WebAccess())
+    with pytest.raises(PackageError, match="is no address"):
+        open_package("file://[server/web.ova", WebAccess())
+
+
+def test_a_file_that_cannot_be_read_on_is_the_sources_own_error():
+    # Its first page can be asked for, and never be read.
+    stream = LocalBlob("/proc/self/mem").open()
+    with pytest.raises(PackageError, match="cannot be read") as caught:
+        stream.readinto(memoryview(bytearray(16)))
+    assert caught.value.error_code == "source_unreadable"
+    stream.close()
 
 
 def test_of_a_large_ova_only_headers_and_small_files_are_read(tmp_path, monkeypatch):
