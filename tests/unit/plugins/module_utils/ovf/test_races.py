@@ -173,7 +173,7 @@ def test_others_finish_what_a_dead_one_began(mortal_sim, source, death):
 def test_those_killed_at_any_moment_leave_one_template_each(mortal_sim, source):
     mortal_sim.request("POST", "/uploads", {"rate": 6_000_000, "times": 0})
     choice = random.Random(11)  # noqa: S311 (moments, not secrets)
-    moments = sorted(choice.uniform(0.05, 3.0) for _ in range(13))
+    moments = sorted(choice.uniform(0.05, 3.0) for _number in range(13))
     begun = time.monotonic()
     asked = [{"name": f"any-{number}-{uuid.uuid4().hex[:8]}", "takeover_after": 1} for number in range(len(moments))]
     victims = [start(mortal_sim, source, **options)[0] for options in asked]
