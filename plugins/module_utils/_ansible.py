@@ -8,16 +8,14 @@ The only ``fail_json`` of the collection is here. What a module does is a functi
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
 import traceback
-import types
 import typing as t
 
+from . import _signals
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
-from ._errors import Interrupted, InvalidOption, PartialFailure, VforgeError
+from ._errors import InvalidOption, PartialFailure, VforgeError
 from ._progress import Progress
 
 if t.TYPE_CHECKING:
@@ -26,8 +24,6 @@ if t.TYPE_CHECKING:
     from ._connector.session import Session
 
 O = t.TypeVar("O")  # noqa: E741
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(
@@ -43,7 +39,7 @@ def run(
     """
     account = _Account()
     try:
-        with _signals_as_interrupts():
+        with _signals.as_interrupts():
             require()
             _refuse_nul(module.params)
             options = prepare(module.params)
@@ -98,26 +94,3 @@ def _defect(error: Exception) -> dict[str, t.Any]:
         "msg": f"A defect in vforge.vsphere: {type(error).__name__} at {where}. Please report it with this line and your task.",
         "trace": [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames],
     }
-
-
-@contextlib.contextmanager
-def _signals_as_interrupts() -> t.Iterator[None]:
-    """Turn the first signal that ends a run into Interrupted; a second one ends the process at once.
-
-    One that comes after the work is ignored: the result is being written, and is the truth. One that the caller has
-    switched off, as nohup does, stays off.
-    """
-    numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-
-    def interrupt(number: int, _frame: types.FrameType | None) -> None:
-        for name in numbers:
-            signal.signal(name, signal.SIG_DFL)
-        raise Interrupted(f"The run was ended by {signal.Signals(number).name}.", hint="Run again to finish what is missing.")
-
-    try:
-        for number in numbers:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)

@@ -13,6 +13,7 @@ import datetime
 import time
 import typing as t
 
+from .. import _signals
 from .._connector import names
 from .._errors import PartialFailure, VforgeError
 from . import enabling, files, leftovers, lookup, page, plan, privileges, querying, report, sink, state
@@ -126,7 +127,8 @@ def _write(job: Job, *, advance: bool) -> dict[str, t.Any]:
     saved, after = False, job.state or state.State()
     try:
         if options.files.state and (advance or options.files.advance_on_failure):
-            after = state.update(options.files.state, lambda known: _records(job, known, at))
+            # What was found is told once only, so that a signal must not come between the file and the result.
+            after = state.update(options.files.state, lambda known: _records(job, known, at), _signals.settle)
             saved = True
         else:
             after = state.State({(item.vm_uuid, item.identity): item for item in _records(job, after, at)})

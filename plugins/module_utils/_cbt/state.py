@@ -115,11 +115,12 @@ def load(path: str) -> State:
         raise _damaged(path) from error
 
 
-def update(path: str, make: t.Callable[[State], t.Iterable[Record]]) -> State:
+def update(path: str, make: t.Callable[[State], t.Iterable[Record]], settle: t.Callable[[], None] = lambda: None) -> State:
     """Add records to a file: read it again, let ``make`` tell the new records, write it whole; returns the new state.
 
     A disk in the place of another one takes over its place in the file too.
 
+    :param settle: called when nothing is left to wait for, before the file is written.
     :raises StateDamaged: as ``load``.
     :raises InvalidOption: when it cannot be written; it is then as it was.
     """
@@ -135,6 +136,7 @@ def update(path: str, make: t.Callable[[State], t.Iterable[Record]]) -> State:
             for key in stale:
                 del state.records[key]
             state.records[record.vm_uuid, record.identity] = record
+        settle()
         files.write_whole(path, json.dumps(_data(state), indent=1))
     return state
 

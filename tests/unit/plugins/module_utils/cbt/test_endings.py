@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import _signals_as_interrupts
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME, Mark, Owner
 
 _NAMES = [f"web-{number:02}" for number in range(1, 11)]
@@ -154,7 +154,7 @@ def test_a_signal_at_any_step_leaves_an_exact_account_and_no_snapshot(ten, metho
     ten.sim.reset_calls()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        with _signals_as_interrupts():
+        with _signals.as_interrupts():
             striker.start()
             ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=3)
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import stat
 import threading
 
@@ -16,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import state as states
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.files import check_writable
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.state import MOST_RUNS, Record, Run, State, StateDamaged
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted, InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import TRACKING, disk, vm
 
 
@@ -190,3 +192,36 @@ def test_where_nothing_can_be_written_that_is_told_at_the_begin(tmp_path):
 
 def test_nothing_is_known_of_a_disk_that_was_never_asked_about():
     assert State().kept(vm(), disk()) is None
+
+
+@pytest.fixture
+def interrupts():
+    """Signals raise Interrupted, as they do in a module; what they did before comes back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with _signals.as_interrupts():
+        yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _strike():
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_before_the_file_is_written_leaves_it_as_it_was(path):
+    with pytest.raises(Interrupted):
+        states.update(path, lambda _known: [_strike()], _signals.settle)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_while_the_file_is_written_comes_too_late(path):
+    """Else the file would go on, and what it went on from would be told to nobody."""
+
+    def settle():
+        _signals.settle()
+        _strike()
+
+    states.update(path, lambda known: [known.noted(vm(), disk(), run(1))], settle)
+    assert states.load(path).kept(vm(), disk()) is not None
