@@ -119,13 +119,15 @@ class Lease:
         """
         self._session.retrying(self.ref.HttpNfcLeaseComplete)
 
-    def abort(self) -> None:
-        """Nothing of it is wanted: vCenter removes it. One that has ended already is no error."""
+    def abort(self) -> bool:
+        """Nothing of it is wanted: vCenter removes it. False when it has ended already, one way or the other."""
         try:
             self._session.retrying(lambda: self.ref.HttpNfcLeaseAbort(None))
         except Fault as fault:
             if fault.fault not in ("InvalidState", "Timedout", "ManagedObjectNotFound"):
                 raise
+            return False
+        return True
 
     def pull(self, files: t.Sequence[t.Any]) -> t.Any:
         """Let the host fetch the files itself; a task."""

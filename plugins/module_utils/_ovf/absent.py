@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
+from .._errors import PartialFailure
 from . import lookup, plan, report, versions
 from .errors import TemplateError
 from .options import OvfOptions
@@ -20,6 +21,7 @@ def run(session: Session, options: OvfOptions, deadline: float, *, check: bool) 
     """Remove it.
 
     :raises TemplateError: ``name_taken``, ``busy``, ``in_use``.
+    :raises PartialFailure: something could not be removed; it holds the whole result.
     """
     home = lookup.find_home(session, options.place)
     holder = lookup.read_holders(session, home, [options.name]).get(options.name)
@@ -37,8 +39,6 @@ def run(session: Session, options: OvfOptions, deadline: float, *, check: bool) 
     if options.remove_old:
         due += versions.others(session, home, options.name, [holder.moid] if holder else [])
     gone = versions.remove(session, due, deadline, check=check)
-    for error in gone.errors:
-        raise error
     for kept, users in gone.kept:
         if holder is not None and kept.moid == holder.moid:
             raise TemplateError(
@@ -48,4 +48,7 @@ def run(session: Session, options: OvfOptions, deadline: float, *, check: bool) 
                 used_by=users,
             )
         session.warn(f"{kept.path} stays, since its disks are used by {names.listing(users, most=5)}.")
-    return report.absent(options.name, holder, gone)
+    result = report.absent(options.name, holder, gone)
+    if gone.failed or gone.stopped:
+        raise PartialFailure(gone.headline(), result, hint="Run again to remove the rest.")
+    return result

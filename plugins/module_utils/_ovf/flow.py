@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from .._connector.private import PrivateFolder
+from .._errors import PartialFailure
 from . import absent, identity, lookup, plan, present, report, signature, xml
 from .digests import DigestCache, Digester
 from .identity import Identity
@@ -28,6 +29,7 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
 
     :returns: the module's result.
     :raises VforgeError: whatever stands in the way; nothing half-made stays.
+    :raises PartialFailure: the template is ready, but an old version could not be removed; it holds the whole result.
     """
     deadline = time.monotonic() + options.timeout
     if options.state == ABSENT:
@@ -41,14 +43,17 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
     home = lookup.find_home(session, options.place)
     job = Job(session, options, package, known, home, deadline, cache, account)
     ended = present.look(job) if check else present.make_sure(job)
-    present.remove_old(job, ended.template, check=check)
+    failure = present.remove_old(job, ended.template, check=check)
     account.timing.update(source=round(read - begun, 3), work=round(time.monotonic() - read, 3))
     if ended.step.kind == plan.IMPORT or "imported" in account.actions:
         # What cannot be told of the bytes matters to the run that brings them.
         account.warnings[:0] = known.warnings
     for warning in account.warnings:
         session.warn(warning)
-    return report.present(job, ended, ended.step.old, check=check)
+    result = report.present(job, ended, ended.step.old, check=check)
+    if failure:
+        raise PartialFailure(f"The template {ended.name} is ready. {failure}", result, hint="Run again to remove the rest.")
+    return result
 
 
 def _open(options: OvfOptions, account: Account) -> Package:

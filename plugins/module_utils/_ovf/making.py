@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import dataclasses
 import time
 import typing as t
@@ -13,7 +14,7 @@ import typing as t
 from .._connector import nfc
 from .._connector.policies import find_policy
 from .._connector.props import read
-from .._errors import Fault, VforgeError
+from .._errors import Fault, Interrupted, VforgeError
 from . import api, finishing, lookup, placement
 from .carry import carry
 from .digests import Digester, Want
@@ -78,12 +79,12 @@ def bring_in(job: Job, plan: Import) -> str | None:
     """
     _read_what_is_not_sent(job, plan)
     try:
-        ref = api.import_vapp(job.session, plan.spec, plan.place, job.home.moid)
+        lease = _begin(job, plan)
     except Fault as fault:
         if fault.fault in _NAME_TAKEN:
             return None
         raise
-    lease, entity = nfc.Lease(job.session, ref), None
+    entity = None
     try:
         ready = lease.wait_until_ready(job.deadline)
         entity = ready.entity
@@ -96,6 +97,18 @@ def bring_in(job: Job, plan: Import) -> str | None:
         raise
     job.account.actions.append("imported")
     return entity
+
+
+def _begin(job: Job, plan: Import) -> nfc.Lease:
+    """Ask for the lease, in a thread: a signal must not make us forget one that vCenter has given."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
+        asked = helper.submit(api.import_vapp, job.session, plan.spec, plan.place, job.home.moid)
+        try:
+            return nfc.Lease(job.session, asked.result())
+        except Interrupted:
+            if asked.exception() is None:
+                _give_up(job, nfc.Lease(job.session, asked.result()), None)
+            raise
 
 
 def _read_what_is_not_sent(job: Job, plan: Import) -> None:
@@ -115,14 +128,22 @@ def _read_what_is_not_sent(job: Job, plan: Import) -> None:
 def _give_up(job: Job, lease: nfc.Lease, entity: str | None) -> None:
     """Abort, and make sure that nothing stays. Its own failures are warnings: the first error is what the user has to know."""
     try:
-        lease.abort()
+        entity = entity or _entity(lease)
         if entity is None:
             return
         ref = api.vm(job.session, entity)
-        if nfc.wait_until_gone(job.session, ref, time.monotonic() + _SECONDS_TO_VANISH):
+        if lease.abort() and nfc.wait_until_gone(job.session, ref, time.monotonic() + _SECONDS_TO_VANISH):
             return
         row = read(job.session, [ref], api.VIRTUAL_MACHINE, [api.mark_path(OWNER_KEY)]).get(entity)
         if row is not None and api.marks_of(row.values).get(OWNER_KEY) == job.owner:
-            finishing.run_task(job, "remove", lambda: api.start_destroy(job.session, entity))
+            finishing.run_task(job, "remove", lambda: api.start_destroy(job.session, entity), ("ManagedObjectNotFound",))
     except VforgeError as error:
         job.session.warn(f"The import was aborted, but whether all of it is gone is not known: {error}")
+
+
+def _entity(lease: nfc.Lease) -> str | None:
+    """What a lease imports, as soon as it can be aborted; None when it has ended in error, whereupon nothing is left."""
+    try:
+        return lease.wait_until_ready(time.monotonic() + _SECONDS_TO_VANISH).entity
+    except Fault:
+        return None

@@ -132,10 +132,10 @@ def _taken_unseen(job: Job, step: Step) -> TemplateError:
     )
 
 
-def remove_old(job: Job, template: Holder | None, *, check: bool) -> None:
-    """Remove the other versions, where that is asked for."""
+def remove_old(job: Job, template: Holder | None, *, check: bool) -> str:
+    """Remove the other versions, where that is asked for; returns what did not work."""
     if not job.options.remove_old:
-        return
+        return ""
     but: t.Collection[str] = (template.moid,) if template else ()
     due = versions.others(job.session, job.home, job.options.name, but)
     gone = versions.remove(job.session, due, job.deadline, check=check)
@@ -145,5 +145,4 @@ def remove_old(job: Job, template: Holder | None, *, check: bool) -> None:
         job.account.actions.append("removed")
     for holder, users in gone.kept:
         job.account.warnings.append(f"{holder.path} stays, since its disks are used by {names.listing(users, most=5)}.")
-    for error in gone.errors:
-        job.account.warnings.append(f"An old version could not be removed: {error}")
+    return gone.headline()

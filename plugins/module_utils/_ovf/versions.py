@@ -28,12 +28,22 @@ class Removal:
     """What became of templates that were to go.
 
     :ivar removed: or would be, in check mode.
-    :ivar kept: each with the paths of the VMs that depend on it.
+    :ivar kept: each with the names of the VMs that depend on it.
+    :ivar failed: each with the reason; ``stopped`` is why the removal ended early (a signal, the deadline), or None.
     """
 
     removed: list[Holder]
     kept: list[tuple[Holder, list[str]]]
-    errors: list[VforgeError]
+    failed: list[tuple[Holder, VforgeError]] = dataclasses.field(default_factory=list)
+    stopped: VforgeError | None = None
+
+    def headline(self) -> str:
+        """What did not work, in a sentence or two; empty when all did."""
+        told = [str(self.stopped)] if self.stopped is not None else []
+        told += [f"{holder.path} could not be removed: {error}" for holder, error in self.failed[:1]]
+        if len(self.failed) > 1:
+            told.append(f"Nor could {names.listing([holder.path for holder, _error in self.failed[1:]], most=5)}.")
+        return " ".join(told)
 
 
 def swap(job: t.Any, old: Holder | None, new: Holder, name: str) -> bool:
@@ -67,12 +77,13 @@ def remove(session: Session, due: t.Sequence[Holder], deadline: float, *, check:
     kept = [(holder, used[holder.moid]) for holder in due if used.get(holder.moid)]
     free = [holder for holder in due if not used.get(holder.moid)]
     if check or not free:
-        return Removal(free, kept, [])
+        return Removal(free, kept)
     by_moid = {holder.moid: holder for holder in free}
     works = [Work(moid, _destroying(session, moid)) for moid in by_moid]
     done = run_batch(session, works, 4, deadline, "templates removed")
-    errors = [outcome.error for outcome in done.failed if outcome.error is not None]
-    return Removal([by_moid[moid] for moid, outcome in done.outcomes.items() if outcome.error is None], kept, errors)
+    failed = [(by_moid[outcome.name], outcome.error) for outcome in done.failed if outcome.error is not None]
+    gone = [by_moid[moid] for moid, outcome in done.outcomes.items() if outcome.error is None]
+    return Removal(gone, kept, failed, done.stopped)
 
 
 def _destroying(session: Session, moid: str) -> t.Callable[[], t.Any]:

@@ -219,6 +219,27 @@ def test_a_new_version_takes_the_name_and_the_old_one_goes_when_nothing_depends_
     assert templates.nothing_left()
 
 
+def test_an_old_version_that_cannot_be_removed_is_a_failure_with_the_whole_account(templates, source):
+    first = templates.run(source)
+    templates.sim.inject(method="Destroy_Task", do="task-fault", fault="SystemError", message="no")
+    ran = templates.attempt(newer(source), on_mismatch="replace", remove_old_versions=True)
+    assert ran.code == "partial_failure"
+    aside = version_name("web", first.result["digest"])
+    assert f"/DC0/vm/{aside} could not be removed" in str(ran.error)
+    assert (ran.error.result["actions"], ran.error.result["changed"]) == (["imported", "swapped"], True)
+    assert ran.error.result["template"]["name"] == "web"
+    again = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True)
+    assert (again.result["actions"], templates.vms()) == (["removed"], ["/DC0/vm/web"])
+
+
+def test_what_cannot_be_removed_is_there_and_told(templates, source):
+    templates.run(source)
+    templates.sim.inject(method="Destroy_Task", do="task-fault", fault="SystemError", message="no")
+    ran = templates.attempt(None, state="absent")
+    assert (ran.code, ran.error.result["changed"]) == ("partial_failure", False)
+    assert templates.run(None, state="absent").result["changed"] is True
+
+
 def test_a_death_between_the_two_names_is_mended(templates, source):
     first = templates.run(source)
     second = templates.run(newer(source), on_mismatch="keep_both")

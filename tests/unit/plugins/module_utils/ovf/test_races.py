@@ -153,7 +153,7 @@ def test_twenty_at_once_upload_once(make_sim, source):
 @pytest.fixture
 def mortal_sim(make_sim):
     """A simulator whose leases end soon after their owners."""
-    return make_sim("--vms", "2", "--lease-timeout", "1s")
+    return make_sim("--vms", "2", "--lease-timeout", "4s")
 
 
 @pytest.mark.parametrize("death", DEATHS, ids=lambda death: death.__name__)

@@ -25,7 +25,7 @@ A, B = content(1_500_000), content(200_000, 2)
 def templates(make_sim, tmp_path, monkeypatch):
     """Tasks against a simulator of the test's own, whose leases are short."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return Templates(make_sim("--vms", "2", "--lease-timeout", "1s"))
+    return Templates(make_sim("--vms", "2", "--lease-timeout", "4s"))
 
 
 @pytest.fixture
@@ -108,11 +108,11 @@ def test_a_host_that_never_takes_it_is_given_up(templates, tmp_path, trouble):
 
 def test_a_slow_upload_is_kept_alive_longer_than_a_lease_lives(templates, tmp_path):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
-    templates.sim.disturb_uploads(rate=700_000, times=0)
+    templates.sim.disturb_uploads(rate=280_000, times=0)
     ran = templates.run(source)
     signs = ran.calls["HttpNfcLeaseProgress"]
-    # A quarter of the time that it lives without a sign, which here is a second.
-    assert 4 <= signs <= 4 * (ran.result["transfer"]["seconds"] + 1)
+    # A quarter of the time that it lives without a sign, which here is a second: sane, and in time.
+    assert 3 <= signs <= ran.result["transfer"]["seconds"] + 1
 
 
 def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch):
