@@ -11,7 +11,8 @@ short_description: Fork running VMs on vSphere 6.0 and 6.5 (VMFork)
 version_added: 0.1.0
 description:
   - Brings VMs to be parents of VMFork, the instant clone of vSphere 6.0 and 6.5, and makes, changes and removes their
-    children, all parents and all children of a task at once.
+    children, all parents and all children of a task at once. The role P(vforge.vsphere.vmfork_fleet#role) makes fleets of
+    them over many hosts.
   - A quiesced parent stands still in the middle of a command. Each child goes on behind it, with the memory and the disks of
     the parent.
   - A child is recognized as vCenter itself tells it, by the parent's list of children and by the fork group. A VM of the same
