@@ -91,6 +91,17 @@ def test_one_parent_that_does_not_freeze_is_removed_and_the_next_run_makes_it(st
     _assert_relations(fleet, again)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"), [({"guest_username": ""}, "guest_username is not set"), ({"on_wake": ["netplam"]}, "names 'netplam'")]
+)
+def test_options_that_no_parent_could_be_frozen_with_are_refused_before_one_is_made(start, given, words):
+    fleet = start("--vms", "2")
+    ran = fleet.run(count=3, **given)
+    assert ran.code == 2
+    assert words in " ".join(ran.output.split())
+    assert "CloneVM_Task" not in ran.calls
+
+
 def test_parents_that_a_killed_run_has_left_are_finished(start):
     fleet = start("--vms", "2")
     fleet.kill_at("CreateTemporaryDirectoryInGuest", 3, count=3)
@@ -106,8 +117,9 @@ def test_without_kept_sessions_each_task_logs_in_once(start, monkeypatch):
     fleet = start("--vms", "2")
     monkeypatch.setenv("VMWARE_SESSION_CACHE", "false")
     ran, again = fleet.run(count=3), fleet.run(count=3)
-    assert (ran.calls["Login"], again.calls["Login"]) == (4, 2)
-    assert ran.total <= 3 + 60
+    assert (ran.calls["Login"], again.calls["Login"]) == (5, 2)
+    # Each task asks for the content, logs in and logs out once more.
+    assert ran.total <= 3 + 60 + 3 * (5 - 1)
 
 
 def test_addresses_of_a_list_are_handed_out_by_number(start):
