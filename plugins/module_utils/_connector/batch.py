@@ -200,7 +200,8 @@ class _Batch:
         outcome.result, outcome.error, outcome.seconds = end.result, end.error, end.seconds
         del self._tasks[moid]
         self._done += 1
-        self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
+        if len(self._outcomes) > 1:
+            self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
 
     def wind_down(self, parallel: int, why: VforgeError | None) -> None:
         """Cancel what can be cancelled, give the rest a moment, and say of each what is known."""

@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import http.client
 import re
+import socket
 import ssl
 import threading
 import typing as t
@@ -70,6 +71,45 @@ class Stopped(VforgeError):
     """A transfer was broken off because another one failed, or the run was."""
 
     error_code = "stopped"
+
+
+class Stop:
+    """Breaks transfers off at once, those too that wait for a host which is slow to take or to answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._open: set[socket.socket] = set()
+
+    def set(self) -> None:
+        """Break off what runs, and let nothing begin."""
+        with self._lock:
+            self._set = True
+            for sock in self._open:
+                _hang_up(sock)
+
+    def is_set(self) -> bool:
+        """Whether it was."""
+        return self._set
+
+    @contextlib.contextmanager
+    def breaks(self, sock: socket.socket) -> t.Iterator[None]:
+        """Let it break this connection, as long as the context lasts."""
+        with self._lock:
+            self._open.add(sock)
+            if self._set:
+                _hang_up(sock)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(sock)
+
+
+def _hang_up(sock: socket.socket) -> None:
+    # Not SSLSocket.shutdown, which takes the encryption away before it ends the connection that another thread uses.
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class Lease:
@@ -204,7 +244,7 @@ def send(
     parts: t.Iterable[memoryview],
     *,
     create: bool,
-    stop: threading.Event,
+    stop: Stop,
 ) -> None:
     """Send a file to the host of a lease, from one buffer: its size makes no difference to the memory.
 
@@ -226,24 +266,32 @@ def send(
         if create:
             connection.putheader("Overwrite", "t")
         connection.endheaders()
-        try:
-            for part in parts:
-                if stop.is_set():
-                    raise Stopped("The upload was broken off.")
-                connection.send(part)
-        except (BrokenPipeError, ConnectionResetError):
-            # A host that refuses may answer, and close, before it has read everything; its answer says why.
-            transfer.judge(where, connection.getresponse())
-            raise
-        connection.sock.settimeout(_SECONDS_FOR_THE_ANSWER)
-        answer = connection.getresponse()
-        answer.read()
+        with stop.breaks(connection.sock):
+            _send_parts(where, connection, parts, stop)
+            connection.sock.settimeout(_SECONDS_FOR_THE_ANSWER)
+            answer = connection.getresponse()
+            answer.read()
         transfer.judge(where, answer)
     except (OSError, http.client.HTTPException) as error:
+        if stop.is_set():
+            raise Stopped("The upload was broken off.") from error
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ConnectionLost(f"{where.endpoint} broke the upload off ({why}).", hint="Run again.") from error
     finally:
         connection.close()
+
+
+def _send_parts(where: ConnectionOptions, connection: t.Any, parts: t.Iterable[memoryview], stop: Stop) -> None:
+    try:
+        for part in parts:
+            if stop.is_set():
+                raise Stopped("The upload was broken off.")
+            connection.send(part)
+    except (BrokenPipeError, ConnectionResetError):
+        if not stop.is_set():
+            # A host that refuses may answer, and close, before it has read everything; its answer says why.
+            transfer.judge(where, connection.getresponse())
+        raise
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:

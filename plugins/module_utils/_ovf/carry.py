@@ -8,7 +8,6 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import re
-import threading
 import time
 import typing as t
 
@@ -42,7 +41,7 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
         raise TemplateError("upload_failed", f"vCenter names no address for {', '.join(lost)}.", hint="Run again.")
     begun = time.monotonic()
     meter = Meter(job.package.label, sum(_blob(job, item).size for item, _device in pairs), job.session.tell)
-    stop = threading.Event()
+    stop = nfc.Stop()
     errors: list[VforgeError] = []
 
     def gone(error: VforgeError) -> None:
@@ -89,7 +88,7 @@ def _blob(job: Job, item: t.Any) -> Blob:
     return blob
 
 
-def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, stop: threading.Event) -> None:
+def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, stop: nfc.Stop) -> None:
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
     try:
         futures = [pool.submit(_send_one, job, item, device, meter, stop) for item, device in pairs]
@@ -103,7 +102,7 @@ def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, s
         raise error
 
 
-def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: threading.Event) -> None:
+def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: nfc.Stop) -> None:
     """Send one file; after a broken connection again."""
     blob = _blob(job, item)
     expected = None if item.path in job.identity.verified else job.identity.files[item.path]

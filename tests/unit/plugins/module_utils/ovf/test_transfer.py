@@ -130,6 +130,17 @@ def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch)
     assert nothing_made(templates)
 
 
+def test_a_lease_that_is_lost_ends_the_wait_for_a_slow_host(templates, tmp_path, monkeypatch):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.disturb_uploads(rate=10_000, times=0)
+    monkeypatch.setattr(nfc, "_SECONDS_BETWEEN_SIGNS", 0.2)
+    templates.sim.inject(method="HttpNfcLeaseProgress", do="fault", fault="InvalidState", message="no")
+    ran = templates.attempt(source)
+    # The bytes alone would take the host two minutes.
+    assert ran.code == "invalid_state"
+    assert nothing_made(templates)
+
+
 def test_a_disk_that_arrived_short_is_noticed(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
     real = nfc.send
