@@ -6,58 +6,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
-import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vforge.vsphere.plugins.modules import fleet_plan
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays, Ran
 
-# Where the folder ansible_collections lies, in the run's copy of the checkout.
-_COLLECTIONS = str(Path(fleet_plan.__file__).parents[5])
-
-# Rounds of one long question, which budgets of calls leave out.
-_ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+__all__ = ["Fleet", "Ran"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Ran:
-    """A play that ended: what it printed, what it left in variables, and what the server counted by method."""
-
-    code: int
-    output: str
-    left: dict[str, Any]
-    calls: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Calls in the budget."""
-        return sum(count for method, count in self.calls.items() if method not in _ROUNDS)
-
-    @property
-    def clones(self) -> list[dict[str, Any]]:
-        """The entries of the task that makes the clones."""
-        result = self.left["result"]
-        return list(result.get("clones", result.get("children")))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What was done with how many clones."""
-        return dict(self.left["result"]["counts"])
-
-
-class Fleet:
+class Fleet(Plays):
     """Plays a role against one simulator, for a fleet web-### of a VM that is powered off."""
 
     def __init__(self, sim: Any, folder: Path, role: str) -> None:
-        self.sim = sim
-        self._role = role
-        self._folder = folder
+        super().__init__(sim, folder, role, keep=("result", "plan"))
         sim.create_vm("golden", on=False)
 
     def start(self, *words: str, **given: Any) -> subprocess.Popen[str]:
@@ -70,68 +32,9 @@ class Fleet:
             "folder": "DC0_F0",
             "guest_username": self.sim.guest_username,
             "guest_password": self.sim.guest_password,
-            **given,
         }
-        keep = {
-            "result": f"{{{{ {self._role}_result | default({{}}) }}}}",
-            "plan": f"{{{{ {self._role}_plan | default({{}}) }}}}",
-            "groups": "{{ groups }}",
-        }
-        role = {"name": f"vforge.vsphere.{self._role}"}
-        steps = {
-            "block": [{"ansible.builtin.include_role": role}],
-            "always": [{"ansible.builtin.copy": {"dest": "left.json", "content": "{{ kept | to_json }}"}, "check_mode": False}],
-        }
-        variables = {**{f"{self._role}_{name}": value for name, value in asked.items()}, "kept": keep}
-        play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [steps]}]
-        (self._folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
-        self.sim.reset_calls()
-        return subprocess.Popen(
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
-            cwd=self._folder,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *words: str, **given: Any) -> Ran:
-        """Play to the end."""
-        with self.start(*words, **given) as process:
-            output, _none = process.communicate()
-        left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
-        return Ran(process.returncode, output, left, self.sim.calls()["by_method"])
-
-    def kill_at(self, method: str, calls: int, **given: Any) -> None:
-        """Start a play, and kill it when it has made so many calls of a method, none of which is answered by then."""
-        self.sim.inject(method=method, times=0, do="delay", delay_ms=60_000)
-        with self.start(**given) as process:
-            while self.sim.calls()["by_method"].get(method, 0) < calls and process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.1)
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        self.sim.clear()
+        return super().start(*words, **{**asked, **given})
 
     def vms(self, pattern: str) -> dict[str, dict[str, Any]]:
         """The VMs of the fleet's folder, as govc reads them."""
-        found = self.sim.govc("vm.info", f"/DC0/vm/DC0_F0/{pattern}")["virtualMachines"] or []
-        return {vm["name"]: vm for vm in found}
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "HOME": str(self._folder),
-            "ANSIBLE_HOME": str(self._folder / "ansible"),
-            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "XDG_RUNTIME_DIR": str(self._folder),
-            "VMWARE_HOST": self.sim.host,
-            "VMWARE_PORT": str(self.sim.port),
-            "VMWARE_USER": self.sim.username,
-            "VMWARE_PASSWORD": self.sim.password,
-            "VMWARE_CA_PATH": self.sim.ca,
-        }
+        return super().vms(f"/DC0/vm/DC0_F0/{pattern}")

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,15 +54,14 @@ class Ran:
 class Plays:
     """Plays one role against one simulator.
 
-    :param keep: what is kept of each play: names, each with the variable of the role without its prefix.
+    :param keep: variables of the role that are kept of each play, without their prefix.
     """
 
-    def __init__(self, sim: Any, folder: Path, role: str, keep: dict[str, str] | None = None) -> None:
+    def __init__(self, sim: Any, folder: Path, role: str, keep: tuple[str, ...]) -> None:
         self.sim = sim
         self._role = role
         self._folder = folder
-        kept = {name: f"{{{{ {role}_{variable} | default({{}}) }}}}" for name, variable in (keep or {}).items()}
-        self._kept = {"result": f"{{{{ {role}_result | default({{}}) }}}}", "groups": "{{ groups }}", **kept}
+        self._kept = {"groups": "{{ groups }}", **{name: f"{{{{ {role}_{name} | default({{}}) }}}}" for name in keep}}
 
     def start(self, *words: str, others: dict[str, Any] | None = None, **given: Any) -> subprocess.Popen[str]:
         """Start a play; the variables of the role are given without their prefix.
@@ -91,6 +92,20 @@ class Plays:
             output, _none = process.communicate()
         left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
         return Ran(process.returncode, output, left, self.sim.calls()["by_method"])
+
+    def kill_at(self, method: str, calls: int, /, *, nth: int | None = None, **given: Any) -> None:
+        """Start a play, and kill it when it has made so many calls of a method.
+
+        :param nth: which of these calls is not answered by then; none is, where it is None.
+        """
+        self.sim.inject(method=method, do="delay", delay_ms=60_000, **({"nth": nth} if nth else {"times": 0}))
+        with self.start(**given) as process:
+            while self.sim.calls()["by_method"].get(method, 0) < calls and process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        self.sim.clear()
 
     def vms(self, pattern: str) -> dict[str, dict[str, Any]]:
         """VMs by name, as govc reads them.

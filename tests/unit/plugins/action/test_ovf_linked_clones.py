@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 import pytest
@@ -20,7 +19,7 @@ class Web(Plays):
     """Plays the role for three clones web-# in a folder of their own; the template is tiny, beside that folder."""
 
     def __init__(self, sim: t.Any, folder: t.Any, ova: t.Any) -> None:
-        super().__init__(sim, folder, "ovf_linked_clones", {"cached": "cached", "removed": "removed"})
+        super().__init__(sim, folder, "ovf_linked_clones", keep=("result", "cached"))
         self._asked = {
             "template": "tiny",
             "source": str(ova),
@@ -31,13 +30,9 @@ class Web(Plays):
             "clones": [{"name": name, "guestinfo": {"token": f"hidden-{name}"}} for name in _NAMES],
         }
 
-    def play(self, *words: str, **given: t.Any) -> Ran:
-        """Play to the end."""
-        return self.run(*words, **{**self._asked, **given})
-
-    def begin(self, **given: t.Any) -> t.Any:
-        """Start a play that is not waited for."""
-        return self.start(**{**self._asked, **given})
+    def start(self, *words: str, **given: t.Any) -> t.Any:
+        """Start a play of what is asked, with differences."""
+        return super().start(*words, **{**self._asked, **given})
 
     def seen(self) -> dict[str, dict[str, t.Any]]:
         """The clones, as govc reads them."""
@@ -70,13 +65,13 @@ def _assert_nothing_done(ran: Ran) -> None:
 
 
 def test_clones_from_nothing_to_nothing(web):
-    would = web.play("--check")
+    would = web.run("--check")
     assert would.code == 0, would.output
     assert "The template tiny would be made first, and then its clones: web-1, web-2, web-3" in would.output
     assert would.left["cached"]["changed"]
     assert (web.seen(), web.templates()) == ({}, {})
 
-    made = web.play("-vvv")
+    made = web.run("-vvv")
     assert made.code == 0, made.output
     assert made.counts == {"created": 3}
     assert "hidden-" not in made.output
@@ -89,7 +84,7 @@ def test_clones_from_nothing_to_nothing(web):
         assert _extra(vm)["vforge.clone"] == f"{template['config']['instanceUuid']} {name}"
         assert _base(vm) == _base(template)
 
-    again = web.play()
+    again = web.run()
     _assert_nothing_done(again)
     assert again.counts == {"unchanged": 3}
     assert "Login" not in again.calls
@@ -98,14 +93,8 @@ def test_clones_from_nothing_to_nothing(web):
 
 
 def test_what_a_killed_run_has_left_is_finished(web):
-    web.sim.inject(method="CloneVM_Task", nth=3, do="delay", delay_ms=60_000)
-    with web.begin(parallel=1) as process:
-        while web.sim.calls()["by_method"].get("CloneVM_Task", 0) < 3 and process.poll() is None:
-            pass
-        os.killpg(process.pid, 9)
-        process.communicate()
-    web.sim.clear()
-    again = web.play()
+    web.kill_at("CloneVM_Task", 3, nth=3, parallel=1)
+    again = web.run()
     assert again.code == 0, again.output
     assert again.counts["unchanged"] >= 2
     assert sorted(web.seen()) == _NAMES
@@ -114,7 +103,7 @@ def test_what_a_killed_run_has_left_is_finished(web):
 
 def test_with_rollback_a_clone_that_fails_takes_the_others_along_but_not_the_template(web):
     web.sim.inject(method="CloneVM_Task", nth=2, do="task-fault", fault="InsufficientResourcesFault")
-    ran = web.play(on_error="rollback", parallel=1)
+    ran = web.run(on_error="rollback", parallel=1)
     assert ran.code == 2
     assert ran.counts == {"failed": 1, "rolled_back": 2}
     assert web.seen() == {}
@@ -124,11 +113,11 @@ def test_with_rollback_a_clone_that_fails_takes_the_others_along_but_not_the_tem
 def test_a_stranger_of_the_name_is_neither_changed_nor_removed(web):
     web.sim.create_vm("web-2", folder="/DC0/vm/DC0_F0", on=False)
     before = web.seen()["web-2"]["self"]
-    ran = web.play()
+    ran = web.run()
     assert ran.code == 2
     assert "did not clone holds the name" in ran.output
     assert ran.counts == {"created": 2, "failed": 1}
-    gone = web.play(state="absent")
+    gone = web.run(state="absent")
     assert gone.code == 2
     assert {name: vm["self"] for name, vm in web.seen().items()} == {"web-2": before}
 
@@ -140,13 +129,13 @@ def test_cloud_init_gives_each_its_identity(web):
         "cpu": {"cores": 2},
         "others": {"guest_cloud_init_gateway": "10.9.8.1"},
     }
-    made = web.play(**asked)
+    made = web.run(**asked)
     assert made.code == 0, made.output
     assert made.counts == {"created": 2}
     assert web.sim.vm("web-1")["host_name"] == "web-1"
     assert "10.9.8.11" in made.output
     assert sorted(made.left["groups"]["tiny"]) == ["web-1", "web-2"]
     assert {vm["config"]["hardware"]["numCPU"] for vm in web.seen().values()} == {2}
-    again = web.play(**asked)
+    again = web.run(**asked)
     _assert_nothing_done(again)
     assert sorted(again.left["groups"]["tiny"]) == ["web-1", "web-2"]
