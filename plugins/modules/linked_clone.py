@@ -174,6 +174,10 @@ options:
         description:
           - As O(annotation), for this clone.
         type: str
+      powered_on:
+        description:
+          - As O(powered_on), for this clone.
+        type: bool
       datastore:
         description:
           - As O(datastore), for this clone.
@@ -656,7 +660,7 @@ def _of_one_clone():
 
 def argument_spec():
     """The options of the module."""
-    item = {**_of_one_clone(), **_argspec.clone_item(), **_argspec.customize()}
+    item = {**_of_one_clone(), "powered_on": {"type": "bool"}, **_argspec.clone_item(), **_argspec.customize()}
     snapshot = {"name": {"type": "str"}, "moid": {"type": "str"}, "current": {"type": "bool", "default": False}}
     return {
         **_argspec.connection(),

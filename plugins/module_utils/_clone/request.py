@@ -62,6 +62,7 @@ class CloneRequest:
 
     :ivar parent: the clone's own; None for that of the task.
     :ivar host: not for an instant clone, which stays with its parent; nor is ``hardware``.
+    :ivar powered_on: whether it is to run; an instant clone always does.
     """
 
     name: str
@@ -75,6 +76,7 @@ class CloneRequest:
     customization: Customization | None = None
     parent: Selector | None = None
     hardware: Hardware = AS_IT_IS
+    powered_on: bool = True
 
 
 def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
@@ -111,6 +113,7 @@ def _request(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any]) -> Clon
         customization=_customization(item, common, name),
         parent=Selector.from_params(item["parent"], f"{where}: parent") if item.get("parent") else None,
         hardware=_hardware(item, common, where),
+        powered_on=next(on for on in (item.get("powered_on"), common.get("powered_on"), True) if on is not None),
     )
 
 

@@ -25,7 +25,7 @@ def wait_for_addresses(job: Job, standings: t.Sequence[Standing]) -> None:
     """
     waiting = {item.vm.moid: item for item in standings if item.vm and not item.error and item.vm.power_state == "poweredOn"}
     for item in standings:
-        if item.vm and not item.error and item.vm.power_state != "poweredOn":
+        if item.vm and not item.error and item.vm.power_state != "poweredOn" and item.step.request.powered_on:
             item.warnings.append(f"{item.step.name} is {item.vm.power_state}: its address is not waited for.")
     open_vms = {moid for moid, item in waiting.items() if not _has_address(item, job)}
     refs = [api.vm(job.session, moid) for moid in sorted(open_vms)]

@@ -43,7 +43,7 @@ class LinkedClones:
 
     def __init__(self, options: LinkedOptions) -> None:
         self.options = options
-        self.born = "poweredOn" if options.powered_on else ""
+        self.born = "poweredOn" if all(request.powered_on for request in options.requests) else ""
         self._snapshot = ""
         self._layering = ""
         self._used: dict[str, dict[str, str]] = {}
@@ -140,7 +140,7 @@ class LinkedClones:
         if self.options.as_template:
             config[TEMPLATE_KEY] = level_mark(step.name, levels.OPEN, self.options.owner)
         how = plan.disk_source(self.options.disk_mode, self._snapshot)
-        return api.clone_spec(session, step, config, how, self._snapshot, power_on=self.options.powered_on)
+        return api.clone_spec(session, step, config, how, self._snapshot, power_on=step.request.powered_on)
 
     def finish(self, job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
         """Power on the clones that were there and off; publish templates, or wait for those that other runs fill."""
@@ -166,7 +166,7 @@ class LinkedClones:
 
     def expected(self, step: Step) -> Existing:
         """On the host that was chosen, if one was."""
-        return plan.expected(step, powered_on=self.options.powered_on)
+        return plan.expected(step)
 
     def told(self, parent: Parent) -> dict[str, t.Any]:
         """The source, what of it is cloned, and how."""

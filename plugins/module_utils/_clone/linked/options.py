@@ -61,7 +61,6 @@ class LinkedOptions(CloneOptions):
 
     :ivar snapshot: of the source that is cloned; None for the source as it is.
     :ivar disk_mode: ``linked`` or ``full``.
-    :ivar powered_on: whether clones are to run.
     :ivar add_layer: whether a source that is off and has nothing to share gets a layer.
     :ivar as_template: whether clones are to become templates.
     :ivar owner: what the run that fills templates calls itself; empty for nothing.
@@ -70,7 +69,6 @@ class LinkedOptions(CloneOptions):
 
     snapshot: SnapshotSelector | None = None
     disk_mode: str = LINKED
-    powered_on: bool = True
     add_layer: bool = False
     as_template: bool = False
     owner: str = ""
@@ -85,17 +83,17 @@ class LinkedOptions(CloneOptions):
         source = params.get("source")
         if params["state"] != "absent" and not source:
             raise InvalidOption("The option source is not set.", hint="Name the VM or template to clone.", option="source")
-        if params["wait_for_ip_address"] and not params["powered_on"]:
+        requests = tuple(parse(params))
+        if params["wait_for_ip_address"] and requests and not any(request.powered_on for request in requests):
             raise InvalidOption(
                 "wait_for_ip_address is set, and powered_on is not: a VM that is off has no address.",
                 hint="Set powered_on, or do not wait.",
                 option="wait_for_ip_address",
             )
         return cls(
-            **common_fields(params, tuple(parse(params)), Selector.from_params(source, "source") if source else None),
+            **common_fields(params, requests, Selector.from_params(source, "source") if source else None),
             snapshot=SnapshotSelector.from_params(params.get("snapshot")),
             disk_mode=params["disk_mode"],
-            powered_on=params["powered_on"],
             add_layer=params["add_layer"],
             as_template=params["as_template"],
             owner=params.get("owner") or "",

@@ -224,7 +224,7 @@ def present(
         return step
     hardware, differences = _hardware(request.hardware, existing)
     differences += _fixed(request, placement, existing)
-    power_on = options.powered_on and existing.power_state != "poweredOn"
+    power_on = request.powered_on and existing.power_state != "poweredOn"
     if power_on:
         differences.append(Difference("power_state", existing.power_state, "poweredOn"))
     changes = step.kind == plan.UPDATE or hardware or power_on
@@ -321,8 +321,8 @@ def _fixed(request: CloneRequest, placement: Placement, existing: Existing) -> l
     return found
 
 
-def expected(step: Step, *, powered_on: bool) -> Existing:
+def expected(step: Step) -> Existing:
     """What a new clone will be, as far as that is known before it is made: for check mode."""
     vm = plan.expected(step)
-    vm = dataclasses.replace(vm, power_state="poweredOn" if powered_on else "poweredOff")
+    vm = dataclasses.replace(vm, power_state="poweredOn" if step.request.powered_on else "poweredOff")
     return vm if step.target.host else dataclasses.replace(vm, host="", host_name="")

@@ -77,6 +77,17 @@ def test_a_clone_that_is_off_is_powered_on_and_one_that_runs_is_left_on(start):
     assert tasks.sim.vm("a")["power"] == "poweredOn"
 
 
+def test_each_clone_has_the_power_state_that_is_asked_for(start):
+    tasks = start()
+    asked = {"clones": [{"name": "on", "powered_on": True}, {"name": "off"}], "powered_on": False}
+    would = tasks.run(check=True, **asked)
+    assert {name: clone["power_state"] for name, clone in would.clones.items()} == {"on": "poweredOn", "off": "poweredOff"}
+    ran = tasks.run(**asked, wait_for_ip_address=True)
+    assert {name: tasks.sim.vm(name)["power"] for name in ("on", "off")} == {"on": "poweredOn", "off": "poweredOff"}
+    assert (bool(ran.clones["on"]["ip"]), ran.clones["off"]["warnings"]) == (True, [])
+    assert tasks.run(**asked).actions == {"on": "unchanged", "off": "unchanged"}
+
+
 def test_hardware_is_changed_where_that_takes_no_restart_and_else_told(start):
     tasks = start()
     tasks.run(name="off", powered_on=False)
