@@ -28,7 +28,7 @@ from bench.tools import Installed, WrongResult  # noqa: E402
 from devtools import layout, lifetime  # noqa: E402
 from devtools.console import Console  # noqa: E402
 from devtools.processes import CommandFailed  # noqa: E402
-from vforge_sim import SimulatorError  # noqa: E402
+from vforge_control import SimulatorError  # noqa: E402
 
 
 def options(arguments: list[str] | None) -> argparse.Namespace:

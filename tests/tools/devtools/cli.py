@@ -15,7 +15,7 @@ from devtools import layout, lifetime
 from devtools.console import Console
 from devtools.processes import CommandFailed
 from devtools.pythons import NoPython
-from vforge_sim import SimulatorError
+from vforge_control import SimulatorError
 
 _PARTS = ["lint", "go", "sanity", "units", "integration"]
 
