@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotSupported
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotSupported
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
 
 NEVER_SHOWN = "hunter2-and-more"
@@ -320,6 +320,21 @@ def test_a_customization_carries_what_guestinfo_would(cloud, vm):
     assert cloud.sim.vm(name)["host_name"] == "web-1"
     refused = cloud.attempt(**{**given, "metadata": {"local_hostname": "web-2"}})
     assert refused.one["error"]["option"] == "transport"
+
+
+def test_a_customization_takes_what_vsphere_takes_and_no_byte_more(cloud, vm):
+    script = "#!/bin/sh\n#"
+    given = {"vm": {"name": vm()}, "transport": "customization", "metadata": {}}
+    largest = script + "x" * (512 * 1024 - len(script))
+    with pytest.raises(InvalidOption, match="524289"):
+        cloud.run(**given, userdata=f"{largest}x")
+    assert cloud.run(**given, userdata=largest).one["actions"] == ["customized"]
+
+
+def test_one_customization_waits_at_a_time(cloud, vm):
+    given = {"vm": {"name": vm()}, "transport": "customization", "metadata": {}}
+    cloud.run(**given, userdata="#!/bin/sh\n")
+    assert cloud.attempt(**given, userdata="#!/bin/sh\ntrue\n").one["error"]["fault"] == "CustomizationPending"
 
 
 def test_an_old_vcenter_knows_no_such_customization(make_sim):
