@@ -9,12 +9,16 @@ import dataclasses
 import typing as t
 
 from .._connector.find import Selector
+from .._connector.pairs import is_sendable
 from .._errors import InvalidOption
 from .naming import Pattern, addresses
 
 PRESENT, ABSENT = "present", "absent"
 FULL, LINKED = "full", "linked"
 INSTANT_CLONE, VMFORK = "instant_clone", "vmfork"
+
+# Registered VMs of one vCenter Server 8.0 (VMware's configuration maximums); a larger number is a slip of the finger.
+MOST_VMS = 45_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +96,10 @@ def _check(params: t.Mapping[str, t.Any], state: str, golden: t.Any) -> None:
     for option, smallest in least.items():
         if params.get(option) is not None and params[option] < smallest:
             raise InvalidOption(f"The option {option} must be at least {smallest}.", option=option)
+    if params["count"] > MOST_VMS:
+        raise InvalidOption(f"The option count is at most {MOST_VMS}: no vCenter has more VMs.", option="count")
+    if not is_sendable(params.get("golden_version") or ""):
+        raise InvalidOption("The option golden_version has a control character.", option="golden_version")
     if state == PRESENT and not golden:
         raise InvalidOption(
             "The option golden is not set.", hint="Name the VM or template to make parents of.", option="golden"

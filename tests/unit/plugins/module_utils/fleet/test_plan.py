@@ -303,6 +303,8 @@ def test_an_address_of_a_clone_that_goes_is_free_again():
     ("changes", "message"),
     [
         ({"count": -1}, "count must be at least 0"),
+        ({"count": 2**31}, "count is at most 45000"),
+        ({"golden_version": "a\x07"}, "golden_version has a control character"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"golden": None}, "golden is not set"),
         ({"clusters": []}, "Neither clusters nor hosts is set"),
