@@ -69,6 +69,15 @@ vCenter takes {ms} ms for each and makes eight at a time.
 - *community.vmware*: `vmware_guest` with `linked_clone` in a task with a loop.
 """
 
+_CLOUD = """## Data for cloud-init
+
+VMs that are off are given metadata of their own and the same user data. *The same again* reads what they have and
+changes nothing.
+
+- *vforge.vsphere*: one task with `cloud_init_guestinfo`.
+- *govc*: `govc vm.change` in a loop, with texts that were encoded before. It checks nothing, and a second run writes all again.
+"""
+
 _AREAS = """## Changed areas of a large disk
 
 Module and [plain script](../tests/benchmarks/scripts/areas.py) take turns to make a snapshot, to read what changed since an
@@ -123,6 +132,8 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
         f"{tables.fleets(figures).as_markdown()}\n",
         _LINKED.format(ms=FULL.clone_ms),
         *(f"### {table.title}\n\n{table.as_markdown()}\n" for table in tables.side_by_side(figures.linked, "Linked clones, ")),
+        _CLOUD,
+        f"{tables.cloud(figures).as_markdown()}\n",
         f"{_AREAS}{read.title}:\n\n{read.as_markdown()}\n",
         _TEMPLATES.format(mib=FULL.upload_mib),
         f"{tables.templates(figures).as_markdown()}\n",

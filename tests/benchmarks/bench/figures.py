@@ -173,6 +173,7 @@ class Figures:
     areas: Areas | None = None
     fleets: list[Sample] = field(default_factory=list)
     linked: list[Sample] = field(default_factory=list)
+    cloud: list[Sample] = field(default_factory=list)
     templates: Templates | None = None
 
     def of(self, tool: str) -> list[Sample]:

@@ -18,6 +18,7 @@ PEAK_MIB = 150
 FLEET_CALLS_BESIDE_CLONES = 60
 FLEET_LOGINS = 3
 LINKED_CALLS_BESIDE_CLONES = 20
+CLOUD_CALLS_BESIDE_VMS = 16
 AREAS_A_PAGE = 2_000
 UPLOAD_BY_CURL = 0.8
 REPEAT_CALLS = 10
@@ -49,6 +50,7 @@ def check(figures: Figures) -> list[Promise]:
         *_memory(figures),
         *_fleets(figures),
         *_linked(figures),
+        *_cloud(figures),
         *_areas(figures),
         *_templates(figures),
     ]
@@ -112,6 +114,16 @@ def _linked(figures: Figures) -> list[Promise]:
     for sample in (each for each in figures.linked if each.tool == tools.OURS):
         most = sample.clones + LINKED_CALLS_BESIDE_CLONES
         what = f"calls for {sample.clones} linked clones among {sample.vms:,} VMs"
+        made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
+    return made
+
+
+def _cloud(figures: Figures) -> list[Promise]:
+    made = []
+    for sample in (each for each in figures.cloud if each.tool in (tools.OURS, tools.REPEAT)):
+        again = sample.tool == tools.REPEAT
+        most = CLOUD_CALLS_BESIDE_VMS + (0 if again else sample.clones)
+        what = f"calls for cloud-init's data of {sample.clones} among {sample.vms:,} VMs{', again' if again else ''}"
         made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
     return made
 

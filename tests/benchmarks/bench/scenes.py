@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import templates, tools
+from bench.cloud import CloudTools
 from bench.figures import Areas, Figures, Latency, Sample, Templates, Upload
 from bench.linked import LinkedTools
 from bench.templates import Large, TemplateTools
@@ -34,6 +35,7 @@ class Plan:
     memory_clones: in one task.
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
     linked: VMs there are before -> linked clones that govc and community.vmware make; linked_clones: how many the others make.
+    cloud: VMs there are before -> VMs that are given data for cloud-init by us, and by govc.
     areas: changed areas of one disk; areas_rounds: how often they are read by each.
     upload_mib: size of a disk that is uploaded, upload_rounds: how often by each tool; large_mib: of one for the memory.
     """
@@ -49,6 +51,7 @@ class Plan:
     fleets: dict[int, int]
     linked: dict[int, tuple[int, int]]
     linked_clones: int
+    cloud: dict[int, tuple[int, int]]
     areas: int
     areas_rounds: int
     upload_mib: int
@@ -68,6 +71,7 @@ FULL = Plan(
     fleets={10: 300, 10_000: 300},
     linked={10: (50, 3), 10_000: (10, 1)},
     linked_clones=100,
+    cloud={10: (100, 100), 10_000: (100, 10)},
     areas=100_000,
     areas_rounds=5,
     upload_mib=512,
@@ -86,6 +90,7 @@ QUICK = Plan(
     fleets={10: 30},
     linked={10: (5, 1)},
     linked_clones=10,
+    cloud={10: (10, 5)},
     areas=10_000,
     areas_rounds=3,
     upload_mib=64,
@@ -124,6 +129,8 @@ class Bench:
             self._fleet(vms, count)
         for vms, (some, few) in self.plan.linked.items():
             self._linked(vms, some, few)
+        for vms, (ours, others) in self.plan.cloud.items():
+            self._cloud(vms, ours, others)
         self._areas()
         self._templates()
 
@@ -199,6 +206,18 @@ class Bench:
                 self.figures.linked.append(self._step(name, make))
                 if sweep:
                     using.sweep()
+
+    def _cloud(self, vms: int, ours: int, others: int) -> None:
+        kept, mine, theirs = f"cloud-{vms}", names("ours", ours), names("govc", others)
+        self.console.title(f"Data for cloud-init, {vms:,} VMs in the inventory")
+        with self._vcenter(vms, 0) as vcenter:
+            using = CloudTools(self.installed, vcenter, mine, theirs)
+            turns: list[tuple[str, Callable[[], Sample]]] = [
+                (tools.OURS, lambda: using.cloud(mine, session=kept)),
+                (tools.REPEAT, lambda: using.cloud(mine, tool=tools.REPEAT, session=kept, changed=False)),
+                (tools.GOVC, lambda: using.cloud_govc(theirs)),
+            ]
+            self.figures.cloud += [self._step(name, make) for name, make in turns]
 
     def _latency(self, clone_ms: int) -> None:
         plan = self.plan

@@ -68,6 +68,24 @@ def fleets(figures: Figures) -> Table:
     return Table("A fleet over three hosts", head, rows)
 
 
+def cloud(figures: Figures) -> Table:
+    """Data for cloud-init, in each inventory."""
+    head = ("", "VMs before", "VMs", "calls", "rounds", "logins", "seconds")
+    rows = [
+        (
+            each.tool,
+            f"{each.vms:,}",
+            str(each.clones),
+            f"{each.calls:,}",
+            str(each.rounds),
+            str(each.logins),
+            f"{each.seconds:.1f}",
+        )
+        for each in figures.cloud
+    ]
+    return Table("Data for cloud-init", head, rows)
+
+
 def _row(sample: Sample) -> tuple[str, ...]:
     return (
         sample.tool,
@@ -171,6 +189,8 @@ def render(figures: Figures, promises: Sequence[Promise]) -> str:
     """Everything, for a terminal of 80 columns."""
     parts = [table.as_text() for table in side_by_side(figures.samples)]
     parts += [table.as_text() for table in side_by_side(figures.linked, "Linked clones, ")]
+    if figures.cloud:
+        parts.append(cloud(figures).as_text())
     if figures.latencies:
         parts.append(latency(figures).as_text())
     if figures.fleets:
