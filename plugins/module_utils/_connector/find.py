@@ -15,6 +15,7 @@ import typing as t
 
 from .._errors import Ambiguous, InvalidOption, NotFound
 from . import names
+from .pairs import is_sendable
 from .props import Route, Row, collect
 from .pyvmomi import vim
 
@@ -82,6 +83,8 @@ class Selector:
                 hint="Set exactly one of name, path, uuid and moid.",
                 option=option,
             )
+        if not is_sendable(params[given[0]]) or not is_sendable(params.get("folder") or ""):
+            raise InvalidOption(f"{option} has a control character, or one that cannot be sent.", option=option)
         fields = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: params[name] for name in fields if params.get(name) is not None})
 

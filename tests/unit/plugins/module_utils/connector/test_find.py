@@ -301,3 +301,9 @@ def test_a_few_vms_cost_no_traversal(shared_sim, known):
 def test_what_no_call_can_carry_is_refused(known):
     with pytest.raises(InvalidOption, match="cannot be sent"):
         read(known, [find_vm(known, Selector(moid="vm-\ud800"))], vim.VirtualMachine, ["name"])
+
+
+@pytest.mark.parametrize("given", [{"moid": "vm\x00"}, {"name": "a\ud800"}, {"name": "web", "folder": "/DC0/\x07"}])
+def test_a_selector_with_what_cannot_be_sent_is_refused_before_anything_is(given):
+    with pytest.raises(InvalidOption, match="parent has a control character"):
+        Selector.from_params(given, "parent")
