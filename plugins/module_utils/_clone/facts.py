@@ -116,6 +116,11 @@ class Existing:
     guest: tuple[GuestNic, ...] = ()
     extra_config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
+    @property
+    def half_made(self) -> bool:
+        """Whether somebody is still making this VM: it is seen by name long before it has a configuration and a host."""
+        return self.kind == "VirtualMachine" and bool(self.power_state) and not self.instance_uuid and not self.host
+
     def parent_uuid(self) -> str | None:
         """Instance UUID of the parent that this VM is marked as a clone of, or None where it is no marked clone."""
         return parent_of(self.extra_config.get(MARKER_KEY, ""), self.name)

@@ -22,6 +22,7 @@ from .options import CloneOptions
 from .plan import Step
 from .present import check_clones, make_clones
 from .survey import Survey
+from .waiting import wait_until_ready
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -40,6 +41,8 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
     timer = Timer()
     deadline = time.monotonic() + options.timeout
     found = way.survey(session)
+    if _wait_for_makers(session, found, deadline):
+        found = way.survey(session)
     steps = _steps(way, found, options)
     timer.lap("lookup")
     job = Job(session, options, way, found.parents, steps, check, deadline, timer)
@@ -49,6 +52,18 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
     if failed or account.stopped is not None:
         raise PartialFailure(_headline(job, account, failed), result)
     return result
+
+
+def _wait_for_makers(session: Session, found: Survey, deadline: float) -> bool:
+    """Wait until VMs that somebody else is making are there, or gone again: before that nobody can tell whose they are.
+
+    :returns: whether there were any, so that it has to be looked up again what there is.
+    """
+    moids = [item.existing.moid for item in found.items if item.existing and item.existing.half_made]
+    if moids:
+        session.tell(f"waiting for {len(moids)} VMs that other runs are making")
+        wait_until_ready(session, moids, "", deadline)
+    return bool(moids)
 
 
 def _steps(kind: Kind, found: Survey, options: CloneOptions) -> tuple[Step, ...]:

@@ -285,6 +285,8 @@ def why_stranger(existing: Existing, parent_uuid: str | None) -> str:
     """
     if existing.kind != "VirtualMachine":
         return f"a {existing.kind} holds the name"
+    if existing.half_made:
+        return "a VM that is still being made holds the name"
     made_from = existing.parent_uuid()
     if made_from is None:
         return "a VM that this collection did not clone holds the name"

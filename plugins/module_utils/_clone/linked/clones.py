@@ -12,7 +12,7 @@ from ..._connector import layers
 from ..._connector.batch import Work, run_batch
 from ..._connector.find import find_vm
 from ..._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
-from ..._errors import InvalidOption, VforgeError
+from ..._errors import Fault, InvalidOption, VforgeError
 from .. import api as shared_api
 from .. import flow, report
 from .. import plan as shared_plan
@@ -157,6 +157,8 @@ class LinkedClones:
         done = run_batch(job.session, works, job.options.parallel, job.deadline, "clones powered on")
         for title, outcome in done.outcomes.items():
             due[title].calls += outcome.calls
+            if isinstance(outcome.error, Fault) and outcome.error.fault == "InvalidPowerState":
+                continue  # another run was faster
             if outcome.error is not None:
                 due[title].fail(outcome.error)
             else:

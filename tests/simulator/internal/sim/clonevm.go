@@ -106,30 +106,31 @@ type vmCloneJob struct {
 	stop chan struct{}
 }
 
-// run makes the clone. Its name is taken from the beginning, long before the clone can
-// be seen.
+// run makes the clone. Its name is taken and seen from the beginning, long before there is
+// more to see.
 func (j *vmCloneJob) run() {
 	s := j.s
 	s.startTask(j.ctx, j.task)
 	s.reg.AtomicUpdate(j.ctx, j.task, []types.PropertyChange{{Name: "info.cancelable", Val: true}})
-	key, fault := j.reserve()
+	key, ref, fault := j.reserve()
 	if fault != nil {
 		s.queues.settle(j.task.Self)
 		s.finishTask(j.ctx, j.task, nil, localized(fault))
 		return
 	}
-	defer s.index.unreserve(key)
 	if half := s.cfg.CloneTime / 2; half > 0 {
 		j.sleep(half)
 		s.progress(j.ctx, j.task, 50)
 		j.sleep(half)
 	}
 	if s.queues.settle(j.task.Self) {
+		s.creating.Lock()
+		s.withdraw(j.ctx, key, ref)
+		s.creating.Unlock()
 		s.cancelTask(j.ctx, j.task)
 		return
 	}
-	ref, fault := j.make()
-	if fault != nil {
+	if fault = j.make(key, ref); fault != nil {
 		s.finishTask(j.ctx, j.task, nil, localized(fault))
 		return
 	}
@@ -150,11 +151,11 @@ func (j *vmCloneJob) sleep(d time.Duration) {
 }
 
 // reserve applies all rules, and takes the clone's name.
-func (j *vmCloneJob) reserve() (key childName, fault types.BaseMethodFault) {
+func (j *vmCloneJob) reserve() (key childName, ref types.ManagedObjectReference, fault types.BaseMethodFault) {
 	s := j.s
 	source := s.vm(j.req.This)
 	if source == nil {
-		return key, &types.ManagedObjectNotFound{Obj: j.req.This}
+		return key, ref, &types.ManagedObjectNotFound{Obj: j.req.This}
 	}
 	s.creating.Lock()
 	defer s.creating.Unlock()
@@ -169,47 +170,48 @@ func (j *vmCloneJob) reserve() (key childName, fault types.BaseMethodFault) {
 		}
 		s.post(j.ctx, s.beingCloned(&p.clonePlan))
 		key = childName{p.folder.Self, p.name}
-		s.index.reserve(key, s.newVMRef())
+		ref = s.announceVM(j.ctx, key, j.task.Self)
 	})
-	return key, fault
+	return key, ref, fault
 }
 
 // make makes the clone. What was true in the beginning may have changed since.
-func (j *vmCloneJob) make() (ref types.ManagedObjectReference, fault types.BaseMethodFault) {
+func (j *vmCloneJob) make(key childName, ref types.ManagedObjectReference) (fault types.BaseMethodFault) {
 	s := j.s
-	source := s.vm(j.req.This)
-	if source == nil {
-		return ref, &types.ManagedObjectNotFound{Obj: j.req.This}
-	}
 	s.creating.Lock()
 	defer s.creating.Unlock()
+	defer s.withdraw(j.ctx, key, ref)
+	source := s.vm(j.req.This)
+	if source == nil {
+		return &types.ManagedObjectNotFound{Obj: j.req.This}
+	}
 	if s.closed {
-		return ref, &types.RequestCanceled{}
+		return &types.RequestCanceled{}
 	}
 	j.ctx.WithLock(source, func() {
 		var p *vmClonePlan
 		if p, fault = s.planVMClone(source, j.req); fault != nil {
 			return
 		}
-		ref, fault = s.buildVMClone(j.ctx, p)
+		fault = s.buildVMClone(j.ctx, p, ref)
 	})
-	return ref, fault
+	return fault
 }
 
 // buildVMClone makes the clone of a plan, or leaves nothing of it.
-func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan) (types.ManagedObjectReference, types.BaseMethodFault) {
+func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan, ref types.ManagedObjectReference) types.BaseMethodFault {
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
-	vm.Self = s.index.reserved(childName{p.folder.Self, p.name})
+	vm.Self = ref
 	home, err := newVMHome(p.datastore, p.name)
 	if err != nil {
 		log.Printf("vforge-sim: clone %s: %v", p.name, err)
-		return vm.Self, &types.FileFault{File: p.name}
+		return &types.FileFault{File: p.name}
 	}
 	fault := s.fillVMClone(ctx, vm, p, home)
 	if fault != nil {
 		home.remove()
 		s.post(ctx, s.cloneFailed(&p.clonePlan, fault))
-		return vm.Self, fault
+		return fault
 	}
 	s.inheritSettings(p.parent.Self, vm.Self)
 	s.customizeAtBoot(vm, p.custom)
@@ -218,7 +220,7 @@ func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan) (types.Manage
 		s.trackingTakesEffect(ctx, vm)
 	}
 	s.post(ctx, s.cloned(&p.clonePlan, vm)...)
-	return vm.Self, nil
+	return nil
 }
 
 func (s *Sim) fillVMClone(ctx *simulator.Context, vm *simulator.VirtualMachine, p *vmClonePlan, home *vmHome) types.BaseMethodFault {

@@ -83,7 +83,9 @@ func (s *Sim) getOrphans(*http.Request) (any, error) {
 	defer s.creating.Unlock()
 	known := make(map[string]bool)
 	for _, e := range s.reg.All("VirtualMachine") {
-		s.noteFiles(e.(*simulator.VirtualMachine), known)
+		if vm, made := e.(*simulator.VirtualMachine); made {
+			s.noteFiles(vm, known)
+		}
 	}
 	for _, l := range s.leases.list() {
 		l.mu.Lock()

@@ -23,7 +23,10 @@ func (s *Sim) findVM(name string) (*simulator.VirtualMachine, error) {
 	}
 	var found []*simulator.VirtualMachine
 	for _, e := range s.reg.All("VirtualMachine") {
-		vm := e.(*simulator.VirtualMachine)
+		vm, made := e.(*simulator.VirtualMachine)
+		if !made {
+			continue
+		}
 		if n := s.nameOf(vm); n == name || n == escapeName(name) {
 			found = append(found, vm)
 		}

@@ -89,6 +89,9 @@ func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Refere
 	if !ownObjects[method.This.Type] && s.reg.Get(method.This) == nil {
 		return nil, nil // vcsim answers ManagedObjectNotFound
 	}
+	if s.coming(method.This) != nil {
+		return nil, nil // it has no methods yet
+	}
 	method.This = sh.Reference()
 	return sh, nil
 }

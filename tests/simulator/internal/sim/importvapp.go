@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
@@ -203,25 +204,34 @@ func (s *Sim) runImport(ctx *simulator.Context, l *nfcLease, p *importPlan) {
 	key := childName{p.folder.Self, p.name}
 	s.creating.Lock()
 	holder := s.holder(key.folder, key.name)
-	if holder == nil {
-		s.index.reserve(key, s.newVMRef())
+	if holder == nil && !l.ended() {
+		l.name, l.coming = key, s.announceVM(ctx, key, l.task.Self)
 	}
 	s.creating.Unlock()
 	if holder != nil {
 		l.fail(&types.DuplicateName{Name: p.name, Object: *holder})
 		return
 	}
-	defer s.index.unreserve(key)
-	sleep(ctx, s.cfg.CloneTime)
+	select {
+	case <-time.After(s.cfg.CloneTime):
+	case <-l.gone:
+	}
+	if fault := s.openImport(ctx, l, p); fault != nil {
+		l.fail(fault)
+	}
+}
+
+// openImport makes the VM of an import and opens its lease, unless that is over already.
+func (s *Sim) openImport(ctx *simulator.Context, l *nfcLease, p *importPlan) types.BaseMethodFault {
 	s.creating.Lock()
 	defer s.creating.Unlock()
-	if s.closed {
-		return
+	defer s.withdraw(ctx, l.name, l.coming)
+	if s.closed || l.ended() {
+		return nil
 	}
 	vm, fault := s.importVM(ctx, l, p)
 	if fault != nil {
-		l.fail(fault)
-		return
+		return fault
 	}
 	l.mu.Lock()
 	l.vm, l.host = vm.Self, p.host.Self
@@ -230,21 +240,21 @@ func (s *Sim) runImport(ctx *simulator.Context, l *nfcLease, p *importPlan) {
 	info, err := l.info(p)
 	if err != nil {
 		log.Printf("vforge-sim: import of %s: %v", p.name, err)
-		l.fail(&types.SystemError{Reason: err.Error()})
-		return
+		return &types.SystemError{Reason: err.Error()}
 	}
 	ctx.WithLock(vm, func() {
 		ctx.Update(vm, []types.PropertyChange{{Name: "recentTask", Val: append(vm.RecentTask, l.task.Self)}})
 		s.post(ctx, &types.VmCreatedEvent{VmEvent: s.vmEvent(vm)})
 	})
 	l.ready(info)
+	return nil
 }
 
 // importVM makes the VM of an import, with disks that wait for their content, or leaves
 // nothing of it.
 func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*simulator.VirtualMachine, types.BaseMethodFault) {
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
-	vm.Self = s.index.reserved(childName{p.folder.Self, p.name})
+	vm.Self = l.coming
 	home, err := newVMHome(p.datastore, p.name)
 	if err != nil {
 		log.Printf("vforge-sim: import of %s: %v", p.name, err)

@@ -23,10 +23,13 @@ type nfcLease struct {
 	session string // the key of the session that it belongs to
 	user    string
 	token   string // names the lease in URLs
-	vm      types.ManagedObjectReference
-	host    types.ManagedObjectReference
-	task    *simulator.Task
-	made    time.Time
+	// name and coming are the VM before it is made, vm when it is.
+	name   childName
+	coming types.ManagedObjectReference
+	vm     types.ManagedObjectReference
+	host   types.ManagedObjectReference
+	task   *simulator.Task
+	made   time.Time
 
 	mu    sync.Mutex
 	files map[string]*leaseFile // by the last part of their URLs
@@ -194,7 +197,9 @@ func (l *nfcLease) fail(fault types.BaseMethodFault) bool {
 		return false
 	}
 	l.transfers.Wait()
+	l.s.creating.Lock() // a VM that is being made for it is there by now, or will not be made
 	l.discard()
+	l.s.creating.Unlock()
 	l.update(
 		types.PropertyChange{Name: "info", Val: nil},
 		types.PropertyChange{Name: "error", Val: localized(fault)},
@@ -218,14 +223,22 @@ func (l *nfcLease) close() bool {
 	return true
 }
 
-// discard removes the VM and its files.
+// ended tells if the lease is over.
+func (l *nfcLease) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
+}
+
+// discard removes the VM and its files. The caller holds Sim.creating.
 func (l *nfcLease) discard() {
 	s := l.s
+	ctx := s.background(l.user)
+	s.withdraw(ctx, l.name, l.coming)
 	vm := s.vm(l.vm)
 	if vm == nil {
 		return
 	}
-	ctx := s.background(l.user)
 	ctx.WithLock(vm, func() { s.destroy(ctx, vm) })
 	for _, f := range l.order {
 		if err := os.Remove(f.path + partSuffix); err != nil && !os.IsNotExist(err) {
@@ -234,8 +247,11 @@ func (l *nfcLease) discard() {
 	}
 }
 
-// inProgress is how a VM that an import works on refuses anything else.
+// inProgress is how a VM that is being made, or that an import works on, refuses anything else.
 func (s *Sim) inProgress(ref types.ManagedObjectReference) types.BaseMethodFault {
+	if coming := s.coming(ref); coming != nil {
+		return &types.TaskInProgress{Task: coming.task}
+	}
 	if l := s.leases.of(ref); l != nil {
 		return &types.TaskInProgress{Task: l.task.Self}
 	}

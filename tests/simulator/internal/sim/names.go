@@ -35,7 +35,7 @@ type nameIndex struct {
 	mu    sync.Mutex
 	names map[childName]types.ManagedObjectReference
 	of    map[types.ManagedObjectReference]childName
-	// coming are the names of VMs that are being made, which nobody sees yet.
+	// coming are the names of VMs that are being made.
 	coming map[childName]types.ManagedObjectReference
 }
 

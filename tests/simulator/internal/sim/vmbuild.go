@@ -218,9 +218,5 @@ func (s *Sim) link(ctx *simulator.Context, vm *simulator.VirtualMachine, folder 
 			s.reg.AppendReference(ctx, net, networkVMs(net), vm.Self)
 		}
 	}
-	f := s.reg.Get(folder).(*simulator.Folder)
-	ctx.WithLock(f, func() {
-		f.ChildEntity = append(f.ChildEntity, vm.Self)
-		s.reg.PutEntity(f, vm)
-	})
+	s.arrive(ctx, vm, s.reg.Get(folder).(*simulator.Folder))
 }

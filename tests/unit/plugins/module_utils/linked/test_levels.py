@@ -67,6 +67,20 @@ def test_others_wait_for_the_run_that_fills_it(start):
     assert (ran.actions, ran.clones["level"]["ready"], ran.result["changed"]) == ({"level": "unchanged"}, True, False)
 
 
+def test_who_comes_while_it_is_cloned_waits_too(start):
+    tasks = start("--clone-time", "3s")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        making = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
+        while "level" not in tasks.names() and not making.done():
+            pass
+        waiting = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
+        assert not making.result().clones["level"]["ready"]
+        published = tasks.attempt(state="published", name="level", snapshot=None)
+        ran = waiting.result()
+    assert published.actions == {"level": "updated"}
+    assert (ran.actions, ran.clones["level"]["ready"]) == ({"level": "unchanged"}, True)
+
+
 def test_who_waits_too_long_is_told_what_to_do(start):
     tasks = start()
     tasks.run(**_LEVEL, owner="pipeline 7")

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+
 import pytest
 
 
@@ -54,3 +56,30 @@ def test_a_hundred_clones_cost_a_hundred_calls_and_twenty_in_an_inventory_of_any
         again = tasks.run(**asked)
         assert again.result["counts"] == {"unchanged": 100}
         assert again.total == 12, again.calls
+
+
+def test_a_vm_that_another_run_is_making_is_waited_for(start):
+    tasks = start("--clone-time", "3s")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        making = pool.submit(lambda: tasks.attempt(name="a"))
+        while "a" not in tasks.names() and not making.done():
+            pass
+        second = tasks.attempt(name="a")
+        first = making.result()
+    assert (first.actions, second.actions) == ({"a": "created"}, {"a": "unchanged"})
+    assert first.clones["a"]["moid"] == second.clones["a"]["moid"]
+
+
+def test_a_vm_that_somebody_makes_for_too_long_is_told_as_such(start):
+    tasks = start("--clone-time", "1h")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        place = ("-pool", "/DC0/host/DC0_C0/Resources", "-ds", "LocalDS_0", "-folder", "/DC0/vm")
+        making = pool.submit(tasks.sim.govc, "vm.clone", "-vm", "golden", "-on=false", *place, "a")
+        while "a" not in tasks.names() and not making.done():
+            pass
+        late = tasks.attempt(name="a", timeout=1)
+        gone = tasks.attempt(name="a", timeout=1, state="absent")
+        tasks.sim.request("POST", "/sessions/expire", {"as": "fault"})
+        assert making.exception() is not None
+    for ran in (late, gone):
+        assert "a VM that is still being made holds the name" in ran.clones["a"]["error"]["msg"]

@@ -1,0 +1,74 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// comingVM is a VM that is being made: everybody sees its name and where it is to be, and
+// nobody its configuration or its host. The VM itself takes its place. It is no
+// simulator.VirtualMachine, so that nothing takes it for one.
+type comingVM struct {
+	mo.VirtualMachine
+	task types.ManagedObjectReference
+}
+
+// announceVM takes a name for a VM that a task makes, and shows it. The caller holds
+// Sim.creating, and has looked whether the name is free.
+func (s *Sim) announceVM(ctx *simulator.Context, key childName, task types.ManagedObjectReference) types.ManagedObjectReference {
+	coming := &comingVM{task: task}
+	coming.Self, coming.Name = s.newVMRef(), key.name
+	coming.Runtime.ConnectionState = types.VirtualMachineConnectionStateConnected
+	coming.Runtime.PowerState = poweredOff
+	coming.Runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateNotConfigured
+	coming.Runtime.RecordReplayState = types.VirtualMachineRecordReplayStateInactive
+	coming.Summary.Vm, coming.Summary.Runtime = &coming.Self, coming.Runtime
+	coming.GuestHeartbeatStatus = types.ManagedEntityStatusGray
+	s.index.reserve(key, coming.Self)
+	folder := s.reg.Get(key.folder).(*simulator.Folder)
+	ctx.WithLock(folder, func() {
+		folder.ChildEntity = append(folder.ChildEntity, coming.Self)
+		s.reg.PutEntity(folder, coming)
+	})
+	return coming.Self
+}
+
+// withdraw gives the name of a VM back. One that was made keeps it by itself; one that was not
+// is seen no more. The caller holds Sim.creating.
+func (s *Sim) withdraw(ctx *simulator.Context, key childName, ref types.ManagedObjectReference) {
+	if s.index.reserved(key) != ref {
+		return // it was given back before, and another may have it
+	}
+	if s.coming(ref) != nil {
+		s.reg.Remove(ctx, ref)
+		if folder, ok := s.reg.Get(key.folder).(*simulator.Folder); ok {
+			s.reg.RemoveReference(ctx, folder, &folder.ChildEntity, ref)
+		}
+	}
+	s.index.unreserve(key)
+}
+
+// coming returns the VM of ref if it is being made, or nil.
+func (s *Sim) coming(ref types.ManagedObjectReference) *comingVM {
+	coming, _ := s.reg.Get(ref).(*comingVM)
+	return coming
+}
+
+// arrive puts a VM that was made into its folder, in the place of what was seen of it so far.
+func (s *Sim) arrive(ctx *simulator.Context, vm *simulator.VirtualMachine, folder *simulator.Folder) {
+	seen := s.coming(vm.Self) != nil
+	ctx.WithLock(folder, func() {
+		if !seen {
+			folder.ChildEntity = append(folder.ChildEntity, vm.Self)
+		}
+		s.reg.PutEntity(folder, vm)
+	})
+	if seen {
+		s.hub.UpdateObject(ctx, vm, nil) // of all that it did not have before
+	}
+}
