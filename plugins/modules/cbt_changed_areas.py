@@ -253,7 +253,7 @@ options:
   advance_on_failure:
     description:
       - Whether O(state_file) is written although some of the VMs failed. What was found of the others is then in the result of
-        the failed task alone.
+        the failed task alone. A run that a signal ends does not write it.
     type: bool
     default: false
   report:

@@ -15,7 +15,7 @@ import typing as t
 
 from .. import _signals
 from .._connector import names
-from .._errors import PartialFailure, VforgeError
+from .._errors import Interrupted, PartialFailure, VforgeError
 from . import enabling, files, leftovers, lookup, page, plan, privileges, querying, report, sink, state
 from .job import Answer, Job, Standing
 from .options import FAIL, QUERIED, AreaOptions
@@ -126,7 +126,9 @@ def _write(job: Job, *, advance: bool) -> dict[str, t.Any]:
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     saved, after = False, job.state or state.State()
     try:
-        if options.files.state and (advance or options.files.advance_on_failure):
+        # What a run that was broken off has found is likely to be read by nobody.
+        told = options.files.advance_on_failure and not isinstance(job.stopped, Interrupted)
+        if options.files.state and (advance or told):
             # What was found is told once only, so that a signal must not come between the file and the result.
             after = state.update(options.files.state, lambda known: _records(job, known, at), _signals.settle)
             saved = True

@@ -289,8 +289,8 @@ def _legend() -> list[tuple[int, str]]:
 
 def _percent(part: int, whole: int) -> str:
     share = 100 * part / whole if whole else 0.0
-    if part and share < 0.01:
-        return "< 0.01 %"
+    if share < 0.01:
+        return "< 0.01 %" if part else "0 %"
     return f"{share:.2f} %" if share < 10 else f"{share:.0f} %"
 
 

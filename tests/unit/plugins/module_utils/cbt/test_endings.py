@@ -142,28 +142,32 @@ def test_a_snapshot_of_our_name_without_our_mark_is_the_users(areas):
 
 
 @pytest.mark.parametrize("method", ["CreateSnapshot_Task", "QueryChangedDiskAreas", "RemoveSnapshot_Task"])
-def test_a_signal_at_any_step_leaves_an_exact_account_and_no_snapshot(ten, method):
+def test_a_signal_at_any_step_leaves_an_exact_account_and_no_snapshot(ten, method, tmp_path):
     ten.sim.inject(method=method, nth=2, times=0, do="delay", delay_ms=700)
 
     def strike():
-        while ten.sim.calls()["by_method"].get(method, 0) < 2:
+        while not over.is_set() and ten.sim.calls()["by_method"].get(method, 0) < 2:
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    striker = threading.Thread(target=strike)
+    striker, over = threading.Thread(target=strike), threading.Event()
     ten.sim.reset_calls()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with _signals.as_interrupts():
             striker.start()
-            ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=3)
+            state = {"state_file": str(tmp_path / "state.json"), "advance_on_failure": True, "change_id": "*"}
+            ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=3, **state)
     finally:
+        over.set()
+        striker.join()
         for number, handler in before.items():
             signal.signal(number, handler)
-        striker.join()
     assert "The run was ended by SIGTERM." in str(ran.error)
     assert left(ten) == []
     assert ran.result["failed_vms"]
+    assert ran.result["state_saved"] is False
     for entry in ran.vms:
         known = [disk for disk in entry["disks"] if "error" not in disk]
         assert ("error" in entry) == (len(known) < 2)
