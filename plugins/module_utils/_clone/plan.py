@@ -215,18 +215,8 @@ def present(request: CloneRequest, placement: Placement, existing: Existing | No
         differences.append(Difference("customization", "not done", "done"))
     differences += _fixed_at_birth(request, placement, existing)
     kind = UPDATE if config or nics or move or customize else KEEP
-    return Step(
-        request,
-        kind,
-        parent,
-        placement,
-        existing,
-        tuple(differences),
-        config=config,
-        nics=nics,
-        move_to_pool=move,
-        customize=customize,
-    )
+    step = Step(request, kind, parent, placement, existing, tuple(differences), config=config, nics=nics)
+    return dataclasses.replace(step, move_to_pool=move, customize=customize)
 
 
 def absent(
