@@ -93,7 +93,7 @@ def test_with_one_in_ten_failing_the_account_is_exact_and_no_snapshot_is_left(mo
 
 def test_never_more_snapshots_than_asked_for_at_a_time(module):
     known = module(7)
-    known.sim.latency(30, "QueryChangedDiskAreas")
+    known.sim.latency(300, "QueryChangedDiskAreas")
     process = known.start(vms=_vms(7), parallel=3)
     most = 0
     while process.poll() is None:
