@@ -54,6 +54,12 @@ def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
     return [name for folded in close for name in by_folded[folded]][:count]
 
 
+def nearest_first(wanted: str, known: t.Sequence[str]) -> list[str]:
+    """All of ``known``, those that look most like ``wanted`` before the others."""
+    near = nearest(wanted, known)
+    return [*near, *(name for name in known if name not in near)]
+
+
 def listing(names: t.Sequence[str], most: int = 10) -> str:
     """The names in one line for a message, cut after ``most``."""
     shown = ", ".join(names[:most])

@@ -48,10 +48,8 @@ def find_policy(session: Session, name: str) -> Policy:
     found = next((profile for profile in profiles if profile.name == name), None)
     if found is None:
         known = sorted(profile.name for profile in profiles)
-        near = names.nearest(name, known)
-        raise NotFound(
-            f"No storage policy {name} was found.", hint=f"There are: {names.listing(near or known) or 'none'}.", known=known
-        )
+        there = names.listing(names.nearest_first(name, known)) or "none"
+        raise NotFound(f"No storage policy {name} was found.", hint=f"There are: {there}.", known=known)
     check = _asking(
         session, lambda stub: pbm.placement.PlacementSolver(solver, stub).PbmCheckCompatibility(None, found.profileId)
     )

@@ -216,10 +216,9 @@ def _networks_of(
         found[text] = [moid for moid, name in seen.items() if names.same(name, text)]
         if not found[text]:
             known = sorted(set(seen.values()))
-            near = names.nearest(text, known)
             raise NotFound(
                 f"No network {text} was found in {compute.name}.",
-                hint=f"There are: {names.listing(near or known, most=40) or 'none'}.",
+                hint=f"There are: {names.listing(names.nearest_first(text, known), most=40) or 'none'}.",
                 known=known,
             )
     return found

@@ -88,6 +88,10 @@ def test_nothing_is_near_a_name_unlike_all():
     assert names.nearest("zzzz", ["golden-parent", "web-1"]) == []
 
 
+def test_all_names_are_told_the_nearest_before_the_others():
+    assert names.nearest_first("VM Netwrok", ["DVPG0", "VM Network"]) == ["VM Network", "DVPG0"]
+
+
 def test_a_long_list_is_cut():
     assert names.listing([str(number) for number in range(12)], most=3) == "0, 1, 2 and 9 more"
     assert names.listing(["a", "b"], most=3) == "a, b"

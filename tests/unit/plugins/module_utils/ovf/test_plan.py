@@ -144,6 +144,7 @@ def test_the_best_place(how, expected):
         ({"datastore_cluster": "nope"}, NotFound, "There are: pod"),
         ({"compatible": set(), "storage_policy": "gold"}, InvalidOption, "storage policy gold allows no"),
         ({"networks": {"a": "elsewhere"}}, NotFound, "No network elsewhere was found in blue"),
+        ({"networks": {"a": "bakc"}}, NotFound, "There are: back, front"),
         (
             {"networks": {"a": "back"}, "host": "esx2"},
             InvalidOption,
