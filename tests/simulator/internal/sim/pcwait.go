@@ -136,7 +136,7 @@ func (sh *pcShim) CheckForUpdates(ctx *simulator.Context, req *types.CheckForUpd
 func (sh *pcShim) wait(ctx *simulator.Context, req *types.WaitForUpdatesEx) (*types.UpdateSet, types.BaseMethodFault) {
 	c := sh.collector(ctx, req.This)
 	if c == nil {
-		return nil, &types.ManagedObjectNotFound{Obj: req.This}
+		return nil, sh.s.whyGone(ctx.Session.Key, req.This)
 	}
 	client, stop := context.WithCancel(sh.s.hub.requestContext(req.This))
 	defer stop()
@@ -195,7 +195,7 @@ func (c *collector) look(ctx *simulator.Context, version string, limit int, firs
 	c.call.Lock()
 	defer c.call.Unlock()
 	if c.isClosed() {
-		return nil, c.whyClosed()
+		return nil, c.s.whyGone(c.id.session, c.id.ref)
 	}
 	if first && version == "" {
 		c.restart()
@@ -223,13 +223,13 @@ func (c *collector) look(ctx *simulator.Context, version string, limit int, firs
 	return set, nil
 }
 
-// whyClosed tells a wait why its collector went: it was destroyed, or its whole
-// session was.
-func (c *collector) whyClosed() types.BaseMethodFault {
-	if c.s.sessions.byKey(c.id.session) == nil {
-		return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &c.id.ref, PrivilegeId: "System.View"}}
+// whyGone tells why there is no such collector, also when it went after the call was let
+// in: it was destroyed, or its whole session was.
+func (s *Sim) whyGone(session string, ref types.ManagedObjectReference) types.BaseMethodFault {
+	if s.sessions.byKey(session) == nil {
+		return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}
 	}
-	return &types.ManagedObjectNotFound{Obj: c.id.ref}
+	return &types.ManagedObjectNotFound{Obj: ref}
 }
 
 // splitUpdates cuts off what is more than limit objects.
