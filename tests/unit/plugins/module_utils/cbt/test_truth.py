@@ -96,6 +96,7 @@ def test_every_byte_that_differs_is_told_and_no_sector_that_was_not_written(know
     story = Story(known, seed)
     for _chapter in range(3):
         story.run(12)
+    assert len(story.points) == 6
 
 
 def test_where_the_server_tells_too_much_nothing_is_missing(known):
@@ -103,3 +104,4 @@ def test_where_the_server_tells_too_much_nothing_is_missing(known):
     story = Story(known, 99)
     story.run(25, exact=False)
     story.run(25, exact=False)
+    assert len(story.points) == 4
