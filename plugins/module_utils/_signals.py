@@ -17,6 +17,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Those that are turned into Interrupted now.
 _turned: list[signal.Signals] = []
 
+# What came in blocks that hold signals back, the innermost block last.
+_held: list[list[Interrupted]] = []
+
 
 @contextlib.contextmanager
 def as_interrupts() -> t.Iterator[None]:
@@ -30,7 +33,11 @@ def as_interrupts() -> t.Iterator[None]:
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
         for name in numbers:
             signal.signal(name, signal.SIG_DFL)
-        raise Interrupted(f"The run was ended by {signal.Signals(number).name}.", hint="Run again to finish what is missing.")
+        what = f"The run was ended by {signal.Signals(number).name}."
+        end = Interrupted(what, hint="Run again to finish what is missing.")
+        if not _held:
+            raise end
+        _held[-1].append(end)
 
     try:
         for number in numbers:
@@ -39,6 +46,22 @@ def as_interrupts() -> t.Iterator[None]:
         yield
     finally:
         settle()
+
+
+@contextlib.contextmanager
+def held_back() -> t.Iterator[None]:
+    """Let a signal wait until the block ends: for a call whose answer must not be lost. For the main thread.
+
+    :raises Interrupted: at the end of the block, also of one that failed.
+    """
+    came: list[Interrupted] = []
+    _held.append(came)
+    try:
+        yield
+    finally:
+        _held.pop()
+        if came:
+            raise came[0]
 
 
 def settle() -> None:

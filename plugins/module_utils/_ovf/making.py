@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import dataclasses
 import time
 import typing as t
 
+from .. import _signals
 from .._connector import nfc
 from .._connector.policies import find_policy
 from .._connector.props import read
-from .._errors import Fault, Interrupted, VforgeError
+from .._errors import Fault, VforgeError
 from . import api, finishing, lookup, placement
 from .carry import carry
 from .digests import Digester, Want
@@ -78,14 +78,10 @@ def bring_in(job: Job, plan: Import) -> str | None:
     :raises VforgeError: what went wrong; nothing of the import is left then.
     """
     _read_what_is_not_sent(job, plan)
+    lease = entity = None
     try:
-        lease = _begin(job, plan)
-    except Fault as fault:
-        if fault.fault in _NAME_TAKEN:
-            return None
-        raise
-    entity = None
-    try:
+        with _signals.held_back():  # vCenter makes the VM, and we are to know by which lease
+            lease = nfc.Lease(job.session, api.import_vapp(job.session, plan.spec, plan.place, job.home.moid))
         ready = lease.wait_until_ready(job.deadline)
         entity = ready.entity
         carry(job, lease, ready, plan.items)
@@ -93,22 +89,11 @@ def bring_in(job: Job, plan: Import) -> str | None:
     except BaseException as error:
         if isinstance(error, Fault) and entity is None and error.fault in _NAME_TAKEN:
             return None
-        _give_up(job, lease, entity)
+        if lease is not None:
+            _give_up(job, lease, entity)
         raise
     job.account.actions.append("imported")
     return entity
-
-
-def _begin(job: Job, plan: Import) -> nfc.Lease:
-    """Ask for the lease, in a thread: a signal must not make us forget one that vCenter has given."""
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
-        asked = helper.submit(api.import_vapp, job.session, plan.spec, plan.place, job.home.moid)
-        try:
-            return nfc.Lease(job.session, asked.result())
-        except Interrupted:
-            if asked.exception() is None:
-                _give_up(job, nfc.Lease(job.session, asked.result()), None)
-            raise
 
 
 def _read_what_is_not_sent(job: Job, plan: Import) -> None:

@@ -1,0 +1,87 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Signals that end a run: at once, or at the end of what must not be torn."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    """Leave the signals as they were."""
+    before = {number: signal.getsignal(number) for number in _NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _ended(work):
+    """Do some work that a signal ends; returns the Interrupted."""
+    with pytest.raises(Interrupted) as raised, _signals.as_interrupts():
+        work()
+    return raised.value
+
+
+@pytest.mark.parametrize("number", _NUMBERS)
+def test_a_signal_ends_a_run_where_it_is(number):
+    reached = []
+
+    def work():
+        signal.raise_signal(number)
+        reached.append("after")
+
+    assert number.name in str(_ended(work))
+    assert reached == []
+
+
+def test_one_that_is_held_back_ends_the_run_after_the_block():
+    reached = []
+
+    def work():
+        with _signals.held_back():
+            signal.raise_signal(signal.SIGTERM)
+            reached.append("in the block")
+        reached.append("after")
+
+    assert "SIGTERM" in str(_ended(work))
+    assert reached == ["in the block"]
+
+
+def test_one_that_is_held_back_is_not_lost_where_the_block_fails():
+    def work():
+        with _signals.held_back():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError("lost connection")
+
+    assert isinstance(_ended(work).__context__, ValueError)
+
+
+def test_blocks_within_each_other():
+    reached = []
+
+    def work():
+        with _signals.held_back():
+            with _signals.held_back():
+                reached.append("inner")
+            signal.raise_signal(signal.SIGHUP)
+            reached.append("outer")
+        reached.append("after")
+
+    _ended(work)
+    assert reached == ["inner", "outer"]
+
+
+def test_without_a_signal_a_block_changes_nothing():
+    with _signals.as_interrupts(), _signals.held_back():
+        done = True
+    assert done
