@@ -70,7 +70,8 @@ def test_others_wait_for_the_run_that_fills_it(start):
 def test_who_comes_while_it_is_cloned_waits_too(start):
     tasks = start("--clone-time", "3s")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        making = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
+        # Its guest is up before it is shut down again, by Tools, to be published.
+        making = pool.submit(lambda: tasks.attempt(**_LEVEL, wait_for_ip_address=True, timeout=60))
         while "level" not in tasks.names() and not making.done():
             pass
         waiting = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
