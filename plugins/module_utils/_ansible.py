@@ -46,7 +46,7 @@ def run(
             connection = ConnectionOptions.from_params(module.params)
             from ._connector.session import Session
 
-            account.session = session = Session(connection, module.warn, Progress.from_environment().tell)
+            account.session = session = Session(connection, module.warn, Progress.from_environment().tell, begun=account.begun)
             with session:
                 account.connected = time.monotonic()
                 result = work(session, options)

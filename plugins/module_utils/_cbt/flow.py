@@ -57,7 +57,7 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
     known = state.load(options.files.state) if options.files.state else None
     vms, key = lookup.find(session, [target.selector for target in options.targets], options.datacenter)
     standings = [Standing(vm, target, vm, plan.Plan()) for vm, target in zip(vms, options.targets, strict=True)]
-    job = Job(session, options, standings, known, time.monotonic() + options.timeout, check, session_key=key)
+    job = Job(session, options, standings, known, session.deadline(options.timeout), check, session_key=key)
     job.lap("lookup", begun)
     _carry_out(job)
     _judge(job)

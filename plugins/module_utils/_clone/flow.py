@@ -8,7 +8,6 @@ Takes plain options and a Session, so that it runs in a module as well as in an 
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 from .._connector import names
@@ -39,7 +38,7 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
     way = kind or InstantClones(options)
     way.require(session)
     timer = Timer()
-    deadline = time.monotonic() + options.timeout
+    deadline = session.deadline(options.timeout)
     found = way.survey(session)
     if _wait_for_makers(session, found, deadline):
         found = way.survey(session)

@@ -37,7 +37,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
     pairs = zip(found, options.requests, strict=True)
     standings = [standing(plan.decide(machine, request, options)) for machine, request in pairs]
     looked_up = time.monotonic()
-    job = Job(session, options, standings, looked_up + options.timeout)
+    job = Job(session, options, standings, session.deadline(options.timeout))
     stopped = None if check else _carry_out(job)
     result = report.result(standings, options, check=check)
     result["timing"] = {"lookup": round(looked_up - begun, 3), "work": round(time.monotonic() - looked_up, 3)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import types
 import typing as t
 
@@ -45,6 +46,7 @@ class Session:
     :param options: where and how to connect.
     :param warn: called with one sentence for what the user should know but that stops nothing.
     :param tell: called with one line whenever long work has come further; it may be called very often.
+    :param begun: when the task began, of ``time.monotonic()``; its deadline counts from there. None: from when it is asked for.
     :raises ConnectionFailed: on entering; its ``error_code`` says at which step.
 
     ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats`` counts calls,
@@ -57,6 +59,7 @@ class Session:
         options: ConnectionOptions,
         warn: t.Callable[[str], None] = _say_nothing,
         tell: t.Callable[[str], None] = _say_nothing,
+        begun: float | None = None,
     ) -> None:
         self.options = options
         self.stats = CallStats()
@@ -66,6 +69,7 @@ class Session:
         self.stub = Stub(options, self.stats)
         self.warn = warn
         self.tell = tell
+        self._begun = begun
         self._store = SessionStore(options, warn)
         self._kept = False
         self._collecting = threading.RLock()
@@ -100,6 +104,10 @@ class Session:
             self.warn(f"The session could not be closed: {failure}")
         finally:
             self.stub.DropConnections()
+
+    def deadline(self, timeout: float) -> float:
+        """When a task that may take ``timeout`` seconds has to end, of ``time.monotonic()``; connecting counts, too."""
+        return (time.monotonic() if self._begun is None else self._begun) + timeout
 
     @property
     def collector(self) -> t.Any:

@@ -34,7 +34,7 @@ def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.A
     """
     api.require_vmfork(session)
     begun = time.monotonic()
-    deadline = begun + options.timeout
+    deadline = session.deadline(options.timeout)
     found = lookup.find_parents(session, options.selectors, options.datacenter, deadline)
     steps = _steps(session, options, [item.parent for item in found])
     plan.check_steps(steps, options)

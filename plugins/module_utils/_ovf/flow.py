@@ -31,7 +31,7 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
     :raises VforgeError: whatever stands in the way; nothing half-made stays.
     :raises PartialFailure: the template is ready, but an old version could not be removed; it holds the whole result.
     """
-    deadline = time.monotonic() + options.timeout
+    deadline = session.deadline(options.timeout)
     if options.state == ABSENT:
         return absent.run(session, options, deadline, check=check)
     begun = time.monotonic()

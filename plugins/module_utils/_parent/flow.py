@@ -35,7 +35,7 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     found = lookup.find_parents(session, options.selectors, options.datacenter)
     standings = [_standing(item, options) for item in found]
     looked_up = time.monotonic()
-    job = Job(session, options, standings, looked_up + options.timeout)
+    job = Job(session, options, standings, session.deadline(options.timeout))
     stopped = _carry_out(job, check)
     result = report.result(standings, check)
     result["timing"] = {"lookup": round(looked_up - begun, 3), "work": round(time.monotonic() - looked_up, 3)}
