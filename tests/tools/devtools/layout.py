@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / "tests" / "tools"
 SIMULATOR = ROOT / "tests" / "simulator"
 
-BUILD = ROOT / ".build"
+# Resolved, so that checkouts whose .build is a link to the same folder share what is built.
+BUILD = (ROOT / ".build").resolve()
 LOCKS = BUILD / "locks"
 LOGS = BUILD / "logs"
 RUNS = BUILD / "runs"
