@@ -439,13 +439,8 @@ children:
     error:
       description: For a child that failed its C(error_code) and C(msg).
       type: dict
-failed_parents:
-  description: The parents that failed, in short, with C(name), C(error_code) and C(msg).
-  returned: as RV(parents)
-  type: list
-  elements: dict
-failed_children:
-  description: The children that failed, in short.
+failures:
+  description: The parents and children that failed, in short, with C(name), C(error_code) and C(msg). Parents come first.
   returned: as RV(parents)
   type: list
   elements: dict
@@ -475,8 +470,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork.flow import run as run_fork
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork.options import ForkOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import ForkOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork.task import run as run_fork
 
 
 def _of_one_child():

@@ -13,9 +13,11 @@ import dataclasses
 import typing as t
 
 from .._connector import differences, names
-from .facts import NONPERSISTENT, PARAMETER_PREFIX, Child, Parent
-from .job import ChildStanding, Job, ParentStanding
-from .plan import CREATE, DESTROY, DISABLE, ENABLE, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
+from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
+from .plan import CREATE, DESTROY, DISABLE, ENABLE, KEEP, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
+
+if t.TYPE_CHECKING:
+    from .task import ChildItem, ParentItem
 
 _DONE = {ENABLE: "enabled", SNAPSHOT: "snapshot_created", QUIESCE: "quiesced", DISABLE: "disabled", RESET: "reset"}
 
@@ -29,37 +31,27 @@ _MAKES: dict[str, dict[str, t.Any]] = {
 }
 
 
-def result(job: Job, check: bool) -> dict[str, t.Any]:
-    """``changed``, ``parents`` and ``children`` (one entry each), those that failed in short, ``counts`` and ``diff``.
+def result(
+    parents: t.Sequence[ParentItem], children: t.Sequence[ChildItem], options: ForkOptions, *, check: bool
+) -> dict[str, t.Any]:
+    """``changed``, ``parents`` and ``children`` (one entry each), ``counts`` and ``diff``.
 
     In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
     """
-    parents = [_parent_entry(standing, check) for standing in job.parents]
-    children = [_child_entry(standing, job.options.ip_family) for standing in job.children]
+    parent_entries = [_parent_entry(item, check) for item in parents]
+    child_entries = [_child_entry(item, options.ip_family) for item in children]
     return {
-        "changed": any(told["changed"] for told in (*parents, *children)),
-        "parents": parents,
-        "children": children,
-        "failed_parents": [_failure(item.now.name, item) for item in job.parents if item.error is not None],
-        "failed_children": [_failure(item.step.name, item) for item in job.children if item.error is not None],
-        "counts": dict(collections.Counter(told["action"] for told in children)),
-        "diff": _diff(job, check),
+        "changed": any(entry["changed"] for entry in (*parent_entries, *child_entries)),
+        "parents": parent_entries,
+        "children": child_entries,
+        "counts": dict(collections.Counter(entry["action"] for entry in child_entries)),
+        "diff": _diff(parents, children, check),
     }
 
 
-def failures(job: Job) -> list[ParentStanding | ChildStanding]:
-    """What failed, parents first."""
-    everything: list[ParentStanding | ChildStanding] = [*job.parents, *job.children]
-    return [item for item in everything if item.error is not None]
-
-
-def _failure(name: str, item: ParentStanding | ChildStanding) -> dict[str, t.Any]:
-    return {"name": name, **(item.error.as_result() if item.error else {})}
-
-
-def _parent_entry(standing: ParentStanding, check: bool) -> dict[str, t.Any]:
-    now, steps = _after(standing, check), _steps(standing, check)
-    told = {
+def _parent_entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
+    now = _after(item, check)
+    entry = {
         "name": now.name,
         "moid": now.moid,
         "path": now.path,
@@ -73,12 +65,25 @@ def _parent_entry(standing: ParentStanding, check: bool) -> dict[str, t.Any]:
         "child_type": now.child_type,
         "parent": _listed(now.origin) if now.origin is not None else None,
         "children": [_listed(child) for child in now.children],
-        "actions": [_DONE[step] for step in steps],
-        "changed": bool(steps),
-        "seconds": standing.seconds,
-        "warnings": standing.warnings,
+        "actions": [_DONE[step] for step in item.done],
+        "changed": bool(item.done),
+        "seconds": item.seconds,
+        "warnings": item.warnings,
     }
-    return {**told, "error": standing.error.as_result()} if standing.error is not None else told
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+
+
+def _action(item: ChildItem) -> str:
+    """What became of a child, in one word."""
+    if item.error is not None:
+        return "failed"
+    if CREATE in item.done:
+        return "created"
+    if DESTROY in item.done:
+        return "removed"
+    if item.done:
+        return "updated"
+    return "unchanged" if item.wanted.kind in (KEEP, UPDATE, CREATE) else "absent"
 
 
 def _listed(child: Child) -> dict[str, t.Any]:
@@ -92,27 +97,27 @@ def _listed(child: Child) -> dict[str, t.Any]:
     }
 
 
-def _child_entry(standing: ChildStanding, family: str) -> dict[str, t.Any]:
-    step, vm = standing.step, standing.vm
-    told: dict[str, t.Any] = {
+def _child_entry(item: ChildItem, family: str) -> dict[str, t.Any]:
+    step, vm = item.wanted, item.vm
+    entry: dict[str, t.Any] = {
         "name": step.name,
-        "action": standing.action,
-        "changed": standing.changed,
-        "seconds": standing.seconds,
-        "calls": standing.calls,
-        "moid": standing.moid or None,
-        "parent": standing.home.now.name,
+        "action": _action(item),
+        "changed": bool(item.done),
+        "seconds": item.seconds,
+        "calls": item.calls,
+        "moid": item.moid or None,
+        "parent": item.home.now.name,
         "persistent": step.request.persistent if vm is None else vm.child_type != NONPERSISTENT,
     }
     if step.placement is not None:
-        told["folder"] = step.placement.folder_path
-        told["path"] = names.join([*names.split(step.placement.folder_path), step.name])
-        told["resource_pool"] = step.placement.pool.name
+        entry["folder"] = step.placement.folder_path
+        entry["path"] = names.join([*names.split(step.placement.folder_path), step.name])
+        entry["resource_pool"] = step.placement.pool.name
     if vm is not None:
-        told.update(_vm_facts(vm, family))
-    told["config_params"] = _parameters(step, vm)
-    told["differences"] = [item.told() for item in step.differences]
-    return {**told, "error": standing.error.as_result()} if standing.error is not None else told
+        entry.update(_vm_facts(vm, family))
+    entry["config_params"] = _parameters(step, vm)
+    entry["differences"] = [difference.told() for difference in step.differences]
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
 def _vm_facts(vm: Child, family: str) -> dict[str, t.Any]:
@@ -134,29 +139,23 @@ def _parameters(step: Step, vm: Child | None) -> list[str]:
     return sorted(key.removeprefix(PARAMETER_PREFIX) for key in keys if key.startswith(PARAMETER_PREFIX))
 
 
-def _steps(standing: ParentStanding, check: bool) -> list[str]:
-    if not check:
-        return standing.done
-    return list(standing.plan.steps) if standing.error is None else []
-
-
-def _after(standing: ParentStanding, check: bool) -> Parent:
+def _after(item: ParentItem, check: bool) -> Parent:
     """The parent now; in check mode, as it would be after its steps."""
-    after = standing.now
-    for step in _steps(standing, check) if check else ():
+    after = item.now
+    for step in item.done if check else ():
         after = dataclasses.replace(after, **_MAKES[step])
     return after
 
 
-def _diff(job: Job, check: bool) -> dict[str, str]:
+def _diff(parents: t.Sequence[ParentItem], children: t.Sequence[ChildItem], check: bool) -> dict[str, str]:
     before, after = [], []
-    for standing in job.parents:
-        if _steps(standing, check):
-            before += _parent_lines(standing.found.parent)
-            after += _parent_lines(_after(standing, check))
-    for child in job.children:
+    for parent in parents:
+        if parent.done:
+            before += _parent_lines(parent.found.parent)
+            after += _parent_lines(_after(parent, check))
+    for child in children:
         if child.error is None:
-            old, new = _child_lines(child.step)
+            old, new = _child_lines(child.wanted)
             before += old
             after += new
     return differences.diff(before, after)

@@ -66,7 +66,7 @@ def test_a_run_that_is_killed_then_one_where_children_fail_then_one_that_makes_w
     assert first.left["plan"]["counts"]["seeds"] == 3
     assert "CloneVM_Task" not in first.calls
     assert first.counts == {"created": 12, "failed": 3}
-    assert {each["fault"] for each in first.left["result"]["failed_children"]} == {"InsufficientResourcesFault"}
+    assert {each["fault"] for each in first.left["result"]["failures"]} == {"InsufficientResourcesFault"}
     assert len(fleet.vms("web-[0-9]*")) == 12
     fleet.sim.clear()
     second = fleet.run(count=15)

@@ -18,7 +18,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector.unoffici
     add_data_type,
     add_methods,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork import api
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork import read
 
 _VERSION = "vim.version.version10"
 
@@ -64,11 +64,11 @@ import sys
 from pyVmomi import vim, VmomiSupport
 kind = vim.VirtualMachine
 before = {name: getattr(kind, name) for name in kind._methodInfo}
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork import api
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork import read
 from types import SimpleNamespace
 session = SimpleNamespace(about={"apiVersion": "6.5"}, options=SimpleNamespace(endpoint="here"))
-api.require_vmfork(session)
-api.require_vmfork(session)
+read.require_vmfork(session)
+read.require_vmfork(session)
 assert vim.VirtualMachine is kind and VmomiSupport.GetVmodlType("vim.VirtualMachine") is kind
 assert {name: getattr(kind, name) for name in before} == before
 print(len(before), sorted(set(kind._methodInfo) - set(before)))
@@ -87,4 +87,4 @@ def test_of_the_virtual_machine_nothing_is_lost():
     assert done.returncode == 0, done.stderr
     count, _space, added = done.stdout.strip().partition(" ")
     assert int(count) > 40
-    assert added == str(sorted(method.name for method in api.METHODS))
+    assert added == str(sorted(method.name for method in read.METHODS))

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork import flow
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork import task
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.support import options
 
 ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
@@ -100,7 +100,7 @@ class Forks:
         failure: VforgeError | None = None
         try:
             with Session(self.connection, self.warnings.append, self.tell) as session:
-                result = flow.run(session, asked, check=check)
+                result = task.run(session, asked, check=check)
         except PartialFailure as error:
             result, failure = error.result, error
         except VforgeError as error:

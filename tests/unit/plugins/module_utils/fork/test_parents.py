@@ -200,8 +200,7 @@ def test_one_parent_that_fails_stops_no_other(start):
     ran = forks.attempt(parents=both, children=children)
     assert [entry["state"] for entry in ran.result["parents"]] == ["enabled", "quiesced"]
     assert ran.actions == {"a-1": "failed", "b-1": "created", "b-2": "created"}
-    assert [item["name"] for item in ran.result["failed_parents"]] == ["golden-parent"]
-    assert [item["name"] for item in ran.result["failed_children"]] == ["a-1"]
+    assert [item["name"] for item in ran.result["failures"]] == ["golden-parent", "a-1"]
     assert "2 of 5 parents and children failed" in str(ran.error)
     forks.sim.patch_guest("golden-parent", fail={})
     again = forks.run(parents=both, children=children)

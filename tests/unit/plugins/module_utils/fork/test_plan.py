@@ -10,8 +10,8 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork import placing, plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork.options import ChildRequest
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import ChildRequest
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fork.support import (
     CREDENTIALS,
     child,
@@ -24,7 +24,7 @@ ENABLED = {"enabled": True, "group_id": "group-1", "known": True}
 
 
 def _place(request, known):
-    return placing.place(request, known, {"web": ("group-v2", "/DC0/vm/web")})
+    return plan.place(request, known, {"web": ("group-v2", "/DC0/vm/web")})
 
 
 def _step(known, existing=None, **asked):
@@ -198,19 +198,19 @@ def test_no_child_is_made_on_a_host_that_is_away():
 )
 def test_a_child_names_its_parent_in_any_way(selector):
     mine, other = parent(), parent(moid="vm-2", name="another", path="/DC0/vm/another", instance_uuid="", bios_uuid="")
-    assert placing.owner(ChildRequest("web-1", parent=selector), [other, mine]) is mine
+    assert plan.owner(ChildRequest("web-1", parent=selector), [other, mine]) is mine
 
 
 @pytest.mark.parametrize("selector", [Selector(name="nobody"), Selector(path="/DC0/vm/golden-parent"), Selector(moid="vm-9")])
 def test_a_parent_that_is_none_of_the_tasks_is_refused(selector):
     with pytest.raises(InvalidOption, match="none of this task's parents") as caught:
-        placing.owner(ChildRequest("web-1", parent=selector), [parent()])
+        plan.owner(ChildRequest("web-1", parent=selector), [parent()])
     assert "/DC0/vm/templates/golden-parent" in caught.value.hint
 
 
 def test_two_parents_of_one_name_are_not_guessed_between():
     with pytest.raises(InvalidOption, match="more than one"):
-        placing.owner(ChildRequest("web-1", parent=Selector(name="golden-parent")), [parent(), parent(moid="vm-2")])
+        plan.owner(ChildRequest("web-1", parent=Selector(name="golden-parent")), [parent(), parent(moid="vm-2")])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,293 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One way to do a task on many items, the same for one VM and for thousands.
+
+A domain makes an Item of each thing that is asked for, with the steps that its plan has decided on. It then says for each step
+which call it is. The engine makes these calls for all items that are due, a few at a time, waits for all of their tasks
+at once, and notes what became of each item::
+
+    task = Task(session, items, "parents", deadline=session.deadline(options.timeout), parallel=8, check=check)
+    with task.accounted():
+        task.stage(RESET, lambda item: api.start_reset(session, item.moid), "parents reset")
+        late = task.wait_until(vim.VirtualMachine, (TOOLS,), waiting, has_tools, "guests answer")
+    return task.finish(entries, key="parents")
+
+An item that fails never stops the others. A signal, the deadline or the loss of the server ends the task; each item that did
+not come to its end then says so.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import time
+import typing as t
+
+from ._connector import names, tasks
+from ._connector.batch import Outcome, Work, run_batch
+from ._errors import Fault, NotAttempted, PartialFailure, VforgeError
+
+if t.TYPE_CHECKING:
+    from ._connector.session import Session
+
+# Reasons that a headline lists; the entries of the result have them all.
+_MOST_REASONS = 8
+
+_MOST_NAMES = 5
+
+
+@dataclasses.dataclass(kw_only=True)
+class Item:
+    """One thing that a task works on; a domain's own kind of item adds what it knows of it.
+
+    :ivar steps: what the plan has decided on, in the order in which it is done.
+    :ivar done: the steps that were carried out, or in check mode would be.
+    :ivar error: why it could not be brought to what was asked for; the first reason counts.
+    :ivar seconds: that vCenter has worked on it; None where it did not.
+    :ivar calls: that were made to change it.
+    """
+
+    steps: tuple[str, ...] = ()
+    done: list[str] = dataclasses.field(default_factory=list)
+    error: VforgeError | None = None
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    seconds: float | None = None
+    calls: int = 0
+
+    @property
+    def title(self) -> str:
+        """What messages call it; no two items of a task have the same."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.title
+
+    @property
+    def left(self) -> list[str]:
+        """The steps that were not carried out."""
+        return [step for step in self.steps if step not in self.done]
+
+    def due(self, step: str) -> bool:
+        """Whether a step is still to be carried out."""
+        return self.error is None and step in self.left
+
+    def fail(self, error: VforgeError) -> None:
+        """Note why it could not be brought to what was asked for."""
+        self.error = self.error or error
+
+    def count(self, outcome: Outcome) -> None:
+        """Add what one call has cost."""
+        self.calls += outcome.calls
+        if outcome.seconds is not None:
+            self.seconds = round((self.seconds or 0.0) + outcome.seconds, 3)
+
+
+I = t.TypeVar("I", bound=Item)  # noqa: E741 (as T, for items)
+
+
+class Task(t.Generic[I]):
+    """What is done with the items of one task.
+
+    :param noun: what messages call the items, in the plural: "clones".
+    :param deadline: of ``time.monotonic()``, for all of the work.
+    :param parallel: calls at the same time.
+    :param check: check mode: stages change nothing.
+
+    ``stopped`` is why the task ended early, or None; ``timing`` has the seconds of each phase.
+    """
+
+    def __init__(
+        self, session: Session, items: t.Sequence[I], noun: str, *, deadline: float, parallel: int, check: bool = False
+    ) -> None:
+        self.session = session
+        self.items = list(items)
+        self.noun = noun
+        self.deadline = deadline
+        self.parallel = parallel
+        self.check = check
+        self.stopped: VforgeError | None = None
+        self.timing: dict[str, float] = {}
+
+    @property
+    def failed(self) -> list[I]:
+        """The items that could not be brought to what was asked for."""
+        return [item for item in self.items if item.error is not None]
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> t.Iterator[None]:
+        """Add the time that the block takes to a phase of the result's ``timing``."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timing[name] = round(self.timing.get(name, 0.0) + time.monotonic() - begun, 3)
+
+    @contextlib.contextmanager
+    def accounted(self) -> t.Iterator[None]:
+        """Whatever ends the work in the block early is noted, and the items that have steps left say so."""
+        try:
+            yield
+        except VforgeError as error:
+            self.stopped = self.stopped or error
+            for item in self.items:
+                if item.left and item.error is None:
+                    what = ", ".join(item.left)
+                    item.fail(NotAttempted(f"{item.title}: {what} was not finished.", hint="Run again."))
+
+    def stage(
+        self,
+        step: str,
+        start: t.Callable[[I], t.Any],
+        doing: str,
+        *,
+        then: t.Callable[[I, Outcome], None] | None = None,
+        repeatable: bool = False,
+        done_already: str = "",
+        deadline: float | None = None,
+    ) -> None:
+        """Carry one step out for every item that it is due for.
+
+        :param start: makes the call of one item; returns its task, or None where the call itself did the work.
+        :param doing: for the progress: "12 of 40 " and this.
+        :param then: is called with each item whose step succeeded.
+        :param repeatable: whether a call whose answer was lost may be made again, since twice has the effect of once.
+        :param done_already: name of the fault that says that there was nothing to do any more.
+        :param deadline: for what has a time of its own, such as cleaning up.
+        :raises VforgeError: why the task ended early, after each item has its outcome.
+        """
+
+        def note(item: I, outcome: Outcome) -> None:
+            fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
+            if outcome.error is not None and not (done_already and fault == done_already):
+                item.fail(outcome.error)
+                return
+            item.done.append(step)
+            if then is not None:
+                then(item, outcome)
+
+        due = [item for item in self.items if item.due(step)]
+        self.call(due, start, doing, note, repeatable=repeatable, deadline=deadline)
+
+    def call(
+        self,
+        items: t.Iterable[I],
+        start: t.Callable[[I], t.Any],
+        doing: str,
+        note: t.Callable[[I, Outcome], None],
+        *,
+        repeatable: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """One call for each of these items; for what is no step of a plan, or whose errors mean something of their own.
+
+        :param note: is called with each item and what became of its call.
+        Other parameters and errors as for ``stage``.
+        """
+        by_title = {item.title: item for item in items}
+        if not by_title:
+            return
+        works = [Work(title, _calling(start, item), repeatable) for title, item in by_title.items()]
+        done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing)
+        for title, outcome in done.outcomes.items():
+            by_title[title].count(outcome)
+            note(by_title[title], outcome)
+        if done.stopped is not None:
+            raise done.stopped
+
+    def wait_until(
+        self,
+        kind: type,
+        paths: t.Sequence[str],
+        waiting: t.Mapping[str, I],
+        holds: t.Callable[[I, tasks.Update], bool],
+        doing: str,
+        *,
+        deadline: float | None = None,
+    ) -> list[I]:
+        """Wait until something holds for each of these items, by updates of their properties, with one filter for all.
+
+        :param waiting: the items by the moids of their objects, which are of ``kind``.
+        :param holds: is told each update, the first of which has the whole state; True ends the wait for this item.
+        :returns: the items for which it does not hold at the deadline.
+        """
+        late = dict(waiting)
+        refs: list[t.Any] = [self.session.reference(kind, moid) for moid in sorted(late)]
+        until = deadline or self.deadline
+        with contextlib.closing(tasks.updates(self.session, refs, kind, paths, until)) as rounds:
+            for changed in rounds if late else ():
+                for update in changed:
+                    if update.moid in late and holds(late[update.moid], update):
+                        del late[update.moid]
+                self.session.tell(f"{len(waiting) - len(late)} of {len(waiting)} {doing}")
+                if not late:
+                    break
+        return list(late.values())
+
+    def finish(self, result: dict[str, t.Any], *, advice: str = "") -> dict[str, t.Any]:
+        """The result of the task: what the domain returns, with ``failures``, ``timing`` and the warnings of the items.
+
+        :param advice: one sentence for the end of a failure's message: what stays, and what the next run does.
+        :raises PartialFailure: where an item failed or the task ended early; it holds the result.
+        """
+        whole = {
+            **result,
+            # Not "failed": to Ansible that key of a result says whether the task has.
+            "failures": [{"name": item.name, **_as_result(item.error)} for item in self.failed],
+            "timing": {**self.timing, **result.get("timing", {})},
+        }
+        for warning in (warning for item in self.items for warning in item.warnings):
+            self.session.warn(warning)
+        if self.failed or self.stopped is not None:
+            raise PartialFailure(self._headline(advice), whole, hint=self._hint())
+        return whole
+
+    def _headline(self, advice: str) -> str:
+        parts = [str(self.stopped)] if self.stopped is not None else []
+        failed = self.failed
+        if len(self.items) == 1 and failed and self.stopped is None:
+            parts.append(_as_message(failed[0].error))
+        elif failed:
+            parts.append(f"{len(failed)} of {len(self.items)} {self.noun} failed: {reasons(failed)}")
+        parts.append("Nothing was changed: this was check mode." if self.check else advice)
+        return " ".join(part for part in parts if part)
+
+    def _hint(self) -> str:
+        """What the headline does not say yet: of several items it quotes the reasons with their hints."""
+        alone = self.items[0].error if len(self.items) == 1 and self.stopped is None else None
+        return alone.hint if alone is not None else ""
+
+
+def reasons(failed: t.Sequence[Item]) -> str:
+    """Why items failed, each reason once, the most frequent first, with the items that it holds for.
+
+    Of "web-1: no space." and "web-2: no space." it makes one reason: what differs is the name.
+    """
+    groups: dict[tuple[str, str], list[Item]] = collections.defaultdict(list)
+    for item in failed:
+        if item.error is not None:
+            groups[(item.error.error_code, item.error.message.replace(item.title, ""))].append(item)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    told = [f"{_whose(group)}: {group[0].error}" for group in ordered[:_MOST_REASONS]]
+    rest = sum(len(group) for group in ordered[_MOST_REASONS:])
+    return " ".join([*told, *([f"{rest} more, for other reasons."] if rest else [])])
+
+
+def _whose(group: t.Sequence[Item]) -> str:
+    which = names.listing([item.title for item in group], most=_MOST_NAMES)
+    return which if len(group) == 1 else f"{len(group)} ({which}), such as"
+
+
+def _calling(start: t.Callable[[I], t.Any], item: I) -> t.Callable[[], t.Any]:
+    return lambda: start(item)
+
+
+def _as_result(error: VforgeError | None) -> dict[str, t.Any]:
+    return error.as_result() if error is not None else {}
+
+
+def _as_message(error: VforgeError | None) -> str:
+    return error.message if error is not None else ""

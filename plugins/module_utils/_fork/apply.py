@@ -1,0 +1,78 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calls of VMFork that change something; each returns its task."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names
+from .._connector.pyvmomi import vim
+from . import read
+from .model import PARAMETER_PREFIX, SNAPSHOT_NAME
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .model import ChildRequest
+    from .plan import Placement
+
+
+def start_enable(session: Session, moid: str) -> t.Any:
+    """``EnableForkParent_Task``."""
+    return read.vm(session, moid).EnableForkParent_Task()
+
+
+def start_disable(session: Session, moid: str) -> t.Any:
+    """``DisableForkParent_Task``."""
+    return read.vm(session, moid).DisableForkParent_Task()
+
+
+def start_reset(session: Session, moid: str) -> t.Any:
+    """``ResetVM_Task``."""
+    return read.vm(session, moid).ResetVM_Task()
+
+
+def start_snapshot(session: Session, moid: str) -> t.Any:
+    """``CreateSnapshot_Task`` for persistent children; without memory, and without asking the guest."""
+    about = "Persistent children of VMFork rest on it."
+    return read.vm(session, moid).CreateSnapshot_Task(SNAPSHOT_NAME, about, False, False)
+
+
+def start_child(session: Session, parent: str, request: ChildRequest, place: Placement) -> t.Any:
+    """``CreateForkChild_Task``; the task's result is the new VM, powered off."""
+    location = vim.vm.RelocateSpec(folder=session.reference(vim.Folder, place.folder))
+    if place.pool_asked:
+        location.pool = session.reference(vim.ResourcePool, place.pool.moid)
+    if place.datastore:
+        location.datastore = session.reference(vim.Datastore, place.datastore)
+    spec = read.child_spec()(location=location, persistent=request.persistent, configParams=_parameters(request.config))
+    return read.vm(session, parent).CreateForkChild_Task(names.escape(request.name), spec)
+
+
+def _parameters(config: t.Mapping[str, str]) -> list[t.Any]:
+    """Whole keys of extraConfig as parameters of a child, whose keys vSphere puts the prefix to."""
+    return [
+        vim.option.OptionValue(key=key.removeprefix(PARAMETER_PREFIX), value=value) for key, value in sorted(config.items())
+    ]
+
+
+def start_update(session: Session, moid: str, config: t.Mapping[str, str]) -> t.Any:
+    """``ReconfigVM_Task`` for pairs of extraConfig."""
+    pairs = [vim.option.OptionValue(key=key, value=value) for key, value in sorted(config.items())]
+    return read.vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=pairs))
+
+
+def start_power_on(session: Session, moid: str) -> t.Any:
+    """``PowerOnVM_Task``."""
+    return read.vm(session, moid).PowerOnVM_Task()
+
+
+def start_power_off(session: Session, moid: str) -> t.Any:
+    """``PowerOffVM_Task``."""
+    return read.vm(session, moid).PowerOffVM_Task()
+
+
+def start_destroy(session: Session, moid: str) -> t.Any:
+    """``Destroy_Task``: the VM and the files that are its alone."""
+    return read.vm(session, moid).Destroy_Task()

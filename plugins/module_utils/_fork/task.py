@@ -1,0 +1,498 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A VMFork task from its options to its result: children that are to go, parents, then children that are to be there.
+
+Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import standstill, tasks
+from .._connector.guest import Guest, wait_for_tools
+from .._connector.places import read_folders, read_names
+from .._connector.pyvmomi import vim
+from .._connector.standstill import Stopping
+from .._engine import Item, Task
+from .._errors import Fault, GuestError, InvalidOption, NotAttempted, TimedOut, VforgeError
+from . import apply, plan, read, report
+from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
+from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Plan, Step
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+
+@dataclasses.dataclass(kw_only=True)
+class ParentItem(Item):
+    """A parent of the task.
+
+    :ivar now: the parent as it was last known; ``found`` has it as it was found.
+    """
+
+    found: read.Found
+    plan: Plan
+    now: Parent
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.now.path or self.now.moid
+
+    @property
+    def name(self) -> str:
+        """Of the VM."""
+        return self.now.name
+
+    def become(self, **changes: t.Any) -> None:
+        """Note what a step has made of it."""
+        self.now = dataclasses.replace(self.now, **changes)
+
+
+@dataclasses.dataclass(kw_only=True)
+class ChildItem(Item):
+    """A child of the task.
+
+    :ivar wanted: what its plan says.
+    :ivar home: its parent.
+    :ivar vm: the child as it was last read; None while it is not there.
+    """
+
+    wanted: Step
+    home: ParentItem
+    vm: Child | None = None
+    moid: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it; two children of one name are in two folders."""
+        place = self.wanted.placement
+        if place is not None and self.wanted.request.folder:
+            return f"{self.wanted.name} in {place.folder_path}"
+        return self.wanted.name
+
+    def due(self, step: str) -> bool:
+        """A child is worked on only where its parent is as it should be."""
+        return self.home.error is None and super().due(step)
+
+    def addresses(self, family: str) -> list[str]:
+        """The addresses that others can reach."""
+        return self.vm.addresses(family) if self.vm is not None else []
+
+    def skip(self, step: str) -> None:
+        """Note that somebody else has done a step meanwhile."""
+        self.steps = tuple(each for each in self.steps if each != step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A task that was read and planned; ``task`` has both parents and children."""
+
+    session: Session
+    options: ForkOptions
+    parents: list[ParentItem]
+    children: list[ChildItem]
+    task: Task[t.Any]
+
+
+def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``parents``, ``children``, ``failures``, ``diff``, ``timing`` and the counts.
+    :raises NotSupported: on a release without VMFork; nothing was asked of it by then.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: when a parent or a child failed; it holds the whole result.
+    """
+    read.require_vmfork(session)
+    deadline = session.deadline(options.timeout)
+    task: Task[t.Any] = Task(session, [], "parents and children", deadline=deadline, parallel=options.parallel, check=check)
+    with task.phase("lookup"):
+        job = _planned(session, options, task)
+    with task.phase("work"):
+        with task.accounted():
+            _check(job) if check else _carry_out(job)
+        if not check:
+            with task.accounted():
+                _look_again(job)
+    return task.finish(
+        report.result(job.parents, job.children, options, check=check),
+        advice="" if len(task.failed) == 1 and task.stopped is None else _ADVICE,
+    )
+
+
+_ADVICE = "What succeeded stays and is listed; run again to do only what is missing."
+
+
+def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
+    found = read.find_parents(session, options.selectors, options.datacenter, task.deadline)
+    steps = _steps(session, options, [item.parent for item in found])
+    plan.check_steps(steps, options)
+    parents = [_parent(item, options, steps) for item in found]
+    homes = {item.now.moid: item for item in parents}
+    children = [_child(step, homes[step.parent.moid], options.state) for step in steps]
+    task.items = [*parents, *children]
+    return Job(session, options, parents, children, task)
+
+
+def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[Step]:
+    """What is asked for of children, beside what there is: at most three calls for each datacenter."""
+    if not options.children:
+        return []
+    owners = [plan.owner(request, known) for request in options.children]
+    folders = _folders(session, options.children, owners)
+    homes = [
+        folders[parent.datacenter][request.folder][0] if request.folder else parent.folder
+        for request, parent in zip(options.children, owners, strict=True)
+    ]
+    wanted: dict[str, set[str]] = {}
+    for request, home in zip(options.children, homes, strict=True):
+        if request.name in wanted.setdefault(home, set()):
+            raise InvalidOption(f"children names {request.name} twice in one folder.", option="children")
+        wanted[home].add(request.name)
+    taken = read_names(session, wanted)
+    existing = read.read_wanted(session, list(taken.values()))
+    steps = []
+    for request, parent, home in zip(options.children, owners, homes, strict=True):
+        holder = taken.get((home, request.name))
+        vm = existing.get(holder._GetMoId()) if holder is not None else None
+        if request.state == ABSENT:
+            steps.append(plan.absent(request, vm, parent))
+        else:
+            placement = plan.place(request, parent, folders.get(parent.datacenter, {}))
+            steps.append(plan.present(request, placement, vm, parent))
+    return steps
+
+
+def _folders(
+    session: Session, requests: t.Sequence[ChildRequest], owners: t.Sequence[Parent]
+) -> dict[str, dict[str, tuple[str, str]]]:
+    """The folders that children name, by the datacenter of their parents."""
+    texts: dict[str, list[str]] = {}
+    for request, parent in zip(requests, owners, strict=True):
+        if request.folder:
+            texts.setdefault(parent.datacenter, []).append(request.folder)
+    return {moid: read_folders(session, moid, dict.fromkeys(wanted)) for moid, wanted in texts.items()}
+
+
+def _parent(found: read.Found, options: ForkOptions, steps: t.Sequence[Step]) -> ParentItem:
+    own = [step for step in steps if step.parent.moid == found.parent.moid]
+    decided = plan.decide(found.parent, options, own)
+    return ParentItem(
+        found=found,
+        plan=decided,
+        now=found.parent,
+        steps=decided.steps,
+        error=decided.refusal,
+        warnings=list(decided.warnings),
+    )
+
+
+def _child(step: Step, home: ParentItem, state: str | None) -> ChildItem:
+    """:param state: that the task brings parents to; None where it leaves them as they are."""
+    known = step.existing
+    item = ChildItem(wanted=step, home=home, vm=known, moid=known.moid if known else "", steps=step.steps)
+    if step.kind == plan.CONFLICT:
+        item.fail(
+            InvalidOption(
+                f"{step.name} is not touched: {step.reason}.",
+                hint="Choose another name or folder, or remove by hand what holds the name.",
+                conflict=True,
+            )
+        )
+    elif home.error is not None and step.kind != plan.NOTHING:
+        item.fail(NotAttempted(f"{step.name}: nothing was done, since its parent {home.title} is not as it should be."))
+    elif (refusal := plan.too_early(step, state)) is not None:
+        item.fail(refusal)
+    return item
+
+
+# Check mode
+
+
+def _check(job: Job) -> None:
+    """Make sure that the guests take the credentials; what a real run would do then counts as done."""
+    due = _reachable(job)
+    for parent in due:
+        if not parent.now.tools:
+            parent.fail(_no_tools(parent))
+    ready = [parent for parent in due if parent.error is None]
+    job.task.call(ready, lambda parent: _guest(job, parent).validate(), "parents checked", _note_failure)
+    _give_up(job)
+    for item in job.task.items:
+        if item.error is None:
+            item.done = list(item.steps)
+    for child in job.children:
+        if CREATE in child.done:
+            child.vm = plan.expected(child.wanted)
+
+
+# The steps
+
+
+def _carry_out(job: Job) -> None:
+    _remove(job)
+    _bring_parents(job)
+    _quiesce(job)
+    _give_up(job)
+    _make(job)
+    _update(job)
+    _power(job)
+    _read_children(job)
+    if job.options.wait_for_ip:
+        _wait_for_addresses(job)
+
+
+def _remove(job: Job) -> None:
+    """Power off and destroy the children that are to go; one that is gone by then is no failure."""
+    doomed = [child for child in job.children if child.due(DESTROY)]
+    running = [child for child in doomed if child.vm is None or child.vm.running]
+    job.task.call(running, _on_child(job, apply.start_power_off), "children powered off", _note_off, repeatable=True)
+    left = [child for child in doomed if child.due(DESTROY)]
+    job.task.call(left, _on_child(job, apply.start_destroy), "children removed", _note_destroyed, repeatable=True)
+
+
+# What a step of a parent calls, and what it makes of the parent.
+_PARENT_STEPS: tuple[tuple[str, t.Callable[[Session, str], t.Any], str, dict[str, t.Any]], ...] = (
+    (DISABLE, apply.start_disable, "parents disabled", {"enabled": False, "group_id": ""}),
+    (RESET, apply.start_reset, "parents reset", {"quiesced": False, "tools": False}),
+    (ENABLE, apply.start_enable, "parents enabled", {"enabled": True}),
+    (SNAPSHOT, apply.start_snapshot, "parents have a snapshot", {"snapshots": ("",)}),
+)
+
+
+def _bring_parents(job: Job) -> None:
+    for step, start, doing, makes in _PARENT_STEPS:
+        job.task.stage(
+            step,
+            lambda parent, start=start: start(job.session, parent.now.moid),  # type: ignore[misc]
+            doing,
+            then=lambda parent, _outcome, makes=makes: parent.become(**makes),  # type: ignore[misc]
+        )
+
+
+def _quiesce(job: Job) -> None:
+    """Quiesce the parents that are due; nothing of one that cannot be stays in its guest."""
+    _wait_for_tools(job)
+    parents = {parent.now.moid: parent for parent in _reachable(job)}
+    begun = {moid: Stopping(moid, parent.now.path, _guest(job, parent)) for moid, parent in parents.items()}
+
+    def frozen(item: Stopping) -> None:
+        parents[item.moid].done.append(QUIESCE)
+        parents[item.moid].become(quiesced=True, tools=False)
+
+    try:
+        job.task.call(
+            parents.values(),
+            lambda parent: standstill.begin(begun[parent.now.moid], job.options.scripts, MANNER),
+            "parents prepared",
+            _note_failure,
+        )
+        waiting = [begun[moid] for moid, parent in parents.items() if parent.error is None]
+        standstill.wait(job.session, waiting, MANNER, job.task.deadline, job.options.timeout, frozen)
+    finally:
+        for moid, item in begun.items():
+            if item.error is not None:
+                parents[moid].fail(item.error)
+        standstill.clean_up(begun.values(), MANNER)
+
+
+def _reachable(job: Job) -> list[ParentItem]:
+    """The parents to quiesce whose guests vCenter lets this user into."""
+    due = [parent for parent in job.parents if parent.due(QUIESCE)]
+    for parent in due:
+        if parent.found.no_access is not None:
+            parent.fail(parent.found.no_access)
+    return [parent for parent in due if parent.error is None]
+
+
+def _wait_for_tools(job: Job) -> None:
+    """Wait until guest operations work in the parents; one without Tools fails at once."""
+    waiting = {parent.now.moid: parent for parent in _reachable(job) if not parent.now.tools}
+    for parent in waiting.values():
+        if not parent.now.tools_installed:
+            parent.fail(_no_tools(parent))
+    refs = [read.vm(job.session, moid) for moid, parent in waiting.items() if parent.error is None]
+    for moid in wait_for_tools(job.session, refs, job.task.deadline, "guests answer"):
+        waiting[moid].fail(_no_tools(waiting[moid]))
+
+
+def _guest(job: Job, parent: ParentItem) -> Guest:
+    credentials = job.options.credentials
+    if credentials is None:
+        raise ValueError("quiescing was planned without credentials")
+    return Guest(job.session, read.vm(job.session, parent.now.moid), credentials, parent.found.access)
+
+
+def _no_tools(parent: ParentItem) -> GuestError:
+    return standstill.no_tools(parent.now.path, MANNER, installed=parent.now.tools_installed)
+
+
+def _give_up(job: Job) -> None:
+    """Leave the children alone whose parents could not be brought to the state asked for."""
+    for child in job.children:
+        if child.home.error is not None and child.wanted.kind in (CREATE, UPDATE):
+            why = f"{child.title} was not begun: its parent {child.home.title} is not ready."
+            child.fail(NotAttempted(why, hint="Run again."))
+
+
+def _make(job: Job) -> None:
+    taken: dict[str, tuple[ChildItem, Outcome]] = {}
+
+    def start(child: ChildItem) -> t.Any:
+        return apply.start_child(job.session, child.home.now.moid, child.wanted.request, child.wanted.target)
+
+    def note(child: ChildItem, outcome: Outcome) -> None:
+        if outcome.error is None:
+            child.done.append(CREATE)
+            child.moid = outcome.result._GetMoId()
+            return
+        child.fail(outcome.error)
+        if isinstance(outcome.error, Fault) and outcome.error.fault == "DuplicateName" and outcome.error.holder:
+            taken[outcome.error.holder] = (child, outcome)
+
+    missing = [child for child in job.children if child.due(CREATE)]
+    try:
+        # A name can be taken only once in a folder: a call that is sent twice cannot make two children.
+        job.task.call(missing, start, "children made", note, repeatable=True)
+    finally:
+        _adopt(job, taken)
+
+
+def _adopt(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
+    """A name that was taken meanwhile is success where vCenter lists its holder among the children of this parent.
+
+    Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
+    what the first one made.
+    """
+    homes = {child.home.now.moid: child.home.now for child, _outcome in taken.values()}
+    asked = [dataclasses.replace(home, known=True) for home in homes.values()]
+    families = read.read_families(job.session, asked, job.task.deadline)
+    for moid, (child, outcome) in taken.items():
+        listed = {vm.moid: vm for vm in families[child.home.now.moid].children}
+        if moid not in listed:
+            continue
+        child.error, child.vm, child.moid = None, listed[moid], moid
+        if outcome.repeated:
+            child.done.append(CREATE)
+        else:
+            child.skip(CREATE)
+        if listed[moid].running:
+            child.skip(POWER_ON)
+
+
+def _update(job: Job) -> None:
+    job.task.stage(
+        UPDATE,
+        lambda child: apply.start_update(job.session, child.moid, child.wanted.config),
+        "children changed",
+        repeatable=True,
+    )
+
+
+def _power(job: Job) -> None:
+    for step, start, doing in (
+        (POWER_ON, apply.start_power_on, "children powered on"),
+        (POWER_OFF, apply.start_power_off, "children powered off"),
+    ):
+        due = [child for child in job.children if child.due(step)]
+        job.task.call(due, _on_child(job, start), doing, _noting_power(step), repeatable=True)
+
+
+def _read_children(job: Job) -> None:
+    """What the changed children are now, in one call for all."""
+    changed = [child for child in job.children if child.done and DESTROY not in child.done]
+    known = read.read_wanted(job.session, [read.vm(job.session, child.moid) for child in changed])
+    for child in changed:
+        child.vm = known.get(child.moid, child.vm)
+
+
+def _wait_for_addresses(job: Job) -> None:
+    """Wait until every child that is on has an address that others can reach; the children themselves stay."""
+    family = job.options.ip_family
+    asked = [child for child in job.children if child.error is None and child.vm and child.wanted.request.powered_on]
+    on = [child for child in asked if child.vm and child.vm.power_state == "poweredOn"]
+    waiting = {child.moid: child for child in on if not child.addresses(family)}
+
+    def has_address(child: ChildItem, update: tasks.Update) -> bool:
+        if update.gone:
+            child.fail(TimedOut(f"{child.title} was removed while its address was waited for."))
+            return True
+        if "guest.net" in update.values and child.vm is not None:
+            child.vm = dataclasses.replace(child.vm, guest=read.guest_of(update.values["guest.net"]))
+        return bool(child.addresses(family))
+
+    for child in job.task.wait_until(vim.VirtualMachine, ("guest.net",), waiting, has_address, "children have an address"):
+        child.fail(_no_address(child, job.options))
+
+
+def _no_address(child: ChildItem, options: ForkOptions) -> TimedOut:
+    family = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(options.ip_family, "")
+    error = TimedOut(
+        f"{child.title} is there, but its guest reported no {family}address in {options.timeout} seconds.",
+        hint="Check that a script of on_wake binds the network cards again, and DHCP and the network of the NIC. "
+        "Link-local addresses do not count, nor do those of cards with the parent's MAC.",
+    )
+    error.error_code = "ip_timeout"
+    return error
+
+
+def _look_again(job: Job) -> None:
+    """What children and parents are now, and what children vCenter lists, where this task has changed any of it."""
+    if job.task.stopped is not None:
+        _read_children(job)
+    touched = {child.home.now.moid for child in job.children if child.done}
+    due = [home for home in job.parents if home.done or home.now.moid in touched]
+    known = read.read_parents(job.session, [home.now.moid for home in due], job.task.deadline)
+    for home in due:
+        home.now = known.get(home.now.moid, home.now)
+
+
+# What calls have made of their items
+
+
+def _on_child(job: Job, start: t.Callable[[Session, str], t.Any]) -> t.Callable[[ChildItem], t.Any]:
+    return lambda child: start(job.session, child.moid)
+
+
+def _note_failure(item: Item, outcome: Outcome) -> None:
+    if outcome.error is not None:
+        item.fail(outcome.error)
+
+
+def _note_off(child: ChildItem, outcome: Outcome) -> None:
+    if outcome.error is None or _fault(outcome.error) == "InvalidPowerState":
+        return
+    if _fault(outcome.error) == "ManagedObjectNotFound":
+        child.skip(DESTROY)
+    else:
+        child.fail(outcome.error)
+
+
+def _note_destroyed(child: ChildItem, outcome: Outcome) -> None:
+    gone = _fault(outcome.error) == "ManagedObjectNotFound"
+    if gone and not outcome.repeated:
+        child.skip(DESTROY)  # somebody else was faster
+    elif outcome.error is not None and not gone:
+        child.fail(outcome.error)
+    else:
+        child.done.append(DESTROY)
+
+
+def _noting_power(step: str) -> t.Callable[[ChildItem, Outcome], None]:
+    def note(child: ChildItem, outcome: Outcome) -> None:
+        # Of a call that was sent twice, the first may have done it.
+        already = outcome.repeated and _fault(outcome.error) == "InvalidPowerState"
+        if outcome.error is not None and not already:
+            child.fail(outcome.error)
+        else:
+            child.done.append(step)
+
+    return note
+
+
+def _fault(error: VforgeError | None) -> str:
+    return error.fault if isinstance(error, Fault) else ""

@@ -1,0 +1,192 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The engine that all tasks run on: stages, accounts, waits and what a failure says."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import find_vms, selectors
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Task, reasons
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    Fault,
+    InvalidOption,
+    NotAttempted,
+    PartialFailure,
+    TimedOut,
+)
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
+
+OFF, ON = "power_off", "power_on"
+NAMES = ("server-00001", "server-00003", "server-00005")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Machine(Item):
+    moid: str
+    called: str
+
+    @property
+    def title(self) -> str:
+        return self.called
+
+
+@pytest.fixture
+def known(make_sim):
+    """A session with six VMs; the three that are named run."""
+    with session(make_sim("--vms", "6")) as opened:
+        yield opened
+
+
+def machines(known, *steps):
+    refs = find_vms(known, selectors({"parents": [{"name": name} for name in NAMES]}), None)
+    pairs = zip(refs, NAMES, strict=True)
+    return [Machine(moid=ref._GetMoId(), called=name, steps=steps) for ref, name in pairs]
+
+
+def task(known, items, **given):
+    return Task(known, items, "VMs", **{"deadline": time.monotonic() + 60, "parallel": 8, **given})
+
+
+def power_off(known):
+    return lambda item: known.reference(vim.VirtualMachine, item.moid).PowerOffVM_Task()
+
+
+def power_on(known):
+    return lambda item: known.reference(vim.VirtualMachine, item.moid).PowerOnVM_Task()
+
+
+def named(name, error):
+    item = Machine(moid="", called=name)
+    item.fail(error)
+    return item
+
+
+# Stages
+
+
+def test_a_stage_is_done_for_what_is_due_and_for_nothing_else(known):
+    items = machines(known, OFF)
+    items[1].fail(InvalidOption("It is refused."))
+    items[2].steps = ()
+    work = task(known, items)
+    work.stage(OFF, power_off(known), "VMs powered off")
+    assert [item.done for item in items] == [[OFF], [], []]
+    assert [item.calls for item in items] == [1, 0, 0]
+    assert items[0].seconds is not None
+    assert items[1].seconds is None
+
+
+def test_stages_follow_each_other_and_an_item_that_fails_stops_no_other(known):
+    items = machines(known, OFF, ON)
+    items[2].moid = "vm-none"
+    work = task(known, items)
+    with work.accounted():
+        work.stage(OFF, power_off(known), "VMs powered off")
+        work.stage(ON, power_on(known), "VMs powered on")
+    assert [item.done for item in items] == [[OFF, ON], [OFF, ON], []]
+    assert isinstance(items[2].error, Fault)
+    assert work.stopped is None
+
+
+def test_what_is_done_already_is_done_where_the_domain_says_so(known):
+    items = machines(known, ON)
+    work = task(known, items)
+    work.stage(ON, power_on(known), "VMs powered on", done_already="InvalidPowerState")
+    assert [item.done for item in items] == [[ON]] * 3
+
+    again = machines(known, ON)
+    task(known, again).stage(ON, power_on(known), "VMs powered on")
+    assert {item.error.fault for item in again} == {"InvalidPowerState"}
+
+
+def test_what_a_step_makes_of_its_item_is_noted_once(known):
+    items, seen = machines(known, OFF), []
+    task(known, items).stage(OFF, power_off(known), "off", then=lambda item, _end: seen.append(item.title))
+    assert sorted(seen) == list(NAMES)
+
+
+def test_a_task_that_ends_early_leaves_no_item_that_seems_finished(known):
+    items = machines(known, OFF, ON)
+    work = task(known, items, deadline=time.monotonic() - 1)
+    with work.accounted():
+        work.stage(OFF, power_off(known), "VMs powered off")
+        pytest.fail("the stage has ended as if there were time")
+    assert isinstance(work.stopped, TimedOut)
+    assert [type(item.error) for item in items] == [NotAttempted] * 3
+    with pytest.raises(PartialFailure) as caught:
+        work.finish({"changed": False})
+    assert [failure["name"] for failure in caught.value.result["failures"]] == list(NAMES)
+    assert str(caught.value).startswith(str(work.stopped))
+
+
+# Waiting
+
+
+def test_one_wait_sees_all_items_and_names_those_that_are_late(known):
+    items = machines(known)
+    by_moid = {item.moid: item for item in items}
+    power_off(known)(items[0])
+
+    def is_off(_item, update):
+        return update.values.get("runtime.powerState") == "poweredOff"
+
+    work = task(known, items, deadline=time.monotonic() + 1)
+    late = work.wait_until(vim.VirtualMachine, ("runtime.powerState",), by_moid, is_off, "VMs are off")
+    assert late == items[1:]
+
+
+def test_a_wait_for_nothing_asks_nothing(known):
+    before = known.stats.summary()["by_method"]
+    assert task(known, []).wait_until(vim.VirtualMachine, ("name",), {}, lambda *_: True, "done") == []
+    assert known.stats.summary()["by_method"] == before
+
+
+# What a failure says
+
+
+def test_one_item_that_fails_is_told_with_its_own_words(known):
+    item = named("web-1", InvalidOption("There is no room.", hint="Make some."))
+    with pytest.raises(PartialFailure) as caught:
+        task(known, [item]).finish({})
+    assert (caught.value.message, caught.value.hint) == ("There is no room.", "Make some.")
+
+
+def test_check_mode_says_that_nothing_was_changed(known):
+    with pytest.raises(PartialFailure, match=r"There is no room\. Nothing was changed: this was check mode\."):
+        task(known, [named("web-1", InvalidOption("There is no room."))], check=True).finish({}, advice="Run again.")
+
+
+def test_reasons_are_grouped_and_the_most_frequent_comes_first():
+    full = [named(f"web-{n}", Fault("NoDiskSpace", "no_disk_space", f"web-{n}: no space.")) for n in range(2)]
+    deep = [named(f"db-{n}", Fault("SystemError", "system_error", f"db-{n}: too deep.")) for n in range(180)]
+    told = reasons([*full, *deep])
+    assert told == (
+        "180 (db-0, db-1, db-2, db-3, db-4 and 175 more), such as: db-0: too deep. 2 (web-0, web-1), such as: web-0: no space."
+    )
+
+
+def test_many_reasons_are_cut():
+    failed = [named(f"web-{n}", InvalidOption(f"Reason {chr(97 + n)}.")) for n in range(20)]
+    told = reasons(failed)
+    assert "web-0: Reason a." in told
+    assert told.endswith("12 more, for other reasons.")
+
+
+def test_the_result_has_failures_timing_and_the_warnings_of_the_items(known):
+    items = machines(known)
+    items[0].warnings.append("Look at it.")
+    known.warn = (warned := []).append
+    work = task(known, items)
+    with work.phase("work"):
+        pass
+    result = work.finish({"changed": False, "timing": {"lookup": 1.0}})
+    assert result["failures"] == []
+    assert set(result["timing"]) == {"work", "lookup"}
+    assert warned == ["Look at it."]
