@@ -48,6 +48,10 @@ bench: ## measure, side by side with other tools; writes the table into docs/
 docs: ## the reference of the modules as HTML
 	$(DEV) docs
 
+.PHONY: module
+module: ## write a new module, to be changed into what it is to become: make module NAME=vm_notes
+	$(DEV) module $(NAME)
+
 .PHONY: setup
 setup: ## install what is needed, pinned, into .build/
 	$(DEV) setup

@@ -68,6 +68,12 @@ def _docs(console: Console, _arguments: list[str]) -> int:
     return reference.run(console)
 
 
+def _module(console: Console, arguments: list[str]) -> int:
+    from devtools import skeleton
+
+    return skeleton.run(console, arguments)
+
+
 def _pin(console: Console, _arguments: list[str]) -> int:
     from devtools import pinning
 
@@ -92,6 +98,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "demo": _demo,
     "bench": _bench,
     "docs": _docs,
+    "module": _module,
     "lock": _pin,
     "clean": _clean,
 }
