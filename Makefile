@@ -13,7 +13,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: ## show the collection at work on a simulated vCenter
+demo: ## show the collection at work on a simulated vCenter; VERBOSE=1 shows Ansible's log as well
 	$(DEV) demo
 
 .PHONY: test
