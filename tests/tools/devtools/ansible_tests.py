@@ -31,6 +31,8 @@ _LONG_SANITY_TESTS = ("validate-modules", "pylint", "import")
 # More than the cores: the unit tests wait for simulated vCenters most of the time.
 _WORKERS_PER_CORE = 2.5
 _LOAD_OF_WORKER = 0.3
+# Ansible works hard, but waits for tasks of the simulated vCenter now and then.
+_LOAD_OF_TARGET = 0.8
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ class AnsibleTests:
         folder = self.run.collection / "tests" / "integration" / "targets"
         # What takes longest has the most to read, more or less, and should begin first.
         targets = [path.name for path in sorted(folder.iterdir(), key=_size, reverse=True) if not _is_hidden(path)]
-        return counted("integration", {self.prefix + name: partial(self._integration, name) for name in targets})
+        steps = {self.prefix + name: partial(self._integration, name) for name in targets}
+        return counted("integration", steps, load=_LOAD_OF_TARGET)
 
     def _integration(self, target: str) -> Outcome:
         log = self.run.log(f"{self.prefix}integration {target}")

@@ -36,7 +36,7 @@ class Lane:
     group: str = ""
 
 
-def counted(group: str, steps: Mapping[str, Callable[[], Outcome]]) -> list[Lane]:
+def counted(group: str, steps: Mapping[str, Callable[[], Outcome]], load: float = 1.0) -> list[Lane]:
     """A lane for each step, by its name; together they say how many of them have ended."""
     ended: list[str] = []
 
@@ -47,7 +47,7 @@ def counted(group: str, steps: Mapping[str, Callable[[], Outcome]]) -> list[Lane
             finally:
                 ended.append(name)
 
-        return Lane(name, counting, progress=lambda: Progress(len(ended), len(steps)), group=group)
+        return Lane(name, counting, load, progress=lambda: Progress(len(ended), len(steps)), group=group)
 
     return [lane(name, work) for name, work in steps.items()]
 
