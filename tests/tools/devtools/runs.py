@@ -87,7 +87,10 @@ def _remove_stale() -> None:
             lock.unlink(missing_ok=True)
     logs = sorted(layout.LOGS.glob("20*-*"), key=lambda path: path.name)
     for old in logs[:-_LOGS_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+        lock = layout.LOCKS / f"run-{old.name}"
+        # However many runs began after a long one: it still writes there.
+        if not (lock.exists() and locks.is_held(lock)):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
