@@ -13,11 +13,11 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: ## show the collection at work on a simulated vCenter
+demo: ## show the collection at work on a simulated vCenter; VERBOSE=1 shows Ansible's log as well
 	$(DEV) demo
 
 .PHONY: test
-test: ## run every check
+test: ## run every check, beside each other
 	$(DEV) test
 
 .PHONY: lint go-test sanity units integration
@@ -27,13 +27,13 @@ go-test: ## go vet and go test of the simulator
 	$(DEV) test go
 sanity: ## ansible-test sanity
 	$(DEV) test sanity
-units: ## ansible-test units
+units: ## the unit tests by ansible-test, each in a process of its own
 	$(DEV) test units
-integration: ## ansible-test integration, against a simulator
+integration: ## ansible-test integration, against simulators
 	$(DEV) test integration
 
 .PHONY: pytest
-pytest: ## the unit tests by pytest, at once: make pytest ARGS="-k find -x"
+pytest: ## the unit tests by pytest, in one process: make pytest ARGS="-k find -x"
 	$(DEV) pytest $(ARGS)
 
 .PHONY: matrix

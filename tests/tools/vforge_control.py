@@ -52,6 +52,20 @@ class Control:
         """SOAP calls since the start or the last reset: ``{"total": N, "by_method": {...}}``."""
         return dict(self.request("GET", "/calls"))
 
+    def called(self, method: str, count: int, within: float = 1.0) -> bool:
+        """Wait until a method was called so often since the start or the last reset.
+
+        Args:
+            method: name of a SOAP method.
+            count: how often.
+            within: seconds to wait at most.
+
+        Returns:
+            Whether it was.
+        """
+        query = urllib.parse.urlencode({"method": method, "count": count, "within_ms": int(within * 1000)})
+        return int(self.request("GET", f"/calls?{query}")["by_method"].get(method, 0)) >= count
+
     def reset_calls(self) -> None:
         """Count from zero again."""
         self.request("POST", "/calls/reset")

@@ -90,6 +90,10 @@ class ModuleProcess:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end, "the module did not come so far"
 
+    def until_called(self, process: subprocess.Popen[bytes], method: str, count: int) -> None:
+        """Wait until the module has called a method so often, in which the simulator holds it up."""
+        self.until(process, lambda: self.sim.called(method, count))
+
     def calls(self, method: str) -> int:
         """How often the server was called since the module was started."""
         counts: dict[str, int] = self.sim.calls()["by_method"]

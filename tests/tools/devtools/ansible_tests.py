@@ -9,69 +9,136 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from string import Template
 
 from devtools import layout, locks, processes
-from devtools.console import Outcome
+from devtools.console import Outcome, Progress
+from devtools.lanes import Lane, cores, counted
 from devtools.processes import CommandFailed
 from devtools.provision import Toolbox
 from devtools.runs import Run
 from vforge_ova import write_package
 from vforge_sim import Simulator
 
+# Each of these takes as long as all others together, so it runs beside them.
+_LONG_SANITY_TESTS = ("validate-modules", "pylint", "import")
+
+# More than the cores: the unit tests wait for simulated vCenters most of the time.
+_WORKERS_PER_CORE = 2.5
+_LOAD_OF_WORKER = 0.3
+# Ansible works hard, but waits for tasks of the simulated vCenter now and then.
+_LOAD_OF_TARGET = 0.8
+
 
 @dataclass(frozen=True)
 class AnsibleTests:
     """ansible-test of one virtual environment, on one run.
 
-    venv: the environment, with the version of ansible-core that is to be tested; home: its HOME.
+    venv: the environment, with the version of ansible-core that is to be tested; home: its HOME; prefix: of the steps' names.
     """
 
     run: Run
     tools: Toolbox
     venv: Path
     home: Path
+    prefix: str = ""
 
-    def _call(self, log: Path, *words: str) -> processes.Result:
+    def _call(self, run: Run, log: Path, *words: str) -> processes.Result:
         env = self.tools.env_of(self.venv, self.home)
-        return processes.run([self.venv / "bin" / "ansible-test", *words], log, cwd=self.run.collection, env=env)
+        command: list[str | Path] = [self.venv / "bin" / "ansible-test", *words]
+        return processes.run(command, log, cwd=run.collection, env=env)
 
-    def sanity(self) -> Outcome:
-        """Every sanity test; an ignore file, which could hide a finding, is a failure itself."""
-        log = self.run.log("sanity")
-        ignored = sorted((self.run.collection / "tests" / "sanity").glob("ignore-*"))
-        if ignored:
-            log.write_text(f"{ignored[0].name}: findings are mended, not ignored.\n", encoding="utf-8")
-            raise CommandFailed(["ansible-test", "sanity"], 1, log)
-        # ansible-test does not expect company while it makes its virtual environments.
-        with locks.exclusive(layout.LOCKS / f"sanity-{self.home.name}"):
-            result = self._call(log, "sanity", "--color", "no")
-        tests = set(re.findall(r'^Running sanity test "([\w-]+)"', result.output, re.MULTILINE))
-        listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below.*\n((?:[\w-]+.*\n?)+)", result.output, re.MULTILINE)
-        failed = {line.split()[0] for line in listed[1].splitlines()} if listed else set()
-        return _outcome(result, tests - failed, failed, log)
+    def sanity(self) -> list[Lane]:
+        """Every sanity test, the long ones beside the others."""
+        if not self._sanity_count.exists():
+            # ansible-test does not expect company while it makes its virtual environments, some for many tests.
+            parts: dict[str, list[str]] = {"sanity": []}
+        else:
+            parts = {f"sanity {test}": ["--test", test] for test in _LONG_SANITY_TESTS}
+            parts["sanity, the others"] = [word for test in _LONG_SANITY_TESTS for word in ("--skip-test", test)]
+        logs = [self.run.log(self.prefix + name) for name in parts]
 
-    def units(self) -> Outcome:
-        """The unit tests, two at a time, each in a process of its own."""
-        write_unit_settings(self.run, self.tools)
-        log = self.run.log("units")
-        result = self._call(log, "units", "--color", "no", "--python", _version(self.venv))
-        passed, failed = _from_junit(self.run.collection / "tests" / "output" / "junit")
-        return _outcome(result, passed, failed, log)
+        def progress() -> Progress:
+            of = int(_text(self._sanity_count) or 0)
+            return Progress(sum(len(_sanity_tests(_text(log))) for log in logs), of)
 
-    def integration(self) -> Outcome:
-        """The integration targets, against one simulator that lives as long as they run."""
-        log = self.run.log("integration")
-        with Simulator(self.tools.simulator, state_dir=self.run.simulator_state) as simulator:
-            write_integration_settings(self.run, self.tools, simulator)
-            result = self._call(log, "integration", "--color", "no", "--continue-on-error")
-        targets = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))
-        listed = re.search(r"^FATAL: The \d+ integration test\(s\) listed below.*\n((?:\S+\n?)+)", result.output, re.MULTILINE)
-        failed = set(listed[1].split()) if listed else set()
-        return _outcome(result, targets - failed, failed, log)
+        return [self._sanity(name, words, progress) for name, words in parts.items()]
+
+    @property
+    def _sanity_count(self) -> Path:
+        """Holds how many sanity tests there are; written when all have run in this home, so that it has their environments."""
+        return self.home / "sanity-tests"
+
+    def _sanity(self, name: str, words: list[str], progress: Callable[[], Progress]) -> Lane:
+        log = self.run.log(self.prefix + name)
+
+        def work() -> Outcome:
+            run = self.run.copy(name)
+            ignored = sorted((run.collection / "tests" / "sanity").glob("ignore-*"))
+            if ignored:
+                # An ignore file could hide a finding.
+                log.write_text(f"{ignored[0].name}: findings are mended, not ignored.\n", encoding="utf-8")
+                raise CommandFailed(["ansible-test", "sanity"], 1, log)
+            with nullcontext() if words else locks.exclusive(layout.LOCKS / f"sanity-{self.home.name}"):
+                result = self._call(run, log, "sanity", "--color", "no", *words)
+            ran = _sanity_tests(result.output)
+            if not words and "yamllint" in ran:
+                self._sanity_count.write_text(str(len(ran)), encoding="utf-8")
+            failed = _failed_sanity_tests(result.output)
+            return _outcome(result, ran - failed, failed, log)
+
+        return Lane(self.prefix + name, work, progress=progress, group="sanity")
+
+    def units(self) -> list[Lane]:
+        """The unit tests by ansible-test, as many at a time as there are cores, each in a process of its own."""
+        log = self.run.log(self.prefix + "units")
+
+        def work() -> Outcome:
+            run = self.run.copy("units")
+            write_unit_settings(run, self.tools)
+            result = self._call(run, log, "units", "--color", "no", "--python", _version(self.venv))
+            return _from_junit(result, run.collection / "tests" / "output" / "junit", log)
+
+        return [Lane(self.prefix + "units", work, float(cores()), lambda: _pytest_progress(_text(log)))]
+
+    def pytest(self) -> list[Lane]:
+        """The unit tests by pytest, many at a time."""
+        workers = max(4, int(cores() * _WORKERS_PER_CORE))
+        log = self.run.log(self.prefix + "units by pytest")
+
+        def work() -> Outcome:
+            run = self.run.copy("pytest")
+            write_unit_settings(run, self.tools)
+            report = run.folder / "junit" / "pytest.xml"
+            words = ["-v", "--numprocesses", str(workers), "--dist", "worksteal", f"--junit-xml={report}"]
+            command, env = pytest_command(run, self.tools, words)
+            result = processes.run(command, log, cwd=run.collection, env=env)
+            return _from_junit(result, report.parent, log)
+
+        return [Lane(self.prefix + "units", work, workers * _LOAD_OF_WORKER, lambda: _pytest_progress(_text(log)))]
+
+    def integration(self) -> list[Lane]:
+        """The integration targets, each by an ansible-test and against a simulator of its own."""
+        folder = self.run.collection / "tests" / "integration" / "targets"
+        # What takes longest has the most to read, more or less, and should begin first.
+        targets = [path.name for path in sorted(folder.iterdir(), key=_size, reverse=True) if not _is_hidden(path)]
+        steps = {self.prefix + name: partial(self._integration, name) for name in targets}
+        return counted("integration", steps, load=_LOAD_OF_TARGET)
+
+    def _integration(self, target: str) -> Outcome:
+        log = self.run.log(f"{self.prefix}integration {target}")
+        run = self.run.copy(f"integration-{target}")
+        with Simulator(self.tools.simulator, state_dir=run.simulator_state) as simulator:
+            write_integration_settings(run, self.tools, simulator)
+            result = self._call(run, log, "integration", "--color", "no", target)
+        ran = set(re.findall(r"^Running (\S+) integration test", result.output, re.MULTILINE))
+        failed = {target} if result.code else set()
+        return _outcome(result, ran - failed, failed, log)
 
 
 def _version(venv: Path) -> str:
@@ -79,25 +146,60 @@ def _version(venv: Path) -> str:
     return next((venv / "lib").glob("python3.*")).name.removeprefix("python")
 
 
-def _outcome(result: processes.Result, passed: Collection[str], failed: Collection[str], log: Path) -> Outcome:
+def _outcome(
+    result: processes.Result, passed: Collection[str], failed: Collection[str], log: Path, skipped: Collection[str] = ()
+) -> Outcome:
     """What ansible-test came to. One that fails without naming a test, or passes without running one, failed."""
     unnamed = not failed and (result.code != 0 or not passed)
-    note = f"{len(passed)} passed" + (f", {len(failed)} failed" if failed else "")
-    return Outcome(len(passed), len(failed) + unnamed, note, log)
+    outcome = Outcome(len(passed), len(failed) + unnamed, log=log, skipped=len(skipped))
+    return replace(outcome, note=outcome.counts)
 
 
-def _from_junit(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the tests that passed and of those that did not, from the reports that pytest wrote."""
-    passed, failed = [], []
+def _from_junit(result: processes.Result, folder: Path, log: Path) -> Outcome:
+    """What pytest came to, by the reports that it wrote."""
+    passed: list[str] = []
+    failed: list[str] = []
+    skipped: list[str] = []
     for report in folder.glob("*.xml"):
         for case in ET.parse(report).getroot().iter("testcase"):
             kinds = {child.tag for child in case}
             name = case.get("name", "?")
             if kinds & {"failure", "error"}:
                 failed.append(name)
-            elif "skipped" not in kinds:
-                passed.append(name)
-    return passed, failed
+            else:
+                (skipped if "skipped" in kinds else passed).append(name)
+    return _outcome(result, passed, failed, log, skipped)
+
+
+def _text(path: Path) -> str:
+    """What a file holds; nothing when it is not there."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _sanity_tests(output: str) -> set[str]:
+    """The tests that `ansible-test sanity` has begun."""
+    return set(re.findall(r'^Running sanity test "([\w-]+)"', output, re.MULTILINE))
+
+
+def _failed_sanity_tests(output: str) -> set[str]:
+    """Those that it lists at its end."""
+    listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below.*\n((?:[\w-]+.*\n?)+)", output, re.MULTILINE)
+    return {line.split()[0] for line in listed[1].splitlines()} if listed else set()
+
+
+def _pytest_progress(output: str) -> Progress:
+    """How far pytest is whose workers say so test by test."""
+    counts = re.findall(r"^\d+ workers? \[(\d+) items?\]", output, re.MULTILINE)
+    return Progress(len(re.findall(r"^\[gw\d+\] \[ *\d+%\] ", output, re.MULTILINE)), sum(map(int, counts)))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _is_hidden(target: Path) -> bool:
+    """Whether a target is only what others depend on."""
+    return "hidden" in _text(target / "aliases").split()
 
 
 def write_unit_settings(run: Run, tools: Toolbox) -> None:
@@ -132,17 +234,23 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
     (folder / "integration_config.yml").write_text(settings, encoding="utf-8")
 
 
-def pytest(run: Run, tools: Toolbox, arguments: Sequence[str]) -> int:
-    """Run pytest, its output going where ours goes; returns its exit code.
+def pytest_command(run: Run, tools: Toolbox, words: Sequence[str]) -> tuple[list[str | Path], dict[str, str]]:
+    """The command that runs pytest on a run's copy, and its environment.
 
-    arguments: pytest's own; all unit tests run when there is no path among them.
+    words: pytest's own; all unit tests run when there is no path among them.
     """
-    write_unit_settings(run, tools)
     env = tools.env(PYTHONPATH=str(run.folder), PY_COLORS="")
     command: list[str | Path] = [tools.tool("python"), "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    if not any((run.collection / word.partition("::")[0]).exists() for word in arguments if not word.startswith("-")):
+    if not any((run.collection / word.partition("::")[0]).exists() for word in words if not word.startswith("-")):
         command.append("tests/unit")
-    process = processes.start([*command, *arguments], cwd=run.collection, env=env)
+    return [*command, *words], env
+
+
+def pytest(run: Run, tools: Toolbox, arguments: Sequence[str]) -> int:
+    """Run pytest, its output going where ours goes; returns its exit code. arguments: as for `pytest_command`."""
+    write_unit_settings(run, tools)
+    command, env = pytest_command(run, tools, arguments)
+    process = processes.start(command, cwd=run.collection, env=env)
     try:
         return process.wait()
     finally:

@@ -17,8 +17,6 @@ from devtools.processes import CommandFailed
 from devtools.pythons import NoPython
 from vforge_control import SimulatorError
 
-_PARTS = ["lint", "go", "sanity", "units", "integration"]
-
 
 def _setup(console: Console, _arguments: list[str]) -> int:
     from devtools.provision import Toolbox
@@ -31,7 +29,7 @@ def _setup(console: Console, _arguments: list[str]) -> int:
 def _test(console: Console, arguments: list[str]) -> int:
     from devtools import suite
 
-    return suite.run(console, arguments or _PARTS)
+    return suite.run(console, arguments or suite.PARTS)
 
 
 def _pytest(_console: Console, arguments: list[str]) -> int:

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from devtools import layout, processes
-from devtools.console import Outcome
+from devtools.console import Outcome, Progress
+from devtools.lanes import Lane, cores
 from devtools.processes import CommandFailed
 from devtools.provision import Toolbox
 from devtools.runs import Run
@@ -27,6 +29,10 @@ class GoTests:
     run: Run
     tools: Toolbox
 
+    def lanes(self) -> list[Lane]:
+        """Both, beside each other."""
+        return [Lane("go test", self.test, load=float(cores()) / 2, progress=self._progress), Lane("go vet", self.vet)]
+
     def vet(self) -> Outcome:
         """`go vet` of every package."""
         command: list[str | Path] = [self.tools.go.tool("go"), "vet", "./..."]
@@ -37,13 +43,25 @@ class GoTests:
         """`go test` of every package, with the race detector where it can be had."""
         env = self.tools.go.env()
         race = _race_detector(env)
-        command: list[str | Path] = [self.tools.go.tool("go"), "test", "-json", *race, "./..."]
+        # What `go test` vets is a part of what `go vet` does. Tests whose package has not changed since they passed are cached.
+        command: list[str | Path] = [self.tools.go.tool("go"), "test", "-vet=off", "-json", *race, "./..."]
         log = self.run.log("go test")
-        result = processes.run(command, self.run.log("go test json"), cwd=layout.SIMULATOR, env=env)
+        result = processes.run(command, self._json, cwd=layout.SIMULATOR, env=env)
         passed, failed = _digest(result.output, log)
         if result.code or failed or not passed:
             raise CommandFailed(["go", "test", *race, "./..."], result.code or 1, log)
         return Outcome(passed, note=f"{passed} tests, " + ("-race" if race else "no C compiler, so no -race"))
+
+    @property
+    def _json(self) -> Path:
+        return self.run.log("go test json")
+
+    def _progress(self) -> Progress:
+        """Tests that ended, subtests left out, of those in the sources."""
+        text = self._json.read_text(encoding="utf-8", errors="replace") if self._json.exists() else ""
+        done = re.findall(r'^\{.*"Action":"(?:pass|fail|skip)".*"Test":"[^/"]+"', text, re.MULTILINE)
+        sources = (path.read_text(encoding="utf-8") for path in layout.SIMULATOR.rglob("*_test.go"))
+        return Progress(len(done), sum(len(re.findall(r"^func Test\w*\(t ", source, re.MULTILINE)) for source in sources))
 
 
 def _race_detector(env: dict[str, str]) -> list[str]:

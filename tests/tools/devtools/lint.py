@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools import layout, processes
-from devtools.console import Console, Outcome
+from devtools.console import Outcome
+from devtools.lanes import Lane, counted
 from devtools.processes import CommandFailed
 from devtools.provision import Toolbox
 from devtools.runs import Run
@@ -25,16 +26,19 @@ class Lint:
     run: Run
     tools: Toolbox
 
-    def steps(self, console: Console) -> None:
-        """Run them all, each as a step of its own."""
-        console.step("ruff", self.ruff)
-        console.step("ruff format", self.ruff_format)
-        console.step("mypy", self.mypy)
-        console.step("shellcheck", self.shellcheck)
-        console.step("gofmt", self.gofmt)
-        console.step("changelog", self.changelog)
-        console.step("docs", self.docs)
-        console.step("ansible-lint", self.ansible_lint)
+    def lanes(self) -> list[Lane]:
+        """They all, each as a step of its own."""
+        steps = {
+            "ansible-lint": self.ansible_lint,
+            "mypy": self.mypy,
+            "docs": self.docs,
+            "ruff": self.ruff,
+            "ruff format": self.ruff_format,
+            "shellcheck": self.shellcheck,
+            "gofmt": self.gofmt,
+            "changelog": self.changelog,
+        }
+        return counted("lint", steps)
 
     def _check(self, name: str, *words: str | Path, cwd: Path | None = None, **env: str) -> str:
         command = [self.tools.tool(str(words[0])), *words[1:]]

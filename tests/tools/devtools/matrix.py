@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from devtools import ansible_home, layout, processes, pythons
+from devtools import ansible_home, lanes, layout, processes, pythons
 from devtools.ansible_tests import AnsibleTests
 from devtools.builds import Build
 from devtools.console import Console, Outcome
@@ -89,7 +89,6 @@ def _cell(console: Console, tools: Toolbox, core: str, python: Python) -> None:
     venv = environment.folder
     home = ansible_home.build(venv, f"matrix/home-{core}").folder
     with new_run() as this:
-        tests = AnsibleTests(this, tools, venv, home)
-        console.step(f"{core} sanity", tests.sanity)
-        console.step(f"{core} units", tests.units)
-        console.step(f"{core} integration", tests.integration)
+        tests = AnsibleTests(this, tools, venv, home, prefix=f"{core} ")
+        with console.watched():
+            lanes.run(console, [*tests.units(), *tests.sanity(), *tests.integration()])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock, local
 from typing import IO
 
 Command = Sequence[str | Path]
@@ -21,6 +22,9 @@ Command = Sequence[str | Path]
 _GUARD = Path(__file__).with_name("guard.py")
 _running: set[subprocess.Popen[bytes]] = set()
 _stopped = Event()
+# Held while one starts, so that `stop_all` in another thread misses none.
+_starting = Lock()
+_spent = local()
 
 
 class Stopped(Exception):
@@ -56,18 +60,19 @@ def start(
     output: where both its output streams go; None leaves them where ours go.
     Hand what is returned to `finish`, in a `finally`. Raises Stopped after `stop_all`.
     """
-    if _stopped.is_set():
-        raise Stopped
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_GUARD), *map(str, command)],
-        cwd=cwd,
-        env=dict(os.environ if env is None else env),
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=None if output is None else subprocess.STDOUT,
-        start_new_session=True,
-    )
-    _running.add(process)
+    with _starting:
+        if _stopped.is_set():
+            raise Stopped
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_GUARD), *map(str, command)],
+            cwd=cwd,
+            env=dict(os.environ if env is None else env),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        _running.add(process)
     return process
 
 
@@ -89,9 +94,36 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def stop_all() -> None:
     """End every command that any thread runs, and let no other start."""
-    _stopped.set()
-    for process in list(_running):
+    with _starting:
+        _stopped.set()
+        processes = list(_running)
+    # All are asked before the first is waited for: they take their time side by side.
+    for process in processes:
+        if process.stdin is not None:
+            process.stdin.close()
+    for process in processes:
         finish(process)
+
+
+def stopped() -> bool:
+    """Whether `stop_all` was called."""
+    return _stopped.is_set()
+
+
+def spent() -> float:
+    """Seconds of processor time of the commands that this thread ran to their end (Linux only; elsewhere 0)."""
+    return getattr(_spent, "seconds", 0.0)
+
+
+def _await(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a command and book what it cost to this thread; returns its exit code."""
+    if Path("/proc/self/stat").exists():
+        with contextlib.suppress(OSError):
+            # The guard stays a zombie until `wait`, and a zombie still says what it and all that it reaped have cost.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            _spent.seconds = spent() + sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return process.wait()
 
 
 def run(
@@ -112,7 +144,7 @@ def run(
         begin = handle.tell()
         process = start(command, cwd=cwd, env=env, output=handle)
         try:
-            code = process.wait()
+            code = _await(process)
         finally:
             finish(process)
     with log.open("rb") as handle:

@@ -43,6 +43,12 @@ class Run:
         """Where the run's simulator keeps its files."""
         return self.folder / "simulator"
 
+    def copy(self, name: str) -> Run:
+        """A part of this run with a copy of its own, for what must not meet what others write into theirs."""
+        part = Run(self.folder / name, self.logs)
+        _fill(part)
+        return part
+
     def log(self, name: str) -> Path:
         """The log file of one step."""
         return self.logs / f"{name.replace(' ', '-').replace('/', '-')}.log"
@@ -65,6 +71,12 @@ def copy_checkout(target: Path) -> None:
         shutil.copy2(source, copy, follow_symlinks=False)
 
 
+def _fill(run: Run) -> None:
+    copy_checkout(run.collection)
+    # Or ansible-test would find the checkout's repository, which ignores this folder, and in it not one file.
+    subprocess.run(["git", "init", "--quiet", "--template="], cwd=run.collection, check=True)
+
+
 def _remove_stale() -> None:
     for folder in layout.RUNS.glob("*-*"):
         if not folder.is_dir():
@@ -75,7 +87,10 @@ def _remove_stale() -> None:
             lock.unlink(missing_ok=True)
     logs = sorted(layout.LOGS.glob("20*-*"), key=lambda path: path.name)
     for old in logs[:-_LOGS_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+        lock = layout.LOCKS / f"run-{old.name}"
+        # However many runs began after a long one: it still writes there.
+        if not (lock.exists() and locks.is_held(lock)):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -89,9 +104,7 @@ def new_run() -> Iterator[Run]:
         run = Run(layout.RUNS / name, layout.LOGS / name)
         run.logs.mkdir(parents=True)
         try:
-            copy_checkout(run.collection)
-            # Or ansible-test would find the checkout's repository, which ignores this folder, and in it not one file.
-            subprocess.run(["git", "init", "--quiet", "--template="], cwd=run.collection, check=True)
+            _fill(run)
             yield run
         finally:
             shutil.rmtree(run.folder, ignore_errors=True)

@@ -60,6 +60,15 @@ def test_what_a_killed_run_left_goes_and_a_live_one_stays(checkout: Path) -> Non
         assert live.exists()
 
 
+def test_only_the_newest_logs_stay_and_those_of_a_live_run(checkout: Path) -> None:
+    logs = [checkout / ".build" / "logs" / f"20200101-0000{number:02}-a" for number in range(14)]
+    for folder in logs:
+        folder.mkdir(parents=True)
+    with locks.exclusive(layout.LOCKS / f"run-{logs[0].name}"), runs.new_run():
+        assert [folder.exists() for folder in logs] == [True] + [False] * 3 + [True] * 10
+    assert not list((checkout / ".build" / "locks").glob("run-20200101-000001-*"))
+
+
 def test_an_error_in_the_run_removes_the_copy(checkout: Path) -> None:
     def fail() -> None:
         with runs.new_run():

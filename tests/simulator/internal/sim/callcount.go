@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"context"
 	"maps"
 	"sync"
 )
@@ -14,6 +15,8 @@ type callCounter struct {
 	mu       sync.Mutex
 	total    int
 	byMethod map[string]int
+	// more is closed with the next call, if anybody waits for one.
+	more chan struct{}
 }
 
 func (c *callCounter) add(method string) {
@@ -24,6 +27,31 @@ func (c *callCounter) add(method string) {
 	}
 	c.total++
 	c.byMethod[method]++
+	if c.more != nil {
+		close(c.more)
+		c.more = nil
+	}
+}
+
+// wait returns when a method was called so often, or with the context.
+func (c *callCounter) wait(ctx context.Context, method string, count int) {
+	for {
+		c.mu.Lock()
+		if c.byMethod[method] >= count {
+			c.mu.Unlock()
+			return
+		}
+		if c.more == nil {
+			c.more = make(chan struct{})
+		}
+		more := c.more
+		c.mu.Unlock()
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (c *callCounter) reset() {

@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,7 +109,22 @@ func decode(r *http.Request, into any) error {
 
 var done = map[string]any{}
 
-func (s *Sim) getCalls(*http.Request) (any, error) {
+// getCalls answers at once, or when a method was called so often: ?method=M&count=N&within_ms=T, but after that time
+// in any case.
+func (s *Sim) getCalls(r *http.Request) (any, error) {
+	if q := r.URL.Query(); q.Has("method") {
+		count, err := strconv.Atoi(q.Get("count"))
+		if err != nil {
+			return nil, badRequest(fmt.Errorf("count: %w", err))
+		}
+		within, err := strconv.Atoi(q.Get("within_ms"))
+		if err != nil {
+			return nil, badRequest(fmt.Errorf("within_ms: %w", err))
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), time.Duration(within)*time.Millisecond)
+		defer cancel()
+		s.calls.wait(ctx, q.Get("method"), count)
+	}
 	total, by := s.calls.snapshot()
 	return map[string]any{"total": total, "by_method": by}, nil
 }

@@ -55,6 +55,32 @@ func TestCallsAreCountedExactly(t *testing.T) {
 	}
 }
 
+func TestAskingForCallsWaitsForAsManyAsAreNamed(t *testing.T) {
+	b := start(t)
+	b.control("POST", "/calls/reset", nil, nil)
+	var calls struct{ Total int }
+	b.control("GET", "/calls?method=CurrentTime&count=1&within_ms=1", nil, &calls)
+	if calls.Total != 0 {
+		t.Errorf("%d calls before the first", calls.Total)
+	}
+	go func() {
+		for range 3 {
+			if _, err := methods.GetCurrentTime(b.ctx, b.client); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	b.control("GET", "/calls?method=CurrentTime&count=3&within_ms=60000", nil, &calls)
+	if calls.Total != 3 {
+		t.Errorf("answered after %d calls", calls.Total)
+	}
+	for _, wrong := range []string{"count=x&within_ms=1", "count=1"} {
+		if status := b.control("GET", "/calls?method=CurrentTime&"+wrong, nil, nil); status != http.StatusBadRequest {
+			t.Errorf("%s: %d", wrong, status)
+		}
+	}
+}
+
 func TestWhichCallsARuleStrikes(t *testing.T) {
 	two, ever := 2, 0
 	for name, c := range map[string]struct {

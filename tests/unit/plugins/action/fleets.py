@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays, Ran
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Played, Plays
 
-__all__ = ["Fleet", "Ran"]
+__all__ = ["Fleet", "Played"]
 
 
 class Fleet(Plays):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -17,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import budget
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
 
-# Rounds of one long question, which budgets of calls leave out.
-_ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
-
 
 @dataclasses.dataclass(frozen=True)
-class Ran:
+class Played:
     """A play that ended: what it printed, what it left in variables, and what the server counted by method."""
 
     code: int
@@ -37,7 +34,7 @@ class Ran:
     @property
     def total(self) -> int:
         """Calls in the budget."""
-        return sum(count for method, count in self.calls.items() if method not in _ROUNDS)
+        return budget(self.calls)
 
     @property
     def clones(self) -> list[dict[str, Any]]:
@@ -86,12 +83,12 @@ class Plays:
             start_new_session=True,
         )
 
-    def run(self, *words: str, **given: Any) -> Ran:
+    def run(self, *words: str, **given: Any) -> Played:
         """Play to the end."""
         with self.start(*words, **given) as process:
             output, _none = process.communicate()
         left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
-        return Ran(process.returncode, output, left, self.sim.calls()["by_method"])
+        return Played(process.returncode, output, left, self.sim.calls()["by_method"])
 
     def kill_at(self, method: str, calls: int, /, *, nth: int | None = None, **given: Any) -> None:
         """Start a play, and kill it when it has made so many calls of a method.
@@ -100,9 +97,8 @@ class Plays:
         """
         self.sim.inject(method=method, do="delay", delay_ms=60_000, **({"nth": nth} if nth else {"times": 0}))
         with self.start(**given) as process:
-            while self.sim.calls()["by_method"].get(method, 0) < calls and process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.1)
+            while not self.sim.called(method, calls) and process.poll() is None:
+                pass  # it has waited a while
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         self.sim.clear()

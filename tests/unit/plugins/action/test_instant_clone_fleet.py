@@ -10,7 +10,7 @@ import collections
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.fleets import Fleet, Ran
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.fleets import Fleet, Played
 
 _PARENTS = ("DC0_C0_H0", "DC0_C0_H1", "DC0_C0_H2")
 
@@ -21,7 +21,7 @@ def start(make_sim, tmp_path):
     return lambda *flags: Fleet(make_sim("--clone-time", "1ms", *flags), tmp_path, "instant_clone_fleet")
 
 
-def _assert_relations(fleet: Fleet, ran: Ran) -> None:
+def _assert_relations(fleet: Fleet, ran: Played) -> None:
     """Module, marks and disks tell of the same parents, and each clone is on the host of its own."""
     parents = fleet.vms("web-parent-*")
     by_uuid = {vm["config"]["instanceUuid"]: vm for vm in parents.values()}

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays, Ran
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Played, Plays
 
 _NAMES = ["web-1", "web-2", "web-3"]
 
@@ -59,7 +59,7 @@ def _base(vm: dict[str, t.Any]) -> str:
     return files[vm["layoutEx"]["disk"][0]["chain"][0]["fileKey"][0]].partition("] ")[2].partition("/")[0]
 
 
-def _assert_nothing_done(ran: Ran) -> None:
+def _assert_nothing_done(ran: Played) -> None:
     assert ran.code == 0, ran.output
     assert [method for method in ran.calls if method.endswith("_Task")] == []
 

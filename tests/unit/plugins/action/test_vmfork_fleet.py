@@ -10,7 +10,7 @@ import collections
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.action.fleets import Fleet, Ran
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.fleets import Fleet, Played
 
 _HOSTS = ("DC0_C0_H0", "DC0_C0_H1", "DC0_C0_H2")
 
@@ -21,7 +21,7 @@ def fleet(make_sim, tmp_path):
     return Fleet(make_sim("--vms", "2", "--api-version", "6.5", "--clone-time", "1ms"), tmp_path, "vmfork_fleet")
 
 
-def _assert_relations(fleet: Fleet, ran: Ran) -> None:
+def _assert_relations(fleet: Fleet, ran: Played) -> None:
     """Module, fork groups and disks tell of the same parents, and each child is on the host of its own."""
     groups = {vm["config"]["forkConfigInfo"]["parentForkGroupId"]: vm for vm in fleet.vms("web-parent-*").values()}
     seen = fleet.vms("web-[0-9]*")
@@ -34,7 +34,7 @@ def _assert_relations(fleet: Fleet, ran: Ran) -> None:
         assert parent["runtime"]["quiescedForkParent"] is True
 
 
-def _assert_nothing_done(ran: Ran) -> None:
+def _assert_nothing_done(ran: Played) -> None:
     """Not one task of vCenter was begun, but to ask."""
     assert ran.code == 0, ran.output
     assert [method for method in ran.calls if method.endswith("_Task") and not method.startswith("RetrieveFork")] == []

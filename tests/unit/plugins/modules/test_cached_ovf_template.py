@@ -53,7 +53,7 @@ def test_a_signal_at_any_step_leaves_nothing_half_made(module, method, number):
     module.sim.inject(method=method, times=0, do="delay", delay_ms=500)
     module.sim.disturb_uploads(rate=300_000, times=0)
     process = module.start()
-    module.until(process, lambda: module.calls(method) >= 1)
+    module.until_called(process, method, 1)
     process.send_signal(number)
     result = module.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]

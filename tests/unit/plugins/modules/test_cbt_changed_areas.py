@@ -118,7 +118,7 @@ def test_a_signal_at_any_step_leaves_no_snapshot(module, method, number):
     known = module(4)
     known.sim.inject(method=method, nth=2, times=0, do="delay", delay_ms=500)
     process = known.start(vms=_vms(4), parallel=2)
-    known.until(process, lambda: known.calls(method) >= 2)
+    known.until_called(process, method, 2)
     process.send_signal(number)
     result = known.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
@@ -132,7 +132,7 @@ def test_what_a_killed_run_has_left_goes_with_the_next_one(module):
     known = module(2)
     known.sim.inject(method="QueryChangedDiskAreas", times=0, do="delay", delay_ms=5000)
     process = known.start(vms=_vms(2), parallel=2)
-    known.until(process, lambda: known.calls("QueryChangedDiskAreas") >= 1)
+    known.until_called(process, "QueryChangedDiskAreas", 1)
     process.kill()
     process.communicate()
     known.sim.clear()

@@ -62,7 +62,7 @@ def test_bad_input_is_refused_before_any_call(module):
 def test_a_signal_in_mid_delivery_leaves_an_exact_account(module, number):
     module.sim.inject(method="ReconfigVM_Task", nth=4, times=0, do="delay", delay_ms=1000)
     process = module.start(parallel=1)
-    module.until(process, lambda: module.calls("ReconfigVM_Task") >= 4)
+    module.until_called(process, "ReconfigVM_Task", 4)
     process.send_signal(number)
     result = module.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
@@ -79,7 +79,7 @@ def test_a_signal_in_the_wait_says_what_was_done(module):
     module.sim.patch_guest(_NAMES[0], missing=["cloud-init"])
     process = module.start(power_on=True, wait="network")
     # One filter for each step, and one for the wait.
-    module.until(process, lambda: module.calls("CreateFilter") >= 3)
+    module.until_called(process, "CreateFilter", 3)
     process.send_signal(signal.SIGTERM)
     result = module.result(process)
     assert result["vms"][0]["actions"] == ["delivered", "powered_on"]
@@ -90,7 +90,7 @@ def test_a_signal_in_the_wait_says_what_was_done(module):
 def test_the_run_after_a_kill_does_what_is_missing(module, method):
     module.sim.inject(method=method, nth=3, times=0, do="delay", delay_ms=60_000)
     process = module.start(power_on=True, wait="finished", parallel=2)
-    module.until(process, lambda: module.calls(method) >= 3)
+    module.until_called(process, method, 3)
     process.kill()
     process.communicate()
     module.sim.clear()

@@ -43,7 +43,7 @@ def _stop_in_mid_batch(module, number, **params):
     """Send a signal when five clones are made and two calls are under way; the other five have not been begun."""
     module.sim.inject(method="InstantClone_Task", nth=6, times=0, do="delay", delay_ms=2500)
     process = module.start(clones=_TWELVE, parallel=2, **params)
-    module.until(process, lambda: module.calls("InstantClone_Task") == 7)
+    module.until_called(process, "InstantClone_Task", 7)
     process.send_signal(number)
     return process
 
@@ -150,7 +150,7 @@ def test_a_run_that_is_interrupted_and_rolls_back_leaves_nothing(module):
 def test_a_signal_while_addresses_are_waited_for_still_tells_what_was_made(module):
     module.sim.patch_vm("golden-parent", guest={"hang": True})
     process = module.start(clones=_TWELVE[:3], wait_for_ip_address=True)
-    module.until(process, lambda: module.calls("CreateFilter") == 2)
+    module.until_called(process, "CreateFilter", 2)
     process.send_signal(signal.SIGTERM)
     result = module.result(process)
     assert "The run was ended by SIGTERM." in result["msg"]

@@ -15,64 +15,15 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import flow
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB, options
-
-ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ran:
-    """A task that ran: what it returned, the error that it raised, and what the server counted by method."""
-
-    result: dict[str, t.Any]
-    error: VforgeError | None
-    calls: dict[str, int]
-
-    @property
-    def vms(self) -> list[dict[str, t.Any]]:
-        """The entries."""
-        return t.cast("list[dict[str, t.Any]]", self.result["vms"])
-
-    @property
-    def one(self) -> dict[str, t.Any]:
-        """The entry of the only VM."""
-        assert len(self.vms) == 1
-        return self.vms[0]
-
-    @property
-    def disk(self) -> dict[str, t.Any]:
-        """The only disk of the only VM."""
-        assert len(self.one["disks"]) == 1
-        return t.cast("dict[str, t.Any]", self.one["disks"][0])
-
-    @property
-    def code(self) -> str:
-        """The error code of the only VM."""
-        return str(self.one["error"]["error_code"])
-
-    @property
-    def total(self) -> int:
-        """Calls in the budget."""
-        return sum(count for method, count in self.calls.items() if method not in ROUNDS)
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work
 
 
-class Areas:
+class Areas(Runner):
     """Runs tasks against one simulator; the VM is web-1 unless others are given."""
 
     def __init__(self, sim: t.Any) -> None:
-        self.sim = sim
-        self.warnings: list[str] = []
-        self.connection = ConnectionOptions(
-            hostname=sim.host,
-            port=sim.port,
-            username=sim.username,
-            password=sim.password,
-            ca_path=sim.ca,
-            session_cache=False,
-        )
+        super().__init__(sim)
         self._raw = SmartConnect(
             host=sim.host,
             port=sim.port,
@@ -91,28 +42,14 @@ class Areas:
         """End the connection for looking."""
         Disconnect(self._raw)
 
-    def run(self, *, check: bool = False, **given: t.Any) -> Ran:
-        """Run one task that must succeed."""
-        ran = self.attempt(check=check, **given)
-        if ran.error is not None:
-            raise ran.error
-        return ran
+    def work(self, given: dict[str, t.Any], check: bool) -> Work:
+        """A task of cbt_changed_areas."""
+        asked = options(**given)
+        return lambda session: flow.run(session, asked, check=check)
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        asked = options(**given)
-        self.sim.reset_calls()
-        result: dict[str, t.Any] = {}
-        failure: VforgeError | None = None
-        try:
-            flow.prepare(asked)
-            with Session(self.connection, self.warnings.append) as session:
-                result = flow.run(session, asked, check=check)
-        except PartialFailure as error:
-            result, failure = error.result, error
-        except VforgeError as error:
-            failure = error
-        return Ran(result, failure, self.sim.calls()["by_method"])
+        return self.ran(self.work(given, check), before=lambda: flow.prepare(options(**given)))
 
     # Looking, and making what is looked at, by plain pyVmomi
 

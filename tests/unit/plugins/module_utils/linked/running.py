@@ -14,6 +14,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clone
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
 from ansible_collections.vforge.vsphere.plugins.modules.linked_clone import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Work
 
 
 def options(**given: t.Any) -> LinkedOptions:
@@ -26,9 +27,10 @@ def options(**given: t.Any) -> LinkedOptions:
 class LinkedTasks(Tasks):
     """Runs tasks against one simulator; the source is the VM ``golden``, whose snapshot ``base`` is cloned, unless given."""
 
-    def _task(self, session: t.Any, given: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+    def work(self, given: dict[str, t.Any], check: bool) -> Work:
+        """A task of linked_clone."""
         common: dict[str, t.Any] = {"source": {"name": "golden"}, "snapshot": {"name": "base"}}
-        return run(session, options(**{**common, **given}), check=check)
+        return lambda session: run(session, options(**{**common, **given}), check=check)
 
     def prepare(self, **more: t.Any) -> dict[str, t.Any]:
         """Make the VM ``golden``, off, with a snapshot ``base``."""

@@ -58,8 +58,8 @@ def test_others_wait_for_the_run_that_fills_it(start):
     tasks.run(**_LEVEL)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))
-        while tasks.sim.calls()["by_method"].get("CreateFilter", 0) < 1 and not waiting.done():
-            pass
+        while not tasks.sim.called("CreateFilter", 1) and not waiting.done():
+            pass  # it has waited a while
         assert not waiting.done()
         tasks.sim.govc("vm.power", "-off", "-force", "/DC0/vm/level")
         tasks.sim.govc("vm.markastemplate", "/DC0/vm/level")
@@ -72,6 +72,7 @@ def test_who_comes_while_it_is_cloned_waits_too(start):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         # Its guest is up before it is shut down again, by Tools, to be published.
         making = pool.submit(lambda: tasks.attempt(**_LEVEL, wait_for_ip_address=True, timeout=60))
+        assert tasks.sim.called("CloneVM_Task", 1, within=30)
         while "level" not in tasks.names() and not making.done():
             pass
         waiting = pool.submit(lambda: tasks.attempt(**_LEVEL, timeout=60))

@@ -6,87 +6,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import flow, info
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import options
-
-ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ran:
-    """A task that ran: its result, or the error that it raised, and what the server counted by method."""
-
-    result: dict[str, t.Any]
-    error: VforgeError | None
-    calls: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Calls in the budget."""
-        return sum(count for method, count in self.calls.items() if method not in ROUNDS)
-
-    @property
-    def code(self) -> str:
-        """Of the error."""
-        assert self.error is not None
-        return self.error.error_code
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work, succeeded
 
 
-class Templates:
-    """Runs tasks against one simulator; the template is web, in the first cluster, unless other options are given.
+class Templates(Runner):
+    """Runs tasks against one simulator; the template is web, in the first cluster, unless other options are given."""
 
-    :param counting: False where other processes work on it at the same time, whose counts would be lost.
-    """
-
-    def __init__(self, sim: t.Any, *, cache: bool = False, counting: bool = True) -> None:
-        self.sim = sim
-        self.counting = counting
-        self.warnings: list[str] = []
-        self.lines: list[str] = []
-        self.connection = ConnectionOptions(
-            hostname=sim.host,
-            port=sim.port,
-            username=sim.username,
-            password=sim.password,
-            ca_path=sim.ca,
-            session_cache=cache,
-        )
+    def work(self, given: dict[str, t.Any], check: bool) -> Work:
+        """A task of cached_ovf_template."""
+        asked = {"cluster": "DC0_C0", "default_network": "VM Network", "datacenter": "DC0", **given}
+        asked = {key: value for key, value in asked.items() if value is not None}
+        return lambda session: flow.run(session, options(**asked), check=check)
 
     def run(self, source: t.Any, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that must succeed."""
-        ran = self.attempt(source, check=check, **given)
-        if ran.error is not None:
-            raise ran.error
-        return ran
+        return succeeded(self.attempt(source, check=check, **given))
 
     def attempt(self, source: t.Any, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        asked = {"source": str(source) if source else None, "cluster": "DC0_C0", "default_network": "VM Network"}
-        asked = {key: value for key, value in {**asked, "datacenter": "DC0", **given}.items() if value is not None}
-        return self._ran(lambda session: flow.run(session, options(**asked), check=check))
+        return super().attempt(check=check, source=str(source) if source else None, **given)
 
     def info(self, **given: t.Any) -> Ran:
         """Run one task of the information module."""
         asked = info.InfoOptions.from_params({"used_by": False, **given})
-        return self._ran(lambda session: info.run(session, asked))
-
-    def _ran(self, work: t.Callable[[Session], dict[str, t.Any]]) -> Ran:
-        if self.counting:
-            self.sim.reset_calls()
-        result: dict[str, t.Any] = {}
-        failure: VforgeError | None = None
-        try:
-            with Session(self.connection, self.warnings.append, self.lines.append) as session:
-                result = work(session)
-        except VforgeError as error:
-            failure = error
-        return Ran(result, failure, self.sim.calls()["by_method"])
+        return self.ran(lambda session: info.run(session, asked))
 
     def policy(self, name: str, *datastores: str) -> str:
         """Make a storage policy that allows these datastores; its ID."""

@@ -1,0 +1,163 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run tasks against a simulator, and keep what came of them: the one harness for the tasks of every module.
+
+A folder's own ``running.py`` says which task it is, with which options, and how to look at the result from outside.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import typing as t
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
+
+# Rounds of one long question, which budgets of calls leave out.
+ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+
+# What a task does once there is a session; returns its result.
+Work = t.Callable[[Session], dict[str, t.Any]]
+
+
+def budget(calls: t.Mapping[str, int]) -> int:
+    """How many of the calls, counted by method, a budget counts."""
+    return sum(count for method, count in calls.items() if method not in ROUNDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """A task that ran: what it returned, the error that it raised, and what the server counted by method."""
+
+    result: dict[str, t.Any]
+    error: VforgeError | None
+    calls: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Calls in the budget."""
+        return budget(self.calls)
+
+    def called(self, method: str) -> int:
+        """How often the server was called with this method."""
+        return self.calls.get(method, 0)
+
+    @property
+    def code(self) -> str:
+        """The error code of the only parent or VM; where there are no entries, that of the task."""
+        if self.result:
+            return str(self.one["error"]["error_code"])
+        assert self.error is not None
+        return self.error.error_code
+
+    # The entries, under the names that the modules give them
+
+    @property
+    def parents(self) -> list[dict[str, t.Any]]:
+        """The entries of parents."""
+        return t.cast("list[dict[str, t.Any]]", self.result["parents"])
+
+    @property
+    def vms(self) -> list[dict[str, t.Any]]:
+        """The entries of VMs."""
+        return t.cast("list[dict[str, t.Any]]", self.result["vms"])
+
+    @property
+    def clones(self) -> dict[str, dict[str, t.Any]]:
+        """The entries of clones by name."""
+        return {clone["name"]: clone for clone in self.result["clones"]}
+
+    @property
+    def children(self) -> dict[str, dict[str, t.Any]]:
+        """The entries of children by name."""
+        return {child["name"]: child for child in self.result["children"]}
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What was done, by the names of the clones or children."""
+        made = self.clones if "clones" in self.result else self.children
+        return {name: entry["action"] for name, entry in made.items()}
+
+    @property
+    def one(self) -> dict[str, t.Any]:
+        """The entry of the only parent or VM."""
+        entries = self.parents if "parents" in self.result else self.vms
+        assert len(entries) == 1
+        return entries[0]
+
+    @property
+    def disk(self) -> dict[str, t.Any]:
+        """The only disk of the only VM."""
+        assert len(self.one["disks"]) == 1
+        return t.cast("dict[str, t.Any]", self.one["disks"][0])
+
+    @property
+    def listed(self) -> list[str]:
+        """The names of the children that vCenter lists of the only parent."""
+        return [child["name"] for child in self.one["children"]]
+
+
+class Runner(abc.ABC):
+    """Runs one kind of task against one simulator.
+
+    username, password: of another user than the administrator. cache: whether sessions are kept. counting: False where other
+    processes work on the simulator at the same time, whose counts would be lost.
+
+    warnings, lines: what tasks warned of, and what they said of their progress, so far.
+    """
+
+    def __init__(
+        self, sim: t.Any, *, username: str = "", password: str = "", cache: bool = False, counting: bool = True
+    ) -> None:
+        self.sim = sim
+        self.counting = counting
+        self.warnings: list[str] = []
+        self.lines: list[str] = []
+        self.tell: t.Callable[[str], None] = self.lines.append
+        self.connection = ConnectionOptions(
+            hostname=sim.host,
+            port=sim.port,
+            username=username or sim.username,
+            password=password or sim.password,
+            ca_path=sim.ca,
+            session_cache=cache,
+        )
+
+    @abc.abstractmethod
+    def work(self, given: dict[str, t.Any], check: bool) -> Work:
+        """The task with these options, and with those that are always the same in its tests."""
+
+    def run(self, *, check: bool = False, **given: t.Any) -> Ran:
+        """Run one task that must succeed."""
+        return succeeded(self.attempt(check=check, **given))
+
+    def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
+        """Run one task that may fail."""
+        return self.ran(self.work(given, check))
+
+    def ran(self, work: Work, before: t.Callable[[], None] = lambda: None) -> Ran:
+        """Do the work in a session; an error of ours is kept. before: what the module does before it connects."""
+        if self.counting:
+            self.sim.reset_calls()
+        result: dict[str, t.Any] = {}
+        failure: VforgeError | None = None
+        try:
+            before()
+            with Session(self.connection, self.warnings.append, self.tell) as session:
+                result = work(session)
+        except PartialFailure as error:
+            result, failure = error.result, error
+        except VforgeError as error:
+            failure = error
+        return Ran(result, failure, self.sim.calls()["by_method"])
+
+
+def succeeded(ran: Ran) -> Ran:
+    """The same, unless it failed: then its error is raised."""
+    if ran.error is not None:
+        raise ran.error
+    return ran
