@@ -12,7 +12,7 @@ import time
 import traceback
 import typing as t
 
-from . import _signals
+from . import _lifeline, _signals
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
 from ._errors import InvalidOption, PartialFailure, VforgeError
@@ -39,14 +39,14 @@ def run(
     """
     account = _Account()
     try:
-        with _signals.as_interrupts():
+        with _lifeline.held() as line, _signals.as_interrupts():
             require()
             _refuse_nul(module.params)
             options = prepare(module.params)
             connection = ConnectionOptions.from_params(module.params)
             from ._connector.session import Session
 
-            account.session = session = Session(connection, module.warn, Progress.from_environment().tell, begun=account.begun)
+            account.session = session = Session(connection, module.warn, Progress(line).tell, begun=account.begun)
             with session:
                 account.connected = time.monotonic()
                 result = work(session, options)

@@ -159,6 +159,12 @@ class Interrupted(VforgeError):
     error_code = "interrupted"
 
 
+class Abandoned(Interrupted):
+    """Nobody waits for the run any more."""
+
+    error_code = "abandoned"
+
+
 class PartialFailure(VforgeError):
     """Some items of a batch failed; ``result`` is the whole account, as on success."""
 

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import types
 import typing as t
 
 from ._errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# What this process sends to itself. Of all signals this one changes nothing where nobody waits for it.
+_OWN = signal.SIGURG
+
+# Why this process has sent it: the first one counts.
+_why: list[Interrupted] = []
 
 # Those that are turned into Interrupted now.
 _turned: list[signal.Signals] = []
@@ -29,12 +36,15 @@ def as_interrupts() -> t.Iterator[None]:
     switched off, as nohup does, stays off.
     """
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers.append(_OWN)
 
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
+        if number == _OWN and not _why:
+            return  # it is somebody else's
         for name in numbers:
             signal.signal(name, signal.SIG_DFL)
         what = f"The run was ended by {signal.Signals(number).name}."
-        end = Interrupted(what, hint="Run again to finish what is missing.")
+        end = _why[0] if number == _OWN else Interrupted(what, hint="Run again to finish what is missing.")
         if not _held:
             raise end
         _held[-1].append(end)
@@ -43,9 +53,22 @@ def as_interrupts() -> t.Iterator[None]:
         for number in numbers:
             signal.signal(number, interrupt)
         _turned.extend(numbers)
+        if _why:
+            interrupt(_OWN, None)
         yield
     finally:
         settle()
+        _why.clear()
+
+
+def end_run(why: Interrupted) -> None:
+    """End the run as a signal does, from any thread; one that is ending already goes on as it is.
+
+    :param why: what the main thread raises, also where it comes to ``as_interrupts`` only later.
+    """
+    _why.append(why)
+    # Sent to the main thread, since it is to end the call in which that one waits.
+    signal.pthread_kill(t.cast("int", threading.main_thread().ident), _OWN)
 
 
 @contextlib.contextmanager

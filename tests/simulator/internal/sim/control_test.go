@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -196,6 +197,30 @@ func TestInjectedHTTPStatusAndDelay(t *testing.T) {
 	}
 	b.inject(map[string]any{"method": "CurrentTime", "do": "delay", "delay_ms": 1})
 	if _, err := methods.GetCurrentTime(b.ctx, b.client); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADelayWithoutATimeLastsUntilItsRuleIsRemoved(t *testing.T) {
+	b := start(t)
+	id := b.inject(map[string]any{"method": "CurrentTime", "do": "delay"})
+	answered := make(chan error)
+	go func() {
+		_, err := methods.GetCurrentTime(b.ctx, b.client)
+		answered <- err
+	}()
+	for hits := 0; hits == 0; {
+		var answer struct{ Rules []rule }
+		b.control("GET", "/inject", nil, &answer)
+		hits = answer.Rules[0].Hits
+	}
+	select {
+	case err := <-answered:
+		t.Fatalf("it was answered (%v) before the rule was removed", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	b.control("DELETE", fmt.Sprintf("/inject/%d", id), nil, nil)
+	if err := <-answered; err != nil {
 		t.Error(err)
 	}
 }

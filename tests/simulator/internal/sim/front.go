@@ -121,7 +121,7 @@ func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *sdkCall, rule *r
 	}
 	switch rule.Do {
 	case doDelay:
-		sleep(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond)
+		rule.delay(r.Context())
 		s.answer(w, r, call, nil)
 	case doFault:
 		fault, _ := newFault(rule.Fault, rule.Message) // checked when the rule was made

@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -32,6 +34,8 @@ type rule struct {
 	Status  int    `json:"status,omitempty"`
 	Seen    int    `json:"seen"` // matching calls since the rule was made
 	Hits    int    `json:"hits"` // calls that it struck
+
+	removed chan struct{} // is closed when the rule is removed
 }
 
 // What a rule can do to a call.
@@ -92,6 +96,19 @@ func (r *rule) check() error {
 // lease of an import.
 func makesTask(method string) bool {
 	return strings.HasSuffix(method, "_Task") || method == "ImportVApp"
+}
+
+// delay waits for as long as the rule says, or until the client that is waiting has gone.
+// One that names no time holds the call until the rule is removed.
+func (r *rule) delay(ctx context.Context) {
+	if r.DelayMS > 0 {
+		sleep(ctx, time.Duration(r.DelayMS)*time.Millisecond)
+		return
+	}
+	select {
+	case <-r.removed:
+	case <-ctx.Done():
+	}
 }
 
 // strikes counts a matching call and tells if the rule acts on it.
@@ -158,7 +175,7 @@ func (i *injector) add(r rule) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.next++
-	r.ID, r.Seen, r.Hits = i.next, 0, 0
+	r.ID, r.Seen, r.Hits, r.removed = i.next, 0, 0, make(chan struct{})
 	i.rules = append(i.rules, &r)
 	return r.ID
 }
@@ -178,7 +195,13 @@ func (i *injector) remove(id int) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	before := len(i.rules)
-	i.rules = slices.DeleteFunc(i.rules, func(r *rule) bool { return id == 0 || r.ID == id })
+	i.rules = slices.DeleteFunc(i.rules, func(r *rule) bool {
+		gone := id == 0 || r.ID == id
+		if gone {
+			close(r.removed)
+		}
+		return gone
+	})
 	return id == 0 || len(i.rules) < before
 }
 

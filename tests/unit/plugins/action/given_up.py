@@ -1,0 +1,214 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A play that runs many modules at once, each on a host of its own, and is given up when all are in the middle of their work."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
+
+# Where the folder ansible_collections lies, in the run's copy of the checkout.
+_COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
+
+_MAIN = "import sys\nfrom ansible.cli.playbook import main\nsys.exit(main())\n"
+
+# Runs a playbook as AWX does. The job is cancelled, or its time passes, when the test says so: by a file.
+_RUNNER = """
+import pathlib, sys, time, types
+import ansible_runner
+from ansible_runner import runner
+
+folder, how = sys.argv[1:]
+due = lambda: (pathlib.Path(folder) / "due").exists()
+runner.time = types.SimpleNamespace(time=lambda: time.time() + 3600 * (how == "timeout" and due()), sleep=time.sleep)
+ran = ansible_runner.run(
+    private_data_dir=f"{folder}/runner", playbook=f"{folder}/play.json", inventory=f"{folder}/hosts", quiet=True,
+    job_timeout=1800, cancel_callback=lambda: how == "cancel" and due(),
+)
+print(ran.status)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a module does when it is given up.
+
+    method: the call in which it is caught; names: a glob for the VMs that the call makes or is about.
+    args: of the module. nth: which of the calls is the first that is held up.
+    """
+
+    method: str
+    names: str
+    args: dict[str, Any]
+    nth: int = 2
+
+
+class Plays:
+    """Plays some modules, and gives them up.
+
+    Args:
+        works: simulator and work of each module, by the module's name.
+        folder: for the play and what it leaves; its path is short, as sockets need it.
+        variables: of the environment, besides the usual ones.
+    """
+
+    def __init__(self, works: dict[str, tuple[Any, Work]], folder: Path, **variables: str) -> None:
+        self.works = works
+        self.folder = folder
+        self._counting: dict[str, int] = {}
+        self._holding: dict[str, int] = {}
+        self._environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_REMOTE_TMP": str(folder / "ansible" / "tmp"),
+            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
+            "ANSIBLE_FORKS": str(len(works)),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            **variables,
+        }
+        # ansible-runner looks for it on PATH.
+        command = folder / "ansible-playbook"
+        command.write_text(f"#!{sys.executable}\n{_MAIN}", encoding="utf-8")
+        command.chmod(0o700)
+        self._write_play()
+
+    def _write_play(self) -> None:
+        told = "{{ dict(groups['all'] | zip(groups['all'] | map('extract', hostvars))) | to_json }}"
+        plays = [
+            {"hosts": "all", "gather_facts": False, "strategy": "free", "tasks": [{"include_tasks": "{{ inventory_hostname }}.json"}]},
+            {"hosts": next(iter(self.works)), "gather_facts": False, "tasks": [{"copy": {"dest": "told.json", "content": told}}]},
+        ]
+        (self.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+        hosts = "".join(f"{name} ansible_connection=local\n" for name in self.works)
+        (self.folder / "hosts").write_text(hosts, encoding="utf-8")
+        for name, (sim, work) in self.works.items():
+            where = {"hostname": sim.host, "port": sim.port, "username": sim.username, "password": sim.password, "ca_path": sim.ca}
+            counts = f"{{{{ lookup('ansible.builtin.url', '{sim.control}/inject', split_lines=false) | from_json }}}}"
+            task = {f"vforge.vsphere.{name}": {**where, **work.args}, "timeout": 600}
+            rescue = [{"set_fact": {"failed": "{{ ansible_failed_result }}", "counts": counts}}]
+            steps = [{"block": [task], "rescue": rescue}]
+            (self.folder / f"{name}.json").write_text(json.dumps(steps), encoding="utf-8")
+
+    def hold(self) -> None:
+        """Let the simulators hold the modules up in the middle of their work, until ``let_go``."""
+        for name, (sim, work) in self.works.items():
+            rule = {"method": work.method, "name": work.names, "times": 0, "do": "delay"}
+            self._counting[name] = sim.inject(**rule, nth=1_000_000)
+            self._holding[name] = sim.inject(**rule, nth=work.nth)
+
+    def let_go(self) -> None:
+        """Let the calls go on that are held up."""
+        for name, (sim, _work) in self.works.items():
+            sim.clear(self._holding[name])
+
+    def seen(self) -> dict[str, int]:
+        """How many of the calls in which it is caught each module has made."""
+        return {name: self._rule(name, sim.injections())["seen"] for name, (sim, _work) in self.works.items()}
+
+    def _rule(self, name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
+        return next(rule for rule in rules if rule["id"] == self._counting[name])
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start ansible-playbook; returns when every module is in the middle of its work."""
+        return self._started([sys.executable, "-c", _MAIN, "-i", "hosts", "play.json"])
+
+    def start_runner(self, how: str) -> subprocess.Popen[str]:
+        """Start it by ansible-runner.
+
+        how: ``cancel`` or ``timeout``, which is what comes when ``due`` is called.
+        """
+        return self._started([sys.executable, "-c", _RUNNER, str(self.folder), how])
+
+    def due(self) -> None:
+        """Let ansible-runner end its job."""
+        (self.folder / "due").touch()
+
+    def _started(self, command: list[str]) -> subprocess.Popen[str]:
+        self.hold()
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.until(lambda: all(count >= self.works[name][1].nth for name, count in self.seen().items()), process)
+        return process
+
+    def until(self, enough: Any, process: subprocess.Popen[str] | None = None) -> None:
+        """Watch until something is so, which must be within a minute, and before the process ends."""
+        end = time.monotonic() + 60
+        while not enough():
+            assert process is None or process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < end, f"it is not so: {self.seen()}, {self.processes()}"
+            # Only to leave the processor to those who are waited for.
+            select.select([], [], [], 0.05)
+
+    def processes(self) -> dict[int, str]:
+        """The processes that belong to this play, whoever started them: their command lines."""
+        mark = f"TMPDIR={self.folder}".encode()
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            # Those of others cannot be read, and some are gone by now.
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def told_to_end(self) -> bool:
+        """Whether each module that is under way knows that it is to end: it no longer waits for the signal that says so."""
+        bit = 1 << (signal.SIGURG - 1)
+        waiting = []
+        for process in self.processes():
+            with contextlib.suppress(OSError):  # it is gone
+                status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+                waiting.append(int(status.partition("SigCgt:")[2].split()[0], 16) & bit)
+        return not any(waiting)
+
+    def workers(self, playbook: int) -> list[int]:
+        """The processes of ansible-playbook that have a module under way."""
+        return _children(playbook)
+
+    def told(self) -> dict[str, dict[str, Any]]:
+        """What the play has kept of each host."""
+        return dict(json.loads((self.folder / "told.json").read_text(encoding="utf-8")))
+
+    def seen_at_rescue(self, name: str, told: dict[str, Any]) -> int:
+        """How many of its calls a module had made when ``rescue`` began."""
+        return int(self._rule(name, told["counts"]["rules"])["seen"])
+
+    def left(self) -> list[str]:
+        """What the collection's own files in the folder for temporary ones are, but for kept sessions."""
+        return sorted(path.name for path in self.folder.glob("vforge-*") if not path.name.startswith("vforge-vsphere-"))
+
+
+def _children(process: int) -> list[int]:
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for each in lists for child in each.read_text().split()]
+
+
+def alarm(processes: list[int]) -> None:
+    """Let the ``timeout`` of the tasks pass that these processes work on."""
+    for process in processes:
+        os.kill(process, signal.SIGALRM)

@@ -1,0 +1,147 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tasks that are given up in the middle of their work: no module of theirs goes on beside what comes next."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins import modules
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.given_up import Plays, Work, alarm
+
+_NAMES = sorted(file.stem for file in Path(next(iter(modules.__path__))).glob("[!_]*.py"))
+
+_SIX = range(1, 7)
+_GUEST = {"guest_username": "root", "guest_password": ""}
+_VM = {"name": "server-00001"}
+
+
+def _six(prefix):
+    return [{"name": f"{prefix}-{number}"} for number in _SIX]
+
+
+def _reads(**args):
+    """The work of a module that only reads."""
+    return Work("RetrievePropertiesEx", "", args, nth=1)
+
+
+def _works(tiny_ova):
+    """What each module is doing when it is given up; a module that is not here fails the test."""
+    place = {"cluster": "DC0_C0", "default_network": "VM Network"}
+    return {
+        "cached_ovf_template": Work("CreateImportSpec", "", {"name": "tiny", "source": str(tiny_ova.ova), **place}, nth=1),
+        "cached_ovf_template_info": _reads(),
+        "cbt_changed_areas": Work("ReconfigVM_Task", "cbt-*", {"vms": _six("cbt"), "state": "enabled", "parallel": 2}),
+        "cloud_init_guestinfo": Work(
+            "ReconfigVM_Task", "init-*", {"vms": _six("init"), "metadata": {"local_hostname": "web"}, "parallel": 2}
+        ),
+        "cloud_init_guestinfo_info": _reads(vm=_VM),
+        "fleet_plan": _reads(name="web-##", golden=_VM, clusters=["DC0_C0"]),
+        "fork_parent": Work(
+            "CreateForkChild_Task", "*", {"parent": {"name": "golden-parent"}, "children": _six("child"), "state": "quiesced"}
+        ),
+        "instant_clone": Work(
+            "InstantClone_Task", "instant-*", {"parent": {"name": "golden-parent"}, "clones": _six("instant"), "parallel": 2}
+        ),
+        "instant_clone_parent": Work(
+            "StartProgramInGuest", "golden-parent-*", {"parents": [{"name": f"golden-parent-{n + 1}"} for n in _SIX]}
+        ),
+        "instant_clone_parent_info": _reads(parent={"name": "golden-parent"}),
+        "linked_clone": Work(
+            "CloneVM_Task", "linked-*", {"source": _VM, "clones": _six("linked"), "disk_mode": "full", "parallel": 2}
+        ),
+    }
+
+
+@pytest.fixture
+def folder():
+    """A folder with a path that is short enough for sockets."""
+    made = tempfile.mkdtemp(prefix="given-up-")
+    yield Path(made)
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def sims(make_sim):
+    """A simulator for those that change something, one with VMFork, and one for those that only read."""
+    changing = make_sim("--clone-time", "400ms", "--parents", "7", "--vms", "2")
+    for vm in _six("cbt") + _six("init"):
+        changing.create_vm(vm["name"], on=False)
+    return {"changing": changing, "forking": make_sim("--vms", "0", "--api-version", "6.5"), "reading": make_sim("--vms", "2")}
+
+
+@pytest.fixture
+def plays(sims, folder, tiny_ova):
+    """A function that makes the play of some modules."""
+
+    def made(*names, **variables):
+        works = _works(tiny_ova)
+        chosen = {}
+        for name in names:
+            work = works[name]
+            sim = sims["forking" if name == "fork_parent" else "reading" if work.method == "RetrievePropertiesEx" else "changing"]
+            if name in ("fork_parent", "instant_clone_parent"):
+                work.args.update(guest_username=sim.guest_username, guest_password=sim.guest_password)
+            chosen[name] = (sim, work)
+        return Plays(chosen, folder, **variables)
+
+    return made
+
+
+def _nothing_goes_on(play):
+    """No process is left, nothing is left on disk, and nothing more is begun."""
+    assert play.processes() == {}
+    assert play.left() == []
+    before = (play.seen(), _made(play))
+    select.select([], [], [], 1.0)
+    assert (play.seen(), _made(play)) == before
+
+
+def _made(play):
+    """The clones that there are."""
+    sim = play.works["instant_clone"][0]
+    names = [element["Path"].rpartition("/")[2] for element in sim.govc("ls", "/DC0/vm")["elements"]]
+    return sorted(name for name in names if name.startswith(("instant-", "linked-")))
+
+
+def test_after_a_timeout_nothing_of_any_module_goes_on_beside_rescue(plays):
+    play = plays(*_NAMES)
+    with play.start() as playbook:
+        alarm(play.workers(playbook.pid))
+        play.until(play.told_to_end, playbook)
+        play.let_go()
+        output, _none = playbook.communicate()
+    assert playbook.returncode == 0, output
+    _nothing_goes_on(play)
+    seen, told = play.seen(), play.told()
+    for name in _NAMES:
+        failed = told[name]["failed"]
+        assert failed["timedout"]["period"] == 600, name
+        assert failed["msg"].startswith("The task's timeout of 600 seconds has passed. "), name
+        assert "Ansible no longer waits for it" in failed["msg"], name
+        assert failed["error_code"] in ("abandoned", "partial_failure"), name
+        assert play.seen_at_rescue(name, told[name]) == seen[name], name
+    # What was made is in the account of the task that failed.
+    listed = [clone for name in ("instant_clone", "linked_clone") for clone in told[name]["failed"]["clones"]]
+    assert sorted(clone["name"] for clone in listed if clone["action"] == "created") == _made(play)
+
+
+def test_after_a_kill_of_ansible_playbook_nothing_of_any_module_goes_on(plays):
+    play = plays(*_NAMES)
+    with play.start() as playbook:
+        os.kill(playbook.pid, signal.SIGKILL)
+        playbook.communicate()
+    play.until(play.told_to_end)
+    play.let_go()
+    play.until(lambda: not play.processes())
+    _nothing_goes_on(play)
+    assert len(_made(play)) < len(_SIX)
