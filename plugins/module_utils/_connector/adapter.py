@@ -24,18 +24,22 @@ from .._errors import MissingLibrary
 
 try:
     import requests
-    import urllib3
     from requests import Session
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.exceptions import HTTPError
 except ImportError:
-    requests = urllib3 = None  # type: ignore[assignment]
+    requests = None  # type: ignore[assignment]
+    HTTPError = OSError  # type: ignore[assignment, misc]
     HTTPAdapter = Session = HTTPConnection = HTTPSConnection = object  # type: ignore[assignment, misc]
     HTTPConnectionPool = HTTPSConnectionPool = object  # type: ignore[assignment, misc]
 
 if t.TYPE_CHECKING:
     from .web import Clock, Stop
+
+# What a request can end in. UnicodeError: a header that cannot be sent.
+FAILURES = (OSError, http.client.HTTPException, HTTPError, UnicodeError)
 
 # As many as files are carried at once, at the most.
 _MOST_IDLE = 16
@@ -103,7 +107,7 @@ class _Ours:
         """
         try:
             super().connect()  # type: ignore[misc]
-        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+        except FAILURES as error:
             self.close()
             raise NoConnection from error
         # Whether and how a certificate is checked is the context's concern; urllib3 would warn where it pins one.
@@ -138,7 +142,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
-        self.poolmanager.pool_classes_by_scheme = self._pools  # type: ignore[assignment]
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)

@@ -180,7 +180,7 @@ class Answer:
 
         try:
             data: bytes = self._response.raw.read(most, decode_content=False)
-        except (OSError, http.client.HTTPException, adapter.urllib3.exceptions.HTTPError) as error:
+        except adapter.FAILURES as error:
             if self._clock.over():
                 raise Late(f"reading {self._what}", error) from error
             raise Broken(_why(error), _innermost(error)) from error
@@ -237,8 +237,7 @@ class Client:
             if self.clock.over():
                 raise Late(f"connecting to {host}", cause) from error
             raise NotConnected(_why(cause), cause) from error
-        except (OSError, http.client.HTTPException, adapter.urllib3.exceptions.HTTPError, UnicodeError) as error:
-            # UnicodeError: a header that cannot be sent.
+        except adapter.FAILURES as error:
             if self.clock.over():
                 raise Late(f"waiting for {host} to answer ({method} {what})", error) from error
             raise Broken(_why(error), _innermost(error)) from error
