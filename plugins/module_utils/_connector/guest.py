@@ -17,7 +17,7 @@ import sys
 import typing as t
 
 from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, Interrupted, VforgeError
-from . import names, transfer
+from . import names, web
 from .credentials import GuestCredentials
 from .guestfaults import guest_error
 from .guestshell import Shell, shell_of
@@ -276,7 +276,7 @@ class Guest:
         self._carry(
             f"write {path}",
             lambda: files.InitiateFileTransferToGuest(self._vm, self._auth(), path, attributes, size, True),
-            lambda url: transfer.put(self._session.options, url, data, self.access.pin),
+            lambda url: web.put(self._session.options, url, data, self.access.pin),
         )
 
     def fetch(self, path: str) -> bytes:
@@ -285,7 +285,7 @@ class Guest:
         return self._carry(
             f"read {path}",
             lambda: files.InitiateFileTransferFromGuest(self._vm, self._auth(), path).url,
-            lambda url: transfer.get(self._session.options, url, self.access.pin),
+            lambda url: web.get(self._session.options, url, self.access.pin),
         )
 
     def make_directory(self) -> str:

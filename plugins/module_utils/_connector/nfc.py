@@ -12,19 +12,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import http.client
+import math
 import re
-import socket
 import ssl
 import threading
 import typing as t
 
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
-from . import faults, transfer
-from .pool import ConnectionPool
+from . import faults
 from .props import read
 from .pyvmomi import vim
 from .tasks import updates
+from .web import Clock, Host, Late, Stop, TransferRefused
 
 if t.TYPE_CHECKING:
     from .options import ConnectionOptions
@@ -71,45 +70,6 @@ class Stopped(VforgeError):
     """A transfer was broken off because another one failed, or the run was."""
 
     error_code = "stopped"
-
-
-class Stop:
-    """Breaks transfers off at once, those too that wait for a host which is slow to take or to answer."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._set = False
-        self._open: set[socket.socket] = set()
-
-    def set(self) -> None:
-        """Break off what runs, and let nothing begin."""
-        with self._lock:
-            self._set = True
-            for sock in self._open:
-                _hang_up(sock)
-
-    def is_set(self) -> bool:
-        """Whether it was."""
-        return self._set
-
-    @contextlib.contextmanager
-    def breaks(self, sock: socket.socket) -> t.Iterator[None]:
-        """Let it break this connection, as long as the context lasts."""
-        with self._lock:
-            self._open.add(sock)
-            if self._set:
-                _hang_up(sock)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.discard(sock)
-
-
-def _hang_up(sock: socket.socket) -> None:
-    # Not SSLSocket.shutdown, which takes the encryption away before it ends the connection that another thread uses.
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class Lease:
@@ -245,6 +205,7 @@ def send(
     *,
     create: bool,
     stop: Stop,
+    deadline: float = math.inf,
 ) -> None:
     """Send a file to the host of a lease, from one buffer: its size makes no difference to the memory.
 
@@ -252,46 +213,46 @@ def send(
     :param parts: the bytes; each part is sent before the next is asked for.
     :param create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has made (POST).
     :param stop: set to break off.
+    :param deadline: of ``time.monotonic()``.
     :raises ConnectionFailed: the host cannot be reached, or is not the one that vCenter names; nothing was sent.
     :raises ConnectionLost: the connection broke.
     :raises TransferRefused: the host does not take it.
     :raises Stopped: ``stop`` was set.
+    :raises TimedOut: the deadline passed.
     """
-    where, path = transfer.endpoint(options, device.url, device.pin)
-    connection = ConnectionPool(where).take()
+    clock = Clock(options.connection_timeout, deadline, receiving=_SECONDS_FOR_THE_ANSWER)
+    host = Host(options, device.url, device.pin, clock, stop)
+    headers = {"Content-Type": "application/x-vnd.vmware-streamVmdk", **({"Overwrite": "t"} if create else {})}
+    body = _Body(size, parts, stop) if size else b""
     try:
-        connection.putrequest("PUT" if create else "POST", path, skip_accept_encoding=True)
-        connection.putheader("Content-Length", str(size))
-        connection.putheader("Content-Type", "application/x-vnd.vmware-streamVmdk")
-        if create:
-            connection.putheader("Overwrite", "t")
-        connection.endheaders()
-        with stop.breaks(connection.sock):
-            _send_parts(where, connection, parts, stop)
-            connection.sock.settimeout(_SECONDS_FOR_THE_ANSWER)
-            answer = connection.getresponse()
-            answer.read()
-        transfer.judge(where, answer)
-    except (OSError, http.client.HTTPException) as error:
-        if stop.is_set():
+        host.send("PUT" if create else "POST", headers, body)
+    except ConnectionLost as error:
+        # One that refuses may have done so before it was broken off; that is told all the same.
+        if stop.is_set() and not isinstance(error, TransferRefused):
             raise Stopped("The upload was broken off.") from error
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ConnectionLost(f"{where.endpoint} broke the upload off ({why}).", hint="Run again.") from error
-    finally:
-        connection.close()
-
-
-def _send_parts(where: ConnectionOptions, connection: t.Any, parts: t.Iterable[memoryview], stop: Stop) -> None:
-    try:
-        for part in parts:
-            if stop.is_set():
-                raise Stopped("The upload was broken off.")
-            connection.send(part)
-    except (BrokenPipeError, ConnectionResetError):
-        if not stop.is_set():
-            # A host that refuses may answer, and close, before it has read everything; its answer says why.
-            transfer.judge(where, connection.getresponse())
         raise
+    except Late as late:
+        raise TimedOut(
+            f"The time allowed for the task was over while a disk was sent: {late.why}.", hint="Raise timeout."
+        ) from late
+
+
+class _Body:
+    """The bytes of an upload, as requests takes them: parts, and their number in all."""
+
+    def __init__(self, size: int, parts: t.Iterable[memoryview], stop: Stop) -> None:
+        self._size = size
+        self._parts = parts
+        self._stop = stop
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> t.Iterator[memoryview]:
+        for part in self._parts:
+            if self._stop.is_set():
+                raise Stopped("The upload was broken off.")
+            yield part
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:

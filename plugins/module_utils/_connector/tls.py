@@ -68,20 +68,29 @@ def context_for(options: ConnectionOptions) -> ssl.SSLContext:
     """
     if options.thumbprint:
         return pinned(options.thumbprint)
-    if not options.validate_certs:
-        return _unchecked()
+    return by_authority(options.ca_path, "ca_path") if options.validate_certs else unchecked()
+
+
+def by_authority(ca_path: str | None, option: str) -> ssl.SSLContext:
+    """A context that takes the certificates of these authorities, or of the system's.
+
+    :param ca_path: PEM file, or None.
+    :param option: that names the file.
+    :raises ConnectionFailed: ``tls_ca_file`` when the CA file cannot be used.
+    """
     try:
-        return ssl.create_default_context(cafile=options.ca_path or None)
+        return ssl.create_default_context(cafile=ca_path or None)
     except OSError as error:  # ssl.SSLError is one
         why = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConnectionFailed(
             "tls_ca_file",
-            f"The CA file {options.ca_path} cannot be used: {why}.",
-            hint="Set ca_path to a readable file of PEM certificates.",
+            f"The CA file {ca_path} cannot be used: {why}.",
+            hint=f"Set {option} to a readable file of PEM certificates.",
         ) from error
 
 
-def _unchecked() -> ssl.SSLContext:
+def unchecked() -> ssl.SSLContext:
+    """A context that takes every certificate, for who has asked for that."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

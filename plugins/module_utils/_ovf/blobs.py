@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import os
 import stat
+import time
 import typing as t
 
+from .._errors import TimedOut
 from .errors import PackageError
 
 # Bytes in between that are cheaper to read than a new request is to make.
@@ -54,11 +57,13 @@ class Blob(t.Protocol):
 class LocalBlob:
     """A file of this machine.
 
+    :param deadline: of ``time.monotonic()``, for all reading.
     :raises PackageError: ``source_unreadable``.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, deadline: float = math.inf) -> None:
         self._path = path
+        self._deadline = deadline
         self.label = path
         self.key = os.path.realpath(path)
         status = self._status()
@@ -73,7 +78,7 @@ class LocalBlob:
         :raises PackageError: ``source_unreadable``.
         """
         try:
-            return _File(self._path, offset)
+            return _File(self._path, offset, self._deadline)
         except OSError as error:
             raise _unreadable(self._path, error) from error
 
@@ -91,12 +96,15 @@ class LocalBlob:
 class _File:
     """A file that is open; what goes wrong later, on a share for instance, is an error of the source, too."""
 
-    def __init__(self, path: str, offset: int) -> None:
+    def __init__(self, path: str, offset: int, deadline: float) -> None:
         self._path = path
+        self._deadline = deadline
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (who asked closes it)
         self._file.seek(offset)
 
     def readinto(self, buffer: memoryview) -> int:
+        if time.monotonic() >= self._deadline:
+            raise TimedOut(f"The time allowed for the task was over while {self._path} was read.", hint="Raise timeout.")
         try:
             return self._file.readinto(buffer)
         except OSError as error:

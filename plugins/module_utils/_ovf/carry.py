@@ -12,13 +12,14 @@ import time
 import typing as t
 
 from .._connector import nfc, tasks
+from .._connector.web import Stop
 from .._errors import ConnectionLost, TimedOut, VforgeError
 from . import api, identity, options
 from .blobs import Blob, SliceBlob
 from .errors import PackageError, TemplateError
 from .job import Job, Meter
 from .manifest import Digest
-from .remote import RemoteBlob
+from .websource import RemoteBlob
 
 # TLS sends it in records of 16 KiB; larger parts only take memory.
 _PART = 2**20
@@ -41,7 +42,7 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
         raise TemplateError("upload_failed", f"vCenter names no address for {', '.join(lost)}.", hint="Run again.")
     begun = time.monotonic()
     meter = Meter(job.package.label, sum(_blob(job, item).size for item, _device in pairs), job.session.tell)
-    stop = nfc.Stop()
+    stop = Stop()
     errors: list[VforgeError] = []
 
     def gone(error: VforgeError) -> None:
@@ -88,7 +89,7 @@ def _blob(job: Job, item: t.Any) -> Blob:
     return blob
 
 
-def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, stop: nfc.Stop) -> None:
+def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, stop: Stop) -> None:
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
     try:
         futures = [pool.submit(_send_one, job, item, device, meter, stop) for item, device in pairs]
@@ -102,7 +103,7 @@ def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, s
         raise error
 
 
-def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: nfc.Stop) -> None:
+def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: Stop) -> None:
     """Send one file; after a broken connection again."""
     blob = _blob(job, item)
     expected = None if item.path in job.identity.verified else job.identity.files[item.path]
@@ -111,7 +112,15 @@ def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: nfc
         job.account.attempts += 1
         sending = _Sending(blob, expected, meter)
         try:
-            nfc.send(job.session.options, device, blob.size, sending.parts(), create=bool(item.create), stop=stop)
+            nfc.send(
+                job.session.options,
+                device,
+                blob.size,
+                sending.parts(),
+                create=bool(item.create),
+                stop=stop,
+                deadline=job.deadline,
+            )
             sending.check()
             return
         except ConnectionLost as error:

@@ -8,6 +8,7 @@ Takes plain options and a Session, so that it runs in a module as well as in an 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import typing as t
 
@@ -36,7 +37,7 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
         return absent.run(session, options, deadline, check=check)
     begun = time.monotonic()
     account = Account()
-    package = _open(options, account)
+    package = _open(options, account, deadline)
     cache = _cache(session)
     known = _identify(session, options, package, cache, account)
     read = time.monotonic()
@@ -56,9 +57,9 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
     return result
 
 
-def _open(options: OvfOptions, account: Account) -> Package:
+def _open(options: OvfOptions, account: Account, deadline: float) -> Package:
     xml.require()
-    package = open_package(options.source or "", options.access)
+    package = open_package(options.source or "", dataclasses.replace(options.access, deadline=deadline))
     if options.certificate_ca:
         account.signer = signature.verify(package, options.certificate_ca)
     return package

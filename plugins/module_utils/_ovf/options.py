@@ -13,7 +13,7 @@ from .._errors import InvalidOption
 from . import identity, manifest
 from .errors import PackageError
 from .manifest import Digest
-from .remote import WebAccess
+from .websource import WebAccess
 
 PRESENT, ABSENT = "present", "absent"
 FAIL, REPLACE, KEEP_BOTH = "fail", "replace", "keep_both"

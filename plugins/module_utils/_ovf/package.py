@@ -17,7 +17,7 @@ from .blobs import Blob, JoinedBlob, LocalBlob, whole
 from .descriptor import Descriptor
 from .errors import PackageError
 from .manifest import Digest
-from .remote import RemoteBlob, Web, WebAccess, parse_url
+from .websource import RemoteBlob, Web, WebAccess, parse_url
 
 _SIGNATURES_LONGEST = 2**20
 
@@ -80,7 +80,7 @@ def _source(location: str, access: WebAccess) -> tuple[Blob, _Finder]:
         url = parse_url(location)
         return RemoteBlob(web, url), lambda name: _remote(web, url, name)
     path = _path(location)
-    return LocalBlob(path), lambda name: _local(os.path.dirname(path), name)
+    return LocalBlob(path, access.deadline), lambda name: _local(os.path.dirname(path), name, access.deadline)
 
 
 def _path(location: str) -> str:
@@ -101,9 +101,9 @@ def _path(location: str) -> str:
     return urllib.parse.unquote(parts.path)
 
 
-def _local(folder: str, name: str) -> Blob | None:
+def _local(folder: str, name: str, deadline: float) -> Blob | None:
     path = os.path.join(folder, name)
-    return LocalBlob(path) if os.path.exists(path) else None
+    return LocalBlob(path, deadline) if os.path.exists(path) else None
 
 
 def _remote(web: Web, url: str, name: str) -> Blob | None:

@@ -14,7 +14,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descrip
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, Seeker, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import check_name, open_package
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.remote import WebAccess
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content
 
 

@@ -15,7 +15,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import w
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.digests import DigestCache, Digester
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.remote import Web, WebAccess, parse_url
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import Web, WebAccess, parse_url
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
 BIG = 1_500_000

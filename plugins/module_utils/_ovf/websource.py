@@ -1,33 +1,39 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sources on web servers: TLS verified, credentials kept to the server they are for, broken downloads gone on with."""
+"""Packages on web servers: files that are read in parts, and gone on with where a connection broke."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import http.client
-import io
+import math
 import re
 import ssl
 import typing as t
-import urllib.error
 import urllib.parse
-import urllib.request
 
+from .._connector import tls, web
+from .._connector.web import Answer, Broken, Client, Clock, Late, NotConnected, RedirectionRefused
+from .._errors import ConnectionFailed, TimedOut
 from .blobs import Stream
 from .errors import PackageError
 
 # So often is a download gone on with after its connection broke, without a byte in between.
 _ATTEMPTS = 3
 
+_PARTIAL_CONTENT = 206
+
 
 @dataclasses.dataclass(frozen=True)
 class WebAccess:
-    """How to ask web servers.
+    """How to ask web servers, and until when a source may be read, also one that is a file of this machine.
 
     :ivar headers: sent with each request, to the server of the source alone.
+    :ivar silence: seconds to wait for a byte.
+    :ivar deadline: the end of all waiting, of ``time.monotonic()``.
     Secrets are never in ``repr``.
     """
 
@@ -36,41 +42,52 @@ class WebAccess:
     headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     ca_path: str | None = None
     validate_certs: bool = True
-    timeout: float = 60.0
+    silence: float = 60.0
+    deadline: float = math.inf
 
 
 class Web:
-    """Makes requests. Proxies are taken from the environment (``http_proxy``, ``https_proxy``, ``no_proxy``).
+    """Asks the server of a package. Proxies are taken from the environment (``http_proxy``, ``https_proxy``, ``no_proxy``).
 
     :raises PackageError: ``source_unreadable`` when the CA file cannot be used.
+    :raises MissingLibrary: requests is not there.
     """
 
     def __init__(self, access: WebAccess) -> None:
         self._access = access
-        self._context = _context(access)
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self._context), _Redirects())
+        try:
+            context = tls.by_authority(access.ca_path, "source_ca_path") if access.validate_certs else tls.unchecked()
+        except ConnectionFailed as error:
+            raise PackageError("source_unreadable", error.message, hint=error.hint) from error
+        self._client = Client(context, Clock(access.silence, access.deadline), web.environment_proxies)
 
-    def get(self, url: str, offset: int = 0, same_as: str = "") -> http.client.HTTPResponse:
+    def get(self, url: str, offset: int = 0, same_as: str = "") -> Answer:
         """Ask for a file, from a byte on.
 
         :param same_as: its strong validator; where the file is another meanwhile, the whole of it is answered.
-        :raises PackageError: ``source_unreadable``, ``source_refused``.
+        :raises PackageError: ``source_unreadable``, ``source_untrusted``, ``source_refused``; for 404 and 410
+            ``source_missing``.
+        :raises TimedOut: the deadline passed.
         """
-        # Only http and https come here; see parse_url.
-        request = urllib.request.Request(url, headers={"Range": f"bytes={offset}-", "Accept-Encoding": "identity"})  # noqa: S310
-        for name, value in self.own_headers().items():
-            # "Unredirected": a redirection to another server must not carry them there.
-            request.add_unredirected_header(name, value)
+        headers = {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
         if same_as and offset:
-            request.add_unredirected_header("If-Range", same_as)
+            headers["If-Range"] = same_as
         try:
-            return t.cast(http.client.HTTPResponse, self._opener.open(request, timeout=self._access.timeout))
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise _refused(url, error.code, error.reason) from error
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            # UnicodeError: a part of the host's name is longer than 63 characters.
+            answer = self._client.get(url, headers, self.own_headers())
+        except RedirectionRefused as error:
+            raise PackageError(
+                "source_refused",
+                f"{web.without_secrets(url)} {error.why}.",
+                hint="Name the source by an address that needs no such redirection.",
+            ) from error
+        except Late as late:
+            raise _too_late(late) from late
+        except (NotConnected, Broken) as error:
             raise _unreachable(url, error) from error
+        if answer.status >= 300:
+            answer.close()
+            raise _refused(url, answer.status, answer.reason)
+        return answer
 
     def own_headers(self) -> dict[str, str]:
         """What is sent with each request, credentials included."""
@@ -84,18 +101,21 @@ class Web:
 class RemoteBlob:
     """A file on a web server; making it asks for it once.
 
+    :ivar key: names the file; its query, which may be a secret, only as a digest.
     :ivar certificate: of the server, which was verified; None without TLS.
 
-    :raises PackageError: ``source_unreadable``, ``source_refused``; ``source_missing`` for 404 and 410.
+    :raises PackageError: as for ``Web.get``; ``source_refused`` also where the server does not tell the size.
+    :raises TimedOut: the deadline passed.
     """
 
-    def __init__(self, web: Web, url: str) -> None:
+    def __init__(self, web_: Web, url: str) -> None:
         self.url = url
-        self.label = shown(url)
-        self.key = url
-        self._web = web
-        self._first: http.client.HTTPResponse | None = web.get(url)
-        self.certificate = _peer_certificate(self._first)
+        self.label = web.without_secrets(url)
+        query = urllib.parse.urlsplit(url).query
+        self.key = f"{self.label}?{hashlib.sha256(query.encode()).hexdigest()}" if query else url
+        self._web = web_
+        self._first: Answer | None = web_.get(url)
+        self.certificate = self._first.certificate
         self.size, self.stamp = _size(self._first, self.label), _validator(self._first)
         # "ETag", where it is a strong one, is all that If-Range takes.
         self._etag = self.stamp if self.stamp.startswith('"') else ""
@@ -109,17 +129,18 @@ class RemoteBlob:
             first.close()
         return _Download(self, self.ask(offset), offset)
 
-    def ask(self, offset: int) -> http.client.HTTPResponse:
+    def ask(self, offset: int) -> Answer:
         """A connection from a byte on.
 
         :raises PackageError: ``source_changed`` when the file is another meanwhile.
+        :raises TimedOut: the deadline passed.
         """
         answer = self._web.get(self.url, offset, self._etag)
         if _size(answer, self.label) != self.size or _validator(answer) != self.stamp:
             answer.close()
             raise PackageError("source_changed", f"{self.label} was changed while it was read.", hint="Run again.")
-        if answer.status != http.client.PARTIAL_CONTENT and offset:
-            _skip(answer, offset, self.label)  # a server without ranges sends all, and the part before is thrown away
+        if answer.status != _PARTIAL_CONTENT and offset:
+            self._skip(answer, offset)  # a server without ranges sends all, and the part before is thrown away
         return answer
 
     def unchanged(self) -> bool:
@@ -130,11 +151,24 @@ class RemoteBlob:
         """What a host must send that is to fetch the file itself."""
         return self._web.own_headers()
 
+    def _skip(self, answer: Answer, count: int) -> None:
+        buffer = memoryview(bytearray(min(count, 2**20)))
+        try:
+            while count:
+                read = answer.readinto(buffer[: min(count, len(buffer))])
+                if not read:
+                    raise PackageError("source_unreadable", f"{self.label} breaks off.", hint="Run again.")
+                count -= read
+        except Late as late:
+            raise _too_late(late) from late
+        except Broken as error:
+            raise _unreachable(self.url, error) from error
+
 
 class _Download:
     """One pass over a remote file, which survives broken connections."""
 
-    def __init__(self, blob: RemoteBlob, answer: http.client.HTTPResponse, at: int) -> None:
+    def __init__(self, blob: RemoteBlob, answer: Answer, at: int) -> None:
         self._blob = blob
         self._answer = answer
         self._at = at
@@ -143,8 +177,10 @@ class _Download:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 read = self._answer.readinto(buffer)
-            except (OSError, http.client.HTTPException) as error:
-                if attempt == _ATTEMPTS:
+            except Late as late:
+                raise _too_late(late) from late
+            except Broken as error:
+                if attempt == _ATTEMPTS and not isinstance(error.cause, http.client.IncompleteRead):
                     raise _unreachable(self._blob.url, error) from error
                 read = 0
             if read or self._at >= self._blob.size or not len(buffer):
@@ -158,34 +194,6 @@ class _Download:
         self._answer.close()
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from a checked connection to one that nobody checks."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: t.Any, code: int, msg: str, headers: t.Any, newurl: str
-    ) -> urllib.request.Request | None:
-        """The request to follow with.
-
-        :raises PackageError: ``source_refused``.
-        """
-        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
-        if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
-            raise PackageError(
-                "source_refused",
-                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not protected by TLS.",
-                hint="Name the source by an https address that needs no such redirection.",
-            )
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request is not None:
-            for name in ("Range", "Accept-encoding"):
-                if req.has_header(name):
-                    request.add_header(name, req.get_header(name) or "")
-            if (old.scheme, old.netloc) == (new.scheme, new.netloc):
-                for name, value in req.unredirected_hdrs.items():
-                    request.add_unredirected_header(name, value)
-        return request
-
-
 def parse_url(text: str) -> str:
     """A checked address.
 
@@ -194,6 +202,7 @@ def parse_url(text: str) -> str:
     try:
         parts = urllib.parse.urlsplit(text)
         text.encode("ascii")
+        _port = parts.port
     except ValueError:
         raise PackageError(
             "invalid_source",
@@ -207,37 +216,14 @@ def parse_url(text: str) -> str:
             hint="Set source_username and source_password instead.",
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PackageError("invalid_source", f"{shown(text)} is no http or https address.")
+        raise PackageError("invalid_source", f"{web.without_secrets(text)} is no http or https address.")
     return text
 
 
-def shown(url: str) -> str:
-    """An address for messages: without its query, which may be a secret that somebody signed."""
-    parts = urllib.parse.urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
-def _context(access: WebAccess) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=access.ca_path or None)
-    except OSError as error:
-        why = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
-        raise PackageError(
-            "source_unreadable",
-            f"The CA file {access.ca_path} of the source cannot be used: {why}.",
-            hint="Set source_ca_path to a readable file of PEM certificates.",
-        ) from error
-    if not access.validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _size(answer: http.client.HTTPResponse, label: str) -> int:
+def _size(answer: Answer, label: str) -> int:
     match = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
     length = match[1] if match else answer.headers.get("Content-Length", "")
-    if not length.isdigit():
+    if not re.fullmatch(r"[0-9]{1,18}", length):
         raise PackageError(
             "source_refused",
             f"The server of {label} does not tell how large the file is.",
@@ -246,7 +232,7 @@ def _size(answer: http.client.HTTPResponse, label: str) -> int:
     return int(length)
 
 
-def _validator(answer: http.client.HTTPResponse) -> str:
+def _validator(answer: Answer) -> str:
     etag = answer.headers.get("ETag", "")
     if etag.startswith('"'):
         return etag
@@ -254,39 +240,30 @@ def _validator(answer: http.client.HTTPResponse) -> str:
     return f"{modified} {_size(answer, 'it')}" if modified else ""
 
 
-def _skip(answer: http.client.HTTPResponse, count: int, label: str) -> None:
-    buffer = memoryview(bytearray(min(count, 2**20)))
-    while count:
-        read = answer.readinto(buffer[: min(count, len(buffer))])
-        if not read:
-            raise PackageError("source_unreadable", f"{label} breaks off.", hint="Run again.")
-        count -= read
-
-
 def _refused(url: str, status: int, reason: str) -> PackageError:
     code = "source_missing" if status in (404, 410) else "source_refused"
     hint = "Check the address." if code == "source_missing" else "Run again, or ask who runs that server."
     if status in (401, 403, 407):
         hint = "Check source_username and source_password, or source_headers."
-    return PackageError(code, f"The server of {shown(url)} refuses it ({status} {reason}).", hint=hint, status=status)
+    label = web.without_secrets(url)
+    return PackageError(code, f"The server of {label} refuses it ({status} {reason}).", hint=hint, status=status)
 
 
-def _unreachable(url: str, error: Exception) -> PackageError:
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, ssl.SSLCertVerificationError):
+def _unreachable(url: str, error: NotConnected | Broken) -> PackageError:
+    label = web.without_secrets(url)
+    if isinstance(error.cause, ssl.SSLCertVerificationError):
         return PackageError(
             "source_untrusted",
-            f"The certificate of the server of {shown(url)} does not pass verification ({reason.verify_message}).",
+            f"The certificate of the server of {label} does not pass verification ({error.cause.verify_message}).",
             hint="Set source_ca_path to the CA that signed it.",
         )
-    why = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return PackageError(
-        "source_unreadable", f"{shown(url)} cannot be read ({why}).", hint="Check the address, the network and the proxy."
+        "source_unreadable", f"{label} cannot be read ({error.why}).", hint="Check the address, the network and the proxy."
     )
 
 
-def _peer_certificate(answer: http.client.HTTPResponse) -> bytes | None:
-    """The certificate of the server that answers, which was checked; None without TLS."""
-    raw: t.Any = answer.fp
-    sock = getattr(getattr(raw, "raw", raw), "_sock", None)
-    return sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) and isinstance(raw, io.IOBase) else None
+def _too_late(late: Late) -> TimedOut:
+    return TimedOut(
+        f"The time allowed for the task was over while the source was read: {late.why}.",
+        hint="Raise timeout, or look at that server and at the network in between.",
+    )

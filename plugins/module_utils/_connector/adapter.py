@@ -1,0 +1,229 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The library requests, made to keep to our TLS context and to our clock. Only ``web`` imports this, and only when it is used.
+
+By itself requests trusts what the environment names (``REQUESTS_CA_BUNDLE``, ``.netrc``), loads a CA bundle of its own into
+whatever context it is given, and bounds each operation of a socket, but never all of them together: a server that sends a byte
+now and then is listened to for ever. So the connections here are made by us: the context is used as it is, and each operation
+of a socket gets what is left on the clock.
+"""
+
+from __future__ import annotations
+
+import http.client
+import http.cookiejar
+import queue
+import socket
+import ssl
+import sys
+import threading
+import typing as t
+
+from .._errors import MissingLibrary
+
+try:
+    import requests
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.exceptions import HTTPError
+except ImportError:
+    requests = None  # type: ignore[assignment]
+    HTTPError = OSError  # type: ignore[assignment, misc]
+    HTTPAdapter = Session = HTTPConnection = HTTPSConnection = object  # type: ignore[assignment, misc]
+    HTTPConnectionPool = HTTPSConnectionPool = object  # type: ignore[assignment, misc]
+
+if t.TYPE_CHECKING:
+    from .web import Clock, Stop
+
+# What a request can end in. UnicodeError: a header that cannot be sent.
+FAILURES = (OSError, http.client.HTTPException, HTTPError, UnicodeError)
+
+# As many as files are carried at once, at the most.
+_MOST_IDLE = 16
+
+
+class NoConnection(Exception):
+    """There is no connection, so nothing was sent. The cause is an OSError or an error of HTTP, of the proxy's answer."""
+
+
+def require() -> None:
+    """Make sure that requests is there.
+
+    :raises MissingLibrary: naming the Python that runs.
+    """
+    # With 2.32.3 came the hook by which an adapter says which TLS settings a connection gets.
+    if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
+        raise MissingLibrary(
+            "The Python library requests 2.32.3 or later, which carries files over HTTP, is missing. "
+            f"The module runs with {sys.executable}.",
+            hint="Install it (pip install --upgrade requests), or set ansible_python_interpreter to a Python that has it.",
+        )
+
+
+class _PlainSocket(socket.socket):
+    """A socket that asks the clock before each operation."""
+
+    clock: Clock
+
+    def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
+        self.settimeout(self.clock.left_to_receive())
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: t.Any, **kwargs: t.Any) -> int:
+        self.settimeout(self.clock.left())
+        return super().send(*args, **kwargs)
+
+    def sendall(self, *args: t.Any, **kwargs: t.Any) -> None:
+        self.settimeout(self.clock.left())
+        return super().sendall(*args, **kwargs)
+
+
+class _TlsSocket(_PlainSocket, ssl.SSLSocket):
+    """The same under TLS, whose ``sendall`` is made of ``send``."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        # OpenSSL's own time-out is for the handshake as a whole.
+        self.settimeout(self.clock.left())
+        super().do_handshake(block)
+
+
+class _Ours:
+    """What our connections do in place of urllib3's. ``_new_conn`` is its hook for the socket, in all of its releases."""
+
+    clock: Clock
+    stop: Stop
+    certificate: bytes | None = None
+
+    def _new_conn(self: t.Any) -> socket.socket:
+        return _dial(self.host, self.port, self.clock)
+
+    def connect(self: t.Any) -> None:
+        """Connect, through the proxy where there is one, and shake hands.
+
+        :raises NoConnection: there is none.
+        """
+        try:
+            super().connect()  # type: ignore[misc]
+        except FAILURES as error:
+            self.close()
+            raise NoConnection from error
+        # Whether and how a certificate is checked is the context's concern; urllib3 would warn where it pins one.
+        self.is_verified = True
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.certificate = self.sock.getpeercert(binary_form=True)
+        self.stop.hold(self.sock)
+
+    def close(self: t.Any) -> None:
+        """Close it."""
+        if self.sock is not None:
+            self.stop.let_go(self.sock)
+        super().close()  # type: ignore[misc]
+
+
+class _Adapter(HTTPAdapter):
+    """Connections under one context and one clock.
+
+    :param context: used as it is: what requests would make of ``verify`` and of its own CA bundle is left out.
+    """
+
+    def __init__(self, context: ssl.SSLContext, clock: Clock, stop: Stop) -> None:
+        context.sslsocket_class = type("TlsSocket", (_TlsSocket,), {"clock": clock})
+        self._context = context
+        ours = {"clock": clock, "stop": stop}
+        plain, tls = type("Plain", (_Ours, HTTPConnection), ours), type("Tls", (_Ours, HTTPSConnection), ours)
+        self._pools = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        }
+        super().__init__(pool_maxsize=_MOST_IDLE)
+
+    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:
+        manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def build_connection_pool_key_attributes(self, *args: t.Any, **kwargs: t.Any) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        host, _tls = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {}
+
+    def cert_verify(self, *_args: t.Any, **_kwargs: t.Any) -> None:
+        """The context says what is trusted; this would add a CA bundle to it."""
+
+
+class _Session(Session):
+    def get_redirect_target(self, _response: requests.Response) -> None:
+        """None: ``web`` decides where to follow. Requests would read the whole body of a redirection besides."""
+
+
+def session(context: ssl.SSLContext, clock: Clock, stop: Stop) -> Session:
+    """A session that takes nothing from the environment, keeps no cookies, and sends no headers of its own accord."""
+    made = _Session()
+    made.trust_env = False
+    made.headers.clear()
+    made.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=()))
+    adapter = _Adapter(context, clock, stop)
+    made.mount("https://", adapter)
+    made.mount("http://", adapter)
+    return made
+
+
+def environment_proxies(url: str) -> dict[str, str]:
+    """The proxies that the environment names for an address: ``http_proxy``, ``https_proxy``, but for ``no_proxy``."""
+    found = requests.utils.get_environ_proxies(url)
+    return {scheme: proxy for scheme, proxy in found.items() if scheme in ("http", "https")}
+
+
+def _dial(host: str, port: int, clock: Clock) -> socket.socket:
+    """Connect to the first address of a host that takes it.
+
+    :raises OSError: none does.
+    """
+    failure: OSError | None = None
+    for family, kind, protocol, _name, address in _addresses(host, port, clock):
+        sock = _PlainSocket(family, kind, protocol)
+        sock.clock = clock
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(clock.left())
+            sock.connect(address)
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
+        else:
+            return sock
+    raise failure or OSError("the name has no address")
+
+
+def _addresses(host: str, port: int, clock: Clock) -> list[t.Any]:
+    """The addresses of a name. A resolver takes no time-out, so that a thread waits for it.
+
+    :raises OSError: there are none, or not in time.
+    """
+    answers: queue.SimpleQueue[list[t.Any] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=clock.left())
+    except queue.Empty:
+        raise TimeoutError("the name was not resolved in time") from None
+    if isinstance(answer, UnicodeError):
+        # A part of the name is longer than 63 characters.
+        raise socket.gaierror(socket.EAI_NONAME, "no such name") from answer
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
