@@ -29,8 +29,8 @@ sanity: ## ansible-test sanity
 	$(DEV) test sanity
 units: ## the unit tests by ansible-test, each in a process of its own
 	$(DEV) test units
-integration: ## ansible-test integration, against simulators
-	$(DEV) test integration
+integration: ## ansible-test integration, against simulators: make integration ARGS="linked_clone secrets"
+	$(DEV) test integration $(ARGS)
 
 .PHONY: pytest
 pytest: ## the unit tests by pytest, in one process: make pytest ARGS="-k find -x"

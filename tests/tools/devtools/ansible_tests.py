@@ -122,12 +122,19 @@ class AnsibleTests:
 
         return [Lane(self.prefix + "units", work, workers * _LOAD_OF_WORKER, lambda: _pytest_progress(_text(log)))]
 
-    def integration(self) -> list[Lane]:
-        """The integration targets, each by an ansible-test and against a simulator of its own."""
+    def integration(self, only: Collection[str] = ()) -> list[Lane]:
+        """The integration targets, each by an ansible-test and against a simulator of its own.
+
+        only: those that run, if any is named. Raises CommandFailed where one is named that does not exist.
+        """
         folder = self.run.collection / "tests" / "integration" / "targets"
         # What takes longest has the most to read, more or less, and should begin first.
         targets = [path.name for path in sorted(folder.iterdir(), key=_size, reverse=True) if not _is_hidden(path)]
-        steps = {self.prefix + name: partial(self._integration, name) for name in targets}
+        if unknown := sorted(set(only) - set(targets)):
+            log = self.run.log("integration")
+            log.write_text(f"no such target: {', '.join(unknown)}; there are {', '.join(sorted(targets))}\n", encoding="utf-8")
+            raise CommandFailed(["ansible-test", "integration", *unknown], 1, log)
+        steps = {self.prefix + name: partial(self._integration, name) for name in targets if not only or name in only}
         return counted("integration", steps, load=_LOAD_OF_TARGET)
 
     def _integration(self, target: str) -> Outcome:

@@ -29,6 +29,8 @@ def _setup(console: Console, _arguments: list[str]) -> int:
 def _test(console: Console, arguments: list[str]) -> int:
     from devtools import suite
 
+    if arguments[:1] == ["integration"]:
+        return suite.run(console, ["integration"], targets=arguments[1:])
     return suite.run(console, arguments or suite.PARTS)
 
 

@@ -10,12 +10,13 @@ import json
 import os
 import re
 import subprocess
-import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from threading import Event, Thread
 
 from devtools import collection, layout, processes
 from devtools.console import Console
@@ -58,6 +59,29 @@ class _Playing:
     process: subprocess.Popen[bytes]
     log: Path
     story: Path
+
+    @property
+    def said(self) -> str:
+        """Ansible's own log, as far as it is."""
+        return self.log.read_text(encoding="utf-8", errors="replace").strip()
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Names that are read from a process."""
+
+    process: subprocess.Popen[bytes]
+    names: Iterator[str]
+
+    def take(self, count: int) -> list[str]:
+        """The next names; fewer when the process ends before."""
+        return list(islice(self.names, count))
+
+    def end_with(self, playing: _Playing, going_on: Event) -> None:
+        """End the process when the playbooks end and nobody has said that it goes on without them."""
+        playing.process.wait()
+        if not going_on.is_set():
+            self.process.terminate()
 
 
 @dataclass(frozen=True)
@@ -135,11 +159,10 @@ class _Stage:
             code = playing.process.wait()
         finally:
             processes.finish(playing.process)
-        log = playing.log.read_text(encoding="utf-8", errors="replace").strip()
         if code:
-            raise DemoFailed(f"Ansible ended with exit code {code}; what it said:\n\n{log}")
+            raise DemoFailed(f"Ansible ended with exit code {code}; what it said:\n\n{playing.said}")
         if self.verbose:
-            self.console.text(log)
+            self.console.text(playing.said)
         plays: list[_Play] = []
         for line in map(json.loads, playing.story.read_text(encoding="utf-8").splitlines()):
             if "play" in line:
@@ -149,9 +172,11 @@ class _Stage:
         return plays
 
     def show(self, lines: list[str]) -> None:
-        """Print lines, indented, and wrapped where they are longer than a terminal is wide."""
+        """Print lines, indented; what is too long for a terminal goes on in the next line, after its colon."""
         for line in lines:
-            self.console.text(textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="    "))
+            parts = [line] if len(line) + 2 <= _WIDTH else [*line.replace(": ", ":\n  ", 1).splitlines()]
+            for part in parts:
+                self.console.text(f"  {part}")
 
     def requested(self) -> int:
         """How many instant clones the simulator has been asked for so far."""
@@ -164,7 +189,7 @@ class _Stage:
         return {vm["runtime"]["host"]["value"] for vm in seen}
 
     @contextmanager
-    def clones_made(self) -> Iterator[Iterator[str]]:
+    def clones_made(self) -> Iterator[_Events]:
         """The names of clones as they come up, and of those that are there, as govc reads them from the simulator's events."""
         command: list[str | Path] = [self.tools.govc, "events", "-f", "-n", "500", "/DC0"]
         env = {**os.environ, **self.simulator.govc_environment()}
@@ -175,7 +200,7 @@ class _Stage:
             found = (re.search(rb"\] (\S+) on \S+ in \S+ is powered on", line) for line in process.stdout)
             names = (match[1].decode() for match in found if match)
             # The parents of the fleet begin with its prefix too, but have no number behind it.
-            yield (name for name in names if re.fullmatch("demo-[0-9]+", name))
+            yield _Events(process, (name for name in names if re.fullmatch("demo-[0-9]+", name)))
         finally:
             processes.finish(process)
             process.stdout.close()
@@ -206,13 +231,19 @@ def _crash_and_rerun(stage: _Stage) -> None:
     with stage.clones_made() as made:
         stage.simulator.latency(_BUSY_MS, "InstantClone_Task")
         playing = stage.start("crash", ["demo"], {"demo_count": _FLEET})
+        killed = Event()
+        watch = Thread(target=made.end_with, args=(playing, killed), daemon=True)
+        watch.start()
         try:
-            alive = [next(made) for _ordinal in range(_CLONES + new // 2)]
+            alive = made.take(_CLONES + new // 2)
+            killed.set()
         finally:
             processes.kill(playing.process)
+        if len(alive) < _CLONES + new // 2:
+            raise DemoFailed(f"Ansible ended before it was killed; what it said:\n\n{playing.said}")
         stage.show([f"Killed with SIGKILL when {len(alive) - _CLONES} of {new} new clones were up."])
         accepted = stage.requested() - before
-        alive += [next(made) for _ordinal in range(_CLONES + accepted - len(alive))]
+        alive += made.take(_CLONES + accepted - len(alive))
     stage.simulator.latency(0, "InstantClone_Task")
     missing = _FLEET - len(alive)
     stage.show([f"vCenter finished what it had accepted: {len(alive)} are there, {missing} are missing."])
@@ -283,7 +314,6 @@ def run(console: Console) -> int:
             return 1
     console.title("On a real vCenter")
     console.text(_REAL)
-    console.text(
-        f"\nAll of it took {console.elapsed:.0f} s. Ansible's own log: make demo VERBOSE=1, or .build/logs/{this.logs.name}/"
-    )
+    console.text(f"\nAll of it took {console.elapsed:.0f} s.")
+    console.text(f"Ansible's own log: make demo VERBOSE=1, or .build/logs/{this.logs.name}/")
     return 0

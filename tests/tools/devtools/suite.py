@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from devtools import lanes
 from devtools.ansible_tests import AnsibleTests
@@ -23,8 +23,11 @@ _WITHOUT_SIMULATOR = {"lint", "go", "sanity"}
 PARTS = ["pytest", "go", "lint", "sanity", "integration"]
 
 
-def run(console: Console, parts: list[str]) -> int:
-    """Run the named parts beside each other, each whether or not another failed; returns the exit code."""
+def run(console: Console, parts: list[str], targets: Sequence[str] = ()) -> int:
+    """Run the named parts beside each other, each whether or not another failed; returns the exit code.
+
+    targets: those of the integration that run; all when none is named.
+    """
     console.title("Set up")
     tools = Toolbox(console.part).prepare(simulator=not _WITHOUT_SIMULATOR.issuperset(parts))
     with new_run() as this:
@@ -36,7 +39,7 @@ def run(console: Console, parts: list[str]) -> int:
             "sanity": ansible.sanity,
             "pytest": ansible.pytest,
             "units": ansible.units,
-            "integration": ansible.integration,
+            "integration": lambda: ansible.integration(targets),
         }
         with console.watched():
             lanes.run(console, [lane for part in parts for lane in lanes_of[part]()])
