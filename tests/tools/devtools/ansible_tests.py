@@ -31,6 +31,8 @@ _LONG_SANITY_TESTS = ("validate-modules", "pylint", "import")
 # More than the cores: the unit tests wait for simulated vCenters most of the time.
 _WORKERS_PER_CORE = 2.5
 _LOAD_OF_WORKER = 0.3
+_SAMPLE = ("tests/unit/plugins/filter/", "tests/unit/plugins/plugin_utils/")
+
 # Ansible works hard, but waits for tasks of the simulated vCenter now and then.
 _LOAD_OF_TARGET = 0.8
 
@@ -96,15 +98,22 @@ class AnsibleTests:
 
     def units(self) -> list[Lane]:
         """The unit tests by ansible-test, as many at a time as there are cores, each in a process of its own."""
-        log = self.run.log(self.prefix + "units")
+        return [self._units("units", float(cores()))]
+
+    def sample(self) -> list[Lane]:
+        """Some quick unit tests by ansible-test, beside all of them by pytest: its ways of importing and forking work too."""
+        return [self._units("units, ansible-test", 1.0, *_SAMPLE)]
+
+    def _units(self, name: str, load: float, *paths: str) -> Lane:
+        log = self.run.log(self.prefix + name)
 
         def work() -> Outcome:
-            run = self.run.copy("units")
+            run = self.run.copy(name)
             write_unit_settings(run, self.tools)
-            result = self._call(run, log, "units", "--color", "no", "--python", _version(self.venv))
+            result = self._call(run, log, "units", "--color", "no", "--python", _version(self.venv), *paths)
             return _from_junit(result, run.collection / "tests" / "output" / "junit", log)
 
-        return [Lane(self.prefix + "units", work, float(cores()), lambda: _pytest_progress(_text(log)))]
+        return Lane(self.prefix + name, work, load, lambda: _pytest_progress(_text(log)))
 
     def pytest(self) -> list[Lane]:
         """The unit tests by pytest, many at a time."""
@@ -195,9 +204,11 @@ def _failed_sanity_tests(output: str) -> set[str]:
 
 
 def _pytest_progress(output: str) -> Progress:
-    """How far pytest is whose workers say so test by test."""
+    """How far pytest is that runs tests in workers, whether it says so test by test or by one letter for each."""
     counts = re.findall(r"^\d+ workers? \[(\d+) items?\]", output, re.MULTILINE)
-    return Progress(len(re.findall(r"^\[gw\d+\] \[ *\d+%\] ", output, re.MULTILINE)), sum(map(int, counts)))
+    lines = re.findall(r"^\[gw\d+\] \[ *\d+%\] ", output, re.MULTILINE)
+    letters = re.findall(r"^([.FEsxX]+)(?: *\[ *\d+%\])?$", output, re.MULTILINE)
+    return Progress(len(lines) + len("".join(letters)), sum(map(int, counts)))
 
 
 def _size(folder: Path) -> int:

@@ -20,7 +20,7 @@ from devtools.runs import new_run
 _WITHOUT_SIMULATOR = {"lint", "go", "sanity"}
 
 # What `make test` runs. In this order they begin: what takes longest first.
-PARTS = ["pytest", "go", "lint", "sanity", "integration"]
+PARTS = ["pytest", "go", "lint", "sample", "sanity", "integration"]
 
 
 def run(console: Console, parts: list[str], targets: Sequence[str] = ()) -> int:
@@ -38,6 +38,7 @@ def run(console: Console, parts: list[str], targets: Sequence[str] = ()) -> int:
             "go": GoTests(this, tools).lanes,
             "sanity": ansible.sanity,
             "pytest": ansible.pytest,
+            "sample": ansible.sample,
             "units": ansible.units,
             "integration": lambda: ansible.integration(targets),
         }

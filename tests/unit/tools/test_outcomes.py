@@ -30,6 +30,39 @@ def test_outcome_of_ansible_test(code: int, passed: list[str], failed: list[str]
     assert (outcome.passed, outcome.failed) == expected
 
 
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("", "0"),
+        ("created: 2/2 workers\n2 workers [120 items]\n", "0 of 120"),
+        ("4 workers [9 items]\n\n[gw0] [ 11%] PASSED tests/a.py::one \n[gw3] [ 22%] FAILED tests/a.py::two \n", "2 of 9"),
+        ("2 workers [100 items]\n" + "." * 70 + "FE [ 72%]\n...", "75 of 100"),
+        # ansible-test runs the tests of modules and those of the controller one after the other.
+        ("2 workers [3 items]\n... [100%]\n2 workers [5 items]\n.", "4 of 8"),
+    ],
+    ids=["nothing yet", "none yet", "test by test", "by letters", "two runs"],
+)
+def test_how_far_pytest_is(output: str, expected: str) -> None:
+    assert str(ansible_tests._pytest_progress(output)) == expected
+
+
+def test_skipped_tests_are_counted_and_neither_passed_nor_failed(tmp_path: Path) -> None:
+    cases = '<testcase name="a"/><testcase name="b"><skipped/></testcase><testcase name="c"><error/></testcase>'
+    (tmp_path / "junit.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>", encoding="utf-8")
+    outcome = ansible_tests._from_junit(Result(1, ""), tmp_path, tmp_path / "log")
+    assert outcome.note == "1 passed, 1 failed, 1 skipped"
+
+
+def test_a_sanity_test_that_failed_is_named() -> None:
+    output = (
+        'Running sanity test "import" on Python 3.11\nRunning sanity test "pep8"\nRunning sanity test "yamllint"\n'
+        "FATAL: The 2 sanity test(s) listed below (out of 3) failed. See error output above for details.\n"
+        "import --python 3.11\npep8\n"
+    )
+    assert ansible_tests._sanity_tests(output) == {"import", "pep8", "yamllint"}
+    assert ansible_tests._failed_sanity_tests(output) == {"import", "pep8"}
+
+
 def test_go_test_json_becomes_counts_and_a_readable_log(tmp_path: Path) -> None:
     output = "\n".join(
         [
