@@ -138,7 +138,7 @@ def run(
     Whatever ends this call early, a signal included, ends the command too.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as handle:
+    with log.open("a+b") as handle:
         handle.write(f"$ {' '.join(map(str, command))}\n".encode())
         handle.flush()
         begin = handle.tell()
@@ -147,7 +147,6 @@ def run(
             code = _await(process)
         finally:
             finish(process)
-    with log.open("rb") as handle:
         handle.seek(begin)
         return Result(code, handle.read().decode(errors="replace"))
 
