@@ -21,6 +21,7 @@ import contextlib
 import errno
 import fcntl
 import grp
+import json
 import os
 import pwd
 import secrets
@@ -226,10 +227,13 @@ class Folder:
                 path=self.path_of(name),
             )
 
-    def replace(self, name: str, data: bytes, mode: int = 0o600) -> None:
-        """Write a file whole or not at all; see the function of this name."""
+    def replace(self, name: str, data: bytes, mode: int = 0o600, *, keep_mode: bool = True) -> None:
+        """Write a file whole or not at all; see the function of this name.
+
+        :param keep_mode: whether a file that was there keeps its own mode.
+        """
         self.sweep(name)
-        draft = Draft(self, name, mode)
+        draft = Draft(self, name, mode, keep_mode=keep_mode)
         try:
             draft.write(data)
             draft.finish()
@@ -263,7 +267,7 @@ class Folder:
     def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
         """A descriptor that holds the lock of a file, which is made where there is none; see ``locked``."""
         while True:
-            handle = self._open_lock(name)
+            handle = self.made(name, os.O_RDWR)
             _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, tell))
             with told(self.path_of(name), self._what):
                 # One that was removed, or replaced, while it was waited for, locks nothing.
@@ -283,11 +287,12 @@ class Folder:
         finally:
             os.close(handle)
 
-    def _open_lock(self, name: str) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _QUIET
+    def made(self, name: str, flags: int) -> int:
+        """As ``open``, of a file that is made, empty and for this user alone, where there is none."""
+        making = flags | os.O_CREAT | os.O_EXCL | _QUIET
         with told(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
-            return os.open(name, flags, 0o600, dir_fd=self.handle)
-        return self.open(name, os.O_RDWR)
+            return os.open(name, making, 0o600, dir_fd=self.handle)
+        return self.open(name, flags & ~os.O_CREAT)
 
     def _check_target(self, name: str) -> os.stat_result | None:
         """What is to be replaced, if it may be; None where there is nothing yet."""
@@ -334,17 +339,18 @@ class Draft:
 
     :param folder: for the file.
     :param name: that it will have.
-    :param mode: of a new file; one that was there keeps its own, as far as others may not write it.
+    :param mode: of a new file.
+    :param keep_mode: whether a file that was there keeps its own.
     :raises FileRefused: when what is there is none of ours.
     :raises FileUnwritable: as the system says.
     """
 
-    def __init__(self, folder: Folder, name: str, mode: int = 0o600) -> None:
+    def __init__(self, folder: Folder, name: str, mode: int = 0o600, *, keep_mode: bool = True) -> None:
         self._folder, self._name = folder, name
         self._part: str | None = None
         self._handle: int | None = None
         there = folder._check_target(name)
-        mode = stat.S_IMODE(there.st_mode) & 0o777 if there is not None else mode
+        mode = there.st_mode & 0o777 if there is not None and keep_mode else mode
         try:
             with self._told():
                 self._open()
@@ -411,6 +417,21 @@ class Draft:
 
     def _told(self) -> contextlib.AbstractContextManager[None]:
         return told(self._folder.path_of(self._name), self._folder._what)
+
+
+def parsed(data: bytes) -> t.Any:
+    """The JSON of a file: objects, lists, texts, whole numbers, true, false and null, as this collection writes them.
+
+    :raises ValueError: for anything else, nested deep or not even text.
+    """
+    try:
+        return json.loads(data.decode(), parse_float=_no_number, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _no_number(text: str) -> t.NoReturn:
+    raise ValueError(f"{text[:20]} is no whole number")
 
 
 # --- The way to a file.
