@@ -20,6 +20,9 @@ ADDRESS_REFUSED, HOST_KEY_REFUSED = "reported_address_refused", "host_key_refuse
 
 _SHOWN = 60
 
+# One for each of hundreds of VMs would hide everything else.
+_WARNINGS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
@@ -98,6 +101,27 @@ def unconfirmed(word: Word) -> bool:
     """Whether an address is told that would be taken if only VMware Tools reported it as well, which they may do later."""
     told, tools, given = _known(word.told), set(_known(word.tools)), set(_known(word.given))
     return any(reachable(one) and one.version not in word.firm and one not in given | tools for one in told)
+
+
+def refusals(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
+    """What was refused of all VMs of a task, for the end of its result.
+
+    :param entries: each with its ``name``, and what was ``refused`` of it.
+    """
+    return [{"name": entry["name"], **refusal} for entry in entries for refusal in entry.get("refused", ())]
+
+
+def warn(say: t.Callable[[str], None], refused: t.Sequence[t.Mapping[str, str]]) -> None:
+    """Warn of what was refused, of each by itself as long as there are few."""
+    for refusal in refused[:_WARNINGS]:
+        say(f"{refusal['msg']} It is left out of the result.")
+    if len(refused) > _WARNINGS:
+        say(f"{len(refused) - _WARNINGS} more reports of guests were refused; refusals in the result has them.")
+
+
+def without_prefix(text: str) -> str:
+    """An address as a user writes it, without its prefix; a text that is none stays as it is."""
+    return text.partition("/")[0].strip()
 
 
 def shown(text: str) -> str:
