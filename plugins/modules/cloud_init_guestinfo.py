@@ -393,7 +393,7 @@ failed_vms:
   returned: as RV(vms)
   type: list
   elements: dict
-refused_vms:
+refusals:
   description:
     - What guests tell and is not taken for true, in short, with C(name), C(error_code) and C(msg).
     - Such a VM does not fail. A warning tells of it.

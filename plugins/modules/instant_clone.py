@@ -533,7 +533,7 @@ failed_clones:
   returned: as RV(clones)
   type: list
   elements: dict
-refused_clones:
+refusals:
   description:
     - What clones report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
     - Such a clone does not fail. A warning tells of it.

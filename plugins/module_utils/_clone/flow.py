@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
+from .._connector.reported import refusals, warn
 from .._errors import InvalidOption, PartialFailure
 from . import plan, report
 from .absent import remove_clones
@@ -47,8 +48,7 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
     job = Job(session, options, way, found.parents, steps, check, deadline, timer)
     account = _carry_out(job)
     result = _result(job, account)
-    for refused in result["refused_clones"]:
-        session.warn(f"{refused['msg']} It is left out of the result.")
+    warn(session.warn, result["refusals"])
     failed = [standing for standing in account.standings if standing.error is not None]
     if failed or account.stopped is not None:
         raise PartialFailure(_headline(job, account, failed), result)
@@ -97,7 +97,7 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
         "changed": any(clone["changed"] for clone in clones),
         "clones": clones,
         "failed_clones": [report.failure(standing) for standing in account.standings if standing.error is not None],
-        "refused_clones": [{"name": clone["name"], **refusal} for clone in clones for refusal in clone.get("refused", ())],
+        "refusals": refusals(clones),
         "counts": counts,
         **_sources(job),
         "diff": report.diff([standing.step for standing in account.standings if standing.error is None]),

@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from .._connector import names
+from .._connector.reported import warn
 from .._errors import NotAttempted, PartialFailure, VforgeError
 from . import api, keys, lookup, plan, report
 from .job import Job, Standing, carry_out, standing
@@ -44,8 +45,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
     for item in standings:
         for warning in item.warnings:
             session.warn(warning)
-    for refused in result["refused_vms"]:
-        session.warn(f"{refused['msg']} It is left out of the result.")
+    warn(session.warn, result["refusals"])
     failed = [item for item in standings if item.error is not None]
     if failed or stopped is not None:
         raise PartialFailure(_headline(standings, failed, stopped, check=check), result, hint=_hint(standings, stopped))

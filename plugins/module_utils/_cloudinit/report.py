@@ -14,7 +14,7 @@ import secrets
 import typing as t
 
 from .._connector import differences
-from .._connector.reported import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, vet
+from .._connector.reported import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
 from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
 from .facts import Held, Machine
@@ -34,7 +34,7 @@ def result(standings: t.Sequence[Standing], options: CloudOptions, *, check: boo
         "changed": any(told["changed"] for told in entries),
         "vms": entries,
         "failed_vms": [{"name": item.plan.machine.name, **item.error.as_result()} for item in standings if item.error],
-        "refused_vms": [{"name": told["name"], **refusal} for told in entries for refusal in told["refused"]],
+        "refusals": refusals(entries),
         "diff": _diff(standings, secret, check=check),
     }
 
@@ -78,17 +78,17 @@ def machine_facts(machine: Machine) -> dict[str, t.Any]:
 
 def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[str, t.Any]:
     """What the guest has told, as far as it is taken for true, and what was refused of it."""
-    refusals = list(verdict.refusals)
+    refused = list(verdict.refusals)
     try:
         host_keys = hostkeys.parse(config.get(keys.HOST_KEYS))
     except hostkeys.NoHostKey as why:
         host_keys = []
-        refusals.append(Refusal(HOST_KEY_REFUSED, f"{name} {why}."))
+        refused.append(Refusal(HOST_KEY_REFUSED, f"{name} {why}."))
     return {
         "local_ipv4": next((text for text in verdict.addresses if ":" not in text), None),
         "local_ipv6": next((text for text in verdict.addresses if ":" in text), None),
         "ssh_host_keys": host_keys,
-        "refused": [refusal.told() for refusal in refusals],
+        "refused": [refusal.told() for refusal in refused],
     }
 
 

@@ -121,7 +121,7 @@ def test_an_address_that_two_clones_report_is_neither_s_and_none_of_them_fails(s
     assert (told["ip_addresses"], told["nics"][0]["ip_addresses"]) == ([], [])
     assert [each["error_code"] for each in told["refused"]] == ["reported_address_refused"]
     assert "10.9.9.9', which web-2 reports as well" in told["refused"][0]["msg"]
-    assert [each["name"] for each in ran.result["refused_clones"]] == ["web-1", "web-2"]
+    assert [each["name"] for each in ran.result["refusals"]] == ["web-1", "web-2"]
 
 
 def test_an_address_that_the_user_gave_a_clone_is_its_own_whoever_else_reports_it(start):

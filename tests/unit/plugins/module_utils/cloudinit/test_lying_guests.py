@@ -52,7 +52,7 @@ def test_an_address_that_is_not_its_own_is_refused_for_this_vm_alone(cloud, vm, 
     )
     assert (told[liar]["local_ipv4"], codes(told[liar])) == (None, ["reported_address_refused"])
     assert (told[honest]["local_ipv4"], told[honest]["refused"]) == (cloud.sim.vm(honest)["ip"], [])
-    assert [each["name"] for each in ran.result["refused_vms"]] == [liar]
+    assert [each["name"] for each in ran.result["refusals"]] == [liar]
     assert [warning for warning in cloud.warnings if liar in warning and "left out" in warning]
     assert all(warning.isprintable() for warning in cloud.warnings)
 
