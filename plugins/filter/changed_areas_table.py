@@ -9,6 +9,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import plain
+
 DOCUMENTATION = r"""
 name: changed_areas_table
 short_description: Show which VMs change most as a table
@@ -91,7 +93,7 @@ def changed_areas_table(result: t.Any, most: int = 20) -> str:
         )
     vms = sorted(result["vms"], key=lambda vm: (-_to_read(vm), vm["name"]))
     rows = [[title for title, _align, _cell in _COLUMNS]]
-    rows += [[cell(vm) or "-" for _title, _align, cell in _COLUMNS] for vm in vms[:most]]
+    rows += [[plain(cell(vm)) or "-" for _title, _align, cell in _COLUMNS] for vm in vms[:most]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligns = [align for _title, align, _cell in _COLUMNS]
     lines = ["  ".join(align(text, width) for align, text, width in zip(aligns, row, widths, strict=True)) for row in rows]

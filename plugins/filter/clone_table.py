@@ -10,6 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import plain
 
 DOCUMENTATION = r"""
 name: clone_table
@@ -71,7 +72,7 @@ def clone_table(result: t.Any) -> str:
             "clone_table wants the registered result of a clone task, which has a list 'clones', or 'children' of VMFork."
         )
     rows = [[title for title, _align, _cell in _COLUMNS]]
-    rows += [[str(cell(clone) or "-") for _title, _align, cell in _COLUMNS] for clone in clones]
+    rows += [[plain(str(cell(clone) or "-")) for _title, _align, cell in _COLUMNS] for clone in clones]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligns = [align for _title, align, _cell in _COLUMNS]
     lines = ["  ".join(align(text, width) for align, text, width in zip(aligns, row, widths, strict=True)) for row in rows]
@@ -85,7 +86,7 @@ def _failures(clones: list[dict[str, t.Any]]) -> list[str]:
         if clone.get("error"):
             kinds.setdefault(clone["error"]["error_code"], []).append(clone)
     return [
-        f"{names.listing([clone['name'] for clone in failed], most=5)}: {code}. {failed[0]['error']['msg']}"
+        plain(f"{names.listing([clone['name'] for clone in failed], most=5)}: {code}. {failed[0]['error']['msg']}")
         for code, failed in kinds.items()
     ]
 

@@ -350,17 +350,29 @@ vms:
       description: Whether what was waited for came; null where nothing was waited for.
       type: bool
     local_ipv4:
-      description: The IPv4 address that cloud-init has told, or null.
+      description:
+        - The IPv4 address that cloud-init has told, where it can be taken for the VM's own; else null.
+        - That is, where the network in the metadata gives it, or VMware Tools report it for a card of the VM as well. With
+          O(wait=network) and O(wait=finished) these have up to a minute for it.
+        - An address that another VM of the task says is its own is neither's.
       type: str
     local_ipv6:
-      description: The IPv6 address that cloud-init has told, or null.
+      description: The same of IPv6.
       type: str
+    refused:
+      description:
+        - What the guest tells and is not taken for true, with C(error_code), V(reported_address_refused) or
+          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it tells.
+      type: list
+      elements: dict
     finished:
       description: With O(wait=finished), how cloud-init ended, V(done), V(degraded) or V(error), or the value of
         O(finished_key).
       type: str
     ssh_host_keys:
-      description: Public SSH host keys, each with its type, which the script that tells of the end tells too.
+      description:
+        - Public SSH host keys, each with its type, which the script that tells of the end tells too. They are taken apart and
+          put together anew; where one is not of the form of its type, none is returned.
       type: list
       elements: str
     seconds:
@@ -378,6 +390,13 @@ vms:
       type: dict
 failed_vms:
   description: The VMs that failed, in short, with C(name), C(error_code) and C(msg).
+  returned: as RV(vms)
+  type: list
+  elements: dict
+refusals:
+  description:
+    - What guests tell and is not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - Such a VM does not fail. A warning tells of it.
   returned: as RV(vms)
   type: list
   elements: dict

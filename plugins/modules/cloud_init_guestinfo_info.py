@@ -159,17 +159,28 @@ vms:
       description: The same as C(userdata).
       type: dict
     local_ipv4:
-      description: The IPv4 address that cloud-init has told, or null.
+      description:
+        - The IPv4 address that cloud-init has told, where it can be taken for the VM's own; else null.
+        - That is, where VMware Tools report it for a card of the VM as well.
+        - An address that another VM of the task says is its own is neither's.
       type: str
     local_ipv6:
-      description: The IPv6 address that cloud-init has told, or null.
+      description: The same of IPv6.
       type: str
+    refused:
+      description:
+        - What the guest tells and is not taken for true, with C(error_code), V(reported_address_refused) or
+          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it tells.
+      type: list
+      elements: dict
     finished:
       description: How cloud-init ended, where it was delivered with
         O(vforge.vsphere.cloud_init_guestinfo#module:wait=finished).
       type: str
     ssh_host_keys:
-      description: Public SSH host keys, each with its type, which the script that tells of the end tells too.
+      description:
+        - Public SSH host keys, each with its type, which the script that tells of the end tells too. They are taken apart and
+          put together anew; where one is not of the form of its type, none is returned.
       type: list
       elements: str
 timing:

@@ -425,9 +425,13 @@ children:
       description: First address of the family asked for that others can reach, as the guest reports it.
       type: str
     ip_addresses:
-      description: All such addresses.
+      description: All such addresses. One that another VM of the task reports as well is left out.
       type: list
       elements: str
+    refused:
+      description: What the child reports of itself and was not taken for true, with C(error_code) and C(msg).
+      type: list
+      elements: dict
     config_params:
       description: Names of the parameters. Values are never returned.
       type: list
@@ -441,6 +445,13 @@ children:
       type: dict
 failures:
   description: The parents and children that failed, in short, with C(name), C(error_code) and C(msg). Parents come first.
+  returned: as RV(parents)
+  type: list
+  elements: dict
+refusals:
+  description:
+    - What children report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - Such a child does not fail. A warning tells of it.
   returned: as RV(parents)
   type: list
   elements: dict

@@ -582,9 +582,13 @@ clones:
       type: str
       sample: 10.20.0.17
     ip_addresses:
-      description: All such addresses.
+      description: All such addresses. One that another VM of the task reports as well is left out.
       type: list
       elements: str
+    refused:
+      description: What the clone reports of itself and was not taken for true, with C(error_code) and C(msg).
+      type: list
+      elements: dict
     customized:
       description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
       type: bool
@@ -609,6 +613,13 @@ clones:
       type: dict
 failed_clones:
   description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
+  returned: as RV(clones)
+  type: list
+  elements: dict
+refusals:
+  description:
+    - What clones report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - Such a clone does not fail. A warning tells of it.
   returned: as RV(clones)
   type: list
   elements: dict

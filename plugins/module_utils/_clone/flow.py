@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
+from .._connector.reported import refusals, warn
 from .._errors import InvalidOption, PartialFailure
 from . import plan, report
 from .absent import remove_clones
@@ -47,6 +48,7 @@ def run(session: Session, options: CloneOptions, *, check: bool, kind: Kind | No
     job = Job(session, options, way, found.parents, steps, check, deadline, timer)
     account = _carry_out(job)
     result = _result(job, account)
+    warn(session.warn, result["refusals"])
     failed = [standing for standing in account.standings if standing.error is not None]
     if failed or account.stopped is not None:
         raise PartialFailure(_headline(job, account, failed), result)
@@ -87,7 +89,7 @@ def _carry_out(job: Job) -> Account:
 
 
 def _result(job: Job, account: Account) -> dict[str, t.Any]:
-    clones = [report.entry(standing, job.options) for standing in account.standings]
+    clones = report.entries(account.standings, job.options)
     counts: dict[str, int] = {}
     for clone in clones:
         counts[clone["action"]] = counts.get(clone["action"], 0) + 1
@@ -95,6 +97,7 @@ def _result(job: Job, account: Account) -> dict[str, t.Any]:
         "changed": any(clone["changed"] for clone in clones),
         "clones": clones,
         "failed_clones": [report.failure(standing) for standing in account.standings if standing.error is not None],
+        "refusals": refusals(clones),
         "counts": counts,
         **_sources(job),
         "diff": report.diff([standing.step for standing in account.standings if standing.error is None]),

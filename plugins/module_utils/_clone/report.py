@@ -11,14 +11,40 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import differences, names
+from .._connector.customization import DHCP
+from .._connector.reported import Verdict, Word, vet, without_prefix
 from .facts import Existing, Nic, Parent
 from .job import Standing
 from .options import CloneOptions
 from .plan import NicEdit, Step
 
+# What the scripts of on_wake take for the clone's address.
+_IPV4 = "guestinfo.ipv4"
 
-def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
+
+def entries(standings: t.Sequence[Standing], options: CloneOptions) -> list[dict[str, t.Any]]:
+    """The results of all clones; what they report is judged beside what the others do."""
+    verdicts = vet([_word(standing) for standing in standings])
+    return [entry(standing, options, verdict) for standing, verdict in zip(standings, verdicts, strict=True)]
+
+
+def _word(standing: Standing) -> Word:
+    """What is said of a clone's addresses.
+
+    The pair of guestinfo is the user's word only where this task has just written it: the guest can change it.
+    """
+    request, vm = standing.step.request, standing.vm
+    cards = request.customization.cards if request.customization is not None else ()
+    given = [card.ip for card in cards if card.ip != DHCP]
+    given += [request.config[_IPV4]] if standing.made and _IPV4 in request.config else []
+    tools = tuple(vm.addresses()) if vm is not None else ()
+    return Word(standing.step.name, told=tools, given=tuple(map(without_prefix, given)), tools=tools)
+
+
+def entry(standing: Standing, options: CloneOptions, verdict: Verdict) -> dict[str, t.Any]:
     """The result of one clone.
+
+    :param verdict: which of its addresses are taken for its own.
 
     ``ip`` is an address as the options ask for it, by family and NIC.
     ``action`` is created, updated, unchanged, removed, absent, rolled_back or failed; in check mode a change that would
@@ -41,8 +67,9 @@ def entry(standing: Standing, options: CloneOptions) -> dict[str, t.Any]:
         told["path"] = names.join([*names.split(place.folder_path), step.name])
         told["resource_pool"] = place.pool.name
     if vm is not None:
-        told.update(_vm_facts(vm))
-        told["ip"] = next(iter(vm.addresses(options.ip_family, options.ip_nic)), None)
+        told.update(_vm_facts(vm, verdict))
+        told["ip"] = next(iter(_own(vm.addresses(options.ip_family, options.ip_nic), verdict)), None)
+        told["refused"] = [refusal.told() for refusal in verdict.refusals]
     if standing.customized is not None:
         told["customized"] = standing.customized
     if standing.ready is not None:
@@ -111,8 +138,12 @@ def _nic_line(edit: NicEdit) -> str:
     return f"{edit.nic.label}: {', '.join(parts)}"
 
 
-def _vm_facts(vm: Existing) -> dict[str, t.Any]:
-    nics = [_nic_facts(nic, vm) for nic in vm.nics]
+def _own(addresses: t.Iterable[str], verdict: Verdict) -> list[str]:
+    return [address for address in addresses if address in verdict.addresses]
+
+
+def _vm_facts(vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
+    nics = [_nic_facts(nic, vm, verdict) for nic in vm.nics]
     facts: dict[str, t.Any] = {
         "moid": vm.moid or None,
         "instance_uuid": vm.instance_uuid or None,
@@ -121,16 +152,16 @@ def _vm_facts(vm: Existing) -> dict[str, t.Any]:
         "datastore": ", ".join(vm.datastore_names),
         "power_state": vm.power_state,
         "nics": nics,
-        "ip_addresses": vm.addresses(),
+        "ip_addresses": list(verdict.addresses),
     }
     return {**facts, "resource_pool": vm.pool_name} if vm.pool_name else facts
 
 
-def _nic_facts(nic: Nic, vm: Existing) -> dict[str, t.Any]:
+def _nic_facts(nic: Nic, vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
     return {
         "label": nic.label,
         "mac": nic.mac or None,
         "network": nic.network,
         "connected": nic.connected,
-        "ip_addresses": vm.addresses(label=nic.label),
+        "ip_addresses": _own(vm.addresses(label=nic.label), verdict),
     }

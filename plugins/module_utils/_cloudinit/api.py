@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import versions
+from .._connector.addresses import guest_nics, usable
 from .._connector.find import TO_ANCESTORS
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
@@ -22,6 +23,9 @@ POWER_STATE = "runtime.powerState"
 BOOT_TIME = "runtime.bootTime"
 _CONFIG = "config.extraConfig"
 
+# What VMware Tools tell of the guest's network.
+GUEST_NET = "guest.net"
+
 
 def config_paths(keys: t.Iterable[str]) -> tuple[str, ...]:
     """Paths of single pairs of extraConfig, so that not all of every VM's configuration is sent."""
@@ -34,9 +38,18 @@ def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
     return {key: "" if pair is None else str(pair.value) for key, pair in pairs.items()}
 
 
+def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
+    """The addresses that VMware Tools report for the VM's own cards.
+
+    vCenter finds the card by the MAC address; what has no card, such as a bridge within the guest, has no key.
+    """
+    return tuple(usable(address for nic in guest_nics(net or ()) if nic.key is not None for address in nic.addresses))
+
+
 def machine_paths(keys: t.Iterable[str]) -> dict[type, tuple[str, ...]]:
     """What is read of VMs and of what they lie in."""
-    of_vm = ("config.instanceUuid", "config.template", POWER_STATE, BOOT_TIME, "guest.toolsRunningStatus", *config_paths(keys))
+    of_config = ("config.instanceUuid", "config.template", *config_paths(keys))
+    of_vm = (*of_config, POWER_STATE, BOOT_TIME, "guest.toolsRunningStatus", GUEST_NET)
     return {
         vim.VirtualMachine: ("name", "parent", "parentVApp", *of_vm),
         vim.Folder: ("name", "parent"),

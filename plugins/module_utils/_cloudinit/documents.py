@@ -30,6 +30,9 @@ _FOLDERS = (
     "/usr/lib/python3*/site-packages/cloudinit/config/schemas",
 )
 
+# Metadata have a few lines, and reading YAML takes its time.
+_MOST_OF_GUEST = 64 * 1024
+
 # One key of a path, or one index.
 _PLAIN = re.compile(r"[\w-]+")
 
@@ -49,6 +52,23 @@ def load(text: str, where: str) -> t.Any:
         place = f" from line {mark.line + 1} on" if mark is not None else ""
         # The rest of what the library says quotes the text.
         raise InvalidOption(f"{where} cannot be read as YAML{place}.", option=where.rsplit(" ", 1)[-1]) from None
+
+
+def load_of_guest(text: str, where: str) -> t.Any:
+    """A YAML document that a guest may have written: a short one, in which nothing is repeated by reference.
+
+    :raises InvalidOption: for any other.
+    """
+    yaml = _library("yaml", "PyYAML", "set validate to none")
+    if len(text) > _MOST_OF_GUEST:
+        raise InvalidOption(f"{where} is too long to be read.", option=where)
+    try:
+        repeats = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+    except yaml.YAMLError:
+        repeats = False  # reading it says what is wrong
+    if repeats:
+        raise InvalidOption(f"{where} repeats parts by reference.", option=where)
+    return load(text, where)
 
 
 def check(text: str, where: str, schemas: Schemas | None) -> None:

@@ -33,6 +33,7 @@ class Machine:
 
     :ivar running_since: when it was powered on; empty for a VM that is off.
     :ivar tools: whether VMware Tools run in its guest.
+    :ivar addresses: that VMware Tools report for its own cards.
     :ivar config: what it has of our keys, and of those of cloud-init; never in ``repr``.
     """
 
@@ -44,6 +45,7 @@ class Machine:
     template: bool = False
     running_since: str = ""
     tools: bool = False
+    addresses: tuple[str, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property

@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from .._connector import names
+from .._connector.reported import warn
 from .._errors import NotAttempted, PartialFailure, VforgeError
 from . import api, keys, lookup, plan, report
 from .job import Job, Standing, carry_out, standing
@@ -35,7 +36,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
     selectors = [request.selector for request in options.requests]
     found = lookup.find_machines(session, selectors, options.datacenter, [options.finished_key])
     pairs = zip(found, options.requests, strict=True)
-    standings = [standing(plan.decide(machine, request, options)) for machine, request in pairs]
+    standings = [standing(plan.decide(machine, request, options), request.data.fixed) for machine, request in pairs]
     looked_up = time.monotonic()
     job = Job(session, options, standings, session.deadline(options.timeout))
     stopped = None if check else _carry_out(job)
@@ -44,6 +45,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
     for item in standings:
         for warning in item.warnings:
             session.warn(warning)
+    warn(session.warn, result["refusals"])
     failed = [item for item in standings if item.error is not None]
     if failed or stopped is not None:
         raise PartialFailure(_headline(standings, failed, stopped, check=check), result, hint=_hint(standings, stopped))

@@ -43,4 +43,4 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     :raises NotFound: a VM that is not there.
     """
     found = lookup.find_machines(session, options.selectors, options.datacenter)
-    return {"changed": False, "vms": [report.info(machine, show=options.show) for machine in found]}
+    return {"changed": False, "vms": report.infos(found, show=options.show)}

@@ -10,7 +10,10 @@ import dataclasses
 import typing as t
 
 from .._connector.batch import Work, run_batch
+from .._connector.reported import Word
 from .._errors import Fault, VforgeError
+from . import keys
+from .networks import NOTHING_FIXED, Fixed
 from .options import CloudOptions
 from .plan import Plan
 
@@ -24,12 +27,16 @@ class Standing:
 
     :ivar done: the steps that were carried out.
     :ivar config: its pairs of extraConfig as they were last known; never in ``repr``.
+    :ivar fixed: the addresses that the user gives it.
+    :ivar addresses: that VMware Tools report for its own cards, as they were last known.
     :ivar reached: whether what was waited for came; None where nothing was.
     """
 
     plan: Plan
     config: dict[str, str] = dataclasses.field(repr=False)
     power_state: str
+    fixed: Fixed = NOTHING_FIXED
+    addresses: tuple[str, ...] = ()
     done: list[str] = dataclasses.field(default_factory=list)
     error: VforgeError | None = None
     seconds: float | None = None
@@ -40,6 +47,17 @@ class Standing:
     def due(self, step: str) -> bool:
         """Whether a step is still to be done."""
         return self.error is None and step in self.plan.steps and step not in self.done
+
+    @property
+    def word(self) -> Word:
+        """What is said of its addresses."""
+        return Word(
+            self.plan.machine.name,
+            told=keys.told_addresses(self.config) if self.power_state == "poweredOn" else (),
+            given=self.fixed.addresses,
+            firm=self.fixed.firm,
+            tools=self.addresses,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +70,18 @@ class Job:
     deadline: float
 
 
-def standing(plan: Plan) -> Standing:
+def standing(plan: Plan, fixed: Fixed = NOTHING_FIXED) -> Standing:
     """A VM at the beginning of its task."""
-    return Standing(plan, dict(plan.machine.config), plan.machine.power_state, error=plan.refusal, warnings=list(plan.warnings))
+    machine = plan.machine
+    return Standing(
+        plan,
+        dict(machine.config),
+        machine.power_state,
+        fixed,
+        machine.addresses,
+        error=plan.refusal,
+        warnings=list(plan.warnings),
+    )
 
 
 def carry_out(

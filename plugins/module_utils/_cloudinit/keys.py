@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from . import report_script
 from .payload import KINDS
 
@@ -24,6 +26,11 @@ def value(kind: str) -> str:
 def encoding(kind: str) -> str:
     """Where its encoding is."""
     return f"guestinfo.{kind}.encoding"
+
+
+def told_addresses(config: t.Mapping[str, str]) -> tuple[str, ...]:
+    """The addresses that cloud-init tells, as they came."""
+    return tuple(text for key in (LOCAL_IPV4, LOCAL_IPV6) if (text := config.get(key, "").strip()))
 
 
 def mark(kind: str) -> str:

@@ -53,5 +53,6 @@ def _machine(rows: t.Mapping[str, Row], vm: Row) -> Machine:
         running_since=str(vm.get(api.BOOT_TIME) or ""),
         template=bool(vm.get("config.template")),
         tools=vm.get("guest.toolsRunningStatus") == "guestToolsRunning",
+        addresses=api.tools_addresses(vm.get(api.GUEST_NET)),
         config=api.config_in(vm.values),
     )

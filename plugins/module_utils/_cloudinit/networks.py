@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import typing as t
 
@@ -16,6 +17,65 @@ _MORE_DEVICES = ("wifis", "modems", "tunnels", "vrfs", "dummy-devices", "virtual
 _TOP = ("version", "renderer", *_DEVICES, *_MORE_DEVICES)
 
 _NEEDED = {"bonds": "interfaces", "bridges": "interfaces", "vlans": "link"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """The addresses that a network configuration gives a guest.
+
+    :ivar firm: families (4, 6) in which the guest gets no other address, from DHCP or a router.
+    """
+
+    addresses: tuple[str, ...] = ()
+    firm: frozenset[int] = frozenset()
+
+
+NOTHING_FIXED = Fixed()
+
+
+def fixed(network: t.Any) -> Fixed:
+    """What is fixed in a network configuration of version 1 or 2; nothing in what is neither."""
+    inner = network.get("network", network) if isinstance(network, dict) else None
+    if not isinstance(inner, dict):
+        return NOTHING_FIXED
+    parts = list(_subnets(inner) if inner.get("version") == 1 else _devices(inner))
+    found = [address for texts, _open in parts for text in texts if (address := _without_prefix(text)) is not None]
+    open_ = {family for _texts, families in parts for family in families}
+    firm = frozenset(address.version for address in found if address.version not in open_)
+    return Fixed(tuple(dict.fromkeys(str(address) for address in found)), firm)
+
+
+_Part = tuple[list[t.Any], set[int]]
+
+
+def _devices(inner: t.Mapping[str, t.Any]) -> t.Iterator[_Part]:
+    """Of each device of version 2 its addresses, and the families in which it may get others."""
+    kinds = [inner.get(kind) for kind in (*_DEVICES, *_MORE_DEVICES)]
+    for device in (device for kind in kinds if isinstance(kind, dict) for device in kind.values() if isinstance(device, dict)):
+        texts = device.get("addresses") if isinstance(device.get("addresses"), list) else []
+        # A guest takes what routers announce unless that is switched off.
+        by_router = device.get("accept-ra") is not False
+        yield (
+            [next(iter(text), "") if isinstance(text, dict) else text for text in texts or ()],
+            ({4} if device.get("dhcp4") else set()) | ({6} if device.get("dhcp6") or by_router else set()),
+        )
+
+
+def _subnets(inner: t.Mapping[str, t.Any]) -> t.Iterator[_Part]:
+    """The same of version 1, where each device has a list of subnets."""
+    devices = inner.get("config")
+    for device in devices if isinstance(devices, list) else ():
+        subnets = device.get("subnets") if isinstance(device, dict) else None
+        for subnet in subnets if isinstance(subnets, list) else ():
+            if isinstance(subnet, dict):
+                yield [subnet.get("address", "")], {6} if str(subnet.get("type")).startswith("static") else {4, 6}
+
+
+def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_interface(str(text)).ip
+    except ValueError:
+        return None
 
 
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:

@@ -12,9 +12,9 @@ import dataclasses
 import json
 import typing as t
 
-from .._errors import InvalidOption
+from .._errors import InvalidOption, VforgeError
 from . import documents, multipart, networks, report_script
-from .encoding import encode, fingerprint
+from .encoding import Undecodable, decode, encode, fingerprint
 
 METADATA, USERDATA, VENDORDATA = "metadata", "userdata", "vendordata"
 KINDS = (METADATA, USERDATA, VENDORDATA)
@@ -61,6 +61,18 @@ class Metadata:
         """The network, for what an instance-id is derived from."""
         return multipart.as_json(self.mapping.get("network"))
 
+    @property
+    def network_given(self) -> t.Any:
+        """The network, taken out of its encoding; None where there is none, or nobody can read it."""
+        network = self.mapping.get("network")
+        if not isinstance(network, str):
+            return network
+        try:
+            text = decode(network, str(self.mapping.get("network.encoding") or ""))
+            return documents.load(text or "", "metadata.network")
+        except (Undecodable, VforgeError):
+            return None  # what cannot be read here gives no address, and cloud-init says the rest
+
     def text(self, instance_id: str) -> str:
         """As it is delivered."""
         if self.raw is not None:
@@ -79,6 +91,11 @@ class Data:
     userdata: str | None = dataclasses.field(default=None, repr=False)
     vendordata: str | None = dataclasses.field(default=None, repr=False)
     vendordata_plain: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def fixed(self) -> networks.Fixed:
+        """The addresses that the VM is given."""
+        return networks.fixed(self.metadata.network_given) if self.metadata else networks.NOTHING_FIXED
 
     @property
     def warnings(self) -> tuple[str, ...]:

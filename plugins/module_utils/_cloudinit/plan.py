@@ -169,7 +169,7 @@ def _same(kind: str, held: Held, option: str | None) -> bool:
 def _mapping(text: str) -> object:
     """Metadata as a mapping, whoever wrote it and however; None for what is none."""
     try:
-        found = documents.load(text, METADATA)
+        found = documents.load_of_guest(text, METADATA)
     except VforgeError:
         return None
     return found if isinstance(found, dict) else None

@@ -14,7 +14,8 @@ import secrets
 import typing as t
 
 from .._connector import differences
-from . import encoding, keys, plan, report_script
+from .._connector.reported import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
+from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
 from .facts import Held, Machine
 from .job import Standing
@@ -27,17 +28,20 @@ _DONE = {plan.WRITE: "delivered", plan.CUSTOMIZE: "customized", plan.POWER_ON: "
 def result(standings: t.Sequence[Standing], options: CloudOptions, *, check: bool) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``failed_vms`` and ``diff``."""
     secret = secrets.token_bytes(16)
-    entries = [_entry(item, options, secret, check=check) for item in standings]
+    verdicts = vet([item.word for item in standings])
+    entries = [_entry(item, verdict, options, secret, check=check) for item, verdict in zip(standings, verdicts, strict=True)]
     return {
         "changed": any(told["changed"] for told in entries),
         "vms": entries,
         "failed_vms": [{"name": item.plan.machine.name, **item.error.as_result()} for item in standings if item.error],
+        "refusals": refusals(entries),
         "diff": _diff(standings, secret, check=check),
     }
 
 
-def _entry(item: Standing, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
+def _entry(item: Standing, verdict: Verdict, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
     machine, steps = item.plan.machine, _steps(item, check=check)
+    finished = plan.finished(item.plan, options, item.config) if options.wait == FINISHED else None
     told: dict[str, t.Any] = {
         **machine_facts(machine),
         "power_state": "poweredOn" if check and plan.POWER_ON in steps else item.power_state,
@@ -47,7 +51,8 @@ def _entry(item: Standing, options: CloudOptions, secret: bytes, *, check: bool)
         "keys": [_change(change, secret) for change in item.plan.changes] if plan_was_done(item, check=check) else [],
         "takes_effect": item.plan.takes_effect if plan_was_done(item, check=check) or not item.plan.changes else None,
         "reached": item.reached,
-        **reports(item.config, plan.finished(item.plan, options, item.config) if options.wait == FINISHED else None),
+        **reports(machine.name, item.config, verdict),
+        "finished": plain(finished) if finished is not None else None,
         "seconds": item.seconds,
         "calls": item.calls,
         "warnings": item.warnings,
@@ -71,13 +76,19 @@ def machine_facts(machine: Machine) -> dict[str, t.Any]:
     }
 
 
-def reports(config: t.Mapping[str, str], finished: str | None) -> dict[str, t.Any]:
-    """What the guest has told."""
+def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[str, t.Any]:
+    """What the guest has told, as far as it is taken for true, and what was refused of it."""
+    refused = list(verdict.refusals)
+    try:
+        host_keys = hostkeys.parse(config.get(keys.HOST_KEYS))
+    except hostkeys.NoHostKey as why:
+        host_keys = []
+        refused.append(Refusal(HOST_KEY_REFUSED, f"{name} {why}."))
     return {
-        "local_ipv4": config.get(keys.LOCAL_IPV4, "").strip() or None,
-        "local_ipv6": config.get(keys.LOCAL_IPV6, "").strip() or None,
-        "finished": finished,
-        "ssh_host_keys": report_script.host_keys(config.get(keys.HOST_KEYS)),
+        "local_ipv4": next((text for text in verdict.addresses if ":" not in text), None),
+        "local_ipv6": next((text for text in verdict.addresses if ":" in text), None),
+        "ssh_host_keys": host_keys,
+        "refused": [refusal.told() for refusal in refused],
     }
 
 
@@ -149,14 +160,22 @@ def _words(told: dict[str, t.Any] | None) -> str:
     return f"{told['size']} bytes as {told['encoding']}, digest {told['digest']}"
 
 
-def info(machine: Machine, *, show: bool) -> dict[str, t.Any]:
-    """One entry of the information module.
+def infos(machines: t.Sequence[Machine], *, show: bool) -> list[dict[str, t.Any]]:
+    """The entries of the information module.
+
+    What a VM holds of metadata its guest can write, so the addresses in them are nobody's word.
 
     :param show: whether the data are told; else only what they are.
     """
+    told = [keys.told_addresses(machine.config) if machine.on else () for machine in machines]
+    words = [Word(one.name, told=texts, tools=one.addresses) for one, texts in zip(machines, told, strict=True)]
+    return [_entry_of(one, verdict, show=show) for one, verdict in zip(machines, vet(words), strict=True)]
+
+
+def _entry_of(machine: Machine, verdict: Verdict, *, show: bool) -> dict[str, t.Any]:
     data = {kind: _info(machine, kind, show=show) for kind in KINDS}
     how = report_script.outcome(machine.config.get(keys.FINISHED), None)
-    return {**machine_facts(machine), **data, **reports(machine.config, how)}
+    return {**machine_facts(machine), **data, **reports(machine.name, machine.config, verdict), "finished": how}
 
 
 def _info(machine: Machine, kind: str, *, show: bool) -> dict[str, t.Any]:

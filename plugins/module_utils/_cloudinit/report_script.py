@@ -8,8 +8,6 @@ It goes with the vendor data: those a user seldom writes, and what cloud-init do
 
 from __future__ import annotations
 
-import re
-
 from . import multipart
 
 # "<instance-id> <done, degraded or error>"; the guest can write keys of guestinfo only.
@@ -40,8 +38,6 @@ SCRIPT = f"""#cloud-boothook
 ) </dev/null >/dev/null 2>&1 &
 """
 
-_KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-")
-
 FILENAME = "vforge-report.sh"
 
 
@@ -58,16 +54,9 @@ def added(vendordata: str | None) -> str:
     return multipart.message([vendordata, part])
 
 
-def host_keys(value: str | None) -> list[str]:
-    """The keys of a report, each with its type, as in a file of known hosts."""
-    lines = [line.split() for line in (value or "").split(",")]
-    # After the key there is a comment, which may have a comma in it.
-    return [" ".join(words[:2]) for words in lines if len(words) > 1 and _KEY_TYPE.match(words[0])]
-
-
 def outcome(value: str | None, instance_id: str | None) -> str | None:
-    """What a report says of this instance: done, degraded or error; None for no report, or one of another instance."""
+    """What a report says of this instance: done, degraded or error; None for anything else, or one of another instance."""
     told, _space, how = (value or "").strip().rpartition(" ")
-    if not how or (instance_id is not None and told != instance_id):
+    if how not in (DONE, DEGRADED, ERROR) or (instance_id is not None and told != instance_id):
         return None
     return how

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import typing as t
 
 from .._connector import tasks
+from .._connector.reported import unconfirmed
 from .._errors import GuestError, TimedOut
 from . import api, keys, plan, report_script
 from .job import Job, Standing
@@ -22,14 +25,24 @@ _WHY_LATE = {
 }
 
 
+# VMware Tools look at the guest's network every thirty seconds, unless they are told otherwise.
+_TOOLS_SECONDS = 60.0
+
+
 def wait_for_guests(job: Job) -> None:
     """Wait until what is asked for has come from every VM; those where it has not at the deadline fail, and stay there."""
     waiting = {item.plan.machine.moid: item for item in job.standings if item.error is None and item.plan.wait != NOTHING}
+    everyone = dict(waiting)
     for moid in [moid for moid, item in waiting.items() if _settled(item, job)]:
         del waiting[moid]
-    if not waiting:
-        return
-    paths = (api.POWER_STATE, *api.config_paths(_watched(job, list(waiting.values()))))
+    if waiting:
+        _watch(job, waiting)
+    _wait_for_tools(job, everyone)
+
+
+def _watch(job: Job, waiting: dict[str, Standing]) -> None:
+    everyone = dict(waiting)
+    paths = (api.POWER_STATE, api.GUEST_NET, *api.config_paths(_watched(job, list(waiting.values()))))
     total, refs = len(waiting), [api.vm(job.session, moid) for moid in waiting]
     changes = tasks.updates(job.session, refs, api.VIRTUAL_MACHINE, paths, job.deadline)
     try:
@@ -37,6 +50,8 @@ def wait_for_guests(job: Job) -> None:
             for update in batch:
                 if update.moid in waiting and _note(waiting[update.moid], update, job):
                     del waiting[update.moid]
+                else:
+                    _note_tools(everyone[update.moid], update)
             job.session.tell(f"{total - len(waiting)} of {total} VMs {_WHAT[job.options.wait]}")
             if not waiting:
                 break
@@ -44,6 +59,36 @@ def wait_for_guests(job: Job) -> None:
         changes.close()
     for item in waiting.values():
         item.reached, item.error = False, _late(item, job)
+
+
+def _wait_for_tools(job: Job, told: t.Mapping[str, Standing]) -> None:
+    """Give VMware Tools a little time to report the addresses that cloud-init has told: they look only twice a minute.
+
+    Where they do not, the address is refused, and nothing else becomes of it.
+    """
+    if job.options.wait not in (NETWORK, FINISHED):
+        return
+    waiting = {moid: item for moid, item in told.items() if item.error is None and unconfirmed(item.word)}
+    if not waiting:
+        return
+    count, refs = len(waiting), [api.vm(job.session, moid) for moid in waiting]
+    deadline = min(job.deadline, time.monotonic() + _TOOLS_SECONDS)
+    changes = tasks.updates(job.session, refs, api.VIRTUAL_MACHINE, (api.GUEST_NET,), deadline)
+    with contextlib.closing(changes):
+        for batch in changes:
+            for update in batch:
+                item = told[update.moid]
+                _note_tools(item, update)
+                if update.gone or not unconfirmed(item.word):
+                    waiting.pop(update.moid, None)
+            job.session.tell(f"VMware Tools report the addresses of {count - len(waiting)} of {count} VMs")
+            if not waiting:
+                break
+
+
+def _note_tools(item: Standing, update: tasks.Update) -> None:
+    if api.GUEST_NET in update.values:
+        item.addresses = api.tools_addresses(update.values[api.GUEST_NET])
 
 
 def _watched(job: Job, standings: t.Sequence[Standing]) -> tuple[str, ...]:
@@ -58,6 +103,7 @@ def _note(item: Standing, update: tasks.Update, job: Job) -> bool:
     if update.gone:
         item.reached, item.error = False, TimedOut(f"{item.plan.machine.name} was removed while its guest was waited for.")
         return True
+    _note_tools(item, update)
     item.config.update(api.config_in(update.values))
     item.power_state = str(update.values.get(api.POWER_STATE, item.power_state))
     return _settled(item, job)

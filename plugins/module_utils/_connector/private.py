@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import tempfile
 import typing as t
+
+from .. import _files
+from .._errors import InvalidOption
+
+# Bytes of a file in it: what is longer was not written by us.
+_MOST = 1 << 20
 
 
 class PrivateFolder:
@@ -19,9 +24,10 @@ class PrivateFolder:
     :ivar path: where it is.
     """
 
-    def __init__(self, path: str, warn: t.Callable[[str], None], instead: str) -> None:
+    def __init__(self, path: str, warn: t.Callable[[str], None], what: str, instead: str) -> None:
         self.path = path
         self._warn = warn
+        self._what = what
         self._instead = instead
 
     @classmethod
@@ -40,50 +46,63 @@ class PrivateFolder:
                 status = os.lstat(folder)
             except OSError:
                 continue
-            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
-                return cls(folder, warn, instead)
-            warn(f"The folder {folder} is refused for kept {what}: it must be a directory of yours with mode 0700.")
+            if stat.S_ISDIR(status.st_mode) and _is_private(status):
+                return cls(folder, warn, what, instead)
+            must = "it must be a directory of yours with mode 0700"
+            warn(f"The folder {folder} is refused for kept {what}: {must}.")
             return None
         warn(f"{what.capitalize()} are not kept: there is no folder for them.")
         return None
 
     def open(self, name: str, flags: int) -> int | None:
-        """A file of ours, open; None when there is none, or, with a warning, when it may be somebody else's."""
-        path = os.path.join(self.path, name)
-        # Without O_NONBLOCK a named pipe in its place would be waited for.
-        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        """A file of ours, open; None when there is none, or, with a warning, when it may be somebody else's.
+
+        :param flags: with ``os.O_CREAT`` it is made where there is none.
+        """
         try:
-            handle = os.open(path, flags, 0o600)
-        except FileNotFoundError:
+            with self._held() as folder:
+                get = folder.made if flags & os.O_CREAT else folder.open
+                handle = get(name, flags)
+        except _files.FileMissing:
             return None
-        except OSError as error:
-            self._warn(f"The file {path} is refused ({_reason(error)}); {self._instead}.")
+        except InvalidOption as error:
+            self._warn(f"{error.message} So {self._instead}.")
             return None
-        status = os.fstat(handle)
-        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+        if _is_private(os.fstat(handle)):
             return handle
         os.close(handle)
+        path = os.path.join(self.path, name)
         self._warn(f"The file {path} is refused: it is not yours alone; {self._instead}.")
         return None
 
-    def write(self, name: str, text: str) -> None:
+    def read(self, name: str) -> bytes | None:
+        """What is in a file of ours; None as with ``open``."""
+        handle = self.open(name, os.O_RDONLY)
+        if handle is None:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            return file.read(_MOST)
+
+    def write(self, name: str, data: bytes) -> None:
         """Put a file there: whole or not at all, whoever reads at the same moment.
 
-        :raises OSError: it could not be written.
+        Whatever else is there gives way: nobody but this user can have put it into this folder.
+
+        :raises InvalidOption: it could not be written.
         """
-        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f"{name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, os.path.join(self.path, name))
-        except OSError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        with self._held() as folder:
+            try:
+                folder.replace(name, data, keep_mode=False)
+            except _files.FileRefused:
+                folder.remove(name)
+                folder.replace(name, data, keep_mode=False)
+
+    def _held(self) -> contextlib.AbstractContextManager[_files.Folder]:
+        return _files.open_folder(self.path, what=f"file of kept {self._what}")
 
 
-def _reason(error: OSError) -> str:
-    return "it is a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
+def _is_private(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _parents() -> t.Iterator[str]:

@@ -20,6 +20,8 @@ import secrets
 import threading
 import typing as t
 
+from .. import _files
+from .._errors import InvalidOption
 from .options import ConnectionOptions
 from .private import PrivateFolder
 from .pyvmomi import VmomiSupport
@@ -97,9 +99,9 @@ class SessionStore:
             "verifier": _verifier(self._password, salt),
         }
         try:
-            self._folder.write(f"{self._name}.json", json.dumps(data))
-        except OSError as error:
-            self._warn(f"The session cannot be kept for later tasks ({error.strerror}).")
+            self._folder.write(f"{self._name}.json", json.dumps(data).encode())
+        except InvalidOption as error:
+            self._warn(f"The session cannot be kept for later tasks. {error}")
             return False
         return True
 
@@ -114,14 +116,13 @@ class SessionStore:
         return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
     def _read(self) -> dict[str, t.Any] | None:
-        handle = self._open("json", os.O_RDONLY)
-        if handle is None:
+        text = self._folder.read(f"{self._name}.json") if self._folder else None
+        if text is None:
             return None
-        with os.fdopen(handle, encoding="utf-8") as file:
-            try:
-                data = json.load(file)
-            except ValueError:
-                data = None
+        try:
+            data = _files.parsed(text)
+        except ValueError:
+            data = None
         if not isinstance(data, dict):
             self._warn("The kept session file is damaged; a new session is opened.")
             return None

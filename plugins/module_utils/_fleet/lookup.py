@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
+from .._connector.addresses import usable
 from .._connector.find import Selector, find_folder, find_vm, path_in, unreadable
 from .._connector.marks import fleet_of, parent_of
 from .._connector.places import read_folders
@@ -15,6 +16,7 @@ from .._connector.props import Row, collect
 from .._errors import Ambiguous, NotFound
 from . import api
 from .facts import Clone, Datastore, Golden, Host, Parent, Situation
+from .naming import is_address
 from .options import VMFORK, FleetOptions
 
 if t.TYPE_CHECKING:
@@ -203,8 +205,8 @@ def _clone(row: Row, options: FleetOptions, parents: t.Sequence[Parent]) -> Clon
         parent=of,
         version=known,
         host=_moid(row.get("runtime.host")),
-        address=row.get("guest.ipAddress") or "",
-        ipv4=next((address for path in api.ADDRESSES if (address := api.mark(row, path))), ""),
+        address=next(iter(usable([row.get("guest.ipAddress") or ""])), ""),
+        ipv4=next((address for path in api.ADDRESSES if is_address(address := api.mark(row, path))), ""),
     )
 
 

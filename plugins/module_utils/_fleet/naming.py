@@ -79,6 +79,14 @@ def addresses(given: t.Sequence[str], count: int) -> list[str]:
     return list(given)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address with its prefix; the guest that has it may have written anything."""
+    try:
+        return "/" in text and bool(ipaddress.ip_interface(text))
+    except ValueError:
+        return False
+
+
 def address_alone(text: str) -> str:
     """An address without its prefix; what is none stays as it is."""
     try:

@@ -13,6 +13,7 @@ import dataclasses
 import typing as t
 
 from .._connector import differences, names
+from .._connector.reported import Verdict, Word, refusals, vet, without_prefix
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, KEEP, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
 
@@ -20,6 +21,9 @@ if t.TYPE_CHECKING:
     from .task import ChildItem, ParentItem
 
 _DONE = {ENABLE: "enabled", SNAPSHOT: "snapshot_created", QUIESCE: "quiesced", DISABLE: "disabled", RESET: "reset"}
+
+# What the scripts of on_wake take for the child's address.
+_IPV4 = f"{PARAMETER_PREFIX}ipv4"
 
 # What a step makes of a parent, for check mode.
 _MAKES: dict[str, dict[str, t.Any]] = {
@@ -39,11 +43,14 @@ def result(
     In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
     """
     parent_entries = [_parent_entry(item, check) for item in parents]
-    child_entries = [_child_entry(item, options.ip_family) for item in children]
+    verdicts = vet([_word(item) for item in children])
+    judged = zip(children, verdicts, strict=True)
+    child_entries = [_child_entry(item, options.ip_family, verdict) for item, verdict in judged]
     return {
         "changed": any(entry["changed"] for entry in (*parent_entries, *child_entries)),
         "parents": parent_entries,
         "children": child_entries,
+        "refusals": refusals(child_entries),
         "counts": dict(collections.Counter(entry["action"] for entry in child_entries)),
         "diff": _diff(parents, children, check),
     }
@@ -97,7 +104,18 @@ def _listed(child: Child) -> dict[str, t.Any]:
     }
 
 
-def _child_entry(item: ChildItem, family: str) -> dict[str, t.Any]:
+def _word(item: ChildItem) -> Word:
+    """What is said of a child's addresses.
+
+    The parameter is the user's word only where this task has just written it: the guest can change it.
+    """
+    config = item.wanted.request.config
+    given = (without_prefix(config[_IPV4]),) if CREATE in item.done and _IPV4 in config else ()
+    tools = tuple(item.addresses("any"))
+    return Word(item.name, told=tools, given=given, tools=tools)
+
+
+def _child_entry(item: ChildItem, family: str, verdict: Verdict) -> dict[str, t.Any]:
     step, vm = item.wanted, item.vm
     entry: dict[str, t.Any] = {
         "name": step.name,
@@ -114,13 +132,13 @@ def _child_entry(item: ChildItem, family: str) -> dict[str, t.Any]:
         entry["path"] = names.join([*names.split(step.placement.folder_path), step.name])
         entry["resource_pool"] = step.placement.pool.name
     if vm is not None:
-        entry.update(_vm_facts(vm, family))
+        entry.update(_vm_facts(vm, family, verdict))
     entry["config_params"] = _parameters(step, vm)
     entry["differences"] = [difference.told() for difference in step.differences]
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def _vm_facts(vm: Child, family: str) -> dict[str, t.Any]:
+def _vm_facts(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
     facts: dict[str, t.Any] = {
         "instance_uuid": vm.instance_uuid or None,
         "host": vm.host_name,
@@ -128,8 +146,9 @@ def _vm_facts(vm: Child, family: str) -> dict[str, t.Any]:
         "power_state": vm.power_state,
         "child_type": vm.child_type,
         "fork_group_id": vm.group_id or None,
-        "ip": next(iter(vm.addresses(family)), None),
-        "ip_addresses": vm.addresses(),
+        "ip": next((address for address in vm.addresses(family) if address in verdict.addresses), None),
+        "ip_addresses": list(verdict.addresses),
+        "refused": [refusal.told() for refusal in verdict.refusals],
     }
     return {**facts, "resource_pool": vm.pool_name} if vm.pool_name else facts
 

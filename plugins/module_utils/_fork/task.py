@@ -15,6 +15,7 @@ from .._connector import standstill, tasks
 from .._connector.guest import Guest, wait_for_tools
 from .._connector.places import read_folders, read_names
 from .._connector.pyvmomi import vim
+from .._connector.reported import warn
 from .._connector.standstill import Stopping
 from .._engine import Item, Task
 from .._errors import Fault, GuestError, InvalidOption, NotAttempted, TimedOut, VforgeError
@@ -118,8 +119,10 @@ def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.A
         if not check:
             with task.accounted():
                 _look_again(job)
+    result = report.result(job.parents, job.children, options, check=check)
+    warn(session.warn, result["refusals"])
     return task.finish(
-        report.result(job.parents, job.children, options, check=check),
+        result,
         advice="" if len(task.failed) == 1 and task.stopped is None else _ADVICE,
     )
 

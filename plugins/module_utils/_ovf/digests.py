@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import typing as t
 
+from .. import _files
 from .._connector.private import PrivateFolder
+from .._errors import InvalidOption
 from .blobs import Blob, SliceBlob
 from .errors import PackageError
 from .manifest import Digest
@@ -56,16 +57,15 @@ class DigestCache:
 
     def load(self, blob: Blob) -> dict[str, str]:
         """What is known of the file as it is now."""
-        handle = self._folder.open(_file_name(blob), os.O_RDONLY) if self._folder and blob.stamp else None
-        if handle is None:
+        text = self._folder.read(_file_name(blob)) if self._folder and blob.stamp else None
+        if text is None:
             return {}
-        with os.fdopen(handle, encoding="utf-8") as file:
-            try:
-                known = json.load(file)
-                if known["format"] == _FORMAT and known["key"] == blob.key and known["stamp"] == blob.stamp:
-                    return {str(name): str(value) for name, value in known["digests"].items()}
-            except (ValueError, KeyError, TypeError, AttributeError):
-                self._warn("A file of remembered digests is damaged; the source is read again.")
+        try:
+            known = _files.parsed(text)
+            if known["format"] == _FORMAT and known["key"] == blob.key and known["stamp"] == blob.stamp:
+                return {str(name): str(value) for name, value in known["digests"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._warn("A file of remembered digests is damaged; the source is read again.")
         return {}
 
     def save(self, blob: Blob, digests: t.Mapping[str, str]) -> None:
@@ -74,9 +74,9 @@ class DigestCache:
             return
         known = {"format": _FORMAT, "key": blob.key, "stamp": blob.stamp, "digests": {**self.load(blob), **digests}}
         try:
-            self._folder.write(_file_name(blob), json.dumps(known))
-        except OSError as error:
-            self._warn(f"The digests of the source cannot be remembered ({error.strerror}).")
+            self._folder.write(_file_name(blob), json.dumps(known).encode())
+        except InvalidOption as error:
+            self._warn(f"The digests of the source cannot be remembered. {error}")
 
 
 def _file_name(blob: Blob) -> str:

@@ -19,7 +19,7 @@ class Fleet(Plays):
     """Plays a role against one simulator, for a fleet web-### of a VM that is powered off."""
 
     def __init__(self, sim: Any, folder: Path, role: str) -> None:
-        super().__init__(sim, folder, role, keep=("result", "plan"))
+        super().__init__(sim, folder, role, keep=("result", "plan", "reported"))
         sim.create_vm("golden", on=False)
 
     def start(self, *words: str, **given: Any) -> subprocess.Popen[str]:

@@ -93,14 +93,29 @@ class Plays:
     def _write_play(self) -> None:
         told = "{{ dict(groups['all'] | zip(groups['all'] | map('extract', hostvars))) | to_json }}"
         plays = [
-            {"hosts": "all", "gather_facts": False, "strategy": "free", "tasks": [{"include_tasks": "{{ inventory_hostname }}.json"}]},
-            {"hosts": next(iter(self.works)), "gather_facts": False, "tasks": [{"copy": {"dest": "told.json", "content": told}}]},
+            {
+                "hosts": "all",
+                "gather_facts": False,
+                "strategy": "free",
+                "tasks": [{"include_tasks": "{{ inventory_hostname }}.json"}],
+            },
+            {
+                "hosts": next(iter(self.works)),
+                "gather_facts": False,
+                "tasks": [{"copy": {"dest": "told.json", "content": told}}],
+            },
         ]
         (self.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
         hosts = "".join(f"{name} ansible_connection=local\n" for name in self.works)
         (self.folder / "hosts").write_text(hosts, encoding="utf-8")
         for name, (sim, work) in self.works.items():
-            where = {"hostname": sim.host, "port": sim.port, "username": sim.username, "password": sim.password, "ca_path": sim.ca}
+            where = {
+                "hostname": sim.host,
+                "port": sim.port,
+                "username": sim.username,
+                "password": sim.password,
+                "ca_path": sim.ca,
+            }
             counts = f"{{{{ lookup('ansible.builtin.url', '{sim.control}/inject', split_lines=false) | from_json }}}}"
             task = {f"vforge.vsphere.{name}": {**where, **work.args}, "timeout": 600}
             rescue = [{"set_fact": {"failed": "{{ ansible_failed_result }}", "counts": counts}}]

@@ -88,7 +88,9 @@ def plays(sims, folder, tiny_ova):
         chosen = {}
         for name in names:
             work = works[name]
-            sim = sims["forking" if name == "fork_parent" else "reading" if work.method == "RetrievePropertiesEx" else "changing"]
+            sim = sims[
+                "forking" if name == "fork_parent" else "reading" if work.method == "RetrievePropertiesEx" else "changing"
+            ]
             if name in ("fork_parent", "instant_clone_parent"):
                 work.args.update(guest_username=sim.guest_username, guest_password=sim.guest_password)
             chosen[name] = (sim, work)

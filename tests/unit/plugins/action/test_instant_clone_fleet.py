@@ -136,3 +136,15 @@ def test_addresses_of_a_list_are_handed_out_by_number(start):
     few = fleet.run(count=4, addresses=given)
     assert few.code == 2
     assert "3 addresses for 4 VMs" in few.output
+
+
+def test_a_clone_that_reports_the_address_of_another_host_is_left_out_and_the_others_go_on(start):
+    fleet = start("--vms", "0")
+    assert fleet.run(count=3).code == 0
+    stolen = fleet.sim.vm("web-002")["ip"]
+    fleet.sim.patch_vm("web-003", guest={"ipv4": stolen})
+    ran = fleet.run(count=3)
+    assert ran.code == 0, ran.output
+    assert ran.left["groups"]["web"] == ["web-001"]
+    assert "which web-002 reports as well" in ran.output
+    assert {each["name"] for each in ran.left["reported"]["refused"]} == {"web-002", "web-003"}

@@ -55,3 +55,9 @@ def test_a_long_list_is_cut():
 def test_anything_else_is_refused(wrong):
     with pytest.raises(AnsibleFilterError, match="cbt_changed_areas"):
         table(wrong)
+
+
+def test_what_comes_from_outside_stays_in_its_cell():
+    told = table({**RESULT, "vms": [_vm("web\x1b[2J\n1", 512)]})
+    assert [line for line in told.splitlines() if not line.isprintable()] == []
+    assert len(told.splitlines()) == 4

@@ -77,3 +77,11 @@ def test_no_clones_are_an_empty_table() -> None:
 def test_what_is_no_result_is_refused(wrong: object) -> None:
     with pytest.raises(AnsibleFilterError, match="registered result of a clone task"):
         clone_table(wrong)
+
+
+def test_what_comes_from_outside_stays_in_its_cell() -> None:
+    odd = "web\x1b[2J\n1"
+    clones = [{"name": odd, "action": "failed", "host": odd, "error": {"error_code": "no_room", "msg": f"{odd} failed."}}]
+    told = clone_table({"clones": clones})
+    assert [line for line in told.splitlines() if not line.isprintable()] == []
+    assert len(told.splitlines()) == 5

@@ -16,12 +16,15 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.vforge.vsphere.plugins import action as actions
 from ansible_collections.vforge.vsphere.plugins import modules
 from vforge_module import ModuleProcess
 
 _FOLDER = pathlib.Path(next(iter(modules.__path__)))
 _PATH = str(_FOLDER.parents[4])
-_NAMES = sorted(file.stem for file in _FOLDER.glob("[!_]*.py"))
+_ALL = sorted(file.stem for file in _FOLDER.glob("[!_]*.py"))
+# What only an action plugin does has no code here.
+_NAMES = [name for name in _ALL if "def main" in (_FOLDER / f"{name}.py").read_text(encoding="utf-8")]
 
 # What Ansible itself adds.
 _ANSIBLES = {"changed", "diff", "failed", "invocation", "msg", "warnings", "deprecations", "_ansible_no_log"}
@@ -203,7 +206,7 @@ def _yaml_blocks(text):
 def _examples():
     """Every example: where it stands, and its text."""
     root = _FOLDER.parents[1]
-    for name in _NAMES:
+    for name in _ALL:
         text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
         yield name, text.partition('EXAMPLES = r"""')[2].partition('"""')[0]
     for page in sorted([root / "README.md", *root.glob("roles/*/README.md"), *root.glob("docs/docsite/rst/*.rst")]):
@@ -233,11 +236,26 @@ def _written_out(value):
     return None if isinstance(value, str) and "{{" in value else value
 
 
+def _spec(name):
+    """The options that a module, or the action plugin in its place, takes."""
+    if name in _NAMES:
+        return importlib.import_module(f"{modules.__name__}.{name}").argument_spec()
+    return importlib.import_module(f"{actions.__name__}.{name}").ARGUMENTS
+
+
+@pytest.mark.parametrize("name", [name for name in _ALL if name not in _NAMES])
+def test_what_only_an_action_plugin_does_has_the_options_that_are_documented(name):
+    text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    options = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
+    kept = ("type", "elements", "required", "default")
+    assert {key: {each: item[each] for each in kept if each in item} for key, item in options.items()} == _spec(name)
+
+
 @pytest.mark.parametrize("where", list(_EXAMPLES))
 def test_examples_have_only_options_that_there_are(where):
     tasks = list(_tasks(yaml.safe_load(_EXAMPLES[where])))
-    assert tasks or where not in _NAMES
+    assert tasks or where not in _ALL
     for name, arguments in tasks:
-        if name in _NAMES:
-            spec = importlib.import_module(f"{modules.__name__}.{name}").argument_spec()
+        if name in _ALL:
+            spec = _spec(name)
             assert ArgumentSpecValidator(spec).validate(_written_out(arguments)).error_messages == []

@@ -7,6 +7,7 @@ package guestos
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -106,15 +107,36 @@ func (s *System) makeIdentity() {
 	}
 }
 
-// makeHostKey writes something with the shape of a key: a random text.
+// makeHostKey writes a random private text, and a public key of the right form: the
+// fields of its type, of random bytes.
 func (s *System) makeHostKey(kind string) {
-	key := base64.StdEncoding.EncodeToString(random(32))
-	s.write(hostKeyPath(kind), "-----BEGIN OPENSSH PRIVATE KEY-----\n"+key+"\n-----END OPENSSH PRIVATE KEY-----\n")
-	name := "ssh-" + kind
-	if kind == "ecdsa" {
+	secret := base64.StdEncoding.EncodeToString(random(32))
+	s.write(hostKeyPath(kind), "-----BEGIN OPENSSH PRIVATE KEY-----\n"+secret+"\n-----END OPENSSH PRIVATE KEY-----\n")
+	var name string
+	var fields [][]byte
+	switch kind {
+	case "ecdsa":
 		name = "ecdsa-sha2-nistp256"
+		fields = [][]byte{[]byte("nistp256"), append([]byte{4}, random(64)...)}
+	case "rsa":
+		name = "ssh-rsa"
+		fields = [][]byte{{1, 0, 1}, append([]byte{0, 0x80}, random(255)...)}
+	default:
+		name = "ssh-" + kind
+		fields = [][]byte{random(32)}
 	}
+	key := base64.StdEncoding.EncodeToString(wireStrings(append([][]byte{[]byte(name)}, fields...)))
 	s.write(hostKeyPath(kind)+".pub", name+" "+key+" root@"+s.HostName()+"\n")
+}
+
+// wireStrings joins fields as SSH does: each behind its length (RFC 4251, section 5).
+func wireStrings(fields [][]byte) []byte {
+	var out []byte
+	for _, field := range fields {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(field)))
+		out = append(out, field...)
+	}
+	return out
 }
 
 // write stores a file as the system itself, whatever the permissions.

@@ -106,3 +106,29 @@ def test_a_clone_that_is_removed_while_it_is_waited_for(start, before, calls):
         tasks.sim.inject(method="CreateFilter", do="delay", delay_ms=2000)
     ran = tasks.meanwhile(before, calls, destroy, name="web-1", wait_for_ip_address=True, timeout=60)
     assert "web-1 was removed while its address was waited for" in ran.clones["web-1"]["error"]["msg"]
+
+
+def test_an_address_that_two_clones_report_is_neither_s_and_none_of_them_fails(start):
+    """Whoever has root in one of them decides what it reports, so nobody can tell which of them lies."""
+    tasks = start()
+    tasks.run(clones=_THREE, wait_for_ip_address=True)
+    for name in ("web-1", "web-2"):
+        tasks.sim.patch_vm(name, guest={"ipv4": "10.9.9.9"})
+    ran = tasks.run(clones=_THREE, wait_for_ip_address=True)
+    assert ran.result["counts"] == {"unchanged": 3}
+    assert [bool(clone["ip"]) for clone in ran.result["clones"]] == [False, False, True]
+    told = ran.clones["web-1"]
+    assert (told["ip_addresses"], told["nics"][0]["ip_addresses"]) == ([], [])
+    assert [each["error_code"] for each in told["refused"]] == ["reported_address_refused"]
+    assert "10.9.9.9', which web-2 reports as well" in told["refused"][0]["msg"]
+    assert [each["name"] for each in ran.result["refusals"]] == ["web-1", "web-2"]
+
+
+def test_an_address_that_the_user_gave_a_clone_is_its_own_whoever_else_reports_it(start):
+    tasks = start()
+    tasks.run(name="web-1", wait_for_ip_address=True)
+    tasks.sim.patch_vm("web-1", guest={"ipv4": "10.9.9.9"})
+    asked = [{"name": "web-1"}, {"name": "web-2", "guestinfo": {"ipv4": "10.9.9.9/24"}}]
+    ran = tasks.run(clones=asked, wait_for_ip_address=True)
+    assert [clone["ip"] for clone in ran.result["clones"]] == [None, "10.9.9.9"]
+    assert "the user gave to web-2" in ran.clones["web-1"]["refused"][0]["msg"]

@@ -1,0 +1,102 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes hosts for the inventory of what guests report, and writes their SSH host keys down. All of it on the controller."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _files
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import parsed
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Found, Options
+
+_WHAT = "file of known hosts"
+
+# Tens of thousands of hosts.
+_MOST = 64 * 1024 * 1024
+
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "vms": {"type": "list", "elements": "dict", "required": True},
+    "addresses": {"type": "dict"},
+    "known_hosts": {"type": "path"},
+    "replace_host_keys": {"type": "bool", "default": False},
+    "timeout": {"type": "int", "default": 60},
+}
+
+
+class ActionModule(ActionBase):
+    """What no module could do: it knows the inventory, and the controller's file of known hosts."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Judge what the VMs report, and write what is taken for true."""
+        result = super().run(tmp, task_vars)
+        _checked, args = self.validate_argument_spec(ARGUMENTS)
+        options = Options(dict(args.get("addresses") or {}), bool(args["replace_host_keys"]))
+        deadline = time.monotonic() + args["timeout"]
+        try:
+            found = reported_hosts.judge(args["vms"], options, _Inventory(task_vars or {}))
+            path = args.get("known_hosts")
+            diff = self._write(path, found, options, deadline) if path else None
+        except VforgeError as error:
+            return {**result, "failed": True, **error.as_result()}
+        for refused in found.refused:
+            Display().warning(f"{refused['msg']} It is left out of the inventory.")
+        told = {"changed": diff is not None, "hosts": found.told(), "refused": found.refused}
+        return {**result, **told, **({"diff": diff} if diff is not None else {})}
+
+    def _write(self, path: str, found: Found, options: Options, deadline: float) -> dict[str, str] | None:
+        """Bring the file to what it is to be; returns what changed of it, or None."""
+        path = os.path.abspath(os.path.expanduser(path))
+        _files.check(path, what=_WHAT)
+        if self._task.check_mode:
+            before = _read(path, deadline)
+            after = found.write_down(before, options)
+        else:
+            with _files.locked(f"{path}.lock", deadline, Display().display, what=_WHAT):
+                before = _read(path, deadline)
+                after = found.write_down(before, options)
+                if after != before:
+                    _files.replace(path, after.encode("utf-8", "surrogateescape"), what=_WHAT)
+        return None if after == before else reported_hosts.difference(path, before, after)
+
+
+def _read(path: str, deadline: float) -> str:
+    try:
+        return _files.read(path, _MOST, what=_WHAT, deadline=deadline).decode("utf-8", "surrogateescape")
+    except _files.FileMissing:
+        return ""
+
+
+class _Inventory:
+    """The addresses of the inventory's hosts; read only when it is asked for, since that takes time in a large one."""
+
+    def __init__(self, task_vars: dict[str, t.Any]) -> None:
+        self._vars = task_vars
+        self._known: dict[str, list[str]] | None = None
+
+    def holders(self, address: str) -> list[str]:
+        """Names of the hosts that have an address; one that is worked out by a template is not known."""
+        if self._known is None:
+            self._known = {}
+            every = self._vars.get("hostvars") or {}
+            for name in every:
+                known = every.raw_get(name).get("ansible_host", name)
+                one = parsed(known) if isinstance(known, str) else None
+                if one is not None:
+                    self._known.setdefault(str(one), []).append(str(name))
+        return self._known.get(address, [])
+
+    @property
+    def groups(self) -> t.Collection[str]:
+        """Names that no host can have."""
+        return t.cast("t.Collection[str]", self._vars.get("groups") or {})

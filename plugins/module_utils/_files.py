@@ -1,0 +1,686 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every file that the collection writes, or reads and trusts: one set of rules for all of them.
+
+A path is walked by descriptors of its folders, so that nobody can put another folder in its place half way.
+
+- A folder is trusted when root or this user owns it and nobody else may write into it. One like ``/tmp``, in which only
+  the owner of a file may replace it, will do for files; so will one whose group is root's or this user's own.
+- A symbolic link is followed when root or this user made it, in a trusted folder; the last part of a path never is one
+  in a folder like ``/tmp``.
+- A file is a regular one that root or this user owns and nobody else may write. In a folder like ``/tmp`` it has one
+  name only: a second one may be somebody else's, for a file that was never meant.
+
+Nothing here waits for a pipe, or opens a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import grp
+import json
+import os
+import pwd
+import secrets
+import stat
+import threading
+import time
+import typing as t
+
+from ._errors import InvalidOption, TimedOut
+
+_PART = 1 << 20
+
+# As many as Linux follows.
+_MOST_LINKS = 40
+
+# A folder on the way need not be readable. Where there is no O_PATH, it must be.
+_PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLDING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class FileRefused(InvalidOption):
+    """A file or a folder that is not what it should be, or that others may have changed."""
+
+    error_code = "file_refused"
+
+
+class FileMissing(InvalidOption):
+    """There is no such file."""
+
+    error_code = "file_missing"
+
+
+class FileUnreadable(InvalidOption):
+    """The system refuses to read a file."""
+
+    error_code = "file_unreadable"
+
+
+class FileUnwritable(InvalidOption):
+    """The system refuses to write a file, or it would do so."""
+
+    error_code = "file_unwritable"
+
+
+def read(path: str, most: int, *, what: str, deadline: float | None = None) -> bytes:
+    """The whole of a file that is trusted.
+
+    :param most: bytes that it may have.
+    :param what: it is, for messages: "state file".
+    :param deadline: of ``time.monotonic()``.
+    :raises FileMissing: when there is none; nor the folder.
+    :raises FileRefused: when it is not to be trusted, or is longer.
+    :raises FileUnreadable: as the system says.
+    :raises TimedOut: when the deadline passes.
+    """
+    with _holding(path, what, FileUnreadable) as (folder, name):
+        return folder.read(name, most, deadline=deadline)
+
+
+def replace(path: str, data: bytes, mode: int = 0o600, *, what: str) -> None:
+    """Write a file whole or not at all, whoever reads at the same moment and even when the machine fails in the middle.
+
+    :param mode: of a new file; one that was there keeps its own.
+    :param what: it is, for messages.
+    :raises FileRefused: when what is there is none of ours.
+    :raises FileUnwritable: as the system says; the file is then as it was, and nothing else is left.
+    """
+    with _holding(path, what, FileUnwritable) as (folder, name):
+        folder.replace(name, data, mode)
+
+
+def check(path: str, *, what: str) -> None:
+    """Find out, before anything is begun, what ``replace`` would refuse. Nothing is written.
+
+    :param what: it is, for messages.
+    :raises FileRefused, FileUnwritable: as ``replace``.
+    """
+    with _holding(path, what, FileUnwritable) as (folder, name):
+        folder.check(name)
+
+
+@contextlib.contextmanager
+def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: str) -> t.Iterator[None]:
+    """Hold a lock among processes; the end of a process, however it comes, releases it.
+
+    :param path: of a file for the lock alone; it is made where there is none, and stays.
+    :param deadline: of ``time.monotonic()``.
+    :param tell: called with one sentence when the lock has to be waited for.
+    :param what: is locked, for messages: "state file".
+    :raises FileRefused, FileUnwritable: when there can be no such file.
+    :raises TimedOut: when others hold it until the deadline.
+    """
+    with _holding(path, f"lock of the {what}", FileUnwritable) as (folder, name):
+        handle = folder.lock(name, deadline, tell)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def open_folder(path: str, *, what: str, trusted: bool = True) -> t.Iterator[Folder]:
+    """A folder, open.
+
+    :param what: is in it, for messages: "file of areas".
+    :param trusted: False for one whose files are only looked at; any link on the way is then followed.
+    :raises FileMissing, FileRefused, FileUnreadable: when it cannot be had.
+    """
+    with told(path, what, FileUnreadable):
+        handle = _walk(path, what)[0] if trusted else os.open(path, _HOLDING & ~os.O_NOFOLLOW)
+    try:
+        if trusted:
+            handle = _held(handle)
+            _trust_folder(handle, path, path, what)
+        yield Folder(handle, path, what, trusted=trusted)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def told(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.Iterator[None]:
+    """Turn what the system refuses about a file into an error for the user.
+
+    :param kind: of the error.
+    :raises InvalidOption: of that kind, naming the file; ``FileMissing`` where there is none.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileMissing(f"The {what} {path} is not there.", hint="Look whether its path is right.", path=path) from error
+    except OSError as error:
+        doing = "read" if kind is FileUnreadable else "written"
+        raise kind(
+            f"The {what} {path} cannot be {doing}: {error.strerror or error}.", hint=_advice(error, doing), path=path
+        ) from error
+
+
+class Folder:
+    """A folder that is held open; all names are names in it.
+
+    :ivar path: for messages.
+    :ivar handle: its descriptor.
+    """
+
+    def __init__(self, handle: int, path: str, what: str, *, trusted: bool = True) -> None:
+        self.path = path
+        self.handle = handle
+        self._what = what
+        self._trusted = trusted
+
+    def path_of(self, name: str) -> str:
+        """Of a file in it."""
+        return os.path.join(self.path, name)
+
+    def names(self) -> list[str]:
+        """What is in it."""
+        return os.listdir(self.handle)
+
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor of a regular file; where the folder is trusted, of one that is to be trusted too.
+
+        :raises FileMissing: when there is none.
+        :raises FileRefused: when it is something else, or not to be trusted.
+        :raises FileUnreadable: as the system says.
+        """
+        with told(self.path_of(name), self._what, FileUnreadable):
+            # Looked at first, since opening a device may already do something.
+            self._judge(name, os.stat(name, dir_fd=self.handle, follow_symlinks=False))
+            handle = os.open(name, flags | _QUIET, dir_fd=self.handle)
+            try:
+                self._judge(name, os.fstat(handle))
+            except BaseException:
+                os.close(handle)
+                raise
+            return handle
+
+    def read(self, name: str, most: int, *, deadline: float | None = None) -> bytes:
+        """The whole of a file; see the function of this name."""
+        handle = self.open(name)
+        with told(self.path_of(name), self._what, FileUnreadable):
+            try:
+                return self._read(handle, name, most, deadline)
+            finally:
+                os.close(handle)
+
+    def check(self, name: str) -> None:
+        """Find out what ``replace`` would refuse; see the function of this name."""
+        self._check_target(name)
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.handle, effective_ids=True):
+            raise FileUnwritable(
+                f"The {self._what} {self.path_of(name)} cannot be written: this user may not write into its folder.",
+                hint="Choose a folder that this user may write into.",
+                path=self.path_of(name),
+            )
+
+    def replace(self, name: str, data: bytes, mode: int = 0o600, *, keep_mode: bool = True) -> None:
+        """Write a file whole or not at all; see the function of this name.
+
+        :param keep_mode: whether a file that was there keeps its own mode.
+        """
+        self.sweep(name)
+        draft = Draft(self, name, mode, keep_mode=keep_mode)
+        try:
+            draft.write(data)
+            draft.finish()
+        finally:
+            draft.abandon()
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one; a link is removed, never what it points to.
+
+        :raises FileRefused: when it is a folder.
+        :raises FileUnwritable: as the system says.
+        """
+        with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.stat(name, dir_fd=self.handle, follow_symlinks=False).st_mode):
+                raise _refused(self._what, self.path_of(name), "it is a folder", "Choose another path, or remove it.")
+            os.unlink(name, dir_fd=self.handle)
+
+    def sweep(self, name: str = "") -> None:
+        """Remove drafts that killed processes have left, those of one file or of all.
+
+        :raises FileUnwritable: as the system says.
+        """
+        for found in self.names():
+            if not found.startswith(f".{name}") or not found.endswith(_DRAFT):
+                continue
+            # Whoever writes one holds its lock; and another run may sweep at the same moment.
+            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
+            with told(self.path_of(found), self._what), gone:
+                self._sweep(found)
+
+    def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
+        """A descriptor that holds the lock of a file, which is made where there is none; see ``locked``."""
+        while True:
+            handle = self.made(name, os.O_RDWR)
+            _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, tell))
+            with told(self.path_of(name), self._what):
+                # One that was removed, or replaced, while it was waited for, locks nothing.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(handle), os.stat(name, dir_fd=self.handle, follow_symlinks=False)):
+                        return handle
+                os.close(handle)
+
+    def _sweep(self, name: str) -> None:
+        status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return
+        handle = os.open(name, os.O_RDONLY | _QUIET, dir_fd=self.handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=self.handle)
+        finally:
+            os.close(handle)
+
+    def made(self, name: str, flags: int) -> int:
+        """As ``open``, of a file that is made, empty and for this user alone, where there is none."""
+        making = flags | os.O_CREAT | os.O_EXCL | _QUIET
+        with told(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
+            return os.open(name, making, 0o600, dir_fd=self.handle)
+        return self.open(name, flags & ~os.O_CREAT)
+
+    def _check_target(self, name: str) -> os.stat_result | None:
+        """What is to be replaced, if it may be; None where there is nothing yet."""
+        with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
+            status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
+            self._judge(name, status)
+            return status
+        return None
+
+    def _judge(self, name: str, status: os.stat_result) -> None:
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if kind is not None:
+            raise _refused(self._what, self.path_of(name), f"it is {kind}", "Choose another path, or remove it.")
+        if not self._trusted:
+            return
+        why = None
+        if status.st_uid not in _us():
+            why = f"it belongs to another user ({_user(status.st_uid)})"
+        elif status.st_mode & 0o022:
+            why = "others may write it"
+        elif status.st_nlink > 1 and os.fstat(self.handle).st_mode & stat.S_ISVTX:
+            why = "it has a second name, in a folder that others may write"
+        if why is not None:
+            hint = "Make it this user's own, writable by nobody else, or remove it if it may be somebody else's work."
+            raise _refused(self._what, self.path_of(name), why, hint)
+
+    def _read(self, handle: int, name: str, most: int, deadline: float | None) -> bytes:
+        parts, left = [], most + 1
+        while left > 0 and (part := os.read(handle, min(left, _PART))):
+            parts.append(part)
+            left -= len(part)
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimedOut(f"The {self._what} {self.path_of(name)} could not be read in time.", hint="Raise the timeout.")
+        if left <= 0:
+            raise _refused(self._what, self.path_of(name), f"it has more than {most} bytes", "Look whether its path is right.")
+        return b"".join(parts)
+
+
+_DRAFT = ".vforge-part"
+
+
+class Draft:
+    """A file in the making, beside the one that it will replace.
+
+    :param folder: for the file.
+    :param name: that it will have.
+    :param mode: of a new file.
+    :param keep_mode: whether a file that was there keeps its own.
+    :raises FileRefused: when what is there is none of ours.
+    :raises FileUnwritable: as the system says.
+    """
+
+    def __init__(self, folder: Folder, name: str, mode: int = 0o600, *, keep_mode: bool = True) -> None:
+        self._folder, self._name = folder, name
+        self._part: str | None = None
+        self._handle: int | None = None
+        there = folder._check_target(name)
+        mode = there.st_mode & 0o777 if there is not None and keep_mode else mode
+        try:
+            with self._told():
+                self._open()
+                os.fchmod(self._descriptor(), mode)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write(self, data: bytes) -> int:
+        """Add bytes, all of them; returns how many.
+
+        :raises FileUnwritable: as the system says.
+        """
+        view = memoryview(data)
+        with self._told():
+            while view:
+                view = view[os.write(self._descriptor(), view[:_PART]) :]
+        return len(data)
+
+    def finish(self) -> None:
+        """Put the file in its place. It, and its name, are on the disk then.
+
+        :raises FileUnwritable: as the system says.
+        """
+        with self._told():
+            handle = self._descriptor()
+            os.fsync(handle)
+            # Looked at again: whoever has put a folder or a link there meanwhile is told so.
+            self._folder._check_target(self._name)
+            os.rename(self._part or "", self._name, src_dir_fd=self._folder.handle, dst_dir_fd=self._folder.handle)
+            self._part = None
+            os.fsync(self._folder.handle)
+            self._handle = None
+            os.close(handle)
+
+    def abandon(self) -> None:
+        """Leave nothing behind, after a failure; after ``finish`` it does nothing."""
+        part, handle = self._part, self._handle
+        self._part = self._handle = None
+        if part is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(part, dir_fd=self._folder.handle)
+        if handle is not None:
+            with contextlib.suppress(OSError):
+                os.close(handle)
+
+    def _open(self) -> None:
+        """A new file, with its lock, so that nobody takes it for one that was left."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _QUIET
+        while self._handle is None:
+            part = f".{self._name}.{secrets.token_hex(8)}{_DRAFT}"
+            handle = os.open(part, flags, 0o600, dir_fd=self._folder.handle)
+            self._part, self._handle = part, handle
+            # Not all file systems can lock; those that cannot sweep nothing either.
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(handle).st_nlink:
+                self.abandon()
+
+    def _descriptor(self) -> int:
+        if self._handle is None:
+            raise ValueError("the draft is finished")
+        return self._handle
+
+    def _told(self) -> contextlib.AbstractContextManager[None]:
+        return told(self._folder.path_of(self._name), self._folder._what)
+
+
+def parsed(data: bytes) -> t.Any:
+    """The JSON of a file: objects, lists, texts, whole numbers, true, false and null, as this collection writes them.
+
+    :raises ValueError: for anything else, nested deep or not even text.
+    """
+    try:
+        return json.loads(data.decode(), parse_float=_no_number, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _no_number(text: str) -> t.NoReturn:
+    raise ValueError(f"{text[:20]} is no whole number")
+
+
+# --- The way to a file.
+
+
+@contextlib.contextmanager
+def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tuple[Folder, str]]:
+    """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends in some."""
+    with told(path, what, kind), _no_folder(path, what, kind):
+        handle, name = _walk(path, what, to_file=True)
+    try:
+        with told(path, what, kind):
+            handle = _held(handle)
+        _trust_folder(handle, os.path.dirname(path) or ".", path, what)
+        yield Folder(handle, os.path.dirname(path), what), name
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[None]:
+    """Where something is to be written, a folder that is missing is another thing than a file that is."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if kind is not FileUnwritable:
+            raise
+        why = "there is no such folder"
+        hint = "Make the folder, or choose another path."
+        raise FileUnwritable(f"The {what} {path} cannot be written: {why}.", hint=hint, path=path) from error
+
+
+def _walk(path: str, what: str, *, to_file: bool = False) -> tuple[int, str]:
+    """A descriptor of a folder: the path's, or with ``to_file`` that of the file, whose name comes with it.
+
+    :raises FileRefused: for what is not trusted on the way.
+    :raises OSError: as the system says.
+    """
+    _check_name(path, path, what, to_file=to_file)
+    steps, links = _steps(path), _Links(path, what)
+    at = "/" if path.startswith("/") else ""
+    handle = os.open(at or ".", _PASSING)
+    try:
+        while steps:
+            step = steps.pop(0)
+            last = to_file and not steps
+            link = _link(handle, step)
+            if link is not None:
+                links.trust(handle, step, os.path.join(at, step), last=last)
+                _check_name(link, path, what, to_file=last)
+                steps = _steps(link) + steps
+                if link.startswith("/"):
+                    handle, at = _stepped(handle, "/"), "/"
+            elif last:
+                return handle, step
+            else:
+                _trust_folder(handle, at or ".", path, what)
+                handle, at = _stepped(handle, step), os.path.join(at, step)
+        return handle, ""
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _check_name(way: str, path: str, what: str, *, to_file: bool) -> None:
+    if to_file and os.path.basename(way) in ("", ".", ".."):
+        raise _refused(what, path, "it is a folder", "Choose the path of a file.")
+
+
+def _steps(path: str) -> list[str]:
+    return [step for step in path.split("/") if step not in ("", ".")]
+
+
+def _stepped(handle: int, step: str) -> int:
+    new = os.open(step, _PASSING, dir_fd=handle)
+    os.close(handle)
+    return new
+
+
+def _held(handle: int) -> int:
+    """The same folder, open so that it can be written through to the disk."""
+    new = os.open(".", _HOLDING, dir_fd=handle)
+    os.close(handle)
+    return new
+
+
+def _link(handle: int, name: str) -> str | None:
+    """Where a link leads; None for what is none, or not there."""
+    try:
+        return os.readlink(name, dir_fd=handle)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return None
+        raise
+
+
+class _Links:
+    """Judges the links of one path."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self._path, self._what = path, what
+        self._left = _MOST_LINKS
+
+    def trust(self, handle: int, name: str, at: str, *, last: bool) -> None:
+        """Make sure that a link may be followed.
+
+        :param handle: of the folder that holds it.
+        :param last: whether it stands for the file itself.
+        :raises FileRefused: when it may not.
+        :raises OSError: when there are too many.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        status, folder = os.stat(name, dir_fd=handle, follow_symlinks=False), os.fstat(handle)
+        why = None
+        if status.st_uid not in _us():
+            why = f"{at} is a symbolic link that another user made ({_user(status.st_uid)})"
+        elif folder.st_uid not in _us():
+            why = f"{at} is a symbolic link in a folder of another user ({_user(folder.st_uid)})"
+        elif _others_write(handle, folder) and (last or not folder.st_mode & stat.S_ISVTX):
+            why = f"{at} is a symbolic link in a folder that others may write"
+        if why is not None:
+            raise _refused(self._what, self._path, why, "Choose a path without this link.")
+
+
+def _trust_folder(handle: int, at: str, path: str, what: str) -> None:
+    status = os.fstat(handle)
+    why = None
+    if status.st_uid not in _us():
+        why = f"the folder {at} belongs to another user ({_user(status.st_uid)})"
+    elif _others_write(handle, status) and not status.st_mode & stat.S_ISVTX:
+        why = f"others may write into the folder {at}"
+    if why is not None:
+        raise _refused(what, path, why, "Choose a folder that only this user, or root, may write into, or make it one.")
+
+
+def _others_write(handle: int, status: os.stat_result) -> bool:
+    """Whether others than root and this user may write into a folder."""
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and not (_is_own_group(status.st_gid) and not _has_acl(handle))
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether only root, or only this user, is in a group; many systems give each user one."""
+    if gid == 0:
+        return True
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return user.pw_gid == gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+
+
+def _has_acl(handle: int) -> bool:
+    """Whether more is allowed than the mode shows: with an access list, what it shows of the group is the list's mask."""
+    try:
+        return "system.posix_acl_access" in os.listxattr(f"/proc/self/fd/{handle}")
+    except (AttributeError, OSError):
+        return False
+
+
+def _us() -> tuple[int, int]:
+    return (0, os.geteuid())
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _refused(what: str, path: str, why: str, hint: str) -> FileRefused:
+    return FileRefused(f"The {what} {path} is refused: {why}.", hint=hint, path=path)
+
+
+def _advice(error: OSError, doing: str) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room, or choose another folder."
+    return f"Choose a path that can be {doing} by this user."
+
+
+# --- Locks.
+
+
+class _Wait(t.NamedTuple):
+    path: str
+    what: str
+    deadline: float
+    tell: t.Callable[[str], None]
+
+
+def _wait_for_lock(handle: int, wait: _Wait) -> None:
+    """Lock an open file; it is closed where that fails.
+
+    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left the handle to close.
+    """
+    try:
+        with told(wait.path, wait.what):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                return
+        holder = _holder(handle)
+        seconds = max(wait.deadline - time.monotonic(), 0.0)
+        wait.tell(f"Waiting up to {seconds:.0f} s for the {wait.what} {wait.path}, which {holder} holds.")
+    except BaseException:
+        os.close(handle)
+        raise
+    decision = threading.Lock()
+    got, given_up = threading.Event(), threading.Event()
+
+    def block() -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with decision:
+            got.set()
+            if given_up.is_set():
+                os.close(handle)
+
+    threading.Thread(target=block, daemon=True).start()
+    mine = False
+    try:
+        mine = got.wait(max(wait.deadline - time.monotonic(), 0.0))
+    finally:
+        if not mine:
+            with decision:
+                given_up.set()
+                late = got.is_set()
+            if late:
+                os.close(handle)
+    if not mine:
+        raise TimedOut(
+            f"The {wait.what} {wait.path} is held by {holder}, and was not released in time.",
+            hint="Let the other run come to its end, or raise the timeout.",
+            path=wait.path,
+        )
+
+
+def _holder(handle: int) -> str:
+    """Who holds the lock of a file, where the system tells."""
+    status = os.fstat(handle)
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
+        for line in locks:
+            words = line.split()
+            if "->" not in words and place in words and words[4].isdigit() and words[4] != "0":
+                return f"process {words[4]}"
+    return "another process"

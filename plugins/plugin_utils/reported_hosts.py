@@ -1,0 +1,165 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which VMs become hosts of the inventory, by which address, and with which keys. Pure.
+
+What comes in are entries of results, in which a module has judged what the guests of one task report.
+Here they are held against what that task could not know: the other hosts of the inventory, and the
+file of known hosts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing as t
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import hostkeys
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import parsed, reachable
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import (
+    ADDRESS_REFUSED,
+    HOST_KEY_REFUSED,
+    shown,
+    without_prefix,
+)
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names, known_hosts
+
+NAME_REFUSED = "host_name_refused"
+
+
+class Inventory(t.Protocol):
+    """What is known of the inventory."""
+
+    def holders(self, address: str) -> list[str]:
+        """Names of the hosts that have an address."""
+
+    @property
+    def groups(self) -> t.Collection[str]:
+        """Names of the groups."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the user says.
+
+    :ivar addresses: by the name of a VM its address, with or without prefix.
+    :ivar replace: whether what known_hosts holds for others gives way.
+    """
+
+    addresses: t.Mapping[str, t.Any]
+    replace: bool
+
+
+@dataclasses.dataclass
+class Found:
+    """The hosts, and what was refused: entries with ``name``, ``error_code`` and ``msg``."""
+
+    guests: list[known_hosts.Guest] = dataclasses.field(default_factory=list)
+    refused: list[dict[str, str]] = dataclasses.field(default_factory=list)
+
+    def refuse(self, name: str, code: str, why: str) -> None:
+        """Leave a VM out."""
+        self.refused.append({"name": name, "error_code": code, "msg": why})
+
+    def told(self) -> list[dict[str, str]]:
+        """The hosts for the result."""
+        return [{"name": guest.name, "address": guest.address} for guest in self.guests]
+
+    def write_down(self, text: str, options: Options) -> str:
+        """The text of the file with their keys; those whose address it holds for others are refused.
+
+        A VM whose keys were refused is none of the hosts any more, since nobody could tell that it is the one that answers.
+        """
+        bad = {entry["name"] for entry in self.refused if entry["error_code"] == HOST_KEY_REFUSED}
+        self.guests = [guest for guest in self.guests if guest.name not in bad]
+        settled = known_hosts.settle(text, self.guests, replace=options.replace)
+        for number, why in settled.refused.items():
+            guest = self.guests[number]
+            self.refuse(
+                guest.name,
+                ADDRESS_REFUSED,
+                f"{guest.name} reports the address {guest.address}, which known_hosts holds {why}. "
+                "Remove these lines, or set replace_host_keys, if it is the VM's now.",
+            )
+        self.guests = [guest for number, guest in enumerate(self.guests) if number not in settled.refused]
+        return settled.text
+
+
+def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: Inventory) -> Found:
+    """Make hosts of the entries of a result.
+
+    :raises InvalidOption: for an address that the user gave and that is none.
+    """
+    found = Found()
+    given = {str(name): _address_of(name, text) for name, text in options.addresses.items() if text}
+    taken: dict[str, str] = {}
+    for entry in vms:
+        name = str(entry.get("name") or "")
+        for refusal in entry.get("refused") or ():
+            found.refuse(name, str(refusal.get("error_code")), str(refusal.get("msg")))
+        told = [str(entry[key]) for key in ("ip", "local_ipv4", "local_ipv6") if entry.get(key)]
+        if not told:
+            continue
+        address = given[name] if given.get(name) in told else told[0]
+        code, why = _objection(name, address, given, taken, inventory)
+        if code:
+            found.refuse(name, code, why)
+            continue
+        taken[address] = name
+        try:
+            keys = tuple(hostkeys.parse(",".join(str(key) for key in entry.get("ssh_host_keys") or ())))
+        except hostkeys.NoHostKey as refusal:
+            keys = ()
+            found.refuse(name, HOST_KEY_REFUSED, f"{name} {refusal}.")
+        uuid = str(entry.get("instance_uuid") or "")
+        found.guests.append(known_hosts.Guest(name, uuid, address, given.get(name) == address, keys))
+    return found
+
+
+def difference(path: str, before: str, after: str) -> dict[str, str]:
+    """The lines of the file that change, as Ansible's diff."""
+    changes = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[:2] in ("- ", "+ ")]
+    return {
+        "before_header": path,
+        "after_header": path,
+        "before": "".join(f"{line[2:]}\n" for line in changes if line[0] == "-"),
+        "after": "".join(f"{line[2:]}\n" for line in changes if line[0] == "+"),
+    }
+
+
+def _objection(
+    name: str, address: str, given: t.Mapping[str, str], taken: t.Mapping[str, str], inventory: Inventory
+) -> tuple[str, str]:
+    """Code and sentence of why a VM is no host, or empty ones."""
+    why = host_names.objection(name)
+    if not why and name in inventory.groups:
+        why = "is that of a group of the inventory"
+    if why:
+        return NAME_REFUSED, f"The VM {shown(name)} is no host of the inventory: its name {why}."
+    known = parsed(address)
+    if known is None or (not reachable(known) and given.get(name) != address):
+        return ADDRESS_REFUSED, f"{name} reports {shown(address)}, which is no address that another machine can reach it by."
+    if given.get(name, address) != address:
+        return ADDRESS_REFUSED, f"{name} reports the address {address}, and the user gave it {given[name]}."
+    if name in given:
+        return "", ""
+    others = [other for other, own in given.items() if own == address]
+    others += [taken[address]] if address in taken else []
+    others += [host for host in inventory.holders(address) if not _is_host_of(host, name)]
+    if others:
+        return ADDRESS_REFUSED, f"{name} reports the address {address}, which is that of {', '.join(others[:3])}."
+    return "", ""
+
+
+def _is_host_of(host: str, name: str) -> bool:
+    """Whether a host of the inventory is this VM, by its name; inventories add a domain or a UUID to it."""
+    host, name = host.casefold(), name.casefold()
+    return host == name or host.startswith((f"{name}.", f"{name}_"))
+
+
+def _address_of(name: object, text: object) -> str:
+    known = parsed(without_prefix(str(text)))
+    if known is None:
+        raise InvalidOption(f"addresses: {shown(str(text))} of {name} is no address.", option="addresses")
+    return str(known)

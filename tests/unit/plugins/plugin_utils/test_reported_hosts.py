@@ -1,0 +1,102 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which VMs become hosts of the inventory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Options, judge
+
+_NOBODY = Options({}, False)
+
+
+@dataclasses.dataclass
+class Inventory:
+    """An inventory of hosts with their addresses."""
+
+    hosts: dict[str, str] = dataclasses.field(default_factory=dict)
+    groups: tuple[str, ...] = ("all", "web")
+
+    def holders(self, address):
+        """As the action plugin tells them."""
+        return [name for name, known in self.hosts.items() if known == address]
+
+
+def judged(*vms, addresses=None, hosts=None):
+    """Hosts, and codes of what was refused by name."""
+    found = judge(vms, Options(addresses or {}, False), Inventory(hosts or {}))
+    return found.told(), {entry["name"]: entry["error_code"] for entry in found.refused}
+
+
+def test_vms_with_an_address_become_hosts_and_those_without_are_passed_over():
+    vms = [
+        {"name": "a", "ip": "10.0.0.1"},
+        {"name": "b", "local_ipv4": None, "local_ipv6": "fd00::2"},
+        {"name": "c", "ip": None},
+    ]
+    assert judged(*vms) == ([{"name": "a", "address": "10.0.0.1"}, {"name": "b", "address": "fd00::2"}], {})
+
+
+def test_what_a_module_refused_is_told_on():
+    entry = {"name": "a", "local_ipv4": None, "refused": [{"error_code": "reported_address_refused", "msg": "a lies."}]}
+    assert judged(entry) == ([], {"a": "reported_address_refused"})
+
+
+@pytest.mark.parametrize("address", ["-oX=y", "10.0.0.1,*", "10.0.0.1 x", "127.0.0.1", "::1", "fe80::1", "host.example.com"])
+def test_nothing_but_an_address_is_one(address):
+    assert judged({"name": "a", "ip": address}) == ([], {"a": "reported_address_refused"})
+
+
+def test_the_address_of_another_host_is_refused():
+    vm = {"name": "web-1", "ip": "10.0.0.1"}
+    assert judged(vm, hosts={"db-1": "10.0.0.1"}) == ([], {"web-1": "reported_address_refused"})
+    for own in ("web-1", "WEB-1.example.com", "web-1_4211aaaa"):
+        assert judged(vm, hosts={own: "10.0.0.1"})[1] == {}
+    assert judged(vm, {"name": "web-2", "ip": "10.0.0.1"})[1] == {"web-2": "reported_address_refused"}
+
+
+def test_what_the_user_gave_is_whose_the_user_says():
+    vms = [{"name": "a", "local_ipv4": "10.0.0.9", "local_ipv6": "fd00::1"}, {"name": "b", "ip": "10.0.0.2"}]
+    assert judged(*vms, addresses={"a": "fd00::1/64"})[0] == [
+        {"name": "a", "address": "fd00::1"},
+        {"name": "b", "address": "10.0.0.2"},
+    ]
+    assert judged(*vms, addresses={"a": "10.0.0.2/24"})[1] == {
+        "a": "reported_address_refused",
+        "b": "reported_address_refused",
+    }
+    assert judged(vms[1], addresses={"b": "10.0.0.2/24"}, hosts={"db-1": "10.0.0.2"})[1] == {}
+    with pytest.raises(InvalidOption, match="is no address"):
+        judged(*vms, addresses={"a": "somewhere"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "-v", "a:22", "a,b", "*", "!a", "~a", "a/../b", "{{ a }}", "a\nb", " a", "localhost", "10.0.0.5", "::1", "x" * 300],
+)
+def test_a_name_that_means_something_else_to_ansible_is_refused(name):
+    assert host_names.objection(name)
+    assert judged({"name": name, "ip": "10.0.0.1"})[0] == []
+
+
+@pytest.mark.parametrize("name", ["web-1", "Web 1 (old)", "web_1.example.com", "w\u00e9b", "1"])
+def test_usual_names_are_not(name):
+    assert host_names.objection(name) == ""
+
+
+def test_the_name_of_a_group_is_refused():
+    assert judged({"name": "web", "ip": "10.0.0.1"}) == ([], {"web": "host_name_refused"})
+
+
+def test_a_key_that_is_none_is_refused_though_no_module_would_hand_it_in():
+    found = judge([{"name": "a", "ip": "10.0.0.1", "ssh_host_keys": ["* ssh-rsa x"]}], _NOBODY, Inventory())
+    assert [entry["error_code"] for entry in found.refused] == ["host_key_refused"]
+    assert found.write_down("", _NOBODY) == ""
+    assert found.told() == []
