@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.digests import DigestCache, Digester
@@ -163,3 +165,36 @@ def test_a_host_name_that_is_too_long_cannot_be_read():
     with pytest.raises(PackageError) as caught:
         Web(WebAccess()).get(f"http://{300 * 'a'}/x.ova")
     assert caught.value.error_code == "source_unreadable"
+
+
+@pytest.mark.parametrize("how", ["silent", "trickle"])
+@pytest.mark.parametrize("name", ["web.ova", "web.ovf"])
+def test_a_slow_server_is_waited_for_until_the_deadline_of_the_task(folder, serve, name, how):
+    server = serve(folder)
+    setattr(server.behaviour, how, True)
+    access = WebAccess("builder", "hunter2", {"X-Token": "hunter2"}, serve.ca, deadline=time.monotonic() + 1)
+    with pytest.raises(TimedOut) as caught:
+        open_package(f"{server.url}/{name}?signature=hunter2", access)
+    assert f"{server.url}/{name}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_disk_that_comes_slowly_is_read_until_the_deadline_of_the_task(folder, serve):
+    server = serve(folder)
+    package = open_package(f"{server.url}/web.ova", WebAccess(ca_path=serve.ca, deadline=time.monotonic() + 5))
+    server.behaviour.trickle = True
+    with pytest.raises(TimedOut, match=r"web\.ova"):
+        whole(package.files["b.vmdk"], 2**21)
+
+
+def test_a_file_of_this_machine_is_read_until_the_deadline_of_the_task(folder):
+    with pytest.raises(TimedOut, match=r"web\.ova"):
+        open_package(str(folder / "web.ova"), WebAccess(deadline=time.monotonic()))
+
+
+def test_what_is_remembered_of_a_file_holds_no_secret_of_its_address(folder, serve):
+    server = serve(folder)
+    package = open_package(f"{server.url}/web.ova?signature=hunter2", WebAccess(ca_path=serve.ca))
+    other = open_package(f"{server.url}/web.ova?signature=another", WebAccess(ca_path=serve.ca))
+    assert "hunter2" not in package.source.key
+    assert package.source.key != other.source.key

@@ -16,7 +16,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Miss
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import signature
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.remote import WebAccess
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.web import Authority
 

@@ -115,6 +115,26 @@ def test_a_slow_upload_is_kept_alive_longer_than_a_lease_lives(templates, tmp_pa
     assert 3 <= signs <= ran.result["transfer"]["seconds"] + 1
 
 
+@pytest.mark.parametrize("how", ["silent", "trickle"])
+def test_a_slow_web_server_does_not_hold_the_task_beyond_its_timeout(templates, folder, serve, how):
+    Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
+    server = serve(folder)
+    setattr(server.behaviour, how, True)
+    ran = templates.attempt(f"{server.url}/web.ova", source_ca_path=serve.ca, timeout=3)
+    assert ran.code == "timeout"
+    assert server.url in str(ran.error)
+    assert nothing_made(templates)
+
+
+def test_a_slow_host_does_not_hold_the_task_beyond_its_timeout(templates, tmp_path):
+    source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
+    templates.sim.disturb_uploads(rate=1000, times=0)
+    ran = templates.attempt(source, timeout=4)
+    # The bytes would take the host half an hour.
+    assert ran.code == "timeout"
+    assert nothing_made(templates)
+
+
 def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
     real = nfc.send

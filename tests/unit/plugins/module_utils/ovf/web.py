@@ -31,6 +31,8 @@ class Behaviour:
     :ivar ranges: whether it knows ranges.
     :ivar break_after: bytes after which it closes the connection; the number of times it does so is ``breaks``.
     :ivar redirect: path -> address.
+    :ivar silent: whether requests get no answer.
+    :ivar trickle: whether bodies come a byte at a time, twenty a second.
     """
 
     ranges: bool = True
@@ -39,6 +41,8 @@ class Behaviour:
     break_after: int = 0
     breaks: int = 0
     redirect: dict[str, str] = dataclasses.field(default_factory=dict)
+    silent: bool = False
+    trickle: bool = False
 
 
 class Server:
@@ -48,6 +52,7 @@ class Server:
         self.behaviour = Behaviour()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.sent = 0
+        self._closing = threading.Event()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,6 +75,7 @@ class Server:
 
     def close(self) -> None:
         """End it."""
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -79,7 +85,9 @@ class Server:
         how, path = self.behaviour, request.path.split("?")[0]
         self.requests.append((path, request.headers.get("Range", ""), dict(request.headers)))
         file = folder / path.lstrip("/")
-        if path in how.redirect:
+        if how.silent:
+            self._closing.wait()
+        elif path in how.redirect:
             self._bare(request, 302, Location=how.redirect[path])
         elif how.authorization and request.headers.get("Authorization") != how.authorization:
             self._bare(request, 401)
@@ -111,6 +119,10 @@ class Server:
             body = body[: how.break_after]
             request.close_connection = True
         with contextlib.suppress(OSError):  # who has seen enough closes
+            for byte in body if how.trickle else ():
+                request.wfile.write(bytes([byte]))
+                if self._closing.wait(0.05):
+                    return
             for at in range(0, len(body), 65536):
                 request.wfile.write(body[at : at + 65536])
                 self.sent += len(body[at : at + 65536])
