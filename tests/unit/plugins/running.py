@@ -48,8 +48,8 @@ class Ran:
 
     @property
     def code(self) -> str:
-        """The error code of the only parent or VM; where there are no entries, that of the task."""
-        if self.result:
+        """The error code of the only parent or VM; where the result has no such entries, that of the task."""
+        if self.result.keys() & {"parents", "vms"}:
             return str(self.one["error"]["error_code"])
         assert self.error is not None
         return self.error.error_code
