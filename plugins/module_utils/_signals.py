@@ -30,29 +30,32 @@ _held: list[list[Interrupted]] = []
 
 @contextlib.contextmanager
 def as_interrupts() -> t.Iterator[None]:
-    """Turn the first signal that ends a run into Interrupted; a second one ends the process at once.
+    """Turn the first signal that ends a run, or ``end_run``, into Interrupted; a second signal ends the process at once.
 
     One that comes after the work is ignored: the result is being written, and is the truth. One that the caller has
     switched off, as nohup does, stays off.
     """
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    numbers.append(_OWN)
+    came: list[int] = []
 
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
         if number == _OWN and not _why:
             return  # it is somebody else's
-        for name in numbers:
+        for name in (_OWN,) if number == _OWN else (*numbers, _OWN):
             signal.signal(name, signal.SIG_DFL)
+        if came:
+            return  # what ends a task and its module together is noticed in two ways
         what = f"The run was ended by {signal.Signals(number).name}."
         end = _why[0] if number == _OWN else Interrupted(what, hint="Run again to finish what is missing.")
+        came.append(number)
         if not _held:
             raise end
         _held[-1].append(end)
 
     try:
-        for number in numbers:
+        for number in (*numbers, _OWN):
             signal.signal(number, interrupt)
-        _turned.extend(numbers)
+            _turned.append(number)
         if _why:
             interrupt(_OWN, None)
         yield

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,12 @@ class Plays:
     def _rule(self, name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
         return next(rule for rule in rules if rule["id"] == self._counting[name])
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start ansible-playbook; returns when every module is in the middle of its work."""
+    def start(self) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """Start ansible-playbook; the context begins when every module is in the middle of its work, and leaves no process."""
         return self._started([sys.executable, "-c", _MAIN, "-i", "hosts", "play.json"])
 
-    def start_runner(self, how: str) -> subprocess.Popen[str]:
-        """Start it by ansible-runner.
+    def start_runner(self, how: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """Start it by ansible-runner, as ``start`` does.
 
         how: ``cancel`` or ``timeout``, which is what comes when ``due`` is called.
         """
@@ -156,7 +157,8 @@ class Plays:
         """Let ansible-runner end its job."""
         (self.folder / "due").touch()
 
-    def _started(self, command: list[str]) -> subprocess.Popen[str]:
+    @contextlib.contextmanager
+    def _started(self, command: list[str]) -> Iterator[subprocess.Popen[str]]:
         self.hold()
         process = subprocess.Popen(
             command,
@@ -168,10 +170,17 @@ class Plays:
             text=True,
             start_new_session=True,
         )
-        self.until(lambda: all(count >= self.works[name][1].nth for name, count in self.seen().items()), process)
-        return process
+        try:
+            self.until(lambda: all(count >= self.works[name][1].nth for name, count in self.seen().items()), process)
+            yield process
+        finally:
+            # Of a test that failed, some may be there still.
+            for left in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(left, signal.SIGKILL)
+            process.communicate()
 
-    def until(self, enough: Any, process: subprocess.Popen[str] | None = None) -> None:
+    def until(self, enough: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
         """Watch until something is so, which must be within a minute, and before the process ends."""
         end = time.monotonic() + 60
         while not enough():

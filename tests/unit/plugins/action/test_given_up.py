@@ -104,6 +104,7 @@ def _nothing_goes_on(play):
     assert play.processes() == {}
     assert play.left() == []
     before = (play.seen(), _made(play))
+    # As long as a round of calls took: nothing can be seen not to come without waiting for it.
     select.select([], [], [], 1.0)
     assert (play.seen(), _made(play)) == before
 
@@ -115,17 +116,27 @@ def _made(play):
     return sorted(name for name in names if name.startswith(("instant-", "linked-")))
 
 
-def test_after_a_timeout_nothing_of_any_module_goes_on_beside_rescue(plays):
-    play = plays(*_NAMES)
+def _end(play, playbook):
+    """Wait until a play that was given up has ended, and all that it has started."""
+    play.until(play.told_to_end)
+    play.let_go()
+    output, _none = playbook.communicate(timeout=60)
+    play.until(lambda: not play.processes())
+    return output
+
+
+@pytest.mark.parametrize("pipelining", ["true", "false"])
+def test_after_a_timeout_nothing_goes_on_beside_rescue(plays, pipelining):
+    """Of all modules at once, each on a host of its own; with pipelining of one, as its way is the same for all."""
+    names = _NAMES if pipelining == "false" else ["instant_clone"]
+    play = plays(*names, ANSIBLE_PIPELINING=pipelining)
     with play.start() as playbook:
         alarm(play.workers(playbook.pid))
-        play.until(play.told_to_end, playbook)
-        play.let_go()
-        output, _none = playbook.communicate()
+        output = _end(play, playbook)
     assert playbook.returncode == 0, output
     _nothing_goes_on(play)
     seen, told = play.seen(), play.told()
-    for name in _NAMES:
+    for name in names:
         failed = told[name]["failed"]
         assert failed["timedout"]["period"] == 600, name
         assert failed["msg"].startswith("The task's timeout of 600 seconds has passed. "), name
@@ -133,17 +144,35 @@ def test_after_a_timeout_nothing_of_any_module_goes_on_beside_rescue(plays):
         assert failed["error_code"] in ("abandoned", "partial_failure"), name
         assert play.seen_at_rescue(name, told[name]) == seen[name], name
     # What was made is in the account of the task that failed.
-    listed = [clone for name in ("instant_clone", "linked_clone") for clone in told[name]["failed"]["clones"]]
+    listed = [clone for each in told.values() for clone in each["failed"].get("clones") or ()]
     assert sorted(clone["name"] for clone in listed if clone["action"] == "created") == _made(play)
 
 
-def test_after_a_kill_of_ansible_playbook_nothing_of_any_module_goes_on(plays):
-    play = plays(*_NAMES)
+def test_after_a_kill_of_ansible_playbook_nothing_goes_on(plays):
+    play = plays("instant_clone", "linked_clone", "fleet_plan")
     with play.start() as playbook:
         os.kill(playbook.pid, signal.SIGKILL)
-        playbook.communicate()
-    play.until(play.told_to_end)
-    play.let_go()
-    play.until(lambda: not play.processes())
-    _nothing_goes_on(play)
+        _end(play, playbook)
+        _nothing_goes_on(play)
+    assert len(_made(play)) < len(_SIX)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_after_a_signal_to_ansible_playbook_nothing_goes_on(plays, number):
+    play = plays("instant_clone")
+    with play.start() as playbook:
+        os.kill(playbook.pid, number)
+        _end(play, playbook)
+        _nothing_goes_on(play)
+    assert len(_made(play)) < len(_SIX)
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+def test_after_the_end_of_a_runners_job_nothing_goes_on(plays, how):
+    play = plays("instant_clone")
+    with play.start_runner(how) as runner:
+        play.due()
+        output = _end(play, runner)
+        _nothing_goes_on(play)
+    assert output.splitlines()[-1] == {"cancel": "canceled", "timeout": "timeout"}[how]
     assert len(_made(play)) < len(_SIX)

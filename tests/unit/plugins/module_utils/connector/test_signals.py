@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 import pytest
 
@@ -19,7 +20,7 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @pytest.fixture(autouse=True)
 def restored():
     """Leave the signals as they were."""
-    before = {number: signal.getsignal(number) for number in _NUMBERS}
+    before = {number: signal.getsignal(number) for number in (*_NUMBERS, signal.SIGURG)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -79,6 +80,39 @@ def test_blocks_within_each_other():
 
     _ended(work)
     assert reached == ["inner", "outer"]
+
+
+def test_another_thread_ends_a_run_where_it_waits():
+    end = threading.Timer(0.05, _signals.end_run, [Interrupted("Nobody waits for it.")])
+    end.start()
+    # The thread that waits is the one that is ended.
+    assert "Nobody waits" in str(_ended(lambda: threading.Event().wait(30)))
+
+
+def test_what_ends_a_run_before_it_begins_is_not_lost():
+    _signals.end_run(Interrupted("Nobody waits for it."))
+    reached = []
+    with pytest.raises(Interrupted):
+        with _signals.as_interrupts():
+            reached.append("begun")
+    assert reached == []
+
+
+def test_a_signal_that_comes_with_the_end_of_the_task_does_not_kill():
+    def work():
+        try:
+            _signals.end_run(Interrupted("Nobody waits for it."))
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert "Nobody waits" in str(_ended(work))
+
+
+def test_the_signal_is_ignored_where_somebody_else_sends_it():
+    with _signals.as_interrupts():
+        signal.raise_signal(signal.SIGURG)
+        done = True
+    assert done
 
 
 def test_without_a_signal_a_block_changes_nothing():
