@@ -26,6 +26,7 @@ try:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.x509 import verification
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 except ImportError:
     x509 = None  # type: ignore[assignment]
     verification = None  # type: ignore[assignment]
@@ -176,7 +177,7 @@ def _for_signers(trusted: t.Sequence[t.Any]) -> t.Any:
 
 def _signs_code(_policy: t.Any, _certificate: t.Any, usages: t.Any) -> None:
     """A certificate that is made for one thing, such as a web server, vouches for nothing else."""
-    wanted = (x509.ExtendedKeyUsageOID.CODE_SIGNING, x509.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+    wanted = (ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
     if usages is not None and not any(usage in wanted for usage in usages):
         raise ValueError("a certificate is not for signing code")
 

@@ -106,7 +106,8 @@ def read(document: str, what: str, start: Start, deadline: float = math.inf) -> 
     """
     require()
     _check_marks(document, what)
-    parser = DefusedExpatParser(forbid_dtd=True)
+    make: t.Any = DefusedExpatParser  # it has no annotations
+    parser = make(forbid_dtd=True)
     parser.setContentHandler(_Elements(what, start, deadline))
     try:
         parser.feed(document.encode())

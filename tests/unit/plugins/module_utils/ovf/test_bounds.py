@@ -429,11 +429,11 @@ def test_odd_names_of_files_are_shown_and_sent_without_what_is_odd(tmp_path, nam
     path = Made(manifest=None).ova(tmp_path).rename(tmp_path / name)
     templates = Templates(shared_sim)
     for _run in range(2):
-        ran = templates.run(os.fsdecode(path), name="web-odd")
+        ran = templates.run(os.fsdecode(path), name="odd")
         assert "a\ufffd" in ran.result["template"]["source"]
         assert "\ufffd" in ran.result["source"]["label"]
     assert ran.result["changed"] is False
-    templates.run(None, state="absent", name="web-odd")
+    templates.run(None, state="absent", name="odd")
 
 
 @pytest.mark.parametrize("name", ["a\0b.ova", "a\ud800b.ova", "x" * 300 + ".ova"])

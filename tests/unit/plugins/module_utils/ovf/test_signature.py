@@ -245,16 +245,17 @@ def test_who_signed_is_in_the_result_and_an_unsigned_file_is_refused_before_anyt
     signer = authority.issue("Appliance Maker", _KEYS["ec"][0])
     files = Made(name="web", disks={"a.vmdk": content(1000), "b.vmdk": content(2000, 2)}).files()
     whole = archive(tmp_path / "web.ova", signed_files(pem(signer), files=files))
-    ran = templates.run(whole, name="web-signed", certificate_ca_path=ca)
+    ran = templates.run(whole, name="signed", certificate_ca_path=ca)
     assert {key: value for key, value in ran.result["source"].items() if key.startswith("signer")} == {
         "signer": "CN=Appliance Maker",
         "signer_fingerprint": signer.fingerprint(hashes.SHA256()).hex(),
         "signer_authority": "CN=Test CA",
     }
     files["web.mf"] = b"\n".join(line for line in files["web.mf"].splitlines() if b"b.vmdk" not in line)
+    templates.run(None, state="absent", name="signed")
     for verify in ("before", "stream"):
         part = archive(tmp_path / "part.ova", signed_files(pem(signer), files=files))
-        ran = templates.attempt(part, name="web-part", certificate_ca_path=ca, verify=verify)
+        ran = templates.attempt(part, name="part", certificate_ca_path=ca, verify=verify)
         assert ran.code == "signature_invalid"
         assert not {"CreateImportSpec", "ImportVApp"} & set(ran.calls)
-        assert templates.vms("web-part*") == []
+        assert templates.vms("part*") == []
