@@ -71,26 +71,37 @@ options:
     default: push
   verify:
     description:
-      - When the digests of the manifest are compared. V(before) reads the files before anything is made in vCenter. V(stream)
-        looks at the bytes on their way to the host, and a wrong one aborts the import.
+      - When the files are held against the digests of the manifest. What is sent from here is always looked at on its way to the
+        host, and a wrong byte aborts the import. V(before) reads the files before anything is made in vCenter as well.
+        V(stream) does not.
       - By default V(before) for files of this machine and for O(transfer=pull), and V(stream) for addresses, which are then
         read once.
-      - V(none) is for O(transfer=pull) alone. It trusts the server of the source.
+      - With O(transfer=pull) the digest that the host tells of what it has fetched is compared with what was read from here. A
+        host that tells none is an error, V(upload_unverified).
+      - V(none) is for O(transfer=pull) alone, and not possible with O(certificate_ca_path). It trusts the server of the source
+        for all that O(checksum) does not cover; an O(checksum) is enforced all the same.
       - A file that the manifest leaves out is read before in any case, since its digest is part of what the template is.
+      - Where the template is there already, nothing of this is needed, and no disk that is in the manifest is read.
     type: str
     choices: [before, stream, none]
   checksum:
     description:
-      - V(auto) remembers the digests of files, and takes a file with the same size and time of last change (for addresses
-        the same C(ETag) or C(Last-Modified)) for the same, as make and rsync do. V(always) reads them every time.
+      - V(auto) remembers the digests of files that the manifest leaves out, and takes a file with the same size and time of
+        last change (for addresses the same C(ETag) or C(Last-Modified)) for the same, as make and rsync do. That serves only to
+        find the template that is there already. Before an import the files are read anew. V(always) reads them every time.
       - A digest, such as V(sha256:2c26b46b...), is what the source must have. For an OVA this is the digest of the whole
-        file, for an OVF package that of its descriptor. SHA-1, SHA-256 and SHA-512 are understood.
+        file, which is read each time. For an OVF package it is that of its descriptor. SHA-1, SHA-256 and SHA-512 are
+        understood.
     type: str
     default: auto
   certificate_ca_path:
     description:
-      - PEM file of certificate authorities. If set, the package must be signed (a C(.cert) file), and the signer's certificate
-        must come from one of these. Needs the Python library C(cryptography).
+      - PEM file of certificate authorities. If set, the package must be signed (a C(.cert) file), the signed manifest must name
+        the descriptor and every file by SHA-256 or SHA-512, and the signer's certificate must come from one of these
+        authorities, or be one of them.
+      - The chain of certificates is verified as RFC 5280 says, with dates, key usage and path length. A certificate that says
+        what it is for must be for signing code. One of a web server is not. Certificates that are revoked are not looked for.
+      - Needs the Python library C(cryptography), 45 or later.
     type: path
   datacenter:
     description:
@@ -195,7 +206,7 @@ extends_documentation_fragment:
   - vforge.vsphere.attributes
 requirements:
   - defusedxml >= 0.7.1
-  - cryptography >= 42 (with O(certificate_ca_path))
+  - cryptography >= 45 (with O(certificate_ca_path))
 attributes:
   check_mode:
     support: full
@@ -319,7 +330,9 @@ digest:
   sample: sha256:99a5ac28d48817dbb03d73a4745bc7c731ec821cdc369045c274d677f0e9f8a6
 source:
   description:
-    - The package, with C(label), C(size), the digests of its C(files), and the C(signer) if its signature was verified.
+    - The package, with C(label), C(size) and the digests of its C(files). If its signature was verified, with the name of
+      the C(signer), the SHA-256 of the certificate (C(signer_fingerprint)) and the name of the trusted authority that vouches
+      for it (C(signer_authority)). Without O(certificate_ca_path) these are empty.
   returned: success with O(state=present)
   type: dict
 descriptor_warnings:
@@ -351,8 +364,8 @@ calls:
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(checksum_mismatch), V(unsafe_package), V(source_unreadable),
-      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(in_use) or
+    - A stable code for what went wrong, such as V(checksum_mismatch), V(signature_invalid), V(signature_missing),
+      V(unsafe_package), V(invalid_package), V(source_unreadable), V(source_changed), V(upload_unverified), V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(in_use) or
       V(invalid_option).
   returned: on failure
   type: str

@@ -66,6 +66,18 @@ class Ready:
     timeout: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Received:
+    """What a host has got of one file.
+
+    :ivar size: in bytes.
+    :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal digits.
+    """
+
+    size: int
+    digests: tuple[tuple[str, str], ...]
+
+
 class Stopped(VforgeError):
     """A transfer was broken off because another one failed, or the run was."""
 
@@ -102,15 +114,15 @@ class Lease:
             "The lease was not ready in the time allowed.", hint="Raise timeout, or look at the tasks of the vCenter."
         )
 
-    def received(self) -> dict[str, int]:
-        """How many bytes the host has of each device, by its key, as far as vCenter tells."""
+    def received(self) -> dict[str, Received]:
+        """What the host has of each device, by its key, as far as vCenter tells."""
         try:
             entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
         except Fault as fault:
             if fault.fault not in ("MethodNotFound", "NotSupported", "NotImplemented"):
                 raise
             return {}
-        return {entry.key: entry.size for entry in entries or ()}
+        return {entry.key: Received(entry.size, tuple(_sums(entry))) for entry in entries or ()}
 
     def complete(self) -> None:
         """All is carried: vCenter takes over what was imported.
@@ -187,6 +199,14 @@ def _ready(info: t.Any) -> Ready:
         if item.url
     )
     return Ready(info.entity._GetMoId(), devices, float(info.leaseTimeout or 300))
+
+
+def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
+    """SHA-1 from all releases, and what else newer ones make of it."""
+    kind, value = getattr(entry, "checksumType", None), getattr(entry, "checksum", None)
+    for algorithm, digest in (("sha1", entry.sha1), (str(kind or "").lower().replace("-", ""), value)):
+        if algorithm and digest:
+            yield algorithm, digest.lower()
 
 
 def _pin(item: t.Any) -> str | None:

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import dataclasses
-import io
+import errno
 import math
 import os
+import re
 import stat
 import time
 import typing as t
 
 from .._errors import TimedOut
 from .errors import PackageError
+
+# Control characters, halves of surrogate pairs, ends of lines, what turns the direction of writing, and what XML cannot carry.
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
 
 # Bytes in between that are cheaper to read than a new request is to make.
 _NEAR = 256 * 2**10
@@ -54,61 +58,108 @@ class Blob(t.Protocol):
         """Whether it is still what it was when ``size`` and ``stamp`` were read."""
 
 
+def printable(text: str) -> str:
+    """Text from outside as it can be shown and sent: what is no character, or steers a terminal, becomes ``U+FFFD``."""
+    return _ODD.sub("\ufffd", text)
+
+
+def is_printable(text: str) -> bool:
+    """Whether text can be shown and sent as it is."""
+    return _ODD.search(text) is None
+
+
 class LocalBlob:
     """A file of this machine.
 
+    :param path: of the file; or, with ``folder``, its name in that folder, which may lead through folders below it.
     :param deadline: of ``time.monotonic()``, for all reading.
-    :raises PackageError: ``source_unreadable``.
+    :param folder: out of which no link is to lead: none is followed below it.
+    :raises PackageError: ``source_unreadable``; ``source_missing`` where there is no such file; ``unsafe_package`` for a link.
     """
 
-    def __init__(self, path: str, deadline: float = math.inf) -> None:
-        self._path = path
+    def __init__(self, path: str, deadline: float = math.inf, folder: str | None = None) -> None:
         self._deadline = deadline
-        self.label = path
-        self.key = os.path.realpath(path)
-        status = self._status()
-        if not stat.S_ISREG(status.st_mode):
-            raise PackageError("source_unreadable", f"{path} is no file.", hint="Name the .ova or .ovf file itself.")
+        self._folder = folder
+        self._name = path
+        self._path = path if folder is None else os.path.join(folder, path)
+        self.label = printable(self._path)
+        handle, status = self._opened()
+        os.close(handle)
+        self.key = os.path.realpath(self._path)
         self.size = status.st_size
         self.stamp = _stamp(status)
 
     def open(self, offset: int = 0) -> Stream:
         """Begin to read.
 
-        :raises PackageError: ``source_unreadable``.
+        :raises PackageError: as when it was made.
         """
-        try:
-            return _File(self._path, offset, self._deadline)
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
+        handle, _status = self._opened()
+        return _File(self.label, handle, offset, self._deadline)
 
     def unchanged(self) -> bool:
         """By size and time of the last change, as make and rsync judge."""
-        return _stamp(self._status()) == self.stamp
+        handle, status = self._opened()
+        os.close(handle)
+        return _stamp(status) == self.stamp
 
-    def _status(self) -> os.stat_result:
+    def _opened(self) -> tuple[int, os.stat_result]:
+        """The file, open, and what it is: no other can take its place in between."""
         try:
-            return os.stat(self._path)
+            handle = _open_below(self._folder, self._name) if self._folder is not None else os.open(self._path, _READING)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # Beside a descriptor it depends on the file whether it has to be there.
+            raise _unreadable(self.label, error, "source_unreadable" if self._folder is None else "source_missing") from error
         except OSError as error:
-            raise _unreadable(self._path, error) from error
+            raise _unreadable(self.label, error) from error
+        except ValueError as error:  # a character that no path can have
+            raise PackageError("source_unreadable", f"{self.label} is no path.", hint="Check the name.") from error
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            raise PackageError("source_unreadable", f"{self.label} is no file.", hint="Name the .ova or .ovf file itself.")
+        return handle, status
+
+
+# A pipe is not waited for, and its kind is seen when it is open.
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def _open_below(folder: str, name: str) -> int:
+    """Open a file by the descriptors of the folders that lead to it, so that no link is followed on the way.
+
+    :raises OSError: as the system says; ELOOP for a link.
+    """
+    *folders, last = (part for part in name.split("/") if part not in ("", "."))
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in folders:
+            if stat.S_ISLNK(os.stat(part, dir_fd=at, follow_symlinks=False).st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            at, above = below, at
+            os.close(above)
+        return os.open(last, _READING | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 class _File:
     """A file that is open; what goes wrong later, on a share for instance, is an error of the source, too."""
 
-    def __init__(self, path: str, offset: int, deadline: float) -> None:
-        self._path = path
+    def __init__(self, label: str, handle: int, offset: int, deadline: float) -> None:
+        self._label = label
         self._deadline = deadline
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (who asked closes it)
+        self._file = os.fdopen(handle, "rb", buffering=0)
         self._file.seek(offset)
 
     def readinto(self, buffer: memoryview) -> int:
         if time.monotonic() >= self._deadline:
-            raise TimedOut(f"The time allowed for the task was over while {self._path} was read.", hint="Raise timeout.")
+            raise TimedOut(f"The time allowed for the task was over while {self._label} was read.", hint="Raise timeout.")
         try:
-            return self._file.readinto(buffer)
+            return self._file.readinto(buffer) or 0
         except OSError as error:
-            raise _unreadable(self._path, error) from error
+            raise _unreadable(self._label, error) from error
 
     def close(self) -> None:
         self._file.close()
@@ -118,10 +169,16 @@ def _stamp(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def _unreadable(path: str, error: OSError) -> PackageError:
+def _unreadable(label: str, error: OSError, error_code: str = "source_unreadable") -> PackageError:
+    if error.errno == errno.ELOOP:
+        return PackageError(
+            "unsafe_package",
+            f"{label} is a symbolic link, or lies behind one, and none is followed in the folder of a package.",
+            hint="Put the file itself there.",
+        )
     return PackageError(
-        "source_unreadable",
-        f"{path} cannot be read ({error.strerror}).",
+        error_code,
+        f"{label} cannot be read ({error.strerror}).",
         hint="The path is on the machine that the module runs on, and so is the user who must be allowed to read it.",
     )
 
@@ -174,22 +231,27 @@ class _Limited:
 
 
 class JoinedBlob:
-    """The pieces of one file, one after the other."""
+    """The pieces of one file, one after the other.
 
-    def __init__(self, label: str, pieces: t.Sequence[Blob]) -> None:
-        self._pieces = pieces
+    :param pieces: by the name of each.
+    :ivar pieces: the same.
+    """
+
+    def __init__(self, label: str, pieces: t.Mapping[str, Blob]) -> None:
+        self.pieces = dict(pieces)
         self.label = label
-        self.key = pieces[0].key
-        self.stamp = ",".join(piece.stamp for piece in pieces) if all(piece.stamp for piece in pieces) else ""
-        self.size = sum(piece.size for piece in pieces)
+        blobs = list(self.pieces.values())
+        self.key = f"{blobs[0].key} and {len(blobs) - 1} more"
+        self.stamp = ",".join(piece.stamp for piece in blobs) if all(piece.stamp for piece in blobs) else ""
+        self.size = sum(piece.size for piece in blobs)
 
     def open(self, offset: int = 0) -> Stream:
         """Begin to read."""
-        return _Joined(self._pieces, offset)
+        return _Joined(list(self.pieces.values()), offset)
 
     def unchanged(self) -> bool:
         """Whether all pieces are."""
-        return all(piece.unchanged() for piece in self._pieces)
+        return all(piece.unchanged() for piece in self.pieces.values())
 
 
 class _Joined:
@@ -213,53 +275,32 @@ class _Joined:
             self._stream.close()
 
 
-class Seeker(io.RawIOBase):
-    """A blob as a file that can be sought in; a read that goes on where the last one ended costs no new opening.
+class Seeker:
+    """Reads a blob here and there; a read that goes on where the last one ended costs no new opening.
 
-    :param most: bytes that one read may ask for. Who parses an archive asks for what the archive says, however much that is.
+    :param most: bytes that one read may ask for. Who reads an archive asks for what the archive says, however much that is.
     """
 
     def __init__(self, blob: Blob, most: int) -> None:
         self._blob = blob
         self._most = most
-        self._at = 0
         self._stream: Stream | None = None
         self._stream_at = 0
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Only notes the place; nothing is read."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._blob.size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, fewer only at the end.
+    def read(self, at: int, size: int) -> bytes:
+        """Up to ``size`` bytes from a place on, fewer only at the end.
 
         :raises PackageError: ``unsafe_package`` when so much is asked for that it would fill the memory.
         """
-        wanted = max(0, self._blob.size - self._at) if size < 0 else size
-        if wanted > self._most:
+        if size > self._most:
             raise PackageError(
                 "unsafe_package",
-                f"{self._blob.label} has a header of {wanted} bytes.",
-                hint="Do not trust where it comes from.",
+                f"{self._blob.label} has {size} bytes; at most {self._most} are read of such a file.",
+                hint="This is not what it seems to be, or not to be trusted.",
             )
-        data = bytearray(wanted)
-        filled = fill(self._reach(), memoryview(data))
-        self._at += filled
-        self._stream_at = self._at
+        data = bytearray(size)
+        filled = fill(self._reach(at), memoryview(data))
+        self._stream_at = at + filled
         return bytes(data[:filled])
 
     def close(self) -> None:
@@ -267,15 +308,14 @@ class Seeker(io.RawIOBase):
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-        super().close()
 
-    def _reach(self) -> Stream:
-        gap = self._at - self._stream_at
+    def _reach(self, at: int) -> Stream:
+        gap = at - self._stream_at
         if self._stream is not None and not 0 <= gap <= _NEAR:
             self._stream.close()
             self._stream = None
         if self._stream is None:
-            self._stream, self._stream_at, gap = self._blob.open(self._at), self._at, 0
+            self._stream, gap = self._blob.open(at), 0
         if gap:
             fill(self._stream, memoryview(bytearray(gap)))
         return self._stream
@@ -297,14 +337,8 @@ def whole(blob: Blob, most: int) -> bytes:
 
     :raises PackageError: ``unsafe_package`` when it is larger than ``most``.
     """
-    if blob.size > most:
-        raise PackageError(
-            "unsafe_package",
-            f"{blob.label} has {blob.size} bytes; at most {most} are read of such a file.",
-            hint="This is not what it seems to be, or not to be trusted.",
-        )
     seeker = Seeker(blob, most)
     try:
-        return seeker.read()
+        return seeker.read(0, blob.size)
     finally:
         seeker.close()

@@ -70,16 +70,35 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
 
 
 def _compare(job: Job, lease: nfc.Lease, pairs: t.Sequence[tuple[t.Any, nfc.Device]]) -> None:
-    """Hold what the host has got against what was sent."""
+    """Hold what the host has got against what was sent, or what it was to fetch."""
     received = lease.received()
     for item, device in pairs:
         size, have = _blob(job, item).size, received.get(device.key)
-        if have is not None and have != size:
+        if have is not None and have.size != size:
             raise TemplateError(
                 "incomplete_upload",
-                f"{item.path} has {size} bytes, and the host has got {have}. The import was aborted.",
+                f"{item.path} has {size} bytes, and the host has got {have.size}. The import was aborted.",
                 hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
             )
+        if job.options.transfer == options.PULL:
+            _compare_fetched(job, item, have)
+
+
+def _compare_fetched(job: Job, item: t.Any, have: nfc.Received | None) -> None:
+    """Hold the digest that a host tells of what it has fetched against what was read from here."""
+    read = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
+    if not read:
+        return  # verify: none
+    told = [Digest(algorithm, value) for algorithm, value in (have.digests if have else ()) if algorithm in read]
+    if not told:
+        raise TemplateError(
+            "upload_unverified",
+            f"The host tells no digest of {item.path}, so what it has fetched is not known. The import was aborted.",
+            hint="Leave transfer on push, or set verify to none where the server of the source is trusted.",
+        )
+    for found in told:
+        if found != read[found.algorithm]:
+            raise identity.mismatch(item.path, found, read[found.algorithm], "what was read of it from here")
 
 
 def _blob(job: Job, item: t.Any) -> Blob:
@@ -106,11 +125,11 @@ def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, s
 def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: Stop) -> None:
     """Send one file; after a broken connection again."""
     blob = _blob(job, item)
-    expected = None if item.path in job.identity.verified else job.identity.files[item.path]
+    expected = job.identity.files[item.path]
     backoff = tasks.Backoff(job.deadline)
     for attempt in range(1, _ATTEMPTS + 1):
         job.account.attempts += 1
-        sending = _Sending(blob, expected, meter)
+        sending = _Sending(blob, expected.algorithm, meter)
         try:
             nfc.send(
                 job.session.options,
@@ -121,7 +140,9 @@ def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: Sto
                 stop=stop,
                 deadline=job.deadline,
             )
-            sending.check()
+            found = sending.digest()
+            if found != expected:
+                raise identity.wrong(job.package, job.identity, item.path, found, job.digester)
             return
         except ConnectionLost as error:
             meter.add(-sending.done)
@@ -136,14 +157,14 @@ def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: Sto
 class _Sending:
     """One pass over a file on its way to a host.
 
-    :param expected: what its digest must be; None where that is known already.
+    :param algorithm: of the digest that is made of what is sent.
     """
 
-    def __init__(self, blob: Blob, expected: Digest | None, meter: Meter) -> None:
+    def __init__(self, blob: Blob, algorithm: str, meter: Meter) -> None:
         self._blob = blob
-        self._expected = expected
+        self._algorithm = algorithm
         self._meter = meter
-        self._hash = hashlib.new(expected.algorithm, usedforsecurity=False) if expected else None
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
         self.done = 0
 
     def parts(self) -> t.Iterator[memoryview]:
@@ -157,24 +178,17 @@ class _Sending:
                     if not read:
                         raise PackageError("source_changed", f"{self._blob.label} became shorter while it was sent.")
                     part = buffer[: min(read, self._blob.size - self.done)]
-                    hashed = helper.submit(self._hash.update, part) if self._hash else None
+                    hashed = helper.submit(self._hash.update, part)
                     yield part
-                    if hashed is not None:
-                        hashed.result()
+                    hashed.result()
                     self.done += len(part)
                     self._meter.add(len(part))
             finally:
                 stream.close()
 
-    def check(self) -> None:
-        """Compare the digest.
-
-        :raises PackageError: ``checksum_mismatch``.
-        """
-        if self._hash is not None and self._expected is not None:
-            found = Digest(self._expected.algorithm, self._hash.hexdigest())
-            if found != self._expected:
-                raise identity.mismatch(self._blob.label, found, self._expected, "the manifest")
+    def digest(self) -> Digest:
+        """Of all that was sent."""
+        return Digest(self._algorithm, self._hash.hexdigest())
 
 
 def _pull(job: Job, lease: nfc.Lease, items: t.Sequence[t.Any]) -> None:

@@ -6,14 +6,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing as t
 
+from .._connector import names
 from . import xml
+from .blobs import is_printable, printable
 from .errors import PackageError
 
 # A descriptor with the icons and texts of a whole appliance stays well below; beyond it is an attack or no descriptor.
-LONGEST = 10 * 2**20
+LONGEST = 4 * 2**20
+
+# So many files, disks, networks and deployment options may one have, each; and so many properties.
+_MOST = 1000
+_MOST_PROPERTIES = 10_000
+_LONGEST_NAME = 1024
+
+# In bytes, of a disk: what vSphere's interface can say.
+_LARGEST = 2**63 - 1
 
 _UNITS = {
     "byte": 1,
@@ -70,27 +81,79 @@ class Descriptor:
     collection: bool = False
 
 
-def parse(document: bytes, what: str) -> Descriptor:
+def parse(document: bytes, what: str, deadline: float = math.inf) -> Descriptor:
     """Read a descriptor.
 
     :param what: names it in messages.
+    :param deadline: of ``time.monotonic()``.
     :raises PackageError: ``unsafe_package``, ``invalid_package``.
+    :raises TimedOut: when the deadline passes.
     """
-    root = xml.parse(document, what)
-    if _local(root.tag) != "Envelope":
-        raise PackageError("invalid_package", f"{what} is no OVF descriptor: its outermost element is {_local(root.tag)}.")
-    every = [(_local(element.tag), element) for element in root.iter() if isinstance(element.tag, str)]
+    found = _Found(what)
+    text = xml.text(document, what)
+    xml.read(text, what, found.start, deadline)
     descriptor = Descriptor(
-        text=_text(document, what),
-        files=tuple(_file(item, what) for kind, item in every if kind == "File"),
-        disks=tuple(_disk(item, what) for kind, item in _in_section(root, "DiskSection", "Disk")),
-        networks=tuple(_attribute(item, "name") for _kind, item in _in_section(root, "NetworkSection", "Network")),
-        properties=tuple(_properties(root)),
-        options=tuple(_attribute(item, "id") for kind, item in every if kind == "Configuration"),
-        collection=any(kind == "VirtualSystemCollection" for kind, _item in every),
+        text=text,
+        files=tuple(found.files),
+        disks=tuple(found.disks),
+        networks=tuple(found.networks),
+        properties=tuple(found.properties),
+        options=tuple(found.options),
+        collection=found.collection,
     )
     _check(descriptor, what)
     return descriptor
+
+
+class _Found:
+    """What the elements of a descriptor tell, as they come.
+
+    :ivar what: names the descriptor in messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.files: list[File] = []
+        self.disks: list[Disk] = []
+        self.networks: list[str] = []
+        self.properties: list[str] = []
+        self.options: list[str] = []
+        self.collection = False
+        # From the outermost element to the one above.
+        self._above: list[tuple[str, t.Mapping[str, str]]] = []
+
+    def start(self, depth: int, kind: str, attributes: t.Mapping[str, str]) -> None:
+        """Take one element."""
+        if depth == 0 and kind != "Envelope":
+            raise PackageError(
+                "invalid_package", f"{self.what} is no OVF descriptor: its outermost element is {printable(kind[:100])}."
+            )
+        del self._above[depth:]
+        section, outer = self._above[-1] if self._above else ("", {})
+        if kind == "VirtualSystemCollection":
+            self.collection = True
+        elif kind == "File":
+            self._add(self.files, _file(attributes, self.what), _MOST, "files")
+        elif kind == "Configuration":
+            self._add(self.options, self._name(attributes, "id"), _MOST, "deployment options")
+        elif kind == "Disk" and section == "DiskSection":
+            self._add(self.disks, _disk(attributes, self.what), _MOST, "disks")
+        elif kind == "Network" and section == "NetworkSection":
+            self._add(self.networks, self._name(attributes, "name"), _MOST, "networks")
+        elif kind == "Property" and section == "ProductSection":
+            parts = (self._name(outer, "class"), self._name(attributes, "key"), self._name(outer, "instance"))
+            self._add(self.properties, ".".join(part for part in parts if part), _MOST_PROPERTIES, "properties")
+        self._above.append((kind, attributes))
+
+    def _add(self, known: list[t.Any], one: t.Any, most: int, kind: str) -> None:
+        if len(known) >= most:
+            raise PackageError(
+                "unsafe_package", f"{self.what} has more than {most} {kind}.", hint="Do not trust where it comes from."
+            )
+        known.append(one)
+
+    def _name(self, attributes: t.Mapping[str, str], attribute: str) -> str:
+        return _name(attributes, attribute, self.what)
 
 
 def _check(descriptor: Descriptor, what: str) -> None:
@@ -105,31 +168,35 @@ def _check(descriptor: Descriptor, what: str) -> None:
         raise PackageError("invalid_package", f"{what} lists a file twice.")
     lost = [disk.id for disk in descriptor.disks if disk.file and disk.file not in ids]
     if lost:
-        raise PackageError("invalid_package", f"{what} has disks without a file in its References: {', '.join(lost)}.")
+        raise PackageError(
+            "invalid_package", f"{what} has disks without a file in its References: {names.listing(lost, most=5)}."
+        )
 
 
-def _file(element: t.Any, what: str) -> File:
-    href, compression = _attribute(element, "href"), _attribute(element, "compression")
+def _file(attributes: t.Mapping[str, str], what: str) -> File:
+    href, compression = _name(attributes, "href", what), attributes.get("compression", "")
     if not href:
         raise PackageError("invalid_package", f"{what} lists a file without a name.")
     if compression not in ("", "identity"):
         raise PackageError(
             "invalid_package",
-            f"{what}: the file {href} is compressed ({compression}), which vSphere's hosts do not take.",
+            f"{what}: the file {href} is compressed ({compression[:40]!r}), which vSphere's hosts do not take.",
             hint="Repack it: ovftool writes disks that are compressed in themselves.",
         )
-    size, chunk = (_number(element, name, what) for name in ("size", "chunkSize"))
-    return File(_attribute(element, "id"), href, size, chunk or None)
+    size, chunk = (_number(attributes, name, what) for name in ("size", "chunkSize"))
+    return File(_name(attributes, "id", what), href, size, chunk or None)
 
 
-def _disk(element: t.Any, what: str) -> Disk:
-    capacity = _attribute(element, "capacity")
-    number = int(capacity) if capacity.isascii() and capacity.isdigit() else None
-    if number is None and not re.fullmatch(r"\$\{[^}]+\}", capacity):
-        raise PackageError("invalid_package", f"{what} has a disk of the capacity {capacity!r}.")
-    unit = _unit(_attribute(element, "capacityAllocationUnits"), what)
-    reference = _attribute(element, "fileRef")
-    return Disk(_attribute(element, "diskId"), None if number is None else number * unit, reference)
+def _disk(attributes: t.Mapping[str, str], what: str) -> Disk:
+    text = attributes.get("capacity", "")
+    capacity = None
+    if not re.fullmatch(r"\$\{[^}]{1,200}\}", text):
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise PackageError("invalid_package", f"{what} has a disk of the capacity {text[:40]!r}.")
+        capacity = int(text) * _unit(attributes.get("capacityAllocationUnits", ""), what)
+        if capacity > _LARGEST:
+            raise PackageError("invalid_package", f"{what} has a disk of {capacity} bytes.")
+    return Disk(_name(attributes, "diskId", what), capacity, _name(attributes, "fileRef", what))
 
 
 def _unit(text: str, what: str) -> int:
@@ -137,56 +204,28 @@ def _unit(text: str, what: str) -> int:
     words = text.strip().lower()
     if not words:
         return 1
-    power = re.fullmatch(r"byte\s*\*\s*(2|10)\s*\^\s*(\d{1,2})", words)
+    power = re.fullmatch(r"byte\s{0,9}\*\s{0,9}(2|10)\s{0,9}\^\s{0,9}([0-9]{1,2})", words)
     if power:
         return int(int(power[1]) ** int(power[2]))
     if words not in _UNITS:
-        raise PackageError("invalid_package", f"{what} counts disks in {text!r}.")
+        raise PackageError("invalid_package", f"{what} counts disks in {text[:40]!r}.")
     return _UNITS[words]
 
 
-def _properties(root: t.Any) -> t.Iterator[str]:
-    for section in root.iter():
-        if _local(section.tag) != "ProductSection":
-            continue
-        family, instance = _attribute(section, "class"), _attribute(section, "instance")
-        for element in section:
-            if _local(element.tag) == "Property":
-                yield ".".join(part for part in (family, _attribute(element, "key"), instance) if part)
-
-
-def _in_section(root: t.Any, section: str, kind: str) -> t.Iterator[tuple[str, t.Any]]:
-    for outer in root.iter():
-        if _local(outer.tag) == section:
-            yield from ((kind, element) for element in outer if _local(element.tag) == kind)
-
-
-def _number(element: t.Any, name: str, what: str) -> int | None:
-    text = _attribute(element, name)
+def _number(attributes: t.Mapping[str, str], name: str, what: str) -> int | None:
+    text = attributes.get(name, "")
     if text and not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise PackageError("invalid_package", f"{what}: {name} of a file is {text!r}.")
+        raise PackageError("invalid_package", f"{what}: {name} of a file is {text[:40]!r}.")
     return int(text) if text else None
 
 
-def _text(document: bytes, what: str) -> str:
-    """As text for the call, which has an encoding of its own: the declaration of another one goes."""
-    head = re.match(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.-]+)[\"']", document)
-    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-    encoding = next((name for mark, name in marks.items() if document.startswith(mark)), None)
-    try:
-        text = document.decode(encoding or (head[1].decode() if head else "utf-8"))
-    except (UnicodeDecodeError, LookupError) as error:
-        raise PackageError("invalid_package", f"{what} is not in the encoding that it declares.") from error
-    return re.sub(r"^\s*<\?xml[^>]*\?>\s*", '<?xml version="1.0" encoding="UTF-8"?>\n', text, count=1)
-
-
-def _attribute(element: t.Any, name: str) -> str:
-    for key, value in element.attrib.items():
-        if _local(key) == name:
-            return t.cast(str, value)
-    return ""
-
-
-def _local(tag: t.Any) -> str:
-    """A name without its namespace, which differs between the versions of the format."""
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+def _name(attributes: t.Mapping[str, str], attribute: str, what: str) -> str:
+    """A name or an id, which is shown to people and sent to vCenter."""
+    text = attributes.get(attribute, "")
+    if len(text) > _LONGEST_NAME or not is_printable(text):
+        raise PackageError(
+            "invalid_package",
+            f"{what} has a name or an id that is too long, or has a control character ({attribute}: {text[:100]!r}).",
+            hint="Ask the maker of the package.",
+        )
+    return text

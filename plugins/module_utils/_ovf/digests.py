@@ -1,7 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digests of files, remembered for files that did not change: by size and time, as make and rsync judge."""
+"""Digests of files, remembered for files that did not change: by size and time, as make and rsync judge.
+
+Nobody vouches for that judgement: another file may have the same size and time, and a server may send anything under the same
+``ETag``. So what is remembered serves to find the template that is there already, and for nothing else.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import typing as t
 from .. import _files
 from .._connector.private import PrivateFolder
 from .._errors import InvalidOption
+from . import manifest
 from .blobs import Blob, SliceBlob
 from .errors import PackageError
 from .manifest import Digest
@@ -61,18 +66,23 @@ class DigestCache:
         if text is None:
             return {}
         try:
-            known = _files.parsed(text)
-            if known["format"] == _FORMAT and known["key"] == blob.key and known["stamp"] == blob.stamp:
-                return {str(name): str(value) for name, value in known["digests"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            return _remembered(text, blob)
+        except (ValueError, KeyError, TypeError, AttributeError, PackageError):
             self._warn("A file of remembered digests is damaged; the source is read again.")
         return {}
 
+    def forget(self, blob: Blob) -> None:
+        """Remember nothing of a file any more."""
+        self._write(blob, {})
+
     def save(self, blob: Blob, digests: t.Mapping[str, str]) -> None:
         """Remember digests, beside those that are known of the same state of the file."""
+        self._write(blob, {**self.load(blob), **digests})
+
+    def _write(self, blob: Blob, digests: t.Mapping[str, str]) -> None:
         if self._folder is None or not blob.stamp:
             return
-        known = {"format": _FORMAT, "key": blob.key, "stamp": blob.stamp, "digests": {**self.load(blob), **digests}}
+        known = {"format": _FORMAT, "key": blob.key, "stamp": blob.stamp, "digests": dict(digests)}
         try:
             self._folder.write(_file_name(blob), json.dumps(known).encode())
         except InvalidOption as error:
@@ -80,7 +90,47 @@ class DigestCache:
 
 
 def _file_name(blob: Blob) -> str:
-    return f"ovf-{hashlib.sha256(blob.key.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
+    return f"ovf-{hashlib.sha256(blob.key.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
+
+
+def _remembered(text: bytes, blob: Blob) -> dict[str, str]:
+    """The digests in a file of them; none where they are of another file, or of another state of it.
+
+    :raises ValueError, KeyError, TypeError, AttributeError, PackageError: it is damaged.
+    """
+    known = _files.parsed(text)
+    if known["format"] != _FORMAT or known["key"] != blob.key or known["stamp"] != blob.stamp:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in known["digests"].items():
+        found[name] = manifest.given(f"{name.rpartition(':')[2]}:{value}").value
+    return found
+
+
+class Witness:
+    """Looks, while a file is read anew, whether it still has what was read of it before.
+
+    :param seen: where in the file, and the bytes.
+    """
+
+    def __init__(self, holder: Blob, seen: t.Iterable[tuple[int, bytes]]) -> None:
+        self._holder = holder
+        self._due = sorted(seen)
+
+    def look(self, at: int, part: memoryview) -> None:
+        """Compare the next part of the file, which begins at a byte.
+
+        :raises PackageError: ``source_changed``.
+        """
+        rest: list[tuple[int, bytes]] = []
+        while self._due and self._due[0][0] < at + len(part):
+            start, expected = self._due.pop(0)
+            here = part[start - at : start - at + len(expected)]
+            if here != expected[: len(here)]:
+                raise changed(self._holder)
+            if len(here) < len(expected):
+                rest.append((start + len(here), expected[len(here) :]))
+        self._due[:0] = rest
 
 
 class Digester:
@@ -95,43 +145,52 @@ class Digester:
         self._cache = cache
         self._always = always
         self._tell = tell
-        self.read = 0
+        self.read = self._begun = 0
 
-    def digests(self, wants: t.Sequence[Want]) -> dict[Want, Digest]:
-        """The digest for each want.
+    def remembered(self, wants: t.Sequence[Want]) -> dict[Want, Digest]:
+        """The digests that are known without reading."""
+        if self._always:
+            return {}
+        known = {want.holder.key: self._cache.load(want.holder) for want in wants}
+        values = {want: known[want.holder.key].get(want.name) for want in wants}
+        return {want: Digest(want.algorithm, value) for want, value in values.items() if value is not None}
 
+    def fresh(self, wants: t.Sequence[Want], witness: Witness | None = None) -> dict[Want, Digest]:
+        """The digest for each want, of the bytes as they are now.
+
+        :param witness: sees all that is read, which is one file then.
         :raises PackageError: ``source_unreadable``, ``source_changed``.
         """
         found: dict[Want, Digest] = {}
-        known = {} if self._always else {want.holder.key: self._cache.load(want.holder) for want in wants}
-        for want in wants:
-            value = known.get(want.holder.key, {}).get(want.name)
-            if value is not None:
-                found[want] = Digest(want.algorithm, value)
-        missing = [want for want in wants if want not in found]
-        total = _bytes_to_read(missing)
-        for holder, group in _by_holder(missing):
-            for want, value in self._passes(holder, group, total).items():
+        self._begun, total = self.read, _bytes_to_read(wants)
+        for holder, group in _by_holder(wants):
+            for want, value in self._passes(holder, group, total, witness).items():
                 found[want] = Digest(want.algorithm, value)
             if not holder.unchanged():
-                raise PackageError("source_changed", f"{holder.label} was changed while it was read.", hint="Run again.")
+                raise changed(holder)
             self._cache.save(holder, {want.name: found[want].value for want in group})
         return found
 
-    def _passes(self, holder: Blob, group: t.Sequence[Want], total: int) -> dict[Want, str]:
+    def forget(self, blob: Blob) -> None:
+        """Remember nothing of a file, or of the one that it is a part of."""
+        self._cache.forget(Want(blob, "").holder)
+
+    def _passes(self, holder: Blob, group: t.Sequence[Want], total: int, witness: Witness | None) -> dict[Want, str]:
         """One pass over the whole file where all of it is wanted anyway, else one over each part."""
         if any(want.place == (0, holder.size) for want in group):
-            return self._one_pass(holder, 0, holder.size, group, total)
+            return self._one_pass(holder, (0, holder.size), group, total, witness)
         found: dict[Want, str] = {}
         for place in dict.fromkeys(want.place for want in group):
-            found |= self._one_pass(holder, *place, [want for want in group if want.place == place], total)
+            found |= self._one_pass(holder, place, [want for want in group if want.place == place], total, witness)
         return found
 
-    def _one_pass(self, holder: Blob, start: int, size: int, group: t.Sequence[Want], total: int) -> dict[Want, str]:
+    def _one_pass(
+        self, holder: Blob, place: tuple[int, int], group: t.Sequence[Want], total: int, witness: Witness | None
+    ) -> dict[Want, str]:
         hashes = {want: hashlib.new(want.algorithm, usedforsecurity=False) for want in group}
         buffer = memoryview(bytearray(_BUFFER))
-        stream = holder.open(start)
-        at, end = start, start + size
+        stream = holder.open(place[0])
+        at, end = place[0], sum(place)
         try:
             while at < end:
                 read = stream.readinto(buffer[: end - at])
@@ -139,16 +198,23 @@ class Digester:
                     raise PackageError(
                         "source_changed", f"{holder.label} has become shorter while it was read.", hint="Run again."
                     )
+                if witness is not None:
+                    witness.look(at, buffer[:read])
                 for want, value in hashes.items():
                     first, last = max(want.place[0], at), min(sum(want.place), at + read)
                     if first < last:
                         value.update(buffer[first - at : last - at])
                 at += read
                 self.read += read
-                self._tell(self.read, total)
+                self._tell(self.read - self._begun, total)
         finally:
             stream.close()
         return {want: value.hexdigest() for want, value in hashes.items()}
+
+
+def changed(holder: Blob) -> PackageError:
+    """The error for a file that is another than a moment ago."""
+    return PackageError("source_changed", f"{holder.label} was changed while it was read.", hint="Run again.")
 
 
 def _by_holder(wants: t.Sequence[Want]) -> list[tuple[Blob, list[Want]]]:

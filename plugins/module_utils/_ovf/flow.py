@@ -38,11 +38,11 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
     begun = time.monotonic()
     account = Account()
     package = _open(options, account, deadline)
-    cache = _cache(session)
-    known = _identify(session, options, package, cache, account)
+    digester = _digester(session, options, package)
+    known = _identify(options, package, digester)
     read = time.monotonic()
     home = lookup.find_home(session, options.place)
-    job = Job(session, options, package, known, home, deadline, cache, account)
+    job = Job(session, options, package, known, home, deadline, digester, account)
     ended = present.look(job) if check else present.make_sure(job)
     failure = present.remove_old(job, ended.template, check=check)
     account.timing.update(source=round(read - begun, 3), work=round(time.monotonic() - read, 3))
@@ -59,20 +59,26 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
 
 def _open(options: OvfOptions, account: Account, deadline: float) -> Package:
     xml.require()
+    if options.certificate_ca:
+        signature.require()
     package = open_package(options.source or "", dataclasses.replace(options.access, deadline=deadline))
     if options.certificate_ca:
         account.signer = signature.verify(package, options.certificate_ca)
     return package
 
 
-def _cache(session: Session) -> DigestCache:
-    return DigestCache(PrivateFolder.find(session.warn, "digests", "the source is read again"), session.warn)
-
-
-def _identify(session: Session, options: OvfOptions, package: Package, cache: DigestCache, account: Account) -> Identity:
+def _digester(session: Session, options: OvfOptions, package: Package) -> Digester:
+    cache = DigestCache(PrivateFolder.find(session.warn, "digests", "the source is read again"), session.warn)
     meter = Meter(f"reading {package.label}", package.size, session.tell)
-    digester = Digester(cache, always=options.always_read, tell=meter.reach)
-    verify = identity.STREAM if options.verify == identity.NONE else options.verify
-    known = identity.identify(package, verify, options.checksum, digester)
-    account.read = digester.read
-    return known
+    return Digester(cache, always=options.always_read, tell=meter.reach)
+
+
+def _identify(options: OvfOptions, package: Package, digester: Digester) -> Identity:
+    return identity.identify(
+        package,
+        digester,
+        given=options.checksum,
+        signed=options.certificate_ca is not None,
+        everything=options.always_read and options.verify == identity.BEFORE,
+        also=options.told_by_hosts,
+    )

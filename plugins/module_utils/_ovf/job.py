@@ -14,11 +14,12 @@ import typing as t
 import uuid
 
 from . import facts
-from .digests import DigestCache
+from .digests import Digester
 from .identity import Identity
 from .lookup import Home
 from .options import OvfOptions
 from .package import Package
+from .signature import Signer
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -69,7 +70,7 @@ class Account:
     """What was done, grows while the task runs.
 
     :ivar actions: imported, completed, waited, swapped, removed.
-    :ivar sent: bytes that were sent; ``read`` bytes that were read to know digests.
+    :ivar sent: bytes that were sent.
     :ivar removed: paths of versions that were removed; ``kept`` of those that clones depend on.
     """
 
@@ -77,12 +78,11 @@ class Account:
     warnings: list[str] = dataclasses.field(default_factory=list)
     descriptor_warnings: list[str] = dataclasses.field(default_factory=list)
     sent: int = 0
-    read: int = 0
     attempts: int = 0
     transfer_seconds: float = 0.0
     removed: list[str] = dataclasses.field(default_factory=list)
     kept: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
-    signer: str = ""
+    signer: Signer | None = None
     timing: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -106,7 +106,7 @@ class Job:
     identity: Identity
     home: Home
     deadline: float
-    digests: DigestCache
+    digester: Digester
     account: Account = dataclasses.field(default_factory=Account)
     owner: str = dataclasses.field(default_factory=owner_mark)
 

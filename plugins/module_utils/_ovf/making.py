@@ -15,13 +15,13 @@ from .._connector import nfc
 from .._connector.policies import find_policy
 from .._connector.props import read
 from .._errors import Fault, VforgeError
-from . import api, finishing, lookup, placement
+from . import api, finishing, identity, lookup, placement
 from .carry import carry
-from .digests import Digester, Want
 from .errors import TemplateError
 from .facts import OWNER_KEY, Placement
-from .identity import STREAM, mismatch
+from .identity import BEFORE, STREAM
 from .job import Job
+from .options import PULL
 
 # What the loser of a race for a name meets: before the lease is made, or by it.
 _NAME_TAKEN = ("DuplicateName", "FileAlreadyExists", "InvalidState")
@@ -47,9 +47,11 @@ class Import:
 def prepare(job: Job, name: str) -> Import:
     """Find the place, and ask vCenter what it makes of the descriptor. Changes nothing, so check mode does it too.
 
+    :raises PackageError: ``checksum_mismatch``, where files are read before.
     :raises InvalidOption: no place fits, or a network or property is not as the descriptor wants it.
     :raises TemplateError: ``descriptor_refused``.
     """
+    _read_before(job)
     wanted, descriptor = job.options.deployment, job.package.descriptor
     around = lookup.survey(job.session, job.home)
     networks = placement.networks_for(descriptor.networks, wanted, list(around.networks.values()))
@@ -96,18 +98,24 @@ def bring_in(job: Job, plan: Import) -> str | None:
     return entity
 
 
+def _read_before(job: Job) -> None:
+    """Hold the files against their digests before anything is made, where that is asked for.
+
+    A host that fetches the files takes what it gets, so a digest that was only remembered is made anew for it, too.
+    """
+    if job.options.verify == BEFORE:
+        due: t.Collection[str] = job.package.files
+    else:
+        due = job.identity.remembered if job.options.transfer == PULL else ()
+    identity.read_again(job.package, job.identity, due, job.digester, job.options.told_by_hosts)
+
+
 def _read_what_is_not_sent(job: Job, plan: Import) -> None:
     """Files that vCenter does not ask for are in the manifest all the same."""
-    sent = {item.path for item in plan.items}
-    due = {
-        href: Want(blob, job.identity.files[href].algorithm)
-        for href, blob in job.package.files.items()
-        if job.options.verify == STREAM and href not in sent and href not in job.identity.verified
-    }
-    found = Digester(job.digests, always=job.options.always_read, tell=lambda _done, _total: None).digests(list(due.values()))
-    for href, want in due.items():
-        if found[want] != job.identity.files[href]:
-            raise mismatch(want.blob.label, found[want], job.identity.files[href], "the manifest")
+    if job.options.verify == STREAM:
+        sent = {item.path for item in plan.items}
+        due = [href for href in job.package.files if href not in sent]
+        identity.read_again(job.package, job.identity, due, job.digester, ())
 
 
 def _give_up(job: Job, lease: nfc.Lease, entity: str | None) -> None:

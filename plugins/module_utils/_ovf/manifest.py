@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
+from .blobs import printable
 from .errors import PackageError
 
-LONGEST = 2**20
+# A line has a digest of at most 128 digits and a name, and a package at most 1000 files.
+LONGEST = 256 * 2**10
+_LONGEST_LINE = 4 * 2**10
 
 _LENGTHS = {"sha1": 40, "sha256": 64, "sha512": 128}
-_LINE = re.compile(r"\s*(\w+)\s*\((.+)\)\s*=\s*([0-9a-fA-F]+)\s*")
 
 
 class Digest(t.NamedTuple):
@@ -32,17 +33,24 @@ def parse(document: bytes, what: str) -> dict[str, Digest]:
     :raises PackageError: ``invalid_package``, for any line that is none of a manifest: half of one proves nothing.
     """
     found: dict[str, Digest] = {}
-    for number, line in enumerate(document.decode("utf-8", errors="replace").lstrip("\ufeff").splitlines(), 1):
+    for number, line in enumerate(document.decode("utf-8", errors="replace").lstrip("\ufeff").split("\n"), 1):
         if not line.strip():
             continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise PackageError("invalid_package", f"{what}: line {number} is none of a manifest.")
-        name, digest = match[2].strip(), Digest(match[1].lower(), match[3].lower())
-        _check(digest, f"{what}: line {number}")
+        name, digest = _line(line.strip(), f"{what}: line {number}")
         if found.setdefault(name, digest) != digest:
-            raise PackageError("invalid_package", f"{what} gives two digests for {name}.")
+            raise PackageError("invalid_package", f"{what} gives two digests for {printable(name)[:200]}.")
     return found
+
+
+def _line(line: str, where: str) -> tuple[str, Digest]:
+    """``SHA256(web.ovf)= 0123...``"""
+    head, sign, value = line.rpartition("=")
+    algorithm, bracket, name = head.rstrip().partition("(")
+    if len(line) > _LONGEST_LINE or not sign or not bracket or not name.endswith(")") or not name[:-1].strip():
+        raise PackageError("invalid_package", f"{where} is none of a manifest.")
+    digest = Digest(algorithm.strip().lower(), value.strip().lower())
+    _check(digest, where)
+    return name[:-1].strip(), digest
 
 
 def given(text: str) -> Digest:
@@ -60,7 +68,7 @@ def _check(digest: Digest, where: str) -> None:
     length = _LENGTHS.get(digest.algorithm)
     if length is None:
         raise PackageError(
-            "invalid_package", f"{where} uses {digest.algorithm!r}.", hint="sha1, sha256 and sha512 are understood."
+            "invalid_package", f"{where} uses {digest.algorithm[:40]!r}.", hint="sha1, sha256 and sha512 are understood."
         )
-    if not re.fullmatch(rf"[0-9a-f]{{{length}}}", digest.value):
+    if len(digest.value) != length or digest.value.strip("0123456789abcdef"):
         raise PackageError("invalid_package", f"{where} has no {digest.algorithm} of {length} hexadecimal digits.")

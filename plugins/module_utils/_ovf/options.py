@@ -85,6 +85,11 @@ class OvfOptions:
     takeover_after: float
     timeout: int
 
+    @property
+    def told_by_hosts(self) -> tuple[str, ...]:
+        """The algorithms of digests by which can be seen what a host has fetched itself; none where it is sent from here."""
+        return identity.TOLD_BY_HOSTS if self.transfer == PULL else ()
+
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> OvfOptions:
         """Take the options out of a module's parameters.
@@ -182,6 +187,12 @@ def _verify(params: t.Mapping[str, t.Any]) -> str:
     if chosen == identity.NONE and not pull:
         raise InvalidOption(
             "What is sent from here is always verified.", hint="Set verify to before or stream.", option="verify"
+        )
+    if chosen == identity.NONE and params.get("certificate_ca_path"):
+        raise InvalidOption(
+            "A signature says nothing of bytes that nobody verifies.",
+            hint="Leave verify or certificate_ca_path unset.",
+            option="verify",
         )
     return chosen or (identity.STREAM if _is_remote(params) and not pull else identity.BEFORE)
 

@@ -13,13 +13,17 @@ import typing as t
 import urllib.parse
 
 from . import archive, descriptor, manifest
-from .blobs import Blob, JoinedBlob, LocalBlob, whole
+from .blobs import Blob, JoinedBlob, LocalBlob, SliceBlob, printable, whole
 from .descriptor import Descriptor
 from .errors import PackageError
 from .manifest import Digest
 from .websource import RemoteBlob, Web, WebAccess, parse_url
 
-_SIGNATURES_LONGEST = 2**20
+# A signature and the certificates that go with it; a certificate has two or three KiB.
+_SIGNATURES_LONGEST = 64 * 2**10
+
+# A file of a terabyte in pieces of a gigabyte.
+_MOST_PIECES = 1000
 
 # Names the file in which a tar archive is one (POSIX.1-1988, ustar); 257 bytes into the first header.
 _TAR_MAGIC = (257, b"ustar")
@@ -33,6 +37,7 @@ class Package:
     :ivar files: by their names in the descriptor.
     :ivar packed: whether it is one file, an OVA.
     :ivar certificate: what the file ``.cert`` holds, or None.
+    :ivar seen: what was read of an OVA to know all this, as it is in the archive: where, and the bytes.
     """
 
     label: str
@@ -45,6 +50,16 @@ class Package:
     packed: bool = False
     manifest_bytes: bytes | None = dataclasses.field(default=None, repr=False)
     certificate: bytes | None = dataclasses.field(default=None, repr=False)
+    seen: tuple[tuple[int, bytes], ...] = dataclasses.field(default=(), repr=False)
+
+    def left_out(self) -> list[str]:
+        """What the manifest says nothing of, of the descriptor and its files. A file in pieces may be there by its pieces."""
+        missing = [] if self.descriptor_name in self.manifest else [printable(self.descriptor_name)]
+        for href, blob in self.files.items():
+            pieces = blob.pieces if isinstance(blob, JoinedBlob) else None
+            if href not in self.manifest and not (pieces and all(name in self.manifest for name in pieces)):
+                missing.append(href)
+        return missing
 
     @property
     def size(self) -> int:
@@ -63,24 +78,43 @@ def open_package(location: str, access: WebAccess) -> Package:
 
     :param location: a path, a ``file:`` or an ``http(s):`` address, of an OVA or of an OVF descriptor.
     :raises PackageError: whatever is wrong with it.
+    :raises TimedOut: when the deadline passes.
     """
-    source, beside = _source(location, access)
-    if _is_archive(source):
-        members = archive.members(source)
-        names = [name for name in members if name.lower().endswith(".ovf")]
-        if len(names) != 1:
-            raise PackageError("invalid_package", f"{source.label} holds {len(names)} descriptors; an OVA has one.")
-        return _package(source, names[0], members[names[0]], members.get)
-    return _package(source, _base_name(source.label), source, beside)
+    source, base, beside = _source(location, access)
+    if not _is_archive(source):
+        return _package(source, base, source, beside, access.deadline)
+    found = archive.read(source)
+    descriptors = [name for name in found.members if name.lower().endswith(".ovf")]
+    if len(descriptors) != 1:
+        raise PackageError("invalid_package", f"{source.label} holds {len(descriptors)} descriptors; an OVA has one.")
+    name = descriptors[0]
+    package = _package(source, name, found.members[name], found.members.get, access.deadline)
+    return dataclasses.replace(package, seen=(*found.headers, *_small_members(package, found.members)))
 
 
-def _source(location: str, access: WebAccess) -> tuple[Blob, _Finder]:
+def _small_members(package: Package, members: t.Mapping[str, Blob]) -> t.Iterator[tuple[int, bytes]]:
+    """The members of an OVA that were read whole."""
+    stem = _stem(package.descriptor_name)
+    for name, data in (
+        (package.descriptor_name, package.descriptor_bytes),
+        (f"{stem}.mf", package.manifest_bytes),
+        (f"{stem}.cert", package.certificate),
+    ):
+        member = members.get(name)
+        if data is not None and isinstance(member, SliceBlob):
+            yield member.offset, data
+
+
+def _source(location: str, access: WebAccess) -> tuple[Blob, str, _Finder]:
+    """The file that is named, its name, and what finds the files beside it."""
     if re.match(r"https?://", location, re.IGNORECASE):
         web = Web(access)
         url = parse_url(location)
-        return RemoteBlob(web, url), lambda name: _remote(web, url, name)
+        remote = RemoteBlob(web, url)
+        return remote, _base_name(remote.label), lambda name: _remote(web, url, name)
     path = _path(location)
-    return LocalBlob(path, access.deadline), lambda name: _local(os.path.dirname(path), name, access.deadline)
+    source, folder = LocalBlob(path, access.deadline), os.path.dirname(path)
+    return source, os.path.basename(path), lambda name: _local(folder, name, access.deadline)
 
 
 def _path(location: str) -> str:
@@ -102,8 +136,12 @@ def _path(location: str) -> str:
 
 
 def _local(folder: str, name: str, deadline: float) -> Blob | None:
-    path = os.path.join(folder, name)
-    return LocalBlob(path, deadline) if os.path.exists(path) else None
+    try:
+        return LocalBlob(name, deadline, folder)
+    except PackageError as error:
+        if error.error_code == "source_missing":
+            return None
+        raise
 
 
 def _remote(web: Web, url: str, name: str) -> Blob | None:
@@ -139,10 +177,10 @@ def _head(source: Blob) -> bytes:
         stream.close()
 
 
-def _package(source: Blob, name: str, document: Blob, find: _Finder) -> Package:
+def _package(source: Blob, name: str, document: Blob, find: _Finder, deadline: float) -> Package:
     text = whole(document, descriptor.LONGEST)
-    parsed = descriptor.parse(text, document.label)
-    stem = name.rpartition(".")[0] or name
+    parsed = descriptor.parse(text, document.label, deadline)
+    stem = _stem(name)
     listing, certificate = _small(find, f"{stem}.mf", manifest.LONGEST), _small(find, f"{stem}.cert", _SIGNATURES_LONGEST)
     return Package(
         label=_base_name(source.label),
@@ -156,6 +194,10 @@ def _package(source: Blob, name: str, document: Blob, find: _Finder) -> Package:
         manifest_bytes=listing,
         certificate=certificate,
     )
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def _small(find: _Finder, name: str, longest: int) -> bytes | None:
@@ -189,15 +231,16 @@ def _in_chunks(file: descriptor.File, find: _Finder, what: str) -> Blob:
     if file.size is None:
         raise PackageError("invalid_package", f"{what}: {file.href} comes in pieces, and its size is not told.")
     count = max(1, -(-file.size // (file.chunk_size or 1)))
-    if count > 10_000:
+    if count > _MOST_PIECES:
         raise PackageError("unsafe_package", f"{what}: {file.href} comes in {count} pieces.")
-    pieces = []
+    pieces: dict[str, Blob] = {}
     for number in range(count):
-        piece = find(f"{file.href}.{number:09d}")
+        name = f"{file.href}.{number:09d}"
+        piece = find(name)
         if piece is None:
             raise PackageError("invalid_package", f"{what}: piece {number} of {file.href} is not there.")
-        pieces.append(piece)
-    return JoinedBlob(file.href, pieces)
+        pieces[name] = piece
+    return JoinedBlob(printable(file.href), pieces)
 
 
 def check_name(href: str, what: str) -> None:

@@ -13,6 +13,7 @@ from .facts import NAME_KEY, OWNER_KEY, SOURCE_KEY, Holder
 if t.TYPE_CHECKING:
     from .job import Job
     from .present import Ended
+    from .signature import Signer
     from .versions import Removal
 
 _CHANGES = ("imported", "completed", "swapped", "removed")
@@ -52,12 +53,12 @@ def present(job: Job, ended: Ended, before: Holder | None, *, check: bool) -> di
             "label": job.package.source.label,
             "size": job.package.size,
             "files": {name: str(digest) for name, digest in job.identity.files.items()},
-            "signer": account.signer,
+            **_signer(account.signer),
         },
         "descriptor_warnings": account.descriptor_warnings,
         "transfer": {
             "sent": account.sent,
-            "read": account.read,
+            "read": job.digester.read,
             "attempts": account.attempts,
             "seconds": account.transfer_seconds,
         },
@@ -66,6 +67,13 @@ def present(job: Job, ended: Ended, before: Holder | None, *, check: bool) -> di
         "diff": diff(_line(before), _line_after(job, ended)),
         "timing": account.timing,
     }
+
+
+def _signer(signer: Signer | None) -> dict[str, str]:
+    """Who vouches for the package; empty where no signature was asked for."""
+    if signer is None:
+        return {"signer": "", "signer_fingerprint": "", "signer_authority": ""}
+    return {"signer": signer.name, "signer_fingerprint": signer.fingerprint, "signer_authority": signer.authority}
 
 
 def absent(name: str, holder: Holder | None, gone: Removal) -> dict[str, t.Any]:

@@ -55,7 +55,7 @@ def test_entities_are_refused_before_they_are_expanded(bad):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("<Envelope", "<Envelop"), "no well-formed XML"),
+        (("</Envelope>", "</Envelop>"), "no well-formed XML"),
         (('ovf:href="web-disk1.vmdk"', 'ovf:href=""'), "a file without a name"),
         (('ovf:fileRef="file1"', 'ovf:fileRef="file9"'), "disks without a file"),
         (('ovf:size="300000"', 'ovf:size="-1"'), "size of a file is"),

@@ -191,7 +191,7 @@ def test_of_a_large_ova_only_headers_and_small_files_are_read(tmp_path, monkeypa
     path = made.ova(tmp_path)
     read = []
     real = Seeker.read
-    monkeypatch.setattr(Seeker, "read", lambda self, size=-1: read.append(real(self, size)) or read[-1])
+    monkeypatch.setattr(Seeker, "read", lambda self, at, size: read.append(real(self, at, size)) or read[-1])
     opened(path)
     assert sum(len(data) for data in read) < 50_000
     assert LocalBlob(str(path)).size > 4_000_000

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -26,6 +28,16 @@ def templates(make_sim, tmp_path, monkeypatch):
     """Tasks against a simulator of the test's own, whose leases are short."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return Templates(make_sim("--vms", "2", "--lease-timeout", "4s"))
+
+
+@pytest.fixture
+def shared(shared_sim, tmp_path, monkeypatch):
+    """Tasks against the simulator of many tests, which find no template of theirs and leave none."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    found = Templates(shared_sim)
+    found.run(None, state="absent")
+    yield found
+    found.run(None, state="absent")
 
 
 @pytest.fixture
@@ -52,6 +64,124 @@ def stored(templates, moid):
     """The digests of what lies below the layers of a template's disks."""
     disks = [templates.sim.disk(moid, key) for key in (2000, 2001)]
     return [hashlib.sha256(Path(disk["layers"][1]["extent"]).read_bytes()).hexdigest() for disk in disks]
+
+
+def other_byte(path):
+    """Change one byte of the last disk, and neither the size nor the time of the file."""
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[data.rindex(B) + 1000] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def before_the_upload(monkeypatch, change):
+    """Let something happen when all that is looked at before has been looked at."""
+    real = api.import_vapp
+    monkeypatch.setattr(api, "import_vapp", lambda *how: change() or real(*how))
+
+
+def _sha1(data):
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+_CHECKSUM = object()
+_WAYS = [
+    # manifest, options, error
+    ("sha256", {}, "checksum_mismatch"),
+    ("sha1", {}, "checksum_mismatch"),
+    ("sha256", {"verify": "before"}, "checksum_mismatch"),
+    ("sha256", {"verify": "stream"}, "checksum_mismatch"),
+    ("sha256", {"checksum": _CHECKSUM}, "checksum_mismatch"),
+    (None, {"checksum": _CHECKSUM}, "checksum_mismatch"),
+    (None, {"checksum": _CHECKSUM, "verify": "before"}, "checksum_mismatch"),
+    (None, {}, "source_changed"),
+    (None, {"verify": "before"}, "source_changed"),
+]
+
+
+def asked(how, path):
+    """Options, with the checksum of the file as it is."""
+    if how.get("checksum") is _CHECKSUM:
+        return {**how, "checksum": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"}
+    return how
+
+
+@pytest.mark.parametrize(("manifest", "how", "code"), _WAYS)
+@pytest.mark.parametrize("remote", [True, False])
+def test_another_byte_under_the_same_etag_or_size_and_time_is_never_imported(
+    shared, folder, serve, remote, manifest, how, code
+):
+    path = Made(disks={"a.vmdk": A, "b.vmdk": B}, manifest=manifest).ova(folder)
+    options = {**asked(how, path), "source_ca_path": serve.ca}
+    server = serve(folder)
+    server.behaviour.same_etag = True
+    source = f"{server.url}/web.ova" if remote else path
+    first = shared.run(source, **options)
+    assert shared.run(source, **options).result["changed"] is False
+    shared.run(None, state="absent")
+    other_byte(path)
+    ran = shared.attempt(source, **options)
+    assert ran.code == code
+    assert nothing_made(shared)
+    early = "checksum" in how or how.get("verify", "stream" if remote else "before") == "before"
+    assert ("ImportVApp" in ran.calls) is not early
+    if code == "source_changed":
+        # What was remembered is forgotten, so the package is known for what it is now.
+        assert shared.run(source, **options).result["digest"] != first.result["digest"]
+
+
+@pytest.mark.parametrize(("manifest", "how", "_code"), _WAYS)
+@pytest.mark.parametrize("remote", [True, False])
+def test_another_byte_behind_the_last_look_is_found_on_its_way(
+    shared, folder, serve, monkeypatch, remote, manifest, how, _code
+):
+    path = Made(disks={"a.vmdk": A, "b.vmdk": B}, manifest=manifest).ova(folder)
+    options = {**asked(how, path), "source_ca_path": serve.ca}
+    server = serve(folder)
+    server.behaviour.same_etag = True
+    before_the_upload(monkeypatch, lambda: other_byte(path))
+    ran = shared.attempt(f"{server.url}/web.ova" if remote else path, **options)
+    assert ran.code == "checksum_mismatch"
+    assert "b.vmdk" in str(ran.error)
+    assert ran.calls["HttpNfcLeaseAbort"] == 1
+    assert nothing_made(shared)
+
+
+@pytest.mark.parametrize("how", [{}, {"verify": "none", "checksum": _CHECKSUM}, {"verify": "before"}])
+def test_another_byte_that_a_host_fetches_is_found_by_what_the_host_tells(shared, folder, serve, monkeypatch, how):
+    path = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
+    server = serve(folder)
+    server.behaviour.same_etag = True
+    options = {**asked(how, path), "source_ca_path": serve.ca, "transfer": "pull"}
+    before_the_upload(monkeypatch, lambda: other_byte(path))
+    ran = shared.attempt(f"{server.url}/web.ova", **options)
+    assert (ran.code, ran.error.details["expected"]) == ("checksum_mismatch", f"sha1:{_sha1(B)}")
+    assert nothing_made(shared)
+
+
+def test_a_host_that_tells_no_digest_of_what_it_fetched_is_not_believed(shared, folder, serve, monkeypatch):
+    Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
+    url = f"{serve(folder).url}/web.ova"
+    real = nfc.Lease.received
+
+    def received(self):
+        return {key: dataclasses.replace(have, digests=()) for key, have in real(self).items()}
+
+    monkeypatch.setattr(nfc.Lease, "received", received)
+    options = {"source_ca_path": serve.ca, "transfer": "pull"}
+    assert shared.attempt(url, **options).code == "upload_unverified"
+    assert nothing_made(shared)
+    assert shared.run(url, verify="none", **options).result["changed"]
+
+
+def test_a_host_may_tell_newer_digests():
+    entry = vim.HttpNfcLease.ManifestEntry(key="k", sha1="", size=1, disk=True, checksum="AB", checksumType="SHA-256")
+    assert list(nfc._sums(entry)) == [("sha256", "ab")]
+
+
+def test_before_means_before_also_in_check_mode(shared, tmp_path):
+    ran = shared.attempt(damaged(tmp_path), check=True)
+    assert ran.code == "checksum_mismatch"
 
 
 def test_a_wrong_byte_is_found_before_anything_is_made(templates, tmp_path):

@@ -30,6 +30,7 @@ class Behaviour:
 
     :ivar ranges: whether it knows ranges.
     :ivar break_after: bytes after which it closes the connection; the number of times it does so is ``breaks``.
+    :ivar same_etag: whether a file has one ETag for ever, whatever is in it.
     :ivar redirect: path -> address.
     :ivar silent: whether requests get no answer.
     :ivar trickle: whether bodies come a byte at a time, twenty a second.
@@ -37,6 +38,7 @@ class Behaviour:
 
     ranges: bool = True
     etag: bool = True
+    same_etag: bool = False
     authorization: str = ""
     break_after: int = 0
     breaks: int = 0
@@ -110,7 +112,7 @@ class Server:
         if match and how.ranges:
             request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         if how.etag:
-            request.send_header("ETag", f'"{hash(data)}"')
+            request.send_header("ETag", '"same"' if how.same_etag else f'"{hash(data)}"')
         request.send_header("Content-Length", str(len(data) - start))
         request.end_headers()
         body = data[start:]
@@ -139,19 +141,24 @@ class Authority:
     certificate: x509.Certificate
 
     @classmethod
-    def make(cls, name: str = "Test CA") -> Authority:
+    def make(cls, name: str = "Test CA", **how: t.Any) -> Authority:
         """A new one."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return cls(key, certificate(name, key, None, ca=True))
+        return cls(key, certificate(name, key, None, ca=True, **how))
+
+    def below(self, name: str, **how: t.Any) -> Authority:
+        """One that this one vouches for."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return Authority(key, self.issue(name, key, **{"ca": True, **how}))
 
     def pem(self, path: Path) -> Path:
         """Its certificate, in a file."""
         path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         return path
 
-    def issue(self, name: str, key: t.Any, *, ca: bool = False, days: int = 30) -> x509.Certificate:
+    def issue(self, name: str, key: t.Any, **how: t.Any) -> x509.Certificate:
         """A certificate for 127.0.0.1."""
-        return certificate(name, key, self, ca=ca, days=days)
+        return certificate(name, key, self, **how)
 
     def context(self, folder: Path) -> ssl.SSLContext:
         """For a server."""
@@ -166,12 +173,21 @@ class Authority:
         return context
 
 
-def certificate(name: str, key: t.Any, issuer: Authority | None, *, ca: bool, days: int = 30) -> x509.Certificate:
+def certificate(
+    name: str,
+    key: t.Any,
+    issuer: Authority | None,
+    *,
+    ca: bool = False,
+    days: int = 30,
+    path_length: int | None = None,
+    extensions: t.Sequence[x509.ExtensionType] = (),
+) -> x509.Certificate:
     """A certificate; signed by itself without an issuer. A negative number of days makes one that has expired."""
     now = datetime.datetime.now(datetime.UTC)
     subject = x509.Name([x509.NameAttribute(_NAME, name)])
     begin, end = (now - datetime.timedelta(days=1), now + datetime.timedelta(days=days))
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
@@ -179,7 +195,21 @@ def certificate(name: str, key: t.Any, issuer: Authority | None, *, ca: bool, da
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin if days > 0 else end - datetime.timedelta(days=1))
         .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(issuer.key if issuer else key, hashes.SHA256())
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(issuer.key if issuer else key, hashes.SHA256())
+
+
+def key_usage(*names: str) -> x509.KeyUsage:
+    """The extension that says what a key is for: digital_signature, key_cert_sign..."""
+    every = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    every += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+    return x509.KeyUsage(**{name: name in names for name in every})
+
+
+def purpose(*names: str) -> x509.ExtendedKeyUsage:
+    """The extension that says what a certificate is for: CODE_SIGNING, SERVER_AUTH..."""
+    return x509.ExtendedKeyUsage([getattr(x509.ExtendedKeyUsageOID, name) for name in names])
