@@ -155,7 +155,7 @@ def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
     kind = FileUnwritable if make else FileUnreadable
     with told(path, what, kind):
         if trusted:
-            handle, _name = _walk(path, what, make=make)
+            handle, _at, _name = _walk(path, what, make=make)
         else:
             handle = os.open(path, _HOLDING & ~os.O_NOFOLLOW)
     folder = Folder(handle, path, what, trusted=trusted)
@@ -495,8 +495,8 @@ def _no_number(text: str) -> t.NoReturn:
 def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tuple[Folder, str]]:
     """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends in some."""
     with told(path, what, kind), _no_folder(path, what, kind):
-        handle, name = _walk(path, what, to_file=True)
-    folder = Folder(handle, os.path.dirname(path), what)
+        handle, at, name = _walk(path, what, to_file=True)
+    folder = Folder(handle, at, what)
     try:
         with told(path, what, kind):
             folder.hold()
@@ -519,8 +519,8 @@ def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[No
         raise FileUnwritable(f"The {what} {path} cannot be written: {why}.", hint=hint, path=path) from error
 
 
-def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) -> tuple[int, str]:
-    """A descriptor of a folder: the path's, or with ``to_file`` that of the file, whose name comes with it.
+def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) -> tuple[int, str, str]:
+    """A folder: its descriptor, its path, and the name of the file in it with ``to_file``, where links lead to.
 
     :param make: whether folders are made where there are none.
     :raises FileRefused: for what is not trusted on the way.
@@ -542,11 +542,11 @@ def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) ->
                 if link.startswith("/"):
                     handle, at = _stepped(handle, "/"), "/"
             elif last:
-                return handle, step
+                return handle, at, step
             else:
                 _trust_folder(handle, at or ".", path, what)
                 handle, at = _stepped(handle, step, make=make), os.path.join(at, step)
-        return handle, ""
+        return handle, at, ""
     except BaseException:
         os.close(handle)
         raise

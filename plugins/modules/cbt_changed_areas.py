@@ -516,6 +516,12 @@ report:
   description: Path of the report, where one was written.
   returned: as RV(vms)
   type: str
+stopped:
+  description:
+    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is told of the VMs
+      is then what was known until there, and no question was noted.
+  returned: when that happened
+  type: dict
 question:
   description:
     - The question in the O(state_file); its C(id) is what O(question) takes. With C(at), when it was asked, in UTC, and

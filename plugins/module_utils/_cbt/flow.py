@@ -75,6 +75,8 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
         _close_files(job)
         written = _write(job)
     result = {**report.result(job), **written, "timing": job.phases}
+    if job.stopped is not None:
+        result["stopped"] = job.stopped.as_result()
     for warning in _warnings(job):
         session.warn(warning)
     if job.failed or job.stopped is not None:
