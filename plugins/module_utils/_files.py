@@ -131,7 +131,8 @@ def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: s
         try:
             yield
         finally:
-            os.close(handle)
+            with told(path, what):
+                os.close(handle)
 
 
 @contextlib.contextmanager
@@ -224,8 +225,12 @@ class Folder:
         self.handle = new
 
     def close(self) -> None:
-        """Close it."""
-        os.close(self.handle)
+        """Close it.
+
+        :raises FileUnreadable: as the system says.
+        """
+        with told(self.path, self._what, FileUnreadable):
+            os.close(self.handle)
 
     def path_of(self, name: str) -> str:
         """Of a file in it."""

@@ -43,7 +43,11 @@ def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) 
         "question": {"id": options.question, "at": found.questions[options.question].at, "disks": len(moves)},
         "vms": _entries(moves),
         "state_saved": bool(moves) and not check,
-        "diff": differences.diff(_lines(moves, after=False), _lines(moves, after=True)),
+        "diff": {
+            **differences.diff(_lines(moves, after=False), _lines(moves, after=True)),
+            "before_header": f"{path} now",
+            "after_header": f"{path} after this task",
+        },
     }
 
 
