@@ -11,20 +11,24 @@ import os
 import signal
 import typing as t
 
-# The calls that change something, or make a change last.
-_CHANGES = ("open", "mkdir", "write", "fchmod", "fsync", "rename", "unlink", "rmdir", "close")
+# The calls that change something, or make a change last. Of opening and closing only that of files that are made counts:
+# walking to a folder changes nothing, wherever it ends.
+_CHANGES = ("mkdir", "write", "fchmod", "fsync", "rename", "unlink", "rmdir")
 
 
 class Steps:
     """Counts the calls that change something.
 
     :param happen: called before each of them with its number, from 1, and its name.
+    :param every: whether opening and closing what is only looked at counts too.
     :ivar count: calls until now.
     """
 
-    def __init__(self, happen: t.Callable[[int, str], object] = lambda _number, _name: None) -> None:
+    def __init__(self, happen: t.Callable[[int, str], object] = lambda _number, _name: None, *, every: bool = False) -> None:
         self.count = 0
         self._happen = happen
+        self._every = every
+        self._made: set[int] = set()
 
     def __getattr__(self, name: str) -> t.Any:
         real = getattr(os, name)
@@ -32,23 +36,43 @@ class Steps:
             return real
 
         def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            self.count += 1
-            self._happen(self.count, name)
+            self._step(name)
             return real(*args, **kwargs)
 
         return call
 
+    def open(self, path: t.Any, flags: int, *args: t.Any, **kwargs: t.Any) -> int:
+        """As ``os.open``."""
+        making = bool(flags & os.O_CREAT)
+        if making or self._every:
+            self._step("open")
+        handle = os.open(path, flags, *args, **kwargs)
+        if making:
+            self._made.add(handle)
+        return handle
 
-def failing_at(number: int) -> Steps:
+    def close(self, handle: int) -> None:
+        """As ``os.close``."""
+        if handle in self._made or self._every:
+            self._made.discard(handle)
+            self._step("close")
+        os.close(handle)
+
+    def _step(self, name: str) -> None:
+        self.count += 1
+        self._happen(self.count, name)
+
+
+def failing_at(number: int, *, every: bool = False) -> Steps:
     """Where one call fails, as on a full disk."""
 
     def happen(count: int, _name: str) -> None:
         if count == number:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    return Steps(happen)
+    return Steps(happen, every=every)
 
 
-def killed_at(number: int) -> Steps:
+def killed_at(number: int, *, every: bool = False) -> Steps:
     """Where the process is killed before one call."""
-    return Steps(lambda count, _name: os.kill(os.getpid(), signal.SIGKILL) if count == number else None)
+    return Steps(lambda count, _name: os.kill(os.getpid(), signal.SIGKILL) if count == number else None, every=every)

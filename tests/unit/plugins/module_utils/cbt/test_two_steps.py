@@ -88,7 +88,7 @@ def _with(monkeypatch, steps, act):
 def test_whichever_step_of_a_question_fails_the_next_one_tells_the_change(changed, files, asked, monkeypatch):
     asked = {**asked, "areas_limit": 2}
     count = steps_of(monkeypatch, lambda: changed.run(**asked))
-    assert count > 25
+    assert count > 15
     before, codes = point(files), set()
     for number in range(1, count + 1):
         ran = _with(monkeypatch, failing_at(number), lambda: changed.attempt(**asked))
