@@ -53,10 +53,14 @@ class Steps:
 
     def close(self, handle: int) -> None:
         """As ``os.close``."""
-        if handle in self._made or self._every:
-            self._made.discard(handle)
-            self._step("close")
-        os.close(handle)
+        counts = handle in self._made or self._every
+        self._made.discard(handle)
+        try:
+            if counts:
+                self._step("close")
+        finally:
+            # The system closes it even where it tells of a failure.
+            os.close(handle)
 
     def _step(self, name: str) -> None:
         self.count += 1
