@@ -352,6 +352,8 @@ class Folder:
 
     def _check_target(self, name: str) -> os.stat_result | None:
         """What is to be replaced, if it may be; None where there is nothing yet."""
+        if "/" in name:
+            raise _refused(self._what, self.path_of(name), "its name has a slash", "Report this.")
         with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
             self._judge(name, status)

@@ -233,6 +233,12 @@ def test_a_relative_path_begins_where_the_process_is(place, monkeypatch):
         assert folder.names() == ["one"]
 
 
+def test_a_name_in_a_folder_leads_nowhere_else(place):
+    with _files.open_folder(str(place / "folder"), what="file") as folder, pytest.raises(InvalidOption, match="slash"):
+        folder.replace("../file", b"new")
+    assert (place / "file").read_bytes() == b"whole"
+
+
 def test_what_is_not_there_is_another_thing_than_what_is_refused(place):
     with pytest.raises(_files.FileMissing) as missing:
         read(place / "none")
