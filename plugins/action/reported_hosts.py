@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             before = _read(path, deadline)
             after = found.write_down(before, options)
         else:
-            with _files.locked(f"{path}.lock", deadline, Display().display, what=_WHAT):
+            with _files.locked(path, deadline, Display().display, what=_WHAT):
                 before = _read(path, deadline)
                 after = found.write_down(before, options)
                 if after != before:

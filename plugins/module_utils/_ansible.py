@@ -30,11 +30,13 @@ def run(
     module: AnsibleModule,
     prepare: t.Callable[[t.Mapping[str, t.Any]], O],
     work: t.Callable[[Session, O], dict[str, t.Any]],
+    alone: t.Callable[[O], dict[str, t.Any] | None] = lambda _options: None,
 ) -> None:
     """Run a module from its parameters to its exit.
 
     :param prepare: turns the parameters into the module's own options, before anything is connected.
     :param work: does the task in a session; returns the result.
+    :param alone: does a task that needs no vCenter; returns None for any other, which is then done by ``work``.
     The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls`` (SOAP calls).
     """
     account = _Account()
@@ -43,6 +45,9 @@ def run(
             require()
             _refuse_nul(module.params)
             options = prepare(module.params)
+            done = alone(options)
+            if done is not None:
+                module.exit_json(**account.complete(done))
             connection = ConnectionOptions.from_params(module.params)
             from ._connector.session import Session
 

@@ -115,9 +115,11 @@ def check(path: str, *, what: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: str) -> t.Iterator[None]:
-    """Hold a lock among processes; the end of a process, however it comes, releases it.
+    """Hold the lock of a file among processes; the end of a process, however it comes, releases it.
 
-    :param path: of a file for the lock alone; it is made where there is none, and stays.
+    The lock is a file beside it, with the ending ``.lock``, which is made where there is none, and stays.
+
+    :param path: of the file, which need not be there.
     :param deadline: of ``time.monotonic()``.
     :param tell: called with one sentence when the lock has to be waited for.
     :param what: is locked, for messages: "state file".
@@ -125,30 +127,61 @@ def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: s
     :raises TimedOut: when others hold it until the deadline.
     """
     with _holding(path, f"lock of the {what}", FileUnwritable) as (folder, name):
-        handle = folder.lock(name, deadline, tell)
+        handle = folder.lock(f"{name}.lock", deadline, tell)
         try:
             yield
         finally:
-            os.close(handle)
+            with told(path, what):
+                os.close(handle)
 
 
 @contextlib.contextmanager
-def open_folder(path: str, *, what: str, trusted: bool = True) -> t.Iterator[Folder]:
+def open_folder(path: str, *, what: str, trusted: bool = True, make: bool = False) -> t.Iterator[Folder]:
     """A folder, open.
 
     :param what: is in it, for messages: "file of areas".
-    :param trusted: False for one whose files are only looked at; any link on the way is then followed.
+    :param trusted: False for one whose files are only looked at; any link on the way is followed.
+    :param make: whether it is made, for this user alone, where there is none.
     :raises FileMissing, FileRefused, FileUnreadable: when it cannot be had.
     """
-    with told(path, what, FileUnreadable):
-        handle = _walk(path, what)[0] if trusted else os.open(path, _HOLDING & ~os.O_NOFOLLOW)
+    folder = held_folder(path, what=what, trusted=trusted, make=make)
+    try:
+        yield folder
+    finally:
+        folder.close()
+
+
+def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = False) -> Folder:
+    """As ``open_folder``, for who closes it himself."""
+    kind = FileUnwritable if make else FileUnreadable
+    with told(path, what, kind):
+        if trusted:
+            handle, _at, _name = _walk(path, what, make=make)
+        else:
+            handle = os.open(path, _HOLDING & ~os.O_NOFOLLOW)
+    folder = Folder(handle, path, what, trusted=trusted)
     try:
         if trusted:
-            handle = _held(handle)
-            _trust_folder(handle, path, path, what)
-        yield Folder(handle, path, what, trusted=trusted)
-    finally:
-        os.close(handle)
+            with told(path, what, kind):
+                folder.hold()
+            _trust_folder(folder.handle, path, path, what)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def check_folder(path: str, *, what: str) -> None:
+    """Find out whether files can be made in a folder, or it can be made itself. Nothing is written.
+
+    :param what: will be in it, for messages.
+    :raises FileRefused, FileUnwritable: when not.
+    """
+    there = os.path.join(path, "")
+    while not os.path.lexists(there) and there.strip("/"):
+        there = os.path.dirname(there.rstrip("/"))
+    with open_folder(there or ".", what=what) as folder:
+        folder.check_access(path)
 
 
 @contextlib.contextmanager
@@ -181,6 +214,23 @@ class Folder:
         self.handle = handle
         self._what = what
         self._trusted = trusted
+
+    def hold(self) -> None:
+        """Open it for more than passing through, which needs the right to read it.
+
+        :raises OSError: as the system says.
+        """
+        new = os.open(".", _HOLDING, dir_fd=self.handle)
+        os.close(self.handle)
+        self.handle = new
+
+    def close(self) -> None:
+        """Close it.
+
+        :raises FileUnreadable: as the system says.
+        """
+        with told(self.path, self._what, FileUnreadable):
+            os.close(self.handle)
 
     def path_of(self, name: str) -> str:
         """Of a file in it."""
@@ -220,12 +270,18 @@ class Folder:
     def check(self, name: str) -> None:
         """Find out what ``replace`` would refuse; see the function of this name."""
         self._check_target(name)
+        self.check_access(self.path_of(name))
+
+    def check_access(self, path: str) -> None:
+        """Make sure that files can be made in it.
+
+        :param path: that is to be made, for the message.
+        :raises FileUnwritable: when they cannot.
+        """
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.handle, effective_ids=True):
-            raise FileUnwritable(
-                f"The {self._what} {self.path_of(name)} cannot be written: this user may not write into its folder.",
-                hint="Choose a folder that this user may write into.",
-                path=self.path_of(name),
-            )
+            why = "this user may not write into its folder"
+            hint = "Choose a folder that this user may write into."
+            raise FileUnwritable(f"The {self._what} {path} cannot be written: {why}.", hint=hint, path=path)
 
     def replace(self, name: str, data: bytes, mode: int = 0o600, *, keep_mode: bool = True) -> None:
         """Write a file whole or not at all; see the function of this name.
@@ -296,6 +352,8 @@ class Folder:
 
     def _check_target(self, name: str) -> os.stat_result | None:
         """What is to be replaced, if it may be; None where there is nothing yet."""
+        if "/" in name:
+            raise _refused(self._what, self.path_of(name), "its name has a slash", "Report this.")
         with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
             self._judge(name, status)
@@ -320,14 +378,17 @@ class Folder:
             raise _refused(self._what, self.path_of(name), why, hint)
 
     def _read(self, handle: int, name: str, most: int, deadline: float | None) -> bytes:
-        parts, left = [], most + 1
+        parts: list[bytes] = []
+        left = most + 1
         while left > 0 and (part := os.read(handle, min(left, _PART))):
+            if parts and deadline is not None and time.monotonic() > deadline:
+                late = f"The {self._what} {self.path_of(name)} could not be read in time."
+                raise TimedOut(late, hint="Raise the timeout.", path=self.path_of(name))
             parts.append(part)
             left -= len(part)
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimedOut(f"The {self._what} {self.path_of(name)} could not be read in time.", hint="Raise the timeout.")
         if left <= 0:
-            raise _refused(self._what, self.path_of(name), f"it has more than {most} bytes", "Look whether its path is right.")
+            why = f"it has more than {most} bytes"
+            raise _refused(self._what, self.path_of(name), why, "Look whether its path is right.")
         return b"".join(parts)
 
 
@@ -441,14 +502,15 @@ def _no_number(text: str) -> t.NoReturn:
 def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tuple[Folder, str]]:
     """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends in some."""
     with told(path, what, kind), _no_folder(path, what, kind):
-        handle, name = _walk(path, what, to_file=True)
+        handle, at, name = _walk(path, what, to_file=True)
+    folder = Folder(handle, at, what)
     try:
         with told(path, what, kind):
-            handle = _held(handle)
-        _trust_folder(handle, os.path.dirname(path) or ".", path, what)
-        yield Folder(handle, os.path.dirname(path), what), name
+            folder.hold()
+        _trust_folder(folder.handle, folder.path or ".", path, what)
+        yield folder, name
     finally:
-        os.close(handle)
+        folder.close()
 
 
 @contextlib.contextmanager
@@ -464,9 +526,10 @@ def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[No
         raise FileUnwritable(f"The {what} {path} cannot be written: {why}.", hint=hint, path=path) from error
 
 
-def _walk(path: str, what: str, *, to_file: bool = False) -> tuple[int, str]:
-    """A descriptor of a folder: the path's, or with ``to_file`` that of the file, whose name comes with it.
+def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) -> tuple[int, str, str]:
+    """A folder: its descriptor, its path, and the name of the file in it with ``to_file``, where links lead to.
 
+    :param make: whether folders are made where there are none.
     :raises FileRefused: for what is not trusted on the way.
     :raises OSError: as the system says.
     """
@@ -486,11 +549,11 @@ def _walk(path: str, what: str, *, to_file: bool = False) -> tuple[int, str]:
                 if link.startswith("/"):
                     handle, at = _stepped(handle, "/"), "/"
             elif last:
-                return handle, step
+                return handle, at, step
             else:
                 _trust_folder(handle, at or ".", path, what)
-                handle, at = _stepped(handle, step), os.path.join(at, step)
-        return handle, ""
+                handle, at = _stepped(handle, step, make=make), os.path.join(at, step)
+        return handle, at, ""
     except BaseException:
         os.close(handle)
         raise
@@ -505,15 +568,16 @@ def _steps(path: str) -> list[str]:
     return [step for step in path.split("/") if step not in ("", ".")]
 
 
-def _stepped(handle: int, step: str) -> int:
-    new = os.open(step, _PASSING, dir_fd=handle)
-    os.close(handle)
-    return new
-
-
-def _held(handle: int) -> int:
-    """The same folder, open so that it can be written through to the disk."""
-    new = os.open(".", _HOLDING, dir_fd=handle)
+def _stepped(handle: int, step: str, *, make: bool = False) -> int:
+    """The next folder; the one before it is closed."""
+    try:
+        new = os.open(step, _PASSING, dir_fd=handle)
+    except FileNotFoundError:
+        if not make:
+            raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(step, 0o700, dir_fd=handle)
+        new = os.open(step, _PASSING, dir_fd=handle)
     os.close(handle)
     return new
 

@@ -20,17 +20,21 @@ description:
 options:
   state:
     description:
-      - V(queried) asks what changed.
+      - V(queried) asks what changed. Where there is an O(state_file), the question is noted in it as one that was asked; from
+        where the next one asks stays as it is.
+      - V(committed) tells the O(state_file) that the answer to O(question) was used, such as by a backup that succeeded. From
+        then on questions ask from where that answer ended. Once more it changes nothing. Needs no vCenter. With O(vm) or
+        O(vms) only of these VMs.
       - V(enabled) switches tracking on and makes it count, as O(activation) says. The VM must have no snapshots. Where tracking
         counts already, nothing is done.
       - V(disabled) switches tracking off. vSphere goes on counting until the VM is next powered on, or has a snapshot made or
         removed. After it has stopped, all disks have to be read whole.
     type: str
-    choices: [queried, enabled, disabled]
+    choices: [queried, committed, enabled, disabled]
     default: queried
   vm:
     description:
-      - The VM, named in exactly one way. Either this or O(vms) is required.
+      - The VM, named in exactly one way. Either this or O(vms) is required, but with O(state=committed).
     type: dict
     suboptions:
       name:
@@ -230,13 +234,16 @@ options:
   areas_limit:
     description:
       - How many areas of a disk the result may hold. Where there are more, all of them are in a file instead.
+      - At most V(100000), which is also what the result holds of all disks together; the areas of further disks are in files.
+        So a result never takes more than some 100 MB of memory.
     type: int
     default: 1000
   areas_directory:
     description:
       - Folder, on the machine that runs the module, for files of areas. They are named by instance UUID and device key. The
         next run replaces the file of a disk, or removes it where the areas are in the result.
-      - By default a new folder in the temporary one, which only this user can read.
+      - By default a new folder in the temporary one, which only this user can read. It goes where a signal ends the run, and
+        where nothing could be written into it.
     type: path
   areas_compress:
     description:
@@ -245,17 +252,19 @@ options:
     default: false
   state_file:
     description:
-      - File, on the machine that runs the module, that keeps the changeIds. A task that runs every night asks what changed
-        since the last time by it. It also keeps figures of the last 30 runs for the O(report).
-      - It is written whole or not at all, and only after everything else has succeeded. After a failure the next run asks from
-        the same point again, so that nothing is lost in between. See O(advance_on_failure).
+      - File, on the machine that runs the module, that keeps from where each disk is asked. A task that runs every night asks
+        what changed since the last answer that was used. It also keeps figures of the last 30 of them for the O(report).
+      - A question alone moves nothing on. O(state=committed) does, when what it told was used. Until then the next question
+        asks from the same point again, warns, and tells the earlier questions in RV(uncommitted). So an answer that was lost
+        on its way, or a backup that failed, loses nothing.
+      - It must be a regular file of this user or of root that nobody else may write, in folders for which the same holds. The
+        same is true for O(report) and for the files in O(areas_directory).
+      - It is written whole or not at all, after the files of areas and the O(report), under a lock that is a file beside it.
     type: path
-  advance_on_failure:
+  question:
     description:
-      - Whether O(state_file) is written although some of the VMs failed. What was found of the others is then in the result of
-        the failed task alone. A run that a signal ends does not write it.
-    type: bool
-    default: false
+      - With O(state=committed), which question is meant, as RV(question.id) of the task that asked tells it.
+    type: str
   report:
     description:
       - File, on the machine that runs the module, for a report in HTML, in one file that needs no network. It shows how much
@@ -313,18 +322,35 @@ EXAMPLES = r"""
       - name: web-1
       - path: /DC0/vm/databases/db-1
 
-- name: What changed since last night, with a report for people
-  vforge.vsphere.cbt_changed_areas:
-    vms:
-      - name: web-1
-      - path: /DC0/vm/databases/db-1
-    state_file: /var/lib/backup/changed-areas.json
-    report: /var/www/html/changed-areas.html
-  register: night
+- name: Every night
+  block:
+    - name: What changed since the last backup, with a report for people
+      vforge.vsphere.cbt_changed_areas:
+        vms:
+          - name: web-1
+          - path: /DC0/vm/databases/db-1
+        state_file: /var/lib/backup/changed-areas.json
+        report: /var/www/html/changed-areas.html
+        areas_directory: /var/lib/backup/areas
+      register: night
 
-- name: How much that is
-  ansible.builtin.debug:
-    msg: "{{ night.totals.bytes_to_read | human_readable }} to read"
+    - name: Back that up, by tasks of your own
+      ansible.builtin.include_tasks: backup.yml
+
+    # Not reached when one of those fails: the next night then asks from the same point again.
+    - name: From here on the next night asks
+      vforge.vsphere.cbt_changed_areas:
+        state: committed
+        state_file: /var/lib/backup/changed-areas.json
+        question: "{{ night.question.id }}"
+
+- name: Commit a part of a question, of the one VM whose backup succeeded
+  vforge.vsphere.cbt_changed_areas:
+    state: committed
+    state_file: /var/lib/backup/changed-areas.json
+    question: "{{ night.question.id }}"
+    vm:
+      name: web-1
 
 - name: Which areas of the first disk are in use, at a snapshot that is there
   vforge.vsphere.cbt_changed_areas:
@@ -350,7 +376,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: One entry for each VM, in the order of the options, also when the task fails.
+  description:
+    - One entry for each VM, in the order of the options, also when the task fails.
+    - With O(state=committed) those of which something was committed, as they were when they were asked about, with C(name),
+      C(moid), C(path), C(instance_uuid), C(changed), and of their C(disks) the C(label), C(key), C(since) and C(change_id).
   returned: when the VMs were found
   type: list
   elements: dict
@@ -421,8 +450,13 @@ vms:
           type: str
           sample: 52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81
         since:
-          description: What it was compared with; None where nothing was known.
+          description: What it was compared with; None where nothing was known. With O(state=committed), from where it was asked
+            before.
           type: str
+        uncommitted:
+          description: IDs of earlier questions that were asked from the same point and never committed, the oldest first.
+          type: list
+          elements: str
         full_required:
           description: Whether the disk has to be read whole.
           type: bool
@@ -482,6 +516,27 @@ report:
   description: Path of the report, where one was written.
   returned: as RV(vms)
   type: str
+stopped:
+  description:
+    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is told of the VMs
+      is then what was known until there, and no question was noted.
+  returned: when that happened
+  type: dict
+question:
+  description:
+    - The question in the O(state_file); its C(id) is what O(question) takes. With C(at), when it was asked, in UTC, and
+      C(disks), on how many disks it can be committed, or was.
+    - None where it was not noted, without a O(state_file), in check mode and when a signal ended the run.
+  returned: as RV(vms)
+  type: dict
+  sample: {id: 5f1c0e9ad2b34c77, at: "2026-05-01T02:00:00.000+00:00", disks: 2}
+uncommitted:
+  description:
+    - Earlier questions that were never committed, from whose point this one asks once more, each with its ID as C(question)
+      and when it was asked as C(at), the oldest first.
+  returned: with O(state=queried)
+  type: list
+  elements: dict
 state_saved:
   description: Whether the state file was written.
   returned: as RV(vms)
@@ -498,6 +553,8 @@ error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(vms[].error) it is
       V(full_required), V(disk_excluded), V(inconsistent_areas) or V(tracking_not_proved), for example.
+    - Of files V(file_refused), for one that is no regular file or that others may have changed, V(file_missing),
+      V(file_unreadable), V(file_unwritable), V(state_file_damaged) and V(question_unknown).
   returned: on failure
   type: str
 """
@@ -506,9 +563,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.committing import commit
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import prepare
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import run as run_areas
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.options import AreaOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.options import COMMITTED, AreaOptions
 
 
 def _of_a_vm():
@@ -538,7 +596,7 @@ def argument_spec():
     return {
         **_argspec.connection(),
         **_of_a_vm(),
-        "state": {"type": "str", "choices": ["queried", "enabled", "disabled"], "default": "queried"},
+        "state": {"type": "str", "choices": ["queried", "committed", "enabled", "disabled"], "default": "queried"},
         "vm": {"type": "dict", "options": _argspec.vm_selector()},
         "vms": {"type": "list", "elements": "dict", "options": {**_argspec.vm_selector(), **_of_a_vm()}},
         "datacenter": {"type": "str"},
@@ -553,7 +611,7 @@ def argument_spec():
         "areas_directory": {"type": "path"},
         "areas_compress": {"type": "bool", "default": False},
         "state_file": {"type": "path"},
-        "advance_on_failure": {"type": "bool", "default": False},
+        "question": {"type": "str"},
         "report": {"type": "path"},
         "parallel": {"type": "int", "default": 8},
         "timeout": {"type": "int", "default": 3600},
@@ -570,7 +628,14 @@ def _prepared(params):
 def main():
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    run(module, _prepared, lambda session, options: run_areas(session, options, check=module.check_mode))
+
+    def work(session, options):
+        return run_areas(session, options, check=module.check_mode)
+
+    def alone(options):
+        return commit(options, module.warn, check=module.check_mode) if options.state == COMMITTED else None
+
+    run(module, _prepared, work, alone)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from .changeid import FullRequired
 from .facts import Disk, Snapshot, Vm
 from .options import AreaOptions, Target
 from .plan import Plan, Questions
+from .sink import AreaFiles
 from .state import State
 
 if t.TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Answer:
     :ivar full: why the whole disk has to be read; ``tally`` and areas are then None.
     :ivar areas: None where they are in the file ``path``.
     :ivar error: why nothing is known, not even that.
+    :ivar uncommitted: earlier questions that were asked from the same point, and when, by ID.
     """
 
     disk: Disk
@@ -41,6 +43,7 @@ class Answer:
     path: str | None = None
     error: VforgeError | None = None
     pages: int = 0
+    uncommitted: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -86,24 +89,33 @@ class Job:
     """A task that was looked up.
 
     :ivar state: what the state file has; None where none is used.
+    :ivar files: where the areas go.
     :ivar deadline: of ``time.monotonic()``.
     :ivar session_key: of the session in vCenter; None where it cannot be read.
     :ivar stopped: why the task ended early.
+    :ivar unwritten: whether files of areas are not where they are told to be.
     :ivar stop: set with it; work that is under way ends as soon as it can.
-    :ivar run: names this run in the marks of its snapshots.
+    :ivar run: names this run in the marks of its snapshots, and its question in the state file.
     """
 
     session: Session
     options: AreaOptions
     standings: list[Standing]
     state: State | None
+    files: AreaFiles
     deadline: float
     check: bool = False
     session_key: str | None = None
     stopped: VforgeError | None = None
+    unwritten: bool = False
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     phases: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[Standing]:
+        """The VMs with an error."""
+        return [standing for standing in self.standings if standing.error is not None]
 
     def end(self, why: VforgeError | None) -> None:
         """Note that the task ends early, unless that is known."""

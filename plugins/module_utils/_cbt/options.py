@@ -11,11 +11,15 @@ import typing as t
 from .._connector.find import Selector
 from .._errors import InvalidOption
 from .selection import DiskSelector, SnapshotSelector, change_id_from
+from .sink import MOST_IN_RESULT
 
-ENABLED, DISABLED, QUERIED = "enabled", "disabled", "queried"
+ENABLED, DISABLED, QUERIED, COMMITTED = "enabled", "disabled", "queried", "committed"
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 SNAPSHOT, POWER_CYCLE = "snapshot", "power_cycle"
 REPORT, FAIL = "report", "fail"
+
+# What says more of a VM than which one it is.
+_OF_A_QUESTION = ("disks", "change_id", "snapshot")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +51,6 @@ class Files:
     tell_areas: bool = True
     most_areas: int = 1000
     compress: bool = False
-    advance_on_failure: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,7 @@ class AreaOptions:
     :ivar activation: how tracking is made to count.
     :ivar parallel: snapshots, and queries, at the same time.
     :ivar timeout: seconds for all of the work; removing snapshots has time of its own.
+    :ivar question: ID of the one that is to be committed.
     """
 
     state: str
@@ -72,6 +76,7 @@ class AreaOptions:
     files: Files = dataclasses.field(default_factory=Files)
     parallel: int = 8
     timeout: int = 3600
+    question: str = ""
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> AreaOptions:
@@ -86,6 +91,13 @@ class AreaOptions:
         for name, least in (("parallel", 1), ("timeout", 1), ("areas_limit", 0)):
             if params[name] < least:
                 raise InvalidOption(f"The option {name} is {params[name]}.", hint=f"The least is {least}.", option=name)
+        if params["areas_limit"] > MOST_IN_RESULT:
+            raise InvalidOption(
+                f"The option areas_limit is {params['areas_limit']}, and a result holds {MOST_IN_RESULT} areas at the most.",
+                hint="Set areas_directory, and leave areas_limit as it is: what is more goes into files there.",
+                option="areas_limit",
+            )
+        _check_state(params)
         return cls(
             state=params["state"],
             targets=_targets(params),
@@ -99,6 +111,7 @@ class AreaOptions:
             files=_files(params),
             parallel=params["parallel"],
             timeout=params["timeout"],
+            question=params.get("question") or "",
         )
 
 
@@ -110,12 +123,32 @@ def _files(params: t.Mapping[str, t.Any]) -> Files:
         tell_areas=params["return_areas"],
         most_areas=params["areas_limit"],
         compress=params["areas_compress"],
-        advance_on_failure=params["advance_on_failure"],
     )
+
+
+def _check_state(params: t.Mapping[str, t.Any]) -> None:
+    """Make sure that a question is committed as it was asked, and that nothing else is taken for that.
+
+    :raises InvalidOption: naming the option.
+    """
+    committing = params["state"] == COMMITTED
+    for name in ("state_file", "question"):
+        if committing and not params.get(name):
+            raise InvalidOption(f"With state committed, the option {name} is required.", option=name)
+    if not committing and params.get("question"):
+        hint = "Set state to committed, or leave question out."
+        raise InvalidOption(f"The option question is for state committed, not {params['state']}.", hint=hint, option="question")
+    of_vms = [name for item in params.get("vms") or () for name in _OF_A_QUESTION if item.get(name) is not None]
+    for name in [*(name for name in _OF_A_QUESTION if params.get(name) is not None), *of_vms]:
+        if committing:
+            hint = "Choose VMs by vm or vms; all of their disks are committed."
+            raise InvalidOption(f"The option {name} is for a question, not for state committed.", hint=hint, option=name)
 
 
 def _targets(params: t.Mapping[str, t.Any]) -> tuple[Target, ...]:
     listed = params.get("vms")
+    if params["state"] == COMMITTED and not params.get("vm") and listed is None:
+        return ()
     if bool(params.get("vm")) == (listed is not None):
         raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
     if listed is None:

@@ -37,11 +37,13 @@ class Question:
     :ivar disk: as the snapshot has it that is asked about, or before there is one, the VM.
     :ivar since: the changeId to compare with, or ``*``; None where nothing is known.
     :ivar full: why it need not even be asked.
+    :ivar uncommitted: earlier questions that were asked from the same point, and when, by ID.
     """
 
     disk: Disk
     since: str | None
     full: FullRequired | None = None
+    uncommitted: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +151,9 @@ def ask(vm: Vm, disks: t.Sequence[Disk], target: Target, state: State | None) ->
             continue
         own = selector.change_id if selector is not None else None
         kept = _kept(vm, disk, own, target, state)
-        asked.append(Question(disk, kept.change_id if kept else None, judge(kept, disk)))
+        by_file = own is None and state is not None
+        uncommitted = state.uncommitted(vm, disk) if by_file and state is not None else {}
+        asked.append(Question(disk, kept.change_id if kept else None, judge(kept, disk), uncommitted))
     return Questions(tuple(asked), tuple(excluded))
 
 

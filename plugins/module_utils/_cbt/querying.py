@@ -75,7 +75,7 @@ def _questions(job: Job, standing: Standing, disks: t.Mapping[str, t.Any]) -> pl
 def _ask(job: Job, asked: t.Sequence[tuple[Standing, Question]]) -> None:
     works = []
     for standing, question in asked:
-        answer = Answer(question.disk, question.since, question.full)
+        answer = Answer(question.disk, question.since, question.full, uncommitted=question.uncommitted)
         standing.answers[question.disk.key] = answer
         if question.full is None:
             answer.error = not_attempted(standing)
@@ -100,7 +100,7 @@ def _asking(job: Job, standing: Standing, answer: Answer) -> t.Callable[[], None
         files = job.options.files
         name = f"{standing.vm.instance_uuid}-{answer.disk.key}"
         most = files.most_areas if files.tell_areas else 0
-        sink = AreaSink(files.areas, name, most, compress=files.compress, write=files.tell_areas and not job.check)
+        sink = AreaSink(job.files, name, most)
         ask_disk(job.session, standing.moid, standing.used, answer, sink, job.stop)
 
     return work

@@ -28,6 +28,7 @@ def result(job: Job) -> dict[str, t.Any]:
             if item.error is not None
         ],
         "totals": totals(vms),
+        "uncommitted": uncommitted(job),
         "diff": _diff(job),
     }
 
@@ -45,7 +46,7 @@ def entry(job: Job, standing: Standing) -> dict[str, t.Any]:
         "actions": steps,
         "changed": bool(steps),
         "snapshot": _snapshot(standing),
-        "disks": [_disk(answer) for answer in _answers(job, standing)],
+        "disks": [_disk(answer) for answer in answers(job, standing)],
         "excluded": [_excluded(disk, why) for disk, why in _questions(standing).excluded],
         "warnings": standing.warnings,
     }
@@ -75,14 +76,24 @@ def _questions(standing: Standing) -> t.Any:
     return standing.questions if standing.answers or standing.questions.excluded else standing.plan.questions
 
 
-def _answers(job: Job, standing: Standing) -> list[Answer]:
+def uncommitted(job: Job) -> list[dict[str, str]]:
+    """The questions that were never committed, and whose point this one asks from again: the oldest first."""
+    told: dict[str, str] = {}
+    for standing in job.standings:
+        for answer in answers(job, standing):
+            told |= answer.uncommitted
+    return [{"question": question, "at": told[question]} for question in sorted(told, key=lambda name: told[name])]
+
+
+def answers(job: Job, standing: Standing) -> list[Answer]:
+    """What was found of each disk, or in check mode would be asked."""
     if standing.answers or not job.check:
         return list(standing.answers.values())
     return [_unasked(question) for question in standing.plan.questions.asked]
 
 
 def _unasked(question: Question) -> Answer:
-    return Answer(question.disk, question.since, question.full)
+    return Answer(question.disk, question.since, question.full, uncommitted=question.uncommitted)
 
 
 def _disk(answer: Answer) -> dict[str, t.Any]:
@@ -92,6 +103,7 @@ def _disk(answer: Answer) -> dict[str, t.Any]:
         "capacity": disk.capacity,
         "change_id": disk.change_id,
         "since": answer.since,
+        "uncommitted": [*answer.uncommitted],
         "full_required": answer.full is not None,
         "area_count": tally.count if tally else None,
         "changed_bytes": tally.changed_bytes if tally else None,

@@ -1,7 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state file: what was asked last time, so that the next run asks "since then", and what was found run by run.
+"""The state file: from where each disk is asked next, and what was found run by run.
+
+Two steps. A question writes down where it came to as *pending*; from where the next one asks is moved on only when the
+question is *committed*, which who has used the answer does. Until then the next question asks from the same point again,
+so that an answer that was lost on its way is told again.
 
 JSON, keyed by the VM's instance UUID and the disk's identity. It is written whole or not at all, under a lock, and what
 other tasks have written meanwhile stays.
@@ -11,20 +15,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
 import typing as t
 
+from .. import _files
 from .._errors import InvalidOption, VforgeError
-from . import files
 from .changeid import ChangeId, Kept
 from .facts import Disk, Vm
 
-_FORMAT = 1
+_WHAT = "state file"
+
+# Of what is read. The first one had no pending questions: each was taken for used.
+_FORMAT = 2
+_FORMATS = (1, _FORMAT)
+
+# Bytes of a state file: some ten thousand disks. Of more, fewer runs are kept.
+_MOST_BYTES = 64 << 20
 
 # Runs that are kept of each disk, for the report.
 MOST_RUNS = 30
+
+# Questions of a disk that may be committed at the same time, and questions that are known at all.
+MOST_PENDING = 8
+MOST_QUESTIONS = 200
+
+_MOST_NUMBER = 1 << 63
 
 
 class StateDamaged(VforgeError):
@@ -33,9 +48,15 @@ class StateDamaged(VforgeError):
     error_code = "state_file_damaged"
 
 
+class QuestionUnknown(VforgeError):
+    """The state file knows no question of this ID."""
+
+    error_code = "question_unknown"
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What one run found of one disk.
+    """What one question found of one disk.
 
     :ivar at: when, in UTC, as ``2026-05-01T02:00:00.000+00:00``.
     :ivar changed_bytes: None where the whole disk has to be read, and ``full_required`` tells the code of the reason.
@@ -51,144 +72,333 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
+class Point:
+    """From where a disk is asked: its changeId, and its capacity in bytes, of that time."""
+
+    change_id: str
+    capacity: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending:
+    """What a question that was not committed yet has found.
+
+    :ivar question: its ID.
+    :ivar point: from where the disk is asked when it is committed.
+    """
+
+    question: str
+    point: Point
+    run: Run
+
+
+@dataclasses.dataclass(frozen=True)
 class Record:
-    """What is kept of one disk; ``change_id`` is that of the last run, ``runs`` begin with the oldest."""
+    """What is kept of one disk.
+
+    :ivar confirmed: from where it is asked; None where no question was ever committed.
+    :ivar pending: the questions that were not, the oldest first.
+    :ivar runs: those that were, the oldest first.
+    """
 
     vm_uuid: str
     identity: str
     vm_name: str
+    vm_path: str
+    vm_moid: str
     label: str
     key: int
-    capacity: int
-    change_id: str
+    confirmed: Point | None = None
+    pending: tuple[Pending, ...] = ()
     runs: tuple[Run, ...] = ()
+
+    def committed(self, question: str) -> Record:
+        """The record after a question was committed; the same one where there is nothing to move on.
+
+        A question that was asked later asked from no later point, and may still be committed. One that was asked earlier
+        would only lead back.
+        """
+        for place, pending in enumerate(self.pending):
+            if pending.question == question:
+                runs = (*self.runs, pending.run)[-MOST_RUNS:]
+                left = self.pending[place + 1 :]
+                return dataclasses.replace(self, confirmed=pending.point, pending=left, runs=runs)
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A question.
+
+    :ivar at: when it was asked, in UTC.
+    """
+
+    at: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """What committing a question does to one disk."""
+
+    before: Record
+    after: Record
 
 
 class State:
-    """The records of a state file.
+    """What a state file has.
 
     :param records: by instance UUID and identity.
+    :param questions: by ID, the oldest first.
     """
 
-    def __init__(self, records: t.Mapping[tuple[str, str], Record] | None = None) -> None:
+    def __init__(
+        self,
+        records: t.Mapping[tuple[str, str], Record] | None = None,
+        questions: t.Mapping[str, Known] | None = None,
+    ) -> None:
         self.records = dict(records or {})
+        self.questions = dict(questions or {})
 
     def kept(self, vm: Vm, disk: Disk) -> Kept | None:
         """What to compare a disk with. Where another disk was in its place, that one's: it is then seen as replaced."""
-        record = self.records.get((vm.instance_uuid, disk.identity)) or self._in_place_of(vm, disk)
-        return Kept(record.change_id, record.identity, record.capacity) if record else None
+        record = self.records.get((vm.instance_uuid, disk.identity))
+        if record is None or record.confirmed is None:
+            record = self._in_place_of(vm, disk)
+        if record is None or record.confirmed is None:
+            return None
+        return Kept(record.confirmed.change_id, record.identity, record.confirmed.capacity)
 
     def runs(self, vm: Vm, disk: Disk) -> tuple[Run, ...]:
-        """The earlier runs of a disk, the oldest first."""
+        """The earlier runs of a disk, the oldest first; the last question counts, committed or not."""
         record = self.records.get((vm.instance_uuid, disk.identity))
-        return record.runs if record else ()
+        if record is None:
+            return ()
+        return (*record.runs, *(pending.run for pending in record.pending[-1:]))
+
+    def uncommitted(self, vm: Vm, disk: Disk) -> dict[str, str]:
+        """The questions about a disk that were never committed: when they were asked, by their ID."""
+        record = self.records.get((vm.instance_uuid, disk.identity))
+        return {pending.question: pending.run.at for pending in record.pending} if record else {}
 
     def _in_place_of(self, vm: Vm, disk: Disk) -> Record | None:
-        there = [record for (uuid, _identity), record in self.records.items() if uuid == vm.instance_uuid]
-        return next((record for record in there if record.key == disk.key), None)
+        there = (record for (uuid, _identity), record in self.records.items() if uuid == vm.instance_uuid)
+        return next((record for record in there if record.key == disk.key and record.confirmed), None)
 
-    def noted(self, vm: Vm, disk: Disk, run: Run) -> Record:
-        """The record of a disk after a run; the state itself is not changed."""
-        runs = (*self.runs(vm, disk), run)[-MOST_RUNS:]
-        change_id = run.change_id or ""
-        return Record(vm.instance_uuid, disk.identity, vm.name, disk.label, disk.key, disk.capacity, change_id, runs)
+    def noted(self, vm: Vm, disk: Disk, run: Run, question: str) -> Record:
+        """The record of a disk after a question; the state itself is not changed."""
+        known = self.records.get((vm.instance_uuid, disk.identity))
+        found = Pending(question, Point(run.change_id or "", disk.capacity), run)
+        pending = (*(known.pending if known else ()), found)[-MOST_PENDING:]
+        return Record(
+            vm_uuid=vm.instance_uuid,
+            identity=disk.identity,
+            vm_name=vm.name,
+            vm_path=vm.path,
+            vm_moid=vm.moid,
+            label=disk.label,
+            key=disk.key,
+            confirmed=known.confirmed if known else None,
+            pending=pending,
+            runs=known.runs if known else (),
+        )
+
+    def asked(self, question: str, at: str, records: t.Iterable[Record]) -> State:
+        """The state after a question.
+
+        :param records: of the disks of which it knows, by ``noted``.
+        """
+        questions = [*self.questions.items(), (question, Known(at))]
+        after = State(self.records, dict(questions[-MOST_QUESTIONS:]))
+        after.records.update({(record.vm_uuid, record.identity): record for record in records})
+        return after
+
+    def moves(self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True) -> list[Move]:
+        """What committing a question would do; nothing where it was committed before, or a later one was.
+
+        :param chosen: which of its disks are meant.
+        :raises QuestionUnknown: when there was no such question.
+        """
+        if question not in self.questions:
+            raise QuestionUnknown(
+                f"The state file knows no question {question}.",
+                hint="Give the question.id of the task that asked, and its state_file.",
+            )
+        pairs = [Move(record, record.committed(question)) for record in self.records.values() if chosen(record)]
+        return [move for move in pairs if move.after is not move.before]
+
+    def moved(self, moves: t.Sequence[Move]) -> State:
+        """The state after these moves. A disk in the place of another one takes over its place in the file too."""
+        after = State(self.records, self.questions)
+        for record in (move.after for move in moves):
+            after.records[record.vm_uuid, record.identity] = record
+            for key in [key for key, known in after.records.items() if _has_given_way(known, record)]:
+                del after.records[key]
+        return after
 
 
-def load(path: str) -> State:
+def _has_given_way(known: Record, to: Record) -> bool:
+    same_place = known.vm_uuid == to.vm_uuid and known.key == to.key
+    return same_place and known.identity != to.identity and not known.pending
+
+
+def check(path: str) -> None:
+    """Find out, before anything is begun, whether a file can be written at the end.
+
+    :raises InvalidOption: when it cannot.
+    """
+    _files.check(path, what=_WHAT)
+
+
+def load(path: str, deadline: float | None = None) -> State:
     """The state of a file; an empty one where there is no file yet.
 
+    :param deadline: of ``time.monotonic()``.
     :raises StateDamaged: when it is not what this module writes.
-    :raises InvalidOption: when it cannot be read.
+    :raises InvalidOption: when it cannot be read, or others may have changed it.
+    :raises TimedOut: when the deadline passes.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except FileNotFoundError:
+        data = _files.read(path, _MOST_BYTES, what=_WHAT, deadline=deadline)
+    except _files.FileMissing:
         return State()
-    except OSError as error:
-        raise InvalidOption(f"The state file {path} cannot be read ({error.strerror}).", option="state_file") from error
-    except ValueError as error:
-        raise _damaged(path) from error
     try:
-        return _state(data)
+        return _state(_files.parsed(data))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path) from error
 
 
-def update(path: str, make: t.Callable[[State], t.Iterable[Record]], settle: t.Callable[[], None] = lambda: None) -> State:
-    """Add records to a file: read it again, let ``make`` tell the new records, write it whole; returns the new state.
+@contextlib.contextmanager
+def locked(path: str, deadline: float, tell: t.Callable[[str], None]) -> t.Iterator[State]:
+    """What a file has now; until the context is left, no other task writes it.
 
-    A disk in the place of another one takes over its place in the file too.
+    :param deadline: of ``time.monotonic()``.
+    :param tell: called with one sentence when another task has to be waited for.
+    :raises StateDamaged, InvalidOption, TimedOut: as ``load``.
+    """
+    with _files.locked(path, deadline, tell, what=_WHAT):
+        yield load(path, deadline)
 
-    :param settle: called when nothing is left to wait for, before the file is written.
-    :raises StateDamaged: as ``load``.
+
+def save(path: str, state: State) -> None:
+    """Write a file, under the lock of ``locked``. Where it would be too large, the oldest runs of each disk go.
+
     :raises InvalidOption: when it cannot be written; it is then as it was.
     """
-    path = os.path.realpath(path)
-    with files.told(path), _locked(f"{path}.lock"):
-        state = load(path)
-        for record in make(state):
-            stale = [
-                key
-                for key, known in state.records.items()
-                if known.vm_uuid == record.vm_uuid and known.key == record.key and known.identity != record.identity
-            ]
-            for key in stale:
-                del state.records[key]
-            state.records[record.vm_uuid, record.identity] = record
-        settle()
-        files.write_whole(path, json.dumps(_data(state), indent=1))
-    return state
-
-
-def _state(data: t.Any) -> State:
-    if data["format"] != _FORMAT:
-        raise ValueError
-    state = State()
-    for uuid, vm in data["vms"].items():
-        for identity, told in vm["disks"].items():
-            runs = tuple(_run(run) for run in told["runs"])
-            change_id = str(told["change_id"])
-            if ChangeId.parse(change_id) is None:
-                raise ValueError
-            state.records[uuid, identity] = Record(
-                uuid, identity, str(vm["name"]), str(told["label"]), int(told["key"]), int(told["capacity"]), change_id, runs
+    most = MOST_RUNS
+    while len(data := _text(state, most)) > _MOST_BYTES:
+        if not most:
+            raise InvalidOption(
+                f"The state file {path} would have {len(data)} bytes, and {_MOST_BYTES} is the most.",
+                hint="Use a file for each group of VMs.",
+                option="state_file",
             )
-    return state
+        most //= 2
+    _files.replace(path, data, what=_WHAT)
 
 
-def _run(told: t.Mapping[str, t.Any]) -> Run:
-    """A run; a ValueError or TypeError for what none of ours is, which would be a defect only when it is drawn."""
-    run = Run(**{**told, "regions": tuple(told["regions"])})
-    counts = [*run.regions, *(count for count in (run.areas, run.changed_bytes) if count is not None)]
-    if not isinstance(run.at, str) or not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise ValueError
-    return run
+# --- The file.
 
 
-def _data(state: State) -> dict[str, t.Any]:
+def _text(state: State, most_runs: int) -> bytes:
+    return json.dumps(_data(state, most_runs), separators=(",", ":")).encode() + b"\n"
+
+
+def _data(state: State, most_runs: int) -> dict[str, t.Any]:
     vms: dict[str, t.Any] = {}
     for (uuid, identity), record in sorted(state.records.items()):
-        vm = vms.setdefault(uuid, {"name": record.vm_name, "disks": {}})
-        vm["name"] = record.vm_name
+        vm = vms.setdefault(uuid, {"disks": {}})
+        vm |= {"name": record.vm_name, "path": record.vm_path, "moid": record.vm_moid}
+        runs = record.runs[len(record.runs) - most_runs :] if len(record.runs) > most_runs else record.runs
         vm["disks"][identity] = {
             "label": record.label,
             "key": record.key,
-            "capacity": record.capacity,
-            "change_id": record.change_id,
-            "runs": [dataclasses.asdict(run) for run in record.runs],
+            "confirmed": dataclasses.asdict(record.confirmed) if record.confirmed else None,
+            "pending": [dataclasses.asdict(pending) for pending in record.pending],
+            "runs": [dataclasses.asdict(run) for run in runs],
         }
-    return {"format": _FORMAT, "vms": vms}
+    questions = {question: dataclasses.asdict(known) for question, known in state.questions.items()}
+    return {"format": _FORMAT, "questions": questions, "vms": vms}
 
 
-@contextlib.contextmanager
-def _locked(path: str) -> t.Iterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _state(data: t.Any) -> State:
+    """A state; a KeyError, TypeError, ValueError or AttributeError for what none of ours is."""
+    number = data["format"]
+    if isinstance(number, bool) or number not in _FORMATS:
+        raise ValueError
+    questions = data["questions"] if number == _FORMAT else {}
+    state = State(questions={_string(name): Known(_string(told["at"])) for name, told in questions.items()})
+    for uuid, vm in data["vms"].items():
+        for identity, told in vm["disks"].items():
+            record = _record(_string(uuid), _string(identity), vm, told, number)
+            state.records[record.vm_uuid, record.identity] = record
+    return state
+
+
+def _record(uuid: str, identity: str, vm: t.Any, told: t.Any, number: int) -> Record:
+    if number == _FORMAT:
+        confirmed = _point(told["confirmed"]) if told["confirmed"] is not None else None
+        pending = tuple(_pending(item) for item in _list(told["pending"]))
+    else:
+        confirmed, pending = _point(told), ()
+    return Record(
+        vm_uuid=uuid,
+        identity=identity,
+        vm_name=_string(vm["name"]),
+        vm_path=_string(vm.get("path", "")),
+        vm_moid=_string(vm.get("moid", "")),
+        label=_string(told["label"]),
+        key=_whole(told["key"], least=-_MOST_NUMBER),
+        confirmed=confirmed,
+        pending=pending,
+        runs=tuple(_run(run) for run in _list(told["runs"])),
+    )
+
+
+def _pending(told: t.Any) -> Pending:
+    return Pending(_string(told["question"]), _point(told["point"]), _run(told["run"]))
+
+
+def _point(told: t.Any) -> Point:
+    change_id = _string(told["change_id"])
+    if ChangeId.parse(change_id) is None:
+        raise ValueError
+    return Point(change_id, _whole(told["capacity"]))
+
+
+def _run(told: t.Any) -> Run:
+    full = told.get("full_required")
+    return Run(
+        at=_string(told["at"]),
+        change_id=_string(told["change_id"]) if told["change_id"] is not None else None,
+        areas=_count(told.get("areas")),
+        changed_bytes=_count(told.get("changed_bytes")),
+        full_required=_string(full) if full is not None else None,
+        regions=tuple(_whole(count) for count in _list(told["regions"])),
+    )
+
+
+def _count(value: t.Any) -> int | None:
+    return _whole(value) if value is not None else None
+
+
+def _whole(value: t.Any, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _MOST_NUMBER:
+        raise ValueError
+    return value
+
+
+def _string(value: t.Any) -> str:
+    """A text that can be written anywhere: half a character cannot."""
+    if not isinstance(value, str):
+        raise TypeError
+    value.encode()
+    return value
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
 
 
 def _damaged(path: str) -> StateDamaged:

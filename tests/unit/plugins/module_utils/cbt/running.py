@@ -14,7 +14,7 @@ import uuid
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import flow
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import committing, flow
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB, options
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work
 
@@ -46,6 +46,19 @@ class Areas(Runner):
         """A task of cbt_changed_areas."""
         asked = options(**given)
         return lambda session: flow.run(session, asked, check=check)
+
+    def night(self, **given: t.Any) -> Ran:
+        """Ask, and commit the question, as a backup does that succeeded."""
+        ran = self.run(**given)
+        self.commit(ran, given["state_file"])
+        return ran
+
+    def commit(self, ran: Ran, state_file: str, *, check: bool = False, **given: t.Any) -> dict[str, t.Any]:
+        """Commit the question of a task."""
+        how = {"state": "committed", "question": ran.result["question"]["id"], "state_file": state_file}
+        asked = options(vms=given.pop("vms", None), **how, **given)
+        flow.prepare(asked)
+        return committing.commit(asked, self.warnings.append, check=check)
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""

@@ -157,7 +157,7 @@ def test_a_signal_at_any_step_leaves_an_exact_account_and_no_snapshot(ten, metho
     try:
         with _signals.as_interrupts():
             striker.start()
-            state = {"state_file": str(tmp_path / "state.json"), "advance_on_failure": True, "change_id": "*"}
+            state = {"state_file": str(tmp_path / "state.json"), "change_id": "*"}
             ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=3, **state)
     finally:
         over.set()

@@ -57,10 +57,10 @@ def read(text):
 def nights(areas, tmp_path):
     """What three nights make of a report."""
     files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "report.html")}
-    areas.run(**files)
+    areas.night(**files)
     for night in range(2):
         areas.sim.write_disk("web-1", offset=night * 32 * MIB, length=MIB, seed=1)
-        areas.run(**files)
+        areas.night(**files)
     return read((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
@@ -82,7 +82,7 @@ def test_of_very_many_disks_fewer_runs_are_drawn(areas, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "_MOST_STRIPS", 2)
     files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "report.html")}
     for _night in range(4):
-        areas.run(**files)
+        areas.night(**files)
     reader = read((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert reader.attributes.count(("class", "strip")) == 2
 

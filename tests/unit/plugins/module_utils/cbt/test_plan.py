@@ -123,10 +123,11 @@ def test_a_disk_that_is_left_out_is_a_failure_where_that_is_asked_for():
 
 
 def _state(**changes):
-    state = State()
-    known = state.noted(vm(), disk(**changes), Run("2026-05-01T02:00:00+00:00", f"{TRACKING}/3"))
-    state.records[known.vm_uuid, known.identity] = known
-    return state
+    """What a file has after a question that was committed, and one that was not."""
+    state, at = State(), "2026-05-01T02:00:00+00:00"
+    state = state.asked("one", at, [state.noted(vm(), disk(**changes), Run(at, f"{TRACKING}/3"), "one")])
+    state = state.moved(state.moves("one"))
+    return state.asked("two", at, [state.noted(vm(), disk(**changes), Run(at, f"{TRACKING}/4"), "two")])
 
 
 @pytest.mark.parametrize(

@@ -34,16 +34,16 @@ def told(disk):
 
 
 def test_every_night_since_the_last_one(areas, state):
-    first = areas.run(state_file=state).disk
+    first = areas.night(state_file=state).disk
     assert (first["full_required_code"], first["areas"], first["changed_bytes"]) == ("no_change_id", None, None)
     areas.sim.write_disk("web-1", offset=8 * KIB, length=4 * KIB, seed=1)
     areas.sim.write_disk("web-1", offset=12 * KIB, length=4 * KIB, seed=2)
     areas.sim.write_disk("web-1", offset=63 * MIB, length=MIB, seed=3)
-    second = areas.run(state_file=state).disk
+    second = areas.night(state_file=state).disk
     assert second["since"] == first["change_id"]
     assert told(second) == [(8 * KIB, 8 * KIB), (63 * MIB, MIB)]
     assert (second["area_count"], second["changed_bytes"]) == (2, MIB + 8 * KIB)
-    third = areas.run(state_file=state).disk
+    third = areas.night(state_file=state).disk
     assert (third["areas"], third["changed_bytes"], third["full_required"]) == ([], 0, False)
     assert areas.snapshots("web-1") == []
 
@@ -102,15 +102,15 @@ def _power_failure(areas):
     ],
 )
 def test_what_makes_a_disk_be_read_whole(areas, state, what, codes):
-    areas.run(state_file=state)
+    areas.night(state_file=state)
     what(areas)
-    disk = areas.run(state_file=state).disk
+    disk = areas.night(state_file=state).disk
     assert disk["full_required"] is True
     assert disk["full_required_code"] in codes
     assert (disk["areas"], disk["area_count"], disk["changed_bytes"]) == (None, None, None)
     # From there on it goes on.
     areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
-    assert told(areas.run(state_file=state).disk) == [(0, KIB)]
+    assert told(areas.night(state_file=state).disk) == [(0, KIB)]
 
 
 @pytest.mark.parametrize(
@@ -130,26 +130,26 @@ def test_any_file_fault_means_that_the_whole_disk_is_to_be_read(key, code):
 def test_a_disk_in_the_place_of_another_one_is_read_whole(start, state):
     areas = start()
     areas.make("web-1", 2)
-    areas.run(state_file=state)
+    areas.night(state_file=state)
     areas.sim.govc("device.remove", "-vm", "web-1", "disk-1000-1")
-    assert areas.run(state_file=state).disk["key"] == 2000
+    assert areas.night(state_file=state).disk["key"] == 2000
     areas.sim.govc("vm.disk.create", "-vm", "web-1", "-name", "web-1/another", "-size", "64M", "-ds", "LocalDS_0")
-    codes = [disk.get("full_required_code") for disk in areas.run(state_file=state).one["disks"]]
+    codes = [disk.get("full_required_code") for disk in areas.night(state_file=state).one["disks"]]
     assert codes == [None, "disk_replaced"]
-    assert [disk["areas"] for disk in areas.run(state_file=state).one["disks"]] == [[], []]
+    assert [disk["areas"] for disk in areas.night(state_file=state).one["disks"]] == [[], []]
 
 
 def test_disks_of_one_label_in_several_vms_are_told_apart(areas, state):
     areas.make("web-2")
     asked = {"vms": [{"name": "web-1"}, {"name": "web-2"}], "disks": [{"label": "hard disk 1"}], "state_file": state}
-    areas.run(**asked)
+    areas.night(**asked)
     areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
     areas.sim.write_disk("web-2", offset=MIB, length=MIB, seed=1)
-    assert [told(vm["disks"][0]) for vm in areas.run(**asked).vms] == [[(0, KIB)], [(MIB, MIB)]]
+    assert [told(vm["disks"][0]) for vm in areas.night(**asked).vms] == [[(0, KIB)], [(MIB, MIB)]]
 
 
 def test_with_fail_it_is_a_failure_and_the_state_stays(areas, state):
-    areas.run(state_file=state)
+    areas.night(state_file=state)
     before = text_of(state)
     _revert(areas)
     ran = areas.attempt(state_file=state, on_full_required="fail")
@@ -186,16 +186,16 @@ def test_an_existing_snapshot_is_asked_and_stays(areas):
 
 
 def test_a_vm_that_is_off_needs_no_snapshot(areas, state):
-    areas.run(state_file=state)
+    areas.night(state_file=state)
     areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
     areas.sim.govc("vm.power", "-off", "web-1")
-    ran = areas.run(state_file=state)
+    ran = areas.night(state_file=state)
     assert (told(ran.disk), ran.one["snapshot"]) == ([(0, KIB)], None)
     assert "CreateSnapshot_Task" not in ran.calls
     areas.sim.govc("vm.power", "-on", "web-1")
     areas.sim.write_disk("web-1", offset=MIB, length=KIB, seed=1)
     # Reporting too much is allowed, reporting too little is not.
-    assert (MIB, KIB) in told(areas.run(state_file=state).disk)
+    assert (MIB, KIB) in told(areas.night(state_file=state).disk)
 
 
 def test_check_mode_makes_no_snapshot_and_writes_nothing(areas, state, tmp_path):
