@@ -599,6 +599,7 @@ def argument_spec():
         "datacenter": {"type": "str"},
         "clones": {"type": "list", "elements": "dict", "options": {**item, "name": {"type": "str", "required": True}}},
         "force": {"type": "bool", "default": False},
+        "wait_for_wake": {"type": "bool", "default": True},
     }
 
 

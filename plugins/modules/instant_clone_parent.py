@@ -244,6 +244,7 @@ def argument_spec():
         "before_freeze": {"type": "str", "no_log": True},
         "freeze_command": {"type": "str"},
         "on_wake": {"type": "list", "elements": "str", "no_log": True},
+        "wake_output": {"type": "bool", "default": True},
         "allow_reset": {"type": "bool", "default": False},
         "collapse_deltas": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 300},
