@@ -177,7 +177,8 @@ options:
   allow_reset:
     description:
       - Whether a quiesced parent may be reset with O(state=enabled) and O(state=disabled), and with O(state=quiesced) where it
-        is quiesced with other scripts than those asked for (V(parent_out_of_date)). What is in its memory is lost by that. It is never reset while non-persistent children run.
+        is quiesced with other scripts than those asked for (V(parent_out_of_date)). What is in its memory is lost by that. It
+        is never reset while non-persistent children run.
     type: bool
     default: false
   wait_for_ip_address:
@@ -344,8 +345,8 @@ parents:
       type: bool
     wake_scripts:
       description: >-
-        How many scripts children run when they wake. Null where the VM is not quiesced or does not show it, and in check mode for
-        one that would be.
+        How many scripts children run when they wake. Null where the VM is not quiesced or does not show it, and in check
+        mode for one that would be.
       type: int
     fork_group_id:
       description: The group that it and its children are of. None where VMFork is disabled.
@@ -451,8 +452,8 @@ children:
       elements: dict
     wake:
       description: >-
-        How the scripts of O(on_wake) went, V(ok), V(failed) or V(running), V(unknown) where that is no longer told, or null where
-        there are none.
+        How the scripts of O(on_wake) went, V(ok), V(failed) or V(running). It is V(unknown) where that is no longer told, and
+        null where there are none.
       returned: with O(wait_for_wake)
       type: str
     config_params:

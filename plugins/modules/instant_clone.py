@@ -302,10 +302,10 @@ options:
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until each clone has told how the scripts went that it runs when it wakes, where its parent was frozen with
-        some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
-      - A clone in which a script has failed fails with V(wake_failed), with the end of the script's output, and does so with each
-        run until it is removed. One that has told no end in time fails with V(wake_timeout).
+      - Whether to wait until each clone has told how the scripts went that it runs when it wakes, where its parent was frozen
+        with some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
+      - A clone in which a script has failed fails with V(wake_failed), with the end of the script's output, and does so with
+        each run until it is removed. One that has told no end in time fails with V(wake_timeout).
       - A clone that has the SSH host keys of its parent when its scripts have ended is warned of.
     type: bool
     default: true
@@ -523,8 +523,8 @@ clones:
       type: bool
     wake:
       description: >-
-        How the scripts went that it runs when it wakes, V(ok), V(failed) or V(running), V(unknown) where that is no longer told, or
-        null where there are none.
+        How the scripts went that it runs when it wakes, V(ok), V(failed) or V(running). It is V(unknown) where that is no
+        longer told, and null where there are none.
       returned: with O(wait_for_wake)
       type: str
     guestinfo:
