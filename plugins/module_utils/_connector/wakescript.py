@@ -35,6 +35,10 @@ _PATH = re.compile(
 # How much two words have in common when one is the other, misspelt.
 _NEAR = 0.75
 
+# Of the output of the script that runs before, what is fetched where it fails: bytes, or on Windows lines.
+OUTPUT_BYTES = 64 * 1024
+_OUTPUT_LINES = 400
+
 # How the script ends when something fails before the guest is frozen.
 SYNTAX, BEFORE, COMMAND, WAKE, NEEDS, NO_ANSWER = 70, 71, 72, 73, 74, 75
 
@@ -240,7 +244,7 @@ failed() {{
 
 def _for_linux(shell: Shell, parts: _Parts) -> list[str]:
     q = shell.quote
-    log = q(shell.path(parts.folder, "wake.log"))
+    log, said = (q(shell.path(parts.folder, name)) for name in ("wake.log", "before.log"))
     every = " ".join(q(path) for path in (*parts.before, *parts.wake, parts.own))
     head = [
         "#!/bin/sh",
@@ -253,7 +257,9 @@ def _for_linux(shell: Shell, parts: _Parts) -> list[str]:
         "}",
         # A mistake in syntax would else show in the copies only, when it is too late.
         *(f"/bin/sh -n {q(path)} || exit {SYNTAX}" for path in parts.wake),
-        *(f"/bin/sh {q(path)} || exit {BEFORE}" for path in parts.before),
+        # Of its output the end is enough, however much there is: that goes to whoever started this.
+        *(f"/bin/sh {q(path)} > {said} 2>&1 || {{ tail -c {OUTPUT_BYTES} {said}; exit {BEFORE}; }}" for path in parts.before),
+        *([f"rm -f {said}"] if parts.before else []),
         *needs.for_linux(parts.needs, NEEDS),
         "parents_keys=$(host_keys)",
         f"tell {wakestate.FROZEN_KEY} {q(parts.record)} || exit {NO_ANSWER}",
@@ -307,7 +313,7 @@ def _for_windows(shell: Shell, parts: _Parts) -> list[str]:
     program, *options = shell.interpreter
     run = " ".join(["&", *(q(word) for word in (program, *options))])
     parse = "[void][scriptblock]::Create((Get-Content -Raw -LiteralPath {}))"
-    log = q(shell.path(parts.folder, "wake.log"))
+    log, said = (q(shell.path(parts.folder, name)) for name in ("wake.log", "before.log"))
     every = ", ".join(q(path) for path in (*parts.before, *parts.wake, parts.own))
     tell_log = f"""\
     $text = "$(Get-Content -Raw -LiteralPath {log} -ErrorAction SilentlyContinue)"
@@ -323,7 +329,12 @@ def _for_windows(shell: Shell, parts: _Parts) -> list[str]:
         *([tell_log] if parts.tell_output and parts.wake else []),
         "}",
         *(f"try {{ {parse.format(q(path))} }} catch {{ $_; exit {SYNTAX} }}" for path in parts.wake),
-        *(f"{run} {q(path)}; if ($LASTEXITCODE) {{ exit {BEFORE} }}" for path in parts.before),
+        *(
+            f"{run} {q(path)} *> {said}; "
+            f"if ($LASTEXITCODE) {{ Get-Content -Tail {_OUTPUT_LINES} -LiteralPath {said}; exit {BEFORE} }}"
+            for path in parts.before
+        ),
+        *([f"Remove-Item -Force -LiteralPath {said}"] if parts.before else []),
         *needs.for_windows(parts.needs, NEEDS),
         "$parentsKeys = Get-HostKeys",
         f"Tell '{wakestate.FROZEN_KEY}' {q(parts.record)}; if ($LASTEXITCODE) {{ exit {NO_ANSWER} }}",

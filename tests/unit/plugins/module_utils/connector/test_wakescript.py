@@ -19,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import w
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.guestshell import LINUX, WINDOWS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.needs import Need, declared, missing_in
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.wakescript import (
+    OUTPUT_BYTES,
     Manner,
     Scripts,
     files,
@@ -115,6 +116,13 @@ def test_each_failure_has_an_exit_code_of_its_own_and_stops_what_follows(guest, 
     assert "woken" not in guest.left
     assert guest.folder.exists()
     assert code in MANNER.endings
+
+
+def test_of_the_output_of_the_script_before_no_more_than_its_end_is_there_to_be_fetched(guest):
+    assert guest.run(before="yes 0123456789 | head -n 100000\necho why >&2\nexit 1") == 71
+    output = (guest.beside / "out").read_bytes()
+    assert len(output) == OUTPUT_BYTES
+    assert output.endswith(b"0123456789\nwhy\n")
 
 
 def test_a_guest_that_cannot_tell_who_freezes_it_is_not_frozen(guest):
