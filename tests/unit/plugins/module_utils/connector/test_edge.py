@@ -10,13 +10,14 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec, _progress
+from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec, _lifeline, _progress
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Interrupted,
@@ -121,12 +122,10 @@ def test_a_partial_failure_has_the_whole_account(run):
 
 
 @pytest.mark.parametrize("way", ["result", "error", "partial"])
-def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, tmp_path, way):
+def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, way):
     rude = "\x1b]0;title\x07 \x9b2J \u202exe\r\x7f"
-    pipe = tmp_path / "progress"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    monkeypatch.setenv(_progress.VARIABLE, str(pipe))
+    reader, line = socket.socketpair()
+    monkeypatch.setattr(_lifeline, "_connect", lambda _address: line)
     monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_LINES", 0.0)
 
     def work(session, _options):
@@ -140,8 +139,8 @@ def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, tmp_p
         return {"clones": [entry]}
 
     _status, result = run(work)
-    told = os.read(reader, 10_000).decode()
-    os.close(reader)
+    told = reader.recv(10_000).decode().removesuffix("\n")
+    reader.close()
     assert "3 of \\x1b]0;title\\x07" in told
     if way != "error":
         assert result["clones"][0]["error"]["output"].startswith("one\ntwo\\x1b")
