@@ -367,6 +367,18 @@ def test_what_a_killed_run_has_left_is_ended_and_removed_first(start):
     assert parents.warnings == []
 
 
+def test_a_script_of_a_killed_run_that_froze_the_parent_after_all_tells_whose_it_was(start):
+    parents = start()
+    _leave_behind(parents, "sleep 5\n", on_wake=["echo old > /root/woke\n"])
+    _until(parents.frozen)
+    asked = {"on_wake": ["echo new > /root/woke\n"]}
+    refused = parents.attempt(**asked)
+    assert (refused.code, refused.result["changed"]) == ("parent_out_of_date", False)
+    parents.run(**asked, allow_reset=True)
+    _clone(parents, "web-1")
+    _until(lambda: parents.sim.guest_file("web-1", "/root/woke") == "new\n")
+
+
 def test_files_that_only_look_like_ours_stay(start):
     parents = start()
     parents.sim.patch_guest("golden-parent", files={"/tmp/other-vforge-x": "a", "/root/vforge-y": "b"})  # noqa: S108
