@@ -22,10 +22,35 @@ _SCRIPT = re.compile(rf"[/\\]{PREFIX}[\w.-]+[/\\](?:(?P<main>freeze|quiesce)|bef
 _SECONDS_TO_END = 20.0
 
 
-def end_scripts(guest: Guest) -> int:
+def clear(guest: Guest, own: str) -> list[str]:
+    """End and remove what earlier runs of this user have left.
+
+    A script that goes on has its folder, which is removed only when the script has ended: where there is no folder, nothing
+    is asked of the guest but that.
+
+    :param own: the folder of this run, which stays; it tells where to look, and whose files are ours.
+    :returns: the paths of what was there.
+    :raises GuestError: ``guest_script_left`` when a script cannot be ended; the guest must not be frozen beside it.
+    """
+    separator = guest.shell.separator
+    place, _separator, name = own.rstrip(separator).rpartition(separator)
+    entries = guest.entries(place or separator, re.escape(PREFIX) + ".*")
+    owners = {entry.owner for entry in entries if entry.name == name}
+    left = [entry for entry in entries if entry.name != name and entry.name.startswith(PREFIX) and entry.owner in owners]
+    if left:
+        _end_scripts(guest)
+    paths = {guest.shell.path(place, entry.name): entry.kind for entry in left}
+    for path, kind in paths.items():
+        if kind == "directory":
+            guest.remove_directory(path)
+        else:
+            guest.remove_file(path)
+    return list(paths)
+
+
+def _end_scripts(guest: Guest) -> None:
     """End the scripts of earlier runs, those first that would go on to freeze the guest.
 
-    :returns: how many there were.
     :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen beside it.
     """
     found = [(process, _SCRIPT.search(process.command)) for process in guest.processes()]
@@ -38,24 +63,3 @@ def end_scripts(guest: Guest) -> int:
                 f"A script of an earlier run goes on in {guest.access.name} (process {process.pid}), and cannot be ended.",
                 hint="End it in the guest: it could freeze the guest with the scripts of that run.",
             )
-    return len(ours)
-
-
-def remove_files(guest: Guest, own: str) -> list[str]:
-    """Remove what earlier runs of this user have left beside a folder.
-
-    :param own: the folder of this run, which stays; it tells whose files are ours.
-    :returns: the paths of what was there.
-    """
-    separator = guest.shell.separator
-    place, _separator, name = own.rstrip(separator).rpartition(separator)
-    entries = guest.entries(place or separator, re.escape(PREFIX) + ".*")
-    owners = {entry.owner for entry in entries if entry.name == name}
-    left = [entry for entry in entries if entry.name != name and entry.name.startswith(PREFIX) and entry.owner in owners]
-    for entry in left:
-        path = guest.shell.path(place, entry.name)
-        if entry.kind == "directory":
-            guest.remove_directory(path)
-        else:
-            guest.remove_file(path)
-    return [guest.shell.path(place, entry.name) for entry in left]

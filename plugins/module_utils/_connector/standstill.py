@@ -75,9 +75,8 @@ def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
     :raises GuestError: what was written by then is for ``clean_up``.
     """
     guest, shell = item.guest, item.guest.shell
-    leftovers.end_scripts(guest)
     item.folder = guest.make_directory()
-    leftovers.remove_files(guest, item.folder)
+    leftovers.clear(guest, item.folder)
     for path, text in wakescript.files(scripts, manner, shell, item.folder, item.record).items():
         guest.upload(path, text.encode(), mode=0o700)
     program, *options = shell.interpreter
@@ -169,15 +168,20 @@ def _clean_up(item: Stopping, manner: Manner) -> None:
     if item.over:
         return
     if item.pid is not None:
-        otherwise = f"The script to {manner.verb} was left running in {item.path}"
+        otherwise = f"The script to {manner.verb}, in {item.folder}, was left running in {item.path}"
         item.guest.attempt(otherwise, lambda: _terminate(item, manner))
-    if item.folder:
+    # Where a script was left running its folder stays, too: by that the next run knows that there is one.
+    if item.folder and item.pid is None:
         item.guest.attempt(f"{item.folder} was left in the guest of {item.path}", lambda: _remove_folder(item))
 
 
 def _terminate(item: Stopping, manner: Manner) -> None:
     if item.pid is not None:
-        item.guest.terminate(item.pid, manner.verb)
+        try:
+            item.guest.terminate(item.pid, manner.verb)
+        except GuestError as error:
+            if error.error_code != "guest_process_lost":
+                raise
         item.pid = None
 
 

@@ -422,9 +422,7 @@ def put(options: ConnectionOptions, url: str, data: bytes, pin: str | None) -> N
     _small(options, "PUT", url, data, pin, None)
 
 
-def get(
-    options: ConnectionOptions, url: str, pin: str | None, most: int | None = None, *, end: int | None = None
-) -> bytes:
+def get(options: ConnectionOptions, url: str, pin: str | None, most: int | None = None, *, end: int | None = None) -> bytes:
     """Receive a small file; parameters and errors as for ``put``.
 
     :param most: the bytes that are taken; a longer file is an error.
