@@ -17,6 +17,7 @@ from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
 from ._errors import InvalidOption, PartialFailure, VforgeError
 from ._progress import Progress
+from ._text import one_line, shown
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -51,17 +52,23 @@ def run(
             connection = ConnectionOptions.from_params(module.params)
             from ._connector.session import Session
 
-            account.session = session = Session(connection, module.warn, Progress(line).tell, begun=account.begun)
+            warn, tell = (_clean(each) for each in (module.warn, Progress(line).tell))
+            account.session = session = Session(connection, warn, tell, begun=account.begun)
             with session:
                 account.connected = time.monotonic()
                 result = work(session, options)
     except PartialFailure as error:
-        module.fail_json(**{**error.as_result(), **account.complete(error.result)})
+        module.fail_json(**account.complete({**error.as_result(), **error.result}))
     except VforgeError as error:
         module.fail_json(**account.complete(error.as_result()))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
         module.fail_json(**account.complete(_defect(error)))
     module.exit_json(**account.complete(result))
+
+
+def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
+    """Show one line of text from wherever, without what a terminal would obey."""
+    return lambda text: show(one_line(text))
 
 
 def _refuse_nul(value: t.Any, option: str = "") -> None:
@@ -87,7 +94,9 @@ class _Account:
         now = time.monotonic()
         timing = {"connect": round((self.connected or now) - self.begun, 3), **result.get("timing", {})}
         calls = self.session.stats.summary() if self.session else None
-        return {**result, "timing": {**timing, "total": round(now - self.begun, 3)}, **({"calls": calls} if calls else {})}
+        figures = {"timing": {**timing, "total": round(now - self.begun, 3)}, **({"calls": calls} if calls else {})}
+        # Names, outputs and messages come from guests and servers; what a terminal would obey is made visible.
+        return {**t.cast("dict[str, t.Any]", shown(result)), **figures}
 
 
 def _defect(error: Exception) -> dict[str, t.Any]:

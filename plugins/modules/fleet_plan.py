@@ -143,6 +143,23 @@ options:
       - How many clones are replaced at a time when the golden VM has changed.
     type: int
     default: 10
+  before_freeze:
+    description:
+      - The script that runs in parents before they are frozen, as in M(vforge.vsphere.instant_clone_parent).
+      - Where any of O(before_freeze), O(freeze_command) and O(on_wake) is given, they are part of the version of the golden
+        VM. So a fleet whose scripts have changed gets new parents, and its clones are replaced as for a new version. The first
+        digits of a digest of the scripts are in the mark of each parent.
+      - With O(kind=vmfork) it is C(before_quiesce) of M(vforge.vsphere.fork_parent).
+    type: str
+  freeze_command:
+    description:
+      - The command that freezes them, as in M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
+    type: str
+  on_wake:
+    description:
+      - What each clone runs when it wakes, as in M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
+    type: list
+    elements: str
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -327,6 +344,9 @@ def argument_spec():
         "clone_memory_mb": {"type": "int", "default": 0},
         "clone_disk_mb": {"type": "int"},
         "batch_size": {"type": "int", "default": 10},
+        "before_freeze": {"type": "str", "no_log": True},
+        "freeze_command": {"type": "str"},
+        "on_wake": {"type": "list", "elements": "str", "no_log": True},
     }
 
 

@@ -168,10 +168,17 @@ options:
       - Not shown at any verbosity.
     type: list
     elements: str
+  wake_output:
+    description:
+      - Whether a child in which a script of O(on_wake) fails tells the end of its output, at most 1 KiB. It is kept in the
+        configuration of the child, as C(guestinfo.vforge.wake_log), where whoever may read that can read it.
+    type: bool
+    default: true
   allow_reset:
     description:
-      - Whether a quiesced parent may be reset with O(state=enabled) and O(state=disabled). What is in its memory is lost by
-        that. It is never reset while non-persistent children run.
+      - Whether a quiesced parent may be reset with O(state=enabled) and O(state=disabled), and with O(state=quiesced) where it
+        is quiesced with other scripts than those asked for (V(parent_out_of_date)). What is in its memory is lost by that. It
+        is never reset while non-persistent children run.
     type: bool
     default: false
   wait_for_ip_address:
@@ -180,6 +187,12 @@ options:
         do not count, nor do those of cards that still have the parent's MAC.
     type: bool
     default: false
+  wait_for_wake:
+    description:
+      - Whether to wait until every child that is powered on has told how its scripts of O(on_wake) went. One in which a script
+        has failed fails with V(wake_failed), one that has told no end in time with V(wake_timeout).
+    type: bool
+    default: true
   ip_family:
     description:
       - Which address is waited for.
@@ -330,6 +343,11 @@ parents:
     quiesced:
       description: Whether its guest stands still. It may do so while VMFork is disabled.
       type: bool
+    wake_scripts:
+      description: >-
+        How many scripts children run when they wake. Null where the VM is not quiesced or does not show it, and in check
+        mode for one that would be.
+      type: int
     fork_group_id:
       description: The group that it and its children are of. None where VMFork is disabled.
       type: str
@@ -432,6 +450,12 @@ children:
       description: What the child reports of itself and was not taken for true, with C(error_code) and C(msg).
       type: list
       elements: dict
+    wake:
+      description: >-
+        How the scripts of O(on_wake) went, V(ok), V(failed) or V(running). It is V(unknown) where that is no longer told, and
+        null where there are none.
+      returned: with O(wait_for_wake)
+      type: str
     config_params:
       description: Names of the parameters. Values are never returned.
       type: list
@@ -517,8 +541,10 @@ def argument_spec():
         "before_quiesce": {"type": "str", "no_log": True},
         "quiesce_command": {"type": "str"},
         "on_wake": {"type": "list", "elements": "str", "no_log": True},
+        "wake_output": {"type": "bool", "default": True},
         "allow_reset": {"type": "bool", "default": False},
         "wait_for_ip_address": {"type": "bool", "default": False},
+        "wait_for_wake": {"type": "bool", "default": True},
         "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},
         "timeout": {"type": "int", "default": 900},
         "parallel": {"type": "int", "default": 8},

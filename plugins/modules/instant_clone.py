@@ -300,6 +300,15 @@ options:
         parent itself.
     type: bool
     default: false
+  wait_for_wake:
+    description:
+      - Whether to wait until each clone has told how the scripts went that it runs when it wakes, where its parent was frozen
+        with some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
+      - A clone in which a script has failed fails with V(wake_failed), with the end of the script's output, and does so with
+        each run until it is removed. One that has told no end in time fails with V(wake_timeout).
+      - A clone that has the SSH host keys of its parent when its scripts have ended is warned of.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - vforge.vsphere.clone_task
   - vforge.vsphere.customize
@@ -512,6 +521,12 @@ clones:
     customized:
       description: Whether the guest was customized. It is left out where that was not to be done, or not begun.
       type: bool
+    wake:
+      description: >-
+        How the scripts went that it runs when it wakes, V(ok), V(failed) or V(running). It is V(unknown) where that is no
+        longer told, and null where there are none.
+      returned: with O(wait_for_wake)
+      type: str
     guestinfo:
       description: Names of the guestinfo keys. Values are never returned.
       type: list
@@ -599,6 +614,7 @@ def argument_spec():
         "datacenter": {"type": "str"},
         "clones": {"type": "list", "elements": "dict", "options": {**item, "name": {"type": "str", "required": True}}},
         "force": {"type": "bool", "default": False},
+        "wait_for_wake": {"type": "bool", "default": True},
     }
 
 

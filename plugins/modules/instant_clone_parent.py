@@ -18,7 +18,9 @@ description:
 options:
   state:
     description:
-      - V(frozen) freezes the VM. One that is frozen already is not changed, and its scripts are not compared.
+      - V(frozen) freezes the VM. One that is frozen with these scripts already is not changed. One that is frozen with others
+        is out of date, and so is one that does not show its scripts where some are asked for. The task then fails with
+        V(parent_out_of_date), or with O(allow_reset) resets the VM and freezes it again.
       - V(running) lets a frozen VM run again, which only a reset does. See O(allow_reset).
     type: str
     choices: [frozen, running]
@@ -26,8 +28,9 @@ options:
   before_freeze:
     description:
       - Script for the parent before it freezes, such as one that stops what should not be cloned. POSIX shell on Linux,
-        PowerShell on Windows. Where it ends with another exit code than 0, nothing is frozen, and its output is in
+        PowerShell on Windows. Where it ends with another exit code than 0, nothing is frozen, and the end of its output is in
         the result.
+      - A text that looks like the path of a file is refused. The text of a file comes by P(ansible.builtin.file#lookup).
       - Not shown at any verbosity, since a script may hold secrets.
     type: str
   freeze_command:
@@ -45,13 +48,24 @@ options:
       - V(cloud_init) does the first of this and leaves the rest to cloud-init, which reads C(guestinfo.metadata) and
         C(guestinfo.userdata). Its metadata need an C(instance-id) of each clone's own.
       - V(windows) does the same as V(networkmanager) for Windows guests.
-      - A mistake in the syntax of a script is found before anything is frozen.
+      - A mistake in the syntax of a script is found before anything is frozen, and so is what a script needs and the guest has
+        not. A script tells what it needs in lines such as C(# vforge: needs nmcli), as the ready-made ones do.
+      - A text that looks like the path of a file, or is nearly the name of a ready-made script, is refused.
+      - Each clone tells vCenter how its scripts went, and M(vforge.vsphere.instant_clone) waits for that.
       - Not shown at any verbosity.
     type: list
     elements: str
+  wake_output:
+    description:
+      - Whether a clone in which a script of O(on_wake) fails tells the end of its output, at most 1 KiB. It is kept in the
+        configuration of the clone, as C(guestinfo.vforge.wake_log), where whoever may read that can read it. So switch this off
+        where scripts print secrets.
+    type: bool
+    default: true
   allow_reset:
     description:
-      - Whether O(state=running) may reset a frozen VM. What is in its memory is lost by that.
+      - Whether a frozen VM may be reset, for O(state=running) or because it is frozen with other scripts. What is in its memory
+        is lost by that.
     type: bool
     default: false
   collapse_deltas:
@@ -176,6 +190,11 @@ parents:
     frozen:
       description: Whether it is frozen.
       type: bool
+    wake_scripts:
+      description: >-
+        How many scripts clones run when they wake. Null where the VM is not frozen or does not show it, and in check mode for
+        one that would be frozen.
+      type: int
     delta_levels:
       description: Levels of delta disks above the base, of the disk that has most.
       type: int
@@ -221,7 +240,8 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(parents[].error)
-      it is V(guest_wrong_credentials), V(guest_tools_not_running), V(freeze_failed) or V(freeze_timeout), for example.
+      it is V(guest_wrong_credentials), V(guest_tools_not_running), V(wake_script_needs), V(parent_out_of_date),
+      V(freeze_failed) or V(freeze_timeout), for example.
   returned: on failure
   type: str
 """
@@ -244,6 +264,7 @@ def argument_spec():
         "before_freeze": {"type": "str", "no_log": True},
         "freeze_command": {"type": "str"},
         "on_wake": {"type": "list", "elements": "str", "no_log": True},
+        "wake_output": {"type": "bool", "default": True},
         "allow_reset": {"type": "bool", "default": False},
         "collapse_deltas": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 300},

@@ -100,6 +100,9 @@ parents:
     frozen:
       description: Whether it is frozen.
       type: bool
+    wake_scripts:
+      description: How many scripts clones run when they wake. Null where the VM is not frozen or does not show it.
+      type: int
     delta_levels:
       description: Levels of delta disks above the base, of the disk that has most.
       type: int

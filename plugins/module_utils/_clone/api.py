@@ -12,6 +12,7 @@ from .._connector.customization import specification
 from .._connector.guest import authentication
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
+from .._connector.standstill import FROZEN_PATH
 from .._errors import NotSupported
 from . import facts
 from .plan import NicEdit, Placement, Step
@@ -38,6 +39,7 @@ AROUND_PARENT: dict[type, tuple[str, ...]] = {
         "config.instanceUuid",
         "config.template",
         "config.hardware.device",
+        FROZEN_PATH,
     ),
     vim.HostSystem: ("name", "parent", "network", "datastore", "runtime.inMaintenanceMode", "runtime.connectionState"),
     vim.ComputeResource: ("name",),

@@ -11,6 +11,7 @@ import typing as t
 from .._connector.addresses import GuestNic, guest_nics, usable
 from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, parent_of
 from .._connector.places import Pool
+from .._connector.wakestate import FreezeRecord
 from .request import AS_IT_IS, Hardware
 
 
@@ -59,6 +60,7 @@ class Parent:
     :ivar pools: of the compute resource of its host.
     :ivar networks: that its host sees.
     :ivar datastores: name -> moid of the accessible ones that its host sees.
+    :ivar record: what its guest told of itself when it was frozen last; it counts while it is frozen.
     :ivar role: what messages call it.
     :ivar shares_memory: whether a clone goes on from its memory, and so has its addresses at first.
     """
@@ -86,6 +88,12 @@ class Parent:
     datastores: dict[str, str]
     role: str = "parent"
     shares_memory: bool = True
+    record: FreezeRecord | None = None
+
+    @property
+    def wake_scripts(self) -> int:
+        """How many scripts a clone of it runs when it wakes, and tells the end of."""
+        return self.record.wakes if self.frozen and self.record is not None else 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .._connector.batch import Work
 from .._connector.find import find_vms
 from .._connector.marks import MARKER_KEY, marker
 from .._connector.releases import require_instant_clones
+from .._connector.wakestate import TOKEN_KEY, new_run
 from .._errors import InvalidOption, VforgeError
 from . import api, lookup, plan, report
 from .customizing import customize
@@ -101,4 +102,7 @@ class InstantClones:
 def _spec(job: Job, step: Step) -> object:
     place = step.target
     config = {**step.config, MARKER_KEY: marker(step.source.instance_uuid, step.name)}
+    if step.source.wake_scripts:
+        # What the clone tells counts only with this token: its parent may have been a clone, too.
+        config[TOKEN_KEY] = new_run()
     return api.clone_spec(job.session, step.name, config, place, step.request.bios_uuid)

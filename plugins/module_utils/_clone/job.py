@@ -61,6 +61,8 @@ class Standing:
     :ivar vm: the VM as it was last read.
     :ivar made: this task made the VM, so a rollback removes it.
     :ivar ready: whether it is a template that can be cloned; None where it is to be none.
+    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
+    :ivar parents_keys: whether it tells that its SSH host keys are its parent's.
     :ivar customized: whether its guest was customized; None where that was not asked for.
     """
 
@@ -75,6 +77,8 @@ class Standing:
     made: bool = False
     customized: bool | None = None
     ready: bool | None = None
+    wake: str | None = None
+    parents_keys: bool = False
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     def fail(self, error: VforgeError) -> None:

@@ -12,6 +12,7 @@ from .._connector.addresses import guest_nics
 from .._connector.find import TO_ANCESTORS, path_in, unreadable
 from .._connector.places import pools_in
 from .._connector.props import Row, collect
+from .._connector.standstill import record_in
 from .._errors import Fault, NotFound
 from . import api
 from .facts import Existing, Network, Parent, own_guest
@@ -72,6 +73,7 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str) -> Parent:
         pools=tuple(sorted(pools_in(_pools(rows, compute)), key=lambda pool: pool.path)),
         networks=networks,
         datastores=datastores_of(rows, host),
+        record=record_in(vm.values, vm.get("config.instanceUuid", "")),
     )
 
 

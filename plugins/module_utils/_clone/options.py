@@ -24,6 +24,7 @@ class CloneOptions:
     :ivar timeout: seconds for all of the work, the lookup included.
     :ivar ip_nic: label of the NIC whose address is waited for; None for any.
     :ivar credentials: of the guests; None only where no guest is customized.
+    :ivar wait_for_wake: whether the end of the scripts that clones run when they wake is waited for.
     """
 
     state: str
@@ -38,6 +39,7 @@ class CloneOptions:
     on_error: str
     force: bool
     credentials: GuestCredentials | None = None
+    wait_for_wake: bool = False
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> CloneOptions:
@@ -59,7 +61,7 @@ class CloneOptions:
                 option="guest_username",
             )
         selector = Selector.from_params(parent, "parent") if parent else None
-        return cls(**common_fields(params, requests, selector), credentials=credentials)
+        return cls(**common_fields(params, requests, selector), credentials=credentials, wait_for_wake=params["wait_for_wake"])
 
     @property
     def parents(self) -> list[Selector]:

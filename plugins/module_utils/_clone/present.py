@@ -14,7 +14,7 @@ from . import api, lookup, plan
 from .absent import remove
 from .job import Account, Job, Standing, by_title
 from .plan import Step
-from .waiting import wait_for_addresses, wait_until_ready
+from .waiting import wait_for_guests, wait_until_ready
 
 _ROLLBACK_SECONDS = 300.0
 
@@ -55,9 +55,8 @@ def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: V
             stopped = job.kind.finish(job, standings)
         _read_again(job, [standing for standing in standings if standing.changed])
         job.timer.lap("read")
-        if job.options.wait_for_ip and stopped is None:
-            wait_for_addresses(job, standings)
-            job.timer.lap("wait_for_ip")
+        if stopped is None and wait_for_guests(job, standings):
+            job.timer.lap("wait_for_ip" if job.options.wait_for_ip else "wait_for_wake")
     except VforgeError as error:
         return stopped or error
     return stopped

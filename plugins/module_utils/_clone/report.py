@@ -13,6 +13,7 @@ import typing as t
 from .._connector import differences, names
 from .._connector.customization import DHCP
 from .._connector.reported import Verdict, Word, vet, without_prefix
+from .._connector.wakestate import is_own
 from .facts import Existing, Nic, Parent
 from .job import Standing
 from .options import CloneOptions
@@ -74,6 +75,8 @@ def entry(standing: Standing, options: CloneOptions, verdict: Verdict) -> dict[s
         told["customized"] = standing.customized
     if standing.ready is not None:
         told["ready"] = standing.ready
+    if options.wait_for_wake:
+        told["wake"] = standing.wake
     told["guestinfo"] = _guestinfo(step, vm)
     told["differences"] = [item.told() for item in step.differences]
     told["warnings"] = standing.warnings
@@ -103,7 +106,7 @@ def _guestinfo(step: Step, vm: Existing | None) -> list[str]:
     removed = step.kind in ("destroy", "nothing")
     keys = {*(step.config if not removed else ()), *(step.existing.extra_config if step.existing else ())}
     keys |= set(vm.extra_config if vm else ())
-    return sorted(key for key in keys if key.startswith("guestinfo."))
+    return sorted(key for key in keys if key.startswith("guestinfo.") and not is_own(key))
 
 
 def diff(steps: t.Iterable[Step]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import typing as t
 
-from .._connector import customization, names
+from .._connector import customization, names, wakestate
 from .._connector.customization import Customization
 from .._connector.find import Selector
 from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY
@@ -181,7 +181,7 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     for option in ("guestinfo", "extra_config"):
         for key, value in pairs(given.get(option), option, where):
             whole = key if option == "extra_config" or key.startswith("guestinfo.") else f"guestinfo.{key}"
-            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY, TEMPLATE_KEY):
+            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY, TEMPLATE_KEY) or wakestate.is_own(whole):
                 raise InvalidOption(f"{where}: the key {whole} is the collection's own.", option=option)
             if whole in config:
                 raise InvalidOption(

@@ -17,6 +17,7 @@ import sys
 import typing as t
 
 from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, Interrupted, VforgeError
+from .._text import printable
 from . import names, web
 from .credentials import GuestCredentials
 from .guestfaults import guest_error
@@ -31,7 +32,12 @@ if t.TYPE_CHECKING:
 T = t.TypeVar("T")
 
 _FILES = vim.vm.guest.FileManager
-_PREFIX = "vforge-"
+
+# What the names of our files and folders in guests begin with.
+PREFIX = "vforge-"
+
+# Bytes of the output of a program that are kept; its end says why it failed.
+LONGEST_OUTPUT = 64 * 1024
 
 # What ``access_in`` needs to have been read, from the VMs and the manager on; a caller that reads more adds it.
 VM_ACCESS = ("name", "guest.guestFamily", "config.guestId", "runtime.host")
@@ -55,7 +61,7 @@ def authentication(credentials: GuestCredentials) -> t.Any:
 class Completed:
     """A program that ended.
 
-    :ivar output: standard output and error as they came, together.
+    :ivar output: standard output and error as they came, together; of a long one its end.
     """
 
     exit_code: int
@@ -66,6 +72,30 @@ class Completed:
     def text(self) -> str:
         """The output as text; what is no UTF-8 is shown as such."""
         return self.output.decode(errors="replace")
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """A program that runs in a guest.
+
+    :ivar command: its whole command line, with its arguments.
+    """
+
+    pid: int
+    command: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What a folder of a guest holds.
+
+    :ivar kind: ``file``, ``directory`` or ``symlink``.
+    :ivar owner: number of the user whose it is; None where the guest does not tell.
+    """
+
+    name: str
+    kind: str
+    owner: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +148,10 @@ def _fingerprint(certificate: t.Any) -> str | None:
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip().rstrip("\0"))).hexdigest()
     except ValueError:
         return None
+
+
+def _entry(info: t.Any) -> Entry:
+    return Entry(info.path, str(info.type), getattr(info.attributes, "ownerId", None))
 
 
 def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
@@ -201,13 +235,13 @@ class Guest:
         with self.temporary_file(".out") as output:
             pid = self.start(program, arguments, output=output, env=env, cwd=cwd)
             code = self._end(pid, program, deadline)
-            written = self.fetch(output)
+            written = self.fetch(output, LONGEST_OUTPUT)
         if code is None:
             raise GuestError(
                 "guest_timeout",
                 f"{program} in {self.access.name} did not end in time and was terminated.",
                 hint="Raise timeout, or find out in the guest what it waits for.",
-                output=written.decode(errors="replace"),
+                output=printable(written.decode(errors="replace")),
             )
         return Completed(code, written, pid)
 
@@ -279,21 +313,70 @@ class Guest:
             lambda url: web.put(self._session.options, url, data, self.access.pin),
         )
 
-    def fetch(self, path: str) -> bytes:
-        """Read a file."""
+    def fetch(self, path: str, most: int | None = None) -> bytes:
+        """Read a file.
+
+        :param most: bytes; of a longer file its end is returned, and no more than that is kept.
+        """
         files = self.access.files
         return self._carry(
             f"read {path}",
             lambda: files.InitiateFileTransferFromGuest(self._vm, self._auth(), path).url,
-            lambda url: web.get(self._session.options, url, self.access.pin),
+            lambda url: web.get(self._session.options, url, self.access.pin, end=most),
         )
 
     def make_directory(self) -> str:
         """Make a directory that only this user can read; returns its path."""
         files = self.access.files
         return str(
-            self._ask("make a directory", lambda: files.CreateTemporaryDirectoryInGuest(self._vm, self._auth(), _PREFIX, ""))
+            self._ask("make a directory", lambda: files.CreateTemporaryDirectoryInGuest(self._vm, self._auth(), PREFIX, ""))
         )
+
+    def processes(self) -> list[Process]:
+        """What runs in the guest."""
+        manager = self.access.processes
+        found = self._ask("look after programs", lambda: manager.ListProcessesInGuest(self._vm, self._auth(), None))
+        return [Process(int(each.pid), each.cmdLine or "") for each in found if each.endTime is None]
+
+    def entries(self, folder: str, pattern: str) -> list[Entry]:
+        """What lies in a folder, as far as the names match a regular expression."""
+        found: list[Entry] = []
+        while True:
+            answer = self._listed(folder, pattern, len(found))
+            found += [_entry(each) for each in answer.files or ()]
+            if not answer.remaining or not answer.files:
+                return found
+
+    def _listed(self, folder: str, pattern: str, begin: int) -> t.Any:
+        """A page of what lies in a folder."""
+        list_files = self.access.files.ListFilesInGuest
+        return self._ask(
+            f"look into {folder}",
+            lambda: list_files(self._vm, self._auth(), folder, begin, None, pattern),
+        )
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file."""
+        files = self.access.files
+        self._ask(f"remove {path}", lambda: files.DeleteFileInGuest(self._vm, self._auth(), path))
+
+    def end(self, pid: int, program: str, deadline: float) -> bool:
+        """Terminate a program and wait until it is gone.
+
+        :param deadline: of ``time.monotonic()``.
+        :returns: False when it runs still.
+        """
+        waits = Backoff(deadline)
+        try:
+            self.terminate(pid, program)
+            while waits.begin():
+                if self.exit_code(pid, program) is not None:
+                    return True
+        except GuestError as error:
+            if error.error_code != "guest_process_lost":
+                raise
+            return True
+        return False
 
     def remove_directory(self, path: str) -> None:
         """Remove a directory with all that is in it."""
@@ -304,7 +387,7 @@ class Guest:
     def temporary_file(self, suffix: str) -> t.Iterator[str]:
         """A file that only this user can read, by its path; it is removed in every ending."""
         files = self.access.files
-        path = str(self._ask("make a file", lambda: files.CreateTemporaryFileInGuest(self._vm, self._auth(), _PREFIX, suffix)))
+        path = str(self._ask("make a file", lambda: files.CreateTemporaryFileInGuest(self._vm, self._auth(), PREFIX, suffix)))
         try:
             yield path
         finally:

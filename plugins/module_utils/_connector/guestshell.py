@@ -14,6 +14,9 @@ import re
 import shlex
 import typing as t
 
+# PowerShell takes typographic single quotation marks for the plain one.
+_QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
+
 _CMD = r"C:\Windows\System32\cmd.exe"
 _POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
 
@@ -43,7 +46,9 @@ class Shell:
 
     def quote(self, word: str) -> str:
         """A word as a script of this shell can hold it."""
-        return shlex.quote(word) if self.name == "linux" else "'" + word.replace("'", "''") + "'"
+        if self.name == "linux":
+            return shlex.quote(word)
+        return "'" + _QUOTES.sub(r"\g<0>\g<0>", word) + "'"
 
     def path(self, folder: str, name: str) -> str:
         """The path of a file in a folder."""

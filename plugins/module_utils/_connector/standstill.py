@@ -1,22 +1,26 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring guests to a stand, in which copies are made of them: one wait sees all of them stand still.
+"""Freeze guests, of which copies are made then: one wait sees all of them frozen.
 
 The command that does it never returns in the guest itself, so its script is started and left to itself, and a property of the
-VM tells when the guest stands.
+VM tells when the guest is frozen.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hmac
+import time
 import typing as t
 
 from .._errors import GuestError, Interrupted, TimedOut, VforgeError
-from . import tasks, wakescript
-from .guest import Guest
+from .._text import printable
+from . import leftovers, needs, tasks, wakescript, wakestate
+from .guest import LONGEST_OUTPUT, Guest
 from .pyvmomi import vim
 from .wakescript import Manner, Scripts
+from .wakestate import FreezeRecord
 
 if t.TYPE_CHECKING:
     from .session import Session
@@ -24,33 +28,56 @@ if t.TYPE_CHECKING:
 # Of the output of a script that failed, the end; it says why.
 _LONGEST_OUTPUT = 4000
 
+# Seconds that what the guest tells of itself may come later than the property that shows it frozen.
+_RECORD_SECONDS = 10.0
+
 
 @dataclasses.dataclass
 class Stopping:
     """A guest on its way to a stand.
 
     :ivar path: of its VM, for messages.
+    :ivar record: what the guest is to tell of itself when it is frozen.
     :ivar folder: of the guest, with the scripts; ``pid`` is the process that runs them.
     :ivar over: whether nothing is left to clean up in the guest.
+    :ivar frozen_since: when it was seen frozen first, of ``time.monotonic()``.
+    :ivar shown: the record that it shows.
     """
 
     moid: str
     path: str
     guest: Guest
+    record: FreezeRecord
     folder: str = ""
     pid: int | None = None
     over: bool = False
     error: VforgeError | None = None
+    frozen_since: float | None = None
+    shown: FreezeRecord | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the guest is frozen with the scripts of this run."""
+        return self.frozen_since is not None and self.shown == self.record
+
+
+def new_record(instance_uuid: str, scripts: Scripts, salt: str) -> FreezeRecord:
+    """What a VM is to tell of itself when this run has frozen it.
+
+    :param salt: one for all VMs of a task, since each digest takes its time.
+    """
+    return FreezeRecord(instance_uuid, wakestate.new_run(), len(scripts.wake), salt, scripts.digest(salt))
 
 
 def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
-    """Write the scripts into the guest and start the one that stops it.
+    """Remove what earlier runs have left, write the scripts into the guest and start the one that freezes it.
 
     :raises GuestError: what was written by then is for ``clean_up``.
     """
     guest, shell = item.guest, item.guest.shell
     item.folder = guest.make_directory()
-    for path, text in wakescript.files(scripts, manner, shell, item.folder).items():
+    leftovers.clear(guest, item.folder)
+    for path, text in wakescript.files(scripts, manner, shell, item.folder, item.record).items():
         guest.upload(path, text.encode(), mode=0o700)
     program, *options = shell.interpreter
     arguments = [*options, wakescript.main_path(manner, shell, item.folder)]
@@ -61,26 +88,29 @@ def wait(
     session: Session,
     items: t.Sequence[Stopping],
     manner: Manner,
+    scripts: Scripts,
     deadline: float,
     timeout: int,
     on_stand: t.Callable[[Stopping], None],
 ) -> None:
-    """Wait until all of them stand still; each that does not gets its error.
+    """Wait until all of them are frozen, with the scripts of this run; each that is not gets its error.
 
-    Between rounds that bring nothing it is asked whether a script has ended without stopping its guest.
+    Between rounds that bring nothing it is asked whether a script has ended without freezing its guest.
 
     :param deadline: of ``time.monotonic()``; ``timeout`` is what the user knows it by.
-    :param on_stand: called with each as soon as it is seen to stand still.
+    :param on_stand: called with each as soon as it is seen to be frozen.
     """
     waiting = {item.moid: item for item in items}
     refs = [session.reference(vim.VirtualMachine, moid) for moid in waiting]
-    changes = tasks.updates(session, refs, vim.VirtualMachine, (manner.shown_by,), deadline, tasks.growing_rounds())
+    paths = (manner.shown_by, FROZEN_PATH)
+    changes = tasks.updates(session, refs, vim.VirtualMachine, paths, deadline, tasks.growing_rounds())
     try:
         for changed in changes if waiting else ():
             for update in changed:
                 _note(waiting, update, manner, on_stand)
+            _refuse_others(waiting, manner)
             if not changed:
-                _look_for_ends(waiting, manner)
+                _look_for_ends(waiting, manner, scripts)
             session.tell(f"{len(items) - len(waiting)} of {len(items)} parents are {manner.state}")
             if not waiting:
                 break
@@ -88,6 +118,33 @@ def wait(
         changes.close()
     for item in waiting.values():
         item.error = _late(item, manner, timeout)
+
+
+FROZEN_PATH = f'config.extraConfig["{wakestate.FROZEN_KEY}"]'
+
+
+def record_in(values: t.Mapping[str, t.Any], instance_uuid: str) -> FreezeRecord | None:
+    """The record among properties of a VM that were read with ``FROZEN_PATH``."""
+    pair = values.get(FROZEN_PATH)
+    return FreezeRecord.parse(str(pair.value), instance_uuid) if pair is not None else None
+
+
+def is_up_to_date(record: FreezeRecord | None, scripts: Scripts) -> bool:
+    """Whether a frozen VM is frozen with these scripts. One that shows none is, where none are asked for."""
+    if record is None:
+        return not scripts
+    return hmac.compare_digest(record.digest, scripts.digest(record.salt))
+
+
+def out_of_date(path: str, manner: Manner, record: FreezeRecord | None) -> GuestError:
+    """The error for a VM that is frozen with other scripts than those asked for."""
+    how = "with other scripts than" if record else "and does not show with which scripts; they may be others than"
+    return GuestError(
+        "parent_out_of_date",
+        f"{path} is {manner.state} {how} those that this task asks for. Its copies run what it is {manner.state} with.",
+        hint=f"Set allow_reset to have it reset and {manner.state} again with these scripts. What its memory holds "
+        "is lost then; clones that are there go on as they are.",
+    )
 
 
 def clean_up(items: t.Iterable[Stopping], manner: Manner) -> None:
@@ -111,15 +168,20 @@ def _clean_up(item: Stopping, manner: Manner) -> None:
     if item.over:
         return
     if item.pid is not None:
-        otherwise = f"The script to {manner.verb} was left running in {item.path}"
+        otherwise = f"The script to {manner.verb}, in {item.folder}, was left running in {item.path}"
         item.guest.attempt(otherwise, lambda: _terminate(item, manner))
-    if item.folder:
+    # Where a script was left running its folder stays, too: by that the next run knows that there is one.
+    if item.folder and item.pid is None:
         item.guest.attempt(f"{item.folder} was left in the guest of {item.path}", lambda: _remove_folder(item))
 
 
 def _terminate(item: Stopping, manner: Manner) -> None:
     if item.pid is not None:
-        item.guest.terminate(item.pid, manner.verb)
+        try:
+            item.guest.terminate(item.pid, manner.verb)
+        except GuestError as error:
+            if error.error_code != "guest_process_lost":
+                raise
         item.pid = None
 
 
@@ -144,20 +206,35 @@ def _note(waiting: dict[str, Stopping], update: tasks.Update, manner: Manner, on
     if update.gone:
         item.error, item.over = TimedOut(f"{item.path} was removed meanwhile."), True
         del waiting[update.moid]
-    elif update.values.get(manner.shown_by):
-        item.over = True
+        return
+    if FROZEN_PATH in update.values:
+        item.shown = record_in(update.values, item.record.vm)
+    if update.values.get(manner.shown_by) and item.frozen_since is None:
+        # Nobody works in the guest from here on, so nothing can be cleaned up in it either.
+        item.over, item.frozen_since = True, time.monotonic()
+    if item.is_ours:
         on_stand(item)
         del waiting[update.moid]
 
 
-def _look_for_ends(waiting: dict[str, Stopping], manner: Manner) -> None:
+def _refuse_others(waiting: dict[str, Stopping], manner: Manner) -> None:
+    """A guest that is frozen, and not by this run: somebody else was faster, with scripts of their own."""
     for moid, item in list(waiting.items()):
+        if item.frozen_since is not None and time.monotonic() - item.frozen_since > _RECORD_SECONDS:
+            item.error = out_of_date(item.path, manner, item.shown)
+            del waiting[moid]
+
+
+def _look_for_ends(waiting: dict[str, Stopping], manner: Manner, scripts: Scripts) -> None:
+    for moid, item in list(waiting.items()):
+        if item.frozen_since is not None:
+            continue
         try:
             code = item.guest.exit_code(item.pid or 0, manner.verb)
             if code is None:
                 continue
             item.pid = None
-            item.error = _failed(item, manner, code)
+            item.error = _failed(item, manner, scripts, code)
         except GuestError as error:
             if error.error_code == "guest_tools_not_running":
                 continue  # a guest that has just stopped answers no more, and the update that says so is on its way
@@ -165,21 +242,35 @@ def _look_for_ends(waiting: dict[str, Stopping], manner: Manner) -> None:
         del waiting[moid]
 
 
-def _failed(item: Stopping, manner: Manner, code: int) -> GuestError:
+def _failed(item: Stopping, manner: Manner, scripts: Scripts, code: int) -> GuestError:
     written = ""
     if code:
         log = wakescript.log_path(manner, item.guest.shell, item.folder)
-        written = item.guest.fetch(log).decode(errors="replace").strip()
+        written = printable(item.guest.fetch(log, LONGEST_OUTPUT).decode(errors="replace")).strip()
     else:
         item.folder = ""  # a script that came to its end has removed it, and its output with it
+    lacking = needs.missing_in(written, scripts.needs) if code == wakescript.NEEDS else []
+    if lacking:
+        return _lacks(item, manner, lacking)
     why = manner.endings.get(code, f"its script went on behind the {manner.verb} command, and ended with exit code {code}")
     last = written.splitlines()[-1] if written else "it wrote nothing"
     return GuestError(
         f"{manner.verb}_failed",
         f"{item.path} did not {manner.verb}: {why} ({last}).",
-        hint="The whole output is in the result. Nothing of the scripts is left in the guest.",
+        hint="The end of the output is in the result. Nothing of the scripts is left in the guest.",
         exit_code=code,
-        output=written[-_LONGEST_OUTPUT:],
+        output=printable(written, _LONGEST_OUTPUT),
+    )
+
+
+def _lacks(item: Stopping, manner: Manner, lacking: list[str]) -> GuestError:
+    which = ", ".join(lacking)
+    return GuestError(
+        "wake_script_needs",
+        f"{item.path} was not {manner.state}: its guest lacks {which}, which the scripts of on_wake need.",
+        hint="Install it in the guest, or use the ready-made script for what sets the network of this guest. "
+        "Without it each clone would keep the name, addresses and SSH host keys of its parent.",
+        missing=lacking,
     )
 
 

@@ -30,6 +30,9 @@ if t.TYPE_CHECKING:
 _MOST_REDIRECTIONS = 10
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 
+# Bytes that are read at once of what is not kept whole.
+_PIECE = 64 * 1024
+
 _LONGEST_REASON = 200
 
 _BROKEN_OFF = "the connection was closed in mid-file"
@@ -174,6 +177,15 @@ class Answer:
         if len(data) != int(self.headers.get("Content-Length", len(data))):
             raise Broken(_BROKEN_OFF)
         return data
+
+    def end(self, most: int) -> bytes:
+        """The last bytes of the body, as many at most; no more than that is kept. Raises as ``read``."""
+        kept, came = b"", 0
+        while piece := self._read(_PIECE):
+            kept, came = (kept + piece)[-most:], came + len(piece)
+        if came != int(self.headers.get("Content-Length", came)):
+            raise Broken(_BROKEN_OFF)
+        return kept
 
     def _read(self, most: int | None) -> bytes:
         from . import adapter
@@ -366,11 +378,19 @@ class Host:
         proxies = {"https": f"http://{where.proxy}"} if where.proxy else {}
         self._client = Client(tls.context_for(where), clock, lambda _url: proxies, stop)
 
-    def send(self, method: str, headers: t.Mapping[str, str], body: t.Any = None, most: int | None = None) -> bytes:
+    def send(
+        self,
+        method: str,
+        headers: t.Mapping[str, str],
+        body: t.Any = None,
+        most: int | None = None,
+        end: int | None = None,
+    ) -> bytes:
         """Carry a file, and return what the host answers.
 
         :param body: as for ``Client.send``.
-        :param most: bytes of the answer.
+        :param most: bytes of the answer; a longer one is an error.
+        :param end: bytes of the answer that are returned, its last ones, however long it is.
         :raises ConnectionFailed: the host cannot be reached, or is not the one; nothing was sent.
         :raises ConnectionLost: it may or may not have got the file.
         :raises TransferRefused: it has not taken, or not given, the file.
@@ -379,7 +399,7 @@ class Host:
         where = self._where
         try:
             answer = self._client.send(method, self._url, headers, body)
-            data = answer.read(most)
+            data = answer.read(most) if end is None else answer.end(end)
         except NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
             raise tls.failure(cause, where) from error
@@ -402,20 +422,29 @@ def put(options: ConnectionOptions, url: str, data: bytes, pin: str | None) -> N
     _small(options, "PUT", url, data, pin, None)
 
 
-def get(options: ConnectionOptions, url: str, pin: str | None, most: int | None = None) -> bytes:
+def get(options: ConnectionOptions, url: str, pin: str | None, most: int | None = None, *, end: int | None = None) -> bytes:
     """Receive a small file; parameters and errors as for ``put``.
 
     :param most: the bytes that are taken; a longer file is an error.
+    :param end: the bytes that are kept of a file that may be long, its last ones.
     """
-    return _small(options, "GET", url, None, pin, most)
+    return _small(options, "GET", url, None, pin, most, end)
 
 
-def _small(options: ConnectionOptions, method: str, url: str, data: bytes | None, pin: str | None, most: int | None) -> bytes:
+def _small(
+    options: ConnectionOptions,
+    method: str,
+    url: str,
+    data: bytes | None,
+    pin: str | None,
+    most: int | None,
+    end: int | None = None,
+) -> bytes:
     # connection_timeout is for one request, and this is one.
     seconds = options.connection_timeout
     host = Host(options, url, pin, Clock(seconds, time.monotonic() + seconds))
     try:
-        return host.send(method, {}, data, most)
+        return host.send(method, {}, data, most, end)
     except Late as late:
         raise ConnectionLost(
             f"The transfer was broken off after {seconds} seconds ({late.why}).",

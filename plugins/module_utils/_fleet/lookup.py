@@ -24,6 +24,9 @@ if t.TYPE_CHECKING:
 
 _MIB = 1024 * 1024
 
+# Digits of the digest of scripts in a version: enough to tell one set of scripts from another, few for who guesses at them.
+_SCRIPT_DIGITS = 8
+
 
 def situation(session: Session, options: FleetOptions) -> Situation:
     """All that the plan needs.
@@ -63,13 +66,24 @@ def read_golden(session: Session, selector: Selector, options: FleetOptions) -> 
         path=path,
         instance_uuid=vm.get("config.instanceUuid"),
         template=bool(vm.get("config.template")),
-        version=options.version or _version(vm, path, options.snapshot),
+        version=_with_scripts(options.version or _version(vm, path, options.snapshot), vm, options),
         memory=vm.get("config.hardware.memoryMB") or 0,
         disk=-(-(vm.get("summary.storage.committed") or 0) // _MIB),
         datacenter=datacenter,
         folder_path=names.join(names.split(path)[:-1]),
         datastores=tuple(_moid(each) for each in vm.get("datastore") or ()),
     )
+
+
+def _with_scripts(version: str, vm: Row, options: FleetOptions) -> str:
+    """A version of the golden VM, and of the scripts that its parents are frozen with: other scripts make other parents.
+
+    The digest is salted with the golden VM's own UUID, so that it is the same with each run, and made slowly, since a name
+    and a mark that others can read are made of it.
+    """
+    if not options.scripts:
+        return version
+    return f"{version}+{options.scripts.digest(vm.get('config.instanceUuid'))[:_SCRIPT_DIGITS]}"
 
 
 def _version(vm: Row, path: str, snapshot: str | None) -> str:

@@ -10,12 +10,16 @@ import typing as t
 
 from .._connector.find import Selector
 from .._connector.pairs import is_sendable
+from .._connector.wakescript import Manner, Scripts
 from .._errors import InvalidOption
 from .naming import Pattern, addresses
 
 PRESENT, ABSENT = "present", "absent"
 FULL, LINKED = "full", "linked"
 INSTANT_CLONE, VMFORK = "instant_clone", "vmfork"
+
+# Of scripts only the names of the options are needed here: nothing is frozen.
+MANNER = Manner(commands={}, shown_by="", verb="freeze", state="frozen")
 
 # Registered VMs of one vCenter Server 8.0 (VMware's configuration maximums); a larger number is a slip of the finger.
 MOST_VMS = 45_000
@@ -35,6 +39,7 @@ class FleetOptions:
     :ivar parents_folder: of the parents; None for that of the clones.
     :ivar datastore: of the parents; None for that of the golden VM where a host sees it.
     :ivar clone_memory: MiB that a clone takes of its host, apart from what it shares with its parent.
+    :ivar scripts: that parents are frozen with; none where nobody says which.
     :ivar clone_disk: MiB that a clone takes of its datastore; None for as much as it has memory.
     """
 
@@ -56,6 +61,7 @@ class FleetOptions:
     clone_memory: int
     clone_disk: int | None
     batch_size: int
+    scripts: Scripts = dataclasses.field(default_factory=Scripts)
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> FleetOptions:
@@ -88,6 +94,7 @@ class FleetOptions:
             clone_memory=params["clone_memory_mb"],
             clone_disk=params.get("clone_disk_mb"),
             batch_size=params["batch_size"],
+            scripts=Scripts.from_params(params, MANNER),
         )
 
 

@@ -39,14 +39,18 @@ def start_snapshot(session: Session, moid: str) -> t.Any:
     return read.vm(session, moid).CreateSnapshot_Task(SNAPSHOT_NAME, about, False, False)
 
 
-def start_child(session: Session, parent: str, request: ChildRequest, place: Placement) -> t.Any:
-    """``CreateForkChild_Task``; the task's result is the new VM, powered off."""
+def start_child(session: Session, parent: str, request: ChildRequest, place: Placement, own: t.Mapping[str, str]) -> t.Any:
+    """``CreateForkChild_Task``; the task's result is the new VM, powered off.
+
+    :param own: further parameters, which are the collection's own.
+    """
     location = vim.vm.RelocateSpec(folder=session.reference(vim.Folder, place.folder))
     if place.pool_asked:
         location.pool = session.reference(vim.ResourcePool, place.pool.moid)
     if place.datastore:
         location.datastore = session.reference(vim.Datastore, place.datastore)
-    spec = read.child_spec()(location=location, persistent=request.persistent, configParams=_parameters(request.config))
+    parameters = _parameters({**request.config, **own})
+    spec = read.child_spec()(location=location, persistent=request.persistent, configParams=parameters)
     return read.vm(session, parent).CreateForkChild_Task(names.escape(request.name), spec)
 
 

@@ -9,13 +9,14 @@ import collections
 import dataclasses
 import typing as t
 
-from .._connector import names
+from .._connector import names, wakestate
 from .._connector.addresses import GuestNic, usable
 from .._connector.credentials import GuestCredentials
 from .._connector.find import Selector, selectors
 from .._connector.pairs import pairs, vm_name
 from .._connector.places import Pool
 from .._connector.wakescript import Manner, Scripts
+from .._connector.wakestate import FreezeRecord
 from .._errors import InvalidOption
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
@@ -83,6 +84,7 @@ class Parent:
     :ivar tools: whether Tools run and take guest operations; not while it is quiesced.
     :ivar pools: of the compute resource of its host; ``datastores``: name -> moid of those that its host reaches.
     :ivar children: as vCenter lists them; ``origin`` is its own parent.
+    :ivar record: what its guest told of itself when it was quiesced last; it counts while it is quiesced.
     """
 
     moid: str
@@ -113,6 +115,7 @@ class Parent:
     datastore_names: tuple[str, ...]
     children: tuple[Child, ...] = ()
     origin: Child | None = None
+    record: FreezeRecord | None = None
 
     @property
     def state(self) -> str:
@@ -120,6 +123,11 @@ class Parent:
         if not self.enabled:
             return DISABLED
         return QUIESCED if self.quiesced else ENABLED
+
+    @property
+    def wake_scripts(self) -> int | None:
+        """How many scripts its children run when they wake; None where nobody knows."""
+        return self.record.wakes if self.quiesced and self.record is not None else None
 
     def has(self, vm: Child) -> bool:
         """Whether a VM is one of its children, as vCenter lists them or by the fork group."""
@@ -168,6 +176,7 @@ class ForkOptions:
     :ivar state: that the parents are brought to; None to leave them as they are.
     :ivar selectors: of the parents.
     :ivar credentials: of the parents' guests; needed only where one has to be quiesced.
+    :ivar wait_for_wake: whether the end of the scripts that children run when they wake is waited for.
     :ivar timeout: seconds for all of the work, the lookup included.
     """
 
@@ -180,6 +189,7 @@ class ForkOptions:
     create_snapshot: bool
     allow_reset: bool
     wait_for_ip: bool
+    wait_for_wake: bool
     ip_family: str
     timeout: int
     parallel: int
@@ -208,6 +218,7 @@ class ForkOptions:
             create_snapshot=params["create_snapshot"],
             allow_reset=params["allow_reset"],
             wait_for_ip=params["wait_for_ip_address"],
+            wait_for_wake=params["wait_for_wake"],
             ip_family=params["ip_family"],
             timeout=params["timeout"],
             parallel=params["parallel"],
@@ -237,6 +248,9 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     """``config_params`` as whole keys; a key may be written as the guest reads it, too."""
     found = pairs(given.get("config_params"), "config_params", where)
     config = {PARAMETER_PREFIX + key.removeprefix(PARAMETER_PREFIX): value for key, value in found}
+    own = [key for key in config if wakestate.is_own(key)]
+    if own:
+        raise InvalidOption(f"{where}: the key {own[0]} is the collection's own.", option="config_params")
     if len(config) < len(found):
         raise InvalidOption(
             f"{where}: config_params has a key twice.",

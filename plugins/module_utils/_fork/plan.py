@@ -11,13 +11,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import names
+from .._connector import names, standstill
 from .._connector.differences import Difference
 from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption, VforgeError
 from .model import (
     DISABLED,
     ENABLED,
+    MANNER,
     NONE,
     NONPERSISTENT,
     PERSISTENT,
@@ -211,7 +212,7 @@ def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Pla
         return Plan(parent, refusal=_refusal(parent, "is a child itself", "vSphere forks no children of children."))
     if options.state == ENABLED:
         return _to_enabled(parent, options, depending)
-    return _to_quiesced(parent, options, steps)
+    return _to_quiesced(parent, options, steps, depending)
 
 
 def _as_it_is(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Plan:
@@ -256,18 +257,27 @@ def _to_enabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Chil
     return Plan(parent, (RESET,) if parent.enabled else (RESET, ENABLE))
 
 
-def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Plan:
+def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], depending: t.Sequence[Child]) -> Plan:
     if parent.power_state != "poweredOn":
         refusal = _refusal(
             parent, f"is {parent.power_state}", "Power it on and let its guest start: quiescing works in the guest."
         )
         return Plan(parent, refusal=refusal)
-    due = [] if parent.enabled else [ENABLE]
+    stays_quiesced = parent.quiesced and standstill.is_up_to_date(parent.record, options.scripts)
+    due = []
+    if parent.quiesced and not stays_quiesced:
+        running = [child for child in depending if child.running]
+        if not options.allow_reset:
+            return Plan(parent, refusal=standstill.out_of_date(parent.path, MANNER, parent.record))
+        if running:
+            return Plan(parent, refusal=_still_running(parent, running, "reset"))
+        due.append(RESET)
+    due += [] if parent.enabled else [ENABLE]
     if _wants_snapshot(parent, steps):
         if not options.create_snapshot:
             return Plan(parent, refusal=_no_snapshot(parent))
         due.append(SNAPSHOT)
-    if not parent.quiesced:
+    if not stays_quiesced:
         if options.credentials is None:
             return Plan(parent, refusal=_no_credentials(parent))
         due.append(QUIESCE)

@@ -19,6 +19,7 @@ from .._connector.guest import Access, access_in, tools_ready
 from .._connector.places import Pool, pools_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
+from .._connector.standstill import FROZEN_PATH, record_in
 from .._connector.unofficial import Method, Property, add_data_type, add_methods
 from .._errors import GuestError, NotFound
 from .model import NONE, Child, Parent
@@ -66,6 +67,7 @@ PARENT: dict[type, tuple[str, ...]] = {
         "runtime.quiescedForkParent",
         "guest.toolsVersionStatus2",
         *guest.READY,
+        FROZEN_PATH,
     ),
     vim.HostSystem: (*guest.HOST_ACCESS, "name", "parent", "datastore", "runtime.inMaintenanceMode", "runtime.connectionState"),
     vim.ComputeResource: ("name",),
@@ -244,6 +246,7 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
         pools=tuple(sorted(_own_pools(rows, compute), key=lambda pool: pool.path)),
         datastores={_name(rows[moid]): moid for moid in _datastores(rows, host)},
         datastore_names=tuple(_name(rows.get(_moid(ref))) for ref in vm.get("datastore") or ()),
+        record=record_in(vm.values, vm.get("config.instanceUuid") or ""),
     )
 
 

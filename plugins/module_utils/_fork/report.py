@@ -14,6 +14,7 @@ import typing as t
 
 from .._connector import differences, names
 from .._connector.reported import Verdict, Word, refusals, vet, without_prefix
+from .._connector.wakestate import is_own
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, KEEP, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
 
@@ -45,7 +46,7 @@ def result(
     parent_entries = [_parent_entry(item, check) for item in parents]
     verdicts = vet([_word(item) for item in children])
     judged = zip(children, verdicts, strict=True)
-    child_entries = [_child_entry(item, options.ip_family, verdict) for item, verdict in judged]
+    child_entries = [_child_entry(item, options, verdict) for item, verdict in judged]
     return {
         "changed": any(entry["changed"] for entry in (*parent_entries, *child_entries)),
         "parents": parent_entries,
@@ -68,6 +69,7 @@ def _parent_entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
         "state": now.state,
         "enabled": now.enabled,
         "quiesced": now.quiesced,
+        "wake_scripts": now.wake_scripts,
         "fork_group_id": now.group_id or None,
         "child_type": now.child_type,
         "parent": _listed(now.origin) if now.origin is not None else None,
@@ -115,7 +117,7 @@ def _word(item: ChildItem) -> Word:
     return Word(item.name, told=tools, given=given, tools=tools)
 
 
-def _child_entry(item: ChildItem, family: str, verdict: Verdict) -> dict[str, t.Any]:
+def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dict[str, t.Any]:
     step, vm = item.wanted, item.vm
     entry: dict[str, t.Any] = {
         "name": step.name,
@@ -132,7 +134,9 @@ def _child_entry(item: ChildItem, family: str, verdict: Verdict) -> dict[str, t.
         entry["path"] = names.join([*names.split(step.placement.folder_path), step.name])
         entry["resource_pool"] = step.placement.pool.name
     if vm is not None:
-        entry.update(_vm_facts(vm, family, verdict))
+        entry.update(_vm_facts(vm, options.ip_family, verdict))
+    if options.wait_for_wake:
+        entry["wake"] = item.wake
     entry["config_params"] = _parameters(step, vm)
     entry["differences"] = [difference.told() for difference in step.differences]
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
@@ -155,7 +159,7 @@ def _vm_facts(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
 
 def _parameters(step: Step, vm: Child | None) -> list[str]:
     keys = {*(step.request.config if step.kind != DESTROY else ()), *(vm.config if vm else ())}
-    return sorted(key.removeprefix(PARAMETER_PREFIX) for key in keys if key.startswith(PARAMETER_PREFIX))
+    return sorted(key.removeprefix(PARAMETER_PREFIX) for key in keys if key.startswith(PARAMETER_PREFIX) and not is_own(key))
 
 
 def _after(item: ParentItem, check: bool) -> Parent:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import standstill, tasks
+from .._connector import names, standstill, tasks, wakestate
 from .._connector.guest import Guest, wait_for_tools
 from .._connector.places import read_folders, read_names
 from .._connector.pyvmomi import vim
@@ -61,12 +61,16 @@ class ChildItem(Item):
     :ivar wanted: what its plan says.
     :ivar home: its parent.
     :ivar vm: the child as it was last read; None while it is not there.
+    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
+    :ivar parents_keys: whether it tells that its SSH host keys are its parent's.
     """
 
     wanted: Step
     home: ParentItem
     vm: Child | None = None
     moid: str = ""
+    wake: str | None = None
+    parents_keys: bool = False
 
     @property
     def title(self) -> str:
@@ -218,7 +222,8 @@ def _child(step: Step, home: ParentItem, state: str | None) -> ChildItem:
 
 def _check(job: Job) -> None:
     """Make sure that the guests take the credentials; what a real run would do then counts as done."""
-    due = _reachable(job)
+    # A quiesced one answers only after the reset that check mode leaves out.
+    due = [parent for parent in _reachable(job) if not parent.now.quiesced]
     for parent in due:
         if not parent.now.tools:
             parent.fail(_no_tools(parent))
@@ -245,8 +250,7 @@ def _carry_out(job: Job) -> None:
     _update(job)
     _power(job)
     _read_children(job)
-    if job.options.wait_for_ip:
-        _wait_for_addresses(job)
+    _wait_for_guests(job)
 
 
 def _remove(job: Job) -> None:
@@ -281,21 +285,30 @@ def _quiesce(job: Job) -> None:
     """Quiesce the parents that are due; nothing of one that cannot be stays in its guest."""
     _wait_for_tools(job)
     parents = {parent.now.moid: parent for parent in _reachable(job)}
-    begun = {moid: Stopping(moid, parent.now.path, _guest(job, parent)) for moid, parent in parents.items()}
+    salt, scripts = wakestate.new_run(), job.options.scripts
+    begun = {
+        moid: Stopping(
+            moid,
+            parent.now.path,
+            _guest(job, parent),
+            standstill.new_record(parent.now.instance_uuid, scripts, salt),
+        )
+        for moid, parent in parents.items()
+    }
 
     def frozen(item: Stopping) -> None:
         parents[item.moid].done.append(QUIESCE)
-        parents[item.moid].become(quiesced=True, tools=False)
+        parents[item.moid].become(quiesced=True, tools=False, record=item.shown)
 
     try:
         job.task.call(
             parents.values(),
-            lambda parent: standstill.begin(begun[parent.now.moid], job.options.scripts, MANNER),
+            lambda parent: standstill.begin(begun[parent.now.moid], scripts, MANNER),
             "parents prepared",
             _note_failure,
         )
         waiting = [begun[moid] for moid, parent in parents.items() if parent.error is None]
-        standstill.wait(job.session, waiting, MANNER, job.task.deadline, job.options.timeout, frozen)
+        standstill.wait(job.session, waiting, MANNER, scripts, job.task.deadline, job.options.timeout, frozen)
     finally:
         for moid, item in begun.items():
             if item.error is not None:
@@ -346,7 +359,9 @@ def _make(job: Job) -> None:
     taken: dict[str, tuple[ChildItem, Outcome]] = {}
 
     def start(child: ChildItem) -> t.Any:
-        return apply.start_child(job.session, child.home.now.moid, child.wanted.request, child.wanted.target)
+        # What the child tells of its scripts counts only with this token.
+        own = {wakestate.FORK_TOKEN_KEY: wakestate.new_run()} if child.home.now.wake_scripts else {}
+        return apply.start_child(job.session, child.home.now.moid, child.wanted.request, child.wanted.target, own)
 
     def note(child: ChildItem, outcome: Outcome) -> None:
         if outcome.error is None:
@@ -413,23 +428,76 @@ def _read_children(job: Job) -> None:
         child.vm = known.get(child.moid, child.vm)
 
 
-def _wait_for_addresses(job: Job) -> None:
-    """Wait until every child that is on has an address that others can reach; the children themselves stay."""
-    family = job.options.ip_family
+# What is waited for, and what is said of how far it is.
+_ADDRESS, _WAKE = "address", "wake"
+_DOING = {
+    (_ADDRESS,): "children have an address",
+    (_WAKE,): "children are awake",
+    (_ADDRESS, _WAKE): "children are awake and have an address",
+}
+
+
+def _wait_for_guests(job: Job) -> None:
+    """Wait for what the options ask for of every child that is on; the children themselves stay.
+
+    That is an address that others can reach, and the end of the scripts that a child runs when it wakes.
+    """
     asked = [child for child in job.children if child.error is None and child.vm and child.wanted.request.powered_on]
-    on = [child for child in asked if child.vm and child.vm.power_state == "poweredOn"]
-    waiting = {child.moid: child for child in on if not child.addresses(family)}
+    on = {child.moid: child for child in asked if child.vm and child.vm.power_state == "poweredOn"}
+    due = {moid: _due_of(job, child) for moid, child in on.items()}
+    waiting = {moid: child for moid, child in on.items() if due[moid]}
+    what = tuple(each for each in (_ADDRESS, _WAKE) if any(each in left for left in due.values()))
+    paths = (*(["guest.net"] if _ADDRESS in what else []), *(wakestate.PATHS if _WAKE in what else ()))
+    config: dict[str, dict[str, str]] = {moid: {} for moid in waiting}
 
-    def has_address(child: ChildItem, update: tasks.Update) -> bool:
-        if update.gone:
-            child.fail(TimedOut(f"{child.title} was removed while its address was waited for."))
-            return True
-        if "guest.net" in update.values and child.vm is not None:
-            child.vm = dataclasses.replace(child.vm, guest=read.guest_of(update.values["guest.net"]))
-        return bool(child.addresses(family))
+    def came(child: ChildItem, update: tasks.Update) -> bool:
+        config[child.moid].update(wakestate.config_in(update.values))
+        _note_guest(job, child, update, due[child.moid], config[child.moid])
+        return child.error is not None or not due[child.moid]
 
-    for child in job.task.wait_until(vim.VirtualMachine, ("guest.net",), waiting, has_address, "children have an address"):
-        child.fail(_no_address(child, job.options))
+    doing = _DOING.get(what, "")
+    for child in job.task.wait_until(vim.VirtualMachine, paths, waiting, came, doing):
+        late = wakestate.lateness(child.title, child.wake, job.options.timeout)
+        child.fail(late if _WAKE in due[child.moid] else _no_address(child, job.options))
+    same = [child.wanted.name for child in on.values() if child.parents_keys and child.error is None]
+    if same:
+        job.session.warn(wakestate.keys_warning(names.listing(same, most=5)))
+
+
+def _due_of(job: Job, child: ChildItem) -> set[str]:
+    """What is still to come from a child; what an earlier run's child has told already is taken."""
+    due = {_ADDRESS} if job.options.wait_for_ip and not child.addresses(job.options.ip_family) else set()
+    config = child.vm.config if child.vm is not None and job.options.wait_for_wake else {}
+    report = wakestate.report_of(config)
+    if report is not None:
+        due |= {_WAKE} if not _judged(child, report) else set()
+    elif wakestate.token_of(config) and POWER_ON in child.done:
+        due.add(_WAKE)
+    elif wakestate.token_of(config):
+        child.wake = "unknown"  # what a guest has told may be gone with its last start
+    return due if child.error is None else set()
+
+
+def _note_guest(job: Job, child: ChildItem, update: tasks.Update, due: set[str], config: dict[str, str]) -> None:
+    """Keep what a child tells, and take away what it was waited for."""
+    if update.gone or child.vm is None:
+        child.fail(TimedOut(f"{child.title} was removed while its guest was waited for."))
+        return
+    if "guest.net" in update.values:
+        child.vm = dataclasses.replace(child.vm, guest=read.guest_of(update.values["guest.net"]))
+        if child.addresses(job.options.ip_family):
+            due.discard(_ADDRESS)
+    report = wakestate.report_of(config)
+    if _WAKE in due and report is not None and _judged(child, report):
+        due.discard(_WAKE)
+
+
+def _judged(child: ChildItem, report: wakestate.WakeReport) -> bool:
+    """Take what a child tells; True when it is the end of its scripts."""
+    child.wake, child.parents_keys = report.state, report.parents_keys
+    if report.state == wakestate.FAILED:
+        child.fail(wakestate.failure(child.title, report))
+    return report.state != wakestate.RUNNING
 
 
 def _no_address(child: ChildItem, options: ForkOptions) -> TimedOut:

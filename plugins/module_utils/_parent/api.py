@@ -12,6 +12,7 @@ from .._connector import faults, guest
 from .._connector.find import TO_ANCESTORS, TO_VMS
 from .._connector.marks import MARKER_KEY
 from .._connector.pyvmomi import vim
+from .._connector.standstill import FROZEN_PATH
 from . import facts
 
 if t.TYPE_CHECKING:
@@ -36,6 +37,7 @@ PARENT: dict[type, tuple[str, ...]] = {
         "runtime.instantCloneFrozen",
         "guest.toolsVersionStatus2",
         *guest.READY,
+        FROZEN_PATH,
     ),
     vim.HostSystem: (*guest.HOST_ACCESS, "name", "runtime.inMaintenanceMode", "runtime.connectionState"),
     vim.Folder: ("name", "parent"),

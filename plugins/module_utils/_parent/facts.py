@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector.wakestate import FreezeRecord
+
 # vSphere refuses a clone whose disks would have more levels (KB 67186).
 MOST_DELTA_LEVELS = 255
 
@@ -54,6 +56,7 @@ class Parent:
     :ivar tools: whether Tools run and take guest operations; not while it is frozen.
     :ivar tools_installed: False where vSphere knows that there are none.
     :ivar devices: those that keep it from being cloned.
+    :ivar record: what its guest told of itself when it was frozen last; it counts while it is frozen.
     """
 
     moid: str
@@ -72,6 +75,7 @@ class Parent:
     snapshots: tuple[str, ...] = ()
     leftover: bool = False
     devices: tuple[Obstacle, ...] = ()
+    record: FreezeRecord | None = None
 
     @property
     def delta_levels(self) -> int:
@@ -89,6 +93,11 @@ class Parent:
         if self.power_state != "poweredOn":
             return self.power_state
         return "frozen" if self.frozen else "running"
+
+    @property
+    def wake_scripts(self) -> int | None:
+        """How many scripts its clones run when they wake; None where nobody knows."""
+        return self.record.wakes if self.frozen and self.record is not None else None
 
 
 @dataclasses.dataclass(frozen=True)

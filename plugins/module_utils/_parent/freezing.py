@@ -12,6 +12,7 @@ from .._connector import standstill
 from .._connector.guest import Guest
 from .._connector.guest import wait_for_tools as wait_in_guests
 from .._connector.standstill import Stopping
+from .._connector.wakestate import new_run
 from .._errors import GuestError
 from . import api, plan
 from .job import Job, Standing, batch
@@ -23,7 +24,8 @@ def freeze(job: Job) -> None:
     due = _reachable(job)
     wait_for_tools(job, due)
     standings = {standing.moid: standing for standing in due if standing.error is None}
-    begun = {moid: Stopping(moid, standing.now.path, _guest(job, standing)) for moid, standing in standings.items()}
+    salt = new_run()
+    begun = {moid: _stopping(job, standing, salt) for moid, standing in standings.items()}
     try:
         batch(
             job,
@@ -33,7 +35,15 @@ def freeze(job: Job) -> None:
             _noted,
         )
         waiting = [begun[moid] for moid, standing in standings.items() if standing.error is None]
-        standstill.wait(job.session, waiting, MANNER, job.deadline, job.options.timeout, lambda item: _frozen(standings, item))
+        standstill.wait(
+            job.session,
+            waiting,
+            MANNER,
+            job.options.scripts,
+            job.deadline,
+            job.options.timeout,
+            lambda item: _frozen(standings, item),
+        )
     finally:
         for moid, item in begun.items():
             standings[moid].error = standings[moid].error or item.error
@@ -46,7 +56,8 @@ def check(job: Job) -> None:
     for standing in due:
         if not standing.now.frozen and not standing.now.tools:
             standing.error = _no_tools(standing)
-    ready = [standing for standing in due if standing.error is None]
+    # A frozen one answers only after the reset that check mode leaves out.
+    ready = [standing for standing in due if standing.error is None and not standing.now.frozen]
     batch(job, ready, lambda each: _guest(job, each).validate(), "parents checked", _noted)
 
 
@@ -74,7 +85,12 @@ def wait_for_tools(job: Job, standings: t.Sequence[Standing]) -> None:
 
 
 def _frozen(standings: t.Mapping[str, Standing], item: Stopping) -> None:
-    standings[item.moid].finish(plan.FREEZE, frozen=True, tools=False)
+    standings[item.moid].finish(plan.FREEZE, frozen=True, tools=False, record=item.shown)
+
+
+def _stopping(job: Job, standing: Standing, salt: str) -> Stopping:
+    record = standstill.new_record(standing.now.instance_uuid, job.options.scripts, salt)
+    return Stopping(standing.moid, standing.now.path, _guest(job, standing), record)
 
 
 def _noted(_standing: Standing, _outcome: object) -> None:

@@ -13,6 +13,7 @@ from .._connector.find import find_each, path_in, unreadable
 from .._connector.guest import Access, access_in, tools_ready
 from .._connector.marks import parent_of
 from .._connector.props import Row, collect
+from .._connector.standstill import record_in
 from .._errors import GuestError
 from . import api
 from .facts import SNAPSHOT_NAME, Child, Parent
@@ -82,6 +83,7 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
         snapshots=tuple(name for name in snapshots if name != SNAPSHOT_NAME),
         leftover=SNAPSHOT_NAME in snapshots,
         devices=api.obstacles(vm.get("config.hardware.device") or ()),
+        record=record_in(vm.values, vm.get("config.instanceUuid") or ""),
     )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._connector import names
+from .._connector import names, standstill
 from .._errors import InvalidOption, VforgeError
 from .facts import MANY_DELTA_LEVELS, MOST_DELTA_LEVELS, Obstacle, Parent
-from .options import FROZEN, ParentOptions
+from .options import FROZEN, MANNER, ParentOptions
 
 RESET, COLLAPSE, FREEZE = "reset", "collapse", "freeze"
 
@@ -34,10 +34,10 @@ class Plan:
 
 def decide(parent: Parent, options: ParentOptions) -> Plan:
     """The plan that brings a parent to the state asked for."""
-    refusal = _not_running(parent) or _no_reset(parent, options)
+    stays_frozen = parent.frozen and options.state == FROZEN and standstill.is_up_to_date(parent.record, options.scripts)
+    refusal = _not_running(parent) or _no_reset(parent, options, stays_frozen)
     if refusal is not None:
         return Plan(parent, refusal=refusal)
-    stays_frozen = parent.frozen and options.state == FROZEN
     wants_collapse = options.collapse and (parent.collapsible_levels > 0 or parent.leftover)
     warnings = []
     if wants_collapse and stays_frozen:
@@ -49,7 +49,7 @@ def decide(parent: Parent, options: ParentOptions) -> Plan:
         return Plan(parent, refusal=_own_snapshots(parent))
     steps = [RESET] if parent.frozen and not stays_frozen else []
     steps += [COLLAPSE] if wants_collapse else []
-    steps += [FREEZE] if options.state == FROZEN and not parent.frozen else []
+    steps += [FREEZE] if options.state == FROZEN and not stays_frozen else []
     if not wants_collapse:
         warnings += many_deltas(parent)
     return Plan(parent, tuple(steps), tuple(warnings))
@@ -102,9 +102,11 @@ def _not_running(parent: Parent) -> VforgeError | None:
     return None
 
 
-def _no_reset(parent: Parent, options: ParentOptions) -> VforgeError | None:
-    if not parent.frozen or options.state == FROZEN or options.allow_reset:
+def _no_reset(parent: Parent, options: ParentOptions, stays_frozen: bool) -> VforgeError | None:
+    if not parent.frozen or stays_frozen or options.allow_reset:
         return None
+    if options.state == FROZEN:
+        return standstill.out_of_date(parent.path, MANNER, parent.record)
     return InvalidOption(
         f"{parent.path} is frozen, and only a reset makes a frozen VM run again.",
         hint="Set allow_reset if its guest may be reset. What its memory holds is lost then; its clones go on.",

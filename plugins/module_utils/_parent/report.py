@@ -52,6 +52,7 @@ def facts(parent: Parent) -> dict[str, t.Any]:
         "power_state": parent.power_state,
         "state": parent.state,
         "frozen": parent.frozen,
+        "wake_scripts": parent.wake_scripts,
         "delta_levels": parent.delta_levels,
         "collapsible_levels": parent.collapsible_levels,
         "clones_left": max(MOST_DELTA_LEVELS - parent.delta_levels, 0),
@@ -96,7 +97,10 @@ def _after(standing: Standing) -> Parent:
     if COLLAPSE in steps:
         disks = tuple(dataclasses.replace(disk, levels=disk.levels - disk.own_levels, own_levels=0) for disk in after.disks)
         after = dataclasses.replace(after, disks=disks)
-    return dataclasses.replace(after, frozen=True) if FREEZE in steps else after
+    if FREEZE in steps:
+        # In check mode nobody has frozen it, so there is no record; the scripts are those asked for.
+        after = dataclasses.replace(after, frozen=True, record=None)
+    return after
 
 
 def _diff(standings: t.Sequence[Standing], check: bool) -> dict[str, str]:

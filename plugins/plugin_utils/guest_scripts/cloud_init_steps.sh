@@ -7,6 +7,8 @@
 # and guestinfo.userdata). cloud-init works only if the instance-id in the metadata is not the parent's: give each clone one.
 # The host name, the SSH host keys and the network are cloud-init's; what the functions do is in linux.sh.
 
+# vforge: needs cloud-init
+
 bound=$(unbind_cards)
 new_machine_id
 cloud-init clean --logs

@@ -5,6 +5,8 @@
 #
 # The network of a clone by the ifcfg files of older Red Hat and SUSE systems.
 
+# vforge: needs ifup ifdown /etc/sysconfig/network-scripts
+
 # write_ifcfg CARD LINES
 write_ifcfg() {
     {
@@ -24,10 +26,15 @@ IPADDR=${2%/*}
 PREFIX=${2#*/}${3:+
 GATEWAY=$3}"
     number=1
-    for server in $(echo "$4" | tr ',' ' '); do
+    rest=$4
+    while [ -n "$rest" ]; do
         lines="$lines
-DNS$number=$server"
+DNS$number=${rest%%,*}"
         number=$((number + 1))
+        case $rest in
+            *,*) rest=${rest#*,} ;;
+            *) rest='' ;;
+        esac
     done
     write_ifcfg "$1" "$lines"
 }

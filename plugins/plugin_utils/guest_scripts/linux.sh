@@ -8,11 +8,27 @@
 # Until its cards are unbound a clone answers to the addresses of its parent, so that comes first; and it gets a machine
 # ID of its own before they are bound again, because DHCP clients make their identity of it.
 
+# Lines with "vforge: needs" are looked at in the parent before it is frozen: nothing of them may be missing there.
+# vforge: needs vmware-rpctool basename readlink tr
+# vforge: needs ssh-keygen where /etc/ssh/ssh_host_*_key
+
 set -eu
 
 # guestinfo KEY: the value that vCenter keeps for this clone, or nothing. A child of VMFork has it below "fork".
 guestinfo() {
     vmware-rpctool "info-get guestinfo.$1" 2>/dev/null || vmware-rpctool "info-get guestinfo.fork.$1" 2>/dev/null || true
+}
+
+# plain WHAT TEXT CHARACTERS: print the text, or end where it has anything but letters, digits, dots, hyphens and these
+# characters. What comes from outside goes into files that others read as YAML, or as shell: it must not mean anything there.
+plain() {
+    case $2 in
+        -* | *[!A-Za-z0-9.$3-]*)
+            echo "$1 has characters that no name and no address has" >&2
+            exit 1
+            ;;
+    esac
+    printf '%s\n' "$2"
 }
 
 # has PROGRAM: whether this guest has it.
@@ -66,11 +82,16 @@ new_machine_id() {
     fi
 }
 
+# Those of the parent go first: where no new ones can be made, a clone has none rather than its parent's.
 new_ssh_host_keys() {
+    rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
     if has ssh-keygen; then
-        rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
         ssh-keygen -A >/dev/null
     fi
+}
+
+# The server has the old keys in its memory until it is started anew.
+restart_ssh() {
     if has systemctl; then
         systemctl try-restart ssh.service sshd.service >/dev/null 2>&1 || true
     fi

@@ -10,16 +10,21 @@
 # guestinfo.gateway   address of the default router
 # guestinfo.dns       addresses of name servers, with commas between them
 
+# Nobody reaches this clone before all that tells it from its parent is its own: whatever fails later, it has no name, no
+# machine ID and no SSH host key of another.
 bound=$(unbind_cards)
 new_machine_id
-name=$(guestinfo hostname)
+new_ssh_host_keys
+name=$(plain guestinfo.hostname "$(guestinfo hostname)" _)
 if [ -n "$name" ]; then
     set_host_name "$name"
 fi
+address=$(plain guestinfo.ipv4 "$(guestinfo ipv4)" :/)
+gateway=$(plain guestinfo.gateway "$(guestinfo gateway)" :)
+servers=$(plain guestinfo.dns "$(guestinfo dns | tr -d ' ')" :,)
 bind_cards "$bound"
 
-first=$(cards | head -n 1)
-address=$(guestinfo ipv4)
+first=$(plain "the name of the network card" "$(cards | head -n 1)" :_)
 if [ -z "$first" ]; then
     echo "this clone has no network card"
 elif [ -n "$address" ]; then
@@ -27,9 +32,9 @@ elif [ -n "$address" ]; then
         */*) ;;
         *) address=$address/24 ;;
     esac
-    set_address "$first" "$address" "$(guestinfo gateway)" "$(guestinfo dns)"
+    set_address "$first" "$address" "$gateway" "$servers"
 else
     use_dhcp "$first"
 fi
 
-new_ssh_host_keys
+restart_ssh

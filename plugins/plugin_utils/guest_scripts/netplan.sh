@@ -5,6 +5,8 @@
 #
 # The network of a clone by netplan.
 
+# vforge: needs netplan /etc/netplan
+
 # write_netplan CARD LINES: one file that comes after the others; netplan wants it closed to others.
 write_netplan() {
     (

@@ -5,6 +5,8 @@
 #
 # The network of a clone by NetworkManager.
 
+# vforge: needs nmcli
+
 # set_address CARD ADDRESS/PREFIX GATEWAY NAMESERVERS
 set_address() {
     nmcli connection delete "vforge-$1" >/dev/null 2>&1 || true

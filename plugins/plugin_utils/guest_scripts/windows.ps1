@@ -10,6 +10,9 @@
 # guestinfo.dns       addresses of name servers, with commas between them
 # guestinfo.restart   TRUE starts the clone anew where its computer name has changed
 
+# Lines with "vforge: needs" are looked at in the parent before it is frozen: nothing of them may be missing there.
+# vforge: needs Get-NetAdapter Enable-NetAdapter Disable-NetAdapter New-NetIPAddress Rename-Computer
+
 $ErrorActionPreference = 'Stop'
 $rpctool = Join-Path $env:ProgramFiles 'VMware\VMware Tools\rpctool.exe'
 
@@ -31,6 +34,13 @@ Set-ItemProperty -Path 'HKLM:\SOFTWARE\Microsoft\Cryptography' -Name MachineGuid
 $name = Get-Guestinfo 'hostname'
 $renamed = $name -and $name -ne $env:COMPUTERNAME
 if ($renamed) { Rename-Computer -NewName $name -Force }
+
+# Nobody reaches this clone before its SSH host keys are its own.
+$keys = Join-Path $env:ProgramData 'ssh'
+if (Test-Path (Join-Path $keys 'ssh_host_*_key')) {
+    Remove-Item -Path (Join-Path $keys 'ssh_host_*_key*')
+    & (Join-Path $env:WINDIR 'System32\OpenSSH\ssh-keygen.exe') -A | Out-Null
+}
 
 $cards | Enable-NetAdapter -Confirm:$false
 $first = $cards | Select-Object -First 1
@@ -56,11 +66,7 @@ elseif ($first) {
     ipconfig.exe /renew | Out-Null
 }
 
-$keys = Join-Path $env:ProgramData 'ssh'
-if (Test-Path (Join-Path $keys 'ssh_host_*_key')) {
-    Remove-Item -Path (Join-Path $keys 'ssh_host_*_key*')
-    & (Join-Path $env:WINDIR 'System32\OpenSSH\ssh-keygen.exe') -A | Out-Null
-    Restart-Service -Name sshd
-}
+Get-Service -Name sshd -ErrorAction SilentlyContinue | Where-Object Status -eq 'Running' | Restart-Service
 
-if ($renamed -and (Get-Guestinfo 'restart') -eq 'TRUE') { Restart-Computer -Force }
+# Five seconds later, so that the end of this script is told by then.
+if ($renamed -and (Get-Guestinfo 'restart') -eq 'TRUE') { shutdown.exe /r /f /t 5 }

@@ -113,6 +113,24 @@ def test_parents_that_a_killed_run_has_left_are_finished(start):
     assert again.counts == {"created": 3}
 
 
+def test_other_scripts_roll_the_fleet_as_another_golden_vm_does(start):
+    fleet = start("--vms", "2")
+    first = fleet.run(count=3)
+    assert first.code == 0, first.output
+    old = set(fleet.vms("web-parent-*"))
+    asked = {"count": 3, "on_wake": ["networkmanager", "echo hidden-word > /root/more\n"]}
+    rolled = fleet.run(**asked)
+    assert rolled.code == 0, rolled.output
+    assert (rolled.left["plan"]["counts"]["rolled"], rolled.left["plan"]["counts"]["obsolete_parents"]) == (3, 3)
+    assert not old & set(fleet.vms("web-parent-*"))
+    assert {clone["wake"] for clone in rolled.clones} == {"ok"}
+    assert fleet.sim.guest_file("web-001", "/root/more") == "hidden-word\n"
+    again = fleet.run(**asked)
+    assert (again.counts, again.left["plan"]["pending"]) == ({"unchanged": 3}, False)
+    assert "hidden-word" not in rolled.output + again.output
+    _assert_relations(fleet, again)
+
+
 def test_without_kept_sessions_each_task_logs_in_once(start, monkeypatch):
     fleet = start("--vms", "2")
     monkeypatch.setenv("VMWARE_SESSION_CACHE", "false")

@@ -46,7 +46,8 @@ def test_a_fleet_of_seven_over_three_hosts_and_what_it_costs(fleet):
     assert made.counts == {"created": 7}
     assert (made.calls["Login"], made.calls["CloneVM_Task"]) == (1, 3)
     assert (made.calls["CreateForkChild_Task"], made.calls["PowerOnVM_Task"]) == (7, 7)
-    assert made.total <= 2 * 7 + 80
+    # One call a parent is a look for what killed runs have left in its guest.
+    assert made.total <= 2 * 7 + 80 + 3
     assert sorted(collections.Counter(child["host"] for child in made.clones).values()) == [2, 2, 3]
     assert made.left["groups"]["web"] == [f"web-00{n}" for n in range(1, 8)]
     assert {fleet.sim.vm(name)["host_name"] for name in ("web-001", "web-007")} == {"web-001", "web-007"}

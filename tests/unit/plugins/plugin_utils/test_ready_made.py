@@ -10,6 +10,8 @@ import subprocess
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.needs import declared
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.wakescript import READY_MADE
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.modules import instant_clone_parent
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
@@ -28,6 +30,26 @@ def test_a_script_is_one_that_this_machines_own_shell_takes(name):
 def test_a_script_is_documented_and_one_in_the_eyes_of_the_module(name):
     assert f"V({name})" in instant_clone_parent.DOCUMENTATION
     assert options(on_wake=ready_made.resolved([name])).scripts.wake == (ready_made.script(name),)
+
+
+def test_the_module_knows_the_names_that_the_action_plugin_knows():
+    assert READY_MADE == ready_made.NAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("cloud_init", "cloud-init"),
+        ("networkmanager", "nmcli"),
+        ("netplan", "netplan"),
+        ("ifcfg", "/etc/sysconfig/network-scripts"),
+        ("windows", "Get-NetAdapter"),
+    ],
+)
+def test_a_script_says_what_it_needs(name, needed):
+    names = {need.name for need in declared([ready_made.script(name)])}
+    assert needed in names
+    assert name == "windows" or {"ssh-keygen", "vmware-rpctool"} < names
 
 
 @pytest.mark.parametrize("name", ready_made.NAMES)

@@ -286,3 +286,13 @@ func TestSharedImageIsNeverChanged(t *testing.T) {
 		t.Error("a guest changed what all guests begin with")
 	}
 }
+
+func TestHeadAndTailCountBytes(t *testing.T) {
+	s, _ := boot(t)
+	text := "printf 'one\\ntwo\\n' > /tmp/x; head -c 5 /tmp/x; echo; tail -c 3 /tmp/x; tail -c 99 /tmp/x; tail -c 0 /tmp/x; tail -c x /tmp/x"
+	out, code := run(t, s, text)
+	want := "one\nt\nwo\none\ntwo\ntail: invalid number of bytes: 'x'\n"
+	if out != want || code != 1 {
+		t.Fatalf("%q, %d; want %q, 1", out, code, want)
+	}
+}

@@ -45,6 +45,9 @@ func (i *invocation) option(flag string) (value string, ok bool) {
 // head is head and tail.
 func head(i *invocation) int {
 	count := 10
+	if text, ok := i.option("-c"); ok {
+		return i.bytesOf(text)
+	}
 	if text, ok := i.option("-n"); ok {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -65,6 +68,22 @@ func head(i *invocation) int {
 	}
 	for _, l := range list {
 		i.out.WriteString(l + "\n")
+	}
+	return code
+}
+
+// bytesOf is head -c and tail -c: the first or the last so many bytes.
+func (i *invocation) bytesOf(text string) int {
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 0 {
+		return i.fail(1, "invalid number of bytes: '%s'", text)
+	}
+	_, _, rest := i.flags()
+	data, code := i.input(rest)
+	if i.args[0] == "head" {
+		i.out.Write(data[:min(count, len(data))])
+	} else {
+		i.out.Write(data[max(0, len(data)-count):])
 	}
 	return code
 }

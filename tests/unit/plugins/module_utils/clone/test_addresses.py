@@ -105,7 +105,7 @@ def test_a_clone_that_is_removed_while_it_is_waited_for(start, before, calls):
     if before == "CreateFilter":
         tasks.sim.inject(method="CreateFilter", do="delay", delay_ms=2000)
     ran = tasks.meanwhile(before, calls, destroy, name="web-1", wait_for_ip_address=True, timeout=60)
-    assert "web-1 was removed while its address was waited for" in ran.clones["web-1"]["error"]["msg"]
+    assert "web-1 was removed while its guest was waited for" in ran.clones["web-1"]["error"]["msg"]
 
 
 def test_an_address_that_two_clones_report_is_neither_s_and_none_of_them_fails(start):

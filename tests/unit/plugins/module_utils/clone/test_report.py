@@ -64,6 +64,7 @@ def test_an_entry_tells_all_of_a_clone():
         "ip_addresses": ["10.0.0.5", "2001:db8::5"],
         "ip": "10.0.0.5",
         "guestinfo": ["guestinfo.b"],
+        "wake": None,
         "differences": [],
         "warnings": [],
     }

@@ -10,13 +10,14 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils import _ansible, _argspec, _lifeline, _progress
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     ConnectionLost,
     Interrupted,
@@ -118,6 +119,43 @@ def test_a_partial_failure_has_the_whole_account(run):
     assert result["msg"] == "1 of 2 failed."
     assert result["clones"] == [{"name": "a"}]
     assert "clone" in result["timing"]
+
+
+@pytest.mark.parametrize("way", ["result", "error", "partial"])
+def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, way):
+    rude = "\x1b]0;title\x07 \x9b2J \u202exe\r\x7f"
+    reader, line = socket.socketpair()
+    monkeypatch.setattr(_lifeline, "_connect", lambda _address: line)
+    monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_LINES", 0.0)
+
+    def work(session, _options):
+        session.warn(f"warned of {rude}")
+        session.tell(f"3 of {rude}")
+        entry = {"name": f"web{rude}", "error": {"msg": f"failed {rude}", "output": f"one\ntwo{rude}\n"}}
+        if way == "error":
+            raise NotFound(f"No VM {rude}.", nearest=[rude])
+        if way == "partial":
+            raise PartialFailure(f"1 of 1 failed: {rude}", {"clones": [entry]})
+        return {"clones": [entry]}
+
+    _status, result = run(work)
+    told = reader.recv(10_000).decode().removesuffix("\n")
+    reader.close()
+    assert "3 of \\x1b]0;title\\x07" in told
+    if way != "error":
+        assert result["clones"][0]["error"]["output"].startswith("one\ntwo\\x1b")
+    shown = [told, *_texts({key: value for key, value in result.items() if key != "invocation"})]
+    assert any("warned of \\x1b" in text for text in shown)
+    assert not [text for text in shown if set(text) & set("\x1b\x07\x9b\u202e\r\x7f")]
+
+
+def _texts(value):
+    """All texts in plain data."""
+    if isinstance(value, dict):
+        return [text for pair in value.items() for item in pair for text in _texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
 
 
 def test_what_cannot_be_prepared_is_told_before_anything_is_connected(run, shared_sim):

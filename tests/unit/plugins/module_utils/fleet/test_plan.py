@@ -348,3 +348,12 @@ def test_whatever_there_is_the_plan_leads_to_the_fleet(count, present, ready, do
     after = tuple(placed.existing or clone(placed.number, current[int(placed.host.moid[-1])]) for placed in made.clones)
     again = plan(options(count=count), situation(hosts=hosts, parents=(*parents, *left), clones=after))
     assert not again.pending
+
+
+def test_scripts_are_part_of_the_options_only_where_they_are_given():
+    assert not options().scripts
+    assert not options(on_wake=[]).scripts
+    given = options(before_freeze="true\n", freeze_command="freeze me", on_wake=["echo a\n"]).scripts
+    assert (given.before, given.command, given.wake) == ("true\n", "freeze me", ("echo a\n",))
+    with pytest.raises(InvalidOption, match="path"):
+        options(on_wake=["files/wake.sh"])

@@ -41,6 +41,7 @@ def test_what_a_task_of_many_children_costs(start):
         "RetrievePropertiesEx": 7,
         "EnableForkParent_Task": 1,
         "CreateTemporaryDirectoryInGuest": 1,
+        "ListFilesInGuest": 1,
         "InitiateFileTransferToGuest": 2,
         "StartProgramInGuest": 1,
         "CreateForkChild_Task": 20,

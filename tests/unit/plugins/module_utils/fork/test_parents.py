@@ -211,3 +211,59 @@ def test_one_parent_that_fails_stops_no_other(start):
         "b-1": "golden-parent-2",
         "b-2": "golden-parent-2",
     }
+
+
+# Scripts
+
+
+def test_a_parent_quiesced_with_other_scripts_is_out_of_date(start):
+    forks = start()
+    forks.run(on_wake=["echo one\n"])
+    refused = forks.attempt(on_wake=["echo two\n"])
+    assert refused.code == "parent_out_of_date"
+    assert refused.result["changed"] is False
+    asked = {"on_wake": ["echo two\n"], "allow_reset": True}
+    would = forks.run(check=True, **asked)
+    assert would.one["actions"] == ["reset", "quiesced"]
+    ran = forks.run(**asked)
+    assert (ran.one["actions"], ran.one["state"], ran.one["wake_scripts"]) == (["reset", "quiesced"], "quiesced", 1)
+    assert forks.run(on_wake=["echo two\n"]).result["changed"] is False
+
+
+def test_a_parent_is_not_reset_for_its_scripts_while_children_live_on_its_memory(start):
+    forks = start()
+    forks.run(on_wake=["echo one\n"], children=named("web-1"))
+    ran = forks.attempt(on_wake=["echo two\n"], allow_reset=True)
+    assert (ran.code, ran.one["error"]["option"]) == ("invalid_option", "state")
+    assert forks.quiesced()
+
+
+def test_what_scripts_need_and_the_guest_lacks_is_told_before_it_is_quiesced(start):
+    forks = start()
+    forks.sim.patch_guest("golden-parent", missing=["netplan"])
+    ran = forks.attempt(on_wake=["# vforge: needs netplan\necho awake\n"])
+    assert (ran.code, ran.one["error"]["missing"]) == ("wake_script_needs", ["netplan"])
+    assert not forks.quiesced()
+    assert forks.left_in_guest() == []
+
+
+def test_a_script_that_fails_in_a_child_is_the_failure_of_that_child(start):
+    forks = start()
+    script = """case $(vmware-rpctool "info-get guestinfo.fork.role") in bad) echo no way; exit 7 ;; esac\n"""
+    children = [
+        {"name": "web-1", "config_params": {"role": "good"}},
+        {"name": "web-2", "config_params": {"role": "bad"}},
+    ]
+    ran = forks.attempt(on_wake=[script], children=children, timeout=60)
+    good, bad = ran.children["web-1"], ran.children["web-2"]
+    assert (good["action"], good["wake"]) == ("created", "ok")
+    assert (bad["action"], bad["wake"], bad["error"]["error_code"]) == ("failed", "failed", "wake_failed")
+    assert (bad["error"]["exit_code"], bad["error"]["output"]) == (7, "no way")
+    assert any("web-1: the SSH host keys are still those of the parent" in text for text in forks.warnings)
+    again = forks.attempt(on_wake=[script], children=children)
+    assert again.children["web-2"]["error"]["error_code"] == "wake_failed"
+
+
+def test_a_script_that_does_not_end_in_a_child_is_late(start):
+    ran = start().attempt(on_wake=["sleep 3600\n"], children=named("web-1"), timeout=5)
+    assert ran.children["web-1"]["error"]["error_code"] == "wake_timeout"

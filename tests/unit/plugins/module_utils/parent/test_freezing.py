@@ -11,10 +11,13 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import standstill
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
 
 
 def test_a_running_parent_is_frozen_once(start):
@@ -40,6 +43,7 @@ def test_what_freezing_costs(start):
         "CreatePropertyCollector": 1,
         "RetrievePropertiesEx": 2,
         "CreateTemporaryDirectoryInGuest": 1,
+        "ListFilesInGuest": 1,
         "InitiateFileTransferToGuest": 2,
         "StartProgramInGuest": 1,
         "CreateFilter": 1,
@@ -55,9 +59,9 @@ def test_three_parents_share_everything_but_the_work_in_their_guests(start):
     assert [entry["name"] for entry in three.parents] == names
     assert all(parents.frozen(name) for name in names)
     assert (three.calls["CreateFilter"], three.calls["StartProgramInGuest"]) == (1, 3)
-    # The names are found in one call, each guest costs four; the rest is shared.
+    # The names are found in one call, each guest costs five; the rest is shared.
     assert three.calls["RetrievePropertiesEx"] == 2
-    assert three.total - three.calls.get("ListProcessesInGuest", 0) == 5 + 3 * 4
+    assert three.total - three.calls.get("ListProcessesInGuest", 0) == 5 + 3 * 5
 
 
 def test_check_mode_logs_in_to_the_guest_and_changes_nothing(start):
@@ -269,6 +273,155 @@ def test_neither_password_nor_scripts_are_told(start):
     told = json.dumps(ran.result) + str(ran.error) + json.dumps(parents.sim.vm("golden-parent"))
     assert parents.sim.guest_password not in told
     assert "hidden-in-script" not in told
+
+
+# What a parent is frozen with
+
+
+def test_what_scripts_need_and_the_guest_lacks_is_told_before_it_is_frozen(start):
+    parents = start()
+    parents.sim.patch_guest("golden-parent", missing=["nmcli", "ssh-keygen"])
+    ran = parents.attempt(on_wake=[ready_made.script("networkmanager")])
+    assert ran.code == "wake_script_needs"
+    assert ran.one["error"]["missing"] == ["ssh-keygen", "nmcli"]
+    assert "nmcli" in ran.one["error"]["msg"]
+    assert (ran.result["changed"], parents.frozen(), parents.left_in_guest()) == (False, False, [])
+    other = parents.run(on_wake=["echo awake\n"])
+    assert (other.one["state"], other.one["wake_scripts"]) == ("frozen", 1)
+
+
+def test_a_parent_frozen_with_other_scripts_is_out_of_date(start):
+    parents = start()
+    parents.run(on_wake=["echo one hidden-word\n"])
+    asked = {"on_wake": ["echo two\n"]}
+    refused = parents.attempt(**asked)
+    assert refused.code == "parent_out_of_date"
+    assert "allow_reset" in refused.one["error"]["msg"]
+    assert refused.result["changed"] is False
+    would = parents.run(**asked, allow_reset=True, check=True)
+    assert would.one["actions"] == ["reset", "frozen"]
+    ran = parents.run(**asked, allow_reset=True)
+    assert (ran.one["actions"], ran.one["state"]) == (["reset", "frozen"], "frozen")
+    assert set(would.one) == set(ran.one)
+    again = parents.run(**asked)
+    assert (again.result["changed"], again.one["wake_scripts"]) == (False, 1)
+    assert "hidden-word" not in json.dumps([refused.result, ran.result, parents.sim.vm("golden-parent")])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"before_freeze": "echo b\n", "on_wake": ["echo a\n"]},
+        {"freeze_command": "vmtoolsd --cmd instantclone.freeze", "on_wake": ["echo a\n"]},
+        {"on_wake": []},
+        {"on_wake": ["echo a\n", "echo b\n"]},
+    ],
+)
+def test_all_scripts_decide_what_a_parent_is_frozen_with(start, other):
+    parents = start()
+    parents.run(on_wake=["echo a\n"])
+    assert parents.attempt(**other).code == "parent_out_of_date"
+    # How much of the output is told changes nothing that a clone does.
+    assert parents.run(on_wake=["echo a"], wake_output=False).result["changed"] is False
+
+
+def test_a_parent_that_does_not_show_its_scripts_is_frozen_where_none_are_asked_for(start):
+    parents = start()
+    parents.sim.patch_vm("golden-parent", frozen=True)
+    assert parents.run().result["changed"] is False
+    ran = parents.attempt(on_wake=["echo a\n"])
+    assert ran.code == "parent_out_of_date"
+    assert "does not show" in ran.one["error"]["msg"]
+
+
+# What runs that were killed have left
+
+
+def _leave_behind(parents, script="sleep 3600\n", **asked):
+    """A run that writes scripts into the guest, and then is gone, as after a kill: nothing is cleaned up."""
+    parents.sim.inject(method="TerminateProcessInGuest", do="fault", fault="SystemError", times=1)
+    ran = parents.attempt(before_freeze=script, timeout=2, **asked)
+    assert ran.code == "freeze_timeout"
+    assert "left running" in parents.warnings.pop()
+    assert parents.warnings == []
+    assert _running(parents) != []
+    assert parents.left_in_guest() != []
+
+
+def _running(parents):
+    processes = parents.sim.vm("golden-parent")["guest"]["processes"]
+    return [process["command"] for process in processes if process["running"] and "vforge-" in process["command"]]
+
+
+def test_what_a_killed_run_has_left_is_ended_and_removed_first(start):
+    parents = start()
+    _leave_behind(parents, on_wake=["echo old hidden-word > /root/woke\n"])
+    parents.run(on_wake=["echo new > /root/woke\n"])
+    assert not any("hidden-word" in parents.sim.guest_file("golden-parent", path) for path in parents.left_in_guest())
+    assert len({path.rsplit("/", 1)[0] for path in parents.left_in_guest()}) == 1
+    _clone(parents, "web-1")
+    _until(lambda: parents.sim.guest_file("web-1", "/root/woke") == "new\n")
+    _until(lambda: parents.left_in_guest("web-1") == [])
+    assert parents.warnings == []
+
+
+def test_a_script_of_a_killed_run_that_froze_the_parent_after_all_tells_whose_it_was(start):
+    parents = start()
+    _leave_behind(parents, "sleep 5\n", on_wake=["echo old > /root/woke\n"])
+    _until(parents.frozen)
+    asked = {"on_wake": ["echo new > /root/woke\n"]}
+    refused = parents.attempt(**asked)
+    assert (refused.code, refused.result["changed"]) == ("parent_out_of_date", False)
+    parents.run(**asked, allow_reset=True)
+    _clone(parents, "web-1")
+    _until(lambda: parents.sim.guest_file("web-1", "/root/woke") == "new\n")
+
+
+def test_files_that_only_look_like_ours_stay(start):
+    parents = start()
+    parents.sim.patch_guest("golden-parent", files={"/tmp/other-vforge-x": "a", "/root/vforge-y": "b"})  # noqa: S108
+    parents.run()
+    assert parents.sim.guest_file("golden-parent", "/tmp/other-vforge-x") == "a"  # noqa: S108
+    assert parents.sim.guest_file("golden-parent", "/root/vforge-y") == "b"
+
+
+def test_a_script_that_cannot_be_ended_keeps_the_guest_from_being_frozen(start):
+    parents = start()
+    _leave_behind(parents)
+    parents.sim.inject(method="TerminateProcessInGuest", do="fault", fault="GuestPermissionDenied", times=1)
+    ran = parents.attempt()
+    assert ran.code == "guest_permission_denied"
+    assert not parents.frozen()
+    assert parents.run().one["actions"] == ["frozen"]
+
+
+def test_a_parent_that_another_run_froze_meanwhile_is_not_taken_for_ours(start, monkeypatch):
+    monkeypatch.setattr(standstill, "_RECORD_SECONDS", 0.5)
+    parents = start()
+    # The script of the other run is faster: it freezes while this one waits.
+    ran = parents.attempt(before_freeze=f"{_other_record()}\nvmware-rpctool instantclone.freeze\n", on_wake=["echo mine\n"])
+    assert ran.code == "parent_out_of_date"
+    assert parents.frozen()
+    assert parents.attempt(on_wake=["echo mine\n"]).code == "parent_out_of_date"
+
+
+def _other_record():
+    uuid = "50000000-0000-0000-0000-000000000009"
+    return f'vmware-rpctool "info-set guestinfo.vforge.frozen {uuid} {"0" * 16} 1 {"1" * 16} {"2" * 32}"'
+
+
+def test_of_a_long_output_the_end_is_kept(start):
+    parents = start()
+    parents.sim.patch_guest("golden-parent", files={"/root/long": "0123456789abcde\n" * 10_000})
+    tracemalloc.start()
+    ran = parents.attempt(before_freeze=f"cat {'/root/long ' * 50}\nprintf '\\033[31mlast\\n'\nexit 1\n", timeout=120)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ran.code == "freeze_failed"
+    output = ran.one["error"]["output"]
+    assert len(output) <= 4000
+    assert output.endswith("0123456789abcde\n\\x1b[31mlast")
+    assert most < 4 * 2**20, "an output of 8 MB costs no memory of this size"
 
 
 def _clone(parents, name):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.wakescript import READY_MADE
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options
 
@@ -35,6 +36,68 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_option(asked, option):
     with pytest.raises(InvalidOption) as refused:
         options(**asked)
     assert refused.value.details["option"] == option
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/etc/wake.sh",
+        "./wake.sh",
+        "../files/wake",
+        "~/wake",
+        "files/wake.sh",
+        "wake.sh",
+        "wake.ps1",
+        "C:\\scripts\\wake.ps1",
+        "files\\wake",
+        "templates/wake.sh.j2",
+        "/usr/local/sbin/wake\n",
+    ],
+)
+@pytest.mark.parametrize("option", ["on_wake", "before_freeze"])
+def test_a_path_in_the_place_of_a_script_is_refused_with_what_to_do(option, text):
+    with pytest.raises(InvalidOption, match="path") as refused:
+        options(**{option: [text] if option == "on_wake" else text})
+    assert refused.value.details["option"] == option
+    assert "lookup('ansible.builtin.file'" in str(refused.value)
+    assert all(name in str(refused.value) for name in READY_MADE)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("network-manager", "networkmanager"),
+        ("NetworkManager", "networkmanager"),
+        ("netpan", "netplan"),
+        ("cloud-init", "cloud_init"),
+        ("cloudinit", "cloud_init"),
+        ("ifcfgs", "ifcfg"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_one_that_is_meant(text, meant):
+    with pytest.raises(InvalidOption, match=f"Did you mean {meant}"):
+        options(on_wake=[text])
+    with pytest.raises(InvalidOption, match="no ready-made script"):
+        options(before_freeze=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo a",
+        "sh /usr/local/sbin/wake.sh",
+        "#!/bin/sh\n/usr/local/sbin/wake.sh\n",
+        "date>/run/woke",
+        "systemctl start x.service",
+    ],
+)
+def test_what_is_a_script_is_taken_as_one(text):
+    scripts = options(on_wake=[text], before_freeze=text).scripts
+    assert (scripts.wake, scripts.before) == ((text,), text)
+
+
+def test_before_the_freeze_one_word_is_a_command():
+    assert options(before_freeze="sync").scripts.before == "sync"
 
 
 def test_no_parents_are_nothing_to_do():
