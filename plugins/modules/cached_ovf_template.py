@@ -71,8 +71,8 @@ options:
     default: push
   verify:
     description:
-      - When the files are held against the digests of the manifest. What is sent from here is always looked at on its way to the
-        host, and a wrong byte aborts the import. V(before) reads the files before anything is made in vCenter as well.
+      - When the files are held against the digests of the manifest. What is sent from here is always looked at on its way to
+        the host, and a wrong byte aborts the import. V(before) reads the files before anything is made in vCenter as well.
         V(stream) does not.
       - By default V(before) for files of this machine and for O(transfer=pull), and V(stream) for addresses, which are then
         read once.
@@ -365,7 +365,8 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(checksum_mismatch), V(signature_invalid), V(signature_missing),
-      V(unsafe_package), V(invalid_package), V(source_unreadable), V(source_changed), V(upload_unverified), V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(in_use) or
+      V(unsafe_package), V(invalid_package), V(source_unreadable), V(source_changed), V(upload_unverified),
+      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(in_use) or
       V(invalid_option).
   returned: on failure
   type: str

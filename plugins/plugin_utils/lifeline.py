@@ -232,7 +232,8 @@ def _remove(folder: str) -> None:
 
 def _folder() -> str:
     usual = tempfile.gettempdir()
-    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"
+    # What lies in it is a folder of this user alone, made by mkdtemp.
+    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
 
 
 def parent_gone() -> bool:

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 import yaml
+
 from devtools import skeleton
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A play that runs many modules at once, each on a host of its own, and is given up when all are in the middle of their work."""
+"""A play that runs many modules at once, each on a host of its own, and is given up in the middle of their work."""
 
 from __future__ import annotations
 

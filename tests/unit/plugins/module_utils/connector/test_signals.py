@@ -92,9 +92,8 @@ def test_another_thread_ends_a_run_where_it_waits():
 def test_what_ends_a_run_before_it_begins_is_not_lost():
     _signals.end_run(Interrupted("Nobody waits for it."))
     reached = []
-    with pytest.raises(Interrupted):
-        with _signals.as_interrupts():
-            reached.append("begun")
+    with pytest.raises(Interrupted), _signals.as_interrupts():
+        reached.append("begun")
     assert reached == []
 
 
