@@ -19,7 +19,7 @@ from devtools import processes
 from devtools.console import Console, Outcome, Progress
 
 # How many cores' worth of steps run at once on each core: loads are what a step takes at most, not all the time.
-_OVERLAP = 1.25
+_OVERLAP = 1.5
 
 
 @dataclass(frozen=True)
