@@ -64,7 +64,8 @@ def _version(root: Path) -> str:
 
 
 def _add_to_group(name: str, runtime: Path) -> None:
-    head, modules = [], []
+    head: list[str] = []
+    modules: list[str] = []
     for line in runtime.read_text(encoding="utf-8").splitlines():
         (modules if line.startswith("    - ") else head).append(line)
     runtime.write_text("\n".join([*head, *sorted([*modules, f"    - {name}"])]) + "\n", encoding="utf-8")
