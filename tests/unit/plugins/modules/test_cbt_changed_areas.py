@@ -51,6 +51,10 @@ def test_a_run_returns_what_is_documented(module, tmp_path):
     result = known.run(vm={"name": "web-01"}, state_file=state, report=str(tmp_path / "report.html"))
     assert {"vms", "failed_vms", "totals", "report", "state_saved", "timing", "calls", "changed", "diff"} <= result.keys()
     assert "failed" not in result
+    commit = {"state": "committed", "state_file": state, "question": result["question"]["id"]}
+    committed = known.run(**commit, hostname="nowhere.invalid")
+    assert (committed["changed"], "calls" in committed, known.calls("RetrieveServiceContent")) == (True, False, 0)
+    assert known.run(**commit)["changed"] is False
     again = known.run(vm={"name": "web-01"}, state_file=state)
     assert again["changed"] is False
     assert again["calls"]["by_method"].get("Login", 0) == 0
@@ -141,3 +145,53 @@ def test_what_a_killed_run_has_left_goes_with_the_next_one(module):
     assert [vm["actions"] for vm in result["vms"]] == [["leftover_removed"]] * 2
     assert known.snapshots(2) == 0
     assert known.run(vms=_vms(2))["changed"] is False
+
+
+@pytest.fixture
+def files_of_areas(module, tmp_path):
+    """The module, whose second disk is held up for long, and the folder in which it makes its own for files of areas."""
+    known = module(1)
+    known.sim.datastore_type("LocalDS_0", "NFS")  # where all of a disk counts as in use
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    known.environment["TMPDIR"] = str(folder)
+    known.common = {"vm": {"name": "web-01"}, "change_id": "*", "areas_limit": 0, "parallel": 1}
+    return known, folder
+
+
+def _held_up(known):
+    known.sim.inject(method="QueryChangedDiskAreas", nth=2, times=0, do="delay", delay_ms=3000)
+    process = known.start()
+    known.until_called(process, "QueryChangedDiskAreas", 2)
+    return process
+
+
+def test_files_of_areas_in_the_temporary_folder_stay_for_the_play(files_of_areas):
+    known, folder = files_of_areas
+    result = known.run()
+    (made,) = folder.iterdir()
+    assert {str(path) for path in made.iterdir()} == {disk["areas_file"] for disk in result["vms"][0]["disks"]}
+
+
+def test_after_a_signal_the_temporary_folder_is_as_it_was(files_of_areas):
+    known, folder = files_of_areas
+    process = _held_up(known)
+    assert len(list(folder.iterdir())) == 1
+    process.send_signal(signal.SIGTERM)
+    result = known.result(process)
+    assert "The run was ended by SIGTERM." in result["msg"]
+    assert {disk["areas_file"] for disk in result["vms"][0]["disks"]} == {None}
+    assert list(folder.iterdir()) == []
+
+
+def test_after_a_kill_the_next_run_removes_what_is_in_the_temporary_folder(files_of_areas):
+    known, folder = files_of_areas
+    process = _held_up(known)
+    process.kill()
+    process.communicate()
+    (left,) = folder.iterdir()
+    known.sim.clear()
+    result = known.run()
+    assert not left.exists()
+    (made,) = folder.iterdir()
+    assert str(made) in result["vms"][0]["disks"][0]["areas_file"]

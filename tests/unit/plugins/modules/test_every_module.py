@@ -115,6 +115,10 @@ def test_linked_clones_changed_blocks_and_cloud_init_are_told_as_documented(modu
     asked = module("cbt_changed_areas", _ansible_diff=True).run(vm=vm, **files)
     check("cbt_changed_areas", asked)
     assert asked["totals"]["disks"] == len(asked["vms"][0]["disks"]) > 0
+    commit = {"state": "committed", "state_file": files["state_file"], "question": asked["question"]["id"]}
+    committed = module("cbt_changed_areas", _ansible_diff=True).run(**commit)
+    check("cbt_changed_areas", committed)
+    assert committed["changed"]
     data = {"metadata": {"local_hostname": name}, "userdata": "#cloud-config\npackages: [nginx]\n"}
     assert _returns(module, "cloud_init_guestinfo", vm=vm, **data)["changed"]
     check("cloud_init_guestinfo_info", module("cloud_init_guestinfo_info").run(vm=vm, show_content=True))
