@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
 
@@ -25,3 +26,43 @@ def test_a_host_is_the_vm_of_its_name_whatever_is_in_it(make_sim, tmp_path):
     assert ran.code == 0, ran.output
     assert sorted(vm["name"] for vm in ran.left["result"]["vms"]) == sorted([_ODD, "server-00001"])
     assert "&#34;, &#34;moid" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_fails_fails_the_role_and_the_next_night_tells_the_change(make_sim, tmp_path):
+    sim = make_sim("--vms", "1")
+    sim.create_vm("web-1", disks=[{"bytes": 1 << 20}], on=True)
+    backup = tmp_path / "backup.yml"
+    backup.write_text("- name: Back up\n  ansible.builtin.assert:\n    that: backup_succeeds\n", encoding="utf-8")
+    report = tmp_path / "report.html"
+    play = Plays(sim, tmp_path, "changed_areas_report", keep=("result", "committed"))
+    asked = {
+        "vms": [{"name": "web-1"}],
+        "state_file": str(tmp_path / "state.json"),
+        "path": str(report),
+        "areas_directory": str(tmp_path / "areas"),
+        "backup_tasks": str(backup),
+    }
+
+    def night(*, succeeds=True):
+        return play.run("-e", json.dumps({"backup_succeeds": succeeds}), **asked)
+
+    first = night()
+    assert first.code == 0, first.output
+    assert first.left["committed"]["changed"]
+    sim.write_disk("web-1", offset=0, length=4096, seed=1)
+    # The backup fails: nothing is committed.
+    assert night(succeeds=False).code != 0
+    # The report cannot be written: the role says so, and does not go on.
+    report.unlink()
+    os.mkfifo(report)
+    refused = night()
+    assert refused.code != 0
+    assert "it is a named pipe" in refused.output
+    assert "check mode" not in refused.output
+    report.unlink()
+    told = night()
+    assert told.code == 0, told.output
+    (disk,) = told.left["result"]["vms"][0]["disks"]
+    assert (disk["changed_bytes"], len(disk["uncommitted"])) == (4096, 1)
+    (left,) = night().left["result"]["vms"][0]["disks"]
+    assert (left["changed_bytes"], left["uncommitted"]) == (0, [])
