@@ -524,12 +524,22 @@ stopped:
   type: dict
 question:
   description:
-    - The question in the O(state_file); its C(id) is what O(question) takes. With C(at), when it was asked, in UTC, and
-      C(disks), on how many disks it can be committed, or was.
+    - The question as the O(state_file) has it.
     - None where it was not noted, without a O(state_file), in check mode and when a signal ended the run.
   returned: as RV(vms)
   type: dict
-  sample: {id: 5f1c0e9ad2b34c77, at: "2026-05-01T02:00:00.000+00:00", disks: 2}
+  contains:
+    id:
+      description: Its ID, which O(question) takes.
+      type: str
+      sample: 5f1c0e9ad2b34c77
+    at:
+      description: When it was asked, in UTC.
+      type: str
+      sample: "2026-05-01T02:00:00.000+00:00"
+    disks:
+      description: On how many disks it can be committed; with O(state=committed), on how many it was now.
+      type: int
 uncommitted:
   description:
     - Earlier questions that were never committed, from whose point this one asks once more, each with its ID as C(question)
