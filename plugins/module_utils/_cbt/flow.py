@@ -134,7 +134,7 @@ def _close_files(job: Job) -> None:
     gone = job.files.temporary and not keep
     try:
         job.files.close(keep=keep)
-    except VforgeError as error:
+    except (VforgeError, Interrupted) as error:
         job.end(error)
         job.unwritten = True
     for answer in (answer for standing in job.standings for answer in standing.answers.values() if gone):
@@ -165,7 +165,7 @@ def _write(job: Job) -> dict[str, t.Any]:
             if noting and (records or not job.failed):
                 state.save(options.files.state, after)
                 told |= {"state_saved": True, "question": {"id": job.run, "at": at, "disks": len(records)}}
-    except VforgeError as error:
+    except (VforgeError, Interrupted) as error:
         job.end(error)
     return told
 
