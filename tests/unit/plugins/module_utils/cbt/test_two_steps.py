@@ -63,7 +63,7 @@ def asked(files):
 
 def point(files):
     """From where the disk is asked next."""
-    (record,) = states.load(files["state_file"]).records.values()
+    record = next(iter(states.load(files["state_file"]).records.values()))
     return record.confirmed.change_id
 
 
