@@ -1,0 +1,34 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What CONTRIBUTING lists of guards and tests is there, so that the list is not the only place where they are."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def _rows():
+    """What comes from outside: the cells of each row."""
+    text = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## What comes from outside")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line.startswith("| ")]
+    return rows[2:]
+
+
+def test_each_value_from_outside_has_a_guard_and_a_test_that_are_there():
+    code = {str(path) for folder in ("plugins", "roles") for path in (_ROOT / folder).rglob("*.py")}
+    tests = {path.name for path in (_ROOT / "tests" / "unit").rglob("test_*.py")}
+    rows = _rows()
+    assert len(rows) > 20
+    for row in rows:
+        assert len(row) == 4, row
+        named = re.findall(r"`(test_\w+\.py)`", row[3])
+        assert named, row
+        assert set(named) <= tests, row
+        for part in re.findall(r"`([\w/]+\.py)`", row[2]):
+            assert any(path.endswith(f"/{part}") for path in code), row
