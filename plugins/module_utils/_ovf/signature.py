@@ -100,7 +100,7 @@ def verify(package: Package, ca_path: str, now: datetime.datetime | None = None)
 
 def _signature(package: Package, document: bytes) -> tuple[str, bytes]:
     """The first line, ``SHA256(web.mf)= 0123...``: algorithm and signature."""
-    line = document.partition(b"\n")[0].decode("ascii", errors="replace")
+    line = document.lstrip().partition(b"\n")[0].decode("ascii", errors="replace")
     head, _sign, digits = line.rpartition("=")
     algorithm, bracket, rest = head.strip().partition("(")
     algorithm = algorithm.strip().lower()

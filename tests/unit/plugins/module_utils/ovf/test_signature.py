@@ -76,6 +76,13 @@ def test_a_signature_of_the_right_one(tmp_path, authority, ca, kind):
     )
 
 
+def test_a_signature_behind_a_blank_line_and_with_other_line_ends(tmp_path, authority, ca):
+    files = signed_files(pem(authority.issue("Appliance Maker", _KEYS["ec"][0])))
+    files["web.cert"] = b"\r\n" + files["web.cert"].replace(b"\n", b"\r\n")
+    package = open_package(str(archive(tmp_path / "web.ova", files)), WebAccess())
+    assert signature.verify(package, ca).name == "CN=Appliance Maker"
+
+
 @pytest.mark.parametrize(
     "extensions",
     [
