@@ -48,7 +48,8 @@ options:
       - V(cloud_init) does the first of this and leaves the rest to cloud-init, which reads C(guestinfo.metadata) and
         C(guestinfo.userdata). Its metadata need an C(instance-id) of each clone's own.
       - V(windows) does the same as V(networkmanager) for Windows guests.
-      - A mistake in the syntax of a script is found before anything is frozen, and so is what a script needs and the guest has
+      - >-
+        A mistake in the syntax of a script is found before anything is frozen, and so is what a script needs and the guest has
         not. A script tells what it needs in lines such as C(# vforge: needs nmcli), as the ready-made ones do.
       - A text that looks like the path of a file, or is nearly the name of a ready-made script, is refused.
       - Each clone tells vCenter how its scripts went, and M(vforge.vsphere.instant_clone) waits for that.
