@@ -9,6 +9,7 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.module_action impor
 
 
 class ActionModule(ModuleAction):
-    """Headers for the source and properties of the descriptor may hold secrets."""
+    """Headers and address of the source and properties of the descriptor may hold secrets."""
 
     SECRET = ("source_headers", "properties")
+    ADDRESS = True

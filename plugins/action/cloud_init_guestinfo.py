@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.module_action import ModuleAction
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed_whole
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed_texts, sealed_whole
 
 
 class ActionModule(ModuleAction):
@@ -19,4 +19,4 @@ class ActionModule(ModuleAction):
 
     def arguments(self) -> dict[str, t.Any]:
         """The task's arguments, with the secrets sealed."""
-        return sealed_whole(self._task.args, self.SECRET, self.LISTS)
+        return sealed_texts(sealed_whole(self._task.args, self.SECRET, self.LISTS))

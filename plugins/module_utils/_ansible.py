@@ -12,7 +12,7 @@ import time
 import traceback
 import typing as t
 
-from . import _lifeline, _signals
+from . import _lifeline, _secrets, _signals
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
 from ._errors import InvalidOption, PartialFailure, VforgeError
@@ -43,13 +43,14 @@ def run(
     account = _Account()
     try:
         with _lifeline.held() as line, _signals.as_interrupts():
+            params = _secrets.parameters(module)
             require()
-            _refuse_nul(module.params)
-            options = prepare(module.params)
+            _refuse_nul(params)
+            options = prepare(params)
             done = alone(options)
             if done is not None:
                 module.exit_json(**account.complete(done))
-            connection = ConnectionOptions.from_params(module.params)
+            connection = ConnectionOptions.from_params(params)
             from ._connector.session import Session
 
             warn, tell = (_clean(each) for each in (module.warn, Progress(line).tell))

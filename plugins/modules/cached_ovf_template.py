@@ -37,11 +37,18 @@ options:
       - The package. A path, or a C(file:), C(http:) or C(https:) address, of an OVA or of an OVF descriptor with its disks
         beside it.
       - An OVA is never unpacked. Whether it is one is seen from its content, not from its name.
+      - A user, a password and a query in an address are taken out of it before anything is shown, as if they were set by
+        O(source_username), O(source_password) and O(source_query).
       - Required with O(state=present).
+    type: str
+  source_query:
+    description:
+      - Query of the address, without its question mark, such as that of a presigned address. Shown nowhere.
     type: str
   source_username:
     description:
-      - User for the server of an http or https source (basic authentication).
+      - User for the server of an http or https source (basic authentication). Shown nowhere, since some servers take a token
+        for it.
     type: str
   source_password:
     description:
@@ -389,7 +396,8 @@ def argument_spec():
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "name": {"type": "str", "required": True},
         "source": {"type": "str"},
-        "source_username": {"type": "str"},
+        "source_query": {"type": "str", "no_log": True},
+        "source_username": {"type": "str", "no_log": True},
         "source_password": {"type": "str", "no_log": True},
         "source_headers": {"type": "json", "no_log": True},
         "source_ca_path": {"type": "path"},

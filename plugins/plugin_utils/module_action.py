@@ -18,7 +18,7 @@ from ansible.utils.display import Display
 from ansible_collections.vforge.vsphere.plugins.module_utils._lifeline import VARIABLE
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.lifeline import SECONDS_TO_END, Lifeline, parent_gone
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed, sealed_texts
 
 
 class ModuleAction(ActionBase):
@@ -26,10 +26,12 @@ class ModuleAction(ActionBase):
 
     :cvar SECRET: options that are mappings with secrets in them.
     :cvar LISTS: options that are lists of mappings, in which SECRET holds too.
+    :cvar ADDRESS: whether the option ``source`` may be an address.
     """
 
     SECRET: t.ClassVar[tuple[str, ...]] = ()
     LISTS: t.ClassVar[tuple[str, ...]] = ()
+    ADDRESS: t.ClassVar[bool] = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module; its result is the task's.
@@ -49,7 +51,7 @@ class ModuleAction(ActionBase):
 
     def arguments(self) -> dict[str, t.Any]:
         """What the module is given: the task's arguments, with the secrets sealed."""
-        return sealed(self._task.args, self.SECRET, self.LISTS)
+        return sealed_texts(sealed(self._task.args, self.SECRET, self.LISTS), address=self.ADDRESS)
 
     @contextlib.contextmanager
     def _lifeline(self, task_vars: dict[str, t.Any]) -> t.Iterator[Lifeline | None]:

@@ -101,7 +101,7 @@ class OvfOptions:
         return cls(
             state=params["state"],
             name=vm_name(params["name"], "template"),
-            source=params.get("source") or None,
+            source=_source(params),
             access=_access(params),
             certificate_ca=params.get("certificate_ca_path") or None,
             verify=_verify(params),
@@ -141,6 +141,16 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise InvalidOption(
             "A host can pull only from an http or https address.", hint="Leave transfer on push.", option="transfer"
         )
+
+
+def _source(params: t.Mapping[str, t.Any]) -> str | None:
+    """What names the package, an address with its query."""
+    source, query = params.get("source") or None, params.get("source_query")
+    if not query:
+        return source
+    if not _is_remote(params):
+        raise InvalidOption("Only an http or https source has a query.", option="source_query")
+    return f"{source}?{query}"
 
 
 def _is_remote(params: t.Mapping[str, t.Any]) -> bool:

@@ -18,7 +18,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.vforge.vsphere.plugins import action as actions
 from ansible_collections.vforge.vsphere.plugins import modules
+from ansible_collections.vforge.vsphere.plugins.module_utils import _secrets
 from vforge_module import ModuleProcess
+from vforge_sim import Simulator
 
 _FOLDER = pathlib.Path(next(iter(modules.__path__)))
 _PATH = str(_FOLDER.parents[4])
@@ -198,6 +200,56 @@ def test_what_keeps_every_module_from_beginning_is_one_sentence(module, name, tm
     for result in (elsewhere, without):
         check(name, result)
         assert "\n" not in result["msg"]
+
+
+# What Ansible shows of a secret.
+_HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def _says(result):
+    """A result without its figures and its arguments."""
+    return {key: value for key, value in result.items() if key not in ("invocation", "timing", "calls")}
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_no_password_mutilates_what_a_module_says(module, name):
+    result = module(name, **_LEAST[name], session_cache=False).run(password=_secrets.sealed("wrong"))
+    assert result["error_code"] == "wrong_credentials"
+    assert "********" not in str(_says(result))
+    assert result["invocation"]["module_args"]["password"] == _HIDDEN
+
+
+def test_a_password_from_the_environment_mutilates_nothing_either(module):
+    process = module("instant_clone", **_LEAST["instant_clone"], session_cache=False)
+    told = []
+    for password in ("wrong", "Of-no-word-of-ours-1"):
+        process.environment["VMWARE_PASSWORD"] = password
+        result = process.run()
+        assert result["invocation"]["module_args"]["password"] == _HIDDEN
+        told.append(_says(result))
+    assert told[0] == told[1]
+    assert told[0]["error_code"] == "wrong_credentials"
+
+
+@pytest.mark.parametrize("password", ["i", "imported", "DC0", "0"])
+def test_a_password_that_is_a_word_of_the_result(simulator_binary, tmp_path, tiny_ova, password):
+    place = {"cluster": "DC0_C0", "default_network": "VM Network", "source": str(tiny_ova.ova), "name": "web"}
+    with Simulator(simulator_binary, "--vms", "0", password=password) as sim:
+        result = ModuleProcess(sim, "cached_ovf_template", _PATH, tmp_path, **place).run()
+    assert result["actions"] == ["imported"]
+    assert (result["template"]["name"], result["template"]["path"]) == ("web", "/DC0/vm/web")
+    assert result["template"]["moid"].startswith("vm-")
+    assert result["calls"]["by_method"]["ImportVApp"] == 1
+    assert result["invocation"]["module_args"]["password"] == _HIDDEN
+
+
+def test_what_the_address_of_a_source_holds_is_shown_nowhere(module):
+    process = module("cached_ovf_template", name="web")
+    result = process.run(source="https://builder:hunter-two@127.0.0.1:9/web.ova?X-Amz-Signature=0f%2Fa7b31c")
+    assert result["error_code"] == "source_unreadable"
+    assert result["invocation"]["module_args"]["source"] == "https://127.0.0.1:9/web.ova"
+    for secret in ("builder", "hunter-two", "0f%2Fa7b31c", "0f/a7b31c"):
+        assert secret not in str(result)
 
 
 def _yaml_blocks(text):

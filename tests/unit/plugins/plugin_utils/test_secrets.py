@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -13,7 +14,8 @@ from ansible.module_utils.common.parameters import remove_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed
+from ansible_collections.vforge.vsphere.plugins.module_utils import _errors, _secrets
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed, sealed_texts
 
 _SECRET = ("guestinfo", "extra_config")
 
@@ -58,3 +60,108 @@ def test_ansible_then_hides_the_text_and_no_word_of_it():
     shown = remove_values(told, {secret})
     assert (shown["name"], shown["count"]) == ("web-1", 1)
     assert "hunter2" not in shown["said"]
+
+
+def test_texts_are_sealed_at_every_depth():
+    args = {
+        "username": "me",
+        "password": "wrong",
+        "guest_password": "",
+        "clones": [{"name": "a", "customize": {"windows": {"admin_password": "web"}}}],
+    }
+    before = copy.deepcopy(args)
+    done = sealed_texts(args)
+    assert args == before, "the arguments that Ansible keeps are left alone"
+    assert (done["username"], done["guest_password"]) == ("me", "")
+    assert remove_values(str(done), {"'wrong'", "'web'"}) == str(done)
+    assert _secrets.unsealed(done) == args
+    assert sealed_texts(done) == done
+
+
+@pytest.mark.parametrize("value", [None, 5, True, ["a"], {"a": 1}])
+def test_a_secret_that_is_no_text_stays_for_the_module_to_refuse(value):
+    assert sealed_texts({"password": value}) == {"password": value}
+
+
+@pytest.mark.parametrize(
+    ("address", "bare", "parts"),
+    [
+        ("/srv/images/web.ova?really=1", "/srv/images/web.ova?really=1", {}),
+        ("file:///srv/web.ova", "file:///srv/web.ova", {}),
+        ("https://images.example/web.ova", "https://images.example/web.ova", {}),
+        ("https://images.example:8443/a@b/web.ova", "https://images.example:8443/a@b/web.ova", {}),
+        ("https://h/web.ova?X-Amz-Signature=0f%2Fa&x", "https://h/web.ova", {"source_query": "X-Amz-Signature=0f%2Fa&x"}),
+        ("https://me:p%40ss@h/web.ova#part", "https://h/web.ova", {"source_username": "me", "source_password": "p@ss"}),
+        ("https://token@h/web.ova", "https://h/web.ova", {"source_username": "token"}),
+        ("https://me:p@ss@h/web.ova", "https://h/web.ova", {"source_username": "me", "source_password": "p@ss"}),
+        ("HTTP://me:pass@[foo", "HTTP://[foo", {"source_username": "me", "source_password": "pass"}),
+        ("https://h?sig=1", "https://h", {"source_query": "sig=1"}),
+    ],
+)
+def test_an_address_is_freed_of_its_secrets(address, bare, parts):
+    done = _secrets.moved_out_of_address({"source": address, "name": "web"})
+    assert done == {"source": bare, "name": "web", **parts}
+    assert _secrets.moved_out_of_address(done) == done
+    shown = sealed_texts({"source": address, "name": "web"}, address=True)
+    assert shown["source"] == bare
+    assert _secrets.unsealed(shown) == done
+
+
+def test_what_is_set_beside_an_address_counts():
+    args = {"source": "https://me:pass@h/x?a=1", "source_username": "you", "source_query": "b=2"}
+    done = _secrets.moved_out_of_address(args)
+    assert (done["source_username"], done["source_password"], done["source_query"]) == ("you", "pass", "a=1&b=2")
+
+
+class _Module:
+    """What ``parameters`` needs of an AnsibleModule."""
+
+    def __init__(self, **params):
+        self.params = {"source_query": None, **params}
+        self.no_log_values = set()
+
+    def shown(self, result):
+        """What Ansible makes of a result."""
+        return remove_values({**result, "invocation": self.params}, self.no_log_values)
+
+
+def test_what_a_module_shows_of_an_address_and_of_headers():
+    address = "https://me:hunter-two@h/web.ova?X-Amz-Signature=0f%2Fa7b31c&token=a+b+c+d+e&expires=60"
+    module = _Module(source=address, source_headers='{"Authorization": "Bearer abc.123.def"}')
+    meant = _secrets.parameters(module)
+    assert (meant["source"], meant["source_username"], meant["source_password"]) == ("https://h/web.ova", "me", "hunter-two")
+    quoted = "The host says: 401 hunter-two 0f%2Fa7b31c 0f/a7b31c a+b+c+d+e a b c d e abc.123.def 60"
+    told = module.shown({"msg": quoted})
+    assert told["msg"] == "The host says: 401 ******** ******** ******** ******** ******** ******** 60"
+    text = json.dumps(told["invocation"] | {"source_headers": None})
+    for secret in ("hunter-two", "0f%2Fa7b31c", "a+b+c", '"me"'):
+        assert secret not in text
+
+
+def _codes():
+    """Names that other programs compare: codes, and names of faults."""
+    yield from (kind.error_code for kind in vars(_errors).values() if hasattr(kind, "error_code"))
+    yield from ("wrong_credentials", "host_certificate_unknown", "DuplicateName", "InvalidLogin", "created", "poweredOn")
+
+
+@given(st.data())
+def test_no_password_alters_a_code(data):
+    code = data.draw(st.sampled_from(sorted(_codes())))
+    first = data.draw(st.integers(0, len(code) - 1))
+    password = code[first : data.draw(st.integers(first + 1, len(code)))]
+    module = _Module(password=_secrets.sealed(password))
+    module.no_log_values = {module.params["password"]}
+    assert _secrets.parameters(module)["password"] == password
+    told = module.shown({"error_code": code, "actions": [code], code: 1})
+    assert (told["error_code"], told["actions"], told[code]) == (code, [code], 1)
+    assert told["invocation"]["password"].startswith("VALUE_SPECIFIED")
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters="*"), min_size=8, max_size=40))
+def test_a_password_that_is_no_word_is_starred_out_wherever_it_is(password):
+    module = _Module(password=password)
+    _secrets.parameters(module)
+    told = module.shown({"msg": f"The guest says: {password}!"})
+    if _secrets.is_distinct(password):
+        assert password not in told["msg"]
+    assert told["invocation"]["password"] != password

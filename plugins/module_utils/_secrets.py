@@ -1,0 +1,138 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which texts Ansible may look for in all that it shows, and which it may not.
+
+Ansible stars out the value of each option that is marked ``no_log``, wherever its text occurs. A password ``wrong`` so makes
+``********_credentials`` of an error code, and newer releases star out names of hosts and the recap as well. It does not even
+hide the password: our sentences are public, so that stars in the middle of one tell which word is missing.
+
+So a secret that can be a part of our own words never comes to Ansible as it is. The action plugin seals it: it puts a prefix in
+front, and what Ansible knows, and looks for, is the text with the prefix, which occurs nowhere. The module takes the prefix off
+again, and has Ansible look for the plain text only where that text can be no part of a code, a name of a fault, an action, a
+key or a state. What protects the others is that nothing of ours ever quotes a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+import urllib.parse
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+# Options that are one secret text each, at whatever depth.
+TEXTS = frozenset(
+    (
+        "password",
+        "pass",
+        "pwd",
+        "guest_password",
+        "source_username",
+        "source_password",
+        "source_query",
+        "admin_password",
+        "domain_admin_password",
+        "product_id",
+    )
+)
+
+# Headers, which are secrets as a whole.
+_HEADERS = "source_headers"
+
+_SEAL = "vforge-sealed:"
+
+# Our codes, actions, keys and states, and the names of vSphere's faults, are letters and underscores, and none is longer. A
+# shorter secret than this might be found anywhere, in a number for instance.
+_SHORTEST = 8
+_WORD = re.compile("[A-Za-z_]{1,48}")
+
+
+def sealed(text: str) -> str:
+    """A secret as Ansible may know it; one that is sealed already stays as it is."""
+    return text if text.startswith(_SEAL) else f"{_SEAL}{text}"
+
+
+def unsealed(value: t.Any) -> t.Any:
+    """A copy of a value, with each secret in it as it is."""
+    if isinstance(value, dict):
+        return {key: unsealed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [unsealed(item) for item in value]
+    return value.removeprefix(_SEAL) if isinstance(value, str) else value
+
+
+def is_distinct(text: str) -> bool:
+    """Whether a text can be looked for in everything that is shown, since it is no part of our own words."""
+    return len(text) >= _SHORTEST and not _WORD.fullmatch(text)
+
+
+def moved_out_of_address(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The arguments with the secrets of the address ``source`` in options of their own: user, password and query.
+
+    What such an option says already counts, of user and password; queries are added up. A fragment, which no server gets, goes.
+    """
+    done = dict(args)
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)([^?#]*)(?:\?([^#]*))?", str(args.get("source") or ""))
+    if match is None:
+        return done
+    scheme, server, path, query = match.groups()
+    before, _at, host = server.rpartition("@")
+    user, _colon, password = before.partition(":")
+    done["source"] = f"{scheme}{host}{path}"
+    for option, text in (("source_username", user), ("source_password", password)):
+        if text and not args.get(option):
+            done[option] = urllib.parse.unquote(text)
+    if query:
+        done["source_query"] = "&".join(filter(None, (query, unsealed(args.get("source_query")))))
+    return done
+
+
+def _of_query(query: str) -> t.Iterator[str]:
+    """The secrets in a query: each value, as written and as meant."""
+    for pair in re.split("[&;]", query):
+        value = pair.partition("=")[2] or pair
+        yield from (value, urllib.parse.unquote(value), urllib.parse.unquote_plus(value))
+
+
+def _of_headers(text: str) -> t.Iterator[str]:
+    """The secrets in headers, which are a mapping as JSON: each value, and each word of it (``Bearer TOKEN``)."""
+    try:
+        headers = json.loads(text)
+    except (ValueError, RecursionError):
+        return  # the module says what is wrong with it
+    for value in headers.values() if isinstance(headers, dict) else ():
+        yield from (str(value), *str(value).split())
+
+
+def parameters(module: AnsibleModule) -> dict[str, t.Any]:
+    """The parameters of a module as its options mean them.
+
+    What Ansible is going to show of them, and what it looks for, is put right on the way: also for a module that was started
+    without its action plugin, and for a password from the environment, which no action plugin has seen.
+    """
+    shown, known = module.params, module.no_log_values
+    if "source_query" in shown:
+        shown.update(moved_out_of_address(shown))
+    for option in TEXTS & shown.keys():
+        if isinstance(shown[option], str) and shown[option]:
+            shown[option] = sealed(shown[option])
+            known.add(shown[option])
+    meant: dict[str, t.Any] = unsealed(shown)
+    parts = (*_of_query(meant.get("source_query") or ""), *_of_headers(meant.get(_HEADERS) or "{}"))
+    for text in (*_texts(meant), *parts):
+        if is_distinct(text):
+            known.add(text)
+        else:
+            known.discard(text)
+    return meant
+
+
+def _texts(value: t.Any) -> t.Iterator[str]:
+    """The secret texts, at every depth."""
+    if isinstance(value, dict):
+        yield from (item for key, item in value.items() if key in TEXTS and isinstance(item, str) and item)
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(item)
