@@ -77,4 +77,5 @@ options:
 requirements:
   - python >= 3.11
   - pyvmomi >= 8.0.3.0.1
+  - requests >= 2.32.3 (where files are carried, to or from guests, hosts and web servers)
 """

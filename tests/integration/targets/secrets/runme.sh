@@ -12,7 +12,7 @@ run() {
 
 run -vvvvv --diff || { grep -A 40 -m 3 -E "^(fatal|\[ERROR\])" "$work/output"; exit 1; }
 
-if grep -rnE 's3cret-[a-z]+' "$work"; then
+if grep -rnE 's3cret(-|%2D)[a-z]+' "$work"; then
     echo "A secret was shown." >&2
     exit 1
 fi

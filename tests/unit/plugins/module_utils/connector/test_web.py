@@ -359,12 +359,13 @@ def test_what_the_body_raises_comes_through():
 
 
 def test_a_stop_ends_a_wait_at_once():
-    stop = Stop()
-    with Server(lambda connection, _number: _silent(connection, None)) as server:
+    stop, ended = Stop(), threading.Event()
+    with Server(lambda _connection, _number: ended.wait(MUCH_LONGER)) as server:
         threading.Timer(SECONDS / 4, stop.set).start()
         with pytest.raises(Broken):
             client(stop=stop).send("PUT", f"http://127.0.0.1:{server.port}/x", {}, b"data")
-    assert stop.is_set()
+        assert stop.is_set()
+        ended.set()
 
 
 def test_messages_do_not_quote_headers():
