@@ -28,10 +28,10 @@ try:
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3.exceptions import HTTPError
+    from urllib3 import exceptions as urllib3_errors
 except ImportError:
     requests = None  # type: ignore[assignment]
-    HTTPError = OSError  # type: ignore[assignment, misc]
+    urllib3_errors = None  # type: ignore[assignment]
     HTTPAdapter = Session = HTTPConnection = HTTPSConnection = object  # type: ignore[assignment, misc]
     HTTPConnectionPool = HTTPSConnectionPool = object  # type: ignore[assignment, misc]
 
@@ -39,7 +39,9 @@ if t.TYPE_CHECKING:
     from .web import Clock, Stop
 
 # What a request can end in. UnicodeError: a header that cannot be sent.
-FAILURES = (OSError, http.client.HTTPException, HTTPError, UnicodeError)
+FAILURES: tuple[type[Exception], ...] = (OSError, http.client.HTTPException, UnicodeError)
+if urllib3_errors is not None:
+    FAILURES += (urllib3_errors.HTTPError,)
 
 # As many as files are carried at once, at the most.
 _MOST_IDLE = 16
