@@ -232,7 +232,7 @@ def _remove(folder: str) -> None:
 
 def _folder() -> str:
     usual = tempfile.gettempdir()
-    # What lies in it is a folder of this user alone, made by mkdtemp.
+    # In it there is a new folder of this user's alone for each socket.
     return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
 
 

@@ -37,7 +37,7 @@ due = lambda: (pathlib.Path(folder) / "due").exists()
 runner.time = types.SimpleNamespace(time=lambda: time.time() + 3600 * (how == "timeout" and due()), sleep=time.sleep)
 ran = ansible_runner.run(
     private_data_dir=f"{folder}/runner", playbook=f"{folder}/play.json", inventory=f"{folder}/hosts", quiet=True,
-    job_timeout=1800, cancel_callback=lambda: how == "cancel" and due(),
+    settings={"job_timeout": 1800}, cancel_callback=lambda: how == "cancel" and due(),
 )
 print(ran.status)
 """
@@ -106,6 +106,7 @@ class Plays:
                 "tasks": [{"copy": {"dest": "told.json", "content": told}}],
             },
         ]
+        (self.folder / "runner").mkdir()
         (self.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
         hosts = "".join(f"{name} ansible_connection=local\n" for name in self.works)
         (self.folder / "hosts").write_text(hosts, encoding="utf-8")
@@ -178,7 +179,7 @@ class Plays:
             for left in self.processes():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(left, signal.SIGKILL)
-            process.communicate()
+            process.wait()
 
     def until(self, enough: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
         """Watch until something is so, which must be within a minute, and before the process ends."""
