@@ -26,9 +26,9 @@ try:
     import requests
     from requests import Session
     from requests.adapters import HTTPAdapter
+    from urllib3 import exceptions as urllib3_errors
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3 import exceptions as urllib3_errors
 except ImportError:
     requests = None  # type: ignore[assignment]
     urllib3_errors = None  # type: ignore[assignment]
