@@ -31,6 +31,10 @@ def _step(wanted, found=None):
     return plan.present(wanted, plan.place(wanted, known, {}), found, known)
 
 
+def _entry(standing, asked):
+    return report.entries([standing], asked)[0]
+
+
 def _with_guest(*nics):
     return existing(guest=tuple(GuestNic(key, mac, tuple(found)) for key, mac, found in nics))
 
@@ -43,7 +47,7 @@ def test_an_entry_tells_all_of_a_clone():
         )
     )
     standing = Standing(_step(request(config={"guestinfo.b": "1", "other": "2"})), "created", True, vm, "vm-9", seconds=0.4)
-    told = report.entry(standing, _ASKED)
+    told = _entry(standing, _ASKED)
     nics = told.pop("nics")
     assert told == {
         "name": "web-1",
@@ -65,6 +69,7 @@ def test_an_entry_tells_all_of_a_clone():
         "ip": "10.0.0.5",
         "guestinfo": ["guestinfo.b"],
         "wake": None,
+        "refused": [],
         "differences": [],
         "warnings": [],
     }
@@ -94,13 +99,13 @@ def test_the_ip_is_of_the_family_and_nic_asked_for(asked, ip):
         (None, "00:50:56:00:00:02", ["169.254.0.1", "10.9.0.5"]),
     )
     standing = Standing(_step(request(), vm), "unchanged", vm=vm)
-    assert report.entry(standing, options(name="web-1", **asked))["ip"] == ip
+    assert _entry(standing, options(name="web-1", **asked))["ip"] == ip
 
 
 def test_check_mode_has_every_key_of_a_real_run():
     step = _step(request(bios_uuid="42000000-0000-0000-0000-000000000001"))
-    real = report.entry(Standing(step, "created", True, existing(), "vm-9", seconds=0.4), _ASKED)
-    checked = report.entry(Standing(step, "created", True, plan.expected(step)), _ASKED)
+    real = _entry(Standing(step, "created", True, existing(), "vm-9", seconds=0.4), _ASKED)
+    checked = _entry(Standing(step, "created", True, plan.expected(step)), _ASKED)
     assert checked.keys() == real.keys()
     assert checked["nics"][0].keys() == real["nics"][0].keys()
     assert (checked["moid"], checked["instance_uuid"], checked["ip"], checked["nics"][0]["mac"]) == (None,) * 4
@@ -111,7 +116,7 @@ def test_check_mode_has_every_key_of_a_real_run():
 def test_a_failed_clone_has_its_fault():
     standing = Standing(_step(request()), "created")
     standing.fail(Fault("DuplicateName", "duplicate_name", "the name is taken", hint="Choose another.", holder="vm-7"))
-    told = report.entry(standing, _ASKED)
+    told = _entry(standing, _ASKED)
     assert (told["action"], told["changed"]) == ("failed", False)
     assert told["error"] == {
         "error_code": "duplicate_name",
@@ -124,7 +129,7 @@ def test_a_failed_clone_has_its_fault():
 
 def test_a_difference_says_whether_it_can_change():
     step = _step(request(datastore="slow", config={"guestinfo.a": "1"}), existing())
-    fixable, fixed = report.entry(Standing(step, "updated", True, existing()), _ASKED)["differences"]
+    fixable, fixed = _entry(Standing(step, "updated", True, existing()), _ASKED)["differences"]
     assert fixable == {"what": "guestinfo.a", "actual": "another value", "wanted": "the value asked for", "can_change": True}
     assert fixed == {
         "what": "datastore",
@@ -136,7 +141,7 @@ def test_a_difference_says_whether_it_can_change():
 
 
 def test_a_path_escapes_the_slash_of_a_name():
-    told = report.entry(Standing(_step(request("a/b 100%")), "created"), _ASKED)
+    told = _entry(Standing(_step(request("a/b 100%")), "created"), _ASKED)
     assert told["path"] == "/DC0/vm/a%2fb 100%25"
 
 
@@ -156,7 +161,7 @@ def test_the_diff_shows_what_is_made_changed_and_removed():
 
 def test_the_names_of_the_guestinfo_keys_are_told_of_what_is_there():
     found = existing(extra_config={"guestinfo.old": "x", "other": "y"})
-    kept = report.entry(Standing(_step(request(config={"guestinfo.new": "z"}), found), "updated", True, found), _ASKED)
+    kept = _entry(Standing(_step(request(config={"guestinfo.new": "z"}), found), "updated", True, found), _ASKED)
     assert kept["guestinfo"] == ["guestinfo.new", "guestinfo.old"]
 
 
@@ -173,7 +178,7 @@ def test_no_value_is_anywhere_in_result_or_diff(wanted, actual, there, ends):
     standing = Standing(step, "created", True, found)
     if ends == "failed":
         standing.fail(Fault("SystemError", "system_error", "no"))
-    everything = [report.entry(standing, _ASKED), report.failure(standing), report.diff([step])]
+    everything = [_entry(standing, _ASKED), report.failure(standing), report.diff([step])]
     assert "s3cret" not in json.dumps(everything, ensure_ascii=False)
     for kept in (step, standing, found):
         assert "s3cret" not in repr(kept)
