@@ -155,6 +155,7 @@ func (s *Sim) deleteInject(r *http.Request) (any, error) {
 	if text == "" {
 		s.inject.remove(0)
 		s.uploads.calm()
+		s.gate.calm()
 		return done, nil
 	}
 	id, err := strconv.Atoi(text)
@@ -194,11 +195,16 @@ func (s *Sim) expireSessions(r *http.Request) (any, error) {
 	if body.As != "fault" && body.As != "missingSet" {
 		return nil, badRequest(fmt.Errorf(`"as" is %q: fault or missingSet is needed`, body.As))
 	}
-	dead := s.sessions.expire(body.As == "missingSet")
+	return map[string]int{"expired": s.endSessions(body.As == "missingSet")}, nil
+}
+
+// endSessions ends all sessions and returns how many there were.
+func (s *Sim) endSessions(missingSet bool) int {
+	dead := s.sessions.expire(missingSet)
 	for _, d := range dead {
 		s.endSession(d.key)
 	}
-	return map[string]int{"expired": len(dead)}, nil
+	return len(dead)
 }
 
 func (s *Sim) postUser(r *http.Request) (any, error) {

@@ -92,6 +92,11 @@ func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Refere
 	if s.coming(method.This) != nil {
 		return nil, nil // it has no methods yet
 	}
+	if ctx.Session == nil && !openMethods[method.Name] {
+		// The session has ended since the front let the call through. vcsim's own fault would
+		// name the shim, whose type no client knows.
+		return nil, notAuthenticated(method.This)
+	}
 	method.This = sh.Reference()
 	return sh, nil
 }

@@ -6,13 +6,17 @@ package sim
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -80,7 +84,7 @@ func (s *Sim) front() http.Handler {
 	mux.Handle("/folder/", s.loggedIn(s.serveFolder))
 	mux.HandleFunc("/nfc/", s.serveNFC)
 	mux.HandleFunc("/guestFile", s.serveGuestFile)
-	return mux
+	return s.guarded(mux)
 }
 
 // loggedIn lets only requests with a live session through.
@@ -135,7 +139,45 @@ func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *sdkCall, rule *r
 		hangUp(w)
 	case doDrop:
 		hangUp(w)
+	case doHalf:
+		s.answerHalf(w, r, call, time.Duration(rule.DelayMS)*time.Millisecond)
+	case doExpire:
+		s.endSessions(false)
+		s.answer(w, r, call, nil)
+	case doSignal:
+		if err := syscall.Kill(rule.PID, ruleSignals[rule.Signal]); err != nil {
+			log.Printf("vforge-sim: sending a signal to %d: %v", rule.PID, err)
+		}
+		sleep(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond)
+		s.answer(w, r, call, nil)
+	case doSilence, doFreeze, doGone, doRestart:
+		if rule.Do == doRestart {
+			s.endSessions(false)
+		}
+		s.gate.become(rule.Do, time.Duration(rule.DelayMS)*time.Millisecond)
+		s.turnAway(w, r, rule.Do)
 	}
+}
+
+// answerHalf carries a call out and sends half of the answer, then nothing for a while,
+// then the end of the connection.
+func (s *Sim) answerHalf(w http.ResponseWriter, r *http.Request, call *sdkCall, silent time.Duration) {
+	whole := httptest.NewRecorder()
+	s.answer(whole, r, call, nil)
+	for name, values := range whole.Header() {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()))
+	w.WriteHeader(whole.Code)
+	_, err := w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
+	}
+	if err != nil {
+		log.Printf("vforge-sim: sending half of an answer: %v", err)
+	}
+	sleep(r.Context(), silent)
+	hangUp(w)
 }
 
 // hangUp closes the connection without an answer.
@@ -144,13 +186,16 @@ func hangUp(w http.ResponseWriter) {
 	if err == nil {
 		err = conn.Close()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		log.Printf("vforge-sim: dropping a connection: %v", err)
 	}
 }
 
 // answer carries out a call. With a rule, what the call starts fails.
 func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call *sdkCall, failing *rule) {
+	if call.session != nil && s.sessions.named(call.session.token) == nil {
+		call.session = nil // it has ended while the call was held up
+	}
 	if fault, text := s.refuse(call); fault != nil {
 		writeFault(w, fault, text)
 		return
@@ -197,9 +242,7 @@ func (s *Sim) userOf(key string) string {
 // privileges on the object of the call.
 func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
 	if call.session == nil && !openMethods[call.method] {
-		return &types.NotAuthenticated{NoPermission: types.NoPermission{
-			Object: &call.this, PrivilegeId: "System.View",
-		}}, ""
+		return notAuthenticated(call.this), ""
 	}
 	if since, ok := methodSince[call.method]; ok && versionLess(call.version, since) {
 		return unknownMethod(call.method)
@@ -226,6 +269,11 @@ func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
 		}
 	}
 	return nil, ""
+}
+
+// notAuthenticated is the fault of a call without a live session.
+func notAuthenticated(object types.ManagedObjectReference) types.BaseMethodFault {
+	return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &object, PrivilegeId: "System.View"}}
 }
 
 // unknownMethod is how a server answers a method that its version does not have.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -32,6 +33,8 @@ type rule struct {
 	Message string `json:"message,omitempty"`
 	DelayMS int    `json:"delay_ms,omitempty"`
 	Status  int    `json:"status,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Signal  string `json:"signal,omitempty"`
 	Seen    int    `json:"seen"` // matching calls since the rule was made
 	Hits    int    `json:"hits"` // calls that it struck
 
@@ -46,9 +49,25 @@ const (
 	doDrop      = "drop"
 	doDropAfter = "drop-after"
 	doStatus    = "http-status"
+	doHalf      = "half"
+	doExpire    = "expire"
+	doSignal    = "signal"
+	// What these do lasts until the rules are removed.
+	doSilence = "silence"
+	doFreeze  = "freeze"
+	doGone    = "gone"
+	doRestart = "restart"
 )
 
-var ruleActions = []string{doFault, doTaskFault, doDelay, doDrop, doDropAfter, doStatus}
+var ruleActions = []string{
+	doFault, doTaskFault, doDelay, doDrop, doDropAfter, doStatus, doHalf, doExpire, doSignal,
+	doSilence, doFreeze, doGone, doRestart,
+}
+
+// ruleSignals are those that end programs.
+var ruleSignals = map[string]syscall.Signal{
+	"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL,
+}
 
 // check completes a rule with its defaults, or says what is wrong with it.
 func (r *rule) check() error {
@@ -87,6 +106,10 @@ func (r *rule) check() error {
 		}
 		if r.Status < 200 || r.Status > 599 {
 			return fmt.Errorf(`"status" %d is no HTTP status`, r.Status)
+		}
+	case doSignal:
+		if _, ok := ruleSignals[r.Signal]; !ok || r.PID < 2 {
+			return errors.New(`"pid" of a process and "signal" are needed: INT, TERM, HUP or KILL`)
 		}
 	}
 	return nil

@@ -71,6 +71,7 @@ type Sim struct {
 	closed      bool       // guarded by creating: nothing is made any more
 	sdk         *http.Server
 	control     *http.Server
+	gate        *gate // in front of sdk
 	sdkAddr     *net.TCPAddr
 	ctrlAddr    *net.TCPAddr
 	serving     sync.WaitGroup
@@ -166,7 +167,8 @@ func (s *Sim) Start() error {
 		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{s.id.leaf}, MinVersion: tls.VersionTLS12},
 	}
 	s.control = &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: time.Minute}
-	s.serve(func() error { return s.sdk.ServeTLS(sdk, "", "") })
+	s.gate = newGate(sdk)
+	s.serve(func() error { return s.sdk.ServeTLS(s.gate, "", "") })
 	s.serve(func() error { return s.control.Serve(ctrl) })
 	return s.writeState()
 }
