@@ -15,7 +15,7 @@ import typing as t
 from . import _lifeline, _secrets, _signals
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
-from ._errors import InvalidOption, PartialFailure, VforgeError
+from ._errors import Interrupted, InvalidOption, PartialFailure, Reason
 from ._progress import Progress
 from ._text import one_line, shown
 
@@ -41,8 +41,9 @@ def run(
     The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls`` (SOAP calls).
     """
     account = _Account()
+    signals: list[Interrupted] = []
     try:
-        with _lifeline.held() as line, _signals.as_interrupts():
+        with _lifeline.held() as line, _signals.as_interrupts() as signals:
             params = _secrets.parameters(module)
             require()
             _refuse_nul(params)
@@ -54,14 +55,14 @@ def run(
             from ._connector.session import Session
 
             warn, tell = (_clean(each) for each in (module.warn, Progress(line).tell))
-            account.session = session = Session(connection, warn, tell, begun=account.begun)
+            account.session = session = Session(connection, warn, tell, account.begun, _timeout(params))
             with session:
                 account.connected = time.monotonic()
-                result = work(session, options)
+                result = _worked(work, session, options)
     except PartialFailure as error:
-        module.fail_json(**account.complete({**error.as_result(), **error.result}))
-    except VforgeError as error:
-        module.fail_json(**account.complete(error.as_result()))
+        module.fail_json(**account.complete({**error.result, **_told(error, signals)}))
+    except Reason as error:
+        module.fail_json(**account.complete(_told(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
         module.fail_json(**account.complete(_defect(error)))
     module.exit_json(**account.complete(result))
@@ -70,6 +71,37 @@ def run(
 def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
     """Show one line of text from wherever, without what a terminal would obey."""
     return lambda text: show(one_line(text))
+
+
+def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, options: O) -> dict[str, t.Any]:
+    """Do the work. What it returns, or how it failed, is told; a signal to the closing of the session cannot take it away."""
+    try:
+        return work(session, options)
+    finally:
+        session.limit.finish()
+        if not _signals.ended():
+            _signals.settle()
+
+
+def _timeout(params: t.Mapping[str, t.Any]) -> int | None:
+    """The seconds that the task may take.
+
+    :raises InvalidOption: they are less than one.
+    """
+    timeout: int | None = params.get("timeout")
+    if timeout is not None and timeout < 1:
+        raise InvalidOption("The option timeout must be at least 1.", option="timeout")
+    return timeout
+
+
+def _told(error: Reason, signals: t.Sequence[Interrupted]) -> dict[str, t.Any]:
+    """An error as a result. After a signal it is the signal that ended the run, whatever failed on the way out."""
+    result = error.as_result()
+    if signals:
+        said = signals[0].message
+        result["error_code"] = signals[0].error_code
+        result["msg"] = result["msg"] if said in result["msg"] else f"{said} {result['msg']}"
+    return result
 
 
 def _refuse_nul(value: t.Any, option: str = "") -> None:

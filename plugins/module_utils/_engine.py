@@ -27,7 +27,7 @@ import typing as t
 
 from ._connector import names, tasks
 from ._connector.batch import Outcome, Work, run_batch
-from ._errors import Fault, NotAttempted, PartialFailure, VforgeError
+from ._errors import Fault, NotAttempted, PartialFailure, Reason, VforgeError
 
 if t.TYPE_CHECKING:
     from ._connector.session import Session
@@ -109,7 +109,7 @@ class Task(t.Generic[I]):
         self.deadline = deadline
         self.parallel = parallel
         self.check = check
-        self.stopped: VforgeError | None = None
+        self.stopped: Reason | None = None
         self.timing: dict[str, float] = {}
 
     @property
@@ -131,7 +131,7 @@ class Task(t.Generic[I]):
         """Whatever ends the work in the block early is noted, and the items that have steps left say so."""
         try:
             yield
-        except VforgeError as error:
+        except Reason as error:
             self.stopped = self.stopped or error
             for item in self.items:
                 if item.left and item.error is None:
@@ -157,7 +157,7 @@ class Task(t.Generic[I]):
         :param repeatable: whether a call whose answer was lost may be made again, since twice has the effect of once.
         :param done_already: name of the fault that says that there was nothing to do any more.
         :param deadline: for what has a time of its own, such as cleaning up.
-        :raises VforgeError: why the task ended early, after each item has its outcome.
+        :raises Reason: why the task ended early, after each item has its outcome.
         """
 
         def note(item: I, outcome: Outcome) -> None:

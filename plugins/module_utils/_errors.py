@@ -12,8 +12,8 @@ from __future__ import annotations
 import typing as t
 
 
-class VforgeError(Exception):
-    """Base of every error that is shown to a user.
+class Reason(BaseException):
+    """Why a task, or an item of it, ended early: an error, or the end of the run itself.
 
     :param message: what went wrong, where; never holds a secret.
     :param hint: what the user can do about it.
@@ -35,6 +35,10 @@ class VforgeError(Exception):
         """The error as plain data: ``error_code``, ``msg`` and the details that are set."""
         facts = {key: value for key, value in self.details.items() if value not in (None, "", [])}
         return {"error_code": self.error_code, "msg": str(self), **facts}
+
+
+class VforgeError(Reason, Exception):
+    """Base of every error that is shown to a user."""
 
 
 class MissingLibrary(VforgeError):
@@ -64,9 +68,15 @@ class ConnectionLost(VforgeError):
 
 
 class CallTimedOut(ConnectionLost):
-    """A call was sent and not answered in time. It is not sent again: the second one would wait as long."""
+    """A call was sent and not answered in time, nor when it was asked again, where it could be."""
 
     error_code = "call_timeout"
+
+
+class Unavailable(ConnectionLost):
+    """A gateway answered in place of the vCenter service, which is not up; the call may have been carried out before."""
+
+    error_code = "vcenter_unavailable"
 
 
 class StrangeAnswer(ConnectionLost):
@@ -153,8 +163,12 @@ class GuestError(VforgeError):
         self.error_code = error_code
 
 
-class Interrupted(VforgeError):
-    """A signal ended the run."""
+class Interrupted(Reason):
+    """A signal ended the run.
+
+    It is no VforgeError and no Exception, as KeyboardInterrupt is none: what goes on after a failed call must not go on
+    after this. Whoever keeps an account of what was done catches Reason, and notes it there.
+    """
 
     error_code = "interrupted"
 

@@ -24,19 +24,57 @@ _why: list[Interrupted] = []
 # Those that are turned into Interrupted now.
 _turned: list[signal.Signals] = []
 
-# What came in blocks that hold signals back, the innermost block last.
-_held: list[list[Interrupted]] = []
+# The blocks that hold signals back, the innermost last.
+_held: list[_Held] = []
+
+# Whether a signal has come that ends the run.
+_came = threading.Event()
+
+# How long a call whose answer must not be lost may still take after a signal.
+_HELD_SECONDS = 2.0
+
+
+class _Held:
+    """A block that holds signals back.
+
+    :param break_off: ends the call that the block waits for.
+    """
+
+    def __init__(self, break_off: t.Callable[[], None] | None) -> None:
+        self.came: Interrupted | None = None
+        self._break_off = break_off
+        self._timer: threading.Timer | None = None
+
+    def note(self, end: Interrupted) -> None:
+        """A signal came: the block may take a moment longer."""
+        self.came = end
+        if self._break_off is not None:
+            self._timer = threading.Timer(_HELD_SECONDS, self._break_off)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def leave(self) -> None:
+        """The block has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def ended() -> bool:
+    """Whether the run is being ended by a signal, so that nothing more is to be begun or waited for."""
+    return _came.is_set()
 
 
 @contextlib.contextmanager
-def as_interrupts() -> t.Iterator[None]:
+def as_interrupts() -> t.Iterator[list[Interrupted]]:
     """Turn the first signal that ends a run, or ``end_run``, into Interrupted; a second signal ends the process at once.
+
+    Yields a list that holds it once it has come, whatever was made of it on its way out.
 
     One that comes after the work is ignored: the result is being written, and is the truth. One that the caller has
     switched off, as nohup does, stays off.
     """
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    came: list[int] = []
+    came: list[Interrupted] = []
 
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
         if number == _OWN and not _why:
@@ -47,20 +85,23 @@ def as_interrupts() -> t.Iterator[None]:
             return  # what ends a task and its module together is noticed in two ways
         what = f"The run was ended by {signal.Signals(number).name}."
         end = _why[0] if number == _OWN else Interrupted(what, hint="Run again to finish what is missing.")
-        came.append(number)
+        _came.set()
+        came.append(end)
         if not _held:
             raise end
-        _held[-1].append(end)
+        _held[-1].note(end)
 
+    _came.clear()
     try:
         for number in (*numbers, _OWN):
             signal.signal(number, interrupt)
             _turned.append(number)
         if _why:
             interrupt(_OWN, None)
-        yield
+        yield came
     finally:
         settle()
+        _came.clear()
         _why.clear()
 
 
@@ -75,19 +116,21 @@ def end_run(why: Interrupted) -> None:
 
 
 @contextlib.contextmanager
-def held_back() -> t.Iterator[None]:
+def held_back(break_off: t.Callable[[], None] | None = None) -> t.Iterator[None]:
     """Let a signal wait until the block ends: for a call whose answer must not be lost. For the main thread.
 
+    :param break_off: ends that call; it is called, in a thread, when the block takes too long after a signal.
     :raises Interrupted: at the end of the block, also of one that failed.
     """
-    came: list[Interrupted] = []
-    _held.append(came)
+    block = _Held(break_off)
+    _held.append(block)
     try:
         yield
     finally:
         _held.pop()
-        if came:
-            raise came[0]
+        block.leave()
+        if block.came is not None:
+            raise block.came
 
 
 def settle() -> None:

@@ -33,6 +33,12 @@ options:
         are read, in one call.
     type: bool
     default: false
+  timeout:
+    description:
+      - Seconds that the task may take, connecting included.
+      - A question that is not answered in O(connection_timeout) is asked again until then.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -159,6 +165,7 @@ def argument_spec():
         "datacenter": {"type": "str"},
         "folder": {"type": "str"},
         "used_by": {"type": "bool", "default": False},
+        "timeout": {"type": "int", "default": 300},
     }
 
 

@@ -86,6 +86,12 @@ options:
       - Whether the data are in the result. Set C(no_log) for the task, unless there are no secrets in them.
     type: bool
     default: false
+  timeout:
+    description:
+      - Seconds that the task may take, connecting included.
+      - A question that is not answered in O(connection_timeout) is asked again until then.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -214,6 +220,7 @@ def argument_spec():
         "vms": {"type": "list", "elements": "dict", "options": _argspec.vm_selector()},
         "datacenter": {"type": "str"},
         "show_content": {"type": "bool", "default": False},
+        "timeout": {"type": "int", "default": 300},
     }
 
 

@@ -160,6 +160,12 @@ options:
       - What each clone runs when it wakes, as in M(vforge.vsphere.instant_clone_parent). See O(before_freeze).
     type: list
     elements: str
+  timeout:
+    description:
+      - Seconds that the task may take, connecting included.
+      - A question that is not answered in O(connection_timeout) is asked again until then.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -347,6 +353,7 @@ def argument_spec():
         "before_freeze": {"type": "str", "no_log": True},
         "freeze_command": {"type": "str"},
         "on_wake": {"type": "list", "elements": "str", "no_log": True},
+        "timeout": {"type": "int", "default": 300},
     }
 
 

@@ -26,6 +26,12 @@ options:
         from the VM. It needs the privileges that a clone needs.
     type: bool
     default: true
+  timeout:
+    description:
+      - Seconds that the task may take, connecting included.
+      - A question that is not answered in O(connection_timeout) is asked again until then.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - vforge.vsphere.parents
   - vforge.vsphere.connection
@@ -131,8 +137,13 @@ parents:
       type: list
       elements: dict
     can_clone:
-      description: Whether nothing was found that would refuse a clone.
+      description:
+        - Whether nothing was found that would refuse a clone.
+        - It is null where nothing was found, but vCenter could not be asked; RV(parents[].not_asked) says why.
       type: bool
+    not_asked:
+      description: Why vCenter could not be asked, with C(error_code) and C(msg); null where it was, or was not to be.
+      type: dict
     refusals:
       description: What would refuse a clone, with a stable C(code), the C(reason), and the label of the C(device) in question.
       type: list
@@ -170,6 +181,7 @@ def argument_spec():
         **_argspec.parents(),
         "children": {"type": "bool", "default": True},
         "ask_vcenter": {"type": "bool", "default": True},
+        "timeout": {"type": "int", "default": 300},
     }
 
 

@@ -16,7 +16,7 @@ import typing as t
 
 from .. import _files
 from .._connector import names
-from .._errors import Interrupted, PartialFailure, VforgeError
+from .._errors import Interrupted, PartialFailure, Reason, VforgeError
 from . import enabling, leftovers, lookup, page, plan, privileges, querying, report, sink, state
 from .job import Answer, Job, Standing
 from .options import FAIL, QUERIED, AreaOptions
@@ -97,7 +97,7 @@ def _carry_out(job: Job) -> None:
             querying.query(job)
         elif not job.check:
             enabling.switch(job)
-    except VforgeError as error:
+    except Reason as error:
         job.end(error)
 
 

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from .._connector.batch import Outcome, Work, run_batch
-from .._errors import NotAttempted, VforgeError
+from .._errors import NotAttempted, Reason, VforgeError
 from .areas import Area, Tally
 from .changeid import FullRequired
 from .facts import Disk, Snapshot, Vm
@@ -106,7 +106,7 @@ class Job:
     deadline: float
     check: bool = False
     session_key: str | None = None
-    stopped: VforgeError | None = None
+    stopped: Reason | None = None
     unwritten: bool = False
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
@@ -117,7 +117,7 @@ class Job:
         """The VMs with an error."""
         return [standing for standing in self.standings if standing.error is not None]
 
-    def end(self, why: VforgeError | None) -> None:
+    def end(self, why: Reason | None) -> None:
         """Note that the task ends early, unless that is known."""
         if why is not None:
             self.stopped = self.stopped or why

@@ -14,7 +14,7 @@ import typing as t
 
 from .._connector import tasks
 from .._connector.batch import Outcome, Work, run_batch
-from .._errors import ConnectionLost, Fault, Interrupted, StillRunning, TaskGone, TimedOut, VforgeError
+from .._errors import ConnectionLost, Fault, Interrupted, Reason, StillRunning, TaskGone, TimedOut, VforgeError
 from . import api, lookup
 from .job import Job, Standing, batch, not_attempted, waves
 from .marks import SNAPSHOT_NAME, Mark, Owner
@@ -51,7 +51,7 @@ def with_snapshots(
             elif job.stopped is not None:
                 for standing in ready:
                     standing.fail(not_attempted(standing))
-        except VforgeError as error:
+        except Reason as error:
             job.end(error)
         finally:
             undisturbed(job, lambda wave=wave: _remove(job, wave))  # type: ignore[misc]
@@ -104,8 +104,6 @@ def _remove(job: Job, wave: t.Sequence[Standing]) -> None:
     try:
         _look_for_lost(job, wave)
     except VforgeError as error:
-        if isinstance(error, Interrupted):
-            raise
         job.session.warn(f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them.")
     due = [standing for standing in wave if standing.own is not None]
     last = remove_all(job, {standing.own: standing.vm.path for standing in due if standing.own}, "snapshots removed")

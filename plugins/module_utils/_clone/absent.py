@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector.batch import BatchResult, Outcome, Work, run_batch
-from .._errors import Fault, InvalidOption, VforgeError
+from .._errors import Fault, InvalidOption, NotAttempted, Reason
 from . import api, plan
 from .job import Account, Job, Standing, by_title
 
@@ -38,7 +38,7 @@ def remove_clones(job: Job) -> Account:
     return Account(standings, stopped)
 
 
-def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadline: float) -> VforgeError | None:
+def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadline: float) -> Reason | None:
     """Power off and destroy the VMs of these standings; each one that fails gets its error.
 
     :returns: why the batch ended early, or None.
@@ -52,7 +52,7 @@ def remove(session: Session, doomed: t.Sequence[Standing], parallel: int, deadli
     if done.stopped is not None:
         for standing in doomed:
             if standing.action == "removed" and not standing.changed:
-                standing.fail(done.stopped)
+                standing.fail(NotAttempted(f"{standing.step.name} was not removed.", hint="Run again."))
     return done.stopped
 
 

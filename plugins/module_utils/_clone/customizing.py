@@ -12,7 +12,7 @@ from .._connector.batch import Work, run_batch
 from .._connector.guest import wait_for_tools
 from .._connector.guestfaults import guest_error
 from .._connector.marks import CUSTOMIZED_KEY
-from .._errors import Fault, GuestError, VforgeError
+from .._errors import Fault, GuestError, Reason, VforgeError
 from . import api
 from .job import Job, Standing, by_title
 
@@ -22,7 +22,7 @@ _ABORT_SECONDS = 60.0
 _MARKING = "clones marked"
 
 
-def customize(job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
+def customize(job: Job, standings: t.Sequence[Standing]) -> Reason | None:
     """Customize the clones that are to be and are not yet.
 
     :returns: why it ended early, or None.
@@ -55,7 +55,7 @@ def _wait_for_guests(job: Job, due: t.Mapping[str, Standing]) -> None:
             )
 
 
-def _stages(job: Job, due: t.Mapping[str, Standing]) -> VforgeError | None:
+def _stages(job: Job, due: t.Mapping[str, Standing]) -> Reason | None:
     """Customize, start the network, and mark the clone as done, so that the next run knows."""
     session, login = job.session, job.options.credentials
     specs = {

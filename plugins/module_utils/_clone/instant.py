@@ -12,7 +12,7 @@ from .._connector.find import find_vms
 from .._connector.marks import MARKER_KEY, marker
 from .._connector.releases import require_instant_clones
 from .._connector.wakestate import TOKEN_KEY, new_run
-from .._errors import InvalidOption, VforgeError
+from .._errors import InvalidOption, Reason
 from . import api, lookup, plan, report
 from .customizing import customize
 from .facts import Existing, Parent
@@ -86,7 +86,7 @@ class InstantClones:
         session, spec = job.session, _spec(job, step)
         return Work(title, lambda: api.start_check(session, step.source.moid, spec), repeatable=True)
 
-    def finish(self, job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
+    def finish(self, job: Job, standings: t.Sequence[Standing]) -> Reason | None:
         """Customize the guests."""
         return customize(job, standings)
 

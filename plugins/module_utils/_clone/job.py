@@ -10,7 +10,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._errors import VforgeError
+from .._errors import Reason, VforgeError
 from .facts import Existing, Parent
 from .kind import Kind
 from .options import CloneOptions
@@ -101,4 +101,4 @@ class Account:
     """The end of a task: one standing a step, and why it ended early, if it did."""
 
     standings: list[Standing]
-    stopped: VforgeError | None = None
+    stopped: Reason | None = None

@@ -10,7 +10,7 @@ import typing as t
 if t.TYPE_CHECKING:
     from .._connector.batch import Work
     from .._connector.session import Session
-    from .._errors import VforgeError
+    from .._errors import Reason
     from .facts import Existing, Parent
     from .job import Job, Standing
     from .plan import Step
@@ -62,7 +62,7 @@ class Kind(t.Protocol):
     def question(self, job: Job, title: str, step: Step) -> Work:
         """The call that asks vCenter whether it would make the clone; its result is a list of CheckResult."""
 
-    def finish(self, job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
+    def finish(self, job: Job, standings: t.Sequence[Standing]) -> Reason | None:
         """What is done with clones that are there; each failure is its standing's.
 
         :returns: why it ended early, or None.

@@ -9,7 +9,7 @@ import time
 import typing as t
 
 from .._connector.batch import Outcome, run_batch
-from .._errors import Fault, InvalidOption, VforgeError
+from .._errors import Fault, InvalidOption, Reason
 from . import api, lookup, plan
 from .absent import remove
 from .job import Account, Job, Standing, by_title
@@ -43,7 +43,7 @@ def make_clones(job: Job) -> Account:
     return Account(standings, stopped)
 
 
-def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: VforgeError | None) -> VforgeError | None:
+def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: Reason | None) -> Reason | None:
     """Finish what was made, learn what the clones are now, and wait for their addresses.
 
     :param stopped: why the batch ended early, or None.
@@ -57,7 +57,7 @@ def _look_after(job: Job, standings: list[Standing], booked: _Booked, stopped: V
         job.timer.lap("read")
         if stopped is None and wait_for_guests(job, standings):
             job.timer.lap("wait_for_ip" if job.options.wait_for_ip else "wait_for_wake")
-    except VforgeError as error:
+    except Reason as error:
         return stopped or error
     return stopped
 

@@ -13,7 +13,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.reported import warn
-from .._errors import NotAttempted, PartialFailure, VforgeError
+from .._errors import NotAttempted, PartialFailure, Reason
 from . import api, keys, lookup, plan, report
 from .job import Job, Standing, carry_out, standing
 from .options import CUSTOMIZATION, NOTHING, PRESENT, CloudOptions
@@ -52,7 +52,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
     return result
 
 
-def _carry_out(job: Job) -> VforgeError | None:
+def _carry_out(job: Job) -> Reason | None:
     """Do the steps of all VMs; returns why the task ended early, or None."""
     session = job.session
     try:
@@ -96,7 +96,7 @@ def _carry_out(job: Job) -> VforgeError | None:
         )
         if job.options.wait != NOTHING:
             wait_for_guests(job)
-    except VforgeError as error:
+    except Reason as error:
         for item in job.standings:
             left = [step for step in item.plan.steps if step not in item.done]
             if item.error is None and (left or item.plan.wait != NOTHING):
@@ -115,7 +115,7 @@ def _is_on(item: Standing) -> None:
     item.power_state = "poweredOn"
 
 
-def _headline(standings: list[Standing], failed: list[Standing], stopped: VforgeError | None, *, check: bool) -> str:
+def _headline(standings: list[Standing], failed: list[Standing], stopped: Reason | None, *, check: bool) -> str:
     parts = [str(stopped)] if stopped is not None else []
     if len(standings) == 1 and failed and stopped is None:
         name, said = failed[0].plan.machine.name, failed[0].error.message if failed[0].error else ""
@@ -127,7 +127,7 @@ def _headline(standings: list[Standing], failed: list[Standing], stopped: Vforge
     return " ".join(part for part in parts if part)
 
 
-def _hint(standings: list[Standing], stopped: VforgeError | None) -> str:
+def _hint(standings: list[Standing], stopped: Reason | None) -> str:
     """What the headline does not say yet: of several VMs it quotes the first error whole."""
     alone = standings[0].error if len(standings) == 1 and stopped is None else None
     return alone.hint if alone is not None else ""

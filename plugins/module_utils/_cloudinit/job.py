@@ -99,7 +99,7 @@ def carry_out(
     :param then: notes what a step that was done has made of its VM.
     :param repeatable: whether doing it twice is as good as doing it once.
     :param forgiven: name of the fault that means that it was done already.
-    :raises VforgeError: why the batch ended early.
+    :raises Reason: why the batch ended early.
     """
     due = [item for item in job.standings if item.due(step)]
     counts = collections.Counter(item.plan.machine.name for item in due)

@@ -15,23 +15,28 @@ import threading
 import time
 import typing as t
 
+from .. import _signals
 from .._errors import (
     CallTimedOut,
     ConnectionFailed,
     ConnectionLost,
     Interrupted,
     NotAttempted,
+    Reason,
     StillRunning,
     TimedOut,
+    Unavailable,
     VforgeError,
 )
+from .stub import Patience
 from .tasks import TaskEnd, cancel, wait_for_tasks
 
 if t.TYPE_CHECKING:
     from .session import Session
 
-# How long to wait, after an interrupt or the deadline, for tasks that vCenter had begun.
+# How long to wait, after the deadline, for tasks that vCenter had begun; and after a signal, whose sender waits for us.
 _GRACE_SECONDS = 10.0
+_FAREWELL_SECONDS = 1.0
 
 # One broken connection happens; this many, with no answer in between, mean that the server is gone.
 _LOST_CALLS_MEAN_GONE = 3
@@ -84,7 +89,7 @@ class BatchResult:
     """
 
     outcomes: dict[str, Outcome]
-    stopped: VforgeError | None = None
+    stopped: Reason | None = None
 
     @property
     def failed(self) -> list[Outcome]:
@@ -113,11 +118,15 @@ def run_batch(
         batch.submit(works, parallel, deadline)
         batch.wait(deadline)
         result.stopped = batch.why_cut_short()
-    except VforgeError as error:
+    except Reason as error:
         result.stopped = error
     if batch.open:
         batch.wind_down(parallel, result.stopped)
     return result
+
+
+def _wait(futures: t.Sequence[concurrent.futures.Future[None]], seconds: float) -> None:
+    concurrent.futures.wait(futures, seconds)
 
 
 def _not_attempted(work: Work) -> NotAttempted:
@@ -131,7 +140,7 @@ class _Batch:
         self._names: dict[str, str] = {}
         self._tasks: dict[str, t.Any] = {}
         self._stop = stop
-        self._server = _ServerWatch()
+        self._server = _ServerWatch(session)
         self._doing = doing
         self._done = 0
 
@@ -140,7 +149,7 @@ class _Batch:
         """The moids of the tasks that have not ended."""
         return list(self._tasks)
 
-    def why_cut_short(self) -> VforgeError | None:
+    def why_cut_short(self) -> Reason | None:
         """Why items were not begun or not followed to their end, None when all were."""
         unfinished = self.open or any(isinstance(item.error, NotAttempted) for item in self._outcomes.values())
         if not unfinished:
@@ -150,11 +159,16 @@ class _Batch:
     def submit(self, works: t.Sequence[Work], parallel: int, deadline: float) -> None:
         """Make the calls; an item whose call fails has its error, and the others go on."""
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, parallel))
+        futures: list[concurrent.futures.Future[None]] = []
         try:
-            futures = [pool.submit(self._start, work, deadline) for work in works]
+            with _signals.held_back():  # a thread that is just being started would be lost, and with it what it has begun
+                futures += [pool.submit(self._start, work, deadline) for work in works]
             concurrent.futures.wait(futures)
         except Interrupted:
             self._stop.set()
+            # What is under way gets its answer, if that comes soon: it tells the task that is to be cancelled.
+            with self._session.stub.connections.halted(lambda: _wait(futures, _FAREWELL_SECONDS)):
+                pool.shutdown(wait=True)
             raise
         finally:
             pool.shutdown(wait=True)
@@ -166,7 +180,8 @@ class _Batch:
             return
         outcome = self._outcomes[work.name]
         try:
-            task = self._call(work, outcome)
+            with self._session.limit.within(deadline):
+                task = self._call(work, outcome)
         except VforgeError as error:
             outcome.error = error
             if self._server.failed(error):
@@ -181,15 +196,18 @@ class _Batch:
 
     def _call(self, work: Work, outcome: Outcome) -> t.Any:
         outcome.calls += 1
-        try:
-            return self._session.retrying(work.start)
-        except CallTimedOut:
-            raise
-        except ConnectionLost:
-            if not work.repeatable:
-                raise
+        waits = Patience(self._session.stub.connections)
+        while True:
+            try:
+                return self._session.retrying(work.start)
+            except Unavailable:
+                if not work.repeatable or not waits.begin():
+                    raise
+            except ConnectionLost:
+                late = self._session.unreachable() or self._session.limit.over()
+                if not work.repeatable or outcome.repeated or late:
+                    raise
             outcome.calls += 1
-            return self._session.retrying(work.start)
 
     def wait(self, deadline: float) -> None:
         """Wait for the tasks; those that end are taken off the open ones."""
@@ -203,7 +221,7 @@ class _Batch:
         if len(self._outcomes) > 1:
             self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
 
-    def wind_down(self, parallel: int, why: VforgeError | None) -> None:
+    def wind_down(self, parallel: int, why: Reason | None) -> None:
         """Cancel what can be cancelled, give the rest a moment, and say of each what is known."""
         for moid in self.open:
             self._outcomes[self._names[moid]].error = StillRunning(
@@ -211,11 +229,12 @@ class _Batch:
                 hint="Run again: what was done is then found as done.",
                 task=moid,
             )
-        if isinstance(why, (ConnectionFailed, ConnectionLost)):
+        if self._session.unreachable(why) and not isinstance(why, CallTimedOut):
             return
+        grace = _FAREWELL_SECONDS if isinstance(why, Interrupted) else _GRACE_SECONDS
         try:
             self._cancel_all(parallel)
-            self.wait(time.monotonic() + _GRACE_SECONDS)
+            self.wait(time.monotonic() + grace)
         except VforgeError as error:
             self._session.warn(f"What was under way could not be followed to its end: {error}")
 
@@ -228,10 +247,13 @@ class _Batch:
 class _ServerWatch:
     """Tells from the calls of a batch when the server is gone, so that not every item waits for it in vain.
 
+    A server whose answers are late, and that takes new connections, is not gone.
+
     :ivar gone: the error that showed it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._lock = threading.Lock()
         self._lost = 0
         self.gone: VforgeError | None = None
@@ -244,7 +266,8 @@ class _ServerWatch:
     def failed(self, error: VforgeError) -> bool:
         """Note a call that failed; True when no further one has a chance."""
         with self._lock:
-            self._lost = self._lost + 1 if isinstance(error, (ConnectionFailed, ConnectionLost)) else 0
-            if self._lost >= _LOST_CALLS_MEAN_GONE:
+            lost = isinstance(error, (ConnectionFailed, ConnectionLost)) and not isinstance(error, CallTimedOut)
+            self._lost = self._lost + 1 if lost else 0
+            if self._lost >= _LOST_CALLS_MEAN_GONE or self._session.unreachable():
                 self.gone = self.gone or error
             return self.gone is not None

@@ -16,7 +16,7 @@ import ssl
 import sys
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, Interrupted, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
 from .._text import printable
 from . import names, web
 from .credentials import GuestCredentials
@@ -406,8 +406,6 @@ class Guest:
             return
         try:
             do()
-        except Interrupted:
-            raise
         except VforgeError as error:
             if error.error_code != "guest_process_lost":
                 self._session.warn(f"{otherwise}: {error}")

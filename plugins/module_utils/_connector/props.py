@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._errors import ConnectionLost
 from . import faults, versions
 from .pyvmomi import vim, vmodl
 
@@ -16,6 +17,9 @@ if t.TYPE_CHECKING:
 
 # A page of this size keeps answers well below the limits of vCenter's front end; vCenter may choose smaller pages.
 _PAGE = 500
+
+# How often a read is begun whose later pages get lost.
+_MOST_READS = 3
 
 _Spec = vmodl.query.PropertyCollector
 
@@ -101,7 +105,7 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
     )
 
 
-def _pages(session: Session, spec: t.Any) -> list[Row]:
+def _pages(session: Session, spec: t.Any, reads_left: int = _MOST_READS - 1) -> list[Row]:
     collector = session.collector
     rows: list[Row] = []
     answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=_PAGE))
@@ -109,7 +113,13 @@ def _pages(session: Session, spec: t.Any) -> list[Row]:
         rows.extend(_row(content) for content in answer.objects)
         if not answer.token:
             break
-        answer = collector.ContinueRetrievePropertiesEx(answer.token)
+        try:
+            answer = collector.ContinueRetrievePropertiesEx(answer.token)
+        except ConnectionLost:
+            # vCenter gives a page out only once, so the read begins again.
+            if not reads_left or session.unreachable() or session.limit.over():
+                raise
+            return _pages(session, spec, reads_left - 1)
     return rows
 
 

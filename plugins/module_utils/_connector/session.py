@@ -10,6 +10,7 @@ removes a PropertyCollector of its own, so that processes that share a session d
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 import types
@@ -23,13 +24,16 @@ from .._errors import (
     Interrupted,
     SessionExpired,
     StrangeAnswer,
+    Unavailable,
     VforgeError,
 )
+from . import faults
+from .limit import Limit
 from .options import ConnectionOptions
 from .pyvmomi import VmomiSupport, vim
 from .store import KeptSession, SessionStore
-from .stub import CallStats, Stub, not_a_vcenter
-from .tasks import Pace
+from .stub import CallStats, Stub, not_a_vcenter, unavailable
+from .tasks import MOST_SESSIONS, MOST_TRIES, Pace
 
 T = t.TypeVar("T")
 
@@ -47,11 +51,12 @@ class Session:
     :param warn: called with one sentence for what the user should know but that stops nothing.
     :param tell: called with one line whenever long work has come further; it may be called very often.
     :param begun: when the task began, of ``time.monotonic()``; its deadline counts from there. None: from when it is asked for.
+    :param timeout: seconds from there that all calls together may take, clean-up apart; None for no such end.
     :raises ConnectionFailed: on entering; its ``error_code`` says at which step.
 
     ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats`` counts calls,
     ``pace`` spaces the rounds of waiting, ``about`` is a dict of the vCenter's version facts, ``generation`` counts how
-    often the session was replaced.
+    often the session was replaced, ``limit`` is how long calls may take.
     """
 
     def __init__(
@@ -60,16 +65,19 @@ class Session:
         warn: t.Callable[[str], None] = _say_nothing,
         tell: t.Callable[[str], None] = _say_nothing,
         begun: float | None = None,
+        timeout: float | None = None,
     ) -> None:
         self.options = options
         self.stats = CallStats()
         self.pace = Pace()
         self.about: dict[str, str] = {}
         self.content = vim.ServiceInstanceContent()
-        self.stub = Stub(options, self.stats)
+        self._begun = begun
+        end = math.inf if timeout is None else self.deadline(timeout)
+        self.limit = Limit(options.connection_timeout, end)
+        self.stub = Stub(options, self.stats, self.limit)
         self.warn = warn
         self.tell = tell
-        self._begun = begun
         self._store = SessionStore(options, warn)
         self._kept = False
         self._collecting = threading.RLock()
@@ -77,6 +85,7 @@ class Session:
         self._waited_on: set[str] = set()
         self._renewing = threading.Lock()
         self.generation = 0
+        self._useful = 0
 
     def __enter__(self) -> Session:
         try:
@@ -86,6 +95,9 @@ class Session:
         except CallTimedOut as error:
             self.stub.DropConnections()
             raise ConnectionFailed("connection_timeout", error.message, hint=error.hint) from error
+        except Unavailable as error:
+            self.stub.DropConnections()
+            raise unavailable(error) from error
         except BaseException:
             self.stub.DropConnections()
             raise
@@ -96,7 +108,7 @@ class Session:
     ) -> None:
         try:
             # A server that has just failed to answer would only be waited for once more.
-            if not isinstance(error, (ConnectionFailed, ConnectionLost)):
+            if not self.unreachable(error):
                 self._close()
         except SessionExpired:
             pass  # what was to be removed went with the session
@@ -104,6 +116,13 @@ class Session:
             self.warn(f"The session could not be closed: {failure}")
         finally:
             self.stub.DropConnections()
+
+    def unreachable(self, error: BaseException | None = None) -> bool:
+        """Whether one more call would only be waited for in vain.
+
+        :param error: what the last one ended with.
+        """
+        return self.stub.connections.gone or isinstance(error, (ConnectionFailed, ConnectionLost))
 
     def deadline(self, timeout: float) -> float:
         """When a task that may take ``timeout`` seconds has to end, of ``time.monotonic()``; connecting counts, too."""
@@ -122,7 +141,8 @@ class Session:
         """A PropertyCollector that no other wait of this process uses, for as long as the context lasts.
 
         A round on a collector brings the changes of all of its filters, so two waits on one would take each other's.
-        After a signal in mid-round it is destroyed, since vCenter is still busy with that round; the next wait gets another.
+        After a signal in mid-round, or a late answer, it is destroyed, since vCenter is still busy with that round; the next
+        wait gets another.
         """
         with self._collecting:
             free = [known for known in self._collectors if known._GetMoId() not in self._waited_on]
@@ -132,7 +152,7 @@ class Session:
             self._waited_on.add(collector._GetMoId())
         try:
             yield collector
-        except Interrupted:
+        except (Interrupted, CallTimedOut):
             self._discard(collector)
             raise
         finally:
@@ -143,31 +163,55 @@ class Session:
         with self._collecting:
             if collector in self._collectors:
                 self._collectors.remove(collector)
+        if not self.unreachable():
+            self._destroy(collector, "A wait could not be broken off")
+
+    def _destroy(self, collector: t.Any, otherwise: str) -> None:
         try:
             collector.DestroyPropertyCollector()
+        except SessionExpired:
+            pass  # it went with the session
         except VforgeError as error:
-            self.warn(f"A wait could not be broken off: {error}")
+            if not is_gone(error):
+                self.warn(f"{otherwise}: {error}")
 
     def _new_collector(self) -> t.Any:
         return self.content.propertyCollector.CreatePropertyCollector()
 
     def retrying(self, do: t.Callable[[], T]) -> T:
-        """Run ``do``; when the session turns out to be dead, open another and run it once more.
+        """Run ``do``; when the session turns out to be dead, open another and run it again.
 
-        vCenter carries out nothing for a dead session, so any call may be repeated. ``do`` must take ``collector``
-        afresh, since the old one died with its session.
+        That goes on as long as other calls are answered in the new sessions. vCenter carries out nothing for a dead session,
+        so any call may be repeated. ``do`` must take ``collector`` afresh, since the old one died with its session.
         """
-        generation = self.generation
-        try:
-            return do()
-        except SessionExpired:
-            self.renew(generation)
-            return do()
+        for _session in range(MOST_TRIES):
+            generation = self.generation
+            try:
+                answer = do()
+            except SessionExpired:
+                self.renew(generation)
+            except Fault as fault:
+                # Another thread has replaced the session between two calls of ``do``, and a collector of the old one with it.
+                if not is_gone(fault) or self.generation == generation:
+                    raise
+            else:
+                self.useful(generation)
+                return answer
+        return do()
+
+    def useful(self, generation: int) -> None:
+        """Note that a call was answered in a session, which is worth replacing then."""
+        self._useful = max(self._useful, generation)
 
     def renew(self, generation: int) -> None:
-        """Replace the session that was found dead, unless another thread has done so since ``generation``."""
+        """Replace the session that was found dead, unless another thread has done so since ``generation``.
+
+        :raises SessionExpired: in the last ones no call was answered.
+        """
         with self._renewing:
             if self.generation == generation:
+                if generation - self._useful >= MOST_SESSIONS - 1:
+                    raise faults.session_expired()
                 self._replace(dead=self.stub.session_id)
                 self.generation += 1
 
@@ -176,6 +220,15 @@ class Session:
         return kind(moid, self.stub)  # type: ignore[call-arg]
 
     def _replace(self, dead: str | None) -> None:
+        """Get a session that lives; vCenter may end the first ones at once."""
+        for _session in range(MOST_SESSIONS - 1):
+            try:
+                return self._take_another(dead)
+            except SessionExpired:
+                dead = self.stub.session_id
+        return self._take_another(dead)
+
+    def _take_another(self, dead: str | None) -> None:
         """Take the session that another process has opened meanwhile, or log in; one process at a time does this.
 
         What can fail slowly comes before the lock: behind a vCenter that is not there nobody waits for others' time-outs.
@@ -183,7 +236,7 @@ class Session:
         login = self.stub.for_login()
         login.negotiate()
         content = self._service_content(login)
-        with self._store.locked():
+        with self._store.locked(self.limit.seconds()):
             kept = self._store.load()
             if kept is not None and kept.cookie != dead and self._resume(kept):
                 return
@@ -222,8 +275,8 @@ class Session:
         self._adopt(kept)
         try:
             self._begin()
-        except (SessionExpired, Fault):
-            # A Fault: a vCenter that was rebuilt behind this address may not know the references.
+        except (SessionExpired, Fault, StrangeAnswer):
+            # Not expired: a vCenter that was rebuilt behind this address may not know the references.
             return False
         self._kept = True
         return True
@@ -247,7 +300,12 @@ class Session:
             self.content.sessionManager.Logout()
             return
         for collector in self._collectors:
-            collector.DestroyPropertyCollector()
+            self._destroy(collector, "The session could not be closed")
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether vCenter does not know the object that was called."""
+    return isinstance(error, Fault) and error.fault == "ManagedObjectNotFound"
 
 
 def _to_keep(cookie: str, content: t.Any) -> KeptSession:

@@ -14,10 +14,11 @@ import hmac
 import time
 import typing as t
 
-from .._errors import GuestError, Interrupted, TimedOut, VforgeError
+from .._errors import GuestError, Interrupted, StillRunning, TimedOut, VforgeError
 from .._text import printable
 from . import leftovers, needs, tasks, wakescript, wakestate
 from .guest import LONGEST_OUTPUT, Guest
+from .props import read
 from .pyvmomi import vim
 from .wakescript import Manner, Scripts
 from .wakestate import FreezeRecord
@@ -39,6 +40,7 @@ class Stopping:
     :ivar path: of its VM, for messages.
     :ivar record: what the guest is to tell of itself when it is frozen.
     :ivar folder: of the guest, with the scripts; ``pid`` is the process that runs them.
+    :ivar started: whether the script may run, or have run.
     :ivar over: whether nothing is left to clean up in the guest.
     :ivar frozen_since: when it was seen frozen first, of ``time.monotonic()``.
     :ivar shown: the record that it shows.
@@ -50,6 +52,7 @@ class Stopping:
     record: FreezeRecord
     folder: str = ""
     pid: int | None = None
+    started: bool = False
     over: bool = False
     error: VforgeError | None = None
     frozen_since: float | None = None
@@ -81,6 +84,7 @@ def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
         guest.upload(path, text.encode(), mode=0o700)
     program, *options = shell.interpreter
     arguments = [*options, wakescript.main_path(manner, shell, item.folder)]
+    item.started = True
     item.pid = guest.start(program, arguments, output=wakescript.log_path(manner, shell, item.folder))
 
 
@@ -188,6 +192,37 @@ def _terminate(item: Stopping, manner: Manner) -> None:
 def _remove_folder(item: Stopping) -> None:
     item.guest.remove_directory(item.folder)
     item.folder = ""
+
+
+def settle(session: Session, items: t.Iterable[Stopping], manner: Manner, on_stand: t.Callable[[Stopping], None]) -> None:
+    """After an early end: find out which of those that were begun are frozen after all, in one call.
+
+    Of each of which that cannot be found out it is said.
+    """
+    unsure = {item.moid: item for item in items if item.started and not item.is_ours}
+    if not unsure:
+        return
+    refs = [session.reference(vim.VirtualMachine, moid) for moid in unsure]
+    try:
+        rows = read(session, refs, vim.VirtualMachine, [manner.shown_by, FROZEN_PATH])
+    except VforgeError as error:
+        for item in unsure.values():
+            item.error = _not_known(item, manner, str(error))
+        return
+    for moid, row in rows.items():
+        if not row.get(manner.shown_by):
+            continue
+        item = unsure[moid]
+        item.over, item.frozen_since = True, time.monotonic()
+        item.shown = record_in(row.values, item.record.vm)
+        if item.is_ours:
+            on_stand(item)
+        else:
+            item.error = _not_known(item, manner, "it does not show with which scripts.")
+
+
+def _not_known(item: Stopping, manner: Manner, why: str) -> StillRunning:
+    return StillRunning(f"It is not known whether {item.path} is {manner.state} by this run: {why}", hint="Run again.")
 
 
 def no_tools(path: str, manner: Manner, *, installed: bool) -> GuestError:

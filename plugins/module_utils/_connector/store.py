@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import hmac
 import json
@@ -23,10 +24,11 @@ import typing as t
 from .. import _files
 from .._errors import InvalidOption
 from .options import ConnectionOptions
+from .pairs import is_sendable
 from .private import PrivateFolder
-from .pyvmomi import VmomiSupport
+from .pyvmomi import VmomiSupport, vim
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +61,15 @@ class SessionStore:
         self._folder = PrivateFolder.find(self._warn, "sessions", "a new session is opened") if options.session_cache else None
 
     @contextlib.contextmanager
-    def locked(self) -> t.Iterator[None]:
+    def locked(self, patience: float | None = None) -> t.Iterator[None]:
         """Hold the right to log in for these options, among all processes of this user; death releases it.
 
-        Who waits longer than one request may take goes on without it: two logins are better than none.
+        :param patience: seconds; who waits longer goes on without it: two logins are better than none. None: as long as one
+            request may take.
         """
         handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
-            if handle is not None and not _lock(handle, self._patience):
+            if handle is not None and not _lock(handle, self._patience if patience is None else patience):
                 self._warn("The lock of the kept session cannot be had; this task logs in beside the others.")
                 handle = None
             yield
@@ -75,15 +78,21 @@ class SessionStore:
                 os.close(handle)
 
     def load(self) -> KeptSession | None:
-        """The kept session, or None when there is none that is ours, whole and for this password."""
-        data = self._read()
-        if data is None or data.get("format") != _FORMAT:
+        """The kept session, or None when there is none that is ours, whole and for this password.
+
+        A file that is damaged, in whatever way, is told of once and replaced by the next session.
+        """
+        text = self._read()
+        if text is None:
             return None
         try:
-            if not hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]):
+            data = _files.parsed(text)
+            if data["format"] != _FORMAT:
                 return None
-            return _kept_session(data)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            # What holds for any password comes first, so that damage is told of as such.
+            session = _kept_session(data)
+            return session if hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]) else None
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             self._warn("The kept session file is damaged; a new session is opened.")
             return None
 
@@ -92,12 +101,13 @@ class SessionStore:
         if self._folder is None:
             return False
         salt = secrets.token_hex(16)
-        data = {
+        data: dict[str, t.Any] = {
             "format": _FORMAT,
             **dataclasses.asdict(session),
             "salt": salt,
             "verifier": _verifier(self._password, salt),
         }
+        data["digest"] = _digest(data)
         try:
             self._folder.write(f"{self._name}.json", json.dumps(data).encode())
         except InvalidOption as error:
@@ -115,29 +125,46 @@ class SessionStore:
         """A file of ours, open; None, with a warning, when it may be somebody else's or others can read it."""
         return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
-    def _read(self) -> dict[str, t.Any] | None:
-        text = self._folder.read(f"{self._name}.json") if self._folder else None
-        if text is None:
-            return None
-        try:
-            data = _files.parsed(text)
-        except ValueError:
-            data = None
-        if not isinstance(data, dict):
-            self._warn("The kept session file is damaged; a new session is opened.")
-            return None
-        return data
+    def _read(self) -> bytes | None:
+        return self._folder.read(f"{self._name}.json") if self._folder else None
 
 
 def _kept_session(data: dict[str, t.Any]) -> KeptSession:
     """:raises KeyError, TypeError, ValueError, AttributeError: when a part is missing or of another kind."""
-    about = {str(name): str(value) for name, value in data["about"].items()}
-    references = {str(name): (str(kind), str(moid)) for name, (kind, moid) in data["references"].items()}
-    for reference in references.values():
-        VmomiSupport.GetVmodlType(reference[0])
-    if not isinstance(data["cookie"], str) or not about["apiVersion"] or "propertyCollector" not in references:
-        raise ValueError
-    return KeptSession(cookie=data["cookie"], about=about, references=references)
+    if data["digest"] != _digest(data):
+        raise ValueError("digest")
+    about = {_text(name): _text(value) for name, value in data["about"].items()}
+    given = {_text(name): (_text(kind), _text(moid)) for name, (kind, moid) in data["references"].items()}
+    # A newer pyVmomi, in another task, may know more of them.
+    references = {name: reference for name, reference in given.items() if name in _kinds()}
+    for name, (kind, moid) in references.items():
+        if not issubclass(VmomiSupport.GetVmodlType(kind), _kinds()[name]) or not moid:
+            raise ValueError(name)
+    if not about["apiVersion"] or "propertyCollector" not in references:
+        raise ValueError("a part is missing")
+    cookie = _text(data["cookie"])
+    if not cookie.isascii() or not cookie.isprintable() or '"' in cookie:
+        raise ValueError("no cookie")
+    return KeptSession(cookie=cookie, about=about, references=references)
+
+
+@functools.cache
+def _kinds() -> dict[str, t.Any]:
+    """The types of what a service content holds, by attribute."""
+    return {info.name: info.type for info in vim.ServiceInstanceContent._GetPropertyList()}
+
+
+def _digest(data: t.Mapping[str, t.Any]) -> str:
+    """Of all that a file holds but this: with it damage is noticed wherever it is."""
+    rest = {name: value for name, value in data.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _text(value: t.Any) -> str:
+    """:raises ValueError: it is none, or one that cannot be sent."""
+    if not isinstance(value, str) or not is_sendable(value):
+        raise ValueError("no text")
+    return value
 
 
 def _lock(handle: int, patience: float) -> bool:

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import collections
 import http.client
+import math
 import threading
+import time
 import typing as t
 import xml.parsers.expat
 
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, InvalidOption, StrangeAnswer
+from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, InvalidOption, StrangeAnswer, Unavailable
 from . import faults, tls, versions
+from .limit import Limit
 from .options import ConnectionOptions
-from .pool import ConnectionPool
+from .pool import VERSIONS_PATH, ConnectionPool
 from .pyvmomi import SoapStubAdapter, VmomiSupport, vim, vmodl
+from .tasks import Backoff
 
-_VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
 _LONGEST_DESCRIPTION = 2**20
 
 # Calls that may be sent a second time when the answer to the first was lost. They change nothing; or they make what
@@ -49,6 +52,16 @@ _REPEATABLE = frozenset(
     )
 )
 
+# Of these, the one that vCenter is still busy with while its answer is late: whoever waits begins on another collector.
+_NOT_WHILE_LATE = frozenset(("WaitForUpdatesEx",))
+
+# What may be sent again besides where a gateway has answered: a login that nobody uses ends by itself.
+_AFTER_A_GATEWAY = _REPEATABLE | {"Login"}
+
+# Without a deadline a late call is sent so often, and a vCenter that is not up is waited for so long.
+_MOST_SENT = 3
+_SECONDS_TO_START = 1.0
+
 # Answers to one long question, or pages of it, which budgets of calls leave out.
 _ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
 
@@ -56,6 +69,7 @@ _RUN_AGAIN = "Run again: what was done is then found as done."
 
 # What a gateway says for a service behind it that is not up.
 _STARTING = (502, 503, 504)
+_STARTING_HINT = "Wait until the vCenter has started, or look at its health in its management page (port 5480)."
 
 
 class CallStats:
@@ -83,17 +97,25 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     :param options: where and how to connect.
     :param stats: where calls are counted.
+    :param limit: how long calls may take; None: as long as the options say.
     :param connections: to share those of another stub.
     :raises VforgeError: every method does, and nothing else.
 
-    ``session_id`` is the session that calls are made in, None for none. ``GetSessionId`` tells the one that the server
-    gave last, which is another where the server answers a dead session with the offer of a new one; a stub of its own
-    makes each login, so that such an offer to one thread never takes the session of the others away.
+    ``connections`` are those to the server. ``session_id`` is the session that calls are made in, None for none.
+    ``GetSessionId`` tells the one that the server gave last, which is another where the server answers a dead session with
+    the offer of a new one; a stub of its own makes each login, so that such an offer to one thread never takes the session
+    of the others away.
     """
 
-    def __init__(self, options: ConnectionOptions, stats: CallStats, connections: ConnectionPool | None = None) -> None:
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        stats: CallStats,
+        limit: Limit | None = None,
+        connections: ConnectionPool | None = None,
+    ) -> None:
         self._options = options
-        self._connections = connections or ConnectionPool(options)
+        self.connections = connections or ConnectionPool(options, limit)
         self.stats = stats
         self.session_id: str | None = None
         super().__init__(
@@ -111,7 +133,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     def for_login(self) -> Stub:
         """A stub without a session, over the same connections."""
-        return Stub(self._options, self.stats, self._connections)
+        return Stub(self._options, self.stats, connections=self.connections)
 
     def beside(self, path: str, version: str) -> Stub:
         """The way to another service of the same server, over the same connections, with the same counts.
@@ -126,11 +148,29 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     def negotiate(self) -> None:
         """Ask which versions the server speaks, and use the newest that pyVmomi knows too. This is no SOAP call.
 
+        A vCenter that is starting is asked again, as long as the task has time.
+
         :raises ConnectionFailed: also when what answers is no vCenter, or one that is not up yet.
         """
-        connection = self._connections.take()
+        waits = Patience(self.connections)
+        while True:
+            status, reason, document = self._ask_for_versions()
+            if status not in _STARTING:
+                break
+            if not waits.begin():
+                raise _starting(self._options, f"{status} {reason}")
+        if status != http.client.OK:
+            raise not_a_vcenter(self._options, f"answers {status} {reason} when asked for its API versions")
+        version = versions.offered(document)
+        if version is None:
+            raise not_a_vcenter(self._options, "answers, but not as vSphere does")
+        self.speak(version)
+
+    def _ask_for_versions(self) -> tuple[int, str, bytes]:
+        """Status, reason and body of the answer."""
+        connection = self.connections.take()
         try:
-            connection.request("GET", _VERSIONS_PATH)
+            connection.request("GET", VERSIONS_PATH)
             answer = connection.getresponse()
             document = answer.read(_LONGEST_DESCRIPTION)
         except OSError as error:
@@ -140,17 +180,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             connection.close()
             raise not_a_vcenter(self._options, f"does not speak HTTP ({type(error).__name__})") from error
         if answer.isclosed():
-            self._connections.give_back(connection)
+            self.connections.give_back(connection)
         else:
             connection.close()
-        if answer.status in _STARTING:
-            raise _starting(self._options, answer.status, answer.reason)
-        if answer.status != http.client.OK:
-            raise not_a_vcenter(self._options, f"answers {answer.status} {answer.reason} when asked for its API versions")
-        version = versions.offered(document)
-        if version is None:
-            raise not_a_vcenter(self._options, "answers, but not as vSphere does")
-        self.speak(version)
+        return answer.status, answer.reason, document
 
     def speak(self, api_version: str) -> None:
         """Use the newest version that both the server (``8.0.3.0``) and pyVmomi know."""
@@ -160,49 +193,67 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         """A connection of the pool, or a new one.
 
         :raises ConnectionFailed: nothing was sent.
+        :raises NotAttempted: likewise, since the run is being ended.
         """
-        return self._connections.take()
+        return self.connections.take()
 
     def ReturnConnection(self, conn: t.Any) -> None:  # noqa: N802
         """Give a connection back to the pool."""
-        self._connections.give_back(conn)
+        self.connections.give_back(conn)
 
     def DropConnections(self) -> None:  # noqa: N802
         """Close the connections that no call uses."""
-        self._connections.drop()
+        self.connections.drop()
 
     def InvokeMethod(self, mo: t.Any, info: t.Any, args: t.Any, outerStub: t.Any = None) -> t.Any:  # noqa: N802, N803
-        """Send one call; one that may be repeated is sent again when the connection broke.
+        """Send one call. One that may be repeated is sent again when the connection broke, and as long as the deadline
+        allows when its answer is late or a gateway says that the vCenter is not up; each time over another connection.
 
         :raises Fault: vCenter refused it.
         :raises SessionExpired: it was not carried out, for want of a session.
-        :raises ConnectionLost: it may have been carried out.
+        :raises ConnectionLost: it may have been carried out; CallTimedOut and Unavailable are kinds of it.
         :raises ConnectionFailed: it was not sent.
         :raises InvalidOption: it cannot be sent.
         """
-        try:
-            return self._invoke(mo, info, args, outerStub)
-        except CallTimedOut:
-            raise
-        except ConnectionLost:
-            if info.wsdlName not in _REPEATABLE:
-                raise
-            return self._invoke(mo, info, args, outerStub)
+        name = info.wsdlName
+        waits = Patience(self.connections)
+        sent = broken = 0
+        while True:
+            sent += 1
+            try:
+                return self._invoke(mo, info, args, outerStub)
+            except CallTimedOut:
+                self.connections.note_silence()
+                if name not in _REPEATABLE or name in _NOT_WHILE_LATE or not self._may_ask_again(sent):
+                    raise
+            except Unavailable:
+                if name not in _AFTER_A_GATEWAY or not waits.begin():
+                    raise
+            except ConnectionLost:
+                broken += 1
+                if name not in _REPEATABLE or broken > 1:
+                    raise
+
+    def _may_ask_again(self, sent: int) -> bool:
+        limit = self.connections.limit
+        without_end = math.isinf(limit.deadline)
+        return not self.connections.gone and not limit.over() and not (without_end and sent >= _MOST_SENT)
 
     def _invoke(self, mo: t.Any, info: t.Any, args: t.Any, outer: t.Any) -> t.Any:
+        begun = time.monotonic()
         self.stats.add(info.wsdlName)
         try:
             answer = super().InvokeMethod(mo, info, args, outer)
         except vmodl.MethodFault as fault:
             raise faults.translate(fault) from fault
         except TimeoutError as error:
-            raise self._late(info) from error
+            raise self._late(info, round(time.monotonic() - begun)) from error
         except UnicodeEncodeError as error:
             raise InvalidOption("An option has a character that cannot be sent: half of a surrogate pair.") from error
         except OSError as error:
             raise self._lost(info, f"broke the connection ({error.strerror or error})") from error
         except http.client.HTTPException as error:
-            raise self._strange(info, str(error) or type(error).__name__) from error
+            raise self._no_soap(info, str(error) or type(error).__name__) from error
         except (xml.parsers.expat.ExpatError, KeyError, AttributeError) as error:
             # KeyError: a type that pyVmomi does not know; AttributeError: a value that its type does not have.
             raise self._strange(info, str(error)) from error
@@ -215,14 +266,23 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             raise self._strange(info, "no task")
         return answer
 
-    def _late(self, info: t.Any) -> CallTimedOut:
+    def _late(self, info: t.Any, seconds: int) -> CallTimedOut:
         return CallTimedOut(
-            f"{self._options.endpoint} did not answer {info.wsdlName} within {self._options.connection_timeout} seconds.",
+            f"{self._options.endpoint} did not answer {info.wsdlName} within {seconds} seconds.",
             hint="Raise connection_timeout if the vCenter is slow. Run again: what was done is then found as done.",
         )
 
     def _lost(self, info: t.Any, what: str) -> ConnectionLost:
         return ConnectionLost(f"{self._options.endpoint} {what} during {info.wsdlName}.", hint=_RUN_AGAIN)
+
+    def _no_soap(self, info: t.Any, status: str) -> ConnectionLost:
+        """What pyVmomi raises for another status than 200 and 500 begins with it."""
+        if status[:3].isdigit() and int(status[:3]) in _STARTING:
+            return Unavailable(
+                f"{self._options.endpoint} answers, but its vCenter service does not ({status}), during {info.wsdlName}.",
+                hint="Wait until the vCenter has started, then run again: what was done is then found as done.",
+            )
+        return self._strange(info, status)
 
     def _strange(self, info: t.Any, what: str) -> StrangeAnswer:
         return StrangeAnswer(
@@ -239,9 +299,33 @@ def not_a_vcenter(options: ConnectionOptions, why: str) -> ConnectionFailed:
     )
 
 
-def _starting(options: ConnectionOptions, status: int, reason: str) -> ConnectionFailed:
-    return ConnectionFailed(
-        "vcenter_unavailable",
-        f"{options.endpoint} answers, but its vCenter service does not ({status} {reason}).",
-        hint="Wait until the vCenter has started, or look at its health in its management page (port 5480).",
-    )
+def unavailable(error: Unavailable) -> ConnectionFailed:
+    """The error for a vCenter that cannot be connected to since its service is not up."""
+    return ConnectionFailed("vcenter_unavailable", error.message, hint=_STARTING_HINT)
+
+
+def _starting(options: ConnectionOptions, status: str) -> ConnectionFailed:
+    message = f"{options.endpoint} answers, but its vCenter service does not ({status})."
+    return ConnectionFailed("vcenter_unavailable", message, hint=_STARTING_HINT)
+
+
+class Patience:
+    """Waits for a vCenter that is starting, ever longer, as long as the task has time; a moment where it has no deadline.
+
+    :param connections: to the vCenter.
+    """
+
+    def __init__(self, connections: ConnectionPool) -> None:
+        self._connections = connections
+        self._waits: Backoff | None = None
+
+    def begin(self) -> bool:
+        """Let time pass until the next question; False, at once, when there is to be none."""
+        limit, now = self._connections.limit, time.monotonic()
+        if limit.over():
+            return False
+        if self._waits is None:
+            end = now + _SECONDS_TO_START if math.isinf(limit.deadline) else limit.deadline
+            self._waits = Backoff(end, first=0.5, longest=10.0)
+        rest = self._waits.pause(now)
+        return rest is not None and self._connections.pause(rest)

@@ -17,7 +17,16 @@ import threading
 import time
 import typing as t
 
-from .._errors import ConnectionFailed, ConnectionLost, Fault, Interrupted, SessionExpired, TaskGone, VforgeError
+from .._errors import (
+    CallTimedOut,
+    ConnectionFailed,
+    ConnectionLost,
+    Fault,
+    Interrupted,
+    SessionExpired,
+    TaskGone,
+    VforgeError,
+)
 from . import faults
 from .props import filter_spec
 from .pyvmomi import vim, vmodl
@@ -26,6 +35,10 @@ if t.TYPE_CHECKING:
     from .session import Session
 
 _Collector = vmodl.query.PropertyCollector
+
+# When vCenter ends one session after the other: in so many of them a call must have been answered, and so often one is made.
+MOST_SESSIONS = 5
+MOST_TRIES = 50
 
 _ROUNDS_A_SECOND = 4
 # Well below the 60 seconds after which proxies tend to cut silent connections.
@@ -125,23 +138,33 @@ def updates(
     :param deadline: of ``time.monotonic()``; the iteration simply ends when it is reached.
     :param rounds: the most seconds that each round may take, for a caller who has something else to ask after a round
         that brought nothing; such a round yields an empty list. None: rounds are as long as they can be.
-    The caller breaks off when it has seen enough; the filter is removed then. When the session dies the wait goes on
-    in a new one, beginning with the whole state, so that nothing is missed.
+    The caller breaks off when it has seen enough; the filter is removed then. When the session dies, or an answer is late, the
+    wait goes on with a new filter, beginning with the whole state, so that nothing is missed.
+
+    :raises CallTimedOut: the server does not answer any more, or the last round before the deadline was not answered.
     """
-    alive = True
+    tries = 0
     while True:
         generation = session.generation
         try:
             with contextlib.closing(_one_filter(session, filter_spec(refs, kind, paths), deadline, rounds)) as batches:
                 for batch in batches:
-                    alive = True
+                    tries = 0
+                    session.useful(generation)
                     yield batch
             return
         except SessionExpired:
-            if not alive:
+            tries += 1
+            if tries == MOST_TRIES:
                 raise
-            alive = False
             session.renew(generation)
+        except Fault as fault:
+            # Another thread has replaced the session, and our collector went with the old one.
+            if fault.fault != "ManagedObjectNotFound" or session.generation == generation:
+                raise
+        except CallTimedOut:
+            if session.unreachable() or session.limit.over() or time.monotonic() >= deadline:
+                raise
 
 
 def _one_filter(
@@ -157,7 +180,8 @@ def _one_filter(
                 options = _Collector.WaitOptions(
                     maxWaitSeconds=min(longest, next(rounds, longest)) if rounds and version else longest
                 )
-                answer = collector.WaitForUpdatesEx(version, options)
+                with session.limit.within(deadline):
+                    answer = collector.WaitForUpdatesEx(version, options)
                 if answer is not None:
                     version = answer.version
                     yield [update for part in answer.filterSet if part.filter == watched for update in _updates(part)]
@@ -176,7 +200,7 @@ def _one_filter(
 def _longest_round(session: Session, deadline: float) -> int:
     """Whole seconds that vCenter may hold an answer back, 0 for not at all; less than a request may take."""
     left = math.ceil(deadline - time.monotonic())
-    return max(0, min(_LONGEST_ROUND, session.options.connection_timeout // 2, left))
+    return max(0, min(_LONGEST_ROUND, int(session.limit.seconds() / 2), left))
 
 
 def _updates(part: t.Any) -> t.Iterator[Update]:
@@ -190,14 +214,15 @@ def _updates(part: t.Any) -> t.Iterator[Update]:
 
 
 def _drop(session: Session, watched: t.Any) -> None:
+    if session.unreachable():
+        return
     try:
         watched.DestroyPropertyFilter()
     except SessionExpired:
         pass  # the filter went with the session
-    except Interrupted:
-        raise
     except VforgeError as error:
-        session.warn(f"A filter could not be removed: {error}")
+        if not (isinstance(error, Fault) and error.fault == "ManagedObjectNotFound"):
+            session.warn(f"A filter could not be removed: {error}")
 
 
 @dataclasses.dataclass(frozen=True)

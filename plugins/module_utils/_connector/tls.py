@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import socket
 import ssl
+import time
 import typing as t
 
 from .._errors import ConnectionFailed
@@ -29,6 +30,45 @@ class ThumbprintMismatch(ssl.SSLError):
     def __init__(self, found: str) -> None:
         super().__init__(f"certificate has the thumbprint {found}")
         self.found = found
+
+
+class BoundedSocket(ssl.SSLSocket):
+    """A socket whose use is bounded by a moment, however often the peer gives a sign of life.
+
+    :cvar until: that moment, of ``time.monotonic()``; None where only single operations are bounded.
+    """
+
+    until: float | None = None
+
+    def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
+        """As of every socket.
+
+        :raises TimeoutError: the moment has passed.
+        """
+        self._bound()
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: t.Any, **kwargs: t.Any) -> int:
+        """As of every socket; ``sendall`` is made of it.
+
+        :raises TimeoutError: the moment has passed.
+        """
+        self._bound()
+        return super().send(*args, **kwargs)
+
+    def _bound(self) -> None:
+        if self.until is None:
+            return
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(left)
+
+
+def bound(sock: socket.socket, until: float | None) -> None:
+    """Bound the use of a socket by a moment of ``time.monotonic()``; None for no bound."""
+    if isinstance(sock, BoundedSocket):
+        sock.until = until
 
 
 class PinnedContext(ssl.SSLContext):
@@ -66,6 +106,12 @@ def context_for(options: ConnectionOptions) -> ssl.SSLContext:
 
     :raises ConnectionFailed: ``tls_ca_file`` when the CA file cannot be used.
     """
+    context = _context_for(options)
+    context.sslsocket_class = BoundedSocket
+    return context
+
+
+def _context_for(options: ConnectionOptions) -> ssl.SSLContext:
     if options.thumbprint:
         return pinned(options.thumbprint)
     return by_authority(options.ca_path, "ca_path") if options.validate_certs else unchecked()
@@ -97,8 +143,11 @@ def unchecked() -> ssl.SSLContext:
     return context
 
 
-def failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
-    """Say what went wrong when a connection could not be opened, and what to do about it."""
+def failure(error: OSError, options: ConnectionOptions, seconds: int | None = None) -> ConnectionFailed:
+    """Say what went wrong when a connection could not be opened, and what to do about it.
+
+    :param seconds: how long it was tried; None: as long as the options say.
+    """
     where = options.endpoint
     if isinstance(error, ThumbprintMismatch):
         kind = _NAMES[len(error.found)]
@@ -111,7 +160,7 @@ def failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
         return _verification_failure(error, where)
     if isinstance(error, ssl.SSLError):
         return _handshake_failure(error, where)
-    return _network_failure(error, options)
+    return _network_failure(error, options, options.connection_timeout if seconds is None else seconds)
 
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
@@ -164,7 +213,7 @@ def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
     )
 
 
-def _network_failure(error: OSError, options: ConnectionOptions) -> ConnectionFailed:
+def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -> ConnectionFailed:
     proxy = options.proxy
     where = f"{options.endpoint} through the proxy {proxy}" if proxy else options.endpoint
     if isinstance(error, socket.gaierror):
@@ -176,7 +225,7 @@ def _network_failure(error: OSError, options: ConnectionOptions) -> ConnectionFa
     if isinstance(error, TimeoutError):
         return ConnectionFailed(
             "connection_timeout",
-            f"{where} did not answer within {options.connection_timeout} seconds.",
+            f"{where} did not answer within {seconds} seconds.",
             hint="Check firewall and address, or raise connection_timeout.",
         )
     if "Tunnel connection failed" in str(error):

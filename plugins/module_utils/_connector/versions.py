@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 # What a client that knows nothing of the server may speak; vSphere 5.5 and everything since understands it.
 OLDEST = "vim25/5.5"
 
+# Of one number of a version.
+_MOST_DIGITS = 9
+
 # Properties that are read here and that came after API 6.0, with the version that has them first.
 _SINCE = {"runtime.inQuarantineMode": "6.5", "runtime.instantCloneFrozen": "6.7"}
 
@@ -56,6 +59,6 @@ def readable(api_version: str, paths: t.Iterable[str]) -> list[str]:
 def _numbers(version: str) -> tuple[int, ...] | None:
     """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``; None for what is no dotted number (``2.5u2``)."""
     parts = version.split(".")
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):
         return None
     return tuple([*map(int, parts), 0, 0, 0, 0][:4])

@@ -18,7 +18,7 @@ from .._connector.pyvmomi import vim
 from .._connector.reported import warn
 from .._connector.standstill import Stopping
 from .._engine import Item, Task
-from .._errors import Fault, GuestError, InvalidOption, NotAttempted, TimedOut, VforgeError
+from .._errors import Fault, GuestError, InvalidOption, NotAttempted, Reason, TimedOut, VforgeError
 from . import apply, plan, read, report
 from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Plan, Step
@@ -297,6 +297,7 @@ def _quiesce(job: Job) -> None:
     }
 
     def frozen(item: Stopping) -> None:
+        parents[item.moid].error = None
         parents[item.moid].done.append(QUIESCE)
         parents[item.moid].become(quiesced=True, tools=False, record=item.shown)
 
@@ -309,10 +310,13 @@ def _quiesce(job: Job) -> None:
         )
         waiting = [begun[moid] for moid, parent in parents.items() if parent.error is None]
         standstill.wait(job.session, waiting, MANNER, scripts, job.task.deadline, job.options.timeout, frozen)
+    except Reason:
+        standstill.clean_up(begun.values(), MANNER)
+        standstill.settle(job.session, begun.values(), MANNER, frozen)
+        raise
     finally:
         for moid, item in begun.items():
-            if item.error is not None:
-                parents[moid].fail(item.error)
+            parents[moid].error = item.error or parents[moid].error
         standstill.clean_up(begun.values(), MANNER)
 
 

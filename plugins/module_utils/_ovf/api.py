@@ -187,7 +187,7 @@ def import_vapp(session: Session, spec: t.Any, place: Placement, folder_moid: st
     """``ImportVApp``; the lease. The name is taken by it, or DuplicateName comes, here or from the lease."""
     pool = session.reference(vim.ResourcePool, place.pool.moid)
     host = session.reference(vim.HostSystem, place.host.moid)
-    return pool.ImportVApp(spec, folder(session, folder_moid), host)
+    return session.retrying(lambda: pool.ImportVApp(spec, folder(session, folder_moid), host))
 
 
 def source_file(

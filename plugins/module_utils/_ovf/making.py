@@ -27,6 +27,9 @@ from .options import PULL
 _NAME_TAKEN = ("DuplicateName", "FileAlreadyExists", "InvalidState")
 
 # How long a VM whose import was aborted may still be seen.
+# What is told of a lease whose session is gone.
+_LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
+
 _SECONDS_TO_VANISH = 15.0
 
 
@@ -81,15 +84,22 @@ def bring_in(job: Job, plan: Import) -> str | None:
     """
     _read_what_is_not_sent(job, plan)
     lease = entity = None
+    generation = job.session.generation
     try:
-        with _signals.held_back():  # vCenter makes the VM, and we are to know by which lease
+        # vCenter makes the VM, and we are to know by which lease.
+        with _signals.held_back(job.session.stub.connections.break_off):
             lease = nfc.Lease(job.session, api.import_vapp(job.session, plan.spec, plan.place, job.home.moid))
+        generation = job.session.generation
         ready = lease.wait_until_ready(job.deadline)
         entity = ready.entity
         carry(job, lease, ready, plan.items)
         lease.complete()
     except BaseException as error:
         if isinstance(error, Fault) and entity is None and error.fault in _NAME_TAKEN:
+            return None
+        if job.session.generation != generation and isinstance(error, Fault) and error.fault in _LEASE_LOST:
+            # A lease is its session's alone. What it held goes when it ends; until then it is waited for, as others' are.
+            job.session.tell("the session ended, and the import with it; waiting to begin it again")
             return None
         if lease is not None:
             _give_up(job, lease, entity)

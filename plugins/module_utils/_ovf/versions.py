@@ -12,7 +12,7 @@ from .._connector import names
 from .._connector.batch import Work, run_batch
 from .._connector.layers import dependents
 from .._connector.props import collect
-from .._errors import VforgeError
+from .._errors import Reason, VforgeError
 from . import api, lookup
 from .facts import IMPORTING, NAME_KEY, READY, UNKNOWN, UNPUBLISHED, Holder
 from .finishing import run_task
@@ -35,7 +35,7 @@ class Removal:
     removed: list[Holder]
     kept: list[tuple[Holder, list[str]]]
     failed: list[tuple[Holder, VforgeError]] = dataclasses.field(default_factory=list)
-    stopped: VforgeError | None = None
+    stopped: Reason | None = None
 
     def headline(self) -> str:
         """What did not work, in a sentence or two; empty when all did."""

@@ -13,7 +13,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.releases import require_instant_clones
-from .._errors import NotAttempted, PartialFailure, VforgeError
+from .._errors import NotAttempted, PartialFailure, Reason
 from . import api, freezing, lookup, plan, report
 from .job import Job, Standing, batch
 from .options import ParentOptions
@@ -53,7 +53,7 @@ def _standing(found: lookup.Found, options: ParentOptions) -> Standing:
     return Standing(found, decided, found.parent, error=decided.refusal, warnings=list(decided.warnings))
 
 
-def _carry_out(job: Job, check: bool) -> VforgeError | None:
+def _carry_out(job: Job, check: bool) -> Reason | None:
     """Do the steps of all parents, or check them; returns why the task ended early, or None."""
     try:
         if check:
@@ -63,7 +63,7 @@ def _carry_out(job: Job, check: bool) -> VforgeError | None:
         _collapse(job)
         freezing.freeze(job)
         _look_again(job)
-    except VforgeError as error:
+    except Reason as error:
         for standing in job.standings:
             left = [step for step in standing.plan.steps if step not in standing.done]
             if left and standing.error is None:
@@ -113,7 +113,7 @@ def _look_again(job: Job) -> None:
             standing.warnings += plan.many_deltas(standing.now)
 
 
-def _headline(standings: list[Standing], failed: list[Standing], stopped: VforgeError | None, check: bool) -> str:
+def _headline(standings: list[Standing], failed: list[Standing], stopped: Reason | None, check: bool) -> str:
     parts = [str(stopped)] if stopped is not None else []
     if len(standings) == 1 and failed and stopped is None:
         parts.append(failed[0].error.message if failed[0].error else "")
@@ -125,7 +125,7 @@ def _headline(standings: list[Standing], failed: list[Standing], stopped: Vforge
     return " ".join(parts)
 
 
-def _hint(standings: list[Standing], stopped: VforgeError | None) -> str:
+def _hint(standings: list[Standing], stopped: Reason | None) -> str:
     """What the headline does not say yet: of several parents it quotes the first error whole."""
     alone = standings[0].error if len(standings) == 1 and stopped is None else None
     return alone.hint if alone is not None else ""

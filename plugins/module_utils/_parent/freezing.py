@@ -13,7 +13,7 @@ from .._connector.guest import Guest
 from .._connector.guest import wait_for_tools as wait_in_guests
 from .._connector.standstill import Stopping
 from .._connector.wakestate import new_run
-from .._errors import GuestError
+from .._errors import GuestError, Reason
 from . import api, plan
 from .job import Job, Standing, batch
 from .options import MANNER
@@ -44,9 +44,13 @@ def freeze(job: Job) -> None:
             job.options.timeout,
             lambda item: _frozen(standings, item),
         )
+    except Reason:
+        standstill.clean_up(begun.values(), MANNER)
+        standstill.settle(job.session, begun.values(), MANNER, lambda item: _frozen(standings, item))
+        raise
     finally:
         for moid, item in begun.items():
-            standings[moid].error = standings[moid].error or item.error
+            standings[moid].error = item.error or standings[moid].error
         standstill.clean_up(begun.values(), MANNER)
 
 
@@ -85,6 +89,7 @@ def wait_for_tools(job: Job, standings: t.Sequence[Standing]) -> None:
 
 
 def _frozen(standings: t.Mapping[str, Standing], item: Stopping) -> None:
+    standings[item.moid].error = None
     standings[item.moid].finish(plan.FREEZE, frozen=True, tools=False, record=item.shown)
 
 

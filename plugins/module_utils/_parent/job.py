@@ -73,7 +73,10 @@ def batch(
     doing: str,
     on_success: t.Callable[[Standing, Outcome], None],
 ) -> None:
-    """One call for each of these parents, at once; each that fails gets its error."""
+    """One call for each of these parents, at once; each that fails gets its error.
+
+    :raises Reason: why the batch ended early, after all were noted.
+    """
     by_path = {standing.now.path or standing.moid: standing for standing in standings}
     works = [Work(path, _calling(start, standing)) for path, standing in by_path.items()]
     if not works:
@@ -84,7 +87,7 @@ def batch(
             on_success(by_path[path], outcome)
         else:
             by_path[path].error = outcome.error
-    if done.stopped is not None and not any(standing.error for standing in standings):
+    if done.stopped is not None:
         raise done.stopped
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector import differences
+from .._errors import VforgeError
 from .facts import MOST_DELTA_LEVELS, Child, Obstacle, Parent
 from .job import Standing
 from .plan import COLLAPSE, FREEZE, RESET
@@ -59,8 +60,13 @@ def facts(parent: Parent) -> dict[str, t.Any]:
     }
 
 
-def info(parent: Parent, children: t.Sequence[Child], refusals: t.Sequence[Obstacle]) -> dict[str, t.Any]:
-    """One entry of the information module."""
+def info(
+    parent: Parent, children: t.Sequence[Child], refusals: t.Sequence[Obstacle], unknown: VforgeError | None
+) -> dict[str, t.Any]:
+    """One entry of the information module.
+
+    :param unknown: why vCenter could not be asked, where it was to be; whether it would clone is not known then.
+    """
     return {
         **facts(parent),
         "tools_running": parent.tools,
@@ -78,7 +84,8 @@ def info(parent: Parent, children: t.Sequence[Child], refusals: t.Sequence[Obsta
             }
             for child in children
         ],
-        "can_clone": not refusals,
+        "can_clone": None if unknown is not None and not refusals else not refusals,
+        "not_asked": unknown.as_result() if unknown is not None else None,
         "refusals": [{"code": item.code, "reason": item.reason, "device": item.device} for item in refusals],
     }
 

@@ -12,7 +12,7 @@ from ..._connector import layers
 from ..._connector.batch import Work, run_batch
 from ..._connector.find import find_vm
 from ..._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
-from ..._errors import Fault, InvalidOption, VforgeError
+from ..._errors import Fault, InvalidOption, Reason
 from .. import api as shared_api
 from .. import flow, report
 from .. import plan as shared_plan
@@ -142,7 +142,7 @@ class LinkedClones:
         how = plan.disk_source(self.options.disk_mode, self._snapshot)
         return api.clone_spec(session, step, config, how, self._snapshot, power_on=step.request.powered_on)
 
-    def finish(self, job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
+    def finish(self, job: Job, standings: t.Sequence[Standing]) -> Reason | None:
         """Power on the clones that were there and off; publish templates, or wait for those that other runs fill."""
         if self.options.state == "published":
             return levels.publish(job, standings)

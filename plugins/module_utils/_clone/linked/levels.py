@@ -15,7 +15,7 @@ import typing as t
 from ..._connector import tasks
 from ..._connector.batch import Work, run_batch
 from ..._connector.marks import TEMPLATE_KEY, level_mark, level_of
-from ..._errors import Fault, TimedOut, VforgeError
+from ..._errors import Fault, Reason, TimedOut
 from .. import api as shared_api
 from ..facts import Existing
 from ..job import Job, Standing, by_title
@@ -41,7 +41,7 @@ def is_layered(existing: Existing) -> bool:
     return phase == LAYERED
 
 
-def wait_until_published(job: Job, standings: t.Sequence[Standing], owner: str) -> VforgeError | None:
+def wait_until_published(job: Job, standings: t.Sequence[Standing], owner: str) -> Reason | None:
     """Wait for the levels that other runs fill, with one filter for all; what this run made is its own to fill."""
     theirs: dict[str, Standing] = {}
     for standing in standings:
@@ -90,7 +90,7 @@ def _late(standing: Standing, job: Job) -> TimedOut:
     return error
 
 
-def publish(job: Job, standings: t.Sequence[Standing]) -> VforgeError | None:
+def publish(job: Job, standings: t.Sequence[Standing]) -> Reason | None:
     """Shut the guests down, put a layer on the disks, and make templates: the last step is what others wait for."""
     due = {title: item for title, item in by_title(standings).items() if item.step.publish and item.error is None and item.vm}
     stopped = _shut_down(job, due)
@@ -116,7 +116,7 @@ def _layer(session: Session, standing: Standing, devices: t.Mapping[str, t.Any])
     return api.start_layering(session, _moid(standing), devices[_moid(standing)], mark)
 
 
-def _stage(job: Job, due: _Due, doing: str, start: t.Callable[[Standing], t.Any]) -> VforgeError | None:
+def _stage(job: Job, due: _Due, doing: str, start: t.Callable[[Standing], t.Any]) -> Reason | None:
     """One call for each level; each failure is its standing's."""
     works = [Work(title, _calling(start, item)) for title, item in due.items()]
     if not works:
@@ -135,7 +135,7 @@ def _calling(start: t.Callable[[Standing], t.Any], standing: Standing) -> t.Call
     return lambda: start(standing)
 
 
-def _shut_down(job: Job, due: _Due) -> VforgeError | None:
+def _shut_down(job: Job, due: _Due) -> Reason | None:
     """Let the guests shut down, and wait for it: what they hold in memory belongs on the disks."""
     running = {title: item for title, item in due.items() if item.vm and item.vm.power_state == "poweredOn"}
     stopped = _stage(job, running, "guests told to shut down", lambda item: api.shut_down_guest(job.session, _moid(item)))

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import batch as batches
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.batch import Work, run_batch
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
@@ -59,18 +60,17 @@ def calls(sim) -> dict[str, int]:
 def short_grace(monkeypatch):
     """How long what is under way is waited for after the end, when it takes an hour anyway."""
     monkeypatch.setattr(batches, "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(batches, "_FAREWELL_SECONDS", 0.5)
 
 
 @pytest.fixture
 def interruptible():
-    """SIGALRM raises Interrupted, as the signals that end a module do."""
-
-    def interrupt(_number, _frame):
-        raise Interrupted("The run was ended by a test.")
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield lambda: os.kill(os.getpid(), signal.SIGALRM)
-    signal.signal(signal.SIGALRM, before)
+    """A function that sends this process the signal that ends a module."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with _signals.as_interrupts():
+        yield lambda: os.kill(os.getpid(), signal.SIGTERM)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 # All goes well
@@ -234,7 +234,8 @@ def test_a_server_that_dies_in_mid_batch_is_not_asked_for_every_item(make_sim):
     assert errors(result)["49"] is NotAttempted
 
 
-def test_a_server_that_stops_answering_is_not_waited_for_with_every_item(make_sim):
+@pytest.mark.parametrize("how", ["silence", "freeze"])
+def test_a_server_that_stops_answering_is_not_waited_for_with_every_item(make_sim, how):
     sim = make_sim(*EMPTY)
     warnings: list[str] = []
     with Session(options(sim, connection_timeout=1), warnings.append) as known:
@@ -242,14 +243,44 @@ def test_a_server_that_stops_answering_is_not_waited_for_with_every_item(make_si
             Work(str(number), lambda: known.content.searchIndex.FindByInventoryPath("DC0"), repeatable=True)
             for number in range(50)
         ]
-        sim.inject(method="FindByInventoryPath", do="delay", delay_ms=60_000, times=0)
+        sim.inject(method="FindByInventoryPath", do=how)
         result = run_batch(known, works, 1, in_a_minute())
         told = errors(result)
+    # One call was waited for, and then it was found out that the server is gone. It is not asked to close the session either.
     assert isinstance(result.stopped, CallTimedOut)
-    assert list(told.values()).count(CallTimedOut) == batches._LOST_CALLS_MEAN_GONE
-    assert list(told.values()).count(NotAttempted) == 50 - batches._LOST_CALLS_MEAN_GONE
-    # A call that was not answered in time is not sent a second time.
-    assert calls(sim)["FindByInventoryPath"] == batches._LOST_CALLS_MEAN_GONE
+    assert list(told.values()) == [CallTimedOut] + 49 * [NotAttempted]
+    assert known.stats.summary()["by_method"]["FindByInventoryPath"] == 1
+    assert "Logout" not in known.stats.summary()["by_method"]
+
+
+def test_late_answers_of_a_server_that_is_there_do_not_end_a_batch(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim, connection_timeout=1) as known:
+        sim.inject(method="InstantClone_Task", do="delay", delay_ms=60_000, times=4)
+        result = run_batch(known, clones(known, "abcdefgh", repeatable=False), 1, in_a_minute())
+    assert list(errors(result).values()) == 4 * [CallTimedOut] + 4 * [type(None)]
+    assert result.stopped is None
+    assert calls(sim)["InstantClone_Task"] == 8  # none was sent again
+
+
+def test_a_late_answer_to_a_call_that_may_be_repeated_is_asked_for_again(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim, connection_timeout=1) as known:
+        sim.inject(method="InstantClone_Task", name="b", do="half", delay_ms=60_000)
+        result = run_batch(known, clones(known, "abc"), 1, in_a_minute())
+    assert result.outcomes["b"].repeated
+    assert result.outcomes["b"].error.holder == sim.vm("b")["moid"]
+    assert result.failed == [result.outcomes["b"]]
+
+
+def test_a_vcenter_that_restarts_in_mid_batch_is_waited_for(make_sim):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", name="c", do="restart", delay_ms=2000)
+        result = run_batch(known, clones(known, "abcd"), 1, in_a_minute())
+    assert result.failed == []
+    assert result.stopped is None
+    assert calls(sim)["Login"] == 2
 
 
 # The time is over
@@ -300,7 +331,7 @@ def test_an_interrupt_while_tasks_are_waited_for(make_sim, interruptible):
 
 @pytest.mark.usefixtures("short_grace")
 def test_an_interrupt_while_calls_are_made(make_sim, interruptible):
-    """What was sent is accounted for, what was not is known not to be begun."""
+    """What was sent is accounted for, what was not is known not to be begun, and no call begins any more."""
     sim = make_sim(*EMPTY, "--clone-time", "1h")
     begun: list[str] = []
 
@@ -326,8 +357,23 @@ def test_an_interrupt_while_calls_are_made(make_sim, interruptible):
     assert isinstance(result.stopped, Interrupted)
     told = errors(result)
     assert begun == ["0", "1", "2"]
-    assert [told[name] for name in begun] == [StillRunning, Cancelled, Cancelled]
+    assert [told[name] for name in begun] == [StillRunning, Cancelled, NotAttempted]
     assert {told[str(number)] for number in range(3, 50)} == {NotAttempted}
+    assert calls(sim)["InstantClone_Task"] == 2
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_an_interrupt_breaks_off_a_call_that_is_not_answered(make_sim, interruptible):
+    sim = make_sim(*EMPTY)
+    with session(sim) as known:
+        sim.inject(method="InstantClone_Task", do="delay", delay_ms=60_000, times=0)
+        begun, ended = time.monotonic(), threading.Timer(0.5, interruptible)
+        ended.start()
+        result = run_batch(known, clones(known, "abc"), 2, in_a_minute())
+    assert isinstance(result.stopped, Interrupted)
+    # Of the two that were sent it is not known whether they were made.
+    assert errors(result) == {"a": ConnectionLost, "b": ConnectionLost, "c": NotAttempted}
+    assert time.monotonic() - begun < 20
 
 
 def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible):

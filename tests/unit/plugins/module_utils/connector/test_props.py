@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
@@ -88,7 +88,8 @@ def test_a_gateway_that_answers_for_the_vcenter_is_seen_through(make_sim):
         root = known.content.rootFolder
         sim.inject(method="RetrievePropertiesEx", do="http-status", status=503)
         assert len(read(known, [root], vim.Folder, ["name"])) == 1
-        sim.inject(method="RetrievePropertiesEx", do="http-status", status=503, times=2)
-        with pytest.raises(ConnectionLost) as caught:
+        sim.inject(method="RetrievePropertiesEx", do="http-status", status=503, times=0)
+        with pytest.raises(Unavailable) as caught:
             read(known, [root], vim.Folder, ["name"])
+    assert caught.value.error_code == "vcenter_unavailable"
     assert "503" in str(caught.value)

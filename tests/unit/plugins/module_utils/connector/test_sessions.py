@@ -214,7 +214,7 @@ def test_a_session_that_dies_again_at_once_is_an_error(make_sim):
     with pytest.raises(SessionExpired) as caught, session(sim) as known:
         look(known)
     assert caught.value.error_code == "session_expired"
-    assert calls(sim)["Login"] == 2
+    assert calls(sim)["Login"] == calls(sim)["FindByInventoryPath"] == tasks.MOST_SESSIONS
 
 
 def test_what_another_process_has_opened_meanwhile_is_taken(make_sim):
@@ -226,6 +226,26 @@ def test_what_another_process_has_opened_meanwhile_is_taken(make_sim):
             assert look(first) is not None
             assert first.stub.session_id == second.stub.session_id
     assert calls(sim)["Login"] == 2
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_sessions_that_end_every_few_calls_are_replaced_unnoticed(make_sim, keep):
+    sim = make_sim("--vms", "1", "--parents", "0")
+    with session(sim, session_cache=keep) as known, concurrent.futures.ThreadPoolExecutor(16) as pool:
+        sim.inject(method="*", do="expire", nth=20, every=20, times=0)
+        root = known.content.rootFolder
+        rows = list(pool.map(lambda _: read(known, [root], vim.Folder, ["name"]), range(150)))
+        assert all(row[root._GetMoId()].get("name") == "Datacenters" for row in rows)
+        sim.clear()
+    assert calls(sim)["Login"] > 5
+
+
+@pytest.mark.parametrize("method", ["CreatePropertyCollector", "RetrieveServiceContent", "Login"])
+def test_a_session_that_ends_with_its_login_is_replaced(make_sim, method):
+    sim = make_sim("--vms", "0", "--parents", "0")
+    sim.inject(method=method, do="expire", times=2)
+    with session(sim) as known:
+        assert look(known) is not None
 
 
 # Leaving

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import store as stores
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.store import KeptSession, SessionStore
 
@@ -178,6 +179,16 @@ def test_a_pipe_in_place_of_the_file_holds_nobody_up(store, kept_folder, warning
     assert store.load() == SESSION
 
 
+DAMAGED = "The kept session file is damaged; a new session is opened."
+
+
+def damage(path, **changes):
+    """Change what a file holds, with a digest that fits: somebody has edited it."""
+    data = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    data["digest"] = stores._digest(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -185,11 +196,15 @@ def test_a_pipe_in_place_of_the_file_holds_nobody_up(store, kept_folder, warning
         b"{",
         b"[]",
         b"null",
+        b"7",
         b"\xff\xfe",
-        b"[" * 2000,
+        b"{}",
+        b'{"format": 2}',
+        b'{"format": 2, "salt": 7}',
         b'{"format": Infinity}',
-        b'{"format": 1}',
-        b'{"format": 1, "salt": 7}',
+        b'{"format": 2, "digest": NaN}',
+        pytest.param(b"[" * 9000 + b"]" * 9000, id="deep"),
+        pytest.param(b'{"format": 2, "a": "' + b"a" * 2**19 + b'"}', id="large"),
     ],
 )
 def test_a_damaged_file_is_as_good_as_none(store, kept_folder, warnings, content):
@@ -197,13 +212,51 @@ def test_a_damaged_file_is_as_good_as_none(store, kept_folder, warnings, content
     only_file(kept_folder).write_bytes(content)
     assert store.load() is None
     assert store.load() is None
-    assert warnings == ["The kept session file is damaged; a new session is opened."]
+    assert warnings == [DAMAGED]
+    store.save(SESSION)
+    assert store.load() == SESSION
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cookie": 7},
+        {"cookie": "a\nb"},
+        {"cookie": "\ud800"},
+        {"about": []},
+        {"about": {"apiVersion": None}},
+        {"about": {}},
+        {"references": {"propertyCollector": "group-d1"}},
+        {"references": {"propertyCollector": ["vim.Folder", "group-d1"]}},
+        {"references": {"propertyCollector": ["vmodl.query.PropertyCollector", ""]}},
+        {"references": {}},
+        {"salt": None},
+        {"salt": "no hex"},
+        {"verifier": 7},
+        {"verifier": "\u00e4"},
+    ],
+)
+def test_a_file_with_odd_parts_is_damaged(store, kept_folder, warnings, changes):
+    store.save(SESSION)
+    damage(only_file(kept_folder), **changes)
+    assert store.load() is None
+    assert warnings == [DAMAGED]
+
+
+def test_a_part_that_was_lost_is_noticed_wherever_it_is(store, kept_folder, warnings):
+    store.save(SESSION)
+    path = only_file(kept_folder)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["references"].popitem()
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert store.load() is None
+    assert warnings == [DAMAGED]
 
 
 def test_a_file_of_another_format_is_passed_over(store, kept_folder, warnings):
     store.save(SESSION)
     path = only_file(kept_folder)
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "format": 2}), encoding="utf-8")
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "format": 1}), encoding="utf-8")
     assert store.load() is None
     assert warnings == []
 
@@ -220,9 +273,7 @@ def test_whatever_stands_in_the_file_raises_nothing(part, value):
         patch.setenv("XDG_RUNTIME_DIR", folder)
         store = SessionStore(options(), [].append)
         store.save(SESSION)
-        path = only_file(pathlib.Path(folder) / f"vforge-vsphere-{os.geteuid()}")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**data, part: value}), encoding="utf-8")
+        damage(only_file(pathlib.Path(folder) / f"vforge-vsphere-{os.geteuid()}"), **{part: value})
         loaded = store.load()
         assert loaded is None or loaded.about["apiVersion"]
 

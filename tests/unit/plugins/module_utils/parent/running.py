@@ -24,10 +24,14 @@ class Parents(Runner):
         return lambda session: flow.run(session, asked, check=check)
 
     def info(self, **given: t.Any) -> Ran:
-        """Run one task of the information module."""
+        """Run one task of the information module that must succeed."""
+        return succeeded(self.attempt_info(**given))
+
+    def attempt_info(self, **given: t.Any) -> Ran:
+        """Run one task of the information module that may fail."""
         named = {} if "parents" in given else {"parent": {"name": "golden-parent"}}
         asked = info.InfoOptions.from_params(validated(info_spec(), **{**named, **given}))
-        return succeeded(self.ran(lambda session: info.run(session, asked)))
+        return self.ran(lambda session: info.run(session, asked))
 
     def frozen(self, name: str = "golden-parent") -> bool:
         """Whether a VM is frozen, as the simulator tells."""

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
 
 
@@ -87,3 +90,50 @@ def test_a_host_in_maintenance_refuses(start):
     parents = start()
     parents.sim.host_state(parents.info().one["host"], maintenance=True)
     assert "host_unavailable" in {item["code"] for item in parents.info(ask_vcenter=False).one["refusals"]}
+
+
+# Where vCenter cannot be asked
+
+
+def test_what_vcenter_refuses_to_tell_is_not_known(start):
+    parents = start()
+    parents.sim.inject(method="CheckInstantClone_Task", do="fault", fault="NoPermission")
+    ran = parents.info()
+    assert (ran.one["can_clone"], ran.one["refusals"]) == (None, [])
+    assert ran.one["not_asked"]["error_code"] == "no_permission"
+    assert "could not be asked" in parents.warnings[0]
+
+
+def test_what_would_refuse_a_clone_anyway_is_told_without_vcenter(start):
+    parents = start()
+    parents.sim.patch_vm("golden-parent", delta_levels=255)
+    parents.sim.inject(method="CheckInstantClone_Task", do="fault", fault="NoPermission")
+    assert parents.info().one["can_clone"] is False
+
+
+@pytest.mark.parametrize("do", ["drop", "half"])
+def test_a_question_that_was_lost_is_asked_again(start, do):
+    parents = start()
+    parents.sim.inject(method="CheckInstantClone_Task", do=do)
+    assert parents.info().one["can_clone"] is True
+
+
+@pytest.mark.parametrize("do", ["gone", "silence", "freeze"])
+def test_a_server_that_is_lost_is_a_failure_and_nothing_is_known(start, do):
+    parents = start("--parents", "3")
+    names = [f"golden-parent{end}" for end in ("", "-2", "-3")]
+    parents.sim.inject(method="CheckInstantClone_Task", nth=2, do=do)
+    parents.connection = dataclasses.replace(parents.connection, connection_timeout=1)
+    ran = parents.attempt_info(parents=[{"name": name} for name in names])
+    assert isinstance(ran.error, PartialFailure)
+    assert "It is not known whether vCenter would clone" in str(ran.error)
+    for entry in ran.parents:
+        assert (entry["can_clone"], entry["refusals"]) == (None, [])
+        assert entry["not_asked"]["error_code"] in (
+            "still_running",
+            "connection_lost",
+            "call_timeout",
+            "connection_timeout",
+            "unreachable",
+            "not_attempted",
+        )

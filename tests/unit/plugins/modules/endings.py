@@ -1,0 +1,321 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each module is given, and what is to be there afterwards, for the tests that end it in mid-work."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils import basic
+
+_MODULES = "ansible_collections.vforge.vsphere.plugins.modules"
+
+# What a module may take here at the most, on a busy machine; nothing comes near it.
+PATIENCE = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a module ended.
+
+    Attributes:
+        result: what it returned; empty when it was killed.
+        code: its exit code, negative for a signal.
+        calls: what the server counted by method.
+        seconds: that it took.
+        struck: how many calls the rule has struck.
+    """
+
+    result: dict[str, Any]
+    code: int
+    calls: dict[str, int]
+    seconds: float
+    struck: int
+
+    @property
+    def total(self) -> int:
+        """All calls."""
+        return sum(self.calls.values())
+
+
+class Forked:
+    """Runs a module in a fork of this process, which spares it the start of Python and the import of pyVmomi.
+
+    Args:
+        sim: what it connects to.
+        which: the name of the module.
+        folder: for its sessions and its temporary files.
+    """
+
+    def __init__(self, sim: Any, which: str, folder: Path) -> None:
+        self.sim = sim
+        self._module = importlib.import_module(f"{_MODULES}.{which}")
+        self.sessions, self.temporary = folder / "run", folder / "tmp"
+        for each in (self.sessions, self.temporary):
+            each.mkdir(exist_ok=True)
+
+    def run(self, params: dict[str, Any], *, full_disk: bool = False, rule: dict[str, Any] | None = None) -> Ended:
+        """Run it to its end.
+
+        Args:
+            params: of the module.
+            full_disk: whether no file can grow.
+            rule: a failure to inject; one that sends a signal sends it to the module.
+        """
+        self.sim.reset_calls()
+        go_read, go_write = os.pipe()
+        out_read, out_write = os.pipe()
+        begun = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            os.close(go_write)
+            os.close(out_read)
+            self._child(go_read, out_write, params, full_disk)
+        os.close(go_read)
+        os.close(out_write)
+        if rule is not None:
+            self.sim.inject(**rule, **({"pid": pid} if rule["do"] == "signal" else {}))
+        os.close(go_write)
+        text = _read(out_read, pid)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        seconds = time.monotonic() - begun
+        calls = self.sim.calls()["by_method"]
+        struck = sum(known["hits"] for known in self.sim.injections())
+        self.sim.clear()
+        assert b"Traceback" not in text, text.decode()
+        return Ended(json.loads(text.splitlines()[-1]) if text.strip() else {}, code, calls, seconds, struck)
+
+    def _child(self, go: int, out: int, params: dict[str, Any], full_disk: bool) -> None:
+        code = 70
+        try:
+            os.read(go, 1)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            if full_disk:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+            os.environ.update(XDG_RUNTIME_DIR=str(self.sessions), TMPDIR=str(self.temporary))
+            tempfile.tempdir = None
+            known = {
+                "hostname": self.sim.host,
+                "port": self.sim.port,
+                "username": self.sim.username,
+                "password": self.sim.password,
+                "ca_path": self.sim.ca,
+            }
+            basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": {**known, **params}}).encode()
+            basic._ANSIBLE_PROFILE = "legacy"  # since ansible-core 2.19
+            self._module.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(code)
+
+
+def _read(source: int, pid: int) -> bytes:
+    """All that a process writes; one that does not end fails the test."""
+    text, end = b"", time.monotonic() + PATIENCE
+    with os.fdopen(source, "rb", buffering=0) as stream:
+        while True:
+            ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise AssertionError(f"the module did not end in {PATIENCE} seconds")
+            part = stream.read(65536)
+            if not part:
+                return text
+            text += part
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """A task of one module that takes some calls.
+
+    Attributes:
+        params: the parameters of attempt number N, in which nothing of the attempts before is in the way.
+        flags: of the simulator.
+        prepare: readies the simulator for an attempt.
+        entries: the key of the result that has the items; each of them has a name.
+        made: which of these names are there, as the simulator tells; None where there is nothing to be made.
+        check: looks whether all is as it should be when the task has come to its end, and nothing else is left.
+        files: whether the task writes files of its own, without which it fails.
+    """
+
+    params: Callable[[Any, int, Path], dict[str, Any]]
+    flags: tuple[str, ...] = ("--vms", "4", "--clone-time", "30ms")
+    prepare: Callable[[Any, int, Path], None] = lambda _sim, _number, _folder: None
+    entries: str = ""
+    made: Callable[[Any, int], set[str]] | None = None
+    check: Callable[[Any, int], None] = lambda _sim, _number: None
+    files: bool = False
+
+
+_GOLDEN = {"name": "golden-parent"}
+
+
+def _names(number: int, many: int = 5) -> list[str]:
+    return [f"vm-{number}-{item}" for item in range(many)]
+
+
+def _there(sim: Any, names: Iterable[str]) -> set[str]:
+    """Which of these VMs there are."""
+    known = {path.rpartition("/")[2] for path in sim.govc("find", "/DC0/vm", "-type", "m") or ()}
+    return known & set(names)
+
+
+def _all_there(sim: Any, number: int) -> None:
+    assert _there(sim, _names(number)) == set(_names(number))
+
+
+def _guest(sim: Any) -> dict[str, str]:
+    return {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
+
+
+_PARENTS = [f"golden-parent-{item}" for item in range(2, 6)]
+
+
+def _running(sim: Any, _number: int, _folder: Path) -> None:
+    for name in _PARENTS:
+        if sim.vm(name)["frozen"]:
+            sim.govc("vm.power", "-reset", name)
+
+
+def _frozen(sim: Any, _number: int) -> set[str]:
+    return {name for name in _PARENTS if sim.vm(name)["frozen"]}
+
+
+def _all_frozen(sim: Any, number: int) -> None:
+    assert _frozen(sim, number) == set(_PARENTS)
+
+
+def _tracked(sim: Any, number: int, _folder: Path) -> None:
+    for name in _names(number, 3):
+        sim.create_vm(name, disks=[{"bytes": 2**22}])
+
+
+def _no_snapshots(sim: Any, number: int) -> None:
+    for name in _names(number, 3):
+        assert not sim.govc("snapshot.tree", "-vm", name), name
+
+
+def _off(sim: Any, number: int, _folder: Path) -> None:
+    for name in _names(number, 3):
+        sim.create_vm(name, on=False)
+
+
+def _ova(folder: Path) -> str:
+    return str(folder / "ova" / "tiny.ova")
+
+
+def _one_template(sim: Any, number: int) -> None:
+    assert _there(sim, [f"tpl-{number}"]) == {f"tpl-{number}"}
+    assert sim.open_leases() == 0
+    assert sim.orphans() == []
+
+
+STORIES = {
+    "cached_ovf_template": Story(
+        lambda _sim, number, folder: {
+            "name": f"tpl-{number}",
+            "datacenter": "DC0",
+            "cluster": "DC0_C0",
+            "default_network": "VM Network",
+            "source": _ova(folder),
+            "takeover_after": 1,
+        },
+        flags=("--vms", "0", "--lease-timeout", "3s"),
+        check=_one_template,
+    ),
+    "cached_ovf_template_info": Story(lambda _sim, _number, _folder: {"used_by": True}),
+    "cbt_changed_areas": Story(
+        lambda _sim, number, _folder: {
+            "vms": [{"name": name} for name in _names(number, 3)],
+            "state": "enabled",
+            "parallel": 2,
+        },
+        prepare=_tracked,
+        check=_no_snapshots,
+    ),
+    "cloud_init_guestinfo": Story(
+        lambda _sim, number, _folder: {
+            "vms": [{"name": name, "metadata": {"local_hostname": name}} for name in _names(number, 3)],
+            "power_on": True,
+            "parallel": 2,
+        },
+        prepare=_off,
+    ),
+    "cloud_init_guestinfo_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
+    "fleet_plan": Story(
+        lambda _sim, _number, _folder: {
+            "name": "web-##",
+            "count": 3,
+            "golden": _GOLDEN,
+            "clusters": ["DC0_C0"],
+            "folder": "/DC0/vm",
+        }
+    ),
+    "fork_parent": Story(
+        lambda sim, number, _folder: {
+            "parent": _GOLDEN,
+            "state": "quiesced",
+            "children": [{"name": name} for name in _names(number, 3)],
+            "parallel": 2,
+            **_guest(sim),
+        },
+        flags=("--vms", "0", "--api-version", "6.5"),
+    ),
+    "instant_clone": Story(
+        lambda _sim, number, _folder: {
+            "parent": _GOLDEN,
+            "clones": [{"name": name} for name in _names(number)],
+            "parallel": 2,
+        },
+        entries="clones",
+        made=lambda sim, number: _there(sim, _names(number)),
+        check=_all_there,
+    ),
+    "instant_clone_parent": Story(
+        lambda sim, _number, _folder: {"parents": [{"name": name} for name in _PARENTS], **_guest(sim)},
+        flags=("--vms", "0", "--parents", "5"),
+        prepare=_running,
+        entries="parents",
+        made=_frozen,
+        check=_all_frozen,
+    ),
+    "instant_clone_parent_info": Story(
+        lambda _sim, _number, _folder: {"parents": [{"name": "golden-parent"}, {"name": "golden-parent-2"}]},
+        flags=("--vms", "4", "--parents", "2"),
+    ),
+    "linked_clone": Story(
+        lambda _sim, number, _folder: {
+            "source": {"name": "server-00001"},
+            "disk_mode": "full",
+            "powered_on": False,
+            "clones": [{"name": name} for name in _names(number)],
+            "parallel": 2,
+        },
+        entries="clones",
+        made=lambda sim, number: _there(sim, _names(number)),
+        check=_all_there,
+    ),
+}
