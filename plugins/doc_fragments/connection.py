@@ -64,7 +64,10 @@ options:
     type: int
   connection_timeout:
     description:
-      - Seconds that one request to the vCenter may take. This does not limit how long the task works.
+      - Seconds that one request to the vCenter may take, and never more than is left of the O(timeout) of the task.
+      - A question whose answer is late is asked again, over a new connection, as long as the task has time. What changes
+        something is not sent again where that could do it twice; the result then says that it is not known whether it was done.
+      - A vCenter that takes no new connection either is not waited for any longer. One that is starting (HTTP 503) is.
     type: int
     default: 60
   session_cache:
