@@ -18,7 +18,9 @@ from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
 from vforge_ova import write_package
 
-_NAMES = sorted(file.stem for file in pathlib.Path(next(iter(modules.__path__))).glob("[!_]*.py"))
+# Those without a main are their action plugins, which work on the controller alone.
+_FILES = pathlib.Path(next(iter(modules.__path__))).glob("[!_]*.py")
+_NAMES = sorted(file.stem for file in _FILES if "def main" in file.read_text(encoding="utf-8"))
 
 _ALL = os.environ.get("VFORGE_ENDINGS") == "all"
 _TENTHS = [tenth / 10 for tenth in range(1, 11)]
