@@ -183,16 +183,25 @@ def _signs_code(_policy: t.Any, _certificate: t.Any, usages: t.Any) -> None:
 
 
 def _check_signature(package: Package, signer: t.Any, value: bytes, algorithm: str) -> None:
-    key, made = signer.public_key(), {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[algorithm]()
+    key, signed = signer.public_key(), package.manifest_bytes or b""
+    made = {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[algorithm]()
+    if isinstance(key, rsa.RSAPublicKey):
+        fits = _fits(lambda: key.verify(value, signed, padding.PKCS1v15(), made))
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        fits = _fits(lambda: key.verify(value, signed, ec.ECDSA(made)))
+    else:
+        raise _invalid(package, f"its key is a {type(key).__name__}, which is not understood")
+    if not fits:
+        raise _invalid(package, "the signature is not of this manifest")
+
+
+def _fits(verify: t.Callable[[], None]) -> bool:
+    """Whether a signature is of what it is said to be of."""
     try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(value, package.manifest_bytes or b"", padding.PKCS1v15(), made)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(value, package.manifest_bytes or b"", ec.ECDSA(made))
-        else:
-            raise _invalid(package, f"its key is a {type(key).__name__}, which is not understood")
-    except InvalidSignature as error:
-        raise _invalid(package, "the signature is not of this manifest") from error
+        verify()
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _check_manifest(package: Package) -> None:

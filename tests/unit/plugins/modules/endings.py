@@ -136,7 +136,7 @@ def _read(source: int, pid: int) -> bytes:
     text, end = b"", time.monotonic() + PATIENCE
     with os.fdopen(source, "rb", buffering=0) as stream:
         while True:
-            ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
+            ready = select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]
             if not ready:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

@@ -406,7 +406,7 @@ def test_a_disk_that_becomes_a_link_later_is_refused_when_it_is_read(tmp_path):
     folder.mkdir()
     disk = opened(Made(manifest=None).ovf(folder)).files["web-disk1.vmdk"]
     (folder / "web-disk1.vmdk").symlink_to(outside(tmp_path, folder))
-    refused(lambda: disk.open(), "unsafe_package")
+    refused(disk.open, "unsafe_package")
     refused(disk.unchanged, "unsafe_package")
 
 
