@@ -13,8 +13,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _files
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import parsed
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Found, Options
 

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import plain
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import plain
 
 DOCUMENTATION = r"""
 name: changed_areas_table

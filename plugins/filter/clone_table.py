@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import plain
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import plain
 
 DOCUMENTATION = r"""
 name: clone_table

@@ -15,14 +15,14 @@ import difflib
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import hostkeys
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import parsed, reachable
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed, reachable
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import (
     ADDRESS_REFUSED,
     HOST_KEY_REFUSED,
     shown,
     without_prefix,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names, known_hosts
 
 NAME_REFUSED = "host_name_refused"

@@ -8,19 +8,19 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import faults, names
-from .._connector.customization import specification
-from .._connector.guest import authentication
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
-from .._connector.standstill import FROZEN_PATH
 from .._errors import NotSupported
+from .._vsphere.customization import specification
+from .._vsphere.freezing import FROZEN_PATH
+from .._vsphere.guest import authentication
 from . import facts
 from .plan import NicEdit, Placement, Step
 
 if t.TYPE_CHECKING:
-    from .._connector.credentials import GuestCredentials
-    from .._connector.customization import Customization
     from .._connector.session import Session
+    from .._vsphere.credentials import GuestCredentials
+    from .._vsphere.customization import Customization
     from .request import Hardware
 
 _DISTRIBUTED = vim.dvs.DistributedVirtualPortgroup

@@ -9,10 +9,10 @@ import time
 import typing as t
 
 from .._connector.batch import Work, run_batch
-from .._connector.guest import wait_for_tools
-from .._connector.guestfaults import guest_error
-from .._connector.marks import CUSTOMIZED_KEY
 from .._errors import Fault, GuestError, Reason, VforgeError
+from .._vsphere.guest import wait_for_tools
+from .._vsphere.guestfaults import guest_error
+from .._vsphere.markers import CUSTOMIZED_KEY
 from . import api
 from .job import Job, Standing, by_title
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector.addresses import GuestNic, guest_nics, usable
-from .._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, parent_of
-from .._connector.places import Pool
-from .._connector.wakestate import FreezeRecord
+from .._vsphere.addresses import GuestNic, guest_nics, usable
+from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, parent_of
+from .._vsphere.places import Pool
+from .._vsphere.wakestate import FreezeRecord
 from .request import AS_IT_IS, Hardware
 
 

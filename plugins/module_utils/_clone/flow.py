@@ -11,8 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.reported import refusals, warn
 from .._errors import InvalidOption, PartialFailure
+from .._vsphere.reported import refusals, warn
 from . import plan, report
 from .absent import remove_clones
 from .instant import InstantClones

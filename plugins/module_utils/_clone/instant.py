@@ -9,10 +9,10 @@ import typing as t
 
 from .._connector.batch import Work
 from .._connector.find import find_vms
-from .._connector.marks import MARKER_KEY, marker
 from .._connector.releases import require_instant_clones
-from .._connector.wakestate import TOKEN_KEY, new_run
 from .._errors import InvalidOption, Reason
+from .._vsphere.markers import MARKER_KEY, marker
+from .._vsphere.wakestate import TOKEN_KEY, new_run
 from . import api, lookup, plan, report
 from .customizing import customize
 from .facts import Existing, Parent

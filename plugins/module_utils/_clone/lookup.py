@@ -8,12 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.addresses import guest_nics
 from .._connector.find import TO_ANCESTORS, path_in, unreadable
-from .._connector.places import pools_in
 from .._connector.props import Row, collect
-from .._connector.standstill import record_in
 from .._errors import Fault, NotFound
+from .._vsphere.addresses import guest_nics
+from .._vsphere.freezing import record_in
+from .._vsphere.places import pools_in
 from . import api
 from .facts import Existing, Network, Parent, own_guest
 from .request import Hardware

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector.credentials import GuestCredentials
 from .._connector.find import Selector
 from .._errors import InvalidOption
+from .._vsphere.credentials import GuestCredentials
 from .request import CloneRequest, parse
 
 

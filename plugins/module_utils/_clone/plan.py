@@ -13,8 +13,8 @@ import typing as t
 
 from .._connector import names
 from .._connector.differences import Difference
-from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption
+from .._vsphere.places import Pool, fitting_pools
 from .facts import Existing, Network, Nic, Parent
 from .request import AS_IT_IS, CloneRequest, Hardware, NicRequest
 

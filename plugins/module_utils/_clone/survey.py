@@ -10,8 +10,8 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import find_folder
-from .._connector.places import read_folders, read_names
 from .._errors import InvalidOption
+from .._vsphere.places import read_folders, read_names
 from . import lookup
 from .facts import Existing, Parent
 from .request import CloneRequest

@@ -9,8 +9,9 @@ import contextlib
 import dataclasses
 import typing as t
 
-from .._connector import names, tasks, wakestate
+from .._connector import names, tasks
 from .._errors import TimedOut
+from .._vsphere import wakestate
 from . import api
 from .facts import own_guest
 from .job import Job, Standing

@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import versions
-from .._connector.addresses import guest_nics, usable
 from .._connector.find import TO_ANCESTORS
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
+from .._vsphere.addresses import guest_nics, usable
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session

@@ -12,8 +12,8 @@ import time
 import typing as t
 
 from .._connector import names
-from .._connector.reported import warn
 from .._errors import NotAttempted, PartialFailure, Reason
+from .._vsphere.reported import warn
 from . import api, keys, lookup, plan, report
 from .job import Job, Standing, carry_out, standing
 from .options import CUSTOMIZATION, NOTHING, PRESENT, CloudOptions

@@ -10,8 +10,8 @@ import dataclasses
 import typing as t
 
 from .._connector.batch import Work, run_batch
-from .._connector.reported import Word
 from .._errors import Fault, VforgeError
+from .._vsphere.reported import Word
 from . import keys
 from .networks import NOTHING_FIXED, Fixed
 from .options import CloudOptions

@@ -10,8 +10,8 @@ import time
 import typing as t
 
 from .._connector import tasks
-from .._connector.reported import unconfirmed
 from .._errors import GuestError, TimedOut
+from .._vsphere.reported import unconfirmed
 from . import api, keys, plan, report_script
 from .job import Job, Standing
 from .options import FINISHED, NETWORK, NOTHING, READ

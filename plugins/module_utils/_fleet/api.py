@@ -8,9 +8,9 @@ from __future__ import annotations
 import typing as t
 
 from .._connector.find import TO_ANCESTORS
-from .._connector.marks import FLEET_KEY, MARKER_KEY
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
+from .._vsphere.markers import FLEET_KEY, MARKER_KEY
 from .options import INSTANT_CLONE, VMFORK
 
 if t.TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.addresses import usable
 from .._connector.find import Selector, find_folder, find_vm, path_in, unreadable
-from .._connector.marks import fleet_of, parent_of
-from .._connector.places import read_folders
 from .._connector.props import Row, collect
 from .._errors import Ambiguous, NotFound
+from .._vsphere.addresses import usable
+from .._vsphere.markers import fleet_of, parent_of
+from .._vsphere.places import read_folders
 from . import api
 from .facts import Clone, Datastore, Golden, Host, Parent, Situation
 from .naming import is_address

@@ -10,8 +10,8 @@ import typing as t
 
 from .._connector.find import Selector
 from .._connector.pairs import is_sendable
-from .._connector.wakescript import Manner, Scripts
 from .._errors import InvalidOption
+from .._vsphere.wakescript import Manner, Scripts
 from .naming import Pattern, addresses
 
 PRESENT, ABSENT = "present", "absent"

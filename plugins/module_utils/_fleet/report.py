@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.marks import FLEET_KEY, fleet_mark
+from .._vsphere.markers import FLEET_KEY, fleet_mark
 from . import handing
 from .facts import Clone, Golden, Host, Parent, Situation
 from .options import VMFORK, FleetOptions

@@ -9,15 +9,16 @@ import collections
 import dataclasses
 import typing as t
 
-from .._connector import names, wakestate
-from .._connector.addresses import GuestNic, usable
-from .._connector.credentials import GuestCredentials
+from .._connector import names
 from .._connector.find import Selector, selectors
 from .._connector.pairs import pairs, vm_name
-from .._connector.places import Pool
-from .._connector.wakescript import Manner, Scripts
-from .._connector.wakestate import FreezeRecord
 from .._errors import InvalidOption
+from .._vsphere import wakestate
+from .._vsphere.addresses import GuestNic, usable
+from .._vsphere.credentials import GuestCredentials
+from .._vsphere.places import Pool
+from .._vsphere.wakescript import Manner, Scripts
+from .._vsphere.wakestate import FreezeRecord
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
 

@@ -11,17 +11,18 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import guest, names, releases
-from .._connector.addresses import GuestNic, guest_nics
+from .._connector import names, releases
 from .._connector.batch import Work, run_batch
 from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
-from .._connector.guest import Access, access_in, tools_ready
-from .._connector.places import Pool, pools_in
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
-from .._connector.standstill import FROZEN_PATH, record_in
 from .._connector.unofficial import Method, Property, add_data_type, add_methods
 from .._errors import GuestError, NotFound
+from .._vsphere import guest
+from .._vsphere.addresses import GuestNic, guest_nics
+from .._vsphere.freezing import FROZEN_PATH, record_in
+from .._vsphere.guest import Access, access_in, tools_ready
+from .._vsphere.places import Pool, pools_in
 from .model import NONE, Child, Parent
 
 if t.TYPE_CHECKING:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import names, standstill, tasks, wakestate
-from .._connector.guest import Guest, wait_for_tools
-from .._connector.places import read_folders, read_names
+from .._connector import names, tasks
 from .._connector.pyvmomi import vim
-from .._connector.reported import warn
-from .._connector.standstill import Stopping
 from .._engine import Item, Task
 from .._errors import Fault, GuestError, InvalidOption, NotAttempted, Reason, TimedOut, VforgeError
+from .._vsphere import freezing, wakestate
+from .._vsphere.freezing import Stopping
+from .._vsphere.guest import Guest, wait_for_tools
+from .._vsphere.places import read_folders, read_names
+from .._vsphere.reported import warn
 from . import apply, plan, read, report
 from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Plan, Step
@@ -291,7 +292,7 @@ def _quiesce(job: Job) -> None:
             moid,
             parent.now.path,
             _guest(job, parent),
-            standstill.new_record(parent.now.instance_uuid, scripts, salt),
+            freezing.new_record(parent.now.instance_uuid, scripts, salt),
         )
         for moid, parent in parents.items()
     }
@@ -304,20 +305,20 @@ def _quiesce(job: Job) -> None:
     try:
         job.task.call(
             parents.values(),
-            lambda parent: standstill.begin(begun[parent.now.moid], scripts, MANNER),
+            lambda parent: freezing.begin(begun[parent.now.moid], scripts, MANNER),
             "parents prepared",
             _note_failure,
         )
         waiting = [begun[moid] for moid, parent in parents.items() if parent.error is None]
-        standstill.wait(job.session, waiting, MANNER, scripts, job.task.deadline, job.options.timeout, frozen)
+        freezing.wait(job.session, waiting, MANNER, scripts, job.task.deadline, job.options.timeout, frozen)
     except Reason:
-        standstill.clean_up(begun.values(), MANNER)
-        standstill.settle(job.session, begun.values(), MANNER, frozen)
+        freezing.clean_up(begun.values(), MANNER)
+        freezing.settle(job.session, begun.values(), MANNER, frozen)
         raise
     finally:
         for moid, item in begun.items():
             parents[moid].error = item.error or parents[moid].error
-        standstill.clean_up(begun.values(), MANNER)
+        freezing.clean_up(begun.values(), MANNER)
 
 
 def _reachable(job: Job) -> list[ParentItem]:
@@ -348,7 +349,7 @@ def _guest(job: Job, parent: ParentItem) -> Guest:
 
 
 def _no_tools(parent: ParentItem) -> GuestError:
-    return standstill.no_tools(parent.now.path, MANNER, installed=parent.now.tools_installed)
+    return freezing.no_tools(parent.now.path, MANNER, installed=parent.now.tools_installed)
 
 
 def _give_up(job: Job) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from .._connector import faults, layers, names
+from .._connector import faults, names
 from .._connector.find import TO_ANCESTORS, TO_VMS
 from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
+from .._vsphere import deltas
 from . import facts
 from .facts import Placement
 from .options import Deployment
@@ -207,7 +208,7 @@ def source_file(
 
 def count_capacities(devices: t.Iterable[t.Any]) -> collections.Counter[int]:
     """How many disks there are of each capacity in KiB."""
-    return collections.Counter(disk.capacityInKB for disk in layers.disks(devices))
+    return collections.Counter(disk.capacityInKB for disk in deltas.disks(devices))
 
 
 def capacities(spec: t.Any) -> collections.Counter[int]:

@@ -11,9 +11,10 @@ import re
 import time
 import typing as t
 
-from .._connector import nfc, tasks
+from .._connector import tasks
 from .._connector.web import Stop
 from .._errors import ConnectionLost, TimedOut, VforgeError
+from .._vsphere import leases
 from . import api, identity, options
 from .blobs import Blob, SliceBlob
 from .errors import PackageError, TemplateError
@@ -28,7 +29,7 @@ _PART = 2**20
 _ATTEMPTS = 3
 
 
-def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]) -> None:
+def carry(job: Job, lease: leases.Lease, ready: leases.Ready, items: t.Sequence[t.Any]) -> None:
     """Bring the files of the import to where the lease says.
 
     :param items: vCenter's list of the files (``OvfFileItem``).
@@ -69,7 +70,7 @@ def carry(job: Job, lease: nfc.Lease, ready: nfc.Ready, items: t.Sequence[t.Any]
     job.account.transfer_seconds = round(time.monotonic() - begun, 3)
 
 
-def _compare(job: Job, lease: nfc.Lease, pairs: t.Sequence[tuple[t.Any, nfc.Device]]) -> None:
+def _compare(job: Job, lease: leases.Lease, pairs: t.Sequence[tuple[t.Any, leases.Device]]) -> None:
     """Hold what the host has got against what was sent, or what it was to fetch."""
     received = lease.received()
     for item, device in pairs:
@@ -84,7 +85,7 @@ def _compare(job: Job, lease: nfc.Lease, pairs: t.Sequence[tuple[t.Any, nfc.Devi
             _compare_fetched(job, item, have)
 
 
-def _compare_fetched(job: Job, item: t.Any, have: nfc.Received | None) -> None:
+def _compare_fetched(job: Job, item: t.Any, have: leases.Received | None) -> None:
     """Hold the digest that a host tells of what it has fetched against what was read from here."""
     read = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
     if not read:
@@ -108,7 +109,7 @@ def _blob(job: Job, item: t.Any) -> Blob:
     return blob
 
 
-def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, stop: Stop) -> None:
+def _push(job: Job, pairs: t.Sequence[tuple[t.Any, leases.Device]], meter: Meter, stop: Stop) -> None:
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
     try:
         futures = [pool.submit(_send_one, job, item, device, meter, stop) for item, device in pairs]
@@ -118,11 +119,11 @@ def _push(job: Job, pairs: t.Sequence[tuple[t.Any, nfc.Device]], meter: Meter, s
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
     failures = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
-    for error in sorted(failures, key=lambda one: isinstance(one, nfc.Stopped)):
+    for error in sorted(failures, key=lambda one: isinstance(one, leases.Stopped)):
         raise error
 
 
-def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: Stop) -> None:
+def _send_one(job: Job, item: t.Any, device: leases.Device, meter: Meter, stop: Stop) -> None:
     """Send one file; after a broken connection again."""
     blob = _blob(job, item)
     expected = job.identity.files[item.path]
@@ -131,7 +132,7 @@ def _send_one(job: Job, item: t.Any, device: nfc.Device, meter: Meter, stop: Sto
         job.account.attempts += 1
         sending = _Sending(blob, expected.algorithm, meter)
         try:
-            nfc.send(
+            leases.send(
                 job.session.options,
                 device,
                 blob.size,
@@ -191,7 +192,7 @@ class _Sending:
         return Digest(self._algorithm, self._hash.hexdigest())
 
 
-def _pull(job: Job, lease: nfc.Lease, items: t.Sequence[t.Any]) -> None:
+def _pull(job: Job, lease: leases.Lease, items: t.Sequence[t.Any]) -> None:
     """Let the host fetch the files."""
     task = lease.pull([_source_file(job, item) for item in items])
     errors: list[VforgeError] = []

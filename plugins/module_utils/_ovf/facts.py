@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._connector.places import Pool
+from .._vsphere.places import Pool
 
 # Kept in extraConfig. The first four come with the import itself, so they are as old as the name.
 DIGEST_KEY = "vforge.ovf.digest"  # of the package that the VM is made of

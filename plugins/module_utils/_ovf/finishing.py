@@ -10,9 +10,9 @@ import time
 import typing as t
 
 from .._connector.batch import Work, run_batch
-from .._connector.layers import layer_changes
 from .._connector.props import Row, collect
 from .._errors import Fault
+from .._vsphere.deltas import layer_changes
 from . import api, lookup
 from .errors import TemplateError
 from .facts import IMPORTING, OWNER_KEY, READY, READY_KEY, UNPUBLISHED, Holder

@@ -9,8 +9,8 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.layers import dependents
 from .._connector.props import collect
+from .._vsphere.deltas import dependents
 from . import api, lookup, report
 from .facts import NAME_KEY, READY, STRANGER, Holder
 from .options import Place

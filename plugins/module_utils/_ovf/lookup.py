@@ -10,9 +10,9 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import datacenter_path, find_folder, path_in
-from .._connector.places import pools_in
 from .._connector.props import Row, collect
 from .._errors import NotFound
+from .._vsphere.places import pools_in
 from . import api
 from .facts import Compute, Datastore, Holder, Host, Surroundings
 from .options import Place

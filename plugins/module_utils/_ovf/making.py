@@ -11,10 +11,10 @@ import time
 import typing as t
 
 from .. import _signals
-from .._connector import nfc
-from .._connector.policies import find_policy
 from .._connector.props import read
 from .._errors import Fault, VforgeError
+from .._vsphere import leases
+from .._vsphere.policies import find_policy
 from . import api, finishing, identity, lookup, placement
 from .carry import carry
 from .errors import TemplateError
@@ -88,7 +88,7 @@ def bring_in(job: Job, plan: Import) -> str | None:
     try:
         # vCenter makes the VM, and we are to know by which lease.
         with _signals.held_back(job.session.stub.connections.break_off):
-            lease = nfc.Lease(job.session, api.import_vapp(job.session, plan.spec, plan.place, job.home.moid))
+            lease = leases.Lease(job.session, api.import_vapp(job.session, plan.spec, plan.place, job.home.moid))
         generation = job.session.generation
         ready = lease.wait_until_ready(job.deadline)
         entity = ready.entity
@@ -128,14 +128,14 @@ def _read_what_is_not_sent(job: Job, plan: Import) -> None:
         identity.read_again(job.package, job.identity, due, job.digester, ())
 
 
-def _give_up(job: Job, lease: nfc.Lease, entity: str | None) -> None:
+def _give_up(job: Job, lease: leases.Lease, entity: str | None) -> None:
     """Abort, and make sure that nothing stays. Its own failures are warnings: the first error is what the user has to know."""
     try:
         entity = entity or _entity(lease)
         if entity is None:
             return
         ref = api.vm(job.session, entity)
-        if lease.abort() and nfc.wait_until_gone(job.session, ref, time.monotonic() + _SECONDS_TO_VANISH):
+        if lease.abort() and leases.wait_until_gone(job.session, ref, time.monotonic() + _SECONDS_TO_VANISH):
             return
         row = read(job.session, [ref], api.VIRTUAL_MACHINE, [api.mark_path(OWNER_KEY)]).get(entity)
         if row is not None and api.marks_of(row.values).get(OWNER_KEY) == job.owner:
@@ -144,7 +144,7 @@ def _give_up(job: Job, lease: nfc.Lease, entity: str | None) -> None:
         job.session.warn(f"The import was aborted, but whether all of it is gone is not known: {error}")
 
 
-def _entity(lease: nfc.Lease) -> str | None:
+def _entity(lease: leases.Lease) -> str | None:
     """What a lease imports, as soon as it can be aborted; None when it has ended in error, whereupon nothing is left."""
     try:
         return lease.wait_until_ready(time.monotonic() + _SECONDS_TO_VANISH).entity

@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.places import Pool, fitting_pools
 from .._errors import InvalidOption, NotFound
+from .._vsphere.places import Pool, fitting_pools
 from .descriptor import Descriptor
 from .facts import Compute, Datastore, Host, Placement, Surroundings
 from .options import Deployment, Place

@@ -10,9 +10,9 @@ import typing as t
 
 from .._connector import names
 from .._connector.batch import Work, run_batch
-from .._connector.layers import dependents
 from .._connector.props import collect
 from .._errors import Reason, VforgeError
+from .._vsphere.deltas import dependents
 from . import api, lookup
 from .facts import IMPORTING, NAME_KEY, READY, UNKNOWN, UNPUBLISHED, Holder
 from .finishing import run_task

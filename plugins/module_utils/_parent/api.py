@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import faults, guest
+from .._connector import faults
 from .._connector.find import TO_ANCESTORS, TO_VMS
-from .._connector.marks import MARKER_KEY
 from .._connector.pyvmomi import vim
-from .._connector.standstill import FROZEN_PATH
+from .._vsphere import guest
+from .._vsphere.freezing import FROZEN_PATH
+from .._vsphere.markers import MARKER_KEY
 from . import facts
 
 if t.TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector.wakestate import FreezeRecord
+from .._vsphere.wakestate import FreezeRecord
 
 # vSphere refuses a clone whose disks would have more levels (KB 67186).
 MOST_DELTA_LEVELS = 255

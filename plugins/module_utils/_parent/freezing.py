@@ -8,12 +8,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import standstill
-from .._connector.guest import Guest
-from .._connector.guest import wait_for_tools as wait_in_guests
-from .._connector.standstill import Stopping
-from .._connector.wakestate import new_run
 from .._errors import GuestError, Reason
+from .._vsphere import freezing
+from .._vsphere.freezing import Stopping
+from .._vsphere.guest import Guest
+from .._vsphere.guest import wait_for_tools as wait_in_guests
+from .._vsphere.wakestate import new_run
 from . import api, plan
 from .job import Job, Standing, batch
 from .options import MANNER
@@ -30,12 +30,12 @@ def freeze(job: Job) -> None:
         batch(
             job,
             list(standings.values()),
-            lambda each: standstill.begin(begun[each.moid], job.options.scripts, MANNER),
+            lambda each: freezing.begin(begun[each.moid], job.options.scripts, MANNER),
             "parents prepared",
             _noted,
         )
         waiting = [begun[moid] for moid, standing in standings.items() if standing.error is None]
-        standstill.wait(
+        freezing.wait(
             job.session,
             waiting,
             MANNER,
@@ -45,13 +45,13 @@ def freeze(job: Job) -> None:
             lambda item: _frozen(standings, item),
         )
     except Reason:
-        standstill.clean_up(begun.values(), MANNER)
-        standstill.settle(job.session, begun.values(), MANNER, lambda item: _frozen(standings, item))
+        freezing.clean_up(begun.values(), MANNER)
+        freezing.settle(job.session, begun.values(), MANNER, lambda item: _frozen(standings, item))
         raise
     finally:
         for moid, item in begun.items():
             standings[moid].error = item.error or standings[moid].error
-        standstill.clean_up(begun.values(), MANNER)
+        freezing.clean_up(begun.values(), MANNER)
 
 
 def check(job: Job) -> None:
@@ -94,7 +94,7 @@ def _frozen(standings: t.Mapping[str, Standing], item: Stopping) -> None:
 
 
 def _stopping(job: Job, standing: Standing, salt: str) -> Stopping:
-    record = standstill.new_record(standing.now.instance_uuid, job.options.scripts, salt)
+    record = freezing.new_record(standing.now.instance_uuid, job.options.scripts, salt)
     return Stopping(standing.moid, standing.now.path, _guest(job, standing), record)
 
 
@@ -110,4 +110,4 @@ def _guest(job: Job, standing: Standing) -> Guest:
 
 
 def _no_tools(standing: Standing) -> GuestError:
-    return standstill.no_tools(standing.now.path, MANNER, installed=standing.now.tools_installed)
+    return freezing.no_tools(standing.now.path, MANNER, installed=standing.now.tools_installed)

@@ -10,11 +10,11 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import find_each, path_in, unreadable
-from .._connector.guest import Access, access_in, tools_ready
-from .._connector.marks import parent_of
 from .._connector.props import Row, collect
-from .._connector.standstill import record_in
 from .._errors import GuestError
+from .._vsphere.freezing import record_in
+from .._vsphere.guest import Access, access_in, tools_ready
+from .._vsphere.markers import parent_of
 from . import api
 from .facts import SNAPSHOT_NAME, Child, Parent
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector.credentials import GuestCredentials
 from .._connector.find import Selector, selectors
-from .._connector.wakescript import Manner, Scripts
 from .._errors import InvalidOption
+from .._vsphere.credentials import GuestCredentials
+from .._vsphere.wakescript import Manner, Scripts
 
 FROZEN, RUNNING = "frozen", "running"
 

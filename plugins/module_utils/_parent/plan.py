@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._connector import names, standstill
+from .._connector import names
 from .._errors import InvalidOption, VforgeError
+from .._vsphere import freezing
 from .facts import MANY_DELTA_LEVELS, MOST_DELTA_LEVELS, Obstacle, Parent
 from .options import FROZEN, MANNER, ParentOptions
 
@@ -34,7 +35,7 @@ class Plan:
 
 def decide(parent: Parent, options: ParentOptions) -> Plan:
     """The plan that brings a parent to the state asked for."""
-    stays_frozen = parent.frozen and options.state == FROZEN and standstill.is_up_to_date(parent.record, options.scripts)
+    stays_frozen = parent.frozen and options.state == FROZEN and freezing.is_up_to_date(parent.record, options.scripts)
     refusal = _not_running(parent) or _no_reset(parent, options, stays_frozen)
     if refusal is not None:
         return Plan(parent, refusal=refusal)
@@ -106,7 +107,7 @@ def _no_reset(parent: Parent, options: ParentOptions, stays_frozen: bool) -> Vfo
     if not parent.frozen or stays_frozen or options.allow_reset:
         return None
     if options.state == FROZEN:
-        return standstill.out_of_date(parent.path, MANNER, parent.record)
+        return freezing.out_of_date(parent.path, MANNER, parent.record)
     return InvalidOption(
         f"{parent.path} is frozen, and only a reset makes a frozen VM run again.",
         hint="Set allow_reset if its guest may be reset. What its memory holds is lost then; its clones go on.",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._connector import layers, names, tasks
-from ..._connector.customization import specification
+from ..._connector import names, tasks
 from ..._connector.props import Route, Row, read
 from ..._connector.pyvmomi import vim
+from ..._vsphere import deltas
+from ..._vsphere.customization import specification
 from .. import api
 from ..plan import NicEdit, Step
 from .facts import Disk, Snapshot
@@ -97,7 +98,7 @@ def _flat(trees: t.Iterable[t.Any], above: str) -> t.Iterator[Snapshot]:
 
 def disks(devices: t.Iterable[t.Any]) -> tuple[Disk, ...]:
     """The virtual disks among the devices, in the order of their keys."""
-    return tuple(Disk(_label(disk), layers.count(disk)) for disk in layers.disks(devices))
+    return tuple(Disk(_label(disk), deltas.count(disk)) for disk in deltas.disks(devices))
 
 
 def _label(device: t.Any) -> str:
@@ -170,7 +171,7 @@ def start_layering(session: Session, moid: str, known: Row, config: t.Mapping[st
     spec = vim.vm.ConfigSpec(
         changeVersion=known.get("config.changeVersion"),
         extraConfig=api.option_values(config),
-        deviceChange=layers.layer_changes(known.get("config.hardware.device") or (), every=True),
+        deviceChange=deltas.layer_changes(known.get("config.hardware.device") or (), every=True),
     )
     return api.vm(session, moid).ReconfigVM_Task(spec)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..._connector import layers
 from ..._connector.batch import Work, run_batch
 from ..._connector.find import find_vm
-from ..._connector.marks import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
 from ..._errors import Fault, InvalidOption, Reason
+from ..._vsphere import deltas
+from ..._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
 from .. import api as shared_api
 from .. import flow, report
 from .. import plan as shared_plan
@@ -69,8 +69,8 @@ class LinkedClones:
     def _look_for_users(self, session: Session, found: Survey) -> None:
         """Which VMs use the disks of those that are to go; most have no layer that anybody else could use."""
         doomed = [item.existing.moid for item in found.items if item.existing and item.existing.kind == "VirtualMachine"]
-        suspects = layers.with_layers(session, doomed) if doomed else []
-        self._used = layers.users(session, suspects)
+        suspects = deltas.with_layers(session, doomed) if doomed else []
+        self._used = deltas.users(session, suspects)
         for using in self._used.values():
             for moid in doomed:
                 using.pop(moid, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..._connector.places import Pool
+from ..._vsphere.places import Pool
 from ..facts import Network, Parent
 
 

@@ -14,8 +14,8 @@ import typing as t
 
 from ..._connector import tasks
 from ..._connector.batch import Work, run_batch
-from ..._connector.marks import TEMPLATE_KEY, level_mark, level_of
 from ..._errors import Fault, Reason, TimedOut
+from ..._vsphere.markers import TEMPLATE_KEY, level_mark, level_of
 from .. import api as shared_api
 from ..facts import Existing
 from ..job import Job, Standing, by_title

@@ -9,8 +9,8 @@ import dataclasses
 import typing as t
 
 from ..._connector import names
-from ..._connector.places import pools_in
 from ..._connector.props import Row, collect
+from ..._vsphere.places import pools_in
 from .. import lookup
 from ..facts import Parent
 from . import api

@@ -10,8 +10,8 @@ import typing as t
 
 from ..._connector import names
 from ..._connector.differences import Difference
-from ..._connector.places import Pool, fitting_pools
 from ..._errors import InvalidOption
+from ..._vsphere.places import Pool, fitting_pools
 from .. import plan
 from ..facts import Existing, Parent
 from ..plan import Placement, Step

@@ -20,7 +20,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._clone.facts import
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options import CloneOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.request import CloneRequest, NicRequest
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.marks import MARKER_KEY, marker
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone import argument_spec
 
 PARENT_UUID = "50000000-0000-0000-0000-000000000001"

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.marks import CUSTOMIZED_KEY
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import CUSTOMIZED_KEY
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.facts import Network
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.places import Pool
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     BACK,
     FRONT,

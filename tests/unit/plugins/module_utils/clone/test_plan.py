@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.marks import MARKER_KEY, marker
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     BACK,
     NICS,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan, report
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.job import Standing
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import GuestNic
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import GuestNic
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     existing,
     options,

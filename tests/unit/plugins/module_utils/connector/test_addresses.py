@@ -10,7 +10,7 @@ import types
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import GuestNic, guest_nics, usable
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import GuestNic, guest_nics, usable
 
 REPORTED = ["fe80::250:56ff:fe80:1", "169.254.7.7", "10.0.0.7", "fd00::7", "127.0.0.1", "::1", "0.0.0.0", "ff02::1", "none"]  # noqa: S104
 

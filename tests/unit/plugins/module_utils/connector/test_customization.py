@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyVmomi import VmomiSupport, vim
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.customization import CardSettings, parse, specification
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.customization import CardSettings, parse, specification
 
 WINDOWS = {"full_name": "Owner", "organization": "Example"}
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import reported
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.addresses import parsed, reachable
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.reported import Word, plain, shown, unconfirmed, vet
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import reported
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed, reachable
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import Word, plain, shown, unconfirmed, vet
 
 IPV4_ONLY = frozenset({4})
 

@@ -15,17 +15,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import wakestate
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.guestshell import LINUX, WINDOWS
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.needs import Need, declared, missing_in
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.wakescript import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import wakestate
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guestshell import LINUX, WINDOWS
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.needs import Need, declared, missing_in
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakescript import (
     OUTPUT_BYTES,
     Manner,
     Scripts,
     files,
     main_path,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.wakestate import FreezeRecord
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakestate import FreezeRecord
 
 MANNER = Manner(
     commands={"linux": "freeze-me", "windows": "& 'freeze me.exe'"}, shown_by="runtime.frozen", verb="freeze", state="frozen"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.marks import fleet_mark, fleet_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.naming import Pattern, addresses, parent_name
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import fleet_mark, fleet_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.places import Pool
 from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import Child, ForkOptions, Parent
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
 from ansible_collections.vforge.vsphere.plugins.modules.fork_parent import argument_spec
 
 CREDENTIALS = {"guest_username": "root", "guest_password": "not-shown"}

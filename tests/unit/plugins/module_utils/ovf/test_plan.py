@@ -10,12 +10,12 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.places import Pool
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import facts, placement, plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import TemplateError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.facts import Compute, Datastore, Holder, Host, Surroundings
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import Place, version_name
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import options
 
 OURS, THEIRS = "sha256:" + "a" * 64, "sha256:" + "b" * 64

@@ -16,8 +16,8 @@ import uuid
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import nfc
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api, carry, finishing
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import leases
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
@@ -44,7 +44,7 @@ def after(real):
 
 def before_the_lease(monkeypatch):
     """vCenter has begun the import; nobody knows its lease."""
-    monkeypatch.setattr(nfc.Lease, "wait_until_ready", die)
+    monkeypatch.setattr(leases.Lease, "wait_until_ready", die)
 
 
 def with_the_lease(monkeypatch):
@@ -64,12 +64,12 @@ def in_the_upload(monkeypatch):
 
 def with_all_sent(monkeypatch):
     """Everything was sent; vCenter was not told."""
-    monkeypatch.setattr(nfc.Lease, "complete", die)
+    monkeypatch.setattr(leases.Lease, "complete", die)
 
 
 def before_the_layer(monkeypatch):
     """vCenter has taken over what was imported."""
-    monkeypatch.setattr(nfc.Lease, "complete", after(nfc.Lease.complete))
+    monkeypatch.setattr(leases.Lease, "complete", after(leases.Lease.complete))
 
 
 def in_the_layer(monkeypatch):

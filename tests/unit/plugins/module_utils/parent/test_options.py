@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.wakescript import READY_MADE
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakescript import READY_MADE
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options
 
 

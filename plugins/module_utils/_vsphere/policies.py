@@ -12,13 +12,13 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector import names
+from .._connector.pyvmomi import VmomiSupport, pbm
+from .._connector.stub import Stub
 from .._errors import NotFound
-from . import names
-from .pyvmomi import VmomiSupport, pbm
-from .stub import Stub
 
 if t.TYPE_CHECKING:
-    from .session import Session
+    from .._connector.session import Session
 
 _PATH = "/pbm/sdk"
 

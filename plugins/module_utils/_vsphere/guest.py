@@ -16,18 +16,18 @@ import ssl
 import sys
 import typing as t
 
+from .._connector import names, web
+from .._connector.props import Route, Row, collect
+from .._connector.pyvmomi import vim
+from .._connector.tasks import Backoff, updates
 from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
 from .._text import printable
-from . import names, web
 from .credentials import GuestCredentials
 from .guestfaults import guest_error
 from .guestshell import Shell, shell_of
-from .props import Route, Row, collect
-from .pyvmomi import vim
-from .tasks import Backoff, updates
 
 if t.TYPE_CHECKING:
-    from .session import Session
+    from .._connector.session import Session
 
 T = t.TypeVar("T")
 

@@ -10,8 +10,8 @@ import ipaddress
 import re
 import typing as t
 
+from .._connector.pyvmomi import vim
 from .._errors import InvalidOption
-from .pyvmomi import vim
 
 DHCP = "dhcp"
 

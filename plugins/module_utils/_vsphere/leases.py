@@ -18,16 +18,16 @@ import ssl
 import threading
 import typing as t
 
+from .._connector import faults
+from .._connector.props import read
+from .._connector.pyvmomi import vim
+from .._connector.tasks import updates
+from .._connector.web import Clock, Host, Late, Stop, TransferRefused
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
-from . import faults
-from .props import read
-from .pyvmomi import vim
-from .tasks import updates
-from .web import Clock, Host, Late, Stop, TransferRefused
 
 if t.TYPE_CHECKING:
-    from .options import ConnectionOptions
-    from .session import Session
+    from .._connector.options import ConnectionOptions
+    from .._connector.session import Session
 
 _PATHS = ("state", "error", "info")
 

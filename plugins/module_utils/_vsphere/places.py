@@ -8,14 +8,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector import names
+from .._connector.find import TO_ANCESTORS, path_in
+from .._connector.props import Route, Row, collect
+from .._connector.pyvmomi import vim
 from .._errors import NotFound
-from . import names
-from .find import TO_ANCESTORS, path_in
-from .props import Route, Row, collect
-from .pyvmomi import vim
 
 if t.TYPE_CHECKING:
-    from .session import Session
+    from .._connector.session import Session
 
 _ROOT_POOL = "Resources"
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
-from . import names
-from .props import Route, Row, collect
-from .pyvmomi import vim
+from .._connector import names
+from .._connector.props import Route, Row, collect
+from .._connector.pyvmomi import vim
 
 if t.TYPE_CHECKING:
-    from .session import Session
+    from .._connector.session import Session
 
 _FILES: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")

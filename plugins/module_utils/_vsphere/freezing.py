@@ -14,17 +14,18 @@ import hmac
 import time
 import typing as t
 
+from .._connector import tasks
+from .._connector.props import read
+from .._connector.pyvmomi import vim
 from .._errors import GuestError, Interrupted, StillRunning, TimedOut, VforgeError
 from .._text import printable
-from . import leftovers, needs, tasks, wakescript, wakestate
+from . import leftovers, needs, wakescript, wakestate
 from .guest import LONGEST_OUTPUT, Guest
-from .props import read
-from .pyvmomi import vim
 from .wakescript import Manner, Scripts
 from .wakestate import FreezeRecord
 
 if t.TYPE_CHECKING:
-    from .session import Session
+    from .._connector.session import Session
 
 # Of the output of a script that failed, the end; it says why.
 _LONGEST_OUTPUT = 4000
