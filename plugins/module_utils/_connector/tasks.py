@@ -175,12 +175,13 @@ def _one_filter(
         version = ""
         try:
             while session.pace.begin(deadline):
-                longest = _longest_round(session, deadline)
-                # The first round, which tells the state, never has to wait.
-                options = _Collector.WaitOptions(
-                    maxWaitSeconds=min(longest, next(rounds, longest)) if rounds and version else longest
-                )
+                # Under the same deadline: a round that vCenter may hold back longer than the call may take would be late.
                 with session.limit.within(deadline):
+                    longest = _longest_round(session, deadline)
+                    # The first round, which tells the state, never has to wait.
+                    options = _Collector.WaitOptions(
+                        maxWaitSeconds=min(longest, next(rounds, longest)) if rounds and version else longest
+                    )
                     answer = collector.WaitForUpdatesEx(version, options)
                 if answer is not None:
                     version = answer.version

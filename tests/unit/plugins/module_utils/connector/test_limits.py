@@ -273,3 +273,12 @@ def test_a_resolver_that_does_not_answer_is_waited_for_as_long_as_a_call(monkeyp
         pass
     assert caught.value.error_code == "connection_timeout"
     assert time.monotonic() - begun < 15
+
+
+def test_a_wait_whose_own_time_is_over_before_the_tasks_ends_without_an_error(make_sim):
+    """Of a wait of 11 seconds no round may be as long as its call: the answer would always be late."""
+    with task(make_sim(*EMPTY), 300, connection_timeout=60) as known:
+        [vm] = [row.ref for row in collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)]
+        deadline = time.monotonic() + limits._CLEAN_UP_SECONDS + 1
+        seen = [each for batch in tasks.updates(known, [vm], vim.VirtualMachine, ["name"], deadline) for each in batch]
+    assert [list(update.values) for update in seen] == [["name"]]
