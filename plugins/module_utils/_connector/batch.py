@@ -38,6 +38,10 @@ if t.TYPE_CHECKING:
 _GRACE_SECONDS = 10.0
 _FAREWELL_SECONDS = 1.0
 
+# How long, after a signal, calls that are under way are waited for: they tell which tasks are to be cancelled. One that is
+# broken off may make what nobody knows of, so that no rollback removes it. vCenter answers such calls in milliseconds.
+_ANSWER_SECONDS = 5.0
+
 # One broken connection happens; this many, with no answer in between, mean that the server is gone.
 _LOST_CALLS_MEAN_GONE = 3
 
@@ -167,7 +171,7 @@ class _Batch:
         except Interrupted:
             self._stop.set()
             # What is under way gets its answer, if that comes soon: it tells the task that is to be cancelled.
-            with self._session.stub.connections.halted(lambda: _wait(futures, _FAREWELL_SECONDS)):
+            with self._session.stub.connections.halted(lambda: _wait(futures, _ANSWER_SECONDS)):
                 pool.shutdown(wait=True)
             raise
         finally:

@@ -110,7 +110,7 @@ def test_guestinfo_of_another_type_is_refused_without_quoting_it(module, option,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_in_mid_batch_leaves_an_exact_account(module, number):
     result = module.result(_stop_in_mid_batch(module, number))
-    assert result["error_code"] == "partial_failure"
+    assert result["error_code"] == "interrupted"
     assert f"The run was ended by {number.name}." in result["msg"]
     made = sorted(clone["name"] for clone in result["clones"] if clone["action"] == "created")
     assert module.clones() == made

@@ -55,6 +55,8 @@ def run(shared_sim, monkeypatch, capsys):
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode())
         if hasattr(basic, "_ANSIBLE_PROFILE"):  # since ansible-core 2.19
             monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
+            # Other tests of this process may have loaded plugins of the controller, which shows warnings by itself.
+            monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
         module = basic.AnsibleModule(argument_spec=_argspec.connection(), supports_check_mode=True)
         with pytest.raises(SystemExit) as ended:
             _ansible.run(module, prepare, work)
