@@ -261,6 +261,12 @@ class Task(t.Generic[I]):
         return alone.hint if alone is not None else ""
 
 
+def note_failure(item: Item, outcome: Outcome) -> None:
+    """For ``Task.call``, where of a call that succeeded nothing is to be noted."""
+    if outcome.error is not None:
+        item.fail(outcome.error)
+
+
 def reasons(failed: t.Sequence[Item]) -> str:
     """Why items failed, each reason once, the most frequent first, with the items that it holds for.
 

@@ -225,7 +225,7 @@ parents:
     error:
       description: For a VM that failed its C(error_code) and C(msg). Where a script failed, C(exit_code) and C(output) too.
       type: dict
-failed_parents:
+failures:
   description: The VMs that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(parents)
   type: list
@@ -251,8 +251,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.flow import run as run_parents
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.options import ParentOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import ParentOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.task import run as run_parents
 
 
 def argument_spec():

@@ -170,8 +170,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.info import InfoOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.info import run as read_parents
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import InfoOptions
 
 
 def argument_spec():

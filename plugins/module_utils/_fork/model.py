@@ -16,9 +16,9 @@ from .._errors import InvalidOption
 from .._vsphere import wakestate
 from .._vsphere.addresses import GuestNic, usable
 from .._vsphere.credentials import GuestCredentials
+from .._vsphere.freezing import ParentVm
 from .._vsphere.places import Pool
 from .._vsphere.wakescript import Manner, Scripts
-from .._vsphere.wakestate import FreezeRecord
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
 
@@ -75,48 +75,35 @@ class Child:
         return usable((address for nic in self.guest if nic.mac in self.macs for address in nic.addresses), family)
 
 
-@dataclasses.dataclass(frozen=True)
-class Parent:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parent(ParentVm):
     """A VM that is, or is to be, a parent, and what surrounds it.
 
     :ivar group_id: ``parentForkGroupId``; empty where VMFork is disabled.
     :ivar child_type: of a VM that is a child itself; ``none`` for others.
     :ivar known: whether vCenter keeps anything of VMFork for it, so that it can have children.
-    :ivar tools: whether Tools run and take guest operations; not while it is quiesced.
     :ivar pools: of the compute resource of its host; ``datastores``: name -> moid of those that its host reaches.
     :ivar children: as vCenter lists them; ``origin`` is its own parent.
-    :ivar record: what its guest told of itself when it was quiesced last; it counts while it is quiesced.
     """
 
-    moid: str
-    name: str
-    path: str
-    instance_uuid: str
     bios_uuid: str
-    power_state: str
-    template: bool
     enabled: bool
     quiesced: bool
     group_id: str
     child_type: str
     child_group_id: str
     known: bool
-    tools: bool
-    tools_installed: bool
     snapshots: tuple[str, ...]
     folder: str
     folder_path: str
     datacenter: str
     pool: str
-    host_name: str
-    host_available: bool
     compute_resource: str
     pools: tuple[Pool, ...]
     datastores: t.Mapping[str, str]
     datastore_names: tuple[str, ...]
     children: tuple[Child, ...] = ()
     origin: Child | None = None
-    record: FreezeRecord | None = None
 
     @property
     def state(self) -> str:

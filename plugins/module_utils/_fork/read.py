@@ -17,12 +17,12 @@ from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.unofficial import Method, Property, add_data_type, add_methods
-from .._errors import GuestError, NotFound
+from .._errors import NotFound
 from .._vsphere import guest
 from .._vsphere.addresses import GuestNic, guest_nics
-from .._vsphere.freezing import FROZEN_PATH, record_in
-from .._vsphere.guest import Access, access_in, tools_ready
-from .._vsphere.places import Pool, pools_in
+from .._vsphere.freezing import FROZEN_PATH, Found, found_in, record_in
+from .._vsphere.guest import tools_ready
+from .._vsphere.places import Pool, is_available, pools_in
 from .model import NONE, Child, Parent
 
 if t.TYPE_CHECKING:
@@ -169,16 +169,9 @@ def start_parent(session: Session, moid: str) -> t.Any:
 _PARALLEL = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """A parent and the way into its guest; ``no_access`` says why there is none, where there is none."""
-
-    parent: Parent
-    access: Access | None = None
-    no_access: GuestError | None = None
-
-
-def find_parents(session: Session, selectors: t.Sequence[Selector], datacenter: str | None, deadline: float) -> list[Found]:
+def find_parents(
+    session: Session, selectors: t.Sequence[Selector], datacenter: str | None, deadline: float
+) -> list[Found[Parent]]:
     """The VMs that the selectors name, in their order, with their children.
 
     :raises NotFound: one of them fits no VM.
@@ -199,20 +192,13 @@ def read_parents(session: Session, moids: t.Sequence[str], deadline: float) -> d
     return read_families(session, known, deadline)
 
 
-def _read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found]:
+def _read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[Parent]]:
     if not moids:
         return {}
     roots = [*(vm(session, moid) for moid in moids), session.content.guestOperationsManager]
     rows = {row.moid: row for row in collect(session, roots, PARENT, AROUND_PARENT)}
-    return {moid: _found(session, rows, moid) for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")}
-
-
-def _found(session: Session, rows: t.Mapping[str, Row], moid: str) -> Found:
-    parent = _parent(rows, rows[moid])
-    try:
-        return Found(parent, access_in(session, rows, moid))
-    except GuestError as error:
-        return Found(parent, no_access=error)
+    shown = [moid for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")]
+    return {moid: found_in(session, rows, _parent(rows, rows[moid])) for moid in shown}
 
 
 def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
@@ -242,7 +228,7 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
         datacenter=_datacenter(rows, vm),
         pool=_moid(vm.get("resourcePool")),
         host_name=_name(host),
-        host_available=_available(host),
+        host_available=is_available(host),
         compute_resource=_name(compute),
         pools=tuple(sorted(_own_pools(rows, compute), key=lambda pool: pool.path)),
         datastores={_name(rows[moid]): moid for moid in _datastores(rows, host)},
@@ -353,12 +339,6 @@ def _datacenter(rows: t.Mapping[str, Row], vm: Row) -> str:
         above = here.get("parentVApp") or here.get("parentFolder") or here.get("parent")
         here = rows.get(_moid(above))
     return here.moid if here is not None else ""
-
-
-def _available(host: Row | None) -> bool:
-    if host is None:
-        return False
-    return not host.get("runtime.inMaintenanceMode") and str(host.get("runtime.connectionState")) == "connected"
 
 
 def _name(row: Row | None) -> str:

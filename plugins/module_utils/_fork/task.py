@@ -11,48 +11,26 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .. import _freeze_stage
 from .._connector import names, tasks
 from .._connector.pyvmomi import vim
 from .._engine import Item, Task
-from .._errors import Fault, GuestError, InvalidOption, NotAttempted, Reason, TimedOut, VforgeError
-from .._vsphere import freezing, wakestate
-from .._vsphere.freezing import Stopping
-from .._vsphere.guest import Guest, wait_for_tools
+from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
+from .._freeze_stage import FreezeStage
+from .._vsphere import wakestate
 from .._vsphere.places import read_folders, read_names
 from .._vsphere.reported import warn
 from . import apply, plan, read, report
 from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
-from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Plan, Step
+from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Step
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
+    from .._vsphere.freezing import Found
 
 
-@dataclasses.dataclass(kw_only=True)
-class ParentItem(Item):
-    """A parent of the task.
-
-    :ivar now: the parent as it was last known; ``found`` has it as it was found.
-    """
-
-    found: read.Found
-    plan: Plan
-    now: Parent
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.now.path or self.now.moid
-
-    @property
-    def name(self) -> str:
-        """Of the VM."""
-        return self.now.name
-
-    def become(self, **changes: t.Any) -> None:
-        """Note what a step has made of it."""
-        self.now = dataclasses.replace(self.now, **changes)
+ParentItem: t.TypeAlias = _freeze_stage.ParentItem[Parent]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -96,13 +74,14 @@ class ChildItem(Item):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A task that was read and planned; ``task`` has both parents and children."""
+    """A task that was read and planned; ``task`` has both parents and children, and ``quiescing`` is a stage of it."""
 
     session: Session
     options: ForkOptions
     parents: list[ParentItem]
     children: list[ChildItem]
     task: Task[t.Any]
+    quiescing: FreezeStage
 
 
 def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.Any]:
@@ -143,7 +122,16 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     homes = {item.now.moid: item for item in parents}
     children = [_child(step, homes[step.parent.moid], options.state) for step in steps]
     task.items = [*parents, *children]
-    return Job(session, options, parents, children, task)
+    quiescing = FreezeStage(
+        task=task,
+        step=QUIESCE,
+        manner=MANNER,
+        scripts=options.scripts,
+        credentials=options.credentials,
+        timeout=options.timeout,
+        makes={"quiesced": True},
+    )
+    return Job(session, options, parents, children, task, quiescing)
 
 
 def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[Step]:
@@ -186,12 +174,11 @@ def _folders(
     return {moid: read_folders(session, moid, dict.fromkeys(wanted)) for moid, wanted in texts.items()}
 
 
-def _parent(found: read.Found, options: ForkOptions, steps: t.Sequence[Step]) -> ParentItem:
+def _parent(found: Found[Parent], options: ForkOptions, steps: t.Sequence[Step]) -> ParentItem:
     own = [step for step in steps if step.parent.moid == found.parent.moid]
     decided = plan.decide(found.parent, options, own)
     return ParentItem(
         found=found,
-        plan=decided,
         now=found.parent,
         steps=decided.steps,
         error=decided.refusal,
@@ -224,12 +211,7 @@ def _child(step: Step, home: ParentItem, state: str | None) -> ChildItem:
 def _check(job: Job) -> None:
     """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A quiesced one answers only after the reset that check mode leaves out.
-    due = [parent for parent in _reachable(job) if not parent.now.quiesced]
-    for parent in due:
-        if not parent.now.tools:
-            parent.fail(_no_tools(parent))
-    ready = [parent for parent in due if parent.error is None]
-    job.task.call(ready, lambda parent: _guest(job, parent).validate(), "parents checked", _note_failure)
+    job.quiescing.check([parent for parent in job.quiescing.reachable(job.parents) if not parent.now.quiesced])
     _give_up(job)
     for item in job.task.items:
         if item.error is None:
@@ -245,7 +227,7 @@ def _check(job: Job) -> None:
 def _carry_out(job: Job) -> None:
     _remove(job)
     _bring_parents(job)
-    _quiesce(job)
+    job.quiescing.run(job.parents)
     _give_up(job)
     _make(job)
     _update(job)
@@ -280,76 +262,6 @@ def _bring_parents(job: Job) -> None:
             doing,
             then=lambda parent, _outcome, makes=makes: parent.become(**makes),  # type: ignore[misc]
         )
-
-
-def _quiesce(job: Job) -> None:
-    """Quiesce the parents that are due; nothing of one that cannot be stays in its guest."""
-    _wait_for_tools(job)
-    parents = {parent.now.moid: parent for parent in _reachable(job)}
-    salt, scripts = wakestate.new_run(), job.options.scripts
-    begun = {
-        moid: Stopping(
-            moid,
-            parent.now.path,
-            _guest(job, parent),
-            freezing.new_record(parent.now.instance_uuid, scripts, salt),
-        )
-        for moid, parent in parents.items()
-    }
-
-    def frozen(item: Stopping) -> None:
-        parents[item.moid].error = None
-        parents[item.moid].done.append(QUIESCE)
-        parents[item.moid].become(quiesced=True, tools=False, record=item.shown)
-
-    try:
-        job.task.call(
-            parents.values(),
-            lambda parent: freezing.begin(begun[parent.now.moid], scripts, MANNER),
-            "parents prepared",
-            _note_failure,
-        )
-        waiting = [begun[moid] for moid, parent in parents.items() if parent.error is None]
-        freezing.wait(job.session, waiting, MANNER, scripts, job.task.deadline, job.options.timeout, frozen)
-    except Reason:
-        freezing.clean_up(begun.values(), MANNER)
-        freezing.settle(job.session, begun.values(), MANNER, frozen)
-        raise
-    finally:
-        for moid, item in begun.items():
-            parents[moid].error = item.error or parents[moid].error
-        freezing.clean_up(begun.values(), MANNER)
-
-
-def _reachable(job: Job) -> list[ParentItem]:
-    """The parents to quiesce whose guests vCenter lets this user into."""
-    due = [parent for parent in job.parents if parent.due(QUIESCE)]
-    for parent in due:
-        if parent.found.no_access is not None:
-            parent.fail(parent.found.no_access)
-    return [parent for parent in due if parent.error is None]
-
-
-def _wait_for_tools(job: Job) -> None:
-    """Wait until guest operations work in the parents; one without Tools fails at once."""
-    waiting = {parent.now.moid: parent for parent in _reachable(job) if not parent.now.tools}
-    for parent in waiting.values():
-        if not parent.now.tools_installed:
-            parent.fail(_no_tools(parent))
-    refs = [read.vm(job.session, moid) for moid, parent in waiting.items() if parent.error is None]
-    for moid in wait_for_tools(job.session, refs, job.task.deadline, "guests answer"):
-        waiting[moid].fail(_no_tools(waiting[moid]))
-
-
-def _guest(job: Job, parent: ParentItem) -> Guest:
-    credentials = job.options.credentials
-    if credentials is None:
-        raise ValueError("quiescing was planned without credentials")
-    return Guest(job.session, read.vm(job.session, parent.now.moid), credentials, parent.found.access)
-
-
-def _no_tools(parent: ParentItem) -> GuestError:
-    return freezing.no_tools(parent.now.path, MANNER, installed=parent.now.tools_installed)
 
 
 def _give_up(job: Job) -> None:
@@ -532,11 +444,6 @@ def _look_again(job: Job) -> None:
 
 def _on_child(job: Job, start: t.Callable[[Session, str], t.Any]) -> t.Callable[[ChildItem], t.Any]:
     return lambda child: start(job.session, child.moid)
-
-
-def _note_failure(item: Item, outcome: Outcome) -> None:
-    if outcome.error is not None:
-        item.fail(outcome.error)
 
 
 def _note_off(child: ChildItem, outcome: Outcome) -> None:

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done: options and facts become one plan a parent. Pure.
+"""What has to be done: options and what there is become one plan a parent. Pure.
 
 Check mode, diff and the real run all consume the same plan.
 """
@@ -13,8 +13,7 @@ import dataclasses
 from .._connector import names
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import freezing
-from .facts import MANY_DELTA_LEVELS, MOST_DELTA_LEVELS, Obstacle, Parent
-from .options import FROZEN, MANNER, ParentOptions
+from .model import FROZEN, MANNER, MANY_DELTA_LEVELS, MOST_DELTA_LEVELS, Obstacle, Parent, ParentOptions
 
 RESET, COLLAPSE, FREEZE = "reset", "collapse", "freeze"
 

@@ -10,36 +10,35 @@ import typing as t
 
 from .._connector import differences
 from .._errors import VforgeError
-from .facts import MOST_DELTA_LEVELS, Child, Obstacle, Parent
-from .job import Standing
+from .model import MOST_DELTA_LEVELS, Child, Obstacle, Parent
 from .plan import COLLAPSE, FREEZE, RESET
+
+if t.TYPE_CHECKING:
+    from .task import ParentItem
 
 # In check mode a step that would be done is told as if it had been, as Ansible's other modules do.
 _DONE = {RESET: "reset", COLLAPSE: "collapsed", FREEZE: "frozen"}
 
 
-def result(standings: t.Sequence[Standing], check: bool) -> dict[str, t.Any]:
-    """``changed``, ``parents`` (one entry each), ``failed_parents`` and ``diff``."""
-    entries = [entry(standing, check) for standing in standings]
+def result(items: t.Sequence[ParentItem], *, check: bool) -> dict[str, t.Any]:
+    """``changed``, ``parents`` (one entry each) and ``diff``."""
+    entries = [_entry(item, check) for item in items]
     return {
-        "changed": any(told["changed"] for told in entries),
+        "changed": any(entry["changed"] for entry in entries),
         "parents": entries,
-        "failed_parents": [{"name": item.now.name, **item.error.as_result()} for item in standings if item.error is not None],
-        "diff": _diff(standings, check),
+        "diff": _diff(items, check),
     }
 
 
-def entry(standing: Standing, check: bool) -> dict[str, t.Any]:
-    """The result of one parent."""
-    steps = _steps(standing, check)
-    told = {
-        **facts(_after(standing) if check else standing.now),
-        "actions": [_DONE[step] for step in steps],
-        "changed": bool(steps),
-        "seconds": standing.seconds,
-        "warnings": standing.warnings,
+def _entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
+    entry = {
+        **facts(_after(item, check)),
+        "actions": [_DONE[step] for step in item.done],
+        "changed": bool(item.done),
+        "seconds": item.until_last_change,
+        "warnings": item.warnings,
     }
-    return {**told, "error": standing.error.as_result()} if standing.error is not None else told
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
 def facts(parent: Parent) -> dict[str, t.Any]:
@@ -90,34 +89,31 @@ def info(
     }
 
 
-def _steps(standing: Standing, check: bool) -> list[str]:
-    if check:
-        return list(standing.plan.steps) if standing.error is None else []
-    return standing.done
-
-
-def _after(standing: Standing) -> Parent:
-    """What a parent would be after the steps that check mode leaves out."""
-    after, steps = standing.now, _steps(standing, check=True)
-    if RESET in steps:
-        after = dataclasses.replace(after, frozen=False)
-    if COLLAPSE in steps:
-        disks = tuple(dataclasses.replace(disk, levels=disk.levels - disk.own_levels, own_levels=0) for disk in after.disks)
-        after = dataclasses.replace(after, disks=disks)
-    if FREEZE in steps:
-        # In check mode nobody has frozen it, so there is no record; the scripts are those asked for.
-        after = dataclasses.replace(after, frozen=True, record=None)
+def _after(item: ParentItem, check: bool) -> Parent:
+    """The parent now; in check mode, as it would be after its steps."""
+    after = item.now
+    for step in item.done if check else ():
+        after = dataclasses.replace(after, **_made(after, step))
     return after
 
 
-def _diff(standings: t.Sequence[Standing], check: bool) -> dict[str, str]:
+def _made(parent: Parent, step: str) -> dict[str, t.Any]:
+    """What a step would make of a parent."""
+    if step == RESET:
+        return {"frozen": False}
+    if step == COLLAPSE:
+        disks = (dataclasses.replace(disk, levels=disk.levels - disk.own_levels, own_levels=0) for disk in parent.disks)
+        return {"disks": tuple(disks)}
+    # In check mode nobody has frozen it, so there is no record; the scripts are those asked for.
+    return {"frozen": True, "record": None}
+
+
+def _diff(items: t.Sequence[ParentItem], check: bool) -> dict[str, str]:
     before, after = [], []
-    for standing in standings:
-        if not _steps(standing, check):
-            continue
-        now = _after(standing) if check else standing.now
-        before += _lines(standing.found.parent)
-        after += _lines(now)
+    for item in items:
+        if item.done:
+            before += _lines(item.found.parent)
+            after += _lines(_after(item, check))
     return differences.diff(before, after)
 
 

@@ -20,11 +20,12 @@ from .._connector.pyvmomi import vim
 from .._errors import GuestError, Interrupted, StillRunning, TimedOut, VforgeError
 from .._text import printable
 from . import leftovers, needs, wakescript, wakestate
-from .guest import LONGEST_OUTPUT, Guest
+from .guest import LONGEST_OUTPUT, Access, Guest, access_in
 from .wakescript import Manner, Scripts
 from .wakestate import FreezeRecord
 
 if t.TYPE_CHECKING:
+    from .._connector.props import Row
     from .._connector.session import Session
 
 # Of the output of a script that failed, the end; it says why.
@@ -32,6 +33,48 @@ _LONGEST_OUTPUT = 4000
 
 # Seconds that what the guest tells of itself may come later than the property that shows it frozen.
 _RECORD_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ParentVm:
+    """What is known of every VM that is, or is to be, a parent.
+
+    :ivar tools: whether Tools run and take guest operations; not while it is frozen.
+    :ivar tools_installed: False where vSphere knows that there are none.
+    :ivar record: what its guest reported of itself when it was frozen last; it counts while it is frozen.
+    """
+
+    moid: str
+    name: str
+    path: str
+    instance_uuid: str
+    power_state: str
+    template: bool
+    tools: bool
+    tools_installed: bool
+    host_name: str
+    host_available: bool
+    record: FreezeRecord | None = None
+
+
+P = t.TypeVar("P", bound=ParentVm)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found(t.Generic[P]):
+    """A parent and the way into its guest; ``no_access`` says why there is none, where there is none."""
+
+    parent: P
+    access: Access | None = None
+    no_access: GuestError | None = None
+
+
+def found_in(session: Session, rows: t.Mapping[str, Row], parent: P) -> Found[P]:
+    """A parent with the way into its guest, from rows that were read with the paths and routes of ``guest``."""
+    try:
+        return Found(parent, access_in(session, rows, parent.moid))
+    except GuestError as error:
+        return Found(parent, no_access=error)
 
 
 @dataclasses.dataclass

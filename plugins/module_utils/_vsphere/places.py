@@ -114,3 +114,10 @@ def fitting_pools(pools: t.Iterable[Pool], compute_resource: str, text: str) -> 
 def _is_pool(pool: Pool, wanted: list[str]) -> bool:
     path = names.split(pool.path)
     return bool(wanted) and wanted in (path, path[1:], path[-1:])
+
+
+def is_available(host: Row | None) -> bool:
+    """Whether VMs can run on a host, by its ``runtime.inMaintenanceMode`` and ``runtime.connectionState``."""
+    if host is None:
+        return False
+    return not host.get("runtime.inMaintenanceMode") and str(host.get("runtime.connectionState")) == "connected"

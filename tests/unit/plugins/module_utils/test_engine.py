@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import find_vms, selectors
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Task, reasons
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Task, note_failure, reasons
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     InvalidOption,
@@ -110,6 +110,16 @@ def test_what_a_step_makes_of_its_item_is_noted_once(known):
     items, seen = machines(known, OFF), []
     task(known, items).stage(OFF, power_off(known), "off", then=lambda item, _end: seen.append(item.title))
     assert sorted(seen) == list(NAMES)
+
+
+def test_a_call_that_is_no_step_notes_only_what_failed(known):
+    items = machines(known)
+    work = task(known, items)
+    work.call(items[:1], power_on(known), "VMs powered on", note_failure)
+    work.call(items, power_off(known), "VMs powered off", note_failure)
+    assert isinstance(items[0].error, Fault)
+    assert [item.error for item in items[1:]] == [None, None]
+    assert [(item.done, item.calls) for item in items] == [([], 2), ([], 1), ([], 1)]
 
 
 def test_a_task_that_ends_early_leaves_no_item_that_seems_finished(known):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent import flow, info
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent import info, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import InfoOptions
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone_parent_info import argument_spec as info_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options, validated
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work, succeeded
@@ -21,7 +22,7 @@ class Parents(Runner):
         """A task of instant_clone_parent."""
         login = {"guest_username": self.sim.guest_username, "guest_password": self.sim.guest_password}
         asked = options(**{**login, **given})
-        return lambda session: flow.run(session, asked, check=check)
+        return lambda session: task.run(session, asked, check=check)
 
     def info(self, **given: t.Any) -> Ran:
         """Run one task of the information module that must succeed."""
@@ -30,7 +31,7 @@ class Parents(Runner):
     def attempt_info(self, **given: t.Any) -> Ran:
         """Run one task of the information module that may fail."""
         named = {} if "parents" in given else {"parent": {"name": "golden-parent"}}
-        asked = info.InfoOptions.from_params(validated(info_spec(), **{**named, **given}))
+        asked = InfoOptions.from_params(validated(info_spec(), **{**named, **given}))
         return self.ran(lambda session: info.run(session, asked))
 
     def frozen(self, name: str = "golden-parent") -> bool:

@@ -11,8 +11,7 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.facts import Disk, Parent
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.options import ParentOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Disk, Parent, ParentOptions
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone_parent import argument_spec
 
 CREDENTIALS = {"guest_username": "root", "guest_password": "not-shown"}

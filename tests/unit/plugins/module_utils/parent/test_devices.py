@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from pyVmomi import vim
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent import api
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent import read
 
 _DEVICE = vim.vm.device
 _PCI = _DEVICE.VirtualPCIPassthrough
@@ -29,13 +29,13 @@ _PCI = _DEVICE.VirtualPCIPassthrough
 )
 def test_hardware_of_the_host_refuses_and_is_named(device, code):
     device.key, device.deviceInfo = 13000, vim.Description(label="The device", summary="")
-    (found,) = api.obstacles([device])
+    (found,) = read.obstacles([device])
     assert (found.code, found.device) == (code, "The device")
     assert found.reason.startswith("The device: ")
 
 
 def test_a_virtual_gpu_is_told_by_its_profile():
-    (found,) = api.obstacles([_PCI(key=13000, backing=_PCI.VmiopBackingInfo(vgpu="grid_v100-8q"))])
+    (found,) = read.obstacles([_PCI(key=13000, backing=_PCI.VmiopBackingInfo(vgpu="grid_v100-8q"))])
     assert "grid_v100-8q" in found.reason
     assert found.device == "device 13000"
 
@@ -51,12 +51,12 @@ def test_a_virtual_gpu_is_told_by_its_profile():
     ],
 )
 def test_virtual_hardware_does_not(device):
-    assert api.obstacles([device]) == ()
+    assert read.obstacles([device]) == ()
 
 
 def test_snapshots_of_every_branch_count():
     tree = vim.vm.SnapshotTree
     branch = tree(name="b", childSnapshotList=[tree(name="c"), tree(name="d", childSnapshotList=[tree(name="e")])])
     info = vim.vm.SnapshotInfo(rootSnapshotList=[tree(name="a"), branch])
-    assert api.snapshot_names(info) == ["a", "b", "c", "d", "e"]
-    assert api.snapshot_names(None) == []
+    assert read.snapshot_names(info) == ["a", "b", "c", "d", "e"]
+    assert read.snapshot_names(None) == []

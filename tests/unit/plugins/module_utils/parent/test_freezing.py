@@ -26,7 +26,9 @@ def test_a_running_parent_is_frozen_once(start):
     assert (ran.one["changed"], ran.one["actions"], ran.one["state"]) == (True, ["frozen"], "frozen")
     assert ran.result["changed"] is True
     assert parents.frozen()
+    assert ran.one["seconds"] > 0
     again = parents.run()
+    assert again.one["seconds"] == 0
     assert (again.result["changed"], again.one["actions"], again.one["state"]) == (False, [], "frozen")
     assert "StartProgramInGuest" not in again.calls
     assert again.result["diff"]["before"] == again.result["diff"]["after"] == ""
@@ -150,10 +152,10 @@ def test_one_that_fails_stops_no_other(start):
     parents.sim.patch_guest("golden-parent", fail={"vmware-rpctool*": 3})
     ran = parents.attempt(parents=[{"name": "golden-parent"}, {"name": "golden-parent-2"}])
     assert [entry["state"] for entry in ran.parents] == ["running", "frozen"]
-    assert [item["name"] for item in ran.result["failed_parents"]] == ["golden-parent"]
+    assert [item["name"] for item in ran.result["failures"]] == ["golden-parent"]
     assert ran.result["changed"] is True
-    assert "1 of 2 parents failed (golden-parent)" in str(ran.error)
-    told = ran.result["failed_parents"][0]["msg"]
+    assert "1 of 2 parents failed: /DC0/vm/golden-parent: " in str(ran.error)
+    told = ran.result["failures"][0]["msg"]
     assert str(ran.error).endswith(told), "what to do is said once"
     parents.sim.patch_guest("golden-parent", fail={})
     again = parents.run(parents=[{"name": "golden-parent"}, {"name": "golden-parent-2"}])
@@ -166,6 +168,14 @@ def test_tools_that_are_not_there_yet_are_waited_for(start):
     ran = parents.run()
     assert ran.one["state"] == "frozen"
     assert ran.calls["CreateFilter"] == 2
+
+
+def test_a_wait_for_tools_is_no_change(start):
+    parents = start("--guest-time", "2s")
+    parents.sim.patch_guest("golden-parent", fail={"vmware-rpctool*": 3})
+    parents.sim.govc("vm.power", "-reset", "golden-parent")
+    ran = parents.attempt()
+    assert (ran.code, ran.one["seconds"], ran.calls["CreateFilter"]) == ("freeze_failed", 0, 2)
 
 
 def test_a_frozen_parent_runs_again_only_when_a_reset_is_allowed(start):

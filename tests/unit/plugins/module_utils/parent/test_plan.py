@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.facts import Disk, Obstacle, disk
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Disk, Obstacle, disk
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.plan import COLLAPSE, FREEZE, RESET, decide, obstacles
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options, parent
 

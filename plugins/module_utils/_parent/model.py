@@ -1,14 +1,18 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is: a VM that is, or is to be, the parent of instant clones. Plain values, no pyVmomi."""
+"""VMs that are, or are to be, parents of instant clones, and what a task is asked to do with them. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing as t
 
-from .._vsphere.wakestate import FreezeRecord
+from .._connector.find import Selector, selectors
+from .._errors import InvalidOption
+from .._vsphere.credentials import GuestCredentials
+from .._vsphere.freezing import ParentVm
+from .._vsphere.wakescript import Manner, Scripts
 
 # vSphere refuses a clone whose disks would have more levels (KB 67186).
 MOST_DELTA_LEVELS = 255
@@ -47,35 +51,21 @@ class Obstacle:
     device: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Parent:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parent(ParentVm):
     """The VM.
 
     :ivar snapshots: names of its snapshots, without the one of a collapse that was broken off.
     :ivar leftover: whether there is such a one.
-    :ivar tools: whether Tools run and take guest operations; not while it is frozen.
-    :ivar tools_installed: False where vSphere knows that there are none.
     :ivar devices: those that keep it from being cloned.
-    :ivar record: what its guest told of itself when it was frozen last; it counts while it is frozen.
     """
 
-    moid: str
-    name: str
-    path: str
-    instance_uuid: str
-    power_state: str
-    template: bool
     frozen: bool
-    tools: bool
-    tools_installed: bool
     host: str
-    host_name: str
-    host_available: bool
     disks: tuple[Disk, ...]
     snapshots: tuple[str, ...] = ()
     leftover: bool = False
     devices: tuple[Obstacle, ...] = ()
-    record: FreezeRecord | None = None
 
     @property
     def delta_levels(self) -> int:
@@ -125,3 +115,83 @@ def disk(label: str, folder: str, files: t.Sequence[str]) -> Disk:
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
+
+
+FROZEN, RUNNING = "frozen", "running"
+
+MANNER = Manner(
+    commands={
+        "linux": 'vmware-rpctool "instantclone.freeze"',
+        "windows": "& (Join-Path $env:ProgramFiles 'VMware\\VMware Tools\\rpctool.exe') 'instantclone.freeze'",
+    },
+    shown_by="runtime.instantCloneFrozen",
+    verb="freeze",
+    state="frozen",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ParentOptions:
+    """What one task is asked to do.
+
+    :ivar selectors: of the parents.
+    :ivar credentials: None only where nothing is done in a guest.
+    :ivar timeout: seconds for all of the work, the lookup included.
+    """
+
+    state: str
+    selectors: tuple[Selector, ...]
+    datacenter: str | None
+    credentials: GuestCredentials | None
+    scripts: Scripts
+    allow_reset: bool
+    collapse: bool
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> ParentOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        if params["timeout"] < 1:
+            raise InvalidOption("The option timeout must be at least 1.", option="timeout")
+        credentials = GuestCredentials.from_params(params)
+        if params["state"] == FROZEN and credentials is None:
+            raise InvalidOption(
+                "The option guest_username is not set.",
+                hint="Freezing runs a command in the guest: set guest_username and guest_password.",
+                option="guest_username",
+            )
+        return cls(
+            state=params["state"],
+            selectors=selectors(params),
+            datacenter=params.get("datacenter"),
+            credentials=credentials,
+            scripts=Scripts.from_params(params, MANNER),
+            allow_reset=params["allow_reset"],
+            collapse=params["collapse_deltas"],
+            timeout=params["timeout"],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoOptions:
+    """What is asked for.
+
+    :ivar children: whether the clones are looked for, in the whole inventory.
+    :ivar ask_vcenter: whether vCenter is asked for a dry run of a clone.
+    """
+
+    selectors: tuple[Selector, ...]
+    datacenter: str | None
+    children: bool
+    ask_vcenter: bool
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> InfoOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        return cls(selectors(params), params.get("datacenter"), params["children"], params["ask_vcenter"])

@@ -1,0 +1,138 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An instant clone parent task from its options to its result.
+
+Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from .. import _freeze_stage
+from .._connector.releases import require_instant_clones
+from .._engine import Task, note_failure
+from .._freeze_stage import FreezeStage
+from . import apply, plan, read, report
+from .model import MANNER, Parent, ParentOptions
+from .plan import COLLAPSE, FREEZE, RESET
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .._vsphere.freezing import Found
+
+# Calls at the same time; there are few parents, at most one a host.
+PARALLEL = 8
+
+
+@dataclasses.dataclass(kw_only=True)
+class ParentItem(_freeze_stage.ParentItem[Parent]):
+    """A parent of the task.
+
+    :ivar until_last_change: seconds; freezing is the guest's work, of which vCenter knows no time.
+    """
+
+    begun: float = dataclasses.field(default_factory=time.monotonic)
+    until_last_change: float = 0.0
+
+    def become(self, **changes: t.Any) -> None:
+        """Note what a step has made of it."""
+        super().become(**changes)
+        self.until_last_change = round(time.monotonic() - self.begun, 3)
+
+
+def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``parents``, ``failures``, ``diff`` and ``timing``.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: when a parent could not be brought to the state; it holds the whole result.
+    """
+    require_instant_clones(session)
+    deadline = session.deadline(options.timeout)
+    task: Task[ParentItem] = Task(session, [], "parents", deadline=deadline, parallel=PARALLEL, check=check)
+    with task.phase("lookup"):
+        found = read.find_parents(session, options.selectors, options.datacenter)
+        task.items = [_item(each, options) for each in found]
+    freezing = FreezeStage(
+        task=task,
+        step=FREEZE,
+        manner=MANNER,
+        scripts=options.scripts,
+        credentials=options.credentials,
+        timeout=options.timeout,
+        makes={"frozen": True},
+    )
+    with task.phase("work"), task.accounted():
+        _check(task, freezing) if check else _carry_out(task, freezing)
+    return task.finish(report.result(task.items, check=check))
+
+
+def _item(found: Found[Parent], options: ParentOptions) -> ParentItem:
+    decided = plan.decide(found.parent, options)
+    return ParentItem(
+        found=found,
+        now=found.parent,
+        steps=decided.steps,
+        error=decided.refusal,
+        warnings=list(decided.warnings),
+    )
+
+
+def _check(task: Task[ParentItem], freezing: FreezeStage) -> None:
+    """Make sure that the guests take the credentials; what a real run would do then counts as done."""
+    # A frozen one answers only after the reset that check mode leaves out.
+    freezing.check([item for item in freezing.reachable(task.items) if not item.now.frozen])
+    for item in task.items:
+        if item.error is None:
+            item.done = list(item.steps)
+
+
+def _carry_out(task: Task[ParentItem], freezing: FreezeStage) -> None:
+    _reset(task, freezing)
+    _collapse(task)
+    freezing.run(task.items)
+    _look_again(task)
+
+
+def _reset(task: Task[ParentItem], freezing: FreezeStage) -> None:
+    """Reset frozen parents, and wait until their guests are there again."""
+    due = [item for item in task.items if item.due(RESET)]
+    task.stage(
+        RESET,
+        lambda item: apply.start_reset(task.session, item.now.moid),
+        "parents reset",
+        then=lambda item, _outcome: item.become(frozen=False, tools=False),
+    )
+    freezing.wait_for_tools(due)
+
+
+def _collapse(task: Task[ParentItem]) -> None:
+    """Collapse deltas: a snapshot, and then its removal, which writes all levels into their base."""
+    # Where an ended run has left its snapshot, that one does.
+    fresh = [item for item in task.items if item.due(COLLAPSE) and not item.now.leftover]
+    task.call(
+        fresh,
+        lambda item: apply.start_snapshot(task.session, item.now.moid),
+        "parents have a snapshot",
+        note_failure,
+    )
+    task.stage(
+        COLLAPSE,
+        lambda item: apply.start_remove_snapshots(task.session, item.now.moid),
+        "parents collapsed",
+        then=lambda item, _outcome: item.become(leftover=False),
+    )
+
+
+def _look_again(task: Task[ParentItem]) -> None:
+    """How many levels there are after a collapse, in one call for all."""
+    collapsed = [item for item in task.items if COLLAPSE in item.done]
+    known = read.read_parents(task.session, [item.now.moid for item in collapsed])
+    for item in collapsed:
+        if item.now.moid in known:
+            item.now = known[item.now.moid].parent
+            item.warnings += plan.many_deltas(item.now)
