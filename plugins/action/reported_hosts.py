@@ -12,7 +12,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.vforge.vsphere.plugins.module_utils import _files
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts
@@ -28,7 +28,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "addresses": {"type": "dict"},
     "known_hosts": {"type": "path"},
     "replace_host_keys": {"type": "bool", "default": False},
-    "timeout": {"type": "int", "default": 60},
+    "timeout": {"type": "int", "default": 300},
 }
 
 
@@ -44,6 +44,7 @@ class ActionModule(ActionBase):
         options = Options(dict(args.get("addresses") or {}), bool(args["replace_host_keys"]))
         deadline = time.monotonic() + args["timeout"]
         try:
+            _argspec.check_bounds(args)
             found = reported_hosts.judge(args["vms"], options, _Inventory(task_vars or {}))
             path = args.get("known_hosts")
             diff = self._write(path, found, options, deadline) if path else None

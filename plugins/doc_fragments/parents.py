@@ -15,23 +15,23 @@ options:
     description:
       - The VM, named in exactly one way. Either this or O(parents) is required.
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(parent.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(parent.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -40,42 +40,16 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(parent.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
   parents:
     description:
       - The VMs, when there is more than one. They are worked on at once, in one session, with one lookup and one wait.
     type: list
     elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
-        type: str
-      path:
-        description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of O(datacenter).
-          - A slash within a name is written V(%2f).
-        type: str
-      uuid:
-        description:
-          - BIOS UUID of the VM, or its instance UUID with O(parents[].use_instance_uuid=true).
-        type: str
-      use_instance_uuid:
-        description:
-          - Whether O(parents[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
-        type: bool
-        default: false
-      moid:
-        description:
-          - Managed object ID of the VM, such as V(vm-42).
-        type: str
-      folder:
-        description:
-          - Inventory path of the folder that holds the VM named by O(parents[].name).
-        type: str
+    suboptions: *vm
   datacenter:
     description:
-      - Name or path of the datacenter to look for the VMs in. Without it the whole inventory is searched.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
     type: str
 """

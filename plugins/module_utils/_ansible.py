@@ -12,7 +12,10 @@ import time
 import traceback
 import typing as t
 
-from . import _lifeline, _secrets, _signals
+from ansible.module_utils import errors
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from . import _argspec, _lifeline, _secrets, _signals
 from ._connector.options import ConnectionOptions
 from ._connector.pyvmomi import require
 from ._errors import Interrupted, InvalidOption, PartialFailure, Reason
@@ -25,6 +28,75 @@ if t.TYPE_CHECKING:
     from ._connector.session import Session
 
 O = t.TypeVar("O")  # noqa: E741
+
+# What an argument spec says of options that need or exclude each other.
+_CONSTRAINT_ERRORS = (
+    errors.MutuallyExclusiveError,
+    errors.RequiredTogetherError,
+    errors.RequiredOneOfError,
+    errors.RequiredIfError,
+    errors.RequiredByError,
+)
+
+
+def make_module(
+    base: type[AnsibleModule],
+    argument_spec: dict[str, t.Any],
+    rules: dict[str, t.Any],
+    prepare: t.Callable[[t.Mapping[str, t.Any]], t.Any],
+) -> AnsibleModule:
+    """Ansible's object of a module, whose refusals of options have an ``error_code``, as all other refusals have.
+
+    Options that need or exclude each other are refused in the words of ``prepare`` where it refuses them too, since it says
+    what to do. Ansible's words are the same for everything.
+
+    :param base: AnsibleModule as the module imported it: what checks playbooks puts a class of its own in that place.
+    :param rules: the constraints, by the names of AnsibleModule's arguments.
+    :param prepare: turns parameters into the module's own options.
+    """
+
+    class Module(base):  # type: ignore[misc, valid-type]
+        """It has other words while options are checked, which is while it is made."""
+
+        made = False
+
+        def fail_json(self, msg: str, **result: t.Any) -> None:
+            refused = result if self.made else _refusal(self, rules, prepare, msg)
+            if refused is not None:
+                super().fail_json(**{"msg": msg, **result, **refused})
+
+    module = Module(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    module.made = True
+    return t.cast("AnsibleModule", module)
+
+
+def _refusal(
+    module: AnsibleModule,
+    rules: dict[str, t.Any],
+    prepare: t.Callable[[t.Mapping[str, t.Any]], t.Any],
+    message: str,
+) -> dict[str, t.Any] | None:
+    """What a module that Ansible refuses to begin ends with; None where there is nothing to refuse."""
+    account = _Account()
+    found = getattr(getattr(module, "validation_result", None), "errors", ())
+    if found and all(isinstance(error, _CONSTRAINT_ERRORS) for error in found):
+        params = _secrets.parameters(module)
+        # A survey or a template gives null or an empty text for "not set"; Ansible counts these as set.
+        validator = t.cast("t.Any", ArgumentSpecValidator)(module.argument_spec, **rules)
+        if not validator.validate(_without_empty(params)).error_messages:
+            return None
+        try:
+            prepare(params)
+        except InvalidOption as error:
+            return account.complete(error.as_result())
+    return account.complete({"error_code": InvalidOption.error_code, "msg": message})
+
+
+def _without_empty(value: t.Any) -> t.Any:
+    """A copy of parameters without what is null or an empty text, at every depth."""
+    if isinstance(value, dict):
+        return {key: _without_empty(item) for key, item in value.items() if item is not None and item != ""}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def run(
@@ -47,6 +119,7 @@ def run(
             params = _secrets.parameters(module)
             require()
             _refuse_nul(params)
+            _argspec.check_bounds(params)
             options = prepare(params)
             done = alone(options)
             if done is not None:
@@ -55,7 +128,7 @@ def run(
             from ._connector.session import Session
 
             warn, tell = (_clean(each) for each in (module.warn, Progress(line).tell))
-            account.session = session = Session(connection, warn, tell, account.begun, _timeout(params))
+            account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))
             with session:
                 account.connected = time.monotonic()
                 result = _worked(work, session, options)
@@ -81,17 +154,6 @@ def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, 
         session.limit.finish()
         if not _signals.ended():
             _signals.settle()
-
-
-def _timeout(params: t.Mapping[str, t.Any]) -> int | None:
-    """The seconds that the task may take.
-
-    :raises InvalidOption: they are less than one.
-    """
-    timeout: int | None = params.get("timeout")
-    if timeout is not None and timeout < 1:
-        raise InvalidOption("The option timeout must be at least 1.", option="timeout")
-    return timeout
 
 
 def _told(error: Reason, signals: t.Sequence[Interrupted]) -> dict[str, t.Any]:

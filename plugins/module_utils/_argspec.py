@@ -9,7 +9,62 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
+from ._errors import InvalidOption
+
 Spec = dict[str, t.Any]
+
+# Constraints of an argument spec, by the names that AnsibleModule has for them.
+Rules = dict[str, t.Any]
+
+# The least and the most of the options that mean the same in every module. A timeout of more than a week is a mistake.
+BOUNDS = {"timeout": (1, 604_800), "parallel": (1, 64)}
+
+
+def check_bounds(params: t.Mapping[str, t.Any]) -> None:
+    """Hold the options that mean the same in every module within their bounds.
+
+    :raises InvalidOption: naming the option.
+    """
+    for option, (least, most) in BOUNDS.items():
+        value = params.get(option)
+        if value is not None and not least <= value <= most:
+            raise InvalidOption(
+                f"The option {option} is {value}.", hint=f"Set it to a number from {least} to {most}.", option=option
+            )
+
+
+def timeout(default: int = 300) -> Spec:
+    """How long the task may take: 300 seconds by default, 900 where VMs are made, 3600 where disks are read or sent."""
+    return {"timeout": {"type": "int", "default": default}}
+
+
+def parallel() -> Spec:
+    """How many calls are made at the same time."""
+    return {"parallel": {"type": "int", "default": 8}}
+
+
+def joined(*parts: Rules) -> Rules:
+    """The constraints of several parts of a spec, as arguments of AnsibleModule."""
+    found: Rules = {}
+    for part in parts:
+        for kind, rules in part.items():
+            found[kind] = {**found.get(kind, {}), **rules} if isinstance(rules, dict) else [*found.get(kind, []), *rules]
+    return found
+
+
+def one_of(*options: str) -> Rules:
+    """Exactly one of some options is to be set."""
+    return {"mutually_exclusive": [list(options)], "required_one_of": [list(options)]}
+
+
+def connection_rules() -> Rules:
+    """The constraints of the fragment ``connection``."""
+    return {"required_together": [["proxy_host", "proxy_port"]]}
+
+
+def guest_rules() -> Rules:
+    """The constraints of the fragment ``guest``."""
+    return {"required_together": [["guest_username", "guest_password"]]}
 
 
 def _env(*names: str) -> tuple[t.Any, list[str]]:
@@ -45,6 +100,19 @@ def vm_selector() -> Spec:
     }
 
 
+def vm(more: Spec | None = None) -> Spec:
+    """An option that names one VM, in exactly one way.
+
+    :param more: further suboptions.
+    """
+    return {"type": "dict", "options": {**vm_selector(), **(more or {})}, **one_of("name", "path", "uuid", "moid")}
+
+
+def vms(more: Spec | None = None) -> Spec:
+    """An option that names VMs, each as ``vm`` does."""
+    return {**vm(more), "type": "list", "elements": "dict"}
+
+
 def guest() -> Spec:
     """Who to be in a guest: options of the fragment ``guest``."""
     return {
@@ -56,14 +124,14 @@ def guest() -> Spec:
 def parents() -> Spec:
     """Which VMs are meant, one or several: options of the fragment ``parents``."""
     return {
-        "parent": {"type": "dict", "options": vm_selector()},
-        "parents": {"type": "list", "elements": "dict", "options": vm_selector()},
+        "parent": vm(),
+        "parents": vms(),
         "datacenter": {"type": "str"},
     }
 
 
 def clone_item() -> Spec:
-    """What one clone can be told, whatever way it is made in; the first options of the fragment ``clone_task``."""
+    """What one clone can be told, whatever way it is made in, as a task and as an item of ``clones``."""
     nic: Spec = {
         "label": {"type": "str"},
         "index": {"type": "int"},
@@ -72,8 +140,7 @@ def clone_item() -> Spec:
         "connected": {"type": "bool"},
     }
     return {
-        "name": {"type": "str"},
-        "networks": {"type": "list", "elements": "dict", "options": nic},
+        "networks": {"type": "list", "elements": "dict", "options": nic, **one_of("label", "index")},
         "guestinfo": {"type": "json", "no_log": True},
         "extra_config": {"type": "json", "no_log": True},
         "bios_uuid": {"type": "str"},
@@ -81,21 +148,21 @@ def clone_item() -> Spec:
 
 
 def clone_task() -> Spec:
-    """What every task that clones can be told: options of the fragment ``clone_task``."""
+    """What a task that clones can be told of all of its clones: options of the fragment ``clone_task``."""
     return {
-        **clone_item(),
+        "name": {"type": "str"},
         "wait_for_ip_address": {"type": "bool", "default": False},
         "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},
         "ip_nic": {"type": "str"},
-        "timeout": {"type": "int", "default": 900},
-        "parallel": {"type": "int", "default": 8},
+        **timeout(900),
+        **parallel(),
         "on_error": {"type": "str", "choices": ["keep", "rollback"], "default": "keep"},
     }
 
 
 def customize() -> Spec:
-    """What guests of clones are to become: the option of the fragment ``customize``."""
-    return {"customize": {"type": "dict", "options": customization()}}
+    """What guests of clones are to become."""
+    return {"customize": {"type": "dict", "options": customization(), "mutually_exclusive": [["linux", "windows"]]}}
 
 
 def customization() -> Spec:
@@ -129,5 +196,5 @@ def customization() -> Spec:
         "dns_servers": texts,
         "dns_suffixes": texts,
         "linux": {"type": "dict", "options": linux},
-        "windows": {"type": "dict", "options": windows},
+        "windows": {"type": "dict", "options": windows, "mutually_exclusive": [["domain", "workgroup"]]},
     }

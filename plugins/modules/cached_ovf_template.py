@@ -52,7 +52,7 @@ options:
     type: str
   source_password:
     description:
-      - Password of O(source_username).
+      - Password of O(source_username), without which it is refused.
     type: str
   source_headers:
     description:
@@ -112,12 +112,12 @@ options:
     type: path
   datacenter:
     description:
-      - Name or path of the datacenter. Needed where there are several and O(folder) is no whole path.
+      - Name or path of the datacenter to look in. Needed where there are several and O(folder) is no whole path.
     type: str
   folder:
     description:
-      - Folder of the template, as a whole path (V(/DC0/vm/templates)) or below the VM folder of the datacenter (V(templates)).
-        By default that VM folder.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - By default the VM folder of the datacenter itself.
     type: str
   cluster:
     description:
@@ -139,7 +139,7 @@ options:
     type: str
   datastore_cluster:
     description:
-      - Name of a datastore cluster, of which the datastore with most free space is taken.
+      - Name of a datastore cluster, of which the datastore with most free space is taken. Not together with O(datastore).
     type: str
   storage_policy:
     description:
@@ -194,9 +194,10 @@ options:
     default: false
   parallel:
     description:
-      - How many disks are sent at once.
+      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
+      - As many disks are sent at the same time.
     type: int
-    default: 4
+    default: 8
   takeover_after:
     description:
       - Seconds after which a run that makes the template and gives no sign of life is taken for dead. While it uploads,
@@ -205,7 +206,7 @@ options:
     default: 60
   timeout:
     description:
-      - Seconds for all of the work, the upload and waiting for other runs included.
+      - Seconds that the task may take, from its beginning. The upload, and waiting for other runs, are part of it.
     type: int
     default: 3600
 extends_documentation_fragment:
@@ -382,7 +383,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.flow import run as run_template
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import OvfOptions
 
@@ -415,15 +416,27 @@ def argument_spec():
         "annotation": {"type": "str"},
         "on_mismatch": {"type": "str", "choices": ["fail", "replace", "keep_both"], "default": "fail"},
         "remove_old_versions": {"type": "bool", "default": False},
-        "parallel": {"type": "int", "default": 4},
+        **_argspec.parallel(),
         "takeover_after": {"type": "int", "default": 60},
-        "timeout": {"type": "int", "default": 3600},
+        **_argspec.timeout(3600),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        {
+            "mutually_exclusive": [["datastore", "datastore_cluster"]],
+            "required_if": [["state", "present", ["source"]]],
+            "required_by": {"source_password": ["source_username"], "source_query": ["source"]},
+        },
+    )
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), OvfOptions.from_params)
     run(
         module,
         OvfOptions.from_params,

@@ -24,8 +24,8 @@ options:
     type: str
   folder:
     description:
-      - Folder to look in, with the folders below it, as a whole path or below the VM folder of the datacenter. Without it and
-        O(datacenter) the whole inventory is searched, in one traversal.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - The folders below it are looked in too. Without it and O(datacenter) the whole inventory is searched, in one traversal.
     type: str
   used_by:
     description:
@@ -35,8 +35,7 @@ options:
     default: false
   timeout:
     description:
-      - Seconds that the task may take, connecting included.
-      - A question that is not answered in O(connection_timeout) is asked again until then.
+      - Seconds that the task may take, from its beginning.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -152,7 +151,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.info import InfoOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.info import run as read_templates
 
@@ -165,13 +164,18 @@ def argument_spec():
         "datacenter": {"type": "str"},
         "folder": {"type": "str"},
         "used_by": {"type": "bool", "default": False},
-        "timeout": {"type": "int", "default": 300},
+        **_argspec.timeout(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.connection_rules()
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), InfoOptions.from_params)
     run(module, InfoOptions.from_params, read_templates)
 
 

@@ -36,7 +36,7 @@ options:
     description:
       - The VM, named in exactly one way. Either this or O(vms) is required, but with O(state=committed).
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
@@ -48,11 +48,11 @@ options:
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(vm.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -61,87 +61,13 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(vm.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
-  vms:
-    description:
-      - The VMs, when there is more than one. They are worked on at once, in one session, with one lookup and one wait a step.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
-        type: str
-      path:
-        description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
-          - A slash within a name is written V(%2f).
-        type: str
-      uuid:
-        description:
-          - BIOS UUID of the VM, or its instance UUID with O(vms[].use_instance_uuid=true).
-        type: str
-      use_instance_uuid:
-        description:
-          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
-        type: bool
-        default: false
-      moid:
-        description:
-          - Managed object ID of the VM, such as V(vm-42).
-        type: str
-      folder:
-        description:
-          - Inventory path of the folder that holds the VM named by O(vms[].name).
-        type: str
-      disks:
-        description:
-          - As O(disks), for this VM.
-        type: list
-        elements: dict
-        suboptions:
-          label:
-            description: Label of the disk, such as V(Hard disk 1).
-            type: str
-          key:
-            description: Device key of the disk, such as V(2000).
-            type: int
-          unit:
-            description: Controller, bus and unit of the disk, such as V(scsi0:1), V(sata0:0), V(nvme0:2) or V(ide0:0).
-            type: str
-          backing:
-            description: File of the disk, such as V([datastore1] web-1/web-1.vmdk), or one that it builds on.
-            type: str
-          change_id:
-            description: What to compare this disk with; see O(vms[].change_id).
-            type: str
-      change_id:
-        description: As O(change_id), for this VM.
-        type: str
-      snapshot:
-        description:
-          - As O(snapshot), for this VM.
-        type: dict
-        suboptions:
-          name:
-            description: Name of the snapshot. When several have it, the task fails and lists their paths and moids.
-            type: str
-          path:
-            description: Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
-            type: str
-          moid:
-            description: Managed object ID of the snapshot, such as V(snapshot-42).
-            type: str
-          current:
-            description: Whether the current snapshot is meant.
-            type: bool
-            default: false
   datacenter:
     description:
-      - Name or path of the datacenter to look for the VMs in. Without it the whole inventory is searched.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
     type: str
-  disks:
+  disks: &disks
     description:
       - The disks to ask about, each named in exactly one way. Without it all disks of the VM.
     type: list
@@ -162,14 +88,14 @@ options:
       change_id:
         description: What to compare this disk with; see O(change_id).
         type: str
-  change_id:
+  change_id: &change_id
     description:
       - What to compare the disks with. A changeId of an earlier run, or V(*) for all areas that are in use.
       - A changeId of one disk means nothing for another one; where there are several, give it in O(disks).
       - With O(state_file) it is for disks of which the file knows nothing yet; without it, those have to be read whole.
       - By default V(*) where there is no O(state_file).
     type: str
-  snapshot:
+  snapshot: &snapshot
     description:
       - An existing snapshot to ask about, named in exactly one way. It stays. Without it see O(create_snapshot).
     type: dict
@@ -187,6 +113,16 @@ options:
         description: Whether the current snapshot is meant.
         type: bool
         default: false
+  vms:
+    description:
+      - The VMs, when there is more than one. They are worked on at once, in one session, with one lookup and one wait a step.
+    type: list
+    elements: dict
+    suboptions:
+      <<: *vm
+      disks: *disks
+      change_id: *change_id
+      snapshot: *snapshot
   create_snapshot:
     description:
       - Whether a snapshot is made for the question, and removed with it.
@@ -273,12 +209,13 @@ options:
     type: path
   parallel:
     description:
-      - How many snapshots of this task exist at the same time, and how many calls are made at the same time.
+      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
+      - As many snapshots of the task exist at the same time.
     type: int
     default: 8
   timeout:
     description:
-      - Seconds for all of the work of the task. Removing its snapshots is not limited by it.
+      - Seconds that the task may take, from its beginning. Removing its snapshots is not limited by it.
     type: int
     default: 3600
 extends_documentation_fragment:
@@ -572,7 +509,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.committing import commit
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import prepare
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import run as run_areas
@@ -595,9 +532,10 @@ def _of_a_vm():
         "current": {"type": "bool", "default": False},
     }
     return {
-        "disks": {"type": "list", "elements": "dict", "options": disk},
+        "disks": {"type": "list", "elements": "dict", "options": disk, **_argspec.one_of("label", "key", "unit", "backing")},
         "change_id": {"type": "str"},
-        "snapshot": {"type": "dict", "options": snapshot},
+        # Not current, which has a default: Ansible counts that as set.
+        "snapshot": {"type": "dict", "options": snapshot, "mutually_exclusive": [["name", "path", "moid"]]},
     }
 
 
@@ -607,8 +545,8 @@ def argument_spec():
         **_argspec.connection(),
         **_of_a_vm(),
         "state": {"type": "str", "choices": ["queried", "committed", "enabled", "disabled"], "default": "queried"},
-        "vm": {"type": "dict", "options": _argspec.vm_selector()},
-        "vms": {"type": "list", "elements": "dict", "options": {**_argspec.vm_selector(), **_of_a_vm()}},
+        "vm": _argspec.vm(),
+        "vms": _argspec.vms(_of_a_vm()),
         "datacenter": {"type": "str"},
         "create_snapshot": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
         "quiesce": {"type": "bool", "default": False},
@@ -623,9 +561,23 @@ def argument_spec():
         "state_file": {"type": "path"},
         "question": {"type": "str"},
         "report": {"type": "path"},
-        "parallel": {"type": "int", "default": 8},
-        "timeout": {"type": "int", "default": 3600},
+        **_argspec.parallel(),
+        **_argspec.timeout(3600),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        {
+            "mutually_exclusive": [["vm", "vms"]],
+            "required_if": [
+                *(["state", state, ["vm", "vms"], True] for state in ("queried", "enabled", "disabled")),
+                ["state", "committed", ["state_file", "question"]],
+            ],
+        },
+    )
 
 
 def _prepared(params):
@@ -637,7 +589,7 @@ def _prepared(params):
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), AreaOptions.from_params)
 
     def work(session, options):
         return run_areas(session, options, check=module.check_mode)

@@ -28,7 +28,7 @@ options:
     description:
       - The VM, named in exactly one way. Either this or O(vms) is required.
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
@@ -40,11 +40,11 @@ options:
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(vm.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -53,58 +53,13 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(vm.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
-  vms:
-    description:
-      - The VMs, when there is more than one, in one session with one lookup and one wait.
-      - Data in an item come before those of the task. Metadata that are mappings are merged, key by key.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
-        type: str
-      path:
-        description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
-          - A slash within a name is written V(%2f).
-        type: str
-      uuid:
-        description:
-          - BIOS UUID of the VM, or its instance UUID with O(vms[].use_instance_uuid=true).
-        type: str
-      use_instance_uuid:
-        description:
-          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
-        type: bool
-        default: false
-      moid:
-        description:
-          - Managed object ID of the VM, such as V(vm-42).
-        type: str
-      folder:
-        description:
-          - Inventory path of the folder that holds the VM named by O(vms[].name).
-        type: str
-      metadata:
-        description:
-          - As O(metadata), for this VM.
-        type: raw
-      userdata:
-        description:
-          - As O(userdata), for this VM.
-        type: raw
-      vendordata:
-        description:
-          - As O(vendordata), for this VM.
-        type: raw
   datacenter:
     description:
-      - Name or path of the datacenter to look for the VMs in. Without it the whole inventory is searched.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
     type: str
-  metadata:
+  metadata: &metadata
     description:
       - What the VM is to be, as a mapping, or as a text of YAML or JSON that is delivered as it is. Without it the
         metadata that are there stay.
@@ -120,17 +75,28 @@ options:
       - Other keys are delivered as they are; cloud-init offers them to templates.
       - Treated as a secret, not shown at any verbosity.
     type: raw
-  userdata:
+  userdata: &userdata
     description:
       - What cloud-init is to do. A mapping is cloud-config. A list is of parts, each a text, a mapping of cloud-config,
         or a mapping with C(content) and, if need be, C(type), C(filename) and C(merge). A text begins with a header of
         cloud-init, such as V(#cloud-config) or V(#!/bin/sh).
       - Treated as a secret, not shown at any verbosity.
     type: raw
-  vendordata:
+  vendordata: &vendordata
     description:
-      - As O(userdata), for what the provider of the VM wants done. Users of the VM can switch it off.
+      - What the provider of the VM wants done, in the forms of O(userdata). Users of the VM can switch it off.
     type: raw
+  vms:
+    description:
+      - The VMs, when there is more than one, in one session with one lookup and one wait.
+      - Data in an item come before those of the task. Metadata that are mappings are merged, key by key.
+    type: list
+    elements: dict
+    suboptions:
+      <<: *vm
+      metadata: *metadata
+      userdata: *userdata
+      vendordata: *vendordata
   transport:
     description:
       - V(guestinfo) writes into the extra configuration of the VM, where cloud-init looks at each boot.
@@ -203,12 +169,12 @@ options:
     type: str
   timeout:
     description:
-      - Seconds for all of the work after the lookup, waiting included.
+      - Seconds that the task may take, from its beginning. Waiting for guests is part of it.
     type: int
     default: 300
   parallel:
     description:
-      - How many calls are made at the same time, at most 64.
+      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
     type: int
     default: 8
 extends_documentation_fragment:
@@ -420,7 +386,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.flow import run as run_delivery
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.options import CloudOptions
 
@@ -431,8 +397,8 @@ def argument_spec():
     return {
         **_argspec.connection(),
         "state": {"type": "str", "choices": ["present", "absent", "redacted"], "default": "present"},
-        "vm": {"type": "dict", "options": _argspec.vm_selector()},
-        "vms": {"type": "list", "elements": "dict", "options": {**_argspec.vm_selector(), **data}},
+        "vm": _argspec.vm(),
+        "vms": _argspec.vms(data),
         "datacenter": {"type": "str"},
         **data,
         "transport": {"type": "str", "choices": ["guestinfo", "customization"], "default": "guestinfo"},
@@ -450,14 +416,19 @@ def argument_spec():
         "allow_reboot": {"type": "bool", "default": False},
         "wait": {"type": "str", "choices": ["none", "read", "network", "finished"], "default": "none"},
         "finished_key": {"type": "str", "no_log": False},
-        "timeout": {"type": "int", "default": 300},
-        "parallel": {"type": "int", "default": 8},
+        **_argspec.timeout(),
+        **_argspec.parallel(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(_argspec.connection_rules(), _argspec.one_of("vm", "vms"))
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), CloudOptions.from_params)
     run(
         module,
         CloudOptions.from_params,

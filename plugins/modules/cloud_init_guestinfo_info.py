@@ -18,7 +18,7 @@ options:
     description:
       - The VM, named in exactly one way. Either this or O(vms) is required.
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
@@ -30,11 +30,11 @@ options:
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(vm.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(vm.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -43,43 +43,17 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(vm.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
   vms:
     description:
       - The VMs, when there is more than one.
     type: list
     elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
-        type: str
-      path:
-        description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
-          - A slash within a name is written V(%2f).
-        type: str
-      uuid:
-        description:
-          - BIOS UUID of the VM, or its instance UUID with O(vms[].use_instance_uuid=true).
-        type: str
-      use_instance_uuid:
-        description:
-          - Whether O(vms[].uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
-        type: bool
-        default: false
-      moid:
-        description:
-          - Managed object ID of the VM, such as V(vm-42).
-        type: str
-      folder:
-        description:
-          - Inventory path of the folder that holds the VM named by O(vms[].name).
-        type: str
+    suboptions: *vm
   datacenter:
     description:
-      - Name or path of the datacenter to look for the VMs in. Without it the whole inventory is searched.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
     type: str
   show_content:
     description:
@@ -88,8 +62,7 @@ options:
     default: false
   timeout:
     description:
-      - Seconds that the task may take, connecting included.
-      - A question that is not answered in O(connection_timeout) is asked again until then.
+      - Seconds that the task may take, from its beginning.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -207,7 +180,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.info import InfoOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.info import run as run_info
 
@@ -216,17 +189,22 @@ def argument_spec():
     """The options of the module."""
     return {
         **_argspec.connection(),
-        "vm": {"type": "dict", "options": _argspec.vm_selector()},
-        "vms": {"type": "list", "elements": "dict", "options": _argspec.vm_selector()},
+        "vm": _argspec.vm(),
+        "vms": _argspec.vms(),
         "datacenter": {"type": "str"},
         "show_content": {"type": "bool", "default": False},
-        "timeout": {"type": "int", "default": 300},
+        **_argspec.timeout(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(_argspec.connection_rules(), _argspec.one_of("vm", "vms"))
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), InfoOptions.from_params)
     run(module, InfoOptions.from_params, run_info)
 
 

@@ -53,15 +53,16 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/golden), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(golden.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(golden.uuid) is the instance UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -70,11 +71,12 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(golden.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
   datacenter:
     description:
-      - Name or path of the datacenter to look for the golden VM in. The fleet is in the datacenter of the golden VM.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
+      - The fleet is in the datacenter of the golden VM.
     type: str
   golden_version:
     description:
@@ -108,8 +110,8 @@ options:
     elements: str
   folder:
     description:
-      - Inventory path of the folder of the clones, or its path below the VM folder of the datacenter. That of the golden VM by
-        default.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - It is for the clones. That of the golden VM by default.
     type: str
   parents_folder:
     description:
@@ -162,8 +164,7 @@ options:
     elements: str
   timeout:
     description:
-      - Seconds that the task may take, connecting included.
-      - A question that is not answered in O(connection_timeout) is asked again until then.
+      - Seconds that the task may take, from its beginning.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -323,7 +324,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.flow import run as plan_fleet
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.options import FleetOptions
 
@@ -336,7 +337,7 @@ def argument_spec():
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "name": {"type": "str", "required": True},
         "count": {"type": "int", "default": 1},
-        "golden": {"type": "dict", "options": _argspec.vm_selector()},
+        "golden": _argspec.vm(),
         "datacenter": {"type": "str"},
         "golden_version": {"type": "str"},
         "golden_snapshot": {"type": "str"},
@@ -353,13 +354,27 @@ def argument_spec():
         "before_freeze": {"type": "str", "no_log": True},
         "freeze_command": {"type": "str"},
         "on_wake": {"type": "list", "elements": "str", "no_log": True},
-        "timeout": {"type": "int", "default": 300},
+        **_argspec.timeout(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        {
+            "required_if": [
+                ["state", "present", ["golden"]],
+                ["state", "present", ["clusters", "hosts"], True],
+                ["state", "absent", ["golden", "folder"], True],
+            ],
+        },
+    )
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), FleetOptions.from_params)
     run(
         module,
         FleetOptions.from_params,

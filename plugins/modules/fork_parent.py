@@ -30,80 +30,8 @@ options:
       - Without this option a parent stays as it is, and only its children are worked on.
     type: str
     choices: [enabled, disabled, quiesced]
-  children:
-    description:
-      - The children to make, change or remove. What an item leaves out is taken from the options of the task. The keys of
-        O(config_params) are joined, and an item's own come first. Children that are not listed are left alone.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the child.
-        type: str
-        required: true
-      state:
-        description:
-          - Whether the child is to be there. With V(absent) it is powered off and destroyed.
-        type: str
-        choices: [present, absent]
-        default: present
-      parent:
-        description:
-          - Its parent, one of O(parents), named in any way. Required where there are several.
-        type: dict
-        suboptions:
-          name:
-            description:
-              - As O(parent.name).
-            type: str
-          path:
-            description:
-              - As O(parent.path).
-            type: str
-          uuid:
-            description:
-              - As O(parent.uuid).
-            type: str
-          use_instance_uuid:
-            description:
-              - As O(parent.use_instance_uuid).
-            type: bool
-            default: false
-          moid:
-            description:
-              - As O(parent.moid).
-            type: str
-          folder:
-            description:
-              - As O(parent.folder).
-            type: str
-      persistent:
-        description:
-          - As O(persistent), for this child.
-        type: bool
-      powered_on:
-        description:
-          - As O(powered_on), for this child.
-        type: bool
-      folder:
-        description:
-          - As O(folder), for this child.
-        type: str
-      resource_pool:
-        description:
-          - As O(resource_pool), for this child.
-        type: str
-      datastore:
-        description:
-          - As O(datastore), for this child.
-        type: str
-      config_params:
-        description:
-          - As O(config_params), for this child.
-        type: json
   persistent:
-    description:
+    description: &persistent
       - Whether a child outlives its parent. A persistent child becomes a linked clone with its first start. It is made only
         while the parent is quiesced, and rests on a snapshot of the parent. See O(create_snapshot).
       - A child that is not persistent can be powered on only while its parent is quiesced, and is a new fork each time.
@@ -111,28 +39,28 @@ options:
     type: bool
     default: false
   powered_on:
-    description:
+    description: &powered_on
       - Whether children are powered on. vSphere makes them powered off.
       - With V(false) a child that runs is powered off.
     type: bool
     default: true
-  folder:
+  folder: &folder
     description:
-      - VM folder for children, as a whole path (V(/DC0/vm/web)) or below the VM folder of the parent's datacenter (V(web)).
-      - The parent's folder by default.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - That of the parent by default, and in its datacenter.
     type: str
-  resource_pool:
+  resource_pool: &resource_pool
     description:
       - Resource pool for children, by its name, its path in the cluster (V(Resources/web)) or its inventory path. A child
         is on the host of its parent, so the pool must belong to the same cluster or host.
       - The parent's pool by default.
     type: str
-  datastore:
+  datastore: &datastore
     description:
       - Datastore for children. The parent's host must reach it.
       - The parent's datastore by default.
     type: str
-  config_params:
+  config_params: &config_params
     description:
       - Parameters of children. A guest reads the parameter C(hostname) with
         C(vmware-rpctool "info-get guestinfo.fork.hostname").
@@ -201,14 +129,73 @@ options:
     default: any
   timeout:
     description:
-      - Seconds for all of the work of the task, waiting for VMware Tools and addresses included.
+      - Seconds that the task may take, from its beginning. Waiting for VMware Tools and addresses is part of it.
     type: int
     default: 900
   parallel:
     description:
-      - How many calls are made at the same time, each over a connection of its own.
+      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
     type: int
     default: 8
+  children:
+    description:
+      - The children to make, change or remove. What an item leaves out is taken from the options of the task. The keys of
+        O(config_params) are joined, and an item's own come first. Children that are not listed are left alone.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the child.
+        type: str
+        required: true
+      state:
+        description:
+          - Whether the child is to be there. With V(absent) it is powered off and destroyed.
+        type: str
+        choices: [present, absent]
+        default: present
+      parent:
+        description:
+          - Its parent, one of O(parents), named in any way. Required where there are several.
+        type: dict
+        suboptions:
+          name:
+            description:
+              - Name of the VM. When several VMs have it, the task fails and lists their paths.
+            type: str
+          path:
+            description:
+              - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+              - A slash within a name is written V(%2f).
+            type: str
+          uuid:
+            description:
+              - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
+            type: str
+          use_instance_uuid:
+            description:
+              - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+            type: bool
+            default: false
+          moid:
+            description:
+              - Managed object ID of the VM, such as V(vm-42).
+            type: str
+          folder:
+            description:
+              - Inventory path of the folder that holds the VM named by C(name).
+            type: str
+      persistent:
+        description: *persistent
+        type: bool
+      powered_on:
+        description: *powered_on
+        type: bool
+      folder: *folder
+      resource_pool: *resource_pool
+      datastore: *datastore
+      config_params: *config_params
 extends_documentation_fragment:
   - vforge.vsphere.parents
   - vforge.vsphere.guest
@@ -504,7 +491,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import ForkOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._fork.task import run as run_fork
 
@@ -524,7 +511,7 @@ def argument_spec():
         **_of_one_child(),
         "name": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "parent": {"type": "dict", "options": _argspec.vm_selector()},
+        "parent": _argspec.vm(),
         "persistent": {"type": "bool"},
         "powered_on": {"type": "bool"},
     }
@@ -546,14 +533,23 @@ def argument_spec():
         "wait_for_ip_address": {"type": "bool", "default": False},
         "wait_for_wake": {"type": "bool", "default": True},
         "ip_family": {"type": "str", "choices": ["any", "ipv4", "ipv6"], "default": "any"},
-        "timeout": {"type": "int", "default": 900},
-        "parallel": {"type": "int", "default": 8},
+        **_argspec.timeout(900),
+        **_argspec.parallel(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        _argspec.guest_rules(),
+        _argspec.one_of("parent", "parents"),
+    )
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), ForkOptions.from_params)
     run(
         module,
         ForkOptions.from_params,

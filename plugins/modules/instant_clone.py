@@ -31,23 +31,23 @@ options:
       - Required for O(state=present), unless every item of O(clones) names its own. With O(state=absent) it may be left
         out, where O(folder) is a whole path. Clones of any parent are then removed.
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/golden), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(parent.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(parent.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -56,239 +56,24 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(parent.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
   datacenter:
     description:
-      - Name or path of the datacenter to look for the parent in. Without it the whole inventory is searched.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
     type: str
-  clones:
+  folder: &folder
     description:
-      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
-        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the clone.
-        type: str
-        required: true
-      parent:
-        description:
-          - The parent of this clone, where it is another than O(parent). The clones of all parents are made at the same
-            time, and parents are looked up together.
-        type: dict
-        suboptions:
-          name:
-            description:
-              - As O(parent.name).
-            type: str
-          path:
-            description:
-              - As O(parent.path).
-            type: str
-          uuid:
-            description:
-              - As O(parent.uuid).
-            type: str
-          use_instance_uuid:
-            description:
-              - As O(parent.use_instance_uuid).
-            type: bool
-            default: false
-          moid:
-            description:
-              - As O(parent.moid).
-            type: str
-          folder:
-            description:
-              - As O(parent.folder).
-            type: str
-      folder:
-        description:
-          - As O(folder), for this clone.
-        type: str
-      resource_pool:
-        description:
-          - As O(resource_pool), for this clone.
-        type: str
-      datastore:
-        description:
-          - As O(datastore), for this clone.
-        type: str
-      networks:
-        description:
-          - As O(networks), for this clone.
-        type: list
-        elements: dict
-        suboptions:
-          label:
-            description:
-              - As O(networks[].label).
-            type: str
-          index:
-            description:
-              - As O(networks[].index).
-            type: int
-          network:
-            description:
-              - As O(networks[].network).
-            type: str
-          mac:
-            description:
-              - As O(networks[].mac).
-            type: str
-          connected:
-            description:
-              - As O(networks[].connected).
-            type: bool
-      guestinfo:
-        description:
-          - As O(guestinfo), for this clone.
-        type: json
-      extra_config:
-        description:
-          - As O(extra_config), for this clone.
-        type: json
-      bios_uuid:
-        description:
-          - As O(bios_uuid), for this clone.
-        type: str
-      customize:
-        description:
-          - As O(customize), for this clone. What it leaves out is taken from there.
-        type: dict
-        suboptions:
-          hostname:
-            description:
-              - As O(customize.hostname).
-            type: str
-          nics:
-            description:
-              - As O(customize.nics).
-            type: list
-            elements: dict
-            suboptions:
-              ip:
-                description:
-                  - As O(customize.nics[].ip).
-                type: str
-              gateway:
-                description:
-                  - As O(customize.nics[].gateway).
-                type: str
-              dns_servers:
-                description:
-                  - As O(customize.nics[].dns_servers).
-                type: list
-                elements: str
-              dns_domain:
-                description:
-                  - As O(customize.nics[].dns_domain).
-                type: str
-          dns_servers:
-            description:
-              - As O(customize.dns_servers).
-            type: list
-            elements: str
-          dns_suffixes:
-            description:
-              - As O(customize.dns_suffixes).
-            type: list
-            elements: str
-          linux:
-            description:
-              - As O(customize.linux).
-            type: dict
-            suboptions:
-              domain:
-                description:
-                  - As O(customize.linux.domain).
-                type: str
-              timezone:
-                description:
-                  - As O(customize.linux.timezone).
-                type: str
-              hw_clock_utc:
-                description:
-                  - As O(customize.linux.hw_clock_utc).
-                type: bool
-              script:
-                description:
-                  - As O(customize.linux.script).
-                type: str
-          windows:
-            description:
-              - As O(customize.windows).
-            type: dict
-            suboptions:
-              full_name:
-                description:
-                  - As O(customize.windows.full_name).
-                type: str
-              organization:
-                description:
-                  - As O(customize.windows.organization).
-                type: str
-              product_id:
-                description:
-                  - As O(customize.windows.product_id).
-                type: str
-              timezone:
-                description:
-                  - As O(customize.windows.timezone).
-                type: int
-              admin_password:
-                description:
-                  - As O(customize.windows.admin_password).
-                type: str
-              auto_logon_count:
-                description:
-                  - As O(customize.windows.auto_logon_count).
-                type: int
-              workgroup:
-                description:
-                  - As O(customize.windows.workgroup).
-                type: str
-              domain:
-                description:
-                  - As O(customize.windows.domain).
-                type: str
-              domain_ou:
-                description:
-                  - As O(customize.windows.domain_ou).
-                type: str
-              domain_admin:
-                description:
-                  - As O(customize.windows.domain_admin).
-                type: str
-              domain_admin_password:
-                description:
-                  - As O(customize.windows.domain_admin_password).
-                type: str
-              run_once:
-                description:
-                  - As O(customize.windows.run_once).
-                type: list
-                elements: str
-              change_sid:
-                description:
-                  - As O(customize.windows.change_sid).
-                type: bool
-  folder:
-    description:
-      - VM folder for the clones, as a whole path (V(/DC0/vm/web)) or below the VM folder of the parent's datacenter
-        (V(web)).
-      - The parent's folder by default.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - That of the parent by default, and in its datacenter.
     type: str
-  resource_pool:
+  resource_pool: &resource_pool
     description:
       - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)) or its inventory path. An
         instant clone stays on the host of its parent, so the pool must belong to the same cluster or host.
       - The parent's pool by default.
     type: str
-  datastore:
+  datastore: &datastore
     description:
       - Datastore for the deltas of the clones. The parent's host must see it.
       - The parent's datastore by default. The documentation of vSphere is not of one mind on whether it may be
@@ -309,9 +94,203 @@ options:
       - A clone that has the SSH host keys of its parent when its scripts have ended is warned of.
     type: bool
     default: true
+  networks: &networks
+    description:
+      - NICs that are to be different in the clones. Those that are not listed keep their network and get a new MAC.
+    type: list
+    elements: dict
+    suboptions:
+      label:
+        description:
+          - Label of the NIC, such as V(Network adapter 1). Either this or O(networks[].index) is required.
+        type: str
+      index:
+        description:
+          - Position of the NIC, from 0.
+        type: int
+      network:
+        description:
+          - Port group or network, by name or moid. The host of the clone must see it.
+        type: str
+      mac:
+        description:
+          - MAC address, or V(automatic) for one that vCenter chooses.
+        type: str
+      connected:
+        description:
+          - Whether the NIC is connected.
+        type: bool
+  guestinfo: &guestinfo
+    description:
+      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
+        added where it is missing.
+      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is passed as text, by the
+        filter P(ansible.builtin.to_json#filter) for instance.
+      - Values are never shown, in no result, no diff and at no verbosity.
+    type: json
+  extra_config: &extra_config
+    description:
+      - Further pairs for the C(extraConfig) of the clones. Values are never shown either.
+    type: json
+  bios_uuid: &bios_uuid
+    description:
+      - BIOS UUID of the clone. vCenter chooses one by default.
+      - It belongs to one clone. With O(clones) it is set in their items.
+    type: str
+  customize: &customize
+    description:
+      - What the guests of the clones are to become. V({}) is nothing but the host name. Without this option no guest is
+        customized.
+      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. It is not customized again,
+        and its settings are not compared.
+      - The notes of the module tell how guests are customized, and what that needs.
+    type: dict
+    suboptions:
+      hostname:
+        description:
+          - Host name, without the domain. The name of the clone by default.
+        type: str
+      nics:
+        description:
+          - Settings of the network cards, in their order. Cards that are not listed use DHCP.
+        type: list
+        elements: dict
+        suboptions:
+          ip:
+            description:
+              - IPv4 address with its prefix, such as V(10.0.0.5/24), or V(dhcp), which is the default.
+            type: str
+          gateway:
+            description:
+              - Address of the default router.
+            type: str
+          dns_servers:
+            description:
+              - Name servers of this card. Only Windows knows such.
+            type: list
+            elements: str
+          dns_domain:
+            description:
+              - DNS suffix of this card. Only Windows knows such.
+            type: str
+      dns_servers:
+        description:
+          - Addresses of the name servers.
+        type: list
+        elements: str
+      dns_suffixes:
+        description:
+          - Domains in which names without one are looked up.
+        type: list
+        elements: str
+      linux:
+        description:
+          - What is Linux's own.
+        type: dict
+        suboptions:
+          domain:
+            description:
+              - Domain of the host. The first of the DNS suffixes by default, or else V(localdomain).
+            type: str
+          timezone:
+            description:
+              - Time zone, such as V(Europe/Berlin).
+            type: str
+          hw_clock_utc:
+            description:
+              - Whether the hardware clock runs in UTC.
+            type: bool
+          script:
+            description:
+              - Script that is run before and after the customization, with C(precustomization) or C(postcustomization)
+                as its argument. VMware Tools run it only where C(enable-custom-scripts) is switched on in the guest.
+            type: str
+      windows:
+        description:
+          - What is Windows' own (Sysprep). Setting it says that the guest is a Windows one.
+        type: dict
+        suboptions:
+          full_name:
+            description:
+              - Name of the owner. Required for Windows.
+            type: str
+          organization:
+            description:
+              - Name of the organization. Required for Windows.
+            type: str
+          product_id:
+            description:
+              - Product key. Not needed with volume licenses.
+            type: str
+          timezone:
+            description:
+              - Index of the time zone, of Microsoft's list. V(85), which is GMT, by default.
+            type: int
+          admin_password:
+            description:
+              - New password of the administrator.
+            type: str
+          auto_logon_count:
+            description:
+              - How often the administrator is logged on without being asked. V(0) by default.
+            type: int
+          workgroup:
+            description:
+              - Workgroup to join. V(WORKGROUP) by default.
+            type: str
+          domain:
+            description:
+              - Domain to join, instead of a workgroup.
+            type: str
+          domain_ou:
+            description:
+              - Organizational unit for the computer account, such as V(OU=web,DC=example,DC=com).
+            type: str
+          domain_admin:
+            description:
+              - User who may join computers to the domain.
+            type: str
+          domain_admin_password:
+            description:
+              - Password of this user.
+            type: str
+          run_once:
+            description:
+              - Commands for the first logon. They may hold secrets, so they are not shown.
+            type: list
+            elements: str
+          change_sid:
+            description:
+              - Whether the machine gets a new security identifier. Yes by default.
+            type: bool
+  clones:
+    description:
+      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
+        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the clone.
+        type: str
+        required: true
+      parent:
+        description:
+          - The parent of this clone, where it is another than O(parent). The clones of all parents are made at the same
+            time, and parents are looked up together.
+        type: dict
+        suboptions: *vm
+      folder: *folder
+      resource_pool: *resource_pool
+      datastore: *datastore
+      networks: *networks
+      guestinfo: *guestinfo
+      extra_config: *extra_config
+      bios_uuid: *bios_uuid
+      customize: *customize
 extends_documentation_fragment:
   - vforge.vsphere.clone_task
-  - vforge.vsphere.customize
   - vforge.vsphere.guest
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -586,7 +565,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.flow import run as run_clones
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options import CloneOptions
 
@@ -601,12 +580,13 @@ def _of_one_clone():
 
 def argument_spec():
     """The options of the module."""
-    parent = {"parent": {"type": "dict", "options": _argspec.vm_selector()}}
+    parent = {"parent": _argspec.vm()}
     item = {**parent, **_of_one_clone(), **_argspec.clone_item(), **_argspec.customize()}
     return {
         **_argspec.connection(),
         **_argspec.guest(),
         **_argspec.clone_task(),
+        **_argspec.clone_item(),
         **_argspec.customize(),
         **_of_one_clone(),
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -618,9 +598,19 @@ def argument_spec():
     }
 
 
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        _argspec.guest_rules(),
+        _argspec.one_of("name", "clones"),
+        {"mutually_exclusive": [["bios_uuid", "clones"]], "required_if": [["state", "present", ["parent", "clones"], True]]},
+    )
+
+
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), CloneOptions.from_params)
     run(
         module,
         CloneOptions.from_params,

@@ -78,7 +78,7 @@ options:
     default: false
   timeout:
     description:
-      - Seconds for all of the work of the task, waiting for VMware Tools included.
+      - Seconds that the task may take, from its beginning. Waiting for VMware Tools is part of it.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -250,7 +250,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import ParentOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.task import run as run_parents
 
@@ -268,13 +268,23 @@ def argument_spec():
         "wake_output": {"type": "bool", "default": True},
         "allow_reset": {"type": "bool", "default": False},
         "collapse_deltas": {"type": "bool", "default": False},
-        "timeout": {"type": "int", "default": 300},
+        **_argspec.timeout(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        _argspec.guest_rules(),
+        _argspec.one_of("parent", "parents"),
+        {"required_if": [["state", "frozen", ["guest_username", "guest_password"]]]},
+    )
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), ParentOptions.from_params)
     run(
         module,
         ParentOptions.from_params,

@@ -28,8 +28,7 @@ options:
     default: true
   timeout:
     description:
-      - Seconds that the task may take, connecting included.
-      - A question that is not answered in O(connection_timeout) is asked again until then.
+      - Seconds that the task may take, from its beginning.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -169,7 +168,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.info import run as read_parents
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import InfoOptions
 
@@ -181,13 +180,18 @@ def argument_spec():
         **_argspec.parents(),
         "children": {"type": "bool", "default": True},
         "ask_vcenter": {"type": "bool", "default": True},
-        "timeout": {"type": "int", "default": 300},
+        **_argspec.timeout(),
     }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(_argspec.connection_rules(), _argspec.one_of("parent", "parents"))
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), InfoOptions.from_params)
     run(module, InfoOptions.from_params, read_parents)
 
 

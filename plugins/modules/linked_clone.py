@@ -33,23 +33,23 @@ options:
       - Required, but with O(state=absent) it may be left out where O(folder) is a whole path. Clones of any source are
         then removed.
     type: dict
-    suboptions:
+    suboptions: &vm
       name:
         description:
           - Name of the VM. When several VMs have it, the task fails and lists their paths.
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/templates/rocky), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
         description:
-          - BIOS UUID of the VM, or its instance UUID with O(source.use_instance_uuid=true).
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
         type: str
       use_instance_uuid:
         description:
-          - Whether O(source.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -58,7 +58,7 @@ options:
         type: str
       folder:
         description:
-          - Inventory path of the folder that holds the VM named by O(source.name).
+          - Inventory path of the folder that holds the VM named by C(name).
         type: str
   snapshot:
     description:
@@ -88,7 +88,7 @@ options:
     choices: [linked, full]
     default: linked
   powered_on:
-    description:
+    description: &powered_on
       - Whether the clones are to run. Existing clones that are off are powered on.
       - With V(false) new clones are left off, and existing ones as they are.
     type: bool
@@ -122,249 +122,31 @@ options:
     default: []
   datacenter:
     description:
-      - Name or path of the datacenter to look for the source in. Without it the whole inventory is searched.
+      - Name or path of the datacenter to look in. Without it the whole inventory is searched.
     type: str
-  clones:
+  folder: &folder
     description:
-      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
-        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the clone.
-        type: str
-        required: true
-      folder:
-        description:
-          - As O(folder), for this clone.
-        type: str
-      resource_pool:
-        description:
-          - As O(resource_pool), for this clone.
-        type: str
-      host:
-        description:
-          - As O(host), for this clone.
-        type: str
-      cpu:
-        description:
-          - As O(cpu), for this clone.
-        type: dict
-        suboptions:
-          cores:
-            description:
-              - As O(cpu.cores).
-            type: int
-          cores_per_socket:
-            description:
-              - As O(cpu.cores_per_socket).
-            type: int
-      memory:
-        description:
-          - As O(memory), for this clone.
-        type: dict
-        suboptions:
-          size_mb:
-            description:
-              - As O(memory.size_mb).
-            type: int
-      annotation:
-        description:
-          - As O(annotation), for this clone.
-        type: str
-      powered_on:
-        description:
-          - As O(powered_on), for this clone.
-        type: bool
-      datastore:
-        description:
-          - As O(datastore), for this clone.
-        type: str
-      networks:
-        description:
-          - As O(networks), for this clone.
-        type: list
-        elements: dict
-        suboptions:
-          label:
-            description:
-              - As O(networks[].label).
-            type: str
-          index:
-            description:
-              - As O(networks[].index).
-            type: int
-          network:
-            description:
-              - As O(networks[].network).
-            type: str
-          mac:
-            description:
-              - As O(networks[].mac).
-            type: str
-          connected:
-            description:
-              - As O(networks[].connected).
-            type: bool
-      guestinfo:
-        description:
-          - As O(guestinfo), for this clone.
-        type: json
-      extra_config:
-        description:
-          - As O(extra_config), for this clone.
-        type: json
-      bios_uuid:
-        description:
-          - As O(bios_uuid), for this clone.
-        type: str
-      customize:
-        description:
-          - As O(customize), for this clone. What it leaves out is taken from there.
-        type: dict
-        suboptions:
-          hostname:
-            description:
-              - As O(customize.hostname).
-            type: str
-          nics:
-            description:
-              - As O(customize.nics).
-            type: list
-            elements: dict
-            suboptions:
-              ip:
-                description:
-                  - As O(customize.nics[].ip).
-                type: str
-              gateway:
-                description:
-                  - As O(customize.nics[].gateway).
-                type: str
-              dns_servers:
-                description:
-                  - As O(customize.nics[].dns_servers).
-                type: list
-                elements: str
-              dns_domain:
-                description:
-                  - As O(customize.nics[].dns_domain).
-                type: str
-          dns_servers:
-            description:
-              - As O(customize.dns_servers).
-            type: list
-            elements: str
-          dns_suffixes:
-            description:
-              - As O(customize.dns_suffixes).
-            type: list
-            elements: str
-          linux:
-            description:
-              - As O(customize.linux).
-            type: dict
-            suboptions:
-              domain:
-                description:
-                  - As O(customize.linux.domain).
-                type: str
-              timezone:
-                description:
-                  - As O(customize.linux.timezone).
-                type: str
-              hw_clock_utc:
-                description:
-                  - As O(customize.linux.hw_clock_utc).
-                type: bool
-              script:
-                description:
-                  - As O(customize.linux.script).
-                type: str
-          windows:
-            description:
-              - As O(customize.windows).
-            type: dict
-            suboptions:
-              full_name:
-                description:
-                  - As O(customize.windows.full_name).
-                type: str
-              organization:
-                description:
-                  - As O(customize.windows.organization).
-                type: str
-              product_id:
-                description:
-                  - As O(customize.windows.product_id).
-                type: str
-              timezone:
-                description:
-                  - As O(customize.windows.timezone).
-                type: int
-              admin_password:
-                description:
-                  - As O(customize.windows.admin_password).
-                type: str
-              auto_logon_count:
-                description:
-                  - As O(customize.windows.auto_logon_count).
-                type: int
-              workgroup:
-                description:
-                  - As O(customize.windows.workgroup).
-                type: str
-              domain:
-                description:
-                  - As O(customize.windows.domain).
-                type: str
-              domain_ou:
-                description:
-                  - As O(customize.windows.domain_ou).
-                type: str
-              domain_admin:
-                description:
-                  - As O(customize.windows.domain_admin).
-                type: str
-              domain_admin_password:
-                description:
-                  - As O(customize.windows.domain_admin_password).
-                type: str
-              run_once:
-                description:
-                  - As O(customize.windows.run_once).
-                type: list
-                elements: str
-              change_sid:
-                description:
-                  - As O(customize.windows.change_sid).
-                type: bool
-  folder:
-    description:
-      - VM folder for the clones, as a whole path (V(/DC0/vm/web)) or below the VM folder of the source's datacenter
-        (V(web)).
-      - The source's folder by default.
+      - VM folder, as a whole path (V(/DC0/vm/web)) or below the VM folder of the datacenter (V(web)).
+      - That of the source by default, and in its datacenter.
     type: str
-  resource_pool:
+  resource_pool: &resource_pool
     description:
       - Resource pool for the clones, by its name, its path in the cluster (V(Resources/web)), with the cluster before it
         (V(cluster/Resources/web)), or its inventory path. The name of a cluster alone is its root pool.
       - The source's pool by default, or where a template has none, or O(host) is elsewhere, the root pool.
     type: str
-  host:
+  host: &host
     description:
       - ESXi host for the clones, by its name or moid.
       - By default the cluster chooses where DRS is fully automated. Elsewhere it is the source's host, or one that sees the
         source's datastore.
     type: str
-  datastore:
+  datastore: &datastore
     description:
       - Datastore for the clones. The host must see it, and the source's datastore too.
       - The source's datastore by default.
     type: str
-  cpu:
+  cpu: &cpu
     description:
       - CPUs of the clones. What is left out is as in the source.
     type: dict
@@ -377,7 +159,7 @@ options:
         description:
           - Number of cores in each socket.
         type: int
-  memory:
+  memory: &memory
     description:
       - Memory of the clones. As in the source by default.
     type: dict
@@ -386,7 +168,7 @@ options:
         description:
           - Size in MiB, a multiple of 4. A running clone can get more where hot-add is switched on in it.
         type: int
-  annotation:
+  annotation: &annotation
     description:
       - Notes of the clones. The source's by default.
     type: str
@@ -396,9 +178,204 @@ options:
         source itself.
     type: bool
     default: false
+  networks: &networks
+    description:
+      - NICs that are to be different in the clones. Those that are not listed keep their network and get a new MAC.
+    type: list
+    elements: dict
+    suboptions:
+      label:
+        description:
+          - Label of the NIC, such as V(Network adapter 1). Either this or O(networks[].index) is required.
+        type: str
+      index:
+        description:
+          - Position of the NIC, from 0.
+        type: int
+      network:
+        description:
+          - Port group or network, by name or moid. The host of the clone must see it.
+        type: str
+      mac:
+        description:
+          - MAC address, or V(automatic) for one that vCenter chooses.
+        type: str
+      connected:
+        description:
+          - Whether the NIC is connected.
+        type: bool
+  guestinfo: &guestinfo
+    description:
+      - Pairs that the guest can read with C(vmware-rpctool "info-get guestinfo.KEY"). The prefix C(guestinfo.) is
+        added where it is missing.
+      - Values are texts, numbers, or booleans, which become V(TRUE) and V(FALSE). Other data is passed as text, by the
+        filter P(ansible.builtin.to_json#filter) for instance.
+      - Values are never shown, in no result, no diff and at no verbosity.
+    type: json
+  extra_config: &extra_config
+    description:
+      - Further pairs for the C(extraConfig) of the clones. Values are never shown either.
+    type: json
+  bios_uuid: &bios_uuid
+    description:
+      - BIOS UUID of the clone. vCenter chooses one by default.
+      - It belongs to one clone. With O(clones) it is set in their items.
+    type: str
+  customize: &customize
+    description:
+      - What the guests of the clones are to become. V({}) is nothing but the host name. Without this option no guest is
+        customized.
+      - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. It is not customized again,
+        and its settings are not compared.
+      - The notes of the module tell how guests are customized, and what that needs.
+    type: dict
+    suboptions:
+      hostname:
+        description:
+          - Host name, without the domain. The name of the clone by default.
+        type: str
+      nics:
+        description:
+          - Settings of the network cards, in their order. Cards that are not listed use DHCP.
+        type: list
+        elements: dict
+        suboptions:
+          ip:
+            description:
+              - IPv4 address with its prefix, such as V(10.0.0.5/24), or V(dhcp), which is the default.
+            type: str
+          gateway:
+            description:
+              - Address of the default router.
+            type: str
+          dns_servers:
+            description:
+              - Name servers of this card. Only Windows knows such.
+            type: list
+            elements: str
+          dns_domain:
+            description:
+              - DNS suffix of this card. Only Windows knows such.
+            type: str
+      dns_servers:
+        description:
+          - Addresses of the name servers.
+        type: list
+        elements: str
+      dns_suffixes:
+        description:
+          - Domains in which names without one are looked up.
+        type: list
+        elements: str
+      linux:
+        description:
+          - What is Linux's own.
+        type: dict
+        suboptions:
+          domain:
+            description:
+              - Domain of the host. The first of the DNS suffixes by default, or else V(localdomain).
+            type: str
+          timezone:
+            description:
+              - Time zone, such as V(Europe/Berlin).
+            type: str
+          hw_clock_utc:
+            description:
+              - Whether the hardware clock runs in UTC.
+            type: bool
+          script:
+            description:
+              - Script that is run before and after the customization, with C(precustomization) or C(postcustomization)
+                as its argument. VMware Tools run it only where C(enable-custom-scripts) is switched on in the guest.
+            type: str
+      windows:
+        description:
+          - What is Windows' own (Sysprep). Setting it says that the guest is a Windows one.
+        type: dict
+        suboptions:
+          full_name:
+            description:
+              - Name of the owner. Required for Windows.
+            type: str
+          organization:
+            description:
+              - Name of the organization. Required for Windows.
+            type: str
+          product_id:
+            description:
+              - Product key. Not needed with volume licenses.
+            type: str
+          timezone:
+            description:
+              - Index of the time zone, of Microsoft's list. V(85), which is GMT, by default.
+            type: int
+          admin_password:
+            description:
+              - New password of the administrator.
+            type: str
+          auto_logon_count:
+            description:
+              - How often the administrator is logged on without being asked. V(0) by default.
+            type: int
+          workgroup:
+            description:
+              - Workgroup to join. V(WORKGROUP) by default.
+            type: str
+          domain:
+            description:
+              - Domain to join, instead of a workgroup.
+            type: str
+          domain_ou:
+            description:
+              - Organizational unit for the computer account, such as V(OU=web,DC=example,DC=com).
+            type: str
+          domain_admin:
+            description:
+              - User who may join computers to the domain.
+            type: str
+          domain_admin_password:
+            description:
+              - Password of this user.
+            type: str
+          run_once:
+            description:
+              - Commands for the first logon. They may hold secrets, so they are not shown.
+            type: list
+            elements: str
+          change_sid:
+            description:
+              - Whether the machine gets a new security identifier. Yes by default.
+            type: bool
+  clones:
+    description:
+      - The clones, when there is more than one. What an item leaves out is taken from the options of the task. The
+        keys of O(guestinfo) and O(extra_config) are joined, and an item's own come first. An empty list is nothing to do.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the clone.
+        type: str
+        required: true
+      powered_on:
+        description: *powered_on
+        type: bool
+      folder: *folder
+      resource_pool: *resource_pool
+      host: *host
+      datastore: *datastore
+      cpu: *cpu
+      memory: *memory
+      annotation: *annotation
+      networks: *networks
+      guestinfo: *guestinfo
+      extra_config: *extra_config
+      bios_uuid: *bios_uuid
+      customize: *customize
 extends_documentation_fragment:
   - vforge.vsphere.clone_task
-  - vforge.vsphere.customize
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
 attributes:
@@ -651,7 +628,7 @@ error_code:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clones import run as run_clones
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
 
@@ -676,11 +653,13 @@ def argument_spec():
     return {
         **_argspec.connection(),
         **_argspec.clone_task(),
+        **_argspec.clone_item(),
         **_argspec.customize(),
         **_of_one_clone(),
         "state": {"type": "str", "choices": ["present", "published", "absent"], "default": "present"},
-        "source": {"type": "dict", "options": _argspec.vm_selector()},
-        "snapshot": {"type": "dict", "options": snapshot},
+        "source": _argspec.vm(),
+        # Not current, which has a default: Ansible counts that as set.
+        "snapshot": {"type": "dict", "options": snapshot, "mutually_exclusive": [["name", "moid"]]},
         "disk_mode": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
         "powered_on": {"type": "bool", "default": True},
         "add_layer": {"type": "bool", "default": False},
@@ -693,9 +672,21 @@ def argument_spec():
     }
 
 
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        _argspec.one_of("name", "clones"),
+        {
+            "mutually_exclusive": [["bios_uuid", "clones"]],
+            "required_if": [["state", state, ["source"]] for state in ("present", "published")],
+        },
+    )
+
+
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = make_module(AnsibleModule, argument_spec(), rules(), LinkedOptions.from_params)
     run(
         module,
         LinkedOptions.from_params,

@@ -47,9 +47,9 @@ options:
     default: false
   timeout:
     description:
-      - Seconds to wait for another run that writes the same file.
+      - Seconds that the task may take, from its beginning. It waits as long for another run that writes the same file.
     type: int
-    default: 60
+    default: 300
 extends_documentation_fragment:
   - vforge.vsphere.attributes
 attributes:

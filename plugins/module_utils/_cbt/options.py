@@ -88,9 +88,10 @@ class AreaOptions:
             raise InvalidOption(
                 "A snapshot is either quiesced or has the memory of the VM.", hint="Set quiesce or memory.", option="memory"
             )
-        for name, least in (("parallel", 1), ("timeout", 1), ("areas_limit", 0)):
-            if params[name] < least:
-                raise InvalidOption(f"The option {name} is {params[name]}.", hint=f"The least is {least}.", option=name)
+        if params["areas_limit"] < 0:
+            raise InvalidOption(
+                f"The option areas_limit is {params['areas_limit']}.", hint="The least is 0.", option="areas_limit"
+            )
         if params["areas_limit"] > MOST_IN_RESULT:
             raise InvalidOption(
                 f"The option areas_limit is {params['areas_limit']}, and a result holds {MOST_IN_RESULT} areas at the most.",

@@ -73,15 +73,7 @@ class CloneOptions:
 def common_fields(
     params: t.Mapping[str, t.Any], requests: tuple[CloneRequest, ...], parent: Selector | None
 ) -> dict[str, t.Any]:
-    """What the options of every way of cloning have in common.
-
-    :raises InvalidOption: naming the option.
-    """
-    for option in ("parallel", "timeout"):
-        if params[option] < 1:
-            raise InvalidOption(f"The option {option} must be at least 1.", option=option)
-    if params["parallel"] > 64:
-        raise InvalidOption("The option parallel can be at most 64.", option="parallel")
+    """What the options of every way of cloning have in common."""
     return {
         "state": params["state"],
         "requests": requests,

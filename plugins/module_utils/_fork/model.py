@@ -135,7 +135,6 @@ MANNER = Manner(
 )
 
 _PLACES = ("folder", "resource_pool", "datastore")
-_MOST_PARALLEL = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,11 +187,6 @@ class ForkOptions:
 
         :raises InvalidOption: naming the option and the child.
         """
-        for option in ("parallel", "timeout"):
-            if params[option] < 1:
-                raise InvalidOption(f"The option {option} must be at least 1.", option=option)
-        if params["parallel"] > _MOST_PARALLEL:
-            raise InvalidOption(f"The option parallel can be at most {_MOST_PARALLEL}.", option="parallel")
         parents = selectors(params)
         children = tuple(_child(item, params) for item in params.get("children") or ())
         _check_children(children, params.get("state"), len(parents))

@@ -129,10 +129,8 @@ class OvfOptions:
 def _check(params: t.Mapping[str, t.Any]) -> None:
     if params["state"] == PRESENT and not params.get("source"):
         raise InvalidOption("The option source is not set.", hint="Name an OVA or an OVF descriptor.", option="source")
-    for option, most in (("timeout", None), ("takeover_after", None), ("parallel", 16)):
-        if params[option] < 1 or (most is not None and params[option] > most):
-            limits = f"between 1 and {most}" if most else "at least 1"
-            raise InvalidOption(f"The option {option} must be {limits}.", option=option)
+    if params["takeover_after"] < 1:
+        raise InvalidOption("The option takeover_after must be at least 1.", option="takeover_after")
     if params.get("datastore") and params.get("datastore_cluster"):
         raise InvalidOption("Set either datastore or datastore_cluster, not both.", option="datastore")
     if params.get("source_password") and not params.get("source_username"):

@@ -19,6 +19,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.vforge.vsphere.plugins import action as actions
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils import _secrets
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.least import LEAST
 from vforge_module import ModuleProcess
 from vforge_sim import Simulator
 
@@ -167,29 +168,12 @@ def test_forks_are_told_as_documented(make_sim, tmp_path):
     assert _returns(own, "fork_parent", state="disabled", allow_reset=True, children=gone)["changed"]
 
 
-# What each module needs at least.
-_VM = {"name": "server-00001"}
-_LEAST = {
-    "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
-    "cached_ovf_template_info": {},
-    "cbt_changed_areas": {"vm": _VM},
-    "cloud_init_guestinfo": {"vm": _VM, "metadata": {"local_hostname": "web"}},
-    "cloud_init_guestinfo_info": {"vm": _VM},
-    "fleet_plan": {"name": "web-##", "golden": _VM, "clusters": ["DC0_C0"]},
-    "fork_parent": {"parent": _VM},
-    "instant_clone": {"parent": _VM, "name": "web-1"},
-    "instant_clone_parent": {"parent": _VM, "guest_username": "root", "guest_password": "a-secret-of-the-guest"},
-    "instant_clone_parent_info": {"parent": _VM},
-    "linked_clone": {"source": _VM, "name": "web-1"},
-}
-
-
 @pytest.mark.parametrize("name", _NAMES)
 def test_what_keeps_every_module_from_beginning_is_one_sentence(module, name, tmp_path):
     broken = tmp_path / "without"
     broken.mkdir()
     (broken / "pyVmomi.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
-    process = module(name, **_LEAST[name])
+    process = module(name, **LEAST[name])
     elsewhere = process.run(hostname="127.0.0.1", port=1, session_cache=False)
     assert elsewhere["error_code"] == "unreachable"
     assert "127.0.0.1:1" in elsewhere["msg"]
@@ -213,14 +197,14 @@ def _says(result):
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_no_password_mutilates_what_a_module_says(module, name):
-    result = module(name, **_LEAST[name], session_cache=False).run(password=_secrets.sealed("wrong"))
+    result = module(name, **LEAST[name], session_cache=False).run(password=_secrets.sealed("wrong"))
     assert result["error_code"] == "wrong_credentials"
     assert "********" not in str(_says(result))
     assert result["invocation"]["module_args"]["password"] == _HIDDEN
 
 
 def test_a_password_from_the_environment_mutilates_nothing_either(module):
-    process = module("instant_clone", **_LEAST["instant_clone"], session_cache=False)
+    process = module("instant_clone", **LEAST["instant_clone"], session_cache=False)
     told = []
     for password in ("wrong", "Of-no-word-of-ours-1"):
         process.environment["VMWARE_PASSWORD"] = password

@@ -174,8 +174,6 @@ def test_each_vm_of_a_list_may_have_options_of_its_own():
         ({"vm": {"name": "a"}, "vms": [{"name": "a"}]}, "vm"),
         ({"vm": {"name": "a", "moid": "vm-1"}}, "vm"),
         ({"quiesce": True, "memory": True}, "memory"),
-        ({"parallel": 0}, "parallel"),
-        ({"timeout": 0}, "timeout"),
         ({"areas_limit": -1}, "areas_limit"),
         ({"change_id": "yesterday"}, "change_id"),
     ],

@@ -14,7 +14,6 @@ import yaml
 from ansible_collections.vforge.vsphere.plugins.doc_fragments import (
     clone_task,
     connection,
-    customize,
     guest,
     parents,
     vm_selector,
@@ -26,7 +25,7 @@ from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
 
 FRAGMENTS = [(connection, _argspec.connection), (vm_selector, _argspec.vm_selector)]
 FRAGMENTS += [(guest, _argspec.guest), (parents, _argspec.parents)]
-FRAGMENTS += [(clone_task, _argspec.clone_task), (customize, _argspec.customize)]
+FRAGMENTS += [(clone_task, _argspec.clone_task)]
 
 
 def documented(text):
@@ -77,9 +76,18 @@ def test_parents_are_selectors_like_any_other(option):
     assert essences(told) == essences(_argspec.vm_selector())
 
 
-def test_customization_is_documented_as_it_is_accepted():
-    told = documented(customize.ModuleDocFragment.DOCUMENTATION)["customize"]
+@pytest.mark.parametrize("module", [instant_clone, linked_clone])
+def test_customization_is_documented_as_it_is_accepted(module):
+    told = documented(module.DOCUMENTATION)["customize"]
     _same(told["suboptions"], _argspec.customization())
+
+
+@pytest.mark.parametrize("option", [*_argspec.clone_item(), *_argspec.customize()])
+def test_what_both_ways_of_cloning_have_is_documented_in_the_same_words(option):
+    of_one, of_other = (documented(module.DOCUMENTATION) for module in (instant_clone, linked_clone))
+    assert of_one[option] == of_other[option]
+    for told in (of_one, of_other):
+        assert told["clones"]["suboptions"][option] == told[option]
 
 
 @pytest.mark.parametrize("module", [instant_clone, linked_clone])

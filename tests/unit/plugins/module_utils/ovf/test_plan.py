@@ -25,9 +25,7 @@ OURS, THEIRS = "sha256:" + "a" * 64, "sha256:" + "b" * 64
     ("given", "option"),
     [
         ({"source": None}, "source"),
-        ({"timeout": 0}, "timeout"),
         ({"takeover_after": 0}, "takeover_after"),
-        ({"parallel": 17}, "parallel"),
         ({"datastore": "a", "datastore_cluster": "b"}, "datastore"),
         ({"source_password": "x"}, "source_username"),
         ({"transfer": "pull"}, "transfer"),

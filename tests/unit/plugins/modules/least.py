@@ -1,0 +1,24 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each module needs at least."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_VM: dict[str, Any] = {"name": "server-00001"}
+LEAST: dict[str, dict[str, Any]] = {
+    "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
+    "cached_ovf_template_info": {},
+    "cbt_changed_areas": {"vm": _VM},
+    "cloud_init_guestinfo": {"vm": _VM, "metadata": {"local_hostname": "web"}},
+    "cloud_init_guestinfo_info": {"vm": _VM},
+    "fleet_plan": {"name": "web-##", "golden": _VM, "clusters": ["DC0_C0"]},
+    "fork_parent": {"parent": _VM},
+    "instant_clone": {"parent": _VM, "name": "web-1"},
+    "instant_clone_parent": {"parent": _VM, "guest_username": "root", "guest_password": "a-secret-of-the-guest"},
+    "instant_clone_parent_info": {"parent": _VM},
+    "linked_clone": {"source": _VM, "name": "web-1"},
+}
