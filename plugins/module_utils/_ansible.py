@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 O = t.TypeVar("O")  # noqa: E741
 
 # What an argument spec says of options that need or exclude each other.
-_CONSTRAINT_ERRORS = (
+CONSTRAINT_ERRORS = (
     errors.MutuallyExclusiveError,
     errors.RequiredTogetherError,
     errors.RequiredOneOfError,
@@ -79,7 +79,7 @@ def _refusal(
     """What a module that Ansible refuses to begin ends with; None where there is nothing to refuse."""
     account = _Account()
     found = getattr(getattr(module, "validation_result", None), "errors", ())
-    if found and all(isinstance(error, _CONSTRAINT_ERRORS) for error in found):
+    if found and all(isinstance(error, CONSTRAINT_ERRORS) for error in found):
         params = _secrets.parameters(module)
         # A survey or a template gives null or an empty text for "not set"; Ansible counts these as set.
         validator = t.cast("t.Any", ArgumentSpecValidator)(module.argument_spec, **rules)

@@ -163,7 +163,7 @@ def _all_breaks(spec, rules, base):
     for option, accepted in spec.items():
         if "options" in accepted:
             required = {key: "web-1" for key, item in accepted["options"].items() if item.get("required")}
-            one_way = next(iter(accepted.get("required_one_of") or [[]]))[:1]
+            one_way = [options[0] for options in accepted.get("required_one_of") or ()]
             inner = {**required, **{key: _SAMPLES.get(key, "x") for key in one_way}}
             for kind, options, broken in _all_breaks(accepted["options"], accepted, inner):
                 yield kind, options, {**base, option: [broken] if accepted["type"] == "list" else broken}

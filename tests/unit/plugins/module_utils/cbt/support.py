@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.areas import Page
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.facts import Disk, Snapshot, Vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.options import AreaOptions
 from ansible_collections.vforge.vsphere.plugins.modules.cbt_changed_areas import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
 TRACKING = "52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63"
 MIB = 1 << 20
@@ -23,9 +22,7 @@ MIB = 1 << 20
 def params(**given: t.Any) -> dict[str, t.Any]:
     """Parameters as AnsibleModule would hand them over; the VM is web-1 unless others are given."""
     named = {} if "vms" in given or "vm" in given else {"vm": {"name": "web-1"}}
-    answer = ArgumentSpecValidator(argument_spec()).validate({**named, **given})
-    assert not answer.error_messages, answer.error_messages
-    return t.cast("dict[str, t.Any]", answer.validated_parameters)
+    return accepted(argument_spec(), {**named, **given})
 
 
 def options(**given: t.Any) -> AreaOptions:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.facts import (
     Existing,
     Network,
@@ -22,6 +20,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options impo
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.request import CloneRequest, NicRequest
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
 PARENT_UUID = "50000000-0000-0000-0000-000000000001"
 OTHER_UUID = "50000000-0000-0000-0000-000000000002"
@@ -45,9 +44,7 @@ POOLS = (
 
 def validated(**given: t.Any) -> dict[str, t.Any]:
     """Parameters as AnsibleModule would hand them over: with defaults, types converted."""
-    answer = ArgumentSpecValidator(argument_spec()).validate(given)
-    assert not answer.error_messages, answer.error_messages
-    return t.cast("dict[str, t.Any]", answer.validated_parameters)
+    return accepted(argument_spec(), given)
 
 
 def options(**given: t.Any) -> CloneOptions:

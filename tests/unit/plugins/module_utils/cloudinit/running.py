@@ -10,20 +10,17 @@ import base64
 import gzip
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import flow, info
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.options import CloudOptions
 from ansible_collections.vforge.vsphere.plugins.modules.cloud_init_guestinfo import argument_spec
 from ansible_collections.vforge.vsphere.plugins.modules.cloud_init_guestinfo_info import argument_spec as info_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work, succeeded
 
 
 def validated(spec: dict[str, t.Any], **given: t.Any) -> dict[str, t.Any]:
     """Parameters as AnsibleModule would hand them over: with defaults, types converted."""
-    answer = ArgumentSpecValidator(spec).validate(given)
-    assert not answer.error_messages, answer.error_messages
-    return t.cast("dict[str, t.Any]", answer.validated_parameters)
+    return accepted(spec, given)
 
 
 def options(**given: t.Any) -> CloudOptions:

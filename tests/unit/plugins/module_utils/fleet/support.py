@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.facts import (
     Clone,
     Datastore,
@@ -21,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.facts import
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.options import FleetOptions
 from ansible_collections.vforge.vsphere.plugins.modules.fleet_plan import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
 V1, V2 = "build 1", "build 2"
 
@@ -28,9 +27,7 @@ V1, V2 = "build 1", "build 2"
 def options(**given: t.Any) -> FleetOptions:
     """Typed options, as the module makes them of what a user gives."""
     asked = {"name": "web-##", "count": 6, "golden": {"name": "golden"}, "clusters": ["C0"], **given}
-    answer = ArgumentSpecValidator(argument_spec()).validate(asked)
-    assert not answer.error_messages, answer.error_messages
-    return FleetOptions.from_params(answer.validated_parameters)
+    return FleetOptions.from_params(accepted(argument_spec(), asked))
 
 
 def golden(**changes: t.Any) -> Golden:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import Child, ForkOptions, Parent
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
 from ansible_collections.vforge.vsphere.plugins.modules.fork_parent import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
 CREDENTIALS = {"guest_username": "root", "guest_password": "not-shown"}
 
@@ -24,9 +23,7 @@ def options(**given: t.Any) -> ForkOptions:
     if "parents" not in given:
         named["parent"] = {"name": "golden-parent"}
     asked = {key: value for key, value in {**named, **given}.items() if value is not None}
-    answer = ArgumentSpecValidator(argument_spec()).validate(asked)
-    assert not answer.error_messages, answer.error_messages
-    return ForkOptions.from_params(answer.validated_parameters)
+    return ForkOptions.from_params(accepted(argument_spec(), asked))
 
 
 def parent(**changes: t.Any) -> Parent:

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clones import run
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
 from ansible_collections.vforge.vsphere.plugins.modules.linked_clone import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Work
 
 
 def options(**given: t.Any) -> LinkedOptions:
     """Typed options, as the module would have them."""
-    answer = ArgumentSpecValidator(argument_spec()).validate(given)
-    assert not answer.error_messages, answer.error_messages
-    return LinkedOptions.from_params(answer.validated_parameters)
+    return LinkedOptions.from_params(accepted(argument_spec(), given))
 
 
 class LinkedTasks(Tasks):

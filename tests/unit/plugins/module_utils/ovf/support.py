@@ -13,10 +13,9 @@ import tarfile
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import OvfOptions
 from ansible_collections.vforge.vsphere.plugins.modules.cached_ovf_template import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
 _NAMESPACES = (
     'xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" '
@@ -133,6 +132,4 @@ def archive(path: Path, files: dict[str, bytes], members: t.Sequence[tarfile.Tar
 
 def options(**given: t.Any) -> OvfOptions:
     """Typed options; the template is web unless another name is given."""
-    answer = ArgumentSpecValidator(argument_spec()).validate({"name": "web", **given})
-    assert not answer.error_messages, answer.error_messages
-    return OvfOptions.from_params(answer.validated_parameters)
+    return OvfOptions.from_params(accepted(argument_spec(), {"name": "web", **given}))

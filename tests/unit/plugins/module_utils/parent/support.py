@@ -9,19 +9,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Disk, Parent, ParentOptions
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone_parent import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
 CREDENTIALS = {"guest_username": "root", "guest_password": "not-shown"}
 
 
 def validated(spec: dict[str, t.Any], **given: t.Any) -> dict[str, t.Any]:
     """Parameters as AnsibleModule would hand them over: with defaults, types converted."""
-    answer = ArgumentSpecValidator(spec).validate(given)
-    assert not answer.error_messages, answer.error_messages
-    return t.cast("dict[str, t.Any]", answer.validated_parameters)
+    return accepted(spec, given)
 
 
 def options(**given: t.Any) -> ParentOptions:
