@@ -203,7 +203,7 @@ options:
     type: str
   timeout:
     description:
-      - Seconds for all of the work after the lookup, waiting included.
+      - Seconds for all of the work, the lookup and waiting included.
     type: int
     default: 300
   parallel:
@@ -388,7 +388,7 @@ vms:
     error:
       description: For a VM that failed its C(error_code) and C(msg).
       type: dict
-failed_vms:
+failures:
   description: The VMs that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(vms)
   type: list
@@ -421,8 +421,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import run
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.flow import run as run_delivery
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.options import CloudOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.model import CloudOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.task import run as run_delivery
 
 
 def argument_spec():
