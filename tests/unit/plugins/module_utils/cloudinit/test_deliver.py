@@ -10,7 +10,8 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.model import Machine
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotSupported
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
 
@@ -368,6 +369,12 @@ def test_two_vms_of_one_name_are_told_apart(cloud, vm):
     assert ran.error.message.startswith(f"1 of 2 VMs failed: {failed['path']} ({failed['moid']}): ")
     again = cloud.run(vms=[{"path": path} for path in paths], **GIVEN)
     assert [entry["changed"] for entry in again.vms] == ["error" in entry for entry in ran.vms]
+
+
+def test_no_two_titles_are_the_same_though_folders_cannot_be_seen():
+    """Of a VM whose folders the user may not see the path is the name alone."""
+    found = [Machine(moid, name, name, "", "poweredOff") for moid, name in (("vm-1", "web"), ("vm-2", "web"), ("vm-3", "db"))]
+    assert task._titles(found) == {"vm-1": "web (vm-1)", "vm-2": "web (vm-2)", "vm-3": "db"}
 
 
 def test_a_wait_that_ends_early_is_told_of_those_that_it_was_for(cloud, vm):
