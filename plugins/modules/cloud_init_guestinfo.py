@@ -354,7 +354,7 @@ vms:
     error:
       description: For a VM that failed its C(error_code) and C(msg).
       type: dict
-failed_vms:
+failures:
   description: The VMs that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(vms)
   type: list
@@ -387,8 +387,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.flow import run as run_delivery
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.options import CloudOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.model import CloudOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.task import run as run_delivery
 
 
 def argument_spec():

@@ -9,7 +9,7 @@ import typing as t
 
 from .._errors import InvalidOption
 from . import checks, documents, encoding, keys, payload
-from .options import read_by
+from .model import read_by
 from .payload import KINDS, METADATA, USERDATA, VENDORDATA
 
 

@@ -9,8 +9,8 @@ import dataclasses
 import typing as t
 
 from .._connector.find import Selector
-from . import lookup, report
-from .options import selectors
+from . import read, report
+from .model import selectors
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -42,5 +42,5 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
 
     :raises NotFound: a VM that is not there.
     """
-    found = lookup.find_machines(session, options.selectors, options.datacenter)
+    found = read.find_machines(session, options.selectors, options.datacenter)
     return {"changed": False, "vms": report.infos(found, show=options.show)}

@@ -13,8 +13,20 @@ import dataclasses
 from .._errors import InvalidOption, VforgeError
 from . import documents, encoding, keys, multipart, report_script
 from .encoding import Encoded
-from .facts import Held, Machine
-from .options import ABSENT, CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Request, read_by
+from .model import (
+    ABSENT,
+    CUSTOMIZATION,
+    FINISHED,
+    NETWORK,
+    NOTHING,
+    PRESENT,
+    READ,
+    CloudOptions,
+    Held,
+    Machine,
+    Request,
+    read_by,
+)
 from .payload import KINDS, METADATA, USERDATA, VENDORDATA, Data
 
 WRITE, CUSTOMIZE, POWER_ON, REBOOT, SETTLE = "write", "customize", "power_on", "reboot", "settle"

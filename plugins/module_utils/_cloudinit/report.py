@@ -17,39 +17,42 @@ from .._connector import differences
 from .._vsphere.reported import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
 from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
-from .facts import Held, Machine
-from .job import Standing
-from .options import ABSENT, FINISHED, REDACTED, CloudOptions
+from .model import ABSENT, FINISHED, REDACTED, CloudOptions, Held, Machine
 from .payload import KINDS
+
+if t.TYPE_CHECKING:
+    from .task import VmItem
 
 _DONE = {plan.WRITE: "delivered", plan.CUSTOMIZE: "customized", plan.POWER_ON: "powered_on", plan.REBOOT: "rebooted"}
 
 
-def result(standings: t.Sequence[Standing], options: CloudOptions, *, check: bool) -> dict[str, t.Any]:
-    """``changed``, ``vms`` (one entry each), ``failed_vms`` and ``diff``."""
+def result(items: t.Sequence[VmItem], options: CloudOptions, *, check: bool) -> dict[str, t.Any]:
+    """``changed``, ``vms`` (one entry each), ``refusals`` and ``diff``.
+
+    In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
+    """
     secret = secrets.token_bytes(16)
-    verdicts = vet([item.word for item in standings])
-    entries = [_entry(item, verdict, options, secret, check=check) for item, verdict in zip(standings, verdicts, strict=True)]
+    verdicts = vet([item.word for item in items])
+    entries = [_entry(item, verdict, options, secret, check=check) for item, verdict in zip(items, verdicts, strict=True)]
     return {
         "changed": any(told["changed"] for told in entries),
         "vms": entries,
-        "failed_vms": [{"name": item.plan.machine.name, **item.error.as_result()} for item in standings if item.error],
         "refusals": refusals(entries),
-        "diff": _diff(standings, secret, check=check),
+        "diff": _diff(items, secret),
     }
 
 
-def _entry(item: Standing, verdict: Verdict, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
-    machine, steps = item.plan.machine, _steps(item, check=check)
+def _entry(item: VmItem, verdict: Verdict, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
+    machine, changes = item.machine, item.plan.changes
     finished = plan.finished(item.plan, options, item.config) if options.wait == FINISHED else None
     told: dict[str, t.Any] = {
         **machine_facts(machine),
-        "power_state": "poweredOn" if check and plan.POWER_ON in steps else item.power_state,
+        "power_state": "poweredOn" if check and plan.POWER_ON in item.done else item.power_state,
         "instance_id": item.plan.instance_id,
-        "actions": _actions(item, options, steps),
-        "changed": bool(steps),
-        "keys": [_change(change, secret) for change in item.plan.changes] if plan_was_done(item, check=check) else [],
-        "takes_effect": item.plan.takes_effect if plan_was_done(item, check=check) or not item.plan.changes else None,
+        "actions": _actions(item, options),
+        "changed": bool(item.done),
+        "keys": [_change(change, secret) for change in changes] if _delivered(item) else [],
+        "takes_effect": item.plan.takes_effect if _delivered(item) or not changes else None,
         "reached": item.reached,
         **reports(machine.name, item.config, verdict),
         "finished": plain(finished) if finished is not None else None,
@@ -60,9 +63,9 @@ def _entry(item: Standing, verdict: Verdict, options: CloudOptions, secret: byte
     return {**told, "error": item.error.as_result()} if item.error is not None else told
 
 
-def plan_was_done(item: Standing, *, check: bool) -> bool:
+def _delivered(item: VmItem) -> bool:
     """Whether data were delivered or taken away, or in check mode would be."""
-    return any(step in (plan.WRITE, plan.CUSTOMIZE) for step in _steps(item, check=check))
+    return plan.WRITE in item.done or plan.CUSTOMIZE in item.done
 
 
 def machine_facts(machine: Machine) -> dict[str, t.Any]:
@@ -92,17 +95,11 @@ def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[st
     }
 
 
-def _steps(item: Standing, *, check: bool) -> list[str]:
-    if check:
-        return list(item.plan.steps) if item.error is None else []
-    return item.done
-
-
-def _actions(item: Standing, options: CloudOptions, steps: t.Sequence[str]) -> list[str]:
+def _actions(item: VmItem, options: CloudOptions) -> list[str]:
     written = {ABSENT: "removed", REDACTED: "redacted"}.get(options.state, "delivered")
-    told = [written if step == plan.WRITE else _DONE[step] for step in steps if step != plan.SETTLE]
+    told = [written if step == plan.WRITE else _DONE[step] for step in item.done if step != plan.SETTLE]
     # Marks and old reports are written too; who reads "delivered" thinks of data.
-    return [word for word in told if word != "delivered" or (item.plan.changes and plan.CUSTOMIZE not in steps)]
+    return [word for word in told if word != "delivered" or (item.plan.changes and plan.CUSTOMIZE not in item.done)]
 
 
 def _change(change: plan.Change, secret: bytes) -> dict[str, t.Any]:
@@ -130,20 +127,19 @@ def _described(size: int, name: str, text: str, secret: bytes) -> dict[str, t.An
     return {"size": size, "encoding": name.strip() or encoding.PLAIN, "digest": digest}
 
 
-def _diff(standings: t.Sequence[Standing], secret: bytes, *, check: bool) -> dict[str, str]:
+def _diff(items: t.Sequence[VmItem], secret: bytes) -> dict[str, str]:
     before, after = [], []
-    for item in standings:
-        steps = _steps(item, check=check)
-        if not steps:
+    for item in items:
+        if not item.done:
             continue
-        old, new = [f"{item.plan.machine.name}:\n"], [f"{item.plan.machine.name}:\n"]
-        for change in item.plan.changes if plan_was_done(item, check=check) else ():
+        old, new = [f"{item.name}:\n"], [f"{item.name}:\n"]
+        for change in item.plan.changes if _delivered(item) else ():
             old.append(f"  {keys.value(change.kind)}: {_words(_held(change.before, secret))}\n")
             new.append(f"  {keys.value(change.kind)}: {_words(_after(change, secret))}\n")
-        if plan.POWER_ON in steps:
-            old.append(f"  power_state: {item.plan.machine.power_state}\n")
+        if plan.POWER_ON in item.done:
+            old.append(f"  power_state: {item.machine.power_state}\n")
             new.append("  power_state: poweredOn\n")
-        if plan.REBOOT in steps:
+        if plan.REBOOT in item.done:
             new.append("  guest: rebooted\n")
         before += old
         after += new

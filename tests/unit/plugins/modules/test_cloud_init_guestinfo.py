@@ -67,7 +67,7 @@ def test_a_signal_in_mid_delivery_leaves_an_exact_account(module, number):
     result = module.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
     assert [vm["name"] for vm in result["vms"] if "delivered" in vm["actions"]] == module.delivered()
-    assert len(result["failed_vms"]) == len(_NAMES) - len(module.delivered()) > 0
+    assert len(result["failures"]) == len(_NAMES) - len(module.delivered()) > 0
     assert _HIDDEN not in json.dumps(result)
     module.sim.clear()
     missing = [name for name in _NAMES if name not in module.delivered()]

@@ -10,8 +10,8 @@ import base64
 import gzip
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import flow, info
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.options import CloudOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import info, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.model import CloudOptions
 from ansible_collections.vforge.vsphere.plugins.modules.cloud_init_guestinfo import argument_spec
 from ansible_collections.vforge.vsphere.plugins.modules.cloud_init_guestinfo_info import argument_spec as info_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
@@ -34,7 +34,7 @@ class Cloud(Runner):
 
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of cloud_init_guestinfo."""
-        return lambda session: flow.run(session, options(**given), check=check)
+        return lambda session: task.run(session, options(**given), check=check)
 
     def info(self, **given: t.Any) -> Ran:
         """Run one task of the information module."""

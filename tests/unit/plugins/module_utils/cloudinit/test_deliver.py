@@ -10,7 +10,8 @@ import json
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.model import Machine
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotSupported
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
 
@@ -352,9 +353,42 @@ def test_a_vm_that_fails_stops_no_other_and_a_second_run_does_what_is_missing(cl
     ran = cloud.attempt(vms=[{"name": name} for name in names], **GIVEN)
     assert ran.error.error_code == "partial_failure"
     assert [entry["changed"] for entry in ran.vms] == [True, False, True]
-    assert [entry["name"] for entry in ran.result["failed_vms"]] == [names[1]]
+    assert [entry["name"] for entry in ran.result["failures"]] == [names[1]]
     again = cloud.run(vms=[{"name": name} for name in names], **GIVEN)
     assert [entry["changed"] for entry in again.vms] == [False, True, False]
+
+
+def test_two_vms_of_one_name_are_told_apart(cloud, vm):
+    name = vm()
+    cloud.sim.create_vm(name, folder="/DC0/vm/DC0_F0", on=False)
+    paths = [f"/DC0/vm/{name}", f"/DC0/vm/DC0_F0/{name}"]
+    cloud.sim.inject(method="ReconfigVM_Task", name=name, do="task-fault", fault="SystemError", times=1)
+    ran = cloud.attempt(vms=[{"path": path} for path in paths], **GIVEN)
+    (failed,) = [entry for entry in ran.vms if "error" in entry]
+    assert sorted(entry["changed"] for entry in ran.vms) == [False, True]
+    assert ran.error.message.startswith(f"1 of 2 VMs failed: {failed['path']} ({failed['moid']}): ")
+    again = cloud.run(vms=[{"path": path} for path in paths], **GIVEN)
+    assert [entry["changed"] for entry in again.vms] == ["error" in entry for entry in ran.vms]
+
+
+def test_no_two_titles_are_the_same_though_folders_cannot_be_seen():
+    """Of a VM whose folders the user may not see the path is the name alone."""
+    found = [Machine(moid, name, name, "", "poweredOff") for moid, name in (("vm-1", "web"), ("vm-2", "web"), ("vm-3", "db"))]
+    assert task._titles(found) == {"vm-1": "web (vm-1)", "vm-2": "web (vm-2)", "vm-3": "db"}
+
+
+def test_a_wait_that_ends_early_is_told_of_those_that_it_was_for(cloud, vm):
+    silent, told = vm(), vm()
+    cloud.sim.patch_guest(silent, missing=["cloud-init"])
+    cloud.run(vm={"name": silent}, power_on=True, **GIVEN)
+    cloud.run(vm={"name": told}, power_on=True, wait="network", **GIVEN)
+    cloud.sim.inject(method="CreateFilter", do="fault", fault="SystemError")
+    ran = cloud.attempt(vms=[{"name": name} for name in (silent, told)], wait="network", **GIVEN)
+    cloud.sim.clear()
+    assert [entry["reached"] for entry in ran.vms] == [None, True]
+    assert [entry["name"] for entry in ran.result["failures"]] == [silent]
+    assert ran.vms[0]["error"]["error_code"] == "not_attempted"
+    assert f"{silent}: waiting was not finished." in ran.error.message
 
 
 def test_no_secret_is_in_a_fault(cloud, vm):

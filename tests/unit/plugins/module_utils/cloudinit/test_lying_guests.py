@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import report_script, waiting
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import report_script, task
 
 GIVEN = {"metadata": {"local_hostname": "web-1"}, "userdata": {"packages": ["nginx"]}}
 
@@ -16,7 +16,7 @@ GIVEN = {"metadata": {"local_hostname": "web-1"}, "userdata": {"packages": ["ngi
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch):
     """A minute is what real Tools need; the simulator's report at once, or never what is waited for here."""
-    monkeypatch.setattr(waiting, "_TOOLS_SECONDS", 1.0)
+    monkeypatch.setattr(task, "_TOOLS_SECONDS", 1.0)
 
 
 def static(address):

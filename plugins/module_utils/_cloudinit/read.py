@@ -1,0 +1,123 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is, read from vCenter: each function costs a constant number of calls for any number of VMs."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names, versions
+from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
+from .._connector.props import Row, collect
+from .._connector.pyvmomi import vim
+from .._errors import NotSupported
+from .._vsphere.addresses import guest_nics, usable
+from . import keys
+from .model import Machine
+
+if t.TYPE_CHECKING:
+    from .._connector.find import Selector
+    from .._connector.session import Session
+
+VIRTUAL_MACHINE = vim.VirtualMachine
+
+POWER_STATE = "runtime.powerState"
+
+# What VMware Tools tell of the guest's network.
+GUEST_NET = "guest.net"
+
+# When it was last powered on; neither a resume nor a reboot of its guest changes it.
+_BOOT_TIME = "runtime.bootTime"
+_TOOLS = "guest.toolsRunningStatus"
+_CONFIG = "config.extraConfig"
+
+
+def require_customization(session: Session) -> None:
+    """Make sure that this vCenter carries data for cloud-init in a customization, which came with API 7.0.3.
+
+    :raises NotSupported: on an older one.
+    """
+    version = session.about.get("apiVersion", "")
+    if not versions.at_least(version, "7.0.3"):
+        raise NotSupported(
+            f"{session.options.endpoint} knows no customization by cloud-init: its API version is {version}.",
+            hint="It came with vCenter 7.0.3. Use transport guestinfo.",
+            api_version=version,
+        )
+
+
+def vm(session: Session, moid: str) -> t.Any:
+    """A reference; nothing is sent."""
+    return session.reference(VIRTUAL_MACHINE, moid)
+
+
+def find_machines(
+    session: Session, selectors: t.Sequence[Selector], datacenter: str | None, more_keys: t.Iterable[str] = ()
+) -> list[Machine]:
+    """The VMs that the selectors name, in their order.
+
+    :param more_keys: of extraConfig, to read besides our own.
+    :raises NotFound: one of them fits no VM.
+    :raises InvalidOption: two of them fit the same one.
+    """
+    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter, option="vms")]
+    found = read_machines(session, moids, more_keys)
+    for moid, selector in zip(moids, selectors, strict=True):
+        if moid not in found:
+            raise unreadable(selector)
+    return [found[moid] for moid in moids]
+
+
+def read_machines(session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = ()) -> dict[str, Machine]:
+    """What is known of these VMs, by moid; one that cannot be read is left out."""
+    wanted = _machine_paths({*keys.DATA, *keys.REPORTS, *more_keys})
+    roots = [vm(session, moid) for moid in moids]
+    rows = {row.moid: row for row in collect(session, roots, wanted, TO_ANCESTORS)}
+    return {moid: _machine(rows, rows[moid]) for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")}
+
+
+def config_paths(wanted: t.Iterable[str]) -> tuple[str, ...]:
+    """Paths of single pairs of extraConfig, so that not all of every VM's configuration is sent."""
+    return tuple(f'{_CONFIG}["{key}"]' for key in wanted)
+
+
+def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """The pairs among properties that were read by these paths; a pair that was taken away is empty."""
+    pairs = {path[len(_CONFIG) + 2 : -2]: value for path, value in values.items() if path.startswith(f"{_CONFIG}[")}
+    return {key: "" if pair is None else str(pair.value) for key, pair in pairs.items()}
+
+
+def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
+    """The addresses that VMware Tools report for the VM's own cards.
+
+    vCenter finds the card by the MAC address; what has no card, such as a bridge within the guest, has no key.
+    """
+    return tuple(usable(address for nic in guest_nics(net or ()) if nic.key is not None for address in nic.addresses))
+
+
+def _machine_paths(wanted: t.Iterable[str]) -> dict[type, tuple[str, ...]]:
+    """What is read of VMs and of what they lie in."""
+    of_config = ("config.instanceUuid", "config.template", *config_paths(wanted))
+    of_vm = (*of_config, POWER_STATE, _BOOT_TIME, _TOOLS, GUEST_NET)
+    return {
+        VIRTUAL_MACHINE: ("name", "parent", "parentVApp", *of_vm),
+        vim.Folder: ("name", "parent"),
+        vim.Datacenter: ("name", "parent"),
+        vim.VirtualApp: ("name", "parent", "parentFolder"),
+    }
+
+
+def _machine(rows: t.Mapping[str, Row], row: Row) -> Machine:
+    return Machine(
+        moid=row.moid,
+        name=names.unescape(row.get("name") or ""),
+        path=path_in(rows, row.moid),
+        instance_uuid=row.get("config.instanceUuid") or "",
+        power_state=str(row.get(POWER_STATE)),
+        running_since=str(row.get(_BOOT_TIME) or ""),
+        template=bool(row.get("config.template")),
+        tools=row.get(_TOOLS) == "guestToolsRunning",
+        addresses=tools_addresses(row.get(GUEST_NET)),
+        config=config_in(row.values),
+    )
