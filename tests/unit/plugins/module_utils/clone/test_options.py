@@ -50,7 +50,6 @@ def test_the_parent_by_any_selector(given, selector):
         ({"parent": {}}, "parent is given by nothing."),
         ({"parent": {"name": "a", "moid": "vm-1"}}, "parent is given by name and moid. Set exactly one of"),
         ({"parent": {"folder": "/DC0/vm"}}, "parent is given by nothing."),
-        ({"timeout": -5}, "The option timeout must be at least 1."),
         ({"state": "absent", "parent": None}, "without a parent, folder must be a whole path."),
         ({"state": "absent", "parent": None, "folder": "web"}, "Write it as /Datacenter/vm/folder, or set parent."),
     ],
