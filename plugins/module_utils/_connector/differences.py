@@ -9,6 +9,10 @@ import dataclasses
 import typing as t
 
 
+# The lines of a diff, before and after, of a parent that is stopped anew for its scripts: its state is the same as before.
+SCRIPTS = ("  scripts: others than this task asks for\n", "  scripts: those of this task\n")
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """Something in which what is there is not as asked. ``why_not`` says why it cannot be changed, or is empty."""
