@@ -156,9 +156,7 @@ def difference(path: str, before: str, after: str) -> dict[str, str]:
     }
 
 
-def _objection(
-    guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Claims, inventory: Inventory
-) -> tuple[str, str]:
+def _objection(guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Claims, inventory: Inventory) -> tuple[str, str]:
     """Code and sentence of why a VM is no host, or empty ones."""
     name, address = guest.name, guest.address
     why = host_names.objection(name)

@@ -212,9 +212,7 @@ class State:
         after.records.update({(record.vm_uuid, record.identity): record for record in records})
         return after
 
-    def moves(
-        self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True, *, path: str = ""
-    ) -> list[Move]:
+    def moves(self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True, *, path: str = "") -> list[Move]:
         """What committing a question would do; nothing where it was committed before, or a later one was.
 
         :param chosen: which of its disks are meant.

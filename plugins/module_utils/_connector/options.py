@@ -90,13 +90,13 @@ class ConnectionOptions:
 
     @property
     def doubt(self) -> str:
-        """What a user should know who may not have asked for it, such as in a job of AWX; empty where the vCenter is verified."""
+        """A warning that the vCenter is not verified, which who runs a job of AWX may not have asked for; empty where it is."""
         if self.validate_certs or self.thumbprint:
             return ""
         return (
-            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, in the task, in module_defaults "
-            "or by the environment variable VMWARE_VALIDATE_CERTS. Whoever stands between can take the password and answer as "
-            "the vCenter. Set ca_path or thumbprint instead."
+            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, in the task, in "
+            "module_defaults or by the environment variable VMWARE_VALIDATE_CERTS. Whoever stands between can take the "
+            "password and answer as the vCenter. Set ca_path or thumbprint instead."
         )
 
     def cache_key(self) -> str:
