@@ -38,7 +38,8 @@ options:
     description:
       - Whether the certificate of the vCenter is verified. Leave this on, and use O(ca_path) or O(thumbprint) where
         the vCenter has a certificate of its own making.
-      - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used.
+      - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used. The credential of AWX sets it.
+      - With V(false), and without O(thumbprint), each task warns.
     type: bool
     default: true
   ca_path:

@@ -128,6 +128,8 @@ def run(
             from ._connector.session import Session
 
             warn, tell = (_clean(each) for each in (module.warn, Progress(line).tell))
+            if connection.doubt:
+                warn(connection.doubt)
             account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))
             with session:
                 account.connected = time.monotonic()

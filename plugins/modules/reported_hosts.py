@@ -19,6 +19,8 @@ description:
   - Lines of keys end with a mark that names the VM. A line for the address of a VM that has no such mark, or that of
     another VM, is taken for somebody else's, unless it names the VM, or has the VM's key and the user gave the VM this
     address.
+  - Of several VMs that report one address none is believed, whichever comes first, unless O(addresses) gives it to one of
+    them. Nor are VMs that have the same name.
   - An address that another host of the inventory has is refused too. A host counts as the VM itself when its name is the
     VM's, alone or before a dot or an underscore.
 options:

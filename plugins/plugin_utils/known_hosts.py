@@ -138,7 +138,11 @@ def _objection(found: list[_Line], guest: Guest, *, replace: bool) -> str:
     if revoked:
         return "with the mark @revoked on the key that it reports"
     for line in found:
-        if line.marker or replace or _is_own(line, guest):
+        if replace or _is_own(line, guest):
+            continue
+        if line.marker == _AUTHORITY and not guest.given:
+            return "for an authority (@cert-authority)"
+        if line.marker:
             continue
         if line.owner is not None:
             return f"for the VM {line.owner[0]}"
@@ -165,7 +169,10 @@ class _Index:
         self._named: dict[str, list[_Line]] = collections.defaultdict(list)
         self._others: list[_Line] = []
         for line in lines:
-            if not line.key or line.marker == _AUTHORITY:
+            if not line.key:
+                continue
+            if line.pattern and line.marker == _AUTHORITY:
+                # Usually one line for a whole network or domain, which says nothing of one address.
                 continue
             if line.pattern or line.hosts[0].startswith("|"):
                 self._others.append(line)
@@ -174,7 +181,7 @@ class _Index:
                     self._named[host].append(line)
 
     def about(self, address: str) -> list[_Line]:
-        """The lines that say something of an address, but for those of authorities."""
+        """The lines that say something of an address, but for those of authorities of many."""
         found = [*self._named.get(address, ()), *(line for line in self._others if line.covers(address))]
         return [line for line in found if not line.gone]
 

@@ -86,6 +86,31 @@ class Found:
         return settled.text
 
 
+class _Claims:
+    """What the VMs of a task claim, all of them, before any is believed: so their order decides nothing."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[str, list[tuple[str, str]]] = {}
+        self._by_name: dict[str, set[str]] = {}
+
+    def add(self, name: str, uuid: str, address: str) -> bool:
+        """Note what a VM claims; False when that is known."""
+        claimants = self._by_address.setdefault(address, [])
+        if (name, uuid) in claimants:
+            return False
+        claimants.append((name, uuid))
+        self._by_name.setdefault(name, set()).add(uuid)
+        return True
+
+    def others(self, name: str, address: str) -> list[str]:
+        """Names of the other VMs that claim an address."""
+        return [other for other, _uuid in self._by_address[address] if other != name]
+
+    def same_name(self, name: str) -> bool:
+        """Whether several VMs have a name."""
+        return len(self._by_name[name]) > 1
+
+
 def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: Inventory) -> Found:
     """Make hosts of the entries of a result.
 
@@ -93,27 +118,30 @@ def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: I
     """
     found = Found()
     given = {str(name): _address_of(name, text) for name, text in options.addresses.items() if text}
-    taken: dict[str, str] = {}
+    claims = _Claims()
+    reports = []
     for entry in vms:
-        name = str(entry.get("name") or "")
+        name, uuid = (str(entry.get(key) or "") for key in ("name", "instance_uuid"))
         for refusal in entry.get("refused") or ():
             found.refuse(name, str(refusal.get("error_code")), str(refusal.get("msg")))
         told = [str(entry[key]) for key in ("ip", "local_ipv4", "local_ipv6") if entry.get(key)]
         if not told:
             continue
         address = given[name] if given.get(name) in told else told[0]
-        code, why = _objection(name, address, given, taken, inventory)
+        # A VM may stand in the results of several tasks.
+        if claims.add(name, uuid, address):
+            reports.append((entry, known_hosts.Guest(name, uuid, address, given.get(name) == address, ())))
+    for entry, guest in reports:
+        code, why = _objection(guest, given, claims, inventory)
         if code:
-            found.refuse(name, code, why)
+            found.refuse(guest.name, code, why)
             continue
-        taken[address] = name
         try:
             keys = tuple(hostkeys.parse(",".join(str(key) for key in entry.get("ssh_host_keys") or ())))
         except hostkeys.NoHostKey as refusal:
             keys = ()
-            found.refuse(name, HOST_KEY_REFUSED, f"{name} {refusal}.")
-        uuid = str(entry.get("instance_uuid") or "")
-        found.guests.append(known_hosts.Guest(name, uuid, address, given.get(name) == address, keys))
+            found.refuse(guest.name, HOST_KEY_REFUSED, f"{guest.name} {refusal}.")
+        found.guests.append(dataclasses.replace(guest, keys=keys))
     return found
 
 
@@ -128,27 +156,33 @@ def difference(path: str, before: str, after: str) -> dict[str, str]:
     }
 
 
-def _objection(
-    name: str, address: str, given: t.Mapping[str, str], taken: t.Mapping[str, str], inventory: Inventory
-) -> tuple[str, str]:
+def _objection(guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Claims, inventory: Inventory) -> tuple[str, str]:
     """Code and sentence of why a VM is no host, or empty ones."""
+    name, address = guest.name, guest.address
     why = host_names.objection(name)
     if not why and name in inventory.groups:
         why = "is that of a group of the inventory"
+    if not why and claims.same_name(name):
+        why = "is that of another VM of this task"
     if why:
         return NAME_REFUSED, f"The VM {shown(name)} is no host of the inventory: its name {why}."
     known = parsed(address)
-    if known is None or (not reachable(known) and given.get(name) != address):
+    if known is None or (not reachable(known) and not guest.given):
         return ADDRESS_REFUSED, f"{name} reports {shown(address)}, which is no address that another machine can reach it by."
     if given.get(name, address) != address:
         return ADDRESS_REFUSED, f"{name} reports the address {address}, and the user gave it {given[name]}."
     if name in given:
         return "", ""
     others = [other for other, own in given.items() if own == address]
-    others += [taken[address]] if address in taken else []
     others += [host for host in inventory.holders(address) if not _is_host_of(host, name)]
     if others:
         return ADDRESS_REFUSED, f"{name} reports the address {address}, which is that of {', '.join(others[:3])}."
+    others = claims.others(name, address)
+    if others:
+        return (
+            ADDRESS_REFUSED,
+            f"{name} reports the address {address}, and so does {', '.join(others[:3])}: nobody can tell whose it is.",
+        )
     return "", ""
 
 

@@ -35,7 +35,7 @@ def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) 
     else:
         known = state.locked(path, deadline, tell)
     with known as found:
-        moves = found.moves(options.question, _chosen(found, options))
+        moves = found.moves(options.question, _chosen(found, options), path=path)
         if moves and not check:
             state.save(path, found.moved(moves))
     return {

@@ -212,15 +212,17 @@ class State:
         after.records.update({(record.vm_uuid, record.identity): record for record in records})
         return after
 
-    def moves(self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True) -> list[Move]:
+    def moves(self, question: str, chosen: t.Callable[[Record], bool] = lambda _record: True, *, path: str = "") -> list[Move]:
         """What committing a question would do; nothing where it was committed before, or a later one was.
 
         :param chosen: which of its disks are meant.
+        :param path: of the state file, for messages.
         :raises QuestionUnknown: when there was no such question.
         """
         if question not in self.questions:
+            known = f"knows no question {question}" if self.questions else "knows no question at all, or is not there"
             raise QuestionUnknown(
-                f"The state file knows no question {question}.",
+                f"The state file {path} {known}.",
                 hint="Give the question.id of the task that asked, and its state_file.",
             )
         pairs = [Move(record, record.committed(question)) for record in self.records.values() if chosen(record)]

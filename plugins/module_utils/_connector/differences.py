@@ -8,6 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+# The lines of a diff, before and after, of a parent that is stopped anew for its scripts: its state is the same as before.
+SCRIPTS = ("  scripts: others than this task asks for\n", "  scripts: those of this task\n")
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:

@@ -88,6 +88,17 @@ class ConnectionOptions:
         """``host:port`` of the proxy for messages, None without one."""
         return _endpoint(self.proxy_host, self.proxy_port or 0) if self.proxy_host else None
 
+    @property
+    def doubt(self) -> str:
+        """A warning that the vCenter is not verified, which who runs a job of AWX may not have asked for; empty where it is."""
+        if self.validate_certs or self.thumbprint:
+            return ""
+        return (
+            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, in the task, in "
+            "module_defaults or by the environment variable VMWARE_VALIDATE_CERTS. Whoever stands between can take the "
+            "password and answer as the vCenter. Set ca_path or thumbprint instead."
+        )
+
     def cache_key(self) -> str:
         """A file name for the kept session: the same host, port, user and TLS setting give the same one."""
         trust = (str(self.validate_certs), self.ca_path or "", self.thumbprint or "", self.proxy or "")

@@ -267,9 +267,11 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         return answer
 
     def _late(self, info: t.Any, seconds: int) -> CallTimedOut:
+        # A call may take no more than what is left of the task's time.
+        option = "timeout" if seconds < self._options.connection_timeout else "connection_timeout"
         return CallTimedOut(
             f"{self._options.endpoint} did not answer {info.wsdlName} within {seconds} seconds.",
-            hint="Raise connection_timeout if the vCenter is slow. Run again: what was done is then found as done.",
+            hint=f"Raise {option} if the vCenter is slow. Run again: what was done is then found as done.",
         )
 
     def _lost(self, info: t.Any, what: str) -> ConnectionLost:

@@ -176,6 +176,9 @@ def _diff(parents: t.Sequence[ParentItem], children: t.Sequence[ChildItem], chec
         if parent.done:
             before += _parent_lines(parent.found.parent)
             after += _parent_lines(_after(parent, check))
+        if {RESET, QUIESCE} <= set(parent.done):
+            before.append(differences.SCRIPTS[0])
+            after.append(differences.SCRIPTS[1])
     for child in children:
         if child.error is None:
             old, new = _child_lines(child.wanted)

@@ -117,7 +117,12 @@ class LocalBlob:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             os.close(handle)
-            raise PackageError("source_unreadable", f"{self.label} is no file.", hint="Name the .ova or .ovf file itself.")
+            hint = (
+                "Name the .ova or .ovf file itself."
+                if self._folder is None
+                else "Put the file that the descriptor means there."
+            )
+            raise PackageError("source_unreadable", f"{self.label} is no file.", hint=hint)
         return handle, status
 
 

@@ -114,6 +114,9 @@ def _diff(items: t.Sequence[ParentItem], check: bool) -> dict[str, str]:
         if item.done:
             before += _lines(item.found.parent)
             after += _lines(_after(item, check))
+        if {RESET, FREEZE} <= set(item.done):
+            before.append(differences.SCRIPTS[0])
+            after.append(differences.SCRIPTS[1])
     return differences.diff(before, after)
 
 

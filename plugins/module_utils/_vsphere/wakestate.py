@@ -165,8 +165,8 @@ def failure(name: str, report: WakeReport) -> GuestError:
         "wake_failed",
         f"{name} is there, but script {report.script} of on_wake failed in it with exit code {report.exit_code} "
         f"({last}).{keys}",
-        hint="It may have the name and addresses of its parent, too: remove it. Then mend the script, freeze the parent "
-        "with it (allow_reset), and run again.",
+        hint="It may have the name and addresses of its parent, too: remove it. Then mend what the clone was given, or mend "
+        "the script and freeze the parent with it (allow_reset), and run again.",
         script=report.script,
         exit_code=report.exit_code,
         output=report.log,

@@ -107,6 +107,15 @@ def test_what_is_the_vms_own_or_about_nobody_else_is_no_hindrance(line, one):
     assert f"10.0.0.1 {RSA} {one.mark}" in settled.text
 
 
+def test_an_address_that_an_authority_answers_for_is_somebody_elses():
+    line = f"@cert-authority 10.0.0.1 {OTHER}"
+    settled = settle(f"{line}\n", [guest()], replace=False)
+    assert (settled.text, settled.refused) == (f"{line}\n", {0: "for an authority (@cert-authority)"})
+    for settled in (settle(line, [guest(fixed=True)], replace=False), settle(line, [guest()], replace=True)):
+        assert settled.refused == {}
+        assert settled.text.startswith(f"{line}\n10.0.0.1 ")
+
+
 def test_a_name_with_blanks_and_colons_stays_one_mark():
     odd = guest("web: 1 *")
     text = settle("", [odd], replace=False).text

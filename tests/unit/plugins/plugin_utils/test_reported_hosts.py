@@ -59,7 +59,27 @@ def test_the_address_of_another_host_is_refused():
     assert judged(vm, hosts={"db-1": "10.0.0.1"}) == ([], {"web-1": "reported_address_refused"})
     for own in ("web-1", "WEB-1.example.com", "web-1_4211aaaa"):
         assert judged(vm, hosts={own: "10.0.0.1"})[1] == {}
-    assert judged(vm, {"name": "web-2", "ip": "10.0.0.1"})[1] == {"web-2": "reported_address_refused"}
+
+
+def test_of_two_vms_that_claim_one_address_neither_is_believed_whichever_comes_first():
+    liar, honest = {"name": "web-1", "ip": "10.0.0.1"}, {"name": "web-2", "ip": "10.0.0.1"}
+    both = {"web-1": "reported_address_refused", "web-2": "reported_address_refused"}
+    for vms in ((liar, honest), (honest, liar)):
+        assert judged(*vms) == ([], both)
+        hosts, refused = judged(*vms, addresses={"web-2": "10.0.0.1/24"})
+        assert (hosts, refused) == ([{"name": "web-2", "address": "10.0.0.1"}], {"web-1": "reported_address_refused"})
+    (why,) = [entry["msg"] for entry in judge([liar, honest], _NOBODY, Inventory()).refused if entry["name"] == "web-1"]
+    assert why == "web-1 reports the address 10.0.0.1, and so does web-2: nobody can tell whose it is."
+
+
+def test_a_vm_of_several_results_is_one_host():
+    vm = {"name": "web-1", "instance_uuid": "5012", "ip": "10.0.0.1"}
+    assert judged(vm, dict(vm)) == ([{"name": "web-1", "address": "10.0.0.1"}], {})
+
+
+def test_of_two_vms_with_one_name_neither_becomes_a_host():
+    vms = [{"name": "web-1", "instance_uuid": uuid, "ip": f"10.0.0.{uuid}"} for uuid in ("1", "2")]
+    assert judged(*vms) == ([], {"web-1": "host_name_refused"})
 
 
 def test_what_the_user_gave_is_whose_the_user_says():

@@ -139,8 +139,12 @@ def test_the_point_never_goes_back_nor_beyond_what_was_committed(steps):
 def test_a_question_that_was_never_asked_is_told(path):
     ask(path, 1)
     with pytest.raises(QuestionUnknown) as caught:
-        states.load(path).moves("2")
+        states.load(path).moves("2", path="/state.json")
     assert caught.value.error_code == "question_unknown"
+    assert str(caught.value).startswith("The state file /state.json knows no question 2.")
+    with pytest.raises(QuestionUnknown) as caught:
+        states.State().moves("2", path="/none.json")
+    assert str(caught.value).startswith("The state file /none.json knows no question at all, or is not there.")
 
 
 def test_old_questions_are_forgotten():

@@ -57,7 +57,8 @@ def run(shared_sim, monkeypatch, capsys):
             monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
             # Other tests of this process may have loaded plugins of the controller, which shows warnings by itself.
             monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
-        module = basic.AnsibleModule(argument_spec=_argspec.connection(), supports_check_mode=True)
+        spec = {**_argspec.connection(), "timeout": {"type": "int"}}
+        module = basic.AnsibleModule(argument_spec=spec, supports_check_mode=True)
         with pytest.raises(SystemExit) as ended:
             _ansible.run(module, prepare, work)
         told = capsys.readouterr()
@@ -177,6 +178,29 @@ def test_who_cannot_connect_is_told_why(run):
 def test_a_ca_file_that_cannot_be_used_is_told(run):
     status, result = run(pytest.fail, ca_path="/nonexistent")
     assert (status, result["error_code"]) == (1, "tls_ca_file")
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_a_vcenter_that_is_not_verified_is_warned_of_whoever_wanted_that(run, monkeypatch, way):
+    if way == "environment":
+        monkeypatch.setenv("VMWARE_VALIDATE_CERTS", "False")
+    changes = {"validate_certs": False} if way == "option" else {}
+    for more in ({}, {"ca_path": None}):
+        status, result = run(lambda _session, _options: {}, **changes, **more)
+        assert status == 0
+        (warning,) = [text for text in _texts(result["warnings"]) if "is not verified" in text]
+        assert "VMWARE_VALIDATE_CERTS" in warning
+
+
+def test_a_call_that_the_end_of_the_task_cuts_short_is_not_blamed_on_the_connection(run, shared_sim):
+    rule = shared_sim.inject(method="CreatePropertyCollector", do="delay", times=0)
+    try:
+        _status, by_task = run(pytest.fail, timeout=1)
+        _status, by_call = run(pytest.fail, timeout=30, connection_timeout=1)
+    finally:
+        shared_sim.clear(rule)
+    assert "Raise timeout " in by_task["msg"]
+    assert "Raise connection_timeout " in by_call["msg"]
 
 
 SECRET = "hunter2-and-more"  # noqa: S105

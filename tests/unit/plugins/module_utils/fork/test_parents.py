@@ -225,7 +225,10 @@ def test_a_parent_quiesced_with_other_scripts_is_out_of_date(start):
     asked = {"on_wake": ["echo two\n"], "allow_reset": True}
     would = forks.run(check=True, **asked)
     assert would.one["actions"] == ["reset", "quiesced"]
+    assert "scripts: others than this task asks for" in would.result["diff"]["before"]
+    assert "scripts: those of this task" in would.result["diff"]["after"]
     ran = forks.run(**asked)
+    assert ran.result["diff"] == would.result["diff"]
     assert (ran.one["actions"], ran.one["state"], ran.one["wake_scripts"]) == (["reset", "quiesced"], "quiesced", 1)
     assert forks.run(on_wake=["echo two\n"]).result["changed"] is False
 

@@ -312,7 +312,11 @@ def test_a_parent_frozen_with_other_scripts_is_out_of_date(start):
     assert refused.result["changed"] is False
     would = parents.run(**asked, allow_reset=True, check=True)
     assert would.one["actions"] == ["reset", "frozen"]
+    # Its state is the same as before: without this the diff would show no reason to lose its memory.
+    assert "scripts: others than this task asks for" in would.result["diff"]["before"]
+    assert "scripts: those of this task" in would.result["diff"]["after"]
     ran = parents.run(**asked, allow_reset=True)
+    assert ran.result["diff"] == would.result["diff"]
     assert (ran.one["actions"], ran.one["state"]) == (["reset", "frozen"], "frozen")
     assert set(would.one) == set(ran.one)
     again = parents.run(**asked)
