@@ -187,7 +187,7 @@ class Task(t.Generic[I]):
         :param note: is called with each item and what became of its call.
         Other parameters and errors as for ``stage``.
         """
-        by_title = {item.title: item for item in items}
+        by_title = _by_title(items)
         if not by_title:
             return
         works = [Work(title, _calling(start, item), repeatable) for title, item in by_title.items()]
@@ -285,6 +285,18 @@ def reasons(failed: t.Sequence[Item]) -> str:
 def _whose(group: t.Sequence[Item]) -> str:
     which = names.listing([item.title for item in group], most=_MOST_NAMES)
     return which if len(group) == 1 else f"{len(group)} ({which}), such as"
+
+
+def _by_title(items: t.Iterable[I]) -> dict[str, I]:
+    """The items by their titles; two of the same one, such as VMs in folders that the user may not see, both count."""
+    named: dict[str, I] = {}
+    for item in items:
+        title, number = item.title, 1
+        while title in named:
+            number += 1
+            title = f"{item.title} ({number})"
+        named[title] = item
+    return named
 
 
 def _calling(start: t.Callable[[I], t.Any], item: I) -> t.Callable[[], t.Any]:

@@ -87,7 +87,9 @@ class Plays:
         """Play to the end."""
         with self.start(*words, **given) as process:
             output, _none = process.communicate()
-        left = json.loads((self._folder / "left.json").read_text(encoding="utf-8"))
+        kept = self._folder / "left.json"
+        assert kept.exists(), output
+        left = json.loads(kept.read_text(encoding="utf-8"))
         return Played(process.returncode, output, left, self.sim.calls()["by_method"])
 
     def kill_at(self, method: str, calls: int, /, *, nth: int | None = None, **given: Any) -> None:

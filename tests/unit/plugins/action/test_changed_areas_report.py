@@ -66,3 +66,19 @@ def test_what_fails_fails_the_role_and_the_next_night_tells_the_change(make_sim,
     assert (disk["changed_bytes"], len(disk["uncommitted"])) == (4096, 1)
     (left,) = night().left["result"]["vms"][0]["disks"]
     assert (left["changed_bytes"], left["uncommitted"]) == (0, [])
+
+
+def test_areas_that_nothing_in_the_role_has_used_are_told_again(make_sim, tmp_path):
+    """As after a slip in the name of the variable for the user's backup."""
+    sim = make_sim("--vms", "0")
+    sim.create_vm("web-1", on=True)
+    play = Plays(sim, tmp_path, "changed_areas_report", keep=("result",))
+    files = {
+        "state_file": str(tmp_path / "state.json"),
+        "path": str(tmp_path / "r.html"),
+        "areas_directory": str(tmp_path / "a"),
+    }
+    first = play.run(vms=[{"name": "web-1"}], **files)
+    assert first.code == 0, first.output
+    (disk,) = play.run(vms=[{"name": "web-1"}], **files).left["result"]["vms"][0]["disks"]
+    assert len(disk["uncommitted"]) == 1

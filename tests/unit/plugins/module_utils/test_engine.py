@@ -136,6 +136,14 @@ def test_a_task_that_ends_early_leaves_no_item_that_seems_finished(known):
     assert str(caught.value).startswith(str(work.stopped))
 
 
+def test_two_items_of_one_title_are_both_worked_on(known):
+    items = machines(known, OFF)
+    for item in items:
+        item.called = "the same"
+    task(known, items).stage(OFF, power_off(known), "VMs powered off")
+    assert [item.done for item in items] == [[OFF]] * 3
+
+
 # Waiting
 
 
