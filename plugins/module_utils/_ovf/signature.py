@@ -222,7 +222,7 @@ def _authorities(ca_path: str) -> list[t.Any]:
             "source_unreadable",
             f"The CA file cannot be used: {error.message}",
             hint="Set certificate_ca_path to a readable file of PEM certificates.",
-        ) from error
+        ) from None
     return _certificates(text, f"the CA file {ca_path}")
 
 

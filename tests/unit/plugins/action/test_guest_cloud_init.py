@@ -126,7 +126,9 @@ def test_a_file_of_known_hosts_that_others_may_have_made_is_refused(web, known, 
     before = known.read_text(encoding="utf-8")
     asked = {**_ASKED, "guests": [{"name": "web-1", "address": "192.0.2.11/24"}]}
     ran = web.run(**asked, known_hosts=str(elsewhere / "known_hosts"))
-    assert (ran.code, ran.left["reported"]["error_code"]) == (2, "file_refused")
+    assert ran.code == 2
+    assert "file_refused" in ran.output
+    assert "CloneVM_Task" not in ran.calls
     assert known.read_text(encoding="utf-8") == before
 
 
