@@ -64,7 +64,11 @@ func TestAskingForCallsWaitsForAsManyAsAreNamed(t *testing.T) {
 	if calls.Total != 0 {
 		t.Errorf("%d calls before the first", calls.Total)
 	}
+	// A call counts when it arrives, before its answer: the test must not end, and cancel the third, until all are answered.
+	var asked sync.WaitGroup
+	asked.Add(1)
 	go func() {
+		defer asked.Done()
 		for range 3 {
 			if _, err := methods.GetCurrentTime(b.ctx, b.client); err != nil {
 				t.Error(err)
@@ -72,6 +76,7 @@ func TestAskingForCallsWaitsForAsManyAsAreNamed(t *testing.T) {
 		}
 	}()
 	b.control("GET", "/calls?method=CurrentTime&count=3&within_ms=60000", nil, &calls)
+	asked.Wait()
 	if calls.Total != 3 {
 		t.Errorf("answered after %d calls", calls.Total)
 	}
