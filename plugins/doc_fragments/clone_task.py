@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every task that clones can be told; the argument spec is ``_argspec.clone_task``."""
+"""Options of every task that clones; the argument spec is ``_argspec.clone_task``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who to be in a guest; the argument spec is ``_argspec.guest``."""
+"""Guest OS credentials; the argument spec is ``_argspec.guest``."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ options:
     description:
       - V(auto) remembers the digests of files that the manifest leaves out, and takes a file with the same size and time of
         last change (for addresses the same C(ETag) or C(Last-Modified)) for the same, as make and rsync do. That serves only to
-        find the template that is there already. Before an import the files are read anew. V(always) reads them every time.
+        find the template that is there already. Before an import the files are read again. V(always) reads them every time.
       - A digest, such as V(sha256:2c26b46b...), is what the source must have. For an OVA this is the digest of the whole
         file, which is read each time. For an OVF package it is that of its descriptor. SHA-1, SHA-256 and SHA-512 are
         understood.
@@ -179,7 +179,7 @@ options:
   on_mismatch:
     description:
       - What to do when the name is had by a template of other content.
-      - V(fail) changes nothing. V(keep_both) makes the new one under the name with the begin of its digest, as in
+      - V(fail) changes nothing. V(keep_both) makes the new one under the name with the first digits of its digest, as in
         V(web-1a2b3c4d).
       - V(replace) does the same, and then lets the old and the new one exchange their names, so that the name always means a
         whole template. The old one stays, see O(remove_old_versions).

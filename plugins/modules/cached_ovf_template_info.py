@@ -16,7 +16,7 @@ description:
 options:
   name:
     description:
-      - Name of a template. All of its versions are told. By default all templates are.
+      - Name of a template. All of its versions are returned. By default all templates are.
     type: str
   datacenter:
     description:
@@ -29,7 +29,7 @@ options:
     type: str
   used_by:
     description:
-      - Whether the VMs are told that depend on the disks of each template. For this the disks of all VMs on its datastores
+      - Whether the VMs are returned that depend on the disks of each template. For this the disks of all VMs on its datastores
         are read, in one call.
     type: bool
     default: false

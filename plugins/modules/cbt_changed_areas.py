@@ -142,7 +142,7 @@ options:
     default: false
   activation:
     description:
-      - How tracking is made to count when it is switched on. Switching alone does nothing until the disks are opened anew.
+      - How tracking is made active when it is switched on. Switching alone does nothing until the disks are opened again.
       - V(snapshot) makes a snapshot and removes it, which stuns the VM for a moment.
       - V(power_cycle) powers a running VM off, without asking its guest, and on again. A VM that is off is done as by
         V(snapshot).
@@ -158,13 +158,13 @@ options:
     default: report
   on_excluded:
     description:
-      - Whether a disk of which nothing can be told is a failure, such as an independent one.
+      - Whether a disk whose changed areas cannot be read is a failure, such as an independent one.
     type: str
     choices: [report, fail]
     default: report
   return_areas:
     description:
-      - Whether the areas are told. With V(false) there are figures alone, such as for a report, and no files of areas.
+      - Whether the areas are returned. With V(false) there are figures alone, such as for a report, and no files of areas.
     type: bool
     default: true
   areas_limit:
@@ -190,7 +190,7 @@ options:
     description:
       - File, on the machine that runs the module, that keeps from where each disk is asked. A task that runs every night asks
         what changed since the last answer that was used. It also keeps figures of the last 30 of them for the O(report).
-      - A question alone moves nothing on. O(state=committed) does, when what it told was used. Until then the next question
+      - A question alone moves nothing on. O(state=committed) does, when what it returned was used. Until then the next question
         asks from the same point again, warns, and tells the earlier questions in RV(uncommitted). So an answer that was lost
         on its way, or a backup that failed, loses nothing.
       - It must be a regular file of this user or of root that nobody else may write, in folders for which the same holds. The
@@ -347,7 +347,7 @@ vms:
       description:
         - What was done, or in check mode would be done, of V(leftover_removed), V(switched_on), V(switched_off) and
           V(activated).
-        - V(activated) is told when every disk was seen to have a changeId.
+        - V(activated) is returned when every disk was seen to have a changeId.
       type: list
       elements: str
     changed:
@@ -427,7 +427,7 @@ vms:
           type: dict
     excluded:
       description:
-        - The disks of which nothing can be told, with the C(code) V(independent), V(physical_rdm), V(backing) or
+        - The disks whose changed areas cannot be read, with the C(code) V(independent), V(physical_rdm), V(backing) or
           V(not_tracked), and the C(reason); and with C(label), C(key), C(unit), C(backing) and C(capacity).
       type: list
       elements: dict
@@ -455,7 +455,7 @@ report:
   type: str
 stopped:
   description:
-    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is told of the VMs
+    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is returned of the VMs
       is then what was known until there, and no question was noted.
   returned: when that happened
   type: dict

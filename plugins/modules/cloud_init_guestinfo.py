@@ -158,7 +158,7 @@ options:
       - V(read) waits until cloud-init has overwritten the keys in C(redact), which it does when it has read them.
       - V(network) waits until cloud-init tells an address (C(guestinfo.local-ipv4) or C(guestinfo.local-ipv6)).
       - V(finished) waits until cloud-init has done all, and fails where cloud-init failed. A script that tells of it is
-        added to the vendor data; it does not count as a difference. See O(finished_key).
+        added to the vendor data; it is not compared. See O(finished_key).
     type: str
     choices: [none, read, network, finished]
     default: none
@@ -317,7 +317,7 @@ vms:
       type: bool
     local_ipv4:
       description:
-        - The IPv4 address that cloud-init has told, where it can be taken for the VM's own; else null.
+        - The IPv4 address that cloud-init has reported, where it is known to be the VM's own; else null.
         - That is, where the network in the metadata gives it, or VMware Tools report it for a card of the VM as well. With
           O(wait=network) and O(wait=finished) these have up to a minute for it.
         - An address that another VM of the task says is its own is neither's.
@@ -338,7 +338,7 @@ vms:
     ssh_host_keys:
       description:
         - Public SSH host keys, each with its type, which the script that tells of the end tells too. They are taken apart and
-          put together anew; where one is not of the form of its type, none is returned.
+          put together again; where one is not of the form of its type, none is returned.
       type: list
       elements: str
     seconds:

@@ -11,7 +11,7 @@ short_description: Read back what VMs hold for cloud-init
 version_added: 0.1.0
 description:
   - Tells what metadata, user data and vendor data VMs hold in guestinfo, decoded as cloud-init decodes them, and what
-    their guests have told of cloud-init.
+    their guests have reported of cloud-init.
   - The data themselves are shown only on request, since they often hold secrets.
 options:
   vm:
@@ -139,7 +139,7 @@ vms:
       type: dict
     local_ipv4:
       description:
-        - The IPv4 address that cloud-init has told, where it can be taken for the VM's own; else null.
+        - The IPv4 address that cloud-init has reported, where it is known to be the VM's own; else null.
         - That is, where VMware Tools report it for a card of the VM as well.
         - An address that another VM of the task says is its own is neither's.
       type: str
@@ -159,7 +159,7 @@ vms:
     ssh_host_keys:
       description:
         - Public SSH host keys, each with its type, which the script that tells of the end tells too. They are taken apart and
-          put together anew; where one is not of the form of its type, none is returned.
+          put together again; where one is not of the form of its type, none is returned.
       type: list
       elements: str
 timing:

@@ -84,7 +84,7 @@ options:
         is another than theirs they are replaced.
       - Without it, the name and time of O(golden_snapshot) are taken, or else C(config.changeVersion) of the golden VM. This
         changes with every change of the VM's configuration, even of its notes, and it does not change with what is on its
-        disks. So set it wherever the golden VM is more than a template that is built anew each time.
+        disks. So set it wherever the golden VM is more than a template that is built again each time.
     type: str
   golden_snapshot:
     description:
@@ -184,7 +184,7 @@ attributes:
 notes:
   - A parent belongs to the fleet by the mark C(vforge.fleet) in its configuration, which holds the fleet, the version of
     the golden VM and the name of the parent. Its clones inherit the mark.
-  - A VM that has a name of the fleet and no such mark is a stranger, and the task fails.
+  - Where a VM has a name of the fleet and no such mark, the task fails.
 seealso:
   - module: vforge.vsphere.linked_clone
   - module: vforge.vsphere.instant_clone

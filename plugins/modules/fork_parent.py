@@ -13,10 +13,10 @@ description:
   - Brings VMs to be parents of VMFork, the instant clone of vSphere 6.0 and 6.5, and makes, changes and removes their
     children, all parents and all children of a task at once. The role P(vforge.vsphere.vmfork_fleet#role) makes fleets of
     them over many hosts.
-  - A quiesced parent stands still in the middle of a command. Each child goes on behind it, with the memory and the disks of
+  - The guest of a quiesced parent is halted in the middle of a command. Each child goes on behind it, with the memory and the disks of
     the parent.
   - A child is recognized as vCenter itself tells it, by the parent's list of children and by the fork group. A VM of the same
-    name that is no child of its parent is a stranger, which is neither changed nor removed.
+    name that is no child of its parent is neither changed nor removed.
   - VMFork was never part of a public SDK, and later releases do not have it. On vCenter 6.7 and later use
     M(vforge.vsphere.instant_clone); this module says so there and changes nothing.
 options:
@@ -117,8 +117,8 @@ options:
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until every child that is powered on has told how its scripts of O(on_wake) went. One in which a script
-        has failed fails with V(wake_failed), one that has told no end in time with V(wake_timeout).
+      - Whether to wait until every child that is powered on has reported how its scripts of O(on_wake) went. One in which a script
+        has failed fails with V(wake_failed), one that did not report the end in time with V(wake_timeout).
     type: bool
     default: true
   ip_family:
@@ -328,7 +328,7 @@ parents:
       description: Whether VMFork is enabled.
       type: bool
     quiesced:
-      description: Whether its guest stands still. It may do so while VMFork is disabled.
+      description: Whether its guest is quiesced. It may do so while VMFork is disabled.
       type: bool
     wake_scripts:
       description: >-
@@ -439,7 +439,7 @@ children:
       elements: dict
     wake:
       description: >-
-        How the scripts of O(on_wake) went, V(ok), V(failed) or V(running). It is V(unknown) where that is no longer told, and
+        How the scripts of O(on_wake) went, V(ok), V(failed) or V(running). It is V(unknown) where that is no longer known, and
         null where there are none.
       returned: with O(wait_for_wake)
       type: str

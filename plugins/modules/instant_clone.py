@@ -15,7 +15,7 @@ description:
   - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
     of clones and a few more, whatever the size of the inventory.
   - A clone is recognized by a mark in its configuration (C(vforge.clone)) that holds the instance UUID of its parent
-    and the name of the clone. A VM without this mark is a stranger, which is neither changed nor removed.
+    and the name of the clone. A VM without this mark is neither changed nor removed.
 options:
   state:
     description:
@@ -87,10 +87,10 @@ options:
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until each clone has told how the scripts went that it runs when it wakes, where its parent was frozen
+      - Whether to wait until each clone has reported how the scripts went that it runs when it wakes, where its parent was frozen
         with some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
       - A clone in which a script has failed fails with V(wake_failed), with the end of the script's output, and does so with
-        each run until it is removed. One that has told no end in time fails with V(wake_timeout).
+        each run until it is removed. One that did not report the end in time fails with V(wake_timeout).
       - A clone that has the SSH host keys of its parent when its scripts have ended is warned of.
     type: bool
     default: true
@@ -310,7 +310,7 @@ attributes:
 notes:
   - Needs a vCenter of version 6.7 or later; an ESXi host by itself cannot make instant clones.
   - With O(customize) guests are customized through VMware Tools (C(CustomizeGuest_Task)), all at once, after they were made.
-    Their networks are started then. Where it fails in a guest it is aborted there, and told of this clone; the next run
+    Their networks are started then. Where it fails in a guest it is aborted there, and reported for this clone; the next run
     customizes a clone that is not marked yet. It needs vCenter 7.0, O(guest_username) and O(guest_password), and VMware
     Tools that run in the clones.
   - The user needs the privileges VirtualMachine.Provisioning.Clone, VirtualMachine.Interact.PowerOn,
@@ -503,7 +503,7 @@ clones:
     wake:
       description: >-
         How the scripts went that it runs when it wakes, V(ok), V(failed) or V(running). It is V(unknown) where that is no
-        longer told, and null where there are none.
+        longer known, and null where there are none.
       returned: with O(wait_for_wake)
       type: str
     guestinfo:

@@ -10,7 +10,7 @@ module: instant_clone_parent
 short_description: Freeze the parents of instant clones, and let them run again
 version_added: 0.1.0
 description:
-  - Brings VMs to the state in which instant clones are made of them. A frozen parent stands still in the middle of a
+  - Brings VMs to the state in which instant clones are made of them. The guest of a frozen parent is halted in the middle of a
     command; each clone goes on behind it. It is cloned as often as one likes, and its disks do not grow by it.
   - Freezing writes a script into the guest and runs it, through VMware Tools. What the script does after the freeze,
     each clone does when it wakes. That is where a clone gets its own name, addresses, machine ID and host keys.

@@ -15,12 +15,12 @@ description:
   - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
     of clones and a few more, whatever the size of the inventory.
   - A clone is recognized by a mark in its configuration (C(vforge.clone)) that holds the instance UUID of its source
-    and the name of the clone. A VM without this mark is a stranger, which is neither changed nor removed.
+    and the name of the clone. A VM without this mark is neither changed nor removed.
 options:
   state:
     description:
       - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
-        allows it in their power state. What would take a restart is told and left.
+        allows it in their power state. What would take a restart is reported and left.
       - V(published) makes templates of clones that were made with O(as_template). Their guests are shut down, an empty layer
         is put on their disks, and as the last thing they are marked as templates.
       - V(absent) powers off and destroys the clones, and templates that were clones. One whose disks others use is left.
