@@ -455,8 +455,8 @@ report:
   type: str
 stopped:
   description:
-    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is returned of the VMs
-      is then what was known until there, and no question was noted.
+    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is returned of
+      the VMs is then what was known until there, and no question was noted.
   returned: when that happened
   type: dict
 question:

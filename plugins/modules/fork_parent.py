@@ -13,8 +13,8 @@ description:
   - Brings VMs to be parents of VMFork, the instant clone of vSphere 6.0 and 6.5, and makes, changes and removes their
     children, all parents and all children of a task at once. The role P(vforge.vsphere.vmfork_fleet#role) makes fleets of
     them over many hosts.
-  - The guest of a quiesced parent is halted in the middle of a command. Each child goes on behind it, with the memory and the disks of
-    the parent.
+  - The guest of a quiesced parent is halted in the middle of a command. Each child goes on behind it, with the memory and
+    the disks of the parent.
   - A child is recognized as vCenter itself tells it, by the parent's list of children and by the fork group. A VM of the same
     name that is no child of its parent is neither changed nor removed.
   - VMFork was never part of a public SDK, and later releases do not have it. On vCenter 6.7 and later use
@@ -117,8 +117,8 @@ options:
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until every child that is powered on has reported how its scripts of O(on_wake) went. One in which a script
-        has failed fails with V(wake_failed), one that did not report the end in time with V(wake_timeout).
+      - Whether to wait until every child that is powered on has reported how its scripts of O(on_wake) went. One in which a
+        script has failed fails with V(wake_failed), one that did not report the end in time with V(wake_timeout).
     type: bool
     default: true
   ip_family:

@@ -87,8 +87,8 @@ options:
     default: false
   wait_for_wake:
     description:
-      - Whether to wait until each clone has reported how the scripts went that it runs when it wakes, where its parent was frozen
-        with some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
+      - Whether to wait until each clone has reported how the scripts went that it runs when it wakes, where its parent was
+        frozen with some by M(vforge.vsphere.instant_clone_parent). The wait is the same as that for addresses.
       - A clone in which a script has failed fails with V(wake_failed), with the end of the script's output, and does so with
         each run until it is removed. One that did not report the end in time fails with V(wake_timeout).
       - A clone that has the SSH host keys of its parent when its scripts have ended is warned of.
