@@ -39,8 +39,10 @@ func localPath(ds *simulator.Datastore, path string) string {
 }
 
 // makeVMDir makes a directory for a VM and returns its name: that of the VM, with
-// _1, _2 and so on appended while it is taken, as vCenter does.
+// _1, _2 and so on appended while it is taken, as vCenter does. Blanks around the name
+// are left out: who reads a datastore path trims it, and would not find the files.
 func makeVMDir(ds *simulator.Datastore, name string) (string, error) {
+	name = strings.TrimSpace(name)
 	for i := 0; ; i++ {
 		dir := name
 		if i > 0 {

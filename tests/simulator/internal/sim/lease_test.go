@@ -383,3 +383,9 @@ func TestPrivilegesOfAnImport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNoFileOfAVMIsAnOrphanWhateverItsName(t *testing.T) {
+	b := start(t)
+	b.clone(" blanks  around ")
+	b.noOrphans()
+}
