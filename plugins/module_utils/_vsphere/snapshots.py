@@ -1,0 +1,134 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The snapshots of a VM: the one type, the one reader of the tree, and the one way to name a snapshot."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import typing as t
+
+from .._connector import names
+from .._errors import Ambiguous, InvalidOption, NotFound
+
+_WAYS = ("name", "path", "moid", "current")
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of a VM.
+
+    :ivar name: as a person reads it: vSphere keeps some characters escaped.
+    :ivar path: names from the root of the tree to it, joined by slashes; a slash in a name is ``%2f``.
+    :ivar created: by vCenter's clock; None where vCenter does not say it.
+    :ivar current: whether it is what the VM runs on.
+    """
+
+    moid: str
+    name: str
+    path: str
+    description: str = ""
+    created: datetime.datetime | None = None
+    current: bool = False
+
+
+def snapshots_in(info: t.Any) -> tuple[Snapshot, ...]:
+    """All snapshots of a VM, of every branch, those above before those below.
+
+    :param info: the VM's property ``snapshot``; None where the VM has none.
+    """
+    if info is None:
+        return ()
+    current = info.currentSnapshot._GetMoId() if info.currentSnapshot else ""
+    due = collections.deque(((), node) for node in info.rootSnapshotList)
+    found = []
+    while due:
+        above, node = due.popleft()
+        moid, name = node.snapshot._GetMoId(), names.unescape(node.name)
+        path = (*above, name)
+        found.append(
+            Snapshot(
+                moid=moid,
+                name=name,
+                path=path_of(path),
+                description=node.description or "",
+                created=node.createTime,
+                current=moid == current,
+            )
+        )
+        due.extend((path, child) for child in node.childSnapshotList or ())
+    return tuple(found)
+
+
+def path_of(parts: t.Iterable[str]) -> str:
+    """The path of a snapshot, from the names on the way to it."""
+    return names.join(parts).removeprefix("/")
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotSelector:
+    """What names one snapshot of a VM: exactly one of ``name``, ``path``, ``moid`` and ``current``."""
+
+    name: str | None = None
+    path: str | None = None
+    moid: str | None = None
+    current: bool = False
+
+    def __str__(self) -> str:
+        if self.current:
+            return "current snapshot"
+        way = next((way for way in ("name", "path", "moid") if getattr(self, way)), "name")
+        return f"snapshot with the {way} {getattr(self, way)}"
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any] | None) -> SnapshotSelector | None:
+        """The selector in a module's suboptions, None where none is given.
+
+        :raises InvalidOption: when it names no snapshot, or in two ways.
+        """
+        if params is None:
+            return None
+        given = [way for way in _WAYS if params.get(way)]
+        if len(given) != 1:
+            raise InvalidOption(
+                f"The option snapshot is given by {' and '.join(given) or 'nothing'}.",
+                hint="Set exactly one of name, path, moid and current.",
+                option="snapshot",
+            )
+        return cls(**{given[0]: params[given[0]]})
+
+    def fits(self, snapshot: Snapshot) -> bool:
+        """Whether it names this snapshot."""
+        if self.current:
+            return snapshot.current
+        if self.moid:
+            return snapshot.moid == self.moid
+        if self.path:
+            return snapshot.path == path_of(names.split(self.path))
+        return snapshot.name == names.unescape(self.name or "")
+
+
+def choose(snapshots: t.Sequence[Snapshot], selector: SnapshotSelector, where: str) -> Snapshot:
+    """The snapshot that a selector names.
+
+    :param where: the VM, for messages.
+    :raises NotFound: with the paths of those that there are.
+    :raises Ambiguous: when two have one name, or even one path.
+    """
+    found = [snapshot for snapshot in snapshots if selector.fits(snapshot)]
+    if len(found) == 1:
+        return found[0]
+    listed = [f"{snapshot.path} ({snapshot.moid})" for snapshot in found or snapshots]
+    if found:
+        raise Ambiguous(
+            f"{len(found)} snapshots of {where} fit the {selector}: {names.listing(listed)}.",
+            hint="Name the one you mean by its path or moid.",
+            matches=listed,
+        )
+    raise NotFound(
+        f"{where} has no {selector}.",
+        hint=f"There are: {names.listing(listed) or 'none'}.",
+        known=listed,
+    )
