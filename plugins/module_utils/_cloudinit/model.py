@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector.find import Selector
 from .._errors import InvalidOption
+from .._vsphere.vm import Vm
 from . import checks, encoding, keys, payload, report_script
 from .payload import KINDS, METADATA, Data
 
@@ -35,8 +36,8 @@ class Held:
     size: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Machine:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine(Vm):
     """A VM.
 
     :ivar running_since: when it was powered on; empty for a VM that is off.
@@ -45,21 +46,10 @@ class Machine:
     :ivar config: what it has of our keys, and of those of cloud-init; never in ``repr``.
     """
 
-    moid: str
-    name: str
-    path: str
-    instance_uuid: str
-    power_state: str
-    template: bool = False
     running_since: str = ""
     tools: bool = False
     addresses: tuple[str, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
-
-    @property
-    def on(self) -> bool:
-        """Whether it is powered on."""
-        return self.power_state == "poweredOn"
 
     @property
     def booted(self) -> bool:

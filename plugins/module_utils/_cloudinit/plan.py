@@ -156,7 +156,7 @@ def _settled(
 def _fitting(machine: Machine, data: Data, kind: str, text: str, *, more: bool) -> tuple[str | None, ...]:
     """What counts as the text. With or without the script that reports the end vendor data are the same, unless it is asked
     for and will be read: by a VM that is off, or with more that changes."""
-    if kind != VENDORDATA or (text != data.vendordata_plain and (more or not machine.on)):
+    if kind != VENDORDATA or (text != data.vendordata_plain and (more or not machine.powered_on)):
         return (text,)
     return (text, data.vendordata_plain, report_script.added(data.vendordata_plain))
 
@@ -246,12 +246,12 @@ def _customized(machine: Machine, request: Request, options: CloudOptions) -> Pl
 def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
     machine, changed = plan.machine, bool(plan.changes)
     unread = machine.booted and (changed or _pending(plan, options))
-    reboots = unread and machine.on and options.allow_reboot
+    reboots = unread and machine.powered_on and options.allow_reboot
     if reboots and not machine.tools:
         return dataclasses.replace(
             plan, steps=(), config={}, changes=(), refusal=_cannot_reboot(machine), warnings=tuple(warnings)
         )
-    starts = options.power_on and not machine.on
+    starts = options.power_on and not machine.powered_on
     config = dict(plan.config)
     if changed and machine.booted:
         config[keys.PENDING] = f"{machine.running_since}|{' '.join(change.kind for change in plan.changes)}"
@@ -292,7 +292,7 @@ def _old_reports(machine: Machine, options: CloudOptions, *, changed: bool) -> d
 
 def _no_use(plan: Plan, options: CloudOptions, *, starts: bool, unread: bool) -> str:
     """Why what is to be waited for cannot come, or empty."""
-    if not plan.machine.on and not starts:
+    if not plan.machine.powered_on and not starts:
         return "it is off" if not plan.machine.booted else "it is suspended"
     if unread:
         return "cloud-init reads the data at the next boot"

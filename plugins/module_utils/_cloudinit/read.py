@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import names, versions
-from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
+from .._connector import versions
+from .._connector.find import TO_ANCESTORS, find_each, unreadable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
 from .._vsphere.addresses import guest_nics, usable
+from .._vsphere.vm import ABOVE, BASICS, basics, config_in, config_paths, is_readable, reference
 from . import keys
 from .model import Machine
 
@@ -30,7 +31,6 @@ GUEST_NET = "guest.net"
 # When it was last powered on; neither a resume nor a reboot of its guest changes it.
 _BOOT_TIME = "runtime.bootTime"
 _TOOLS = "guest.toolsRunningStatus"
-_CONFIG = "config.extraConfig"
 
 
 def require_customization(session: Session) -> None:
@@ -45,11 +45,6 @@ def require_customization(session: Session) -> None:
             hint="It came with vCenter 7.0.3. Use transport guestinfo.",
             api_version=version,
         )
-
-
-def vm(session: Session, moid: str) -> t.Any:
-    """A reference; nothing is sent."""
-    return session.reference(VIRTUAL_MACHINE, moid)
 
 
 def find_machines(
@@ -72,20 +67,9 @@ def find_machines(
 def read_machines(session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = ()) -> dict[str, Machine]:
     """What is known of these VMs, by moid; one that cannot be read is left out."""
     wanted = _machine_paths({*keys.DATA, *keys.REPORTS, *more_keys})
-    roots = [vm(session, moid) for moid in moids]
+    roots = [reference(session, moid) for moid in moids]
     rows = {row.moid: row for row in collect(session, roots, wanted, TO_ANCESTORS)}
-    return {moid: _machine(rows, rows[moid]) for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")}
-
-
-def config_paths(wanted: t.Iterable[str]) -> tuple[str, ...]:
-    """Paths of single pairs of extraConfig, so that not all of every VM's configuration is sent."""
-    return tuple(f'{_CONFIG}["{key}"]' for key in wanted)
-
-
-def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """The pairs among properties that were read by these paths; a pair that was taken away is empty."""
-    pairs = {path[len(_CONFIG) + 2 : -2]: value for path, value in values.items() if path.startswith(f"{_CONFIG}[")}
-    return {key: "" if pair is None else str(pair.value) for key, pair in pairs.items()}
+    return {moid: _machine(rows, rows[moid]) for moid in moids if is_readable(rows.get(moid))}
 
 
 def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
@@ -98,25 +82,14 @@ def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
 
 def _machine_paths(wanted: t.Iterable[str]) -> dict[type, tuple[str, ...]]:
     """What is read of VMs and of what they lie in."""
-    of_config = ("config.instanceUuid", "config.template", *config_paths(wanted))
-    of_vm = (*of_config, POWER_STATE, _BOOT_TIME, _TOOLS, GUEST_NET)
-    return {
-        VIRTUAL_MACHINE: ("name", "parent", "parentVApp", *of_vm),
-        vim.Folder: ("name", "parent"),
-        vim.Datacenter: ("name", "parent"),
-        vim.VirtualApp: ("name", "parent", "parentFolder"),
-    }
+    more = (_BOOT_TIME, _TOOLS, GUEST_NET, *config_paths(wanted))
+    return {**ABOVE, VIRTUAL_MACHINE: (*BASICS, *more)}
 
 
 def _machine(rows: t.Mapping[str, Row], row: Row) -> Machine:
     return Machine(
-        moid=row.moid,
-        name=names.unescape(row.get("name") or ""),
-        path=path_in(rows, row.moid),
-        instance_uuid=row.get("config.instanceUuid") or "",
-        power_state=str(row.get(POWER_STATE)),
+        **basics(rows, row),
         running_since=str(row.get(_BOOT_TIME) or ""),
-        template=bool(row.get("config.template")),
         tools=row.get(_TOOLS) == "guestToolsRunning",
         addresses=tools_addresses(row.get(GUEST_NET)),
         config=config_in(row.values),

@@ -163,7 +163,7 @@ def infos(machines: t.Sequence[Machine], *, show: bool) -> list[dict[str, t.Any]
 
     :param show: whether the data are told; else only what they are.
     """
-    told = [keys.told_addresses(machine.config) if machine.on else () for machine in machines]
+    told = [keys.told_addresses(machine.config) if machine.powered_on else () for machine in machines]
     words = [Word(one.name, told=texts, tools=one.addresses) for one, texts in zip(machines, told, strict=True)]
     return [_entry_of(one, verdict, show=show) for one, verdict in zip(machines, vet(words), strict=True)]
 

@@ -15,6 +15,7 @@ import typing as t
 
 from .._engine import Item, Task
 from .._errors import GuestError, TimedOut
+from .._vsphere import vm
 from .._vsphere.reported import Word, unconfirmed, warn
 from . import apply, keys, plan, read, report, report_script
 from .model import CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Machine, Request
@@ -153,7 +154,7 @@ def _deliver(task: Task[VmItem]) -> None:
     )
     task.stage(
         WRITE,
-        lambda item: apply.start_write(task.session, item.machine.moid, item.plan.config),
+        lambda item: vm.start_config_change(task.session, item.machine.moid, item.plan.config),
         "VMs have their data",
         then=lambda item, _outcome: item.config.update(item.plan.config),
         repeatable=True,
@@ -168,7 +169,7 @@ def _start(task: Task[VmItem]) -> None:
 
     task.stage(
         POWER_ON,
-        lambda item: apply.start_power_on(task.session, item.machine.moid),
+        lambda item: vm.start_power_on(task.session, item.machine.moid),
         "VMs powered on",
         then=is_on,
         repeatable=True,
@@ -178,7 +179,7 @@ def _start(task: Task[VmItem]) -> None:
     # Only now, so that a task which ended before leaves the reboot to the next one.
     task.stage(
         SETTLE,
-        lambda item: apply.start_write(task.session, item.machine.moid, {keys.PENDING: ""}),
+        lambda item: vm.start_config_change(task.session, item.machine.moid, {keys.PENDING: ""}),
         "VMs booting",
         repeatable=True,
     )
@@ -212,7 +213,7 @@ def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
     """Wait until what is asked for has come from every VM; those where it has not at the deadline fail, and stay there."""
     asked = [item for item in task.items if item.error is None and item.plan.wait != NOTHING]
     waiting = {item.machine.moid: item for item in asked if not _settled(item, options)}
-    paths = (read.POWER_STATE, read.GUEST_NET, *read.config_paths(_watched(waiting.values(), options)))
+    paths = (read.POWER_STATE, read.GUEST_NET, *vm.config_paths(_watched(waiting.values(), options)))
 
     def came(item: VmItem, update: Update) -> bool:
         return _note(item, update, options)
@@ -254,7 +255,7 @@ def _note(item: VmItem, update: Update, options: CloudOptions) -> bool:
         item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
         return True
     _note_tools(item, update)
-    item.config.update(read.config_in(update.values))
+    item.config.update(vm.config_in(update.values))
     item.power_state = str(update.values.get(read.POWER_STATE, item.power_state))
     return _settled(item, options)
 

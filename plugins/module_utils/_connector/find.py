@@ -24,14 +24,15 @@ if t.TYPE_CHECKING:
 
 _UUIDS = ("config.uuid", "config.instanceUuid")
 
-_INTO_FOLDERS = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps")
+_DOWN = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps", "vm-host")
 
-# From any folder or datacenter down to every VM, through vApps too, and through nothing else.
+# From any folder or datacenter down to every VM, through vApps too, and through nothing else; and from there to the VMs'
+# hosts, where ``compute.VM_TO_HOST`` is among the routes.
 TO_VMS = (
-    Route("folder-children", vim.Folder, "childEntity", _INTO_FOLDERS),
-    Route("datacenter-vms", vim.Datacenter, "vmFolder", _INTO_FOLDERS),
-    Route("vapp-vms", vim.VirtualApp, "vm"),
-    Route("vapp-vapps", vim.VirtualApp, "resourcePool", _INTO_FOLDERS),
+    Route("folder-children", vim.Folder, "childEntity", _DOWN),
+    Route("datacenter-vms", vim.Datacenter, "vmFolder", _DOWN),
+    Route("vapp-vms", vim.VirtualApp, "vm", ("vm-host",)),
+    Route("vapp-vapps", vim.VirtualApp, "resourcePool", _DOWN),
 )
 
 # From any object up to the root folder; a VM in a vApp has no parent but a parentVApp.

@@ -28,7 +28,8 @@ _Spec = vmodl.query.PropertyCollector
 class Route:
     """One step of a traversal: from objects of ``kind`` along the property ``path``, then along the routes ``then``.
 
-    Routes refer to each other by name, so that loops (folders in folders) are finite descriptions.
+    Routes refer to each other by name, so that loops (folders in folders) are finite descriptions. Of the names in
+    ``then`` those count that are among the routes of a traversal, so that routes can be put together as they are needed.
     """
 
     name: str
@@ -94,7 +95,7 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
             type=route.kind,
             path=route.path,
             skip=False,
-            selectSet=[known[name] for name in route.then],
+            selectSet=[known[name] for name in route.then if name in known],
         )
         for route in routes
     ]

@@ -9,6 +9,8 @@ import typing as t
 
 from .._connector import names
 from .._connector.pyvmomi import vim
+from .._vsphere import snapshots
+from .._vsphere.vm import reference
 from . import read
 from .model import PARAMETER_PREFIX, SNAPSHOT_NAME
 
@@ -20,23 +22,18 @@ if t.TYPE_CHECKING:
 
 def start_enable(session: Session, moid: str) -> t.Any:
     """``EnableForkParent_Task``."""
-    return read.vm(session, moid).EnableForkParent_Task()
+    return reference(session, moid).EnableForkParent_Task()
 
 
 def start_disable(session: Session, moid: str) -> t.Any:
     """``DisableForkParent_Task``."""
-    return read.vm(session, moid).DisableForkParent_Task()
-
-
-def start_reset(session: Session, moid: str) -> t.Any:
-    """``ResetVM_Task``."""
-    return read.vm(session, moid).ResetVM_Task()
+    return reference(session, moid).DisableForkParent_Task()
 
 
 def start_snapshot(session: Session, moid: str) -> t.Any:
     """``CreateSnapshot_Task`` for persistent children; without memory, and without asking the guest."""
     about = "Persistent children of VMFork rest on it."
-    return read.vm(session, moid).CreateSnapshot_Task(SNAPSHOT_NAME, about, False, False)
+    return snapshots.start_create(session, moid, SNAPSHOT_NAME, about)
 
 
 def start_child(session: Session, parent: str, request: ChildRequest, place: Placement, own: t.Mapping[str, str]) -> t.Any:
@@ -51,7 +48,7 @@ def start_child(session: Session, parent: str, request: ChildRequest, place: Pla
         location.datastore = session.reference(vim.Datastore, place.datastore)
     parameters = _parameters({**request.config, **own})
     spec = read.child_spec()(location=location, persistent=request.persistent, configParams=parameters)
-    return read.vm(session, parent).CreateForkChild_Task(names.escape(request.name), spec)
+    return reference(session, parent).CreateForkChild_Task(names.escape(request.name), spec)
 
 
 def _parameters(config: t.Mapping[str, str]) -> list[t.Any]:
@@ -59,24 +56,3 @@ def _parameters(config: t.Mapping[str, str]) -> list[t.Any]:
     return [
         vim.option.OptionValue(key=key.removeprefix(PARAMETER_PREFIX), value=value) for key, value in sorted(config.items())
     ]
-
-
-def start_update(session: Session, moid: str, config: t.Mapping[str, str]) -> t.Any:
-    """``ReconfigVM_Task`` for pairs of extraConfig."""
-    pairs = [vim.option.OptionValue(key=key, value=value) for key, value in sorted(config.items())]
-    return read.vm(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=pairs))
-
-
-def start_power_on(session: Session, moid: str) -> t.Any:
-    """``PowerOnVM_Task``."""
-    return read.vm(session, moid).PowerOnVM_Task()
-
-
-def start_power_off(session: Session, moid: str) -> t.Any:
-    """``PowerOffVM_Task``."""
-    return read.vm(session, moid).PowerOffVM_Task()
-
-
-def start_destroy(session: Session, moid: str) -> t.Any:
-    """``Destroy_Task``: the VM and the files that are its alone."""
-    return read.vm(session, moid).Destroy_Task()

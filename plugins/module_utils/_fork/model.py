@@ -15,9 +15,10 @@ from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
 from .._vsphere import wakestate
 from .._vsphere.addresses import GuestNic, usable
+from .._vsphere.compute import UNKNOWN, Place, Surroundings
 from .._vsphere.credentials import GuestCredentials
 from .._vsphere.freezing import ParentVm
-from .._vsphere.places import Pool
+from .._vsphere.vm import Vm
 from .._vsphere.wakescript import Manner, Scripts
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
@@ -33,8 +34,8 @@ PARAMETER_PREFIX = "guestinfo.fork."
 SNAPSHOT_NAME = "vforge-fork"
 
 
-@dataclasses.dataclass(frozen=True)
-class Child:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Child(Vm):
     """A child, or whatever else holds the name of one.
 
     :ivar kind: ``VirtualMachine``, ``Folder`` or ``VirtualApp``.
@@ -44,17 +45,8 @@ class Child:
     :ivar config: its extraConfig as far as it was read; never in ``repr``.
     """
 
-    moid: str
-    name: str
-    path: str = ""
     kind: str = "VirtualMachine"
-    instance_uuid: str = ""
-    power_state: str = ""
-    host_name: str = ""
-    pool: str = ""
-    pool_name: str = ""
-    datastores: tuple[str, ...] = ()
-    datastore_names: tuple[str, ...] = ()
+    place: Place = UNKNOWN
     child_type: str = NONE
     group_id: str = ""
     macs: tuple[str, ...] = ()
@@ -82,7 +74,8 @@ class Parent(ParentVm):
     :ivar group_id: ``parentForkGroupId``; empty where VMFork is disabled.
     :ivar child_type: of a VM that is a child itself; ``none`` for others.
     :ivar known: whether vCenter keeps anything of VMFork for it, so that it can have children.
-    :ivar pools: of the compute resource of its host; ``datastores``: name -> moid of those that its host reaches.
+    :ivar snapshots: their names.
+    :ivar place: where it is; ``around``: what its host offers to its children.
     :ivar children: as vCenter lists them; ``origin`` is its own parent.
     """
 
@@ -97,11 +90,8 @@ class Parent(ParentVm):
     folder: str
     folder_path: str
     datacenter: str
-    pool: str
-    compute_resource: str
-    pools: tuple[Pool, ...]
-    datastores: t.Mapping[str, str]
-    datastore_names: tuple[str, ...]
+    place: Place
+    around: Surroundings
     children: tuple[Child, ...] = ()
     origin: Child | None = None
 

@@ -15,7 +15,7 @@ from .._connector import names
 from .._connector.differences import Difference
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import freezing
-from .._vsphere.places import Pool, fitting_pools
+from .._vsphere.compute import Place, Pool, choose_datastore, choose_pool
 from .model import (
     DISABLED,
     ENABLED,
@@ -123,7 +123,7 @@ def present(request: ChildRequest, placement: Placement, existing: Child | None,
     config = {key: value for key, value in request.config.items() if existing.config.get(key, "") != value}
     differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
     power = ""
-    if request.powered_on != (existing.power_state == "poweredOn"):
+    if request.powered_on != existing.powered_on:
         power = "on" if request.powered_on else "off"
         differences.append(Difference("power_state", existing.power_state, "poweredOn" if request.powered_on else "poweredOff"))
     differences += _fixed_at_birth(request, placement, existing)
@@ -259,7 +259,7 @@ def _to_enabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Chil
 
 
 def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], depending: t.Sequence[Child]) -> Plan:
-    if parent.power_state != "poweredOn":
+    if not parent.powered_on:
         refusal = _refusal(
             parent, f"is {parent.power_state}", "Power it on and let its guest start: quiescing works in the guest."
         )
@@ -292,9 +292,11 @@ def expected(step: Step) -> Child:
         moid="",
         name=step.name,
         power_state="poweredOn" if step.power == "on" else "poweredOff",
-        host_name=parent.host_name,
-        pool_name=place_of.pool.name if place_of else "",
-        datastore_names=(step.request.datastore,) if step.request.datastore else parent.datastore_names,
+        place=Place(
+            host_name=parent.host_name,
+            pool_name=place_of.pool.name if place_of else "",
+            datastore_names=(step.request.datastore,) if step.request.datastore else parent.place.datastore_names,
+        ),
         child_type=kind_after(step),
         group_id=parent.group_id,
     )
@@ -319,12 +321,12 @@ def _fixed_at_birth(request: ChildRequest, placement: Placement, existing: Child
     )
     if wanted != actual:
         found.append(Difference("persistent", actual, wanted, "a child stays of the kind that it was made"))
-    if request.resource_pool and existing.pool != placement.pool.moid:
+    if request.resource_pool and existing.place.pool != placement.pool.moid:
         why_not = "an existing child is left where it is"
-        found.append(Difference("resource_pool", existing.pool_name, placement.pool.path, why_not))
-    if placement.datastore and placement.datastore not in existing.datastores:
+        found.append(Difference("resource_pool", existing.place.pool_name, placement.pool.path, why_not))
+    if placement.datastore and placement.datastore not in existing.place.datastores:
         why_not = "it takes a migration, which is not this module's"
-        found.append(Difference("datastore", ", ".join(existing.datastore_names), request.datastore or "", why_not))
+        found.append(Difference("datastore", ", ".join(existing.place.datastore_names), request.datastore or "", why_not))
     return found
 
 
@@ -407,34 +409,11 @@ def place(request: ChildRequest, parent: Parent, folders: t.Mapping[str, tuple[s
             f"child {request.name!r}: the parent is in a vApp, which is no folder.", hint="Set folder.", option="folder"
         )
     folder, path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
-    return Placement(folder, path, _pool(request, parent), bool(request.resource_pool), _datastore(request, parent))
-
-
-def _pool(request: ChildRequest, parent: Parent) -> Pool:
-    if not request.resource_pool:
-        # A parent inside a vApp has a pool that is not among the compute resource's own.
-        own = [pool for pool in parent.pools if pool.moid == parent.pool]
-        return own[0] if own else Pool(parent.pool, parent.pool, parent.pool)
-    fits = fitting_pools(parent.pools, parent.compute_resource, request.resource_pool)
-    if len(fits) == 1:
-        return fits[0]
-    listing = names.listing(sorted(pool.path for pool in fits or parent.pools), most=20)
-    what = (
-        f"{len(fits)} resource pools are named {request.resource_pool}"
-        if fits
-        else f"the resource pool {request.resource_pool} is not one of {parent.compute_resource}, where its parent runs"
-    )
-    raise InvalidOption(f"child {request.name!r}: {what}.", hint=f"Pools that would do: {listing}.", option="resource_pool")
-
-
-def _datastore(request: ChildRequest, parent: Parent) -> str | None:
-    if not request.datastore:
-        return None
-    for name, moid in parent.datastores.items():
-        if names.same(name, request.datastore):
-            return moid
-    raise InvalidOption(
-        f"child {request.name!r}: the host {parent.host_name} has no accessible datastore {request.datastore}.",
-        hint=f"It has: {names.listing(sorted(parent.datastores), most=20)}.",
-        option="datastore",
+    who = f"child {request.name!r}"
+    return Placement(
+        folder=folder,
+        folder_path=path,
+        pool=choose_pool(parent.around, request.resource_pool, parent.place.pool, who),
+        pool_asked=bool(request.resource_pool),
+        datastore=choose_datastore(parent.around, request.datastore, who),
     )

@@ -11,18 +11,30 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import names, releases
+from .._connector import releases
 from .._connector.batch import Work, run_batch
 from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
-from .._connector.props import Route, Row, collect
+from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.unofficial import Method, Property, add_data_type, add_methods
 from .._errors import NotFound
-from .._vsphere import guest
+from .._vsphere import compute, freezing, guest
 from .._vsphere.addresses import GuestNic, guest_nics
-from .._vsphere.freezing import FROZEN_PATH, Found, found_in, record_in
-from .._vsphere.guest import tools_ready
-from .._vsphere.places import Pool, is_available, pools_in
+from .._vsphere.freezing import Found, found_in
+from .._vsphere.snapshots import snapshots_in
+from .._vsphere.vm import (
+    ABOVE,
+    BASICS,
+    DEVICES,
+    basics,
+    config_in,
+    datacenter_of,
+    is_readable,
+    kind_of,
+    moid_of,
+    nics_in,
+    reference,
+)
 from .model import NONE, Child, Parent
 
 if t.TYPE_CHECKING:
@@ -45,74 +57,45 @@ METHODS = (
     Method("RetrieveForkParent_Task", _SINCE),
 )
 
-_CHILD_VM = ("config.forkConfigInfo", "config.instanceUuid", "runtime.powerState", "runtime.host")
-_ABOVE: dict[type, tuple[str, ...]] = {
-    vim.Folder: ("name", "parent"),
-    vim.Datacenter: ("name", "parent"),
-    vim.VirtualApp: ("name", "parent", "parentFolder"),
-}
+_FORK = "config.forkConfigInfo"
+_PLACE = ("runtime.host", "resourcePool", "datastore")
 
 PARENT: dict[type, tuple[str, ...]] = {
-    **_ABOVE,
+    **ABOVE,
+    **compute.COMPUTES,
     guest.MANAGER: guest.MANAGERS,
     vim.VirtualMachine: (
+        *BASICS,
+        *_PLACE,
         *guest.VM_ACCESS,
-        *_CHILD_VM,
-        "parent",
-        "parentVApp",
-        "resourcePool",
-        "datastore",
-        "snapshot",
+        *freezing.PARENT_PATHS,
+        _FORK,
         "config.uuid",
-        "config.template",
         "runtime.quiescedForkParent",
-        "guest.toolsVersionStatus2",
-        *guest.READY,
-        FROZEN_PATH,
+        "snapshot",
     ),
-    vim.HostSystem: (*guest.HOST_ACCESS, "name", "parent", "datastore", "runtime.inMaintenanceMode", "runtime.connectionState"),
-    vim.ComputeResource: ("name",),
-    vim.ResourcePool: ("name", "parent", "owner"),
+    vim.HostSystem: (*guest.HOST_ACCESS, *compute.HOST, "datastore"),
     vim.Datastore: ("name", "summary.accessible"),
 }
-AROUND_PARENT = (
-    *TO_ANCESTORS,
-    Route("vm-host", vim.VirtualMachine, "runtime.host", ("host-compute", "host-datastores")),
-    Route("host-compute", vim.HostSystem, "parent", ("compute-pool",)),
-    Route("compute-pool", vim.ComputeResource, "resourcePool", ("pool-pools",)),
-    Route("pool-pools", vim.ResourcePool, "resourcePool", ("pool-pools",)),
-    Route("host-datastores", vim.HostSystem, "datastore"),
-)
+AROUND_PARENT = (*TO_ANCESTORS, compute.VM_TO_HOST, *compute.HOST_TO_POOLS, compute.HOST_TO_DATASTORES)
 
-# What is told of the children that a parent has.
+# What is said of the children that a parent has.
 LISTED: dict[type, tuple[str, ...]] = {
-    **_ABOVE,
+    **ABOVE,
     vim.ManagedEntity: ("name", "parent"),
-    vim.VirtualMachine: (*_CHILD_VM, "parentVApp"),
+    vim.VirtualMachine: (*BASICS, _FORK, "runtime.host"),
     vim.HostSystem: ("name",),
 }
-TO_LISTED = (*TO_ANCESTORS, *guest.TO_ACCESS)
+TO_LISTED = (*TO_ANCESTORS, compute.VM_TO_HOST)
 
 # What is compared with what is asked for.
 WANTED: dict[type, tuple[str, ...]] = {
     **LISTED,
-    vim.VirtualMachine: (
-        *_CHILD_VM,
-        "parentVApp",
-        "resourcePool",
-        "datastore",
-        "guest.net",
-        "config.extraConfig",
-        "config.hardware.device",
-    ),
+    vim.VirtualMachine: (*BASICS, *_PLACE, _FORK, DEVICES, "guest.net", "config.extraConfig"),
     vim.ResourcePool: ("name",),
     vim.Datastore: ("name",),
 }
-TO_WANTED = (
-    *TO_LISTED,
-    Route("vm-pool", vim.VirtualMachine, "resourcePool"),
-    Route("vm-datastores", vim.VirtualMachine, "datastore"),
-)
+TO_WANTED = (*TO_ANCESTORS, *compute.TO_PLACES)
 
 
 def require_vmfork(session: Session) -> None:
@@ -130,40 +113,14 @@ def child_spec() -> t.Any:
     return add_data_type(_SPEC, "VirtualMachineCreateChildSpec", _SINCE, _SPEC_PROPERTIES)
 
 
-def vm(session: Session, moid: str) -> t.Any:
-    """A reference; nothing is sent."""
-    return session.reference(vim.VirtualMachine, moid)
-
-
-def kind(ref: t.Any) -> str:
-    """``VirtualMachine``, ``Folder``, ``VirtualApp``..."""
-    return type(ref).__name__.rsplit(".", 1)[-1]
-
-
-def is_datacenter(ref: t.Any) -> bool:
-    """Whether a reference is a datacenter."""
-    return isinstance(ref, vim.Datacenter)
-
-
-def macs(devices: t.Iterable[t.Any]) -> tuple[str, ...]:
-    """The MAC addresses of the NICs among devices."""
-    card = vim.vm.device.VirtualEthernetCard
-    return tuple((device.macAddress or "").lower() for device in devices if isinstance(device, card))
-
-
-def root_snapshots(info: t.Any) -> tuple[str, ...]:
-    """The names of the snapshots that begin a VM's trees, from its property ``snapshot``."""
-    return tuple(node.name for node in info.rootSnapshotList) if info is not None else ()
-
-
 def start_children(session: Session, moid: str) -> t.Any:
     """``RetrieveForkChildren_Task``; the task's result is a list of VMs."""
-    return vm(session, moid).RetrieveForkChildren_Task()
+    return reference(session, moid).RetrieveForkChildren_Task()
 
 
 def start_parent(session: Session, moid: str) -> t.Any:
     """``RetrieveForkParent_Task``; the task's result is a VM, or nothing."""
-    return vm(session, moid).RetrieveForkParent_Task()
+    return reference(session, moid).RetrieveForkParent_Task()
 
 
 _PARALLEL = 8
@@ -195,46 +152,34 @@ def read_parents(session: Session, moids: t.Sequence[str], deadline: float) -> d
 def _read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[Parent]]:
     if not moids:
         return {}
-    roots = [*(vm(session, moid) for moid in moids), session.content.guestOperationsManager]
+    roots = [*(reference(session, moid) for moid in moids), session.content.guestOperationsManager]
     rows = {row.moid: row for row in collect(session, roots, PARENT, AROUND_PARENT)}
-    shown = [moid for moid in moids if moid in rows and rows[moid].get("config.instanceUuid")]
+    shown = [moid for moid in moids if is_readable(rows.get(moid))]
     return {moid: found_in(session, rows, _parent(rows, rows[moid])) for moid in shown}
 
 
 def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
-    host = rows.get(_moid(vm.get("runtime.host")))
-    compute = rows.get(_moid(host.get("parent"))) if host else None
-    folder = _moid(vm.get("parent"))
-    fork = vm.get("config.forkConfigInfo")
+    fork, folder, datacenter = vm.get(_FORK), moid_of(vm.get("parent")), datacenter_of(rows, vm)
     return Parent(
-        moid=vm.moid,
-        name=_name(vm),
-        path=path_in(rows, vm.moid),
-        instance_uuid=vm.get("config.instanceUuid") or "",
+        **freezing.parent_basics(rows, vm),
         bios_uuid=vm.get("config.uuid") or "",
-        power_state=str(vm.get("runtime.powerState")),
-        template=bool(vm.get("config.template")),
         enabled=bool(fork and fork.parentEnabled),
         quiesced=bool(vm.get("runtime.quiescedForkParent")),
         group_id=(fork and fork.parentForkGroupId) or "",
-        child_type=str(fork.childType) if fork and fork.childType else NONE,
+        child_type=_child_type(fork),
         child_group_id=(fork and fork.childForkGroupId) or "",
         known=fork is not None,
-        tools=tools_ready(vm.values),
-        tools_installed=vm.get("guest.toolsVersionStatus2") != "guestToolsNotInstalled",
-        snapshots=root_snapshots(vm.get("snapshot")),
+        snapshots=tuple(item.name for item in snapshots_in(vm.get("snapshot"))),
         folder=folder,
         folder_path=path_in(rows, folder),
-        datacenter=_datacenter(rows, vm),
-        pool=_moid(vm.get("resourcePool")),
-        host_name=_name(host),
-        host_available=is_available(host),
-        compute_resource=_name(compute),
-        pools=tuple(sorted(_own_pools(rows, compute), key=lambda pool: pool.path)),
-        datastores={_name(rows[moid]): moid for moid in _datastores(rows, host)},
-        datastore_names=tuple(_name(rows.get(_moid(ref))) for ref in vm.get("datastore") or ()),
-        record=record_in(vm.values, vm.get("config.instanceUuid") or ""),
+        datacenter=datacenter.moid if datacenter else "",
+        place=compute.place_in(rows, vm),
+        around=compute.surroundings_in(rows, vm),
     )
+
+
+def _child_type(fork: t.Any) -> str:
+    return str(fork.childType) if fork and fork.childType else NONE
 
 
 def read_families(session: Session, parents: t.Sequence[Parent], deadline: float) -> dict[str, Parent]:
@@ -258,7 +203,7 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
         item.moid: dataclasses.replace(
             item,
             children=tuple(sorted(_known(known, listed[item.moid]), key=lambda child: child.path)),
-            origin=known.get(_moid(origins[item.moid])),
+            origin=known.get(moid_of(origins[item.moid])),
         )
         for item in parents
     }
@@ -271,8 +216,8 @@ def _asking(start: t.Callable[[Session, str], t.Any], session: Session, parent: 
 def _known(known: t.Mapping[str, Child], refs: t.Iterable[t.Any]) -> t.Iterator[Child]:
     """One that this user may not see, or that is gone by now, is left out."""
     for ref in refs:
-        if _moid(ref) in known:
-            yield known[_moid(ref)]
+        if moid_of(ref) in known:
+            yield known[moid_of(ref)]
 
 
 def read_listed(session: Session, refs: t.Sequence[t.Any]) -> dict[str, Child]:
@@ -289,61 +234,23 @@ def _read_children(
     session: Session, refs: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]], routes: t.Sequence[t.Any]
 ) -> dict[str, Child]:
     rows = {row.moid: row for row in collect(session, refs, wanted, routes)}
-    return {_moid(ref): _child(rows, rows[_moid(ref)]) for ref in refs if _moid(ref) in rows}
+    return {moid_of(ref): _child(rows, rows[moid_of(ref)]) for ref in refs if moid_of(ref) in rows}
 
 
 def _child(rows: t.Mapping[str, Row], vm: Row) -> Child:
-    fork = vm.get("config.forkConfigInfo")
-    datastores = tuple(_moid(ref) for ref in vm.get("datastore") or ())
-    pool = _moid(vm.get("resourcePool"))
+    fork = vm.get(_FORK)
     return Child(
-        moid=vm.moid,
-        name=_name(vm),
-        path=path_in(rows, vm.moid),
-        kind=kind(vm.ref),
-        instance_uuid=vm.get("config.instanceUuid") or "",
-        power_state=str(vm.get("runtime.powerState") or ""),
-        host_name=_name(rows.get(_moid(vm.get("runtime.host")))),
-        pool=pool,
-        pool_name=_name(rows.get(pool)),
-        datastores=datastores,
-        datastore_names=tuple(_name(rows.get(moid)) for moid in datastores),
-        child_type=str(fork.childType) if fork and fork.childType else NONE,
+        **basics(rows, vm),
+        kind=kind_of(vm.ref),
+        place=compute.place_in(rows, vm),
+        child_type=_child_type(fork),
         group_id=(fork and fork.childForkGroupId) or "",
-        macs=macs(vm.get("config.hardware.device") or ()),
+        macs=tuple(nic.mac for nic in nics_in(vm.get(DEVICES) or (), running=False)),
         guest=guest_of(vm.get("guest.net")),
-        config={pair.key: str(pair.value) for pair in vm.get("config.extraConfig") or ()},
+        config=config_in(vm.values),
     )
 
 
 def guest_of(net: t.Iterable[t.Any] | None) -> tuple[GuestNic, ...]:
     """A guest's network, from ``guest.net``."""
     return tuple(guest_nics(net or ()))
-
-
-def _own_pools(rows: t.Mapping[str, Row], compute: Row | None) -> t.Iterator[Pool]:
-    """The pools of one compute resource: with parents on several hosts there are those of others among the rows."""
-    own = {moid: row for moid, row in rows.items() if compute is not None and _moid(row.get("owner")) == compute.moid}
-    return pools_in(own)
-
-
-def _datastores(rows: t.Mapping[str, Row], host: Row | None) -> list[str]:
-    """The datastores that a host reaches."""
-    moids = [_moid(ref) for ref in (host.get("datastore") if host else None) or ()]
-    return [moid for moid in moids if moid in rows and rows[moid].get("summary.accessible")]
-
-
-def _datacenter(rows: t.Mapping[str, Row], vm: Row) -> str:
-    here: Row | None = vm
-    while here is not None and not is_datacenter(here.ref):
-        above = here.get("parentVApp") or here.get("parentFolder") or here.get("parent")
-        here = rows.get(_moid(above))
-    return here.moid if here is not None else ""
-
-
-def _name(row: Row | None) -> str:
-    return names.unescape(row.get("name") or "") if row else ""
-
-
-def _moid(ref: t.Any) -> str:
-    return ref._GetMoId() if ref is not None else ""

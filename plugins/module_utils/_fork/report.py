@@ -100,7 +100,7 @@ def _listed(child: Child) -> dict[str, t.Any]:
         "name": child.name,
         "moid": child.moid,
         "path": child.path,
-        "host": child.host_name,
+        "host": child.place.host_name,
         "power_state": child.power_state,
         "child_type": child.child_type,
     }
@@ -145,8 +145,8 @@ def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dic
 def _vm_facts(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
     facts: dict[str, t.Any] = {
         "instance_uuid": vm.instance_uuid or None,
-        "host": vm.host_name,
-        "datastore": ", ".join(vm.datastore_names),
+        "host": vm.place.host_name,
+        "datastore": ", ".join(vm.place.datastore_names),
         "power_state": vm.power_state,
         "child_type": vm.child_type,
         "fork_group_id": vm.group_id or None,
@@ -154,7 +154,7 @@ def _vm_facts(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
         "ip_addresses": list(verdict.addresses),
         "refused": [refusal.told() for refusal in verdict.refusals],
     }
-    return {**facts, "resource_pool": vm.pool_name} if vm.pool_name else facts
+    return {**facts, "resource_pool": vm.place.pool_name} if vm.place.pool_name else facts
 
 
 def _parameters(step: Step, vm: Child | None) -> list[str]:

@@ -17,8 +17,8 @@ from .._connector.pyvmomi import vim
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._freeze_stage import FreezeStage
-from .._vsphere import wakestate
-from .._vsphere.places import read_folders, read_names
+from .._vsphere import vm, wakestate
+from .._vsphere.compute import read_folders, read_names
 from .._vsphere.reported import warn
 from . import apply, plan, read, report
 from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
@@ -154,12 +154,12 @@ def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[
     steps = []
     for request, parent, home in zip(options.children, owners, homes, strict=True):
         holder = taken.get((home, request.name))
-        vm = existing.get(holder._GetMoId()) if holder is not None else None
+        found = existing.get(holder._GetMoId()) if holder is not None else None
         if request.state == ABSENT:
-            steps.append(plan.absent(request, vm, parent))
+            steps.append(plan.absent(request, found, parent))
         else:
             placement = plan.place(request, parent, folders.get(parent.datacenter, {}))
-            steps.append(plan.present(request, placement, vm, parent))
+            steps.append(plan.present(request, placement, found, parent))
     return steps
 
 
@@ -240,15 +240,15 @@ def _remove(job: Job) -> None:
     """Power off and destroy the children that are to go; one that is gone by then is no failure."""
     doomed = [child for child in job.children if child.due(DESTROY)]
     running = [child for child in doomed if child.vm is None or child.vm.running]
-    job.task.call(running, _on_child(job, apply.start_power_off), "children powered off", _note_off, repeatable=True)
+    job.task.call(running, _on_child(job, vm.start_power_off), "children powered off", _note_off, repeatable=True)
     left = [child for child in doomed if child.due(DESTROY)]
-    job.task.call(left, _on_child(job, apply.start_destroy), "children removed", _note_destroyed, repeatable=True)
+    job.task.call(left, _on_child(job, vm.start_destroy), "children removed", _note_destroyed, repeatable=True)
 
 
 # What a step of a parent calls, and what it makes of the parent.
 _PARENT_STEPS: tuple[tuple[str, t.Callable[[Session, str], t.Any], str, dict[str, t.Any]], ...] = (
     (DISABLE, apply.start_disable, "parents disabled", {"enabled": False, "group_id": ""}),
-    (RESET, apply.start_reset, "parents reset", {"quiesced": False, "tools": False}),
+    (RESET, vm.start_reset, "parents reset", {"quiesced": False, "tools": False}),
     (ENABLE, apply.start_enable, "parents enabled", {"enabled": True}),
     (SNAPSHOT, apply.start_snapshot, "parents have a snapshot", {"snapshots": ("",)}),
 )
@@ -322,7 +322,7 @@ def _adopt(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
 def _update(job: Job) -> None:
     job.task.stage(
         UPDATE,
-        lambda child: apply.start_update(job.session, child.moid, child.wanted.config),
+        lambda child: vm.start_config_change(job.session, child.moid, child.wanted.config),
         "children changed",
         repeatable=True,
     )
@@ -330,8 +330,8 @@ def _update(job: Job) -> None:
 
 def _power(job: Job) -> None:
     for step, start, doing in (
-        (POWER_ON, apply.start_power_on, "children powered on"),
-        (POWER_OFF, apply.start_power_off, "children powered off"),
+        (POWER_ON, vm.start_power_on, "children powered on"),
+        (POWER_OFF, vm.start_power_off, "children powered off"),
     ):
         due = [child for child in job.children if child.due(step)]
         job.task.call(due, _on_child(job, start), doing, _noting_power(step), repeatable=True)
@@ -340,7 +340,7 @@ def _power(job: Job) -> None:
 def _read_children(job: Job) -> None:
     """What the changed children are now, in one call for all."""
     changed = [child for child in job.children if child.done and DESTROY not in child.done]
-    known = read.read_wanted(job.session, [read.vm(job.session, child.moid) for child in changed])
+    known = read.read_wanted(job.session, [vm.reference(job.session, child.moid) for child in changed])
     for child in changed:
         child.vm = known.get(child.moid, child.vm)
 

@@ -11,31 +11,13 @@ import typing as t
 from .._connector.find import Selector, selectors
 from .._errors import InvalidOption
 from .._vsphere.credentials import GuestCredentials
+from .._vsphere.disks import Disk
 from .._vsphere.freezing import ParentVm
+from .._vsphere.vm import Vm
 from .._vsphere.wakescript import Manner, Scripts
-
-# vSphere refuses a clone whose disks would have more levels (KB 67186).
-MOST_DELTA_LEVELS = 255
-
-# From here on the parent is worth a word: there is room for 55 clones more.
-MANY_DELTA_LEVELS = 200
 
 # The snapshot that collapses deltas. One that an ended run has left is known by it.
 SNAPSHOT_NAME = "vforge-collapse"
-
-
-@dataclasses.dataclass(frozen=True)
-class Disk:
-    """One disk as ``layoutEx`` tells it.
-
-    :ivar levels: deltas above the base disk.
-    :ivar own_levels: those of them that lie in the VM's own folder, over a disk that lies there too. Only these can be
-        collapsed: a linked clone's first delta rests on a disk of another VM.
-    """
-
-    label: str
-    levels: int
-    own_levels: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +62,7 @@ class Parent(ParentVm):
     @property
     def state(self) -> str:
         """``frozen``, ``running``, or the power state of a VM that is not powered on."""
-        if self.power_state != "poweredOn":
+        if not self.powered_on:
             return self.power_state
         return "frozen" if self.frozen else "running"
 
@@ -90,31 +72,11 @@ class Parent(ParentVm):
         return self.record.wakes if self.frozen and self.record is not None else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Child:
-    """A VM that is marked as a clone of the parent."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Child(Vm):
+    """A VM that is marked as a clone of the parent; ``host`` is the name of its host."""
 
-    moid: str
-    name: str
-    path: str
-    power_state: str
     host: str
-
-
-def disk(label: str, folder: str, files: t.Sequence[str]) -> Disk:
-    """A disk from the files of its chain.
-
-    :param folder: of the VM, as ``[datastore] folder``.
-    :param files: the descriptor of each level, the base first.
-    """
-    # A disk may lie on another datastore than the VM; its folder has the same name there.
-    top = _folder(files[-1]) if files else ""
-    own = [name for name in files if _folder(name) in (folder, top)]
-    return Disk(label, max(len(files) - 1, 0), max(len(own) - 1, 0))
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
 
 
 FROZEN, RUNNING = "frozen", "running"

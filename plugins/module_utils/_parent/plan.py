@@ -13,7 +13,8 @@ import dataclasses
 from .._connector import names
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import freezing
-from .model import FROZEN, MANNER, MANY_DELTA_LEVELS, MOST_DELTA_LEVELS, Obstacle, Parent, ParentOptions
+from .._vsphere.disks import MANY_LEVELS, MOST_LEVELS
+from .model import FROZEN, MANNER, Obstacle, Parent, ParentOptions
 
 RESET, COLLAPSE, FREEZE = "reset", "collapse", "freeze"
 
@@ -57,17 +58,15 @@ def decide(parent: Parent, options: ParentOptions) -> Plan:
 
 def many_deltas(parent: Parent) -> list[str]:
     """A warning for a parent whose disks are near the limit."""
-    if parent.delta_levels < MANY_DELTA_LEVELS:
+    if parent.delta_levels < MANY_LEVELS:
         return []
-    left = max(MOST_DELTA_LEVELS - parent.delta_levels, 0)
+    left = max(MOST_LEVELS - parent.delta_levels, 0)
     remedy = (
         "its deltas can be collapsed while it runs (collapse_deltas)"
         if parent.collapsible_levels
         else "they belong to the VM that it is a linked clone of: make the parent anew as a full clone"
     )
-    return [
-        f"{parent.name} has {parent.delta_levels} delta levels of at most {MOST_DELTA_LEVELS}, which leaves {left}; {remedy}."
-    ]
+    return [f"{parent.name} has {parent.delta_levels} delta levels of at most {MOST_LEVELS}, which leaves {left}; {remedy}."]
 
 
 def obstacles(parent: Parent) -> list[Obstacle]:
@@ -75,16 +74,14 @@ def obstacles(parent: Parent) -> list[Obstacle]:
     found = []
     if parent.template:
         found.append(Obstacle("template", "It is a template; an instant clone needs a running VM."))
-    elif parent.power_state != "poweredOn":
+    elif not parent.powered_on:
         found.append(Obstacle("not_powered_on", f"It is {parent.power_state}; an instant clone needs a running VM."))
     if not parent.host:
         found.append(Obstacle("host_unknown", "It is on a host that this user may not see."))
     elif not parent.host_available:
         found.append(Obstacle("host_unavailable", f"Its host {parent.host_name} is in maintenance mode or not connected."))
-    if parent.delta_levels >= MOST_DELTA_LEVELS:
-        found.append(
-            Obstacle("delta_levels", f"Its disks have {parent.delta_levels} delta levels of at most {MOST_DELTA_LEVELS}.")
-        )
+    if parent.delta_levels >= MOST_LEVELS:
+        found.append(Obstacle("delta_levels", f"Its disks have {parent.delta_levels} delta levels of at most {MOST_LEVELS}."))
     return [*found, *parent.devices]
 
 
@@ -93,7 +90,7 @@ def _not_running(parent: Parent) -> VforgeError | None:
         return InvalidOption(
             f"{parent.path} is a template.", hint="The parent of instant clones is a running VM.", option="parent"
         )
-    if parent.power_state != "poweredOn":
+    if not parent.powered_on:
         return InvalidOption(
             f"{parent.path} is {parent.power_state}.",
             hint="Power it on first: freezing, and running, are states of a VM that is powered on.",

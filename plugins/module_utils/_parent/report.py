@@ -10,7 +10,8 @@ import typing as t
 
 from .._connector import differences
 from .._errors import VforgeError
-from .model import MOST_DELTA_LEVELS, Child, Obstacle, Parent
+from .._vsphere.disks import MOST_LEVELS
+from .model import Child, Obstacle, Parent
 from .plan import COLLAPSE, FREEZE, RESET
 
 if t.TYPE_CHECKING:
@@ -55,7 +56,7 @@ def facts(parent: Parent) -> dict[str, t.Any]:
         "wake_scripts": parent.wake_scripts,
         "delta_levels": parent.delta_levels,
         "collapsible_levels": parent.collapsible_levels,
-        "clones_left": max(MOST_DELTA_LEVELS - parent.delta_levels, 0),
+        "clones_left": max(MOST_LEVELS - parent.delta_levels, 0),
     }
 
 
@@ -102,8 +103,7 @@ def _made(parent: Parent, step: str) -> dict[str, t.Any]:
     if step == RESET:
         return {"frozen": False}
     if step == COLLAPSE:
-        disks = (dataclasses.replace(disk, levels=disk.levels - disk.own_levels, own_levels=0) for disk in parent.disks)
-        return {"disks": tuple(disks)}
+        return {"disks": tuple(disk.collapsed() for disk in parent.disks)}
     # In check mode nobody has frozen it, so there is no record; the scripts are those asked for.
     return {"frozen": True, "record": None}
 

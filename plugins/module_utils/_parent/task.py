@@ -16,6 +16,7 @@ from .. import _freeze_stage
 from .._connector.releases import require_instant_clones
 from .._engine import Task, note_failure
 from .._freeze_stage import FreezeStage
+from .._vsphere import snapshots, vm
 from . import apply, plan, read, report
 from .model import MANNER, Parent, ParentOptions
 from .plan import COLLAPSE, FREEZE, RESET
@@ -103,7 +104,7 @@ def _reset(task: Task[ParentItem], freezing: FreezeStage) -> None:
     due = [item for item in task.items if item.due(RESET)]
     task.stage(
         RESET,
-        lambda item: apply.start_reset(task.session, item.now.moid),
+        lambda item: vm.start_reset(task.session, item.now.moid),
         "parents reset",
         then=lambda item, _outcome: item.become(frozen=False, tools=False),
     )
@@ -122,7 +123,7 @@ def _collapse(task: Task[ParentItem]) -> None:
     )
     task.stage(
         COLLAPSE,
-        lambda item: apply.start_remove_snapshots(task.session, item.now.moid),
+        lambda item: snapshots.start_remove_all(task.session, item.now.moid),
         "parents collapsed",
         then=lambda item, _outcome: item.become(leftover=False),
     )

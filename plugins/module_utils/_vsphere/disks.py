@@ -1,14 +1,30 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Virtual disks: the one type, and the one reader of them among the devices of a VM or of a snapshot."""
+"""Virtual disks and their chains: the one type, the one reader, and what linked clones need of them.
+
+A disk is a chain of files: a base disk, and on it delta disks, of which each has what changed since the one below.
+Linked clones and instant clones share the lower ones with the VM that they were made of.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing as t
 
+from .._connector import names
+from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
+from .vm import label_of
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+# vSphere refuses a clone whose disks would have more delta levels (KB 67186).
+MOST_LEVELS = 255
+
+# From here on a VM that is cloned is warned of: there is room for 55 clones more.
+MANY_LEVELS = 200
 
 # A controller's class, and what its disks' places begin with.
 _BUSES = {
@@ -34,6 +50,8 @@ class Disk:
     :ivar change_id: from where changed areas count; None where tracking is not active.
     :ivar uuid: of the backing; empty where it has none.
     :ivar object_id: ``diskObjectId``; empty where there is none.
+    :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too. Only these can be
+        collapsed: a linked clone's first delta disk is one of a disk of another VM.
     """
 
     key: int
@@ -47,6 +65,16 @@ class Disk:
     change_id: str | None = None
     uuid: str = ""
     object_id: str = ""
+    own_levels: int = 0
+
+    @property
+    def levels(self) -> int:
+        """Its delta disks above the base disk. One without has nothing that a linked clone could share."""
+        return max(len(self.files) - 1, 0)
+
+    def collapsed(self) -> Disk:
+        """What it is once its own delta disks are written into the disk below them."""
+        return dataclasses.replace(self, files=self.files[self.own_levels :], own_levels=0)
 
     @property
     def file(self) -> str:
@@ -59,23 +87,30 @@ class Disk:
         return f"{self.object_id or self.key}/{self.uuid}"
 
 
-def disks_in(devices: t.Iterable[t.Any] | None) -> tuple[Disk, ...]:
-    """The disks among devices.
+def disks_in(devices: t.Iterable[t.Any] | None, home: str = "") -> tuple[Disk, ...]:
+    """The disks among devices, in the order of their keys.
 
     :param devices: the property ``config.hardware.device`` of a VM or of a snapshot.
+    :param home: ``config.files.vmPathName`` of the VM, where ``own_levels`` are asked for.
     """
     known = {device.key: device for device in devices or ()}
-    disks = [device for device in known.values() if isinstance(device, vim.vm.device.VirtualDisk)]
-    return tuple(_disk(disk, known.get(disk.controllerKey)) for disk in disks)
+    disks = disk_devices(known.values())
+    return tuple(_disk(disk, known.get(disk.controllerKey), _place(home)) for disk in disks)
 
 
-def _disk(device: t.Any, controller: t.Any) -> Disk:
-    backing = device.backing
+def disk_devices(devices: t.Iterable[t.Any]) -> list[t.Any]:
+    """The disks among devices as vSphere's own objects, in the order of their keys."""
+    disks = (device for device in devices if isinstance(device, vim.vm.device.VirtualDisk))
+    return sorted(disks, key=lambda disk: int(disk.key))
+
+
+def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
+    backing, files = device.backing, tuple(_files(device.backing))
     return Disk(
         key=device.key,
-        label=device.deviceInfo.label if device.deviceInfo else f"disk {device.key}",
+        label=label_of(device, "disk"),
         unit=f"{_bus(controller)}:{device.unitNumber}",
-        files=tuple(_files(backing)),
+        files=files,
         capacity=int(device.capacityInBytes or device.capacityInKB * 1024),
         backing=type(backing).__name__.rsplit(".", 1)[-1].removesuffix("BackingInfo"),
         mode=str(getattr(backing, "diskMode", None) or ""),
@@ -83,6 +118,7 @@ def _disk(device: t.Any, controller: t.Any) -> Disk:
         change_id=getattr(backing, "changeId", None) or None,
         uuid=str(getattr(backing, "uuid", None) or ""),
         object_id=device.diskObjectId or "",
+        own_levels=own_levels(files, home),
     )
 
 
@@ -100,3 +136,129 @@ def _files(backing: t.Any) -> t.Iterator[str]:
         if getattr(backing, "fileName", None):
             yield backing.fileName
         backing = getattr(backing, "parent", None)
+
+
+def own_levels(files: t.Sequence[str], home: str) -> int:
+    """The delta disks of a chain that lie in the VM's own folder, over a disk that lies there too.
+
+    :param files: the topmost first.
+    :param home: folder of the VM, as ``[datastore] folder``.
+    """
+    # A disk may lie on another datastore than the VM; its folder has the same name there.
+    top = _place(files[0]) if files else ""
+    own = [name for name in files if _place(name) in (home, top)]
+    return max(len(own) - 1, 0)
+
+
+def _place(name: str) -> str:
+    """The datastore and folder of a file: ``[datastore] web-1/web-1.vmdk`` is in ``[datastore] web-1``."""
+    return name.rpartition("/")[0]
+
+
+def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
+    """What puts an empty delta disk on the disks of a VM that is off.
+
+    A linked clone of a VM or template shares what is below the top, so without one there would be nothing to share.
+    Each disk is taken off, and put on again with what it was as its parent.
+
+    :param every: False leaves out disks that have a delta disk.
+    :returns: as ``deviceChange`` of ``ReconfigVM_Task``.
+    """
+    changes = []
+    for disk in disk_devices(devices):
+        if disk.backing.parent is not None and not every:
+            continue
+        backing = type(disk.backing)(
+            fileName=f"[{disk.backing.fileName.partition(']')[0].lstrip('[')}]",
+            diskMode=disk.backing.diskMode,
+            thinProvisioned=disk.backing.thinProvisioned,
+            parent=disk.backing,
+        )
+        child = vim.vm.device.VirtualDisk(
+            key=-disk.key,
+            controllerKey=disk.controllerKey,
+            unitNumber=disk.unitNumber,
+            capacityInKB=disk.capacityInKB,
+            backing=backing,
+        )
+        changes.append(vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk))
+        changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=child))
+    return changes
+
+
+# Who uses whose files
+
+
+_FILES: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
+}
+_TO_NEIGHBOURS = (
+    Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
+    Route("datastore-vms", vim.Datastore, "vm"),
+)
+
+
+def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
+    """Those of the VMs that have more than one disk of their own in a chain, so that another VM may use one: one call.
+
+    A VM always writes to its topmost disk, so nobody else can use that one.
+    """
+    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
+    rows = collect(session, refs, _FILES)
+    return [row.moid for row in rows if _longest(row, _own(row)) > 1]
+
+
+def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
+    """The VMs that use disks which are these VMs' own, as moids and names, by moid: one call, over their datastores.
+
+    What a VM only shares, because it is a linked clone itself, is not its own.
+    """
+    if not moids:
+        return {}
+    refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
+    rows = {row.moid: row for row in collect(session, refs, _FILES, _TO_NEIGHBOURS)}
+    used = {moid: _every_file(row) for moid, row in rows.items()}
+    found: dict[str, dict[str, str]] = {}
+    for moid in moids:
+        own = _own(rows[moid]) if moid in rows else set()
+        others = (row for row in rows.values() if row.moid != moid and own & used[row.moid])
+        found[moid] = {row.moid: names.unescape(row.get("name") or row.moid) for row in others}
+    return found
+
+
+def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
+    """The names of the VMs that use disks of these VMs, by moid: see ``users``."""
+    return {moid: sorted(found.values()) for moid, found in users(session, moids).items()}
+
+
+def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
+    """The files of each disk (``FileInfo``, with name, size and type), by ``layoutEx.disk`` and ``layoutEx.file``.
+
+    :returns: a list a disk, in which the base comes first and each disk of the chain is a list of its files.
+    """
+    files = {item.key: item for item in values.get("layoutEx.file") or ()}
+    return [
+        [[files[key] for key in unit.fileKey if key in files] for unit in disk.chain or ()]
+        for disk in values.get("layoutEx.disk") or ()
+    ]
+
+
+def _longest(vm: Row, own: t.Collection[str]) -> int:
+    """How many disks that have files among ``own`` there are in the chain that has most."""
+    counts = [sum(any(file.name in own for file in unit) for unit in chain) for chain in chains_in(vm.values)]
+    return max(counts, default=0)
+
+
+def _every_file(vm: Row) -> set[str]:
+    return {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}
+
+
+def _own(vm: Row) -> set[str]:
+    """The files of its disks that lie in its own folder, or in that of the same name on another datastore."""
+    home = _folder(vm.get("config.files.vmPathName") or "")
+    return {name for name in _every_file(vm) if home and _folder(name) == home}
+
+
+def _folder(name: str) -> str:
+    """The folder of a file, whatever datastore it is on: ``[datastore] web-1/web-1.vmdk`` is in ``web-1``."""
+    return name.rpartition("] ")[2].rpartition("/")[0]

@@ -20,7 +20,9 @@ from .._connector.pyvmomi import vim
 from .._errors import GuestError, Interrupted, StillRunning, TimedOut, VforgeError
 from .._text import printable
 from . import leftovers, needs, wakescript, wakestate
-from .guest import LONGEST_OUTPUT, Access, Guest, access_in
+from .compute import host_of
+from .guest import LONGEST_OUTPUT, READY, Access, Guest, access_in, tools_ready
+from .vm import Vm, basics, config_path
 from .wakescript import Manner, Scripts
 from .wakestate import FreezeRecord
 
@@ -36,7 +38,7 @@ _RECORD_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ParentVm:
+class ParentVm(Vm):
     """What is known of every VM that is, or is to be, a parent.
 
     :ivar tools: whether Tools run and take guest operations; not while it is frozen.
@@ -44,12 +46,6 @@ class ParentVm:
     :ivar record: what its guest reported of itself when it was frozen last; it counts while it is frozen.
     """
 
-    moid: str
-    name: str
-    path: str
-    instance_uuid: str
-    power_state: str
-    template: bool
     tools: bool
     tools_installed: bool
     host_name: str
@@ -168,7 +164,27 @@ def wait(
         item.error = _late(item, manner, timeout)
 
 
-FROZEN_PATH = f'config.extraConfig["{wakestate.FROZEN_KEY}"]'
+FROZEN_PATH = config_path(wakestate.FROZEN_KEY)
+
+# What ``parent_basics`` looks at besides ``vm.BASICS``.
+PARENT_PATHS = ("guest.toolsVersionStatus2", *READY, FROZEN_PATH)
+
+
+def parent_basics(rows: t.Mapping[str, Row], vm: Row) -> dict[str, t.Any]:
+    """The fields of ``ParentVm``.
+
+    :param vm: read with ``vm.BASICS``, ``PARENT_PATHS`` and ``runtime.host``; its host with ``compute.HOST``.
+    """
+    host = host_of(rows, vm)
+    known = basics(rows, vm)
+    return {
+        **known,
+        "tools": tools_ready(vm.values),
+        "tools_installed": vm.get("guest.toolsVersionStatus2") != "guestToolsNotInstalled",
+        "host_name": host.name if host else "",
+        "host_available": host is not None and host.available,
+        "record": record_in(vm.values, known["instance_uuid"]),
+    }
 
 
 def record_in(values: t.Mapping[str, t.Any], instance_uuid: str) -> FreezeRecord | None:

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import datetime
+import re
 import typing as t
 
 from .._connector import names
+from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, InvalidOption, NotFound
 
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
 _WAYS = ("name", "path", "moid", "current")
+_MOID = re.compile(r"snapshot-\w+", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +40,18 @@ class Snapshot:
 
 
 def snapshots_in(info: t.Any) -> tuple[Snapshot, ...]:
-    """All snapshots of a VM, of every branch, those above before those below.
+    """All snapshots of a VM, of every branch, in the order of the tree: each before those below it.
 
     :param info: the VM's property ``snapshot``; None where the VM has none.
     """
     if info is None:
         return ()
     current = info.currentSnapshot._GetMoId() if info.currentSnapshot else ""
-    due = collections.deque(((), node) for node in info.rootSnapshotList)
+    # Not by recursion: a chain of snapshots may be as long as its maker wished.
+    due: list[tuple[tuple[str, ...], t.Any]] = [((), node) for node in reversed(info.rootSnapshotList)]
     found = []
     while due:
-        above, node = due.popleft()
+        above, node = due.pop()
         moid, name = node.snapshot._GetMoId(), names.unescape(node.name)
         path = (*above, name)
         found.append(
@@ -58,7 +64,7 @@ def snapshots_in(info: t.Any) -> tuple[Snapshot, ...]:
                 current=moid == current,
             )
         )
-        due.extend((path, child) for child in node.childSnapshotList or ())
+        due.extend((path, child) for child in reversed(node.childSnapshotList or ()))
     return tuple(found)
 
 
@@ -97,6 +103,9 @@ class SnapshotSelector:
                 hint="Set exactly one of name, path, moid and current.",
                 option="snapshot",
             )
+        moid = params.get("moid") or ""
+        if moid and not _MOID.fullmatch(moid):
+            raise InvalidOption(f"{moid} is no moid of a snapshot.", hint="It looks like snapshot-42.", option="snapshot")
         return cls(**{given[0]: params[given[0]]})
 
     def fits(self, snapshot: Snapshot) -> bool:
@@ -132,3 +141,31 @@ def choose(snapshots: t.Sequence[Snapshot], selector: SnapshotSelector, where: s
         hint=f"There are: {names.listing(listed) or 'none'}.",
         known=listed,
     )
+
+
+def reference(session: Session, moid: str) -> t.Any:
+    """A reference to a snapshot; nothing is sent."""
+    return session.reference(vim.vm.Snapshot, moid)
+
+
+def start_create(
+    session: Session, vm: str, name: str, description: str, *, memory: bool = False, quiesce: bool = False
+) -> t.Any:
+    """``CreateSnapshot_Task``; the task's result is the snapshot.
+
+    :param vm: moid.
+    """
+    return session.reference(vim.VirtualMachine, vm).CreateSnapshot_Task(name, description, memory, quiesce)
+
+
+def start_remove(session: Session, moid: str) -> t.Any:
+    """``RemoveSnapshot_Task`` of this snapshot alone, whose delta disks are written into the disks below."""
+    return reference(session, moid).RemoveSnapshot_Task(False, True)
+
+
+def start_remove_all(session: Session, vm: str) -> t.Any:
+    """``RemoveAllSnapshots_Task``, which writes all delta disks of snapshots into their bases.
+
+    :param vm: moid.
+    """
+    return session.reference(vim.VirtualMachine, vm).RemoveAllSnapshots_Task(True)

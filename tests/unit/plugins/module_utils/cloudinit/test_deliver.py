@@ -373,7 +373,8 @@ def test_two_vms_of_one_name_are_told_apart(cloud, vm):
 
 def test_no_two_titles_are_the_same_though_folders_cannot_be_seen():
     """Of a VM whose folders the user may not see the path is the name alone."""
-    found = [Machine(moid, name, name, "", "poweredOff") for moid, name in (("vm-1", "web"), ("vm-2", "web"), ("vm-3", "db"))]
+    named = (("vm-1", "web"), ("vm-2", "web"), ("vm-3", "db"))
+    found = [Machine(moid=moid, name=name, path=name, power_state="poweredOff") for moid, name in named]
     assert task._titles(found) == {"vm-1": "web (vm-1)", "vm-2": "web (vm-2)", "vm-3": "db"}
 
 

@@ -10,7 +10,13 @@ import dataclasses
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import Child, ForkOptions, Parent
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import (
+    Compute,
+    Host,
+    Place,
+    Pool,
+    Surroundings,
+)
 from ansible_collections.vforge.vsphere.plugins.modules.fork_parent import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
@@ -48,13 +54,18 @@ def parent(**changes: t.Any) -> Parent:
         folder="group-v1",
         folder_path="/DC0/vm/templates",
         datacenter="datacenter-1",
-        pool="resgroup-1",
         host_name="esx-1",
         host_available=True,
-        compute_resource="C0",
-        pools=(Pool("resgroup-1", "Resources", "Resources"), Pool("resgroup-2", "web", "Resources/web")),
-        datastores={"fast": "datastore-1", "slow": "datastore-2"},
-        datastore_names=("fast",),
+        place=Place(pool="resgroup-1", datastore_names=("fast",)),
+        around=Surroundings(
+            host=Host("host-1", "esx-1"),
+            compute=Compute(
+                "domain-c1",
+                "C0",
+                pools=(Pool("resgroup-1", "Resources", "Resources"), Pool("resgroup-2", "web", "Resources/web")),
+            ),
+            datastores={"fast": "datastore-1", "slow": "datastore-2"},
+        ),
     )
     return dataclasses.replace(known, **changes)
 
@@ -72,10 +83,12 @@ def child(name: str = "web-1", **changes: t.Any) -> Child:
         name=name,
         path=f"/DC0/vm/templates/{name}",
         power_state="poweredOn",
-        pool="resgroup-1",
-        pool_name="Resources",
-        datastores=("datastore-1",),
-        datastore_names=("fast",),
+        place=Place(
+            pool="resgroup-1",
+            pool_name="Resources",
+            datastores=("datastore-1",),
+            datastore_names=("fast",),
+        ),
         child_type="nonpersistent",
         group_id="group-1",
     )

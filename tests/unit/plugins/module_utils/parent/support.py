@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Disk, Parent, ParentOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Parent, ParentOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.disks import Disk
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone_parent import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
@@ -27,6 +28,12 @@ def options(**given: t.Any) -> ParentOptions:
     return ParentOptions.from_params(validated(argument_spec(), **{**named, **CREDENTIALS, **given}))
 
 
+def disk(levels: int, own: int | None = None, label: str = "Hard disk 1") -> Disk:
+    """A disk with so many delta disks, all of them the VM's own unless said otherwise."""
+    files = tuple(f"[ds] golden/golden-{number:06}.vmdk" for number in range(levels, -1, -1))
+    return Disk(2000, label, "scsi0:0", files, 1024, own_levels=levels if own is None else own)
+
+
 def parent(levels: int = 0, own: int | None = None, **changes: t.Any) -> Parent:
     """A running VM with Tools, whose disk has so many delta levels."""
     known = Parent(
@@ -42,6 +49,6 @@ def parent(levels: int = 0, own: int | None = None, **changes: t.Any) -> Parent:
         host="host-1",
         host_name="esx-1",
         host_available=True,
-        disks=(Disk("Hard disk 1", levels, levels if own is None else own),),
+        disks=(disk(levels, own),),
     )
     return dataclasses.replace(known, **changes)

@@ -52,11 +52,3 @@ def test_a_virtual_gpu_is_told_by_its_profile():
 )
 def test_virtual_hardware_does_not(device):
     assert read.obstacles([device]) == ()
-
-
-def test_snapshots_of_every_branch_count():
-    tree = vim.vm.SnapshotTree
-    branch = tree(name="b", childSnapshotList=[tree(name="c"), tree(name="d", childSnapshotList=[tree(name="e")])])
-    info = vim.vm.SnapshotInfo(rootSnapshotList=[tree(name="a"), branch])
-    assert read.snapshot_names(info) == ["a", "b", "c", "d", "e"]
-    assert read.snapshot_names(None) == []

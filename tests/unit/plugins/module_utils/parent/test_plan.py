@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Disk, Obstacle, disk
+from ansible_collections.vforge.vsphere.plugins.module_utils._parent.model import Obstacle
 from ansible_collections.vforge.vsphere.plugins.module_utils._parent.plan import COLLAPSE, FREEZE, RESET, decide, obstacles
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options, parent
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import disk, options, parent
 
 FROZEN = {"frozen": True, "tools": False}
 
@@ -115,27 +115,7 @@ def test_what_would_refuse_a_clone(known, codes):
     assert [item.code for item in obstacles(known)] == codes
 
 
-BASE, OWN = "[ds] golden/golden.vmdk", "[ds] web/web-00000{}.vmdk"
-
-
-@pytest.mark.parametrize(
-    ("files", "levels", "own"),
-    [
-        ([], 0, 0),
-        (["[ds] web/web.vmdk"], 0, 0),
-        (["[ds] web/web.vmdk", OWN.format(1), OWN.format(2)], 2, 2),
-        # A linked clone: its own first delta rests on the disk of the golden VM, and stays.
-        ([BASE, OWN.format(1)], 1, 0),
-        ([BASE, OWN.format(1), OWN.format(2)], 2, 1),
-        # A disk on another datastore than the VM.
-        (["[big] web/web_1.vmdk", "[big] web/web_1-000001.vmdk"], 1, 1),
-    ],
-)
-def test_levels_are_counted_from_the_files_of_a_chain(files, levels, own):
-    assert disk("Hard disk 1", "[ds] web", files) == Disk("Hard disk 1", levels, own)
-
-
 def test_the_disk_with_most_levels_counts():
-    known = parent(disks=(Disk("a", 3, 1), Disk("b", 1, 1), Disk("c", 2, 2)))
+    known = parent(disks=(disk(3, 1), disk(1), disk(2)))
     assert (known.delta_levels, known.collapsible_levels) == (3, 2)
     assert (parent(disks=()).delta_levels, parent(disks=()).collapsible_levels) == (0, 0)

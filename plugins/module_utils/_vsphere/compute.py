@@ -1,0 +1,507 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where VMs are and may go: hosts, clusters, resource pools, networks, datastores, folders.
+
+There is one type and one reader for each. Readers take rows, so that a domain reads all that it needs in one call, with
+the properties and routes named here; a property that a domain did not ask for leaves its field at the default.
+Routes fit together: each goes on along those of its followers that are among the routes given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._connector.find import TO_ANCESTORS, path_in
+from .._connector.props import Route, Row, collect
+from .._connector.pyvmomi import vim
+from .._errors import InvalidOption, NotFound
+from .vm import moid_of, name_of, row_of
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+ROOT_POOL = "Resources"
+
+_PORT_GROUP = vim.dvs.DistributedVirtualPortgroup
+
+# What the readers below look at.
+HOST = ("name", "parent", "runtime.inMaintenanceMode", "runtime.connectionState")
+HOST_SEES = ("network", "datastore")
+HOST_MEMORY = ("summary.hardware.memorySize", "summary.quickStats.overallMemoryUsage")
+HOST_QUARANTINE = ("runtime.inQuarantineMode",)
+DATASTORE = (
+    "name",
+    "parent",
+    "summary.accessible",
+    "summary.freeSpace",
+    "summary.maintenanceMode",
+    "summary.type",
+)
+COMPUTES: dict[type, tuple[str, ...]] = {
+    vim.ComputeResource: ("name", "parent", "host", "resourcePool"),
+    vim.ClusterComputeResource: ("configuration.drsConfig",),
+    vim.ResourcePool: ("name", "parent", "owner"),
+}
+NETWORKS: dict[type, tuple[str, ...]] = {
+    vim.Network: ("name",),
+    _PORT_GROUP: ("key", "config.distributedVirtualSwitch", "config.uplink"),
+    vim.OpaqueNetwork: ("summary",),
+    vim.DistributedVirtualSwitch: ("uuid",),
+}
+
+# From a VM to the objects that it names.
+VM_TO_HOST = Route("vm-host", vim.VirtualMachine, "runtime.host", ("host-compute", "host-networks", "host-datastores"))
+VM_TO_POOL = Route("vm-pool", vim.VirtualMachine, "resourcePool")
+VM_TO_DATASTORES = Route("vm-datastores", vim.VirtualMachine, "datastore")
+TO_PLACES = (VM_TO_HOST, VM_TO_POOL, VM_TO_DATASTORES)
+
+# From a host to its compute resource and all pools of that, and to what it sees.
+HOST_TO_POOLS = (
+    Route("host-compute", vim.HostSystem, "parent", ("compute-pool",)),
+    Route("compute-pool", vim.ComputeResource, "resourcePool", ("pool-pools",)),
+    Route("pool-pools", vim.ResourcePool, "resourcePool", ("pool-pools",)),
+)
+HOST_TO_NETWORKS = (
+    Route("host-networks", vim.HostSystem, "network", ("portgroup-switch",)),
+    Route("portgroup-switch", _PORT_GROUP, "config.distributedVirtualSwitch"),
+)
+HOST_TO_DATASTORES = Route("host-datastores", vim.HostSystem, "datastore")
+
+# From a datacenter to its clusters and hosts, and to the pools, datastores and networks of those by the routes above.
+DATACENTER_TO_HOSTS = (
+    Route("datacenter-hosts", vim.Datacenter, "hostFolder", ("hosts-children",)),
+    Route("hosts-children", vim.Folder, "childEntity", ("hosts-children", "compute-hosts", "compute-pool")),
+    Route("compute-hosts", vim.ComputeResource, "host", ("host-networks", "host-datastores")),
+)
+
+_FOLDERS: dict[type, tuple[str, ...]] = {vim.Folder: ("name", "parent"), vim.Datacenter: ("name", "parent")}
+_TO_FOLDERS = (
+    Route("datacenter-vms", vim.Datacenter, "vmFolder", ("folder-children",)),
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),
+)
+
+_NAMES: dict[type, tuple[str, ...]] = {vim.ManagedEntity: ("name", "parent")}
+_TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """A resource pool of a compute resource; ``path`` is relative to it, the root pool's is ``Resources``."""
+
+    moid: str
+    name: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """An ESXi host.
+
+    :ivar compute: moid of its cluster, or of the compute resource that it is alone in.
+    :ivar connection: ``connected``, ``disconnected`` or ``notResponding``.
+    :ivar datastores: moids of those that it sees; ``networks`` likewise.
+    :ivar free_memory: bytes; None where the host does not say.
+    """
+
+    moid: str
+    name: str
+    compute: str = ""
+    connection: str = "connected"
+    maintenance: bool = False
+    quarantine: bool = False
+    datastores: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    free_memory: int | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether vCenter reaches it."""
+        return self.connection == "connected"
+
+    @property
+    def available(self) -> bool:
+        """Whether VMs can be made and run on it now. One in quarantine can, where nothing better is there."""
+        return self.connected and not self.maintenance
+
+    @property
+    def obstacle(self) -> str:
+        """Why it should get no VM now ("it is in maintenance mode"), or empty."""
+        if self.maintenance:
+            return "it is in maintenance mode"
+        if self.quarantine:
+            return "it is in quarantine mode"
+        if self.connected:
+            return ""
+        if self.connection == "notResponding":
+            return "it does not respond"
+        return f"it is {self.connection}" if self.connection else "its state is unknown"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute:
+    """A compute resource: a cluster, or a host that is in none.
+
+    :ivar path: inventory path, where what lies above it was read.
+    :ivar balanced: whether it chooses hosts by itself (DRS, fully automated).
+    :ivar pools: in the order of their paths; ``hosts`` in that of their names.
+    """
+
+    moid: str
+    name: str
+    path: str = ""
+    is_cluster: bool = False
+    balanced: bool = False
+    pools: tuple[Pool, ...] = ()
+    hosts: tuple[Host, ...] = ()
+
+    @property
+    def root_pool(self) -> Pool | None:
+        """The pool in which all others are, or None where this user may not see it."""
+        return next((pool for pool in self.pools if pool.path == ROOT_POOL), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Datastore:
+    """A datastore.
+
+    :ivar free: bytes.
+    :ivar maintenance: ``normal``, ``enteringMaintenance`` or ``inMaintenance``.
+    :ivar cluster: moid of the datastore cluster or folder that it is in.
+    :ivar kind: file system, as ``VMFS``, ``NFS`` or ``vsan``.
+    """
+
+    moid: str
+    name: str
+    free: int = 0
+    accessible: bool = True
+    maintenance: str = "normal"
+    cluster: str = ""
+    kind: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether something new may be put on it."""
+        return self.accessible and self.maintenance == "normal"
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network that VMs can be connected to.
+
+    :ivar kind: ``standard``, ``distributed`` or ``opaque``.
+    :ivar backing_id: what a NIC's backing holds for it: the moid of a standard network, the key of a port group, the ID
+        of an opaque network.
+    :ivar switch_uuid: of the distributed switch.
+    :ivar opaque_type: of an opaque network.
+    """
+
+    moid: str
+    name: str
+    kind: str = "standard"
+    backing_id: str = ""
+    switch_uuid: str = ""
+    opaque_type: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a VM is: moids, with names for people. What is not known is empty."""
+
+    host: str = ""
+    host_name: str = ""
+    pool: str = ""
+    pool_name: str = ""
+    datastores: tuple[str, ...] = ()
+    datastore_names: tuple[str, ...] = ()
+
+
+# Where a VM is of which this was not read.
+UNKNOWN = Place()
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What the host of a VM offers to VMs that are made there.
+
+    :ivar compute: of the host, with its pools; None where the host cannot be read, as ``host``.
+    :ivar networks: that the host sees, in the order of their names.
+    :ivar datastores: name -> moid of the accessible ones that it sees.
+    """
+
+    host: Host | None = None
+    compute: Compute | None = None
+    networks: tuple[Network, ...] = ()
+    datastores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def place_in(rows: t.Mapping[str, Row], vm: Row) -> Place:
+    """Where a VM is, by ``runtime.host``, ``resourcePool``, ``datastore`` and ``TO_PLACES``."""
+    host, pool = moid_of(vm.get("runtime.host")), moid_of(vm.get("resourcePool"))
+    datastores = tuple(moid_of(ref) for ref in vm.get("datastore") or ())
+    return Place(
+        host=host,
+        host_name=name_of(rows.get(host)),
+        pool=pool,
+        pool_name=name_of(rows.get(pool)),
+        datastores=datastores,
+        datastore_names=tuple(name_of(rows.get(moid)) for moid in datastores),
+    )
+
+
+def surroundings_in(rows: t.Mapping[str, Row], vm: Row) -> Surroundings:
+    """What the host of a VM offers, by ``VM_TO_HOST`` and the routes from hosts."""
+    host = row_of(rows, vm.get("runtime.host"))
+    if host is None:
+        return Surroundings()
+    compute = row_of(rows, host.get("parent"))
+    return Surroundings(
+        host=host_in(host),
+        compute=compute_in(rows, compute) if compute is not None else None,
+        networks=networks_of(rows, host),
+        datastores=datastores_of(rows, host),
+    )
+
+
+def host_in(row: Row) -> Host:
+    """A host of what was read of it."""
+    size = row.get("summary.hardware.memorySize")
+    used = row.get("summary.quickStats.overallMemoryUsage")
+    return Host(
+        moid=row.moid,
+        name=name_of(row),
+        compute=moid_of(row.get("parent")),
+        connection=str(row.get("runtime.connectionState") or ""),
+        maintenance=bool(row.get("runtime.inMaintenanceMode")),
+        quarantine=bool(row.get("runtime.inQuarantineMode")),
+        datastores=frozenset(moid_of(ref) for ref in row.get("datastore") or ()),
+        networks=frozenset(moid_of(ref) for ref in row.get("network") or ()),
+        # The first is in bytes, the second in MiB (API reference).
+        free_memory=size - used * 2**20 if size is not None and used is not None else None,
+    )
+
+
+def compute_in(rows: t.Mapping[str, Row], row: Row) -> Compute:
+    """A compute resource with those of its pools and hosts that are among the rows."""
+    own = {moid: pool for moid, pool in rows.items() if moid_of(pool.get("owner")) == row.moid}
+    hosts = [rows[moid_of(ref)] for ref in row.get("host") or () if moid_of(ref) in rows]
+    drs = row.get("configuration.drsConfig")
+    return Compute(
+        moid=row.moid,
+        name=name_of(row),
+        path=path_in(rows, row.moid),
+        is_cluster=isinstance(row.ref, vim.ClusterComputeResource),
+        balanced=drs is not None and bool(drs.enabled) and str(drs.defaultVmBehavior or "") == "fullyAutomated",
+        pools=tuple(sorted(pools_in(own), key=lambda pool: pool.path)),
+        hosts=tuple(sorted((host_in(host) for host in hosts), key=lambda host: host.name)),
+    )
+
+
+def computes_in(rows: t.Mapping[str, Row]) -> tuple[Compute, ...]:
+    """The compute resources among rows, in the order of their names."""
+    found = [compute_in(rows, row) for row in rows.values() if isinstance(row.ref, vim.ComputeResource)]
+    return tuple(sorted(found, key=lambda compute: compute.name))
+
+
+def hosts_in(rows: t.Mapping[str, Row]) -> tuple[Host, ...]:
+    """The hosts among rows, in the order of their names."""
+    found = [host_in(row) for row in rows.values() if isinstance(row.ref, vim.HostSystem)]
+    return tuple(sorted(found, key=lambda host: names.natural(host.name)))
+
+
+def datastore_in(row: Row) -> Datastore:
+    """A datastore of what was read of it with ``DATASTORE``."""
+    return Datastore(
+        moid=row.moid,
+        name=name_of(row),
+        free=row.get("summary.freeSpace") or 0,
+        accessible=bool(row.get("summary.accessible")),
+        maintenance=str(row.get("summary.maintenanceMode") or "normal"),
+        cluster=moid_of(row.get("parent")),
+        kind=str(row.get("summary.type") or ""),
+    )
+
+
+def datastores_in(rows: t.Mapping[str, Row]) -> dict[str, Datastore]:
+    """The datastores among rows, by moid."""
+    return {row.moid: datastore_in(row) for row in rows.values() if isinstance(row.ref, vim.Datastore)}
+
+
+def network_in(rows: t.Mapping[str, Row], row: Row) -> Network | None:
+    """The network that a row is, or None where no NIC of a VM can be connected to it."""
+    name = name_of(row)
+    if isinstance(row.ref, _PORT_GROUP):
+        if row.get("config.uplink"):
+            return None  # a port group for the host's own cards
+        switch = row_of(rows, row.get("config.distributedVirtualSwitch"))
+        uuid = (switch.get("uuid") if switch is not None else None) or ""
+        return Network(row.moid, name, "distributed", row.get("key") or row.moid, switch_uuid=uuid)
+    if isinstance(row.ref, vim.OpaqueNetwork):
+        summary = row.get("summary")
+        if summary is None:
+            return None
+        return Network(row.moid, name, "opaque", summary.opaqueNetworkId, opaque_type=summary.opaqueNetworkType)
+    return Network(row.moid, name, "standard", row.moid) if isinstance(row.ref, vim.Network) else None
+
+
+def networks_in(rows: t.Mapping[str, Row]) -> tuple[Network, ...]:
+    """The networks among rows that VMs can be connected to, in the order of their names."""
+    return _networks(rows, rows.values())
+
+
+def networks_of(rows: t.Mapping[str, Row], host: Row) -> tuple[Network, ...]:
+    """The networks that a host sees and that VMs can be connected to, in the order of their names."""
+    return _networks(rows, _seen(rows, host, "network"))
+
+
+def _networks(rows: t.Mapping[str, Row], some: t.Iterable[Row]) -> tuple[Network, ...]:
+    found = [network for row in some if (network := network_in(rows, row)) is not None]
+    return tuple(sorted(found, key=lambda network: network.name))
+
+
+def datastores_of(rows: t.Mapping[str, Row], host: Row) -> dict[str, str]:
+    """The accessible datastores that a host sees: name -> moid."""
+    seen = _seen(rows, host, "datastore")
+    return {name_of(row): row.moid for row in seen if row.get("summary.accessible")}
+
+
+def _seen(rows: t.Mapping[str, Row], host: Row, path: str) -> list[Row]:
+    """The rows that a property of one host refers to, since rows may hold what other hosts see."""
+    moids = [moid_of(ref) for ref in host.get(path) or ()]
+    return [rows[moid] for moid in moids if moid in rows]
+
+
+def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The VM folders of one datacenter that the options name, as written -> (moid, path).
+
+    :param datacenter: moid.
+    :param wanted: absolute paths (``/Datacenter/vm/web``) or paths below the VM folder of the datacenter (``web``).
+    :raises NotFound: naming the folder, with the nearest ones.
+    """
+    root = session.reference(vim.Datacenter, datacenter)
+    rows = {row.moid: row for row in collect(session, [root], _FOLDERS, (*_TO_FOLDERS, *TO_ANCESTORS))}
+    by_path = {path_in(rows, row.moid): row.moid for row in rows.values() if isinstance(row.ref, vim.Folder)}
+    top = names.join([*names.split(path_in(rows, datacenter)), "vm"])
+    below = {path: moid for path, moid in by_path.items() if path == top or path.startswith(f"{top}/")}
+    found = {}
+    for text in wanted:
+        path = names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
+        if path not in below:
+            near = names.nearest(path, below) or sorted(below)
+            raise NotFound(
+                f"No folder {path} was found.",
+                hint=f"Folders of this datacenter: {names.listing(near)}.",
+                searched=top,
+                nearest=near[:3],
+            )
+        found[text] = (below[path], path)
+    return found
+
+
+def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> dict[tuple[str, str], t.Any]:
+    """Which of the wanted names are taken: (moid of the folder, unescaped name) -> reference.
+
+    :param wanted: moid of a folder -> unescaped names.
+    """
+    folders = [session.reference(vim.Folder, moid) for moid in wanted]
+    found = {}
+    for row in collect(session, folders, _NAMES, _TO_CHILDREN):
+        above = row.get("parent")
+        key = (above._GetMoId() if above is not None else "", names.unescape(row.get("name") or ""))
+        if key[1] in wanted.get(key[0], ()):
+            found[key] = row.ref
+    return found
+
+
+def is_plain_pool(ref: t.Any) -> bool:
+    """Whether a reference is a resource pool that is no vApp: a VM put into a vApp would join its start order."""
+    return isinstance(ref, vim.ResourcePool) and not isinstance(ref, vim.VirtualApp)
+
+
+def pools_in(rows: t.Mapping[str, Row]) -> t.Iterator[Pool]:
+    """The plain resource pools among rows, which have ``name`` and ``parent``."""
+    for row in rows.values():
+        if not is_plain_pool(row.ref):
+            continue
+        parts, here = [], row
+        while is_plain_pool(here.ref):
+            parts.append(names.unescape(here.get("name") or ""))
+            above = here.get("parent")
+            if above is None or above._GetMoId() not in rows:
+                break
+            here = rows[above._GetMoId()]
+        yield Pool(row.moid, names.unescape(row.get("name") or ""), names.join(reversed(parts))[1:])
+
+
+def fitting_pools(pools: t.Iterable[Pool], compute_resource: str, text: str) -> list[Pool]:
+    """Which of the pools of a compute resource a text may mean: a name, a path in it, or an inventory path."""
+    wanted, known = names.split(text), list(pools)
+    fits = [pool for pool in known if _is_pool(pool, wanted)]
+    if not fits and compute_resource in wanted:
+        # An inventory path: /DC0/host/cluster/Resources/web, or cluster/web, or the cluster alone for its root pool.
+        below = wanted[wanted.index(compute_resource) + 1 :] or [ROOT_POOL]
+        fits = [pool for pool in known if _is_pool(pool, below)]
+    return fits
+
+
+def choose_pool(around: Surroundings, text: str | None, own: str, who: str, advice: str = "") -> Pool:
+    """The resource pool that a text means there; without a text, the VM's own.
+
+    :param own: moid of the VM's own pool.
+    :param who: begins the message ("clone 'web-1'").
+    :param advice: begins the hint.
+    :raises InvalidOption: when it means none, or several; the hint lists the pools.
+    """
+    pools = around.compute.pools if around.compute else ()
+    if not text:
+        # A VM inside a vApp has a pool that is not among the compute resource's own.
+        return next((pool for pool in pools if pool.moid == own), Pool(own, own, own))
+    name = around.compute.name if around.compute else ""
+    fits = fitting_pools(pools, name, text)
+    if len(fits) == 1:
+        return fits[0]
+    paths = sorted(pool.path for pool in fits or pools)
+    listing = names.listing(paths, most=20) or "none that this user may see"
+    if fits:
+        what, hint = f"{len(fits)} resource pools are named {text}", f"Give the path of one: {listing}."
+    else:
+        what = f"the resource pool {text} is not one of {name}, to which its host {_host_name(around)} belongs"
+        hint = f"Pools that would do: {listing}."
+    raise InvalidOption(f"{who}: {what}.", hint=f"{advice} {hint}".strip(), option="resource_pool", allowed=paths)
+
+
+def choose_datastore(around: Surroundings, text: str | None, who: str) -> str | None:
+    """The moid of the datastore that a text means there; None without a text.
+
+    :param who: begins the message ("clone 'web-1'").
+    :raises InvalidOption: when the host sees none of this name; the hint lists those that it sees.
+    """
+    if not text:
+        return None
+    for name, moid in around.datastores.items():
+        if names.same(name, text):
+            return moid
+    known = sorted(around.datastores)
+    raise InvalidOption(
+        f"{who}: the host {_host_name(around)} has no accessible datastore {text}.",
+        hint=f"It has: {names.listing(known, most=20) or 'none'}.",
+        option="datastore",
+        allowed=known,
+    )
+
+
+def _host_name(around: Surroundings) -> str:
+    return around.host.name if around.host else "that this user may not see"
+
+
+def _is_pool(pool: Pool, wanted: list[str]) -> bool:
+    path = names.split(pool.path)
+    return bool(wanted) and wanted in (path, path[1:], path[-1:])
+
+
+def host_of(rows: t.Mapping[str, Row], vm: Row) -> Host | None:
+    """The host of a VM, by ``runtime.host`` and ``VM_TO_HOST``; None where it cannot be read."""
+    host = row_of(rows, vm.get("runtime.host"))
+    return host_in(host) if host is not None else None

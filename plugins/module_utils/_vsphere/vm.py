@@ -1,0 +1,253 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VMs: what every domain reads of one, its NICs, its extraConfig, and the calls that several domains make.
+
+A domain extends ``Vm`` with what it needs besides, reads that together with the properties named here, and fills
+the fields of ``Vm`` by ``basics``::
+
+    PARENT = {**ABOVE, vim.VirtualMachine: (*BASICS, "runtime.instantCloneFrozen")}
+    rows = {row.moid: row for row in collect(session, refs, PARENT, TO_ANCESTORS)}
+    parent = Parent(**basics(rows, row), frozen=bool(row.get("runtime.instantCloneFrozen")))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._connector.find import path_in
+from .._connector.props import Row
+from .._connector.pyvmomi import vim
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+VIRTUAL_MACHINE = vim.VirtualMachine
+
+# What ``basics`` needs of a VM, and of what lies above it (with ``find.TO_ANCESTORS``).
+BASICS = (
+    "name",
+    "parent",
+    "parentVApp",
+    "config.instanceUuid",
+    "config.template",
+    "runtime.powerState",
+)
+ABOVE: dict[type, tuple[str, ...]] = {
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent"),
+    vim.VirtualApp: ("name", "parent", "parentFolder"),
+}
+
+DEVICES = "config.hardware.device"
+
+_CONFIG = "config.extraConfig"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vm:
+    """A VM.
+
+    :ivar name: as a person reads it, without escapes.
+    :ivar path: inventory path, as far up as this user may see.
+    :ivar power_state: ``poweredOn``, ``poweredOff`` or ``suspended``; empty where it is unknown.
+    """
+
+    moid: str
+    name: str
+    path: str = ""
+    instance_uuid: str = ""
+    power_state: str = ""
+    template: bool = False
+
+    @property
+    def powered_on(self) -> bool:
+        """Whether it is powered on."""
+        return self.power_state == "poweredOn"
+
+    @property
+    def powered_off(self) -> bool:
+        """Whether it is powered off. A suspended VM is not, and neither is one of which nothing is known."""
+        return self.power_state == "poweredOff"
+
+
+def basics(rows: t.Mapping[str, Row], vm: Row) -> dict[str, t.Any]:
+    """The fields of ``Vm``.
+
+    :param rows: by moid, with those of the objects above the VM.
+    :param vm: read with ``BASICS``.
+    """
+    return {
+        "moid": vm.moid,
+        "name": name_of(vm),
+        "path": path_in(rows, vm.moid),
+        "instance_uuid": vm.get("config.instanceUuid") or "",
+        "power_state": str(vm.get("runtime.powerState") or ""),
+        "template": bool(vm.get("config.template")),
+    }
+
+
+def is_readable(vm: Row | None) -> bool:
+    """Whether a row is that of a VM whose configuration this user may read, and which is complete."""
+    return vm is not None and bool(vm.get("config.instanceUuid"))
+
+
+def moid_of(ref: t.Any) -> str:
+    """The moid of a reference; empty for None, which is what an unset property is."""
+    return t.cast(str, ref._GetMoId()) if ref is not None else ""
+
+
+def kind_of(ref: t.Any) -> str:
+    """vSphere's type of a reference: ``VirtualMachine``, ``Folder``, ``VirtualApp``..."""
+    return type(ref).__name__.rsplit(".", 1)[-1]
+
+
+def name_of(row: Row | None) -> str:
+    """The name of an object as a person reads it; empty where it was not read."""
+    return names.unescape(row.get("name") or "") if row is not None else ""
+
+
+def row_of(rows: t.Mapping[str, Row], ref: t.Any) -> Row | None:
+    """What was read of the object that a property refers to, or None."""
+    return rows.get(moid_of(ref))
+
+
+def datacenter_of(rows: t.Mapping[str, Row], vm: Row) -> Row | None:
+    """The datacenter above a VM, by way of the vApps that it may be in; None where this user may not see it."""
+    here: Row | None = vm
+    while here is not None and not isinstance(here.ref, vim.Datacenter):
+        above = here.get("parentVApp") or here.get("parentFolder") or here.get("parent")
+        here = row_of(rows, above)
+    return here
+
+
+@dataclasses.dataclass(frozen=True)
+class Nic:
+    """A virtual NIC.
+
+    :ivar mac: lower-case, with colons; empty where it has none yet.
+    :ivar backing_id: as in ``compute.Network``: what tells to which network it is connected.
+    :ivar connected: of a running VM whether it is, of one that is off whether it will be.
+    :ivar network: name of the network, where it is known.
+    :ivar device: vSphere's own object, for the edits that a domain's ``apply`` makes of it.
+    """
+
+    key: int
+    label: str
+    mac: str
+    backing_id: str
+    connected: bool
+    network: str = ""
+    device: t.Any = dataclasses.field(default=None, repr=False, compare=False)
+
+
+def nics_in(devices: t.Iterable[t.Any], *, running: bool, network_names: t.Mapping[str, str] | None = None) -> tuple[Nic, ...]:
+    """The NICs among devices, in the order of their keys, which is that of their labels.
+
+    :param running: False for a VM that is off.
+    :param network_names: names of networks by ``backing_id``.
+    """
+    known = network_names or {}
+    cards = (item for item in devices if isinstance(item, vim.vm.device.VirtualEthernetCard))
+    return tuple(_nic(card, running, known) for card in sorted(cards, key=lambda card: int(card.key)))
+
+
+def _nic(card: t.Any, running: bool, network_names: t.Mapping[str, str]) -> Nic:
+    backing_id, state = _backing_id(card.backing), card.connectable
+    return Nic(
+        key=card.key,
+        label=label_of(card, "NIC"),
+        mac=(card.macAddress or "").lower(),
+        backing_id=backing_id,
+        connected=bool(state and (state.connected if running else state.startConnected)),
+        network=network_names.get(backing_id, ""),
+        device=card,
+    )
+
+
+def _backing_id(backing: t.Any) -> str:
+    card = vim.vm.device.VirtualEthernetCard
+    if isinstance(backing, card.DistributedVirtualPortBackingInfo):
+        return backing.port.portgroupKey or ""
+    if isinstance(backing, card.OpaqueNetworkBackingInfo):
+        return backing.opaqueNetworkId or ""
+    return moid_of(getattr(backing, "network", None))
+
+
+def label_of(device: t.Any, otherwise: str) -> str:
+    """The label of a device; without one, ``otherwise`` and its key."""
+    return device.deviceInfo.label if device.deviceInfo else f"{otherwise} {device.key}"
+
+
+def devices_in(values: t.Mapping[str, t.Any]) -> list[t.Any]:
+    """The devices among properties, which were read whole (``DEVICES``) or by ``device_path``."""
+    by_key = [value for path, value in values.items() if path.startswith(f"{DEVICES}[")]
+    return by_key or list(values.get(DEVICES) or ())
+
+
+def device_path(key: int) -> str:
+    """The path of one device, since a VM has dozens, of some 60 XML elements each."""
+    return f"{DEVICES}[{key}]"
+
+
+def config_path(key: str) -> str:
+    """The path of one pair of extraConfig, so that not all of every VM's configuration is sent."""
+    return f'{_CONFIG}["{key}"]'
+
+
+def config_paths(keys: t.Iterable[str]) -> tuple[str, ...]:
+    """The paths of some pairs of extraConfig."""
+    return tuple(config_path(key) for key in keys)
+
+
+def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """The pairs of extraConfig among properties, which were read whole or by ``config_path``.
+
+    A pair that was removed while its property was watched is there with an empty value.
+    """
+    whole = {pair.key: str(pair.value) for pair in values.get(_CONFIG) or ()}
+    begin = len(_CONFIG) + 2
+    single = {path[begin:-2]: pair for path, pair in values.items() if path.startswith(f"{_CONFIG}[")}
+    return {**whole, **{key: config_value(pair) for key, pair in single.items()}}
+
+
+def config_value(pair: t.Any) -> str:
+    """The value of a pair of extraConfig; empty for one that is not there."""
+    return str(pair.value) if pair is not None and pair.value is not None else ""
+
+
+def option_values(config: t.Mapping[str, str]) -> list[t.Any]:
+    """Pairs of extraConfig as vSphere's own objects, in the order of their keys."""
+    return [vim.option.OptionValue(key=key, value=value) for key, value in sorted(config.items())]
+
+
+def reference(session: Session, moid: str) -> t.Any:
+    """A reference to a VM; nothing is sent."""
+    return session.reference(vim.VirtualMachine, moid)
+
+
+def start_power_on(session: Session, moid: str) -> t.Any:
+    """``PowerOnVM_Task``; vCenter chooses the host."""
+    return reference(session, moid).PowerOnVM_Task()
+
+
+def start_power_off(session: Session, moid: str) -> t.Any:
+    """``PowerOffVM_Task``."""
+    return reference(session, moid).PowerOffVM_Task()
+
+
+def start_reset(session: Session, moid: str) -> t.Any:
+    """``ResetVM_Task``."""
+    return reference(session, moid).ResetVM_Task()
+
+
+def start_destroy(session: Session, moid: str) -> t.Any:
+    """``Destroy_Task``: the VM and the files that are its alone."""
+    return reference(session, moid).Destroy_Task()
+
+
+def start_config_change(session: Session, moid: str, config: t.Mapping[str, str]) -> t.Any:
+    """``ReconfigVM_Task`` of pairs of extraConfig alone."""
+    return reference(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(config)))

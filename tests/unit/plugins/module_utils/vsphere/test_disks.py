@@ -1,0 +1,114 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Disks: one type for a VM's and a snapshot's, their chains, and what is a VM's own of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyVmomi import vim
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks
+
+_DEVICE = vim.vm.device
+_FLAT = _DEVICE.VirtualDisk.FlatVer2BackingInfo
+
+
+def _backing(*files, **values):
+    """A chain of these files, the topmost first."""
+    parent = _backing(*files[1:]) if files[1:] else None
+    return _FLAT(fileName=files[0], diskMode="persistent", parent=parent, **values)
+
+
+def _disk(key, backing, **values):
+    return _DEVICE.VirtualDisk(key=key, controllerKey=1000, unitNumber=key - 2000, capacityInKB=2048, backing=backing, **values)
+
+
+SCSI = _DEVICE.ParaVirtualSCSIController(key=1000, busNumber=1)
+
+
+def test_a_disk_is_read_with_its_chain():
+    label = vim.Description(label="Hard disk 1", summary="")
+    backing = _backing("[ds] web/web-000001.vmdk", "[ds] web/web.vmdk", changeId="52 de/7", uuid="6000C29")
+    (disk,) = disks.disks_in([SCSI, _disk(2000, backing, deviceInfo=label, diskObjectId="7-2000")])
+    assert (disk.label, disk.unit, disk.capacity) == ("Hard disk 1", "scsi1:0", 2048 * 1024)
+    assert disk.files == ("[ds] web/web-000001.vmdk", "[ds] web/web.vmdk")
+    assert (disk.file, disk.levels, disk.change_id) == ("[ds] web/web-000001.vmdk", 1, "52 de/7")
+    assert (disk.backing, disk.mode, disk.identity) == ("FlatVer2", "persistent", "7-2000/6000C29")
+
+
+def test_disks_come_in_the_order_of_their_keys_and_without_other_devices():
+    found = disks.disks_in([_disk(2001, _backing("[ds] b.vmdk")), SCSI, _disk(2000, _backing("[ds] a.vmdk"))])
+    assert [(disk.key, disk.label) for disk in found] == [(2000, "disk 2000"), (2001, "disk 2001")]
+    assert disks.disks_in(None) == ()
+
+
+def test_a_raw_device_in_physical_mode_is_known_by_it():
+    backing = _DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo(fileName="[ds] a.vmdk", compatibilityMode="physicalMode")
+    (disk,) = disks.disks_in([_disk(2000, backing)])
+    assert (disk.physical, disk.mode, disk.unit) == (True, "", "disk:0")
+
+
+BASE, OWN = "[ds] golden/golden.vmdk", "[ds] web/web-00000{}.vmdk"
+
+
+@pytest.mark.parametrize(
+    ("files", "levels", "own"),
+    [
+        (["[ds] web/web.vmdk"], 0, 0),
+        ([OWN.format(2), OWN.format(1), "[ds] web/web.vmdk"], 2, 2),
+        # A linked clone: its own first delta disk is one of the golden VM's disk, and stays.
+        ([OWN.format(1), BASE], 1, 0),
+        ([OWN.format(2), OWN.format(1), BASE], 2, 1),
+        # A disk on another datastore than the VM.
+        (["[big] web/web_1-000001.vmdk", "[big] web/web_1.vmdk"], 1, 1),
+    ],
+)
+def test_own_levels_are_those_over_a_disk_of_the_vm_itself(files, levels, own):
+    (disk,) = disks.disks_in([_disk(2000, _backing(*files))], home="[ds] web/web.vmx")
+    assert (disk.levels, disk.own_levels) == (levels, own)
+
+
+def test_a_disk_without_a_file_has_no_levels():
+    (disk,) = disks.disks_in([_disk(2000, _DEVICE.VirtualDisk.RawDiskVer2BackingInfo(deviceName="/dev/sda"))])
+    assert (disk.files, disk.levels, disk.own_levels) == ((), 0, 0)
+
+
+@given(own=st.integers(0, 5), shared=st.integers(0, 5))
+def test_a_collapse_leaves_what_is_not_the_vm_s_own(own, shared):
+    mine = [OWN.format(number) for number in range(own + 1)]
+    others = [f"[ds] golden/golden-{number}.vmdk" for number in range(shared)]
+    (disk,) = disks.disks_in([_disk(2000, _backing(*mine, *others))], home="[ds] web/web.vmx")
+    after = disk.collapsed()
+    assert (disk.own_levels, after.levels, after.own_levels) == (own, shared, 0)
+
+
+@pytest.mark.parametrize(("every", "changed"), [(True, [2000, 2001]), (False, [2001])])
+def test_an_empty_delta_disk_is_put_on_what_was_there(every, changed):
+    layered = _disk(2000, _backing("[ds] web/web-000001.vmdk", "[ds] web/web.vmdk"))
+    plain = _disk(2001, _backing("[big] web/web_1.vmdk", thinProvisioned=True))
+    changes = disks.delta_changes([SCSI, layered, plain], every=every)
+    assert [(change.operation, abs(change.device.key)) for change in changes] == [
+        (operation, key) for key in changed for operation in ("remove", "add")
+    ]
+    child = changes[-1].device
+    assert (child.backing.fileName, child.backing.parent, changes[-1].fileOperation) == ("[big]", plain.backing, "create")
+    assert child.backing.thinProvisioned is True
+
+
+def test_files_of_chains_come_with_their_sizes():
+    file = vim.vm.FileLayoutEx.FileInfo
+    layout = vim.vm.FileLayoutEx
+    values = {
+        "layoutEx.file": [
+            file(key=0, name="[ds] a.vmdk", type="diskDescriptor", size=1, accessible=True),
+            file(key=1, name="[ds] a-flat.vmdk", type="diskExtent", size=9, accessible=True),
+        ],
+        "layoutEx.disk": [layout.DiskLayout(key=2000, chain=[layout.DiskUnit(fileKey=[0, 1, 7])])],
+    }
+    (chain,) = disks.chains_in(values)
+    assert [[(each.name, each.size) for each in unit] for unit in chain] == [[("[ds] a.vmdk", 1), ("[ds] a-flat.vmdk", 9)]]
+    assert disks.chains_in({}) == []
