@@ -12,13 +12,16 @@ version_added: 0.1.0
 author:
   - the vforge.vsphere authors
 description:
-  - Reads the VMs of one vCenter or several in a number of calls that does not grow with them, some pages of long answers apart,
-    and makes a host of each, with its properties as variables.
-  - The file has a name that ends in C(vms.yml), C(vms.yaml), C(vmware_vms.yml) or C(vmware_vms.yaml). Its options have the names
-    that C(vmware.vmware.vms) gives them, so that the line C(plugin) is all that has to be changed in a file of that plugin.
-  - VMs that this collection has made come into groups by fleet, by parent and by template, see O(group_by_origin).
-  - What guests and owners of VMs write, such as names, notes and host names, is never taken for a template. A VM whose name
-    could not be a host's, and an address that several VMs report, are left out with a warning.
+  - Reads the VMs of one vCenter or several in a number of calls that does not grow with them, some
+    pages of long answers apart, and makes a host of each, with its properties as variables.
+  - The file has a name that ends in C(vms.yml), C(vms.yaml), C(vmware_vms.yml) or
+    C(vmware_vms.yaml). Its options have the names that C(vmware.vmware.vms) gives them, so that the
+    line C(plugin) is all that has to be changed in a file of that plugin.
+  - VMs that this collection has made come into groups by fleet, by parent and by template, see
+    O(group_by_origin).
+  - What guests and owners of VMs write, such as names, notes and host names, is never taken for a
+    template. A VM whose name could not be a host's, and an address that several VMs report, are
+    left out with a warning.
 notes:
   - Passwords may be templates, such as a lookup, or encrypted by Ansible Vault.
 extends_documentation_fragment:
@@ -33,21 +36,24 @@ options:
     choices: [vforge.vsphere.vms]
   vcenters:
     description:
-      - Several vCenters, each with options of its own, such as O(hostname) and O(password). What an entry does not set is taken from
-        the options of the file, and then from the environment.
-      - Each host then has the variable C(vcenter). A name that two vCenters have is the first one's, see O(hostnames).
+      - Several vCenters, each with options of its own, such as O(hostname) and O(password). What an
+        entry does not set is taken from the options of the file, and then from the environment.
+      - Each host then has the variable C(vcenter). A name that two vCenters have is the first
+        one's, see O(hostnames).
     type: list
     elements: dict
   properties:
     description:
-      - The properties of VirtualMachine that become variables, by their paths in the API, such as V(config.hardware.numCPU), or a
-        whole branch, such as V(guest). V(all) is every property, which takes long.
+      - The properties of VirtualMachine that become variables, by their paths in the API, such as
+        V(config.hardware.numCPU), or a whole branch, such as V(guest). V(all) is every property,
+        which takes long.
       - Options that use a property, such as O(keyed_groups), find it only when it is named here.
-      - C(name), C(config.guestId), C(summary.runtime.powerState), C(path) and C(moid) are always there.
+      - C(config.guestId), C(summary.runtime.powerState), C(path) and C(moid) are always there. So is C(name) for
+        the options of this file; it becomes a variable of the hosts only where it is named here, since Ansible
+        warns of variables of this name.
     type: list
     elements: str
     default:
-      - name
       - config.cpuHotAddEnabled
       - config.cpuHotRemoveEnabled
       - config.instanceUuid
@@ -65,8 +71,9 @@ options:
       - config.guestId
   property_filters:
     description:
-      - By property path a pattern, or a list of patterns of which one must fit, as in a shell and in either case. VMs that pass all
-        of them are read; nothing but these properties is read of the others.
+      - By property path a pattern, or a list of patterns of which one must fit, as in a shell and
+        in either case. VMs that pass all of them are read; nothing but these properties is read of
+        the others.
       - This is much cheaper than O(filter_expressions), where it can say what is meant.
     type: dict
     default: {}
@@ -77,33 +84,38 @@ options:
     default: []
   search_paths:
     description:
-      - Inventory paths of datacenters, folders, clusters, hosts, resource pools or vApps, such as V(/DC0/vm/web) or
-        V(/DC0/host/cluster). VMs below them are read, however deep. By default all are.
+      - Inventory paths of datacenters, folders, clusters, hosts, resource pools or vApps, such as
+        V(/DC0/vm/web) or V(/DC0/host/cluster). VMs below them are read, however deep. By default
+        all are.
     type: list
     elements: str
     default: []
   hostnames:
     description:
       - Jinja expressions for the name of the host. The first one that comes to a text is taken.
-      - Where two VMs come to the same name, the first one by path gets it, and a warning names the others; with O(strict) that is an
-        error.
+      - Where two VMs come to the same name, the first one by path gets it, and a warning names the
+        others; with O(strict) that is an error.
     type: list
     elements: str
     default: [name]
   gather_compute_objects:
-    description: Whether hosts get the variables C(cluster) and C(esxi_host), each with C(name) and C(moid).
+    description:
+      - Whether hosts get the variables C(cluster) and C(esxi_host), each with C(name) and C(moid).
     type: bool
     default: false
   group_by_origin:
     description:
-      - Whether the owner marks of this collection are read. A VM that it has made gets the variable C(vforge), with C(fleet), C(parent)
-        and C(template) as far as they apply, and is in the groups C(vforge_fleet_NAME), C(vforge_fleet_NAME_clones) or
-        C(vforge_fleet_NAME_parents), C(vforge_parent_NAME), C(vforge_template_NAME) and C(vforge_template_NAME_DIGEST), of which the
-        last has the first digits of the digest of the package.
+      - Whether the owner marks of this collection are read. A VM that it has made gets the variable
+        C(vforge), with C(fleet), C(parent) and C(template) as far as they apply, and is in the
+        groups C(vforge_fleet_NAME), C(vforge_fleet_NAME_clones) or C(vforge_fleet_NAME_parents),
+        C(vforge_parent_NAME), C(vforge_template_NAME) and C(vforge_template_NAME_DIGEST), of which
+        the last has the first digits of the digest of the package.
     type: bool
     default: true
   group_by_paths:
-    description: Whether each folder is a group, as C(DC0), C(DC0_vm) and C(DC0_vm_web), each the child of the one before.
+    description:
+      - Whether each folder is a group, as C(DC0), C(DC0_vm) and C(DC0_vm_web), each the child of
+        the one before.
     type: bool
     default: false
   group_by_paths_prefix:
@@ -112,8 +124,8 @@ options:
     default: ""
   set_ansible_host:
     description:
-      - Whether C(ansible_host) is the address that VMware Tools report, where it is one that another machine can reach and no other
-        VM reports it too. O(compose) can set another.
+      - Whether C(ansible_host) is the address that VMware Tools report, where it is one that
+        another machine can reach and no other VM reports it too. O(compose) can set another.
     type: bool
     default: true
   sanitize_property_names:
@@ -121,7 +133,9 @@ options:
     type: bool
     default: false
   flatten_nested_properties:
-    description: Whether nested properties become variables with dots in their names, as C(config.hardware.numCPU).
+    description:
+      - Whether nested properties become variables with dots in their names, as
+        C(config.hardware.numCPU).
     type: bool
     default: false
   keyed_groups:
@@ -169,30 +183,31 @@ keyed_groups:
     prefix: cluster
 """
 
-import collections  # noqa: E402
-import typing as t  # noqa: E402
+import collections
+import typing as t
 
-from ansible.errors import AnsibleParserError  # noqa: E402
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # noqa: E402
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.names import listing  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import require  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._inventory import model  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read import (  # noqa: E402
+from ansible.errors import AnsibleParserError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.names import listing
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import require
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._inventory import model
+from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read import (
     every_property,
     read_machines,
 )
-from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names  # noqa: E402
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted  # noqa: E402
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted
 
 _ENDINGS = ("vms.yml", "vms.yaml")
 
 # Always read, since groups and names are made of them by default.
-_ALWAYS = ("name", "config.guestId", "summary.runtime.powerState")
+_ALWAYS = ("config.guestId", "summary.runtime.powerState")
 
 # Options that decide what is read: a cache that was filled with others is not used.
 _OF_READING = ("properties", "property_filters", "search_paths", "gather_compute_objects", "group_by_origin")
@@ -216,6 +231,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except VforgeError as error:
             hint = f" {error.hint}" if error.hint else ""
             raise AnsibleParserError(f"{path}: {error.message}{hint} [{error.error_code}]") from error
+
+    def _compose(self, template: t.Any, variables: dict[str, t.Any], *more: t.Any, **others: t.Any) -> t.Any:
+        """As Ansible does it. The commonest expressions, which only name a property, need no Jinja: with
+        thousands of VMs compiling them is most of what an inventory costs."""
+        if not self.get_option("use_extra_vars"):
+            found = model.named(variables, template)
+            if found is not None:
+                return found
+        return super()._compose(template, variables, *more, **others)
 
     def _fill(self, config: dict[str, t.Any], path: str, cache: bool) -> None:
         vcenters = self._vcenters(config, path)
@@ -333,14 +357,16 @@ class _Hosts:
             values = model.in_snake_case(values)
         if self._options["flatten_nested_properties"]:
             values = model.flat(values)
-        return untrusted({**values, "vcenter": where} if self._several else values)
+        more = {"vcenter": where} if self._several else {}
+        return untrusted({"name": machine.name, **values, **more})
 
     def _add(self, name: str, machine: model.Machine, variables: dict[str, t.Any]) -> None:
         inventory = self._plugin.inventory
         inventory.add_host(name)
         host = inventory.get_host(name)
         for variable, value in variables.items():
-            host.set_variable(variable, value)
+            if variable != "name" or "name" in machine.values:
+                host.set_variable(variable, value)
         chains = list(model.groups_of(machine.values.get(model.ORIGIN) or {}))
         if self._options["group_by_paths"]:
             chains.append(model.path_groups(machine.path, self._options["group_by_paths_prefix"]))
@@ -375,9 +401,6 @@ class _Hosts:
 
     def _name(self, machine: model.Machine, variables: dict[str, t.Any]) -> str:
         for expression in self._options["hostnames"]:
-            # The usual case, without Jinja.
-            if expression in ("name", "moid", "path") and expression in variables:
-                return str(variables[expression])
             try:
                 name = self._plugin._compose(expression, variables)
             except Exception as error:

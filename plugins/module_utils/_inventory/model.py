@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 import typing as t
 
 from .._errors import InvalidOption
 from .._vsphere import markers
+
+# An expression that names a variable or a property in it.
+_NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 # The variable of a host that says what of this collection has made the VM.
 ORIGIN = "vforge"
@@ -20,8 +24,10 @@ ORIGIN = "vforge"
 class InventoryOptions:
     """Which VMs are read, and what of them.
 
-    :ivar properties: property paths of VirtualMachine, such as ``config.hardware.numCPU``; a whole branch such as ``guest`` too.
-    :ivar search_paths: inventory paths of datacenters, folders, clusters, hosts, resource pools or vApps; empty: everywhere.
+    :ivar properties: property paths of VirtualMachine, such as ``config.hardware.numCPU``, or whole
+        branches, such as ``guest``.
+    :ivar search_paths: inventory paths of datacenters, folders, clusters, hosts, resource pools or
+        vApps; empty: everywhere.
     :ivar property_filters: by property path, patterns of which one must fit, as in a shell, letters in either case.
     :ivar compute: whether the cluster and the ESXi host of each VM are read.
     :ivar origin: whether it is read what of this collection has made each VM.
@@ -86,6 +92,21 @@ def parts(path: str) -> list[str]:
         else:
             here += letter
     return [*found, here]
+
+
+def named(variables: t.Mapping[str, t.Any], expression: t.Any) -> t.Any:
+    """The text, number or truth that an expression names, where it does nothing else, as ``config.guestId`` does; or None.
+
+    What Jinja would look at in another way, such as ``config.items``, a method of mappings, is left to Jinja.
+    """
+    if not isinstance(expression, str) or not _NAMES.fullmatch(expression):
+        return None
+    here: t.Any = variables
+    for part in expression.split("."):
+        if not isinstance(here, dict) or hasattr(here, part):
+            return None
+        here = here.get(part)
+    return here if isinstance(here, (str, int, float)) else None
 
 
 def snake_case(name: str) -> str:

@@ -141,7 +141,7 @@ def _machine(
     wanted = {path: plain(row.get(path)) for path in options.properties if row.get(path) is not None}
     # The names as people see them.
     wanted = {path: names.unescape(value) if path in ("name", "config.name") else value for path, value in wanted.items()}
-    if fields:
+    if "customValue" in options.properties:
         wanted["customValue"] = {fields.get(each.key, str(each.key)): each.value for each in row.get("customValue") or ()}
     values = nested(wanted)
     values["moid"], values["path"] = row.moid, path_in(rows, row.moid)
