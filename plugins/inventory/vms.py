@@ -103,6 +103,13 @@ options:
       - Whether hosts get the variables C(cluster) and C(esxi_host), each with C(name) and C(moid).
     type: bool
     default: false
+  gather_tags:
+    description:
+      - Whether hosts get the variables C(tags), names by ID, and C(tags_by_category), for each category a list of
+        such pairs. Tags come from the REST API, which wants a session of its own, and the Python library requests.
+      - It costs three calls, and one more for each tag and each category in use, however many VMs there are.
+    type: bool
+    default: false
   group_by_origin:
     description:
       - Whether the owner marks of this collection are read. A VM that it has made gets the variable
@@ -194,13 +201,16 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.names import listing
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import require
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.rest import RestSession
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._inventory import model
 from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read import (
+    check_properties,
     every_property,
     read_machines,
 )
+from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.tags import read_tags
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted
 
@@ -210,7 +220,7 @@ _ENDINGS = ("vms.yml", "vms.yaml")
 _ALWAYS = ("config.guestId", "summary.runtime.powerState")
 
 # Options that decide what is read: a cache that was filled with others is not used.
-_OF_READING = ("properties", "property_filters", "search_paths", "gather_compute_objects", "group_by_origin")
+_OF_READING = ("properties", "property_filters", "search_paths", "gather_compute_objects", "gather_tags", "group_by_origin")
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -230,7 +240,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._fill(config, path, cache)
         except VforgeError as error:
             hint = f" {error.hint}" if error.hint else ""
-            raise AnsibleParserError(f"{path}: {error.message}{hint} [{error.error_code}]") from error
+            raise AnsibleParserError(f"{path}: {error.message}{hint} [{error.error_code}]") from None
 
     def _compose(self, template: t.Any, variables: dict[str, t.Any], *more: t.Any, **others: t.Any) -> t.Any:
         """As Ansible does it. The commonest expressions, which only name a property, need no Jinja: with
@@ -294,8 +304,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         params["properties"] = [*(every_property() if "all" in properties else properties), *_ALWAYS]
         if vcenter.doubt:
             self.display.warning(vcenter.doubt)
+        options = model.options_from(params)
+        check_properties(options)
         with Session(vcenter, self.display.warning) as session:
-            return read_machines(session, model.options_from(params))
+            machines = read_machines(session, options)
+        if self.get_option("gather_tags"):
+            with RestSession(vcenter, self.display.warning) as rest:
+                tags = read_tags(rest)
+            for machine in machines:
+                machine.values.update(tags.get(machine.moid) or {"tags": {}, "tags_by_category": {}})
+        return machines
 
 
 class _Hosts:

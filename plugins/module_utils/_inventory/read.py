@@ -52,10 +52,8 @@ def read_machines(session: Session, options: InventoryOptions) -> list[Machine]:
     """The VMs of an inventory, in the order of their paths; templates too.
 
     :raises NotFound: nothing lies at a search path.
-    :raises InvalidOption: a property that VMs do not have, or a search path of what holds no VMs.
+    :raises InvalidOption: a property that this vCenter does not have, or a search path of what holds no VMs.
     """
-    for path in (*options.properties, *options.property_filters):
-        _check_property(path)
     roots = [_root(session, path) for path in options.search_paths] or [session.content.rootFolder]
     if options.property_filters:
         roots = _filtered(session, roots, options)
@@ -65,6 +63,15 @@ def read_machines(session: Session, options: InventoryOptions) -> list[Machine]:
     vms = [row for row in rows.values() if isinstance(row.ref, vim.VirtualMachine)]
     machines = [_machine(row, rows, options, fields, parents) for row in vms]
     return sorted(machines, key=lambda machine: names.natural(machine.path))
+
+
+def check_properties(options: InventoryOptions) -> None:
+    """Refuse properties that VMs do not have, before anything is connected.
+
+    :raises InvalidOption: with the nearest names.
+    """
+    for path in (*options.properties, *options.property_filters):
+        _check_property(path)
 
 
 def every_property() -> list[str]:
