@@ -169,13 +169,13 @@ def plain(value: t.Any) -> t.Any:
     """A value of vSphere as JSON has it: objects as mappings without what is unset, times as text, references as moids."""
     if value is None or type(value) in (str, int, float, bool):
         return value
+    if isinstance(value, list):
+        return [plain(each) for each in value]
     if isinstance(value, vim.ManagedObject):
         return value._GetMoId()
     if isinstance(value, VmomiSupport.DataObject):
         known = ((info.name, getattr(value, info.name)) for info in value._GetPropertyList())
-        return {name: plain(each) for name, each in known if each is not None and each != []}
-    if isinstance(value, list):
-        return [plain(each) for each in value]
+        return {name: plain(each) for name, each in known if each is not None and not _is_empty(each)}
     if isinstance(value, datetime.datetime):
         return value.isoformat()
     # Enumerations, long numbers and keys are classes of their own, which Ansible would not take.
@@ -183,6 +183,11 @@ def plain(value: t.Any) -> t.Any:
         if isinstance(value, kind):
             return kind(value)
     return str(value)
+
+
+def _is_empty(value: t.Any) -> bool:
+    # Not by comparing with []: references of pyVmomi cannot be compared with a list.
+    return isinstance(value, list) and not value
 
 
 def _check_property(path: str) -> None:
