@@ -34,6 +34,9 @@ options:
     type: str
     required: true
     choices: [vforge.vsphere.vms]
+  connection_timeout:
+    description:
+      - Seconds that one request to the vCenter may take.
   vcenters:
     description:
       - Several vCenters, each with options of its own, such as O(hostname) and O(password). What an

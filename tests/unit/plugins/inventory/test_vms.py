@@ -152,7 +152,7 @@ def test_filters_by_property_read_nothing_of_the_others(inventories):
 
 
 @pytest.mark.parametrize(
-    "path, expected", [("/DC0/host/DC0_C0", True), ("/DC0/host/DC0_C0/Resources", True), ("/DC0/vm", True), ("/DC0", True)]
+    ("path", "expected"), [("/DC0/host/DC0_C0", True), ("/DC0/host/DC0_C0/Resources", True), ("/DC0/vm", True), ("/DC0", True)]
 )
 def test_search_paths_lead_down_from_places_of_every_kind(inventories, path, expected):
     ran = inventories.list(search_paths=[path])
@@ -223,7 +223,7 @@ def test_a_warm_cache_asks_nothing_and_other_options_do_not_use_it(inventories, 
     assert inventories.sim.password not in kept
 
 
-def test_several_vcenters_and_a_name_that_two_have(inventories, make_sim, tmp_path):
+def test_several_vcenters_and_a_name_that_two_have(inventories, make_sim):
     second = make_sim("--vms", "1")
     where = {"port": second.port, "username": second.username, "password": second.password, "ca_path": second.ca}
     ran = inventories.list(
@@ -257,7 +257,7 @@ def test_an_address_that_two_vms_report_is_nobodys(inventories):
 
 
 @pytest.mark.parametrize(
-    "options, expected",
+    ("options", "expected"),
     [
         ({"properties": ["config.hardware.numCPUs"]}, ("Nearest names: numCPU", "invalid_option")),
         ({"search_paths": ["/DC0/vm/nowhere"]}, ("Nothing is at the path /DC0/vm/nowhere", "not_found")),

@@ -17,7 +17,7 @@ _PATHS = st.lists(_NAME, min_size=1, max_size=4).map(".".join)
 
 
 @pytest.mark.parametrize(
-    "path, expected",
+    ("path", "expected"),
     [
         ("name", ["name"]),
         ("config.hardware.numCPU", ["config", "hardware", "numCPU"]),
@@ -44,7 +44,7 @@ def test_a_branch_and_a_leaf_of_it_may_both_be_asked_for():
 
 
 @pytest.mark.parametrize(
-    "name, expected",
+    ("name", "expected"),
     [
         ("numCPU", "num_cpu"),
         ("powerState", "power_state"),
@@ -75,7 +75,7 @@ def test_flat_holds_every_leaf(value):
 
 
 @pytest.mark.parametrize(
-    "expression, expected",
+    ("expression", "expected"),
     [
         ("name", "web"),
         ("config.guestId", "debian"),
@@ -97,7 +97,7 @@ def test_expressions_that_only_name_something(expression, expected):
 
 
 @pytest.mark.parametrize(
-    "filters, values, expected",
+    ("filters", "values", "expected"),
     [
         ({"name": ("web-*",)}, {"name": "Web-1"}, True),
         ({"name": ("web-*", "db")}, {"name": "DB"}, True),
