@@ -280,6 +280,11 @@ def find_folder(session: Session, path: str) -> t.Any:
     )
 
 
+def find_entity(session: Session, path: str) -> t.Any:
+    """Whatever lies at an inventory path, such as ``/DC0/host/cluster``, in one call; None where nothing does."""
+    return _at(session, path)
+
+
 def paths_of(session: Session, refs: t.Sequence[t.Any]) -> dict[str, str]:
     """The inventory paths of objects, by moid, in one call."""
     wanted = {vim.ManagedEntity: ("name", "parent"), vim.VirtualMachine: ("parentVApp",), vim.VirtualApp: ("parentFolder",)}

@@ -60,6 +60,7 @@ def collect(
     roots: t.Sequence[t.Any],
     wanted: t.Mapping[type, t.Sequence[str]],
     routes: t.Sequence[Route] = (),
+    page: int = _PAGE,
 ) -> list[Row]:
     """Start at ``roots``, follow ``routes``, and read the ``wanted`` properties by type, roots included.
 
@@ -67,13 +68,14 @@ def collect(
     out. Where several types of ``wanted`` fit an object, it gets the union of their properties (API reference, PropertySpec).
     A property that is newer than the vCenter is not asked for, and so reads as one that is unset.
 
+    :param page: objects in one answer at most; vCenter may choose fewer.
     :raises Fault: as vCenter does.
     """
     if not roots:
         return []
     version = session.about.get("apiVersion", "")
     spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
-    return session.retrying(lambda: _pages(session, spec))
+    return session.retrying(lambda: _pages(session, spec, page))
 
 
 def read(session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> dict[str, Row]:
@@ -106,10 +108,10 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
     )
 
 
-def _pages(session: Session, spec: t.Any, reads_left: int = _MOST_READS - 1) -> list[Row]:
+def _pages(session: Session, spec: t.Any, page: int, reads_left: int = _MOST_READS - 1) -> list[Row]:
     collector = session.collector
     rows: list[Row] = []
-    answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=_PAGE))
+    answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=page))
     while answer is not None:
         rows.extend(_row(content) for content in answer.objects)
         if not answer.token:
@@ -120,7 +122,7 @@ def _pages(session: Session, spec: t.Any, reads_left: int = _MOST_READS - 1) -> 
             # vCenter gives a page out only once, so the read begins again.
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
-            return _pages(session, spec, reads_left - 1)
+            return _pages(session, spec, page, reads_left - 1)
     return rows
 
 

@@ -19,6 +19,11 @@ CUSTOMIZED_KEY = "vforge.customized"
 FLEET_KEY = "vforge.fleet"
 
 
+# Kept in the extraConfig of a template that was made of a package: the name that was asked for, of which the template is one
+# version, and the digest of the package. The clones of the template inherit both.
+PACKAGE_NAME_KEY = "vforge.ovf.name"
+PACKAGE_DIGEST_KEY = "vforge.ovf.digest"
+
 # Kept in a linked clone that is to become a template: "<phase> <owner> <name of the clone>".
 TEMPLATE_KEY = "vforge.template"
 

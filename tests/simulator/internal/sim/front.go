@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -83,6 +84,7 @@ func (s *Sim) front() http.Handler {
 	mux.HandleFunc("POST /pbm/sdk", s.servePBM)
 	mux.Handle("/folder/", s.loggedIn(s.serveFolder))
 	mux.HandleFunc("/nfc/", s.serveNFC)
+	mux.Handle(rest.Path+"/", s.serveREST())
 	mux.HandleFunc("/guestFile", s.serveGuestFile)
 	return s.guarded(mux)
 }

@@ -1,0 +1,127 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The REST API of a vCenter, for what SOAP does not have, such as tags.
+
+It has sessions of its own. The paths are those below ``/rest``, which every release since 6.5 has.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import types
+import typing as t
+
+from .._errors import ConnectionFailed, ConnectionLost, Fault, StrangeAnswer
+from . import tls, web
+from .options import ConnectionOptions
+
+_SESSION = "/com/vmware/cis/session"
+
+# Bytes of one answer; that for a hundred thousand attached tags is some 10 MiB.
+_LONGEST_ANSWER = 64 * 1024 * 1024
+
+_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+
+
+class RestSession:
+    """A context manager; entering logs in, leaving logs out.
+
+    :param options: where and how to connect, as for SOAP.
+    :param warn: called with one sentence for what the user should know but that stops nothing.
+    :raises ConnectionFailed: on entering; its ``error_code`` says at which step.
+    :raises MissingLibrary: requests is not there.
+    """
+
+    def __init__(self, options: ConnectionOptions, warn: t.Callable[[str], None]) -> None:
+        self._options = options
+        self._warn = warn
+        self._token = ""
+        proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
+        self._clock = web.Clock(options.connection_timeout)
+        self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies)
+
+    def __enter__(self) -> RestSession:
+        pair = f"{self._options.username}:{self._options.password}".encode()
+        headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        try:
+            self._token = str(self._send("POST", _SESSION, None, headers))
+        except BaseException:
+            self._client.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        try:
+            # A server that has just failed to answer would only be waited for once more.
+            if not isinstance(error, (ConnectionFailed, ConnectionLost)):
+                self.call("DELETE", _SESSION)
+        except (ConnectionFailed, ConnectionLost, Fault) as failure:
+            self._warn(f"The session of the REST API could not be closed: {failure}")
+        finally:
+            self._client.close()
+
+    def call(self, method: str, path: str, body: t.Any = None) -> t.Any:
+        """Make one call; it may be made from several threads.
+
+        :param path: below ``/rest``, with its query, such as ``/com/vmware/cis/tagging/tag``.
+        :param body: as JSON has it, or None.
+        :returns: the value of the answer; None where it has none.
+        :raises Fault: the vCenter refuses it.
+        :raises ConnectionLost: no answer came, or none that is JSON.
+        """
+        return self._send(method, path, body, {"vmware-api-session-id": self._token})
+
+    def _send(self, method: str, path: str, body: t.Any, headers: dict[str, str]) -> t.Any:
+        where = self._options.endpoint
+        data = None if body is None else json.dumps(body).encode()
+        begun = time.monotonic()
+        try:
+            answer = self._client.send(method, f"https://{where}/rest{path}", {**_HEADERS, **headers}, data)
+            text = answer.read(_LONGEST_ANSWER)
+        except web.NotConnected as error:
+            cause = error.cause if isinstance(error.cause, OSError) else OSError(error.why)
+            raise tls.failure(cause, self._options) from error
+        except (web.Broken, web.Late) as error:
+            seconds = round(time.monotonic() - begun)
+            raise ConnectionLost(
+                f"{where} did not answer a call of the REST API within {seconds} s ({error.why}).", hint="Run again."
+            ) from error
+        if answer.status == 401:
+            raise ConnectionFailed(
+                "wrong_credentials",
+                f"The REST API of {where} refuses the login of {self._options.username}.",
+                hint="Check username, with its domain, and password.",
+            )
+        if not 200 <= answer.status < 300:
+            raise _refused(answer.status, path, where)
+        return _value(text, where)
+
+
+def _refused(status: int, path: str, where: str) -> Exception:
+    what = path.partition("?")[0]
+    if status == 503:
+        return ConnectionLost(f"The REST API of {where} is not up (HTTP 503).", hint="Wait until vCenter has started.")
+    if status == 403:
+        return Fault(
+            "NoPermission", "no_permission", f"This user may not call {what} of {where}.", hint="Give it the right to read."
+        )
+    if status == 404:
+        return Fault("NotFound", "not_found", f"{where} knows nothing of {what}.", hint="It may have just been removed.")
+    return Fault("RestError", "rest_error", f"{where} refuses {what} (HTTP {status}).", hint="Look into vCenter's own log.")
+
+
+def _value(text: bytes, where: str) -> t.Any:
+    if not text:
+        return None
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        raise StrangeAnswer(
+            f"What {where} answers at /rest is no JSON.", hint="Is there a gateway in between that answers for it?"
+        ) from None
+    return answer.get("value") if isinstance(answer, dict) else answer

@@ -1,0 +1,39 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"net/http"
+	"regexp"
+
+	"github.com/vmware/govmomi/vapi/rest"
+	vapi "github.com/vmware/govmomi/vapi/simulator"
+)
+
+// restSession is where a client of the REST API logs in and out.
+const restSession = rest.Path + "/com/vmware/cis/session"
+
+// restID is the part of a path that names one object.
+var restID = regexp.MustCompile(`/id:[^/]*`)
+
+// serveREST is vcsim's own REST API, of which tags and categories are used here, for our users only. Its calls are
+// counted as "REST GET /com/vmware/cis/tagging/tag/id".
+func (s *Sim) serveREST() http.Handler {
+	_, known := vapi.New(s.svc.Listen, s.reg)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := restID.ReplaceAllString(r.URL.Path[len(rest.Path):], "/id")
+		s.calls.add("REST " + r.Method + " " + path)
+		// vcsim logs everybody in: the check that it has was given to the SOAP sessions here.
+		if r.URL.Path == restSession && r.Method == http.MethodPost && r.URL.RawQuery == "" {
+			name, password, ok := r.BasicAuth()
+			if !ok || s.auth.refuse(name, password) != "" {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+		}
+		known.ServeHTTP(w, r)
+	})
+}
