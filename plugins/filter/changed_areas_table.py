@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds, size
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import plain
 
 DOCUMENTATION = r"""
@@ -44,16 +45,6 @@ _value:
   type: str
 """
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), 0
-    while value >= 1023.95 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{count} B"
-
-
 def _to_read(vm: dict[str, t.Any]) -> int:
     """What a backup would read now: what changed, and disks whole of which that is not known."""
     return sum(disk["capacity"] if disk["full_required"] else disk["changed_bytes"] or 0 for disk in vm["disks"])
@@ -61,7 +52,7 @@ def _to_read(vm: dict[str, t.Any]) -> int:
 
 def _changed(vm: dict[str, t.Any]) -> str:
     known = [disk for disk in vm["disks"] if disk["changed_bytes"] is not None]
-    return _size(sum(disk["changed_bytes"] for disk in known)) if known else "unknown"
+    return size(sum(disk["changed_bytes"] for disk in known)) if known else "unknown"
 
 
 def _remarks(vm: dict[str, t.Any]) -> str:
@@ -75,9 +66,9 @@ def _remarks(vm: dict[str, t.Any]) -> str:
 # Title, how a cell aligns, and what is in it.
 _COLUMNS: tuple[tuple[str, t.Callable[[str, int], str], t.Callable[[dict[str, t.Any]], str]], ...] = (
     ("VM", str.ljust, lambda vm: vm["name"]),
-    ("TO READ", str.rjust, lambda vm: _size(_to_read(vm)) if vm["disks"] else ""),
+    ("TO READ", str.rjust, lambda vm: size(_to_read(vm)) if vm["disks"] else ""),
     ("CHANGED", str.rjust, _changed),
-    ("CAPACITY", str.rjust, lambda vm: _size(sum(disk["capacity"] for disk in vm["disks"])) if vm["disks"] else ""),
+    ("CAPACITY", str.rjust, lambda vm: size(sum(disk["capacity"] for disk in vm["disks"])) if vm["disks"] else ""),
     ("REMARKS", str.ljust, _remarks),
 )
 
@@ -104,9 +95,9 @@ def changed_areas_table(result: t.Any, most: int = 20) -> str:
 def _totals(result: dict[str, t.Any]) -> str:
     totals, calls = result["totals"], result.get("calls", {})
     return (
-        f"{_size(totals['bytes_to_read'])} to read of {_size(totals['capacity'])} on {totals['disks']} disks "
+        f"{size(totals['bytes_to_read'])} to read of {size(totals['capacity'])} on {totals['disks']} disks "
         f"of {totals['vms']} VMs: "
-        f"{calls.get('total', 0)} SOAP calls, {result.get('timing', {}).get('total', 0):.2f} seconds"
+        f"{number(calls.get('total', 0))} SOAP calls, {seconds(result.get('timing', {}).get('total', 0))}"
     )
 
 

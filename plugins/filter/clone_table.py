@@ -10,6 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import plain
 
 DOCUMENTATION = r"""
@@ -97,7 +98,7 @@ def _totals(result: dict[str, t.Any]) -> str:
     logins = calls.get("by_method", {}).get("Login", 0)
     logged_in = f"{logins} login{'' if logins == 1 else 's'}"
     spent = result.get("timing", {}).get("total", 0)
-    return f"{actions or 'no clones'}: {calls.get('total', 0)} SOAP calls, {logged_in}, {spent:.2f} seconds"
+    return f"{actions or 'no clones'}: {number(calls.get('total', 0))} SOAP calls, {logged_in}, {seconds(spent)}"
 
 
 class FilterModule:

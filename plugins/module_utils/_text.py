@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text from outside (guests, servers, files of others) made fit to be shown. Pure."""
+"""How texts are shown: what comes from outside (guests, servers, files of others), and sizes, times and numbers. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u
 
 # What stands at the place where a text was cut.
 _CUT = "..."
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def printable(text: str, most: int | None = None) -> str:
@@ -46,6 +48,32 @@ def shown(value: t.Any) -> t.Any:
     if isinstance(value, (list, tuple)):
         return [shown(item) for item in value]
     return value
+
+
+def number(count: int) -> str:
+    """A count as people read it: ``12,345``."""
+    return f"{count:,}"
+
+
+def size(count: float | None) -> str:
+    """Bytes as people read them: ``512 B``, ``1.5 GiB``, ``20 GiB``; ``unknown`` for None."""
+    if count is None:
+        return "unknown"
+    value, unit = float(count), 0
+    # What would be written as 1024.0 is 1.0 of the next unit.
+    while value >= 1023.95 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    digits = 0 if unit == 0 or round(value, 1).is_integer() else 1
+    return f"{value:,.{digits}f} {_UNITS[unit]}"
+
+
+def seconds(span: float) -> str:
+    """A span of time as people read it: ``0.42 s``, ``3.2 s``, ``90 s``, and ``12 min 5 s`` from ten minutes on."""
+    if span >= 600:
+        minutes, rest = divmod(round(span), 60)
+        return f"{number(minutes)} min {rest} s" if rest else f"{number(minutes)} min"
+    digits = 2 if span < 1 else 1 if span < 10 else 0
+    return f"{span:.{digits}f} s"
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -35,13 +35,13 @@ RESULT = {
 
 def test_the_one_with_most_to_read_comes_first():
     assert table(RESULT).splitlines() == [
-        "VM       TO READ  CHANGED  CAPACITY  REMARKS",
-        "new     10.0 GiB  unknown  10.0 GiB  1 to read whole, 1 left out",
-        "busy     4.0 GiB  4.0 GiB  20.0 GiB  -",
-        "quiet      512 B    512 B  10.0 GiB  -",
-        "broken         -  unknown         -  failed: timeout",
+        "VM      TO READ  CHANGED  CAPACITY  REMARKS",
+        "new      10 GiB  unknown    10 GiB  1 to read whole, 1 left out",
+        "busy      4 GiB    4 GiB    20 GiB  -",
+        "quiet     512 B    512 B    10 GiB  -",
+        "broken        -  unknown         -  failed: timeout",
         "",
-        "14.0 GiB to read of 40.0 GiB on 4 disks of 4 VMs: 21 SOAP calls, 1.50 seconds",
+        "14 GiB to read of 40 GiB on 4 disks of 4 VMs: 21 SOAP calls, 1.5 s",
     ]
 
 

@@ -45,7 +45,7 @@ def test_each_clone_has_a_line_and_all_have_a_total() -> None:
         "web-1   created    esx1       web   10.0.0.7     0.40      1",
         "web-10  unchanged  192.0.2.4  web   -               -      -",
         "",
-        "1 created, 1 unchanged: 13 SOAP calls, 1 login, 1.25 seconds",
+        "1 created, 1 unchanged: 13 SOAP calls, 1 login, 1.2 s",
     ]
 
 
@@ -59,7 +59,7 @@ def test_failures_are_told_once_for_each_kind() -> None:
         "",
         "web-1, web-2, web-3, web-4, web-5 and 2 more: no_room. web-1 cannot be made.",
         "web-8: conflict. web-8 cannot be made.",
-        "8 failed: 0 SOAP calls, 0 logins, 0.00 seconds",
+        "8 failed: 0 SOAP calls, 0 logins, 0.00 s",
     ]
 
 
@@ -70,7 +70,7 @@ def test_children_of_vmfork_are_shown_alike() -> None:
 
 
 def test_no_clones_are_an_empty_table() -> None:
-    assert clone_table({"clones": []}).splitlines()[-1] == "no clones: 0 SOAP calls, 0 logins, 0.00 seconds"
+    assert clone_table({"clones": []}).splitlines()[-1] == "no clones: 0 SOAP calls, 0 logins, 0.00 s"
 
 
 @pytest.mark.parametrize("wrong", [None, "text", {}, {"clones": "no list"}, [1]])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line, printable, shown
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line, printable, seconds, shown, size
 
 _BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _ANY = st.text(st.characters(blacklist_categories=("Cs",)))
@@ -74,3 +74,36 @@ def test_plain_data_keep_their_shape(value):
     done = shown(value)
     assert type(done) is type(value)
     assert all(harmful(text) == [] for text in texts(done))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"),
+        (1023, "1,023 B"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (1024**2 - 1, "1 MiB"),
+        (40 * 1024**3, "40 GiB"),
+        (1000 * 1024**4, "1,000 TiB"),
+        (5 * 1024**6, "5,120 PiB"),
+        (None, "unknown"),
+    ],
+)
+def test_sizes(count, expected):
+    assert size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [(0, "0.00 s"), (0.426, "0.43 s"), (3.25, "3.2 s"), (59.6, "60 s"), (300, "300 s"), (725, "12 min 5 s"), (3600, "60 min")],
+)
+def test_spans_of_time(span, expected):
+    assert seconds(span) == expected
+
+
+@given(st.integers(0, 2**60))
+def test_a_size_is_right_to_a_tenth_of_its_unit(count):
+    text, unit = size(count).replace(",", "").split(" ")
+    bytes_of_one = 1024 ** ("B", "KiB", "MiB", "GiB", "TiB", "PiB").index(unit)
+    assert abs(float(text) * bytes_of_one - count) <= bytes_of_one / 10
