@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds, size
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import plain
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import plain
 
 DOCUMENTATION = r"""
 name: changed_areas_table

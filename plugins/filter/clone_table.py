@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import names
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, seconds
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import plain
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import plain
 
 DOCUMENTATION = r"""
 name: clone_table

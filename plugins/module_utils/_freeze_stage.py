@@ -14,13 +14,13 @@ import typing as t
 from ._connector.pyvmomi import vim
 from ._engine import Item, Task, note_failure
 from ._errors import GuestError, Reason
-from ._vsphere import freezing, wakestate
-from ._vsphere.freezing import Found, ParentVm, Stopping
+from ._vsphere import freeze, wake
+from ._vsphere.freeze import Found, ParentVm, Stopping
 from ._vsphere.guest import Guest, wait_for_tools
 
 if t.TYPE_CHECKING:
-    from ._vsphere.credentials import GuestCredentials
-    from ._vsphere.wakescript import Manner, Scripts
+    from ._vsphere.guest import GuestCredentials
+    from ._vsphere.wake import Manner, Scripts
 
 P = t.TypeVar("P", bound=ParentVm)
 
@@ -112,7 +112,7 @@ class FreezeStage:
         """
         self.wait_for_tools(self.reachable(items))
         parents = {item.now.moid: item for item in self.reachable(items)}
-        salt = wakestate.new_run()
+        salt = wake.new_run()
         begun = {moid: self._stopping(item, salt) for moid, item in parents.items()}
 
         def frozen(seen: Stopping) -> None:
@@ -124,23 +124,23 @@ class FreezeStage:
         try:
             self.task.call(
                 parents.values(),
-                lambda item: freezing.begin(begun[item.now.moid], self.scripts, self.manner),
+                lambda item: freeze.begin(begun[item.now.moid], self.scripts, self.manner),
                 "parents prepared",
                 note_failure,
             )
             waiting = [begun[moid] for moid, item in parents.items() if item.error is None]
-            freezing.wait(self.task.session, waiting, self.manner, self.scripts, self.task.deadline, self.timeout, frozen)
+            freeze.wait(self.task.session, waiting, self.manner, self.scripts, self.task.deadline, self.timeout, frozen)
         except Reason:
-            freezing.clean_up(begun.values(), self.manner)
-            freezing.settle(self.task.session, begun.values(), self.manner, frozen)
+            freeze.clean_up(begun.values(), self.manner)
+            freeze.settle(self.task.session, begun.values(), self.manner, frozen)
             raise
         finally:
             for moid, seen in begun.items():
                 parents[moid].error = seen.error or parents[moid].error
-            freezing.clean_up(begun.values(), self.manner)
+            freeze.clean_up(begun.values(), self.manner)
 
     def _stopping(self, item: ParentItem[t.Any], salt: str) -> Stopping:
-        record = freezing.new_record(item.now.instance_uuid, self.scripts, salt)
+        record = freeze.new_record(item.now.instance_uuid, self.scripts, salt)
         return Stopping(item.now.moid, item.now.path, self._guest(item), record)
 
     def _guest(self, item: ParentItem[t.Any]) -> Guest:
@@ -152,4 +152,4 @@ class FreezeStage:
         return self.task.session.reference(vim.VirtualMachine, item.now.moid)
 
     def _no_tools(self, item: ParentItem[t.Any]) -> GuestError:
-        return freezing.no_tools(item.now.path, self.manner, installed=item.now.tools_installed)
+        return freeze.no_tools(item.now.path, self.manner, installed=item.now.tools_installed)

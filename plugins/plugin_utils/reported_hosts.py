@@ -16,10 +16,11 @@ import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import hostkeys
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed, reachable
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import (
     ADDRESS_REFUSED,
     HOST_KEY_REFUSED,
+    parsed,
+    reachable,
     shown,
     without_prefix,
 )

@@ -12,15 +12,15 @@ from .._connector.props import Route, Row
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported
 from .._vsphere.customization import specification
-from .._vsphere.freezing import FROZEN_PATH
+from .._vsphere.freeze import FROZEN_PATH
 from .._vsphere.guest import authentication
 from . import facts
 from .plan import NicEdit, Placement, Step
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
-    from .._vsphere.credentials import GuestCredentials
     from .._vsphere.customization import Customization
+    from .._vsphere.guest import GuestCredentials
     from .request import Hardware
 
 _DISTRIBUTED = vim.dvs.DistributedVirtualPortgroup

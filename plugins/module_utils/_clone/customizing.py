@@ -10,8 +10,7 @@ import typing as t
 
 from .._connector.batch import Work, run_batch
 from .._errors import Fault, GuestError, Reason, VforgeError
-from .._vsphere.guest import wait_for_tools
-from .._vsphere.guestfaults import guest_error
+from .._vsphere.guest import guest_error, wait_for_tools
 from .._vsphere.markers import CUSTOMIZED_KEY
 from . import api
 from .job import Job, Standing, by_title

@@ -11,7 +11,7 @@ import typing as t
 from .._vsphere.addresses import GuestNic, guest_nics, usable
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, parent_of
 from .._vsphere.places import Pool
-from .._vsphere.wakestate import FreezeRecord
+from .._vsphere.wake import FreezeRecord
 from .request import AS_IT_IS, Hardware
 
 

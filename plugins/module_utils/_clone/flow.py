@@ -12,7 +12,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, PartialFailure
-from .._vsphere.reported import refusals, warn
+from .._vsphere.addresses import refusals, warn
 from . import plan, report
 from .absent import remove_clones
 from .instant import InstantClones

@@ -12,7 +12,7 @@ from .._connector.find import find_vms
 from .._connector.releases import require_instant_clones
 from .._errors import InvalidOption, Reason
 from .._vsphere.markers import MARKER_KEY, marker
-from .._vsphere.wakestate import TOKEN_KEY, new_run
+from .._vsphere.wake import TOKEN_KEY, new_run
 from . import api, lookup, plan, report
 from .customizing import customize
 from .facts import Existing, Parent

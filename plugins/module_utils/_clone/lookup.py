@@ -12,7 +12,7 @@ from .._connector.find import TO_ANCESTORS, path_in, unreadable
 from .._connector.props import Row, collect
 from .._errors import Fault, NotFound
 from .._vsphere.addresses import guest_nics
-from .._vsphere.freezing import record_in
+from .._vsphere.freeze import record_in
 from .._vsphere.places import pools_in
 from . import api
 from .facts import Existing, Network, Parent, own_guest

@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector.find import Selector
 from .._errors import InvalidOption
-from .._vsphere.credentials import GuestCredentials
+from .._vsphere.guest import GuestCredentials
 from .request import CloneRequest, parse
 
 

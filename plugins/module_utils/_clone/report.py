@@ -11,9 +11,9 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import differences, names
+from .._vsphere.addresses import Verdict, Word, vet, without_prefix
 from .._vsphere.customization import DHCP
-from .._vsphere.reported import Verdict, Word, vet, without_prefix
-from .._vsphere.wakestate import is_own
+from .._vsphere.wake import is_own
 from .facts import Existing, Nic, Parent
 from .job import Standing
 from .options import CloneOptions

@@ -14,7 +14,7 @@ from .._connector import names
 from .._connector.find import Selector
 from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
-from .._vsphere import customization, wakestate
+from .._vsphere import customization, wake
 from .._vsphere.customization import Customization
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY
 
@@ -182,7 +182,7 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     for option in ("guestinfo", "extra_config"):
         for key, value in pairs(given.get(option), option, where):
             whole = key if option == "extra_config" or key.startswith("guestinfo.") else f"guestinfo.{key}"
-            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY, TEMPLATE_KEY) or wakestate.is_own(whole):
+            if whole.casefold() in (MARKER_KEY, CUSTOMIZED_KEY, TEMPLATE_KEY) or wake.is_own(whole):
                 raise InvalidOption(f"{where}: the key {whole} is the collection's own.", option=option)
             if whole in config:
                 raise InvalidOption(

@@ -11,7 +11,7 @@ import typing as t
 
 from .._connector import names, tasks
 from .._errors import TimedOut
-from .._vsphere import wakestate
+from .._vsphere import wake
 from . import api
 from .facts import own_guest
 from .job import Job, Standing
@@ -47,7 +47,7 @@ def wait_for_guests(job: Job, standings: t.Sequence[Standing]) -> bool:
     for moid, left in due.items():
         if left:
             item = waiting[moid]
-            never_woke = wakestate.lateness(item.step.name, item.wake, job.options.timeout)
+            never_woke = wake.lateness(item.step.name, item.wake, job.options.timeout)
             item.fail(never_woke if _WAKE in left else _late(item, job))
     _warn_of_keys(job, standings)
     return job.options.wait_for_ip or bool(asked)
@@ -75,10 +75,10 @@ def _has_to_wake(item: Standing) -> bool:
     if existing is None:
         # One that another run has made meanwhile was read whole; that of an older release has no token.
         known = item.vm.extra_config if item.vm is not None else {}
-        return bool(item.step.source.wake_scripts) and bool(not known or wakestate.token_of(known))
-    if not wakestate.token_of(existing.extra_config):
+        return bool(item.step.source.wake_scripts) and bool(not known or wake.token_of(known))
+    if not wake.token_of(existing.extra_config):
         return False
-    report = wakestate.report_of(existing.extra_config)
+    report = wake.report_of(existing.extra_config)
     if report is None:
         # What a guest has told may be gone with its last start.
         item.wake = "unknown"
@@ -88,7 +88,7 @@ def _has_to_wake(item: Standing) -> bool:
 
 def _wait(job: Job, waiting: dict[str, Standing], due: dict[str, set[str]], asked: tuple[str, ...]) -> None:
     open_vms = {moid for moid in waiting if due[moid]}
-    paths = (*(["guest.net"] if _ADDRESS in asked else []), *(wakestate.PATHS if _WAKE in asked else ()))
+    paths = (*(["guest.net"] if _ADDRESS in asked else []), *(wake.PATHS if _WAKE in asked else ()))
     refs = [api.vm(job.session, moid) for moid in sorted(open_vms)]
     config: dict[str, dict[str, str]] = {moid: {} for moid in open_vms}
     with contextlib.closing(tasks.updates(job.session, refs, api.VIRTUAL_MACHINE, paths, job.deadline)) as rounds:
@@ -112,21 +112,21 @@ def _note(item: Standing, update: tasks.Update, due: set[str], config: dict[str,
             item.vm = dataclasses.replace(item.vm, guest=own_guest(net, item.step.parent))
             if _has_address(item, job):
                 due.discard(_ADDRESS)
-        config.update(wakestate.config_in(update.values))
-        report = wakestate.report_of(config)
+        config.update(wake.config_in(update.values))
+        report = wake.report_of(config)
         if _WAKE in due and report is not None and _judged(item, report):
             due.discard(_WAKE)
     if item.error is not None:
         due.clear()
 
 
-def _judged(item: Standing, report: wakestate.WakeReport) -> bool:
+def _judged(item: Standing, report: wake.WakeReport) -> bool:
     """Take what a clone tells; True when it is the end of its scripts."""
     item.wake = report.state
     item.parents_keys = report.parents_keys
-    if report.state == wakestate.FAILED:
-        item.fail(wakestate.failure(item.step.name, report))
-    return report.state != wakestate.RUNNING
+    if report.state == wake.FAILED:
+        item.fail(wake.failure(item.step.name, report))
+    return report.state != wake.RUNNING
 
 
 def _warn_of_keys(job: Job, standings: t.Iterable[Standing]) -> None:
@@ -136,7 +136,7 @@ def _warn_of_keys(job: Job, standings: t.Iterable[Standing]) -> None:
         item.warnings.append(f"{item.step.name} has the SSH host keys of its parent still.")
     if same:
         which = names.listing([item.step.name for item in same], most=5)
-        job.session.warn(wakestate.keys_warning(which))
+        job.session.warn(wake.keys_warning(which))
 
 
 def _has_address(standing: Standing, job: Job) -> bool:

@@ -13,7 +13,7 @@ import binascii
 import collections
 import typing as t
 
-from .._vsphere.reported import shown
+from .._vsphere.addresses import shown
 
 _ED25519, _CURVES = 32, {"nistp256": 65, "nistp384": 97, "nistp521": 133}
 

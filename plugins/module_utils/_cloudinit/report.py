@@ -14,7 +14,7 @@ import secrets
 import typing as t
 
 from .._connector import differences
-from .._vsphere.reported import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
+from .._vsphere.addresses import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
 from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
 from .model import ABSENT, FINISHED, REDACTED, CloudOptions, Held, Machine

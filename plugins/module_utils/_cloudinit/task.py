@@ -16,7 +16,7 @@ import typing as t
 from .._engine import Item, Task
 from .._errors import GuestError, TimedOut
 from .._vsphere import vm
-from .._vsphere.reported import Word, unconfirmed, warn
+from .._vsphere.addresses import Word, unconfirmed, warn
 from . import apply, keys, plan, read, report, report_script
 from .model import CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Machine, Request
 from .networks import NOTHING_FIXED, Fixed

@@ -11,7 +11,7 @@ import typing as t
 from .._connector.find import Selector
 from .._connector.pairs import is_sendable
 from .._errors import InvalidOption
-from .._vsphere.wakescript import Manner, Scripts
+from .._vsphere.wake import Manner, Scripts
 from .naming import Pattern, addresses
 
 PRESENT, ABSENT = "present", "absent"

@@ -13,13 +13,13 @@ from .._connector import names
 from .._connector.find import Selector, selectors
 from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
-from .._vsphere import wakestate
+from .._vsphere import wake
 from .._vsphere.addresses import GuestNic, usable
 from .._vsphere.compute import UNKNOWN, Place, Surroundings
-from .._vsphere.credentials import GuestCredentials
-from .._vsphere.freezing import ParentVm
+from .._vsphere.freeze import ParentVm
+from .._vsphere.guest import GuestCredentials
 from .._vsphere.vm import Vm
-from .._vsphere.wakescript import Manner, Scripts
+from .._vsphere.wake import Manner, Scripts
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
 
@@ -220,7 +220,7 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
     """``config_params`` as whole keys; a key may be written as the guest reads it, too."""
     found = pairs(given.get("config_params"), "config_params", where)
     config = {PARAMETER_PREFIX + key.removeprefix(PARAMETER_PREFIX): value for key, value in found}
-    own = [key for key in config if wakestate.is_own(key)]
+    own = [key for key in config if wake.is_own(key)]
     if own:
         raise InvalidOption(f"{where}: the key {own[0]} is the collection's own.", option="config_params")
     if len(config) < len(found):

@@ -14,7 +14,7 @@ import typing as t
 from .._connector import names
 from .._connector.differences import Difference
 from .._errors import InvalidOption, VforgeError
-from .._vsphere import freezing
+from .._vsphere import freeze
 from .._vsphere.compute import Place, Pool, choose_datastore, choose_pool
 from .model import (
     DISABLED,
@@ -264,12 +264,12 @@ def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], 
             parent, f"is {parent.power_state}", "Power it on and let its guest start: quiescing works in the guest."
         )
         return Plan(parent, refusal=refusal)
-    stays_quiesced = parent.quiesced and freezing.is_up_to_date(parent.record, options.scripts)
+    stays_quiesced = parent.quiesced and freeze.is_up_to_date(parent.record, options.scripts)
     due = []
     if parent.quiesced and not stays_quiesced:
         running = [child for child in depending if child.running]
         if not options.allow_reset:
-            return Plan(parent, refusal=freezing.out_of_date(parent.path, MANNER, parent.record))
+            return Plan(parent, refusal=freeze.out_of_date(parent.path, MANNER, parent.record))
         if running:
             return Plan(parent, refusal=_still_running(parent, running, "reset"))
         due.append(RESET)

@@ -18,9 +18,9 @@ from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.unofficial import Method, Property, add_data_type, add_methods
 from .._errors import NotFound
-from .._vsphere import compute, freezing, guest
+from .._vsphere import compute, freeze, guest
 from .._vsphere.addresses import GuestNic, guest_nics
-from .._vsphere.freezing import Found, found_in
+from .._vsphere.freeze import Found, found_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
     ABOVE,
@@ -68,7 +68,7 @@ PARENT: dict[type, tuple[str, ...]] = {
         *BASICS,
         *_PLACE,
         *guest.VM_ACCESS,
-        *freezing.PARENT_PATHS,
+        *freeze.PARENT_PATHS,
         _FORK,
         "config.uuid",
         "runtime.quiescedForkParent",
@@ -161,7 +161,7 @@ def _read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[P
 def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
     fork, folder, datacenter = vm.get(_FORK), moid_of(vm.get("parent")), datacenter_of(rows, vm)
     return Parent(
-        **freezing.parent_basics(rows, vm),
+        **freeze.parent_basics(rows, vm),
         bios_uuid=vm.get("config.uuid") or "",
         enabled=bool(fork and fork.parentEnabled),
         quiesced=bool(vm.get("runtime.quiescedForkParent")),

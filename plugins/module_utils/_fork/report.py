@@ -13,8 +13,8 @@ import dataclasses
 import typing as t
 
 from .._connector import differences, names
-from .._vsphere.reported import Verdict, Word, refusals, vet, without_prefix
-from .._vsphere.wakestate import is_own
+from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
+from .._vsphere.wake import is_own
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, KEEP, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
 

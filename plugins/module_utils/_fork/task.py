@@ -17,9 +17,9 @@ from .._connector.pyvmomi import vim
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._freeze_stage import FreezeStage
-from .._vsphere import vm, wakestate
+from .._vsphere import vm, wake
+from .._vsphere.addresses import warn
 from .._vsphere.compute import read_folders, read_names
-from .._vsphere.reported import warn
 from . import apply, plan, read, report
 from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Step
@@ -27,7 +27,7 @@ from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
-    from .._vsphere.freezing import Found
+    from .._vsphere.freeze import Found
 
 
 ParentItem: t.TypeAlias = _freeze_stage.ParentItem[Parent]
@@ -277,7 +277,7 @@ def _make(job: Job) -> None:
 
     def start(child: ChildItem) -> t.Any:
         # What the child tells of its scripts counts only with this token.
-        own = {wakestate.FORK_TOKEN_KEY: wakestate.new_run()} if child.home.now.wake_scripts else {}
+        own = {wake.FORK_TOKEN_KEY: wake.new_run()} if child.home.now.wake_scripts else {}
         return apply.start_child(job.session, child.home.now.moid, child.wanted.request, child.wanted.target, own)
 
     def note(child: ChildItem, outcome: Outcome) -> None:
@@ -364,33 +364,33 @@ def _wait_for_guests(job: Job) -> None:
     due = {moid: _due_of(job, child) for moid, child in on.items()}
     waiting = {moid: child for moid, child in on.items() if due[moid]}
     what = tuple(each for each in (_ADDRESS, _WAKE) if any(each in left for left in due.values()))
-    paths = (*(["guest.net"] if _ADDRESS in what else []), *(wakestate.PATHS if _WAKE in what else ()))
+    paths = (*(["guest.net"] if _ADDRESS in what else []), *(wake.PATHS if _WAKE in what else ()))
     config: dict[str, dict[str, str]] = {moid: {} for moid in waiting}
 
     def came(child: ChildItem, update: tasks.Update) -> bool:
-        config[child.moid].update(wakestate.config_in(update.values))
+        config[child.moid].update(wake.config_in(update.values))
         _note_guest(job, child, update, due[child.moid], config[child.moid])
         return child.error is not None or not due[child.moid]
 
     doing = _DOING.get(what, "")
     for child in job.task.wait_until(vim.VirtualMachine, paths, waiting, came, doing):
-        late = wakestate.lateness(child.title, child.wake, job.options.timeout)
+        late = wake.lateness(child.title, child.wake, job.options.timeout)
         child.fail(late if _WAKE in due[child.moid] else _no_address(child, job.options))
     same = [child.wanted.name for child in on.values() if child.parents_keys and child.error is None]
     if same:
-        job.session.warn(wakestate.keys_warning(names.listing(same, most=5)))
+        job.session.warn(wake.keys_warning(names.listing(same, most=5)))
 
 
 def _due_of(job: Job, child: ChildItem) -> set[str]:
     """What is still to come from a child; what an earlier run's child has told already is taken."""
     due = {_ADDRESS} if job.options.wait_for_ip and not child.addresses(job.options.ip_family) else set()
     config = child.vm.config if child.vm is not None and job.options.wait_for_wake else {}
-    report = wakestate.report_of(config)
+    report = wake.report_of(config)
     if report is not None:
         due |= {_WAKE} if not _judged(child, report) else set()
-    elif wakestate.token_of(config) and POWER_ON in child.done:
+    elif wake.token_of(config) and POWER_ON in child.done:
         due.add(_WAKE)
-    elif wakestate.token_of(config):
+    elif wake.token_of(config):
         child.wake = "unknown"  # what a guest has told may be gone with its last start
     return due if child.error is None else set()
 
@@ -404,17 +404,17 @@ def _note_guest(job: Job, child: ChildItem, update: tasks.Update, due: set[str],
         child.vm = dataclasses.replace(child.vm, guest=read.guest_of(update.values["guest.net"]))
         if child.addresses(job.options.ip_family):
             due.discard(_ADDRESS)
-    report = wakestate.report_of(config)
+    report = wake.report_of(config)
     if _WAKE in due and report is not None and _judged(child, report):
         due.discard(_WAKE)
 
 
-def _judged(child: ChildItem, report: wakestate.WakeReport) -> bool:
+def _judged(child: ChildItem, report: wake.WakeReport) -> bool:
     """Take what a child tells; True when it is the end of its scripts."""
     child.wake, child.parents_keys = report.state, report.parents_keys
-    if report.state == wakestate.FAILED:
-        child.fail(wakestate.failure(child.title, report))
-    return report.state != wakestate.RUNNING
+    if report.state == wake.FAILED:
+        child.fail(wake.failure(child.title, report))
+    return report.state != wake.RUNNING
 
 
 def _no_address(child: ChildItem, options: ForkOptions) -> TimedOut:

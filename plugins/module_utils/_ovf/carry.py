@@ -14,7 +14,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.web import Stop
 from .._errors import ConnectionLost, TimedOut, VforgeError
-from .._vsphere import leases
+from .._vsphere import lease as leases
 from . import api, identity, options
 from .blobs import Blob, SliceBlob
 from .errors import PackageError, TemplateError

@@ -13,7 +13,7 @@ import typing as t
 from .. import _signals
 from .._connector.props import read
 from .._errors import Fault, VforgeError
-from .._vsphere import leases
+from .._vsphere import lease as leases
 from .._vsphere.policies import find_policy
 from . import api, finishing, identity, lookup, placement
 from .carry import carry

@@ -10,11 +10,11 @@ import typing as t
 
 from .._connector.find import Selector, selectors
 from .._errors import InvalidOption
-from .._vsphere.credentials import GuestCredentials
 from .._vsphere.disks import Disk
-from .._vsphere.freezing import ParentVm
+from .._vsphere.freeze import ParentVm
+from .._vsphere.guest import GuestCredentials
 from .._vsphere.vm import Vm
-from .._vsphere.wakescript import Manner, Scripts
+from .._vsphere.wake import Manner, Scripts
 
 # The snapshot that collapses deltas. One that an ended run has left is known by it.
 SNAPSHOT_NAME = "vforge-collapse"

@@ -12,7 +12,7 @@ import dataclasses
 
 from .._connector import names
 from .._errors import InvalidOption, VforgeError
-from .._vsphere import freezing
+from .._vsphere import freeze
 from .._vsphere.disks import MANY_LEVELS, MOST_LEVELS
 from .model import FROZEN, MANNER, Obstacle, Parent, ParentOptions
 
@@ -35,7 +35,7 @@ class Plan:
 
 def decide(parent: Parent, options: ParentOptions) -> Plan:
     """The plan that brings a parent to the state asked for."""
-    stays_frozen = parent.frozen and options.state == FROZEN and freezing.is_up_to_date(parent.record, options.scripts)
+    stays_frozen = parent.frozen and options.state == FROZEN and freeze.is_up_to_date(parent.record, options.scripts)
     refusal = _not_running(parent) or _no_reset(parent, options, stays_frozen)
     if refusal is not None:
         return Plan(parent, refusal=refusal)
@@ -103,7 +103,7 @@ def _no_reset(parent: Parent, options: ParentOptions, stays_frozen: bool) -> Vfo
     if not parent.frozen or stays_frozen or options.allow_reset:
         return None
     if options.state == FROZEN:
-        return freezing.out_of_date(parent.path, MANNER, parent.record)
+        return freeze.out_of_date(parent.path, MANNER, parent.record)
     return InvalidOption(
         f"{parent.path} is frozen, and only a reset makes a frozen VM run again.",
         hint="Set allow_reset if its guest may be reset. What its memory holds is lost then; its clones go on.",

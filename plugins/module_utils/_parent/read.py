@@ -11,9 +11,9 @@ from .._connector import faults
 from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, unreadable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
-from .._vsphere import compute, freezing, guest
+from .._vsphere import compute, freeze, guest
 from .._vsphere.disks import disks_in
-from .._vsphere.freezing import Found, found_in
+from .._vsphere.freeze import Found, found_in
 from .._vsphere.markers import MARKER_KEY, parent_of
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, config_path, config_value, is_readable, label_of, name_of, reference
@@ -29,7 +29,7 @@ PARENT: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: (
         *BASICS,
         *guest.VM_ACCESS,
-        *freezing.PARENT_PATHS,
+        *freeze.PARENT_PATHS,
         DEVICES,
         "snapshot",
         "config.files.vmPathName",
@@ -79,7 +79,7 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
     snapshots = sorted(item.name for item in snapshots_in(vm.get("snapshot")))
     devices = vm.get(DEVICES) or ()
     return Parent(
-        **freezing.parent_basics(rows, vm),
+        **freeze.parent_basics(rows, vm),
         frozen=bool(vm.get("runtime.instantCloneFrozen")),
         host=host.moid if host else "",
         disks=disks_in(devices, vm.get("config.files.vmPathName") or ""),

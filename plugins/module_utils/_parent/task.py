@@ -23,7 +23,7 @@ from .plan import COLLAPSE, FREEZE, RESET
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
-    from .._vsphere.freezing import Found
+    from .._vsphere.freeze import Found
 
 # Calls at the same time; there are few parents, at most one a host.
 PARALLEL = 8

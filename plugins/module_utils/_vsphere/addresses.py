@@ -1,10 +1,15 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of a guest's addresses count. Pure: works on plain values, as read from ``guest.net``."""
+"""Which of the addresses that guests report are used. Pure: works on plain values, as read from ``guest.net``.
+
+Whoever has root in a guest decides what it reports, through guestinfo and through VMware Tools alike. What the user
+says of a VM comes first, then what nothing else contradicts; what does not fit is refused for that VM alone.
+"""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import ipaddress
 import typing as t
@@ -74,3 +79,162 @@ def guest_nics(net: t.Iterable[t.Any]) -> list[GuestNic]:
         )
         for nic in net
     ]
+
+
+ADDRESS_REFUSED, HOST_KEY_REFUSED = "reported_address_refused", "host_key_refused"
+
+_SHOWN = 60
+
+# One for each of hundreds of VMs would hide everything else.
+_WARNINGS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """Why something that a guest reports is not used.
+
+    :ivar code: ``reported_address_refused`` or ``host_key_refused``.
+    :ivar text: one sentence, which names the VM.
+    """
+
+    code: str
+    text: str
+
+    def told(self) -> dict[str, str]:
+        """As it stands in a result."""
+        return {"error_code": self.code, "msg": self.text}
+
+
+@dataclasses.dataclass(frozen=True)
+class Word:
+    """What is said of the addresses of one VM.
+
+    :ivar name: what messages call the VM.
+    :ivar told: that its guest says are its own, as they came.
+    :ivar given: that the user gave it.
+    :ivar firm: families (4, 6) in which it has what the user gave it and nothing else.
+    :ivar tools: that VMware Tools report for the VM's own cards.
+    """
+
+    name: str
+    told: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    firm: frozenset[int] = frozenset()
+    tools: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What is taken of one VM's word.
+
+    :ivar addresses: in the order in which they were told, in their canonical spelling.
+    """
+
+    addresses: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def vet(words: t.Sequence[Word]) -> list[Verdict]:
+    """Judge what the VMs of one task say, each beside all of the others.
+
+    An address that the user gave a VM is that VM's. Any other one has to be reachable, to be reported
+    by VMware Tools for a card of this VM as well, and to be claimed by no other VM: of two that claim
+    one address nobody can tell who lies, so neither has it.
+    """
+    givers: dict[Address, list[str]] = collections.defaultdict(list)
+    claimers: dict[Address, list[str]] = collections.defaultdict(list)
+    for number, word in enumerate(words):
+        for address in _known(word.given):
+            givers[address].append(f"{number} {word.name}")
+        for address in _known((*word.told, *word.tools)):
+            claimers[address].append(f"{number} {word.name}")
+    verdicts = []
+    for number, word in enumerate(words):
+        me = f"{number} {word.name}"
+        taken, refusals = [], []
+        for text in dict.fromkeys(word.told):
+            why = _objection(word, text, _others(givers, text, me), _others(claimers, text, me))
+            if why:
+                refusals.append(Refusal(ADDRESS_REFUSED, f"{word.name} reports the address {shown(text)}, which {why}."))
+            else:
+                taken.append(str(parsed(text)))
+        verdicts.append(Verdict(tuple(taken), tuple(refusals)))
+    return verdicts
+
+
+def unconfirmed(word: Word) -> bool:
+    """Whether an address is told that would be taken if only VMware Tools reported it as well, which they may do later."""
+    told, tools, given = _known(word.told), set(_known(word.tools)), set(_known(word.given))
+    return any(reachable(one) and one.version not in word.firm and one not in given | tools for one in told)
+
+
+def refusals(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
+    """What was refused of all VMs of a task, for the end of its result.
+
+    :param entries: each with its ``name``, and what was ``refused`` of it.
+    """
+    return [{"name": entry["name"], **refusal} for entry in entries for refusal in entry.get("refused", ())]
+
+
+def warn(say: t.Callable[[str], None], refused: t.Sequence[t.Mapping[str, str]]) -> None:
+    """Warn of what was refused, of each by itself as long as there are few."""
+    for refusal in refused[:_WARNINGS]:
+        say(f"{refusal['msg']} It is left out of the result.")
+    if len(refused) > _WARNINGS:
+        say(f"{len(refused) - _WARNINGS} more reports of guests were refused; refusals in the result has them.")
+
+
+def without_prefix(text: str) -> str:
+    """An address as a user writes it, without its prefix; a text that is none stays as it is."""
+    return text.partition("/")[0].strip()
+
+
+def shown(text: str) -> str:
+    """A text from outside for a message: in quotes, on one line, without control characters, cut where it is long."""
+    return repr(plain(text, _SHOWN))
+
+
+def plain(text: str, most: int = 1000) -> str:
+    """A text from outside on one line, without control characters, cut where it is longer than ``most`` characters."""
+    kept = "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+    return f"{kept}..." if len(text) > most else kept
+
+
+def _objection(word: Word, text: str, givers: list[str], claimers: list[str]) -> str:
+    """What speaks against an address, or empty.
+
+    :param givers: other VMs that the user gave it to.
+    :param claimers: other VMs that say it is theirs.
+    """
+    address = parsed(text)
+    if address is None:
+        return "is none"
+    if givers:
+        return f"the user gave to {_listed(givers)}"
+    if address in _known(word.given):
+        return ""
+    if not reachable(address):
+        return "no other machine can reach it by"
+    if address.version in word.firm:
+        same = (str(one) for one in _known(word.given) if one.version == address.version)
+        return f"is not the one that the user gave it, {' or '.join(same)}"
+    if address not in _known(word.tools):
+        return "VMware Tools do not report for its own network cards. Give it an address, or look into the guest"
+    if claimers:
+        return f"{_listed(claimers)} reports as well. Give each its address, or look into both guests"
+    return ""
+
+
+def _known(texts: t.Iterable[str]) -> tuple[Address, ...]:
+    addresses = (parsed(text) for text in texts)
+    return tuple(dict.fromkeys(address for address in addresses if address is not None))
+
+
+def _others(by_address: t.Mapping[Address, list[str]], text: str, me: str) -> list[str]:
+    address = parsed(text)
+    return [] if address is None else [name for name in by_address.get(address, ()) if name != me]
+
+
+def _listed(numbered: list[str]) -> str:
+    """Names, of which each stands behind its number."""
+    return ", ".join(name.partition(" ")[2] for name in numbered[:3])

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Work inside a guest through VMware Tools: run programs and scripts, carry files in and out.
 
-vSphere gives no output of a program and no update of its end. So output goes through a file in the guest that is fetched and
-removed, and the end is asked for, ever less often, under one deadline.
+vSphere returns no output of a program and no update of its end. So output goes through a file in the guest that is
+fetched and removed, and the end is asked for, ever less often, under one deadline.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import re
+import shlex
 import ssl
 import sys
 import typing as t
@@ -20,14 +22,167 @@ from .._connector import names, web
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, updates
-from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, InvalidOption, VforgeError
 from .._text import printable
-from .credentials import GuestCredentials
-from .guestfaults import guest_error
-from .guestshell import Shell, shell_of
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
+
+
+@dataclasses.dataclass(frozen=True)
+class GuestCredentials:
+    """A user of a guest, and the password, which is never in ``repr``."""
+
+    username: str
+    password: str = dataclasses.field(repr=False)
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> GuestCredentials | None:
+        """The credentials in a module's parameters, None where there are none.
+
+        :raises InvalidOption: when there is only one half.
+        """
+        username, password = params.get("guest_username") or None, params.get("guest_password") or None
+        if username is None and password is None:
+            return None
+        for option, value in (("guest_username", username), ("guest_password", password)):
+            if value is None:
+                raise InvalidOption(
+                    f"The option {option} is not set.", hint="A guest wants both a user and a password.", option=option
+                )
+        return cls(str(username), str(password))
+
+
+# Fault -> code, sentence, what to do.
+_FAULTS = {
+    "GuestOperationsUnavailable": (
+        "guest_tools_not_running",
+        "VMware Tools do not answer in {vm}: they are not running, or the guest is frozen",
+        "Install or start VMware Tools (open-vm-tools) in the guest. A frozen parent answers only after a reset.",
+    ),
+    "InvalidPowerState": ("guest_powered_off", "{vm} is not powered on", "Power it on and let its guest start."),
+    "InvalidGuestLogin": (
+        "guest_wrong_credentials",
+        "the guest of {vm} refuses the password of {user}, or does not know the user",
+        "Check guest_username and guest_password; they are those of the guest, not of the vCenter.",
+    ),
+    "GuestPermissionDenied": (
+        "guest_permission_denied",
+        "{user} may not do this in the guest of {vm}",
+        "Use an administrator of the guest: root on Linux, an administrator without elevation prompts on Windows.",
+    ),
+    "OperationDisabledByGuest": (
+        "guest_operations_disabled",
+        "the guest of {vm} has guest operations switched off",
+        "Allow them in the configuration of VMware Tools in the guest ([guestoperations] in tools.conf).",
+    ),
+    "OperationNotSupportedByGuest": (
+        "guest_not_supported",
+        "the VMware Tools of {vm} cannot do this",
+        "Update VMware Tools in the guest.",
+    ),
+    "FileNotFound": ("guest_file_missing", "the guest of {vm} has no such program or file", "Check the path in the guest."),
+    "FileAlreadyExists": ("guest_file_exists", "the guest of {vm} has this file already", "Remove it, or choose another path."),
+    "GuestProcessNotFound": ("guest_process_lost", "the guest of {vm} has no such process", ""),
+    "InvalidState": (
+        "guest_unavailable",
+        "the state of {vm} does not allow it",
+        "Let its guest start, and let migrations and snapshots end; then run again.",
+    ),
+    "CustomizationPending": (
+        "guest_customization_pending",
+        "an earlier customization of {vm} has left its lock",
+        "It was aborted now, which takes the lock away. Run again.",
+    ),
+    "UncustomizableGuest": (
+        "guest_not_supported",
+        "the guest of {vm} cannot be customized in this way",
+        "Set customize.windows for a Windows guest, and for no other.",
+    ),
+    "TooManyGuestLogons": ("guest_unavailable", "too many users are logged in to the guest of {vm}", "Run again later."),
+}
+
+
+def guest_error(fault: Fault, vm: str, doing: str, user: str) -> VforgeError:
+    """What a fault of guest operations means; one that is none of them stays as it is.
+
+    :param doing: what was being done, in a few words.
+    """
+    known = _FAULTS.get(fault.fault)
+    if known is None:
+        return fault
+    code, sentence, hint = known
+    if code == "guest_file_missing" and doing.startswith("run "):
+        code = "guest_program_missing"
+    return GuestError(code, f"{vm}, {doing}: {sentence.format(vm=vm, user=user)}.", hint=hint, fault=fault.fault)
+
+
+# PowerShell takes typographic single quotation marks for the plain one.
+_QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
+
+_CMD = r"C:\Windows\System32\cmd.exe"
+_POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shell:
+    """A family of guests.
+
+    :ivar name: ``linux`` or ``windows``.
+    :ivar interpreter: program that runs scripts, and its arguments before the script's path.
+    :ivar suffix: of script files.
+    :ivar separator: between the parts of a path.
+    """
+
+    name: str
+    interpreter: tuple[str, ...]
+    suffix: str
+    separator: str
+
+    def command(self, program: str, arguments: t.Sequence[str], output: str) -> tuple[str, str]:
+        """Program path and argument line that run a program with all of its output in a file."""
+        if self.name == "linux":
+            return program, f"{shlex.join(arguments)} > {shlex.quote(output)} 2>&1".lstrip()
+        line = " ".join(_for_windows(word) for word in (program, *arguments))
+        # With /s, cmd takes off the outer quotation marks and no others.
+        return _CMD, f'/d /s /c "{line} > {_for_windows(output)} 2>&1"'
+
+    def quote(self, word: str) -> str:
+        """A word as a script of this shell can hold it."""
+        if self.name == "linux":
+            return shlex.quote(word)
+        return "'" + _QUOTES.sub(r"\g<0>\g<0>", word) + "'"
+
+    def path(self, folder: str, name: str) -> str:
+        """The path of a file in a folder."""
+        return f"{folder.rstrip(self.separator)}{self.separator}{name}"
+
+
+LINUX = Shell("linux", ("/bin/sh",), ".sh", "/")
+WINDOWS = Shell(
+    "windows",
+    (_POWERSHELL, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"),
+    ".ps1",
+    "\\",
+)
+
+
+def shell_of(family: str | None, guest_id: str | None) -> Shell:
+    """The shell of a guest.
+
+    :param family: ``guest.guestFamily``, which Tools report (``windowsGuest``); None while they do not run.
+    :param guest_id: ``config.guestId``, which was chosen when the VM was made (``windows2019srv_64Guest``).
+    """
+    if family:
+        return WINDOWS if family == "windowsGuest" else LINUX
+    return WINDOWS if (guest_id or "").startswith("win") else LINUX
+
+
+def _for_windows(word: str) -> str:
+    """Always in quotation marks, for cmd's own signs; backslashes before a mark are doubled (CommandLineToArgvW)."""
+    inner = re.sub(r'(\\*)"', r"\1\1\\" + '"', word)
+    return '"' + re.sub(r"(\\+)$", r"\1\1", inner) + '"'
+
 
 T = t.TypeVar("T")
 

@@ -11,8 +11,7 @@ import subprocess
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.needs import declared
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakescript import READY_MADE
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wake import READY_MADE, declared
 from ansible_collections.vforge.vsphere.plugins.modules import instant_clone_parent
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options

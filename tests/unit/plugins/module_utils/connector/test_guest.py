@@ -13,8 +13,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import GuestError
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.credentials import GuestCredentials
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import Guest, GuestCredentials
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 VM = "golden-parent"

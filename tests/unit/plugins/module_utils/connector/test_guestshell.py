@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guestshell import LINUX, WINDOWS, shell_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import LINUX, WINDOWS, shell_of
 
 WORDS = st.lists(st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))), max_size=5)
 

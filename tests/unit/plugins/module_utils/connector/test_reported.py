@@ -12,9 +12,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import reported
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed, reachable
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.reported import Word, plain, shown, unconfirmed, vet
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import addresses
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import (
+    Word,
+    parsed,
+    plain,
+    reachable,
+    shown,
+    unconfirmed,
+    vet,
+)
 
 IPV4_ONLY = frozenset({4})
 
@@ -162,4 +169,4 @@ def test_whatever_guests_say_no_two_have_one_address_and_each_is_canonical(words
 
 
 def test_the_codes_are_those_that_are_documented():
-    assert (reported.ADDRESS_REFUSED, reported.HOST_KEY_REFUSED) == ("reported_address_refused", "host_key_refused")
+    assert (addresses.ADDRESS_REFUSED, addresses.HOST_KEY_REFUSED) == ("reported_address_refused", "host_key_refused")

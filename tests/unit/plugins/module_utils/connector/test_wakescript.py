@@ -15,17 +15,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import wakestate
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guestshell import LINUX, WINDOWS
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.needs import Need, declared, missing_in
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakescript import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import wake
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import LINUX, WINDOWS
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wake import (
     OUTPUT_BYTES,
+    FreezeRecord,
     Manner,
+    Need,
     Scripts,
+    declared,
     files,
     main_path,
+    missing_in,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakestate import FreezeRecord
 
 MANNER = Manner(
     commands={"linux": "freeze-me", "windows": "& 'freeze me.exe'"}, shown_by="runtime.frozen", verb="freeze", state="frozen"
@@ -55,7 +57,7 @@ class _Guest:
         tool.chmod(0o755)
         self.folder = tmp_path / folder
         self.folder.mkdir()
-        (self.info / wakestate.TOKEN_KEY).write_text(TOKEN)
+        (self.info / wake.TOKEN_KEY).write_text(TOKEN)
 
     def run(self, before=None, freeze="true", wake=(), **more):
         """Run the scripts as Tools do: the exit code."""
@@ -79,7 +81,7 @@ class _Guest:
     @property
     def report(self):
         """What vCenter takes of it."""
-        return wakestate.report_of(self.told)
+        return wake.report_of(self.told)
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_a_clone_goes_on_behind_the_freeze_and_leaves_nothing_of_the_scripts(gue
     assert code == 0
     assert guest.left == {"log": "before\nfreeze\none\ntwo\n"}
     assert not guest.folder.exists()
-    assert FreezeRecord.parse(guest.told[wakestate.FROZEN_KEY], RECORD.vm) == RECORD
+    assert FreezeRecord.parse(guest.told[wake.FROZEN_KEY], RECORD.vm) == RECORD
     assert (guest.report.state, guest.report.log) == ("ok", "")
 
 
@@ -154,14 +156,14 @@ def test_a_script_that_fails_in_a_clone_is_told_with_the_end_of_its_output(guest
     report = guest.report
     assert (report.state, report.script, report.exit_code) == ("failed", 2, 9)
     assert report.log.endswith("0123456789\nthe \\x1b[31mreason")
-    assert len(report.log) <= wakestate.LOG_BYTES
+    assert len(report.log) <= wake.LOG_BYTES
     assert "third" not in guest.left
 
 
 def test_where_output_is_not_to_be_told_it_is_not(guest):
     guest.run(wake=["echo hidden-word; exit 4"], tell_output=False)
     assert (guest.report.script, guest.report.exit_code, guest.report.log) == (1, 4, "")
-    assert wakestate.LOG_KEY not in guest.told
+    assert wake.LOG_KEY not in guest.told
 
 
 def test_of_a_script_that_failed_only_output_stays_in_the_clone(guest):
@@ -172,43 +174,43 @@ def test_of_a_script_that_failed_only_output_stays_in_the_clone(guest):
 
 @pytest.mark.parametrize("token", ["", "not hexadecimal", "$(touch x)", "0123456789ABCDEF"])
 def test_a_clone_without_a_token_of_ours_tells_nothing(guest, token):
-    (guest.info / wakestate.TOKEN_KEY).write_text(token)
+    (guest.info / wake.TOKEN_KEY).write_text(token)
     assert guest.run(wake=['touch "$HERE/woken"']) == 0
-    assert wakestate.STATE_KEY not in guest.told
+    assert wake.STATE_KEY not in guest.told
     assert guest.report is None
     assert "woken" in guest.left
 
 
 def test_a_child_of_vmfork_finds_its_token_below_fork(guest):
-    (guest.info / wakestate.TOKEN_KEY).rename(guest.info / wakestate.FORK_TOKEN_KEY)
+    (guest.info / wake.TOKEN_KEY).rename(guest.info / wake.FORK_TOKEN_KEY)
     guest.run(wake=["true"])
     assert guest.report.state == "ok"
 
 
 def test_what_a_clone_inherited_is_not_its_own():
-    told = {wakestate.TOKEN_KEY: "f" * 16, wakestate.STATE_KEY: f"{TOKEN} ok new"}
-    assert wakestate.report_of(told) is None
+    told = {wake.TOKEN_KEY: "f" * 16, wake.STATE_KEY: f"{TOKEN} ok new"}
+    assert wake.report_of(told) is None
     assert FreezeRecord.parse(str(RECORD), "50000000-0000-0000-0000-00000000000f") is None
 
 
 @given(st.text(max_size=200))
 def test_what_a_guest_writes_is_read_only_where_it_has_the_form(text):
-    config = {wakestate.TOKEN_KEY: TOKEN, wakestate.STATE_KEY: f"{TOKEN} {text}", wakestate.LOG_KEY: f"{TOKEN} {text}"}
-    report = wakestate.report_of(config)
+    config = {wake.TOKEN_KEY: TOKEN, wake.STATE_KEY: f"{TOKEN} {text}", wake.LOG_KEY: f"{TOKEN} {text}"}
+    report = wake.report_of(config)
     assert report is None or report.state in ("running", "ok", "failed")
     assert FreezeRecord.parse(text, RECORD.vm) is None
 
 
-@given(st.binary(max_size=wakestate.LOG_BYTES))
+@given(st.binary(max_size=wake.LOG_BYTES))
 def test_output_that_a_clone_tells_is_fit_to_be_shown(data):
     config = {
-        wakestate.TOKEN_KEY: TOKEN,
-        wakestate.STATE_KEY: f"{TOKEN} failed 1 2 none",
-        wakestate.LOG_KEY: f"{TOKEN} {base64.b64encode(data).decode()}",
+        wake.TOKEN_KEY: TOKEN,
+        wake.STATE_KEY: f"{TOKEN} failed 1 2 none",
+        wake.LOG_KEY: f"{TOKEN} {base64.b64encode(data).decode()}",
     }
-    report = wakestate.report_of(config)
+    report = wake.report_of(config)
     assert all(letter >= " " or letter in "\n\t" for letter in report.log)
-    assert len(report.log) <= wakestate.LOG_BYTES
+    assert len(report.log) <= wake.LOG_BYTES
 
 
 def test_the_digest_tells_other_scripts_and_nothing_of_them():

@@ -17,7 +17,7 @@ import uuid
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api, carry, finishing
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import leases
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
 
@@ -44,7 +44,7 @@ def after(real):
 
 def before_the_lease(monkeypatch):
     """vCenter has begun the import; nobody knows its lease."""
-    monkeypatch.setattr(leases.Lease, "wait_until_ready", die)
+    monkeypatch.setattr(lease.Lease, "wait_until_ready", die)
 
 
 def with_the_lease(monkeypatch):
@@ -64,12 +64,12 @@ def in_the_upload(monkeypatch):
 
 def with_all_sent(monkeypatch):
     """Everything was sent; vCenter was not told."""
-    monkeypatch.setattr(leases.Lease, "complete", die)
+    monkeypatch.setattr(lease.Lease, "complete", die)
 
 
 def before_the_layer(monkeypatch):
     """vCenter has taken over what was imported."""
-    monkeypatch.setattr(leases.Lease, "complete", after(leases.Lease.complete))
+    monkeypatch.setattr(lease.Lease, "complete", after(lease.Lease.complete))
 
 
 def in_the_layer(monkeypatch):

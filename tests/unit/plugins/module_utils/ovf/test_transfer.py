@@ -16,7 +16,7 @@ import pytest
 from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import leases
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content
 
@@ -162,12 +162,12 @@ def test_another_byte_that_a_host_fetches_is_found_by_what_the_host_tells(shared
 def test_a_host_that_tells_no_digest_of_what_it_fetched_is_not_believed(shared, folder, serve, monkeypatch):
     Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
     url = f"{serve(folder).url}/web.ova"
-    real = leases.Lease.received
+    real = lease.Lease.received
 
     def received(self):
         return {key: dataclasses.replace(have, digests=()) for key, have in real(self).items()}
 
-    monkeypatch.setattr(leases.Lease, "received", received)
+    monkeypatch.setattr(lease.Lease, "received", received)
     options = {"source_ca_path": serve.ca, "transfer": "pull"}
     assert shared.attempt(url, **options).code == "upload_unverified"
     assert nothing_made(shared)
@@ -176,7 +176,7 @@ def test_a_host_that_tells_no_digest_of_what_it_fetched_is_not_believed(shared, 
 
 def test_a_host_may_tell_newer_digests():
     entry = vim.HttpNfcLease.ManifestEntry(key="k", sha1="", size=1, disk=True, checksum="AB", checksumType="SHA-256")
-    assert list(leases._sums(entry)) == [("sha256", "ab")]
+    assert list(lease._sums(entry)) == [("sha256", "ab")]
 
 
 def test_before_means_before_also_in_check_mode(shared, tmp_path):
@@ -267,13 +267,13 @@ def test_a_slow_host_does_not_hold_the_task_beyond_its_timeout(templates, tmp_pa
 
 def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
-    real = leases.send
+    real = lease.send
 
     def send(*args, **kwargs):
         templates.sim.fail_leases("HostNotReachable")
         real(*args, **kwargs)
 
-    monkeypatch.setattr(leases, "send", send)
+    monkeypatch.setattr(lease, "send", send)
     ran = templates.attempt(source)
     # It depends on who sees it first: the connection that broke, or the next sign of life, which knows why.
     assert ran.code in ("upload_failed", "host_not_reachable"), ran.error
@@ -283,7 +283,7 @@ def test_a_host_that_goes_down_ends_the_upload(templates, tmp_path, monkeypatch)
 def test_a_lease_that_is_lost_ends_the_wait_for_a_slow_host(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
     templates.sim.disturb_uploads(rate=10_000, times=0)
-    monkeypatch.setattr(leases, "_SECONDS_BETWEEN_SIGNS", 0.2)
+    monkeypatch.setattr(lease, "_SECONDS_BETWEEN_SIGNS", 0.2)
     templates.sim.inject(method="HttpNfcLeaseProgress", do="fault", fault="InvalidState", message="no")
     ran = templates.attempt(source)
     # The bytes alone would take the host two minutes.
@@ -293,13 +293,13 @@ def test_a_lease_that_is_lost_ends_the_wait_for_a_slow_host(templates, tmp_path,
 
 def test_a_disk_that_arrived_short_is_noticed(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
-    real = leases.send
+    real = lease.send
 
     def send(options, device, size, parts, **how):
         # A host takes as many bytes as are announced, and does not complain.
         real(options, device, size - 1, (part[:-1] if len(part) < 2**20 else part for part in parts), **how)
 
-    monkeypatch.setattr(leases, "send", send)
+    monkeypatch.setattr(lease, "send", send)
     ran = templates.attempt(source)
     assert ran.code == "incomplete_upload"
     assert nothing_made(templates)
@@ -308,13 +308,13 @@ def test_a_disk_that_arrived_short_is_noticed(templates, tmp_path, monkeypatch):
 def test_a_file_that_is_exchanged_while_it_is_sent(templates, tmp_path, monkeypatch):
     made = Made(disks={"a.vmdk": A, "b.vmdk": B})
     source = made.ovf(tmp_path)
-    real = leases.send
+    real = lease.send
 
     def send(*args, **kwargs):
         real(*args, **kwargs)
         (tmp_path / "b.vmdk").write_bytes(B + b"more")
 
-    monkeypatch.setattr(leases, "send", send)
+    monkeypatch.setattr(lease, "send", send)
     ran = templates.attempt(source)
     assert ran.code == "source_changed"
     assert nothing_made(templates)
@@ -323,7 +323,7 @@ def test_a_file_that_is_exchanged_while_it_is_sent(templates, tmp_path, monkeypa
 def test_a_host_that_is_another_than_vcenter_says_gets_no_byte(templates, tmp_path, monkeypatch):
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
     templates.sim.reset_calls()
-    monkeypatch.setattr(leases, "_pin", lambda _item: "0" * 64)
+    monkeypatch.setattr(lease, "_pin", lambda _item: "0" * 64)
     ran = templates.attempt(source)
     assert ran.code == "tls_wrong_thumbprint"
     assert templates.uploads() == []
@@ -355,13 +355,13 @@ def test_a_host_can_fetch_it_by_itself(templates, folder, serve, form, tls):
 def test_a_host_that_cannot_fetch_it_leaves_nothing(templates, folder, serve, monkeypatch):
     Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(folder)
     server = serve(folder)
-    real = leases.Lease.pull
+    real = lease.Lease.pull
 
     def pull(self, files):
         server.behaviour.authorization = "nobody has it"
         return real(self, files)
 
-    monkeypatch.setattr(leases.Lease, "pull", pull)
+    monkeypatch.setattr(lease.Lease, "pull", pull)
     ran = templates.attempt(f"{server.url}/web.ova", transfer="pull", source_ca_path=serve.ca, verify="none")
     assert ran.error is not None
     assert "401" in str(ran.error)

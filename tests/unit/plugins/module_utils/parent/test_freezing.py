@@ -16,7 +16,7 @@ import tracemalloc
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import freezing
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import freeze
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
 
 
@@ -412,7 +412,7 @@ def test_a_script_that_cannot_be_ended_keeps_the_guest_from_being_frozen(start):
 
 
 def test_a_parent_that_another_run_froze_meanwhile_is_not_taken_for_ours(start, monkeypatch):
-    monkeypatch.setattr(freezing, "_RECORD_SECONDS", 0.5)
+    monkeypatch.setattr(freeze, "_RECORD_SECONDS", 0.5)
     parents = start()
     # The script of the other run is faster: it freezes while this one waits.
     ran = parents.attempt(before_freeze=f"{_other_record()}\nvmware-rpctool instantclone.freeze\n", on_wake=["echo mine\n"])

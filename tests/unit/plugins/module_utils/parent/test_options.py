@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wakescript import READY_MADE
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wake import READY_MADE
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.parent.support import options
 
 

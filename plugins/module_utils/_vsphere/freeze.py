@@ -1,16 +1,21 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Freeze guests, of which copies are made then: one wait sees all of them frozen.
+"""Freeze guests, of which clones are made then: one wait sees all of them frozen.
 
-The command that does it never returns in the guest itself, so its script is started and left to itself, and a property of the
-VM tells when the guest is frozen.
+The command that does it never returns in the guest itself, so its script is started and left to itself, and a
+property of the VM shows when the guest is frozen.
+
+Runs that were killed leave things in a guest: scripts that go on, and folders with scripts in them. A script that
+goes on would freeze the guest with the scripts of that run. A folder would be copied into each clone, with the
+secrets that scripts hold. Both are known by the names that this collection alone gives.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hmac
+import re
 import time
 import typing as t
 
@@ -19,12 +24,11 @@ from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._errors import GuestError, Interrupted, StillRunning, TimedOut, VforgeError
 from .._text import printable
-from . import leftovers, needs, wakescript, wakestate
+from . import wake
 from .compute import host_of
-from .guest import LONGEST_OUTPUT, READY, Access, Guest, access_in, tools_ready
+from .guest import LONGEST_OUTPUT, PREFIX, READY, Access, Guest, access_in, tools_ready
 from .vm import Vm, basics, config_path
-from .wakescript import Manner, Scripts
-from .wakestate import FreezeRecord
+from .wake import FreezeRecord, Manner, Scripts
 
 if t.TYPE_CHECKING:
     from .._connector.props import Row
@@ -109,7 +113,7 @@ def new_record(instance_uuid: str, scripts: Scripts, salt: str) -> FreezeRecord:
 
     :param salt: one for all VMs of a task, since each digest takes its time.
     """
-    return FreezeRecord(instance_uuid, wakestate.new_run(), len(scripts.wake), salt, scripts.digest(salt))
+    return FreezeRecord(instance_uuid, wake.new_run(), len(scripts.wake), salt, scripts.digest(salt))
 
 
 def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
@@ -119,13 +123,13 @@ def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
     """
     guest, shell = item.guest, item.guest.shell
     item.folder = guest.make_directory()
-    leftovers.clear(guest, item.folder)
-    for path, text in wakescript.files(scripts, manner, shell, item.folder, item.record).items():
+    clear_leftovers(guest, item.folder)
+    for path, text in wake.files(scripts, manner, shell, item.folder, item.record).items():
         guest.upload(path, text.encode(), mode=0o700)
     program, *options = shell.interpreter
-    arguments = [*options, wakescript.main_path(manner, shell, item.folder)]
+    arguments = [*options, wake.main_path(manner, shell, item.folder)]
     item.started = True
-    item.pid = guest.start(program, arguments, output=wakescript.log_path(manner, shell, item.folder))
+    item.pid = guest.start(program, arguments, output=wake.log_path(manner, shell, item.folder))
 
 
 def wait(
@@ -164,7 +168,7 @@ def wait(
         item.error = _late(item, manner, timeout)
 
 
-FROZEN_PATH = config_path(wakestate.FROZEN_KEY)
+FROZEN_PATH = config_path(wake.FROZEN_KEY)
 
 # What ``parent_basics`` looks at besides ``vm.BASICS``.
 PARENT_PATHS = ("guest.toolsVersionStatus2", *READY, FROZEN_PATH)
@@ -340,11 +344,11 @@ def _look_for_ends(waiting: dict[str, Stopping], manner: Manner, scripts: Script
 def _failed(item: Stopping, manner: Manner, scripts: Scripts, code: int) -> GuestError:
     written = ""
     if code:
-        log = wakescript.log_path(manner, item.guest.shell, item.folder)
+        log = wake.log_path(manner, item.guest.shell, item.folder)
         written = printable(item.guest.fetch(log, LONGEST_OUTPUT).decode(errors="replace")).strip()
     else:
         item.folder = ""  # a script that came to its end has removed it, and its output with it
-    lacking = needs.missing_in(written, scripts.needs) if code == wakescript.NEEDS else []
+    lacking = wake.missing_in(written, scripts.needs) if code == wake.NEEDS else []
     if lacking:
         return _lacks(item, manner, lacking)
     why = manner.endings.get(code, f"its script went on behind the {manner.verb} command, and ended with exit code {code}")
@@ -377,3 +381,53 @@ def _late(item: Stopping, manner: Manner, timeout: int) -> VforgeError:
     )
     error.error_code = f"{manner.verb}_timeout"
     return error
+
+
+# A script of ours in a command line, in a folder of ours; its number tells in which order they are ended.
+_SCRIPT = re.compile(rf"[/\\]{PREFIX}[\w.-]+[/\\](?:(?P<main>freeze|quiesce)|before|wake-\d+)\.(?:sh|ps1)\b")
+
+# How long a program may take to end that was terminated.
+_SECONDS_TO_END = 20.0
+
+
+def clear_leftovers(guest: Guest, own: str) -> list[str]:
+    """End and remove what earlier runs of this user have left.
+
+    A script that goes on has its folder, which is removed only when the script has ended: where there is no folder, nothing
+    is asked of the guest but that.
+
+    :param own: the folder of this run, which stays; it tells where to look, and whose files are ours.
+    :returns: the paths of what was there.
+    :raises GuestError: ``guest_script_left`` when a script cannot be ended; the guest must not be frozen beside it.
+    """
+    separator = guest.shell.separator
+    place, _separator, name = own.rstrip(separator).rpartition(separator)
+    entries = guest.entries(place or separator, re.escape(PREFIX) + ".*")
+    owners = {entry.owner for entry in entries if entry.name == name}
+    left = [entry for entry in entries if entry.name != name and entry.name.startswith(PREFIX) and entry.owner in owners]
+    if left:
+        _end_scripts(guest)
+    paths = {guest.shell.path(place, entry.name): entry.kind for entry in left}
+    for path, kind in paths.items():
+        if kind == "directory":
+            guest.remove_directory(path)
+        else:
+            guest.remove_file(path)
+    return list(paths)
+
+
+def _end_scripts(guest: Guest) -> None:
+    """End the scripts of earlier runs, those first that would go on to freeze the guest.
+
+    :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen beside it.
+    """
+    found = [(process, _SCRIPT.search(process.command)) for process in guest.processes()]
+    ours = [(match["main"] is None, process) for process, match in found if match is not None]
+    deadline = time.monotonic() + _SECONDS_TO_END
+    for _second, process in sorted(ours, key=lambda item: item[0]):
+        if not guest.end(process.pid, "a script of an earlier run", deadline):
+            raise GuestError(
+                "guest_script_left",
+                f"A script of an earlier run goes on in {guest.access.name} (process {process.pid}), and cannot be ended.",
+                hint="End it in the guest: it could freeze the guest with the scripts of that run.",
+            )
