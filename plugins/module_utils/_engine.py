@@ -309,3 +309,40 @@ def _as_result(error: VforgeError | None) -> dict[str, t.Any]:
 
 def _as_message(error: VforgeError | None) -> str:
     return error.message if error is not None else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Something in which what is there is not as asked. ``why_not`` says why it cannot be changed, or is empty."""
+
+    what: str
+    actual: str
+    wanted: str
+    why_not: str = ""
+
+    def told(self) -> dict[str, t.Any]:
+        """As an entry of ``differences`` in a result."""
+        told = {"what": self.what, "actual": self.actual, "wanted": self.wanted, "can_change": not self.why_not}
+        return {**told, "why_not": self.why_not} if self.why_not else told
+
+
+def changes(head: str, differences: t.Iterable[Difference]) -> tuple[list[str], list[str]]:
+    """The lines of a diff, before and after, for those that can be changed; none where there are none.
+
+    :param head: the line above them.
+    """
+    changing = [item for item in differences if not item.why_not]
+    if not changing:
+        return [], []
+    old = [head, *(f"  {item.what}: {item.actual}\n" for item in changing)]
+    return old, [head, *(f"  {item.what}: {item.wanted}\n" for item in changing)]
+
+
+def diff(before: t.Iterable[str], after: t.Iterable[str]) -> dict[str, str]:
+    """Ansible's ``diff`` of two lists of lines, each with its line end."""
+    return {
+        "before": "".join(before),
+        "after": "".join(after),
+        "before_header": "vCenter now",
+        "after_header": "vCenter after this task",
+    }

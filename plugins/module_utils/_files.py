@@ -26,6 +26,7 @@ import os
 import pwd
 import secrets
 import stat
+import tempfile
 import threading
 import time
 import typing as t
@@ -33,6 +34,9 @@ import typing as t
 from ._errors import InvalidOption, TimedOut
 
 _PART = 1 << 20
+
+# Bytes of a file in a private folder: what is longer was not written by us.
+_MOST_KEPT = 1 << 20
 
 # As many as Linux follows.
 _MOST_LINKS = 40
@@ -748,3 +752,98 @@ def _holder(handle: int) -> str:
             if "->" not in words and place in words and words[4].isdigit() and words[4] != "0":
                 return f"process {words[4]}"
     return "another process"
+
+
+class PrivateFolder:
+    """A folder of this user alone: in the runtime directory, else in the temporary one.
+
+    :ivar path: where it is.
+    """
+
+    def __init__(self, path: str, warn: t.Callable[[str], None], what: str, instead: str) -> None:
+        self.path = path
+        self._warn = warn
+        self._what = what
+        self._instead = instead
+
+    @classmethod
+    def find(cls, warn: t.Callable[[str], None], what: str, instead: str) -> PrivateFolder | None:
+        """The folder, made when missing; None, with a warning, where there can be none.
+
+        :param warn: called with one sentence when a file or folder cannot be trusted.
+        :param what: is kept in it, in the plural ("sessions"), for the warnings.
+        :param instead: what happens without it ("a new session is opened").
+        """
+        for parent in _parents():
+            folder = os.path.join(parent, f"vforge-vsphere-{os.geteuid()}")
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, 0o700)
+                status = os.lstat(folder)
+            except OSError:
+                continue
+            if stat.S_ISDIR(status.st_mode) and _is_private(status):
+                return cls(folder, warn, what, instead)
+            must = "it must be a directory of yours with mode 0700"
+            warn(f"The folder {folder} is refused for kept {what}: {must}.")
+            return None
+        warn(f"{what.capitalize()} are not kept: there is no folder for them.")
+        return None
+
+    def open(self, name: str, flags: int) -> int | None:
+        """A file of ours, open; None when there is none, or, with a warning, when it may be somebody else's.
+
+        :param flags: with ``os.O_CREAT`` it is made where there is none.
+        """
+        try:
+            with self._held() as folder:
+                get = folder.made if flags & os.O_CREAT else folder.open
+                handle = get(name, flags)
+        except FileMissing:
+            return None
+        except InvalidOption as error:
+            self._warn(f"{error.message} So {self._instead}.")
+            return None
+        if _is_private(os.fstat(handle)):
+            return handle
+        os.close(handle)
+        path = os.path.join(self.path, name)
+        self._warn(f"The file {path} is refused: it is not yours alone; {self._instead}.")
+        return None
+
+    def read(self, name: str) -> bytes | None:
+        """What is in a file of ours; None as with ``open``."""
+        handle = self.open(name, os.O_RDONLY)
+        if handle is None:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            return file.read(_MOST_KEPT)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there: whole or not at all, whoever reads at the same moment.
+
+        Whatever else is there gives way: nobody but this user can have put it into this folder.
+
+        :raises InvalidOption: it could not be written.
+        """
+        with self._held() as folder:
+            try:
+                folder.replace(name, data, keep_mode=False)
+            except FileRefused:
+                folder.remove(name)
+                folder.replace(name, data, keep_mode=False)
+
+    def _held(self) -> contextlib.AbstractContextManager[Folder]:
+        return open_folder(self.path, what=f"file of kept {self._what}")
+
+
+def _is_private(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o077
+
+
+def _parents() -> t.Iterator[str]:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isabs(runtime):
+        yield runtime
+    yield f"/run/user/{os.geteuid()}"
+    yield tempfile.gettempdir()

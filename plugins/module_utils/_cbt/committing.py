@@ -9,7 +9,7 @@ import contextlib
 import time
 import typing as t
 
-from .._connector import differences
+from .. import _engine
 from .._errors import InvalidOption, NotFound
 from . import state
 from .options import AreaOptions
@@ -44,7 +44,7 @@ def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) 
         "vms": _entries(moves),
         "state_saved": bool(moves) and not check,
         "diff": {
-            **differences.diff(_lines(moves, after=False), _lines(moves, after=True)),
+            **_engine.diff(_lines(moves, after=False), _lines(moves, after=True)),
             "before_header": f"{path} now",
             "after_header": f"{path} after this task",
         },

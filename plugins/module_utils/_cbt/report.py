@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import differences
+from .. import _engine
 from .facts import Disk, Exclusion
 from .job import Answer, Job, Standing
 from .plan import ACTIVATE, SWITCH_OFF, SWITCH_ON, Question
@@ -155,7 +155,7 @@ def _diff(job: Job) -> dict[str, str]:
         before += _lines(standing, standing.before.tracking, standing.before.counting, left)
         activated = standing.before.counting or _WOULD[ACTIVATE] in steps
         after += _lines(standing, _tracking_after(job, standing), activated and _WOULD[SWITCH_OFF] not in steps, [])
-    return differences.diff(before, after)
+    return _engine.diff(before, after)
 
 
 def _lines(standing: Standing, tracking: bool, counting: bool, leftovers: t.Sequence[str]) -> list[str]:

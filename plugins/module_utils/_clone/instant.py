@@ -9,7 +9,7 @@ import typing as t
 
 from .._connector.batch import Work
 from .._connector.find import find_vms
-from .._connector.releases import require_instant_clones
+from .._connector.versions import require_instant_clones
 from .._errors import InvalidOption, Reason
 from .._vsphere.markers import MARKER_KEY, marker
 from .._vsphere.wake import TOKEN_KEY, new_run

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import differences, names
+from .. import _engine
+from .._connector import names
 from .._vsphere.addresses import Verdict, Word, vet, without_prefix
 from .._vsphere.customization import DHCP
 from .._vsphere.wake import is_own
@@ -116,7 +117,7 @@ def diff(steps: t.Iterable[Step]) -> dict[str, str]:
         old, new = _diff_lines(step)
         before += old
         after += new
-    return differences.diff(before, after)
+    return _engine.diff(before, after)
 
 
 def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
@@ -131,7 +132,7 @@ def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
         return [], lines
     if step.kind == "destroy" and step.existing is not None:
         return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
-    return differences.changes(head, step.differences) if step.kind == "update" else ([], [])
+    return _engine.changes(head, step.differences) if step.kind == "update" else ([], [])
 
 
 def _nic_line(edit: NicEdit) -> str:

@@ -12,11 +12,11 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import Selector
-from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
 from .._vsphere import customization, wake
 from .._vsphere.customization import Customization
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY
+from .._vsphere.vm import pairs, vm_name
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .._connector.pairs import is_sendable
+from .._connector.names import is_sendable
 from .._errors import InvalidOption
 from . import documents, encoding
 from .payload import METADATA, USERDATA, VENDORDATA, Data

@@ -13,7 +13,7 @@ import hmac
 import secrets
 import typing as t
 
-from .._connector import differences
+from .. import _engine
 from .._vsphere.addresses import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
 from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
@@ -143,7 +143,7 @@ def _diff(items: t.Sequence[VmItem], secret: bytes) -> dict[str, str]:
             new.append("  guest: rebooted\n")
         before += old
         after += new
-    return differences.diff(before, after)
+    return _engine.diff(before, after)
 
 
 def _words(told: dict[str, t.Any] | None) -> str:

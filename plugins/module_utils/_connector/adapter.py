@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import http.client
 import http.cookiejar
-import queue
 import socket
 import ssl
 import sys
-import threading
 import typing as t
 
 from .._errors import MissingLibrary
+from . import tls
 
 try:
     import requests
@@ -183,49 +182,14 @@ def environment_proxies(url: str) -> dict[str, str]:
 
 
 def _dial(host: str, port: int, clock: Clock) -> socket.socket:
-    """Connect to the first address of a host that takes it.
+    """Connect to a host, as long as the clock allows.
 
-    :raises OSError: none does.
+    :raises OSError: it cannot be connected to.
     """
-    failure: OSError | None = None
-    for family, kind, protocol, _name, address in _addresses(host, port, clock):
+
+    def make(family: int, kind: int, protocol: int) -> _PlainSocket:
         sock = _PlainSocket(family, kind, protocol)
         sock.clock = clock
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(clock.left())
-            sock.connect(address)
-        except BaseException as error:
-            sock.close()
-            if not isinstance(error, OSError):
-                raise
-            failure = error
-        else:
-            return sock
-    raise failure or OSError("the name has no address")
+        return sock
 
-
-def _addresses(host: str, port: int, clock: Clock) -> list[t.Any]:
-    """The addresses of a name. A resolver takes no time-out, so that a thread waits for it.
-
-    :raises OSError: there are none, or not in time.
-    """
-    answers: queue.SimpleQueue[list[t.Any] | Exception] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=clock.left())
-    except queue.Empty:
-        raise TimeoutError("the name was not resolved in time") from None
-    if isinstance(answer, UnicodeError):
-        # A part of the name is longer than 63 characters.
-        raise socket.gaierror(socket.EAI_NONAME, "no such name") from answer
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    return tls.dial(host, port, clock.left, make)

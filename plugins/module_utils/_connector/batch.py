@@ -28,7 +28,7 @@ from .._errors import (
     Unavailable,
     VforgeError,
 )
-from .stub import Patience
+from .soap import Patience
 from .tasks import TaskEnd, cancel, wait_for_tasks
 
 if t.TYPE_CHECKING:

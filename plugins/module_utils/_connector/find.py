@@ -15,7 +15,7 @@ import typing as t
 
 from .._errors import Ambiguous, InvalidOption, NotFound
 from . import names
-from .pairs import is_sendable
+from .names import is_sendable
 from .props import Route, Row, collect
 from .pyvmomi import vim
 

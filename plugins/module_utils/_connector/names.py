@@ -13,8 +13,16 @@ import difflib
 import re
 import typing as t
 
+# What XML cannot carry, so that no call could: control characters, and halves of surrogate pairs.
+_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
 _ESCAPES = {"/": "%2f", "\\": "%5c", "%": "%25"}
 _UNESCAPES = {"%2f": "/", "%5c": "\\", "%25": "%"}
+
+
+def is_sendable(text: str) -> bool:
+    """Whether a text has only characters that a call can carry."""
+    return not _UNSENDABLE.search(text)
 
 
 def unescape(name: str) -> str:

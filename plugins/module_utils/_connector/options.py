@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from .._errors import InvalidOption
-from .pairs import is_sendable
+from .names import is_sendable
 
 _SHA256_HEX = 64
 _LONGEST_TIMEOUT = 86_400

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS contexts for every connection that the collection opens.
+"""Opening connections: to one of the addresses of a name, under TLS that is checked, with errors that say what to do.
 
 pyVmomi's own ``thumbprint`` and ``serverPemCert`` are not used: after the first mismatch they switch the shared context
 to ``CERT_NONE``, so later pooled connections are not checked. The contexts here check each handshake by themselves.
@@ -9,10 +9,13 @@ to ``CERT_NONE``, so later pooled connections are not checked. The contexts here
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import queue
 import socket
 import ssl
+import threading
 import time
 import typing as t
 
@@ -22,6 +25,75 @@ from .options import ConnectionOptions
 # By the number of hexadecimal digits. vCenter names the hosts of its leases by SHA-1 before vSphere 8; an option never can.
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
 _NAMES = {40: "SHA-1", 64: "SHA-256"}
+
+
+S = t.TypeVar("S", bound=socket.socket)
+
+
+def dial(
+    host: str,
+    port: int,
+    left: t.Callable[[], float],
+    make: t.Callable[[int, int, int], S],
+    watched: t.Callable[[S], t.ContextManager[object]] = contextlib.nullcontext,
+) -> S:
+    """Connect to the first address of a host that takes it. The socket's time-out is what is left then.
+
+    :param left: seconds that are left; it raises TimeoutError where there are none.
+    :param make: makes the socket, of family, kind and protocol.
+    :param watched: a context that lasts while a socket is being connected, for who breaks off what is under way.
+    :raises OSError: none takes it.
+    """
+    failure: OSError | None = None
+    for family, kind, protocol, _name, address in _resolve(host, port, left()):
+        sock = make(family, kind, protocol)
+        with watched(sock):
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(left())
+                sock.connect(address)
+                sock.settimeout(left())
+            except BaseException as error:
+                sock.close()
+                if not isinstance(error, OSError):
+                    raise
+                failure = error
+            else:
+                return sock
+    raise failure or OSError("the name has no address")
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[t.Any]:
+    """The addresses of a name. A resolver takes no time-out, so that a thread waits for it.
+
+    :raises OSError: there are none, or not in time.
+    """
+    answers: queue.SimpleQueue[list[t.Any] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError("the name was not resolved in time") from None
+    if isinstance(answer, UnicodeError):
+        # A part of the name is longer than 63 characters.
+        raise socket.gaierror(socket.EAI_NONAME, "no such name") from answer
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def hang_up(sock: socket.socket) -> None:
+    """End a connection that another thread uses: what it waits for there fails at once."""
+    # Not SSLSocket.shutdown, which takes the encryption away before it ends the connection.
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class ThumbprintMismatch(ssl.SSLError):

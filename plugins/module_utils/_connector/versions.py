@@ -1,12 +1,18 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which version of the API to speak. Pure."""
+"""Which version of the API to speak, and which release can do what. What the session knows already is enough to say so."""
 
 from __future__ import annotations
 
 import typing as t
 from xml.etree import ElementTree
+
+from .._errors import NotSupported
+from . import versions
+
+if t.TYPE_CHECKING:
+    from .session import Session
 
 # What a client that knows nothing of the server may speak; vSphere 5.5 and everything since understands it.
 OLDEST = "vim25/5.5"
@@ -62,3 +68,36 @@ def _numbers(version: str) -> tuple[int, ...] | None:
     if not all(part.isascii() and part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):
         return None
     return tuple([*map(int, parts), 0, 0, 0, 0][:4])
+
+
+def require_instant_clones(session: Session) -> None:
+    """Make sure that this vCenter knows instant clones, and so freezing, which came with API 6.7.
+
+    :raises NotSupported: on an older one.
+    """
+    version = session.about.get("apiVersion", "")
+    if not versions.at_least(version, "6.7"):
+        raise NotSupported(
+            f"{session.options.endpoint} cannot make instant clones: its API version is {version}.",
+            hint="Instant clones need vCenter 6.7 or later. On 6.0 and 6.5, vforge.vsphere.fork_parent does the same.",
+            api_version=version,
+        )
+
+
+def require_vmfork(session: Session) -> None:
+    """Make sure that this vCenter has VMFork, which were the releases 6.0 and 6.5.
+
+    :raises NotSupported: on any other.
+    """
+    version = session.about.get("apiVersion", "")
+    if versions.at_least(version, "6.6"):
+        raise NotSupported(
+            f"{session.options.endpoint} has no VMFork, which ended with API 6.5 (its own is {version}): "
+            "vforge.vsphere.instant_clone is the way to do it there.",
+            api_version=version,
+        )
+    if not versions.at_least(version, "6.0"):
+        raise NotSupported(
+            f"{session.options.endpoint} has no VMFork, which came with API 6.0: its own is {version or 'unknown'}.",
+            api_version=version,
+        )

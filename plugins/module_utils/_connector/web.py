@@ -9,7 +9,6 @@ everything that is waited for, and one place that decides where a redirection ma
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import http.client
 import math
@@ -86,7 +85,7 @@ class Stop:
         with self._lock:
             self._set = True
             for sock in self._open:
-                _hang_up(sock)
+                tls.hang_up(sock)
 
     def is_set(self) -> bool:
         """Whether it was."""
@@ -97,18 +96,12 @@ class Stop:
         with self._lock:
             self._open.add(sock)
             if self._set:
-                _hang_up(sock)
+                tls.hang_up(sock)
 
     def let_go(self, sock: socket.socket) -> None:
         """The connection is closed."""
         with self._lock:
             self._open.discard(sock)
-
-
-def _hang_up(sock: socket.socket) -> None:
-    # Not SSLSocket.shutdown, which takes the encryption away before it ends the connection that another thread uses.
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class WebError(Exception):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import releases
+from .._connector import versions
 from . import lookup, report
 from .options import VMFORK, FleetOptions
 from .plan import plan
@@ -23,7 +23,7 @@ def run(session: Session, options: FleetOptions) -> dict[str, t.Any]:
     :raises NotSupported: on a release that has no clones of this kind.
     :raises VforgeError: when the fleet cannot be as it is asked for.
     """
-    (releases.require_vmfork if options.kind == VMFORK else releases.require_instant_clones)(session)
+    (versions.require_vmfork if options.kind == VMFORK else versions.require_instant_clones)(session)
     now = lookup.situation(session, options)
     made = plan(options, now)
     for warning in report.warnings(options, made):

@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector.find import Selector
-from .._connector.pairs import is_sendable
+from .._connector.names import is_sendable
 from .._errors import InvalidOption
 from .._vsphere.wake import Manner, Scripts
 from .naming import Pattern, addresses

@@ -11,14 +11,13 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import Selector, selectors
-from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
 from .._vsphere import wake
 from .._vsphere.addresses import GuestNic, usable
 from .._vsphere.compute import UNKNOWN, Place, Surroundings
 from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
-from .._vsphere.vm import Vm
+from .._vsphere.vm import Vm, pairs, vm_name
 from .._vsphere.wake import Manner, Scripts
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"

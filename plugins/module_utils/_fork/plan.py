@@ -12,7 +12,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.differences import Difference
+from .._engine import Difference
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import freeze
 from .._vsphere.compute import Place, Pool, choose_datastore, choose_pool

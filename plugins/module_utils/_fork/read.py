@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import releases
+from .._connector import versions
 from .._connector.batch import Work, run_batch
 from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
-from .._connector.unofficial import Method, Property, add_data_type, add_methods
+from .._connector.undocumented import Method, Property, add_data_type, add_methods
 from .._errors import NotFound
 from .._vsphere import compute, freeze, guest
 from .._vsphere.addresses import GuestNic, guest_nics
@@ -103,7 +103,7 @@ def require_vmfork(session: Session) -> None:
 
     :raises NotSupported: on any other; nothing was sent.
     """
-    releases.require_vmfork(session)
+    versions.require_vmfork(session)
     child_spec()
     add_methods(vim.VirtualMachine, METHODS)
 

@@ -12,7 +12,9 @@ import collections
 import dataclasses
 import typing as t
 
-from .._connector import differences, names
+from .. import _engine
+from .._connector import names
+from .._vsphere import freeze
 from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
 from .._vsphere.wake import is_own
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
@@ -177,14 +179,14 @@ def _diff(parents: t.Sequence[ParentItem], children: t.Sequence[ChildItem], chec
             before += _parent_lines(parent.found.parent)
             after += _parent_lines(_after(parent, check))
         if {RESET, QUIESCE} <= set(parent.done):
-            before.append(differences.SCRIPTS[0])
-            after.append(differences.SCRIPTS[1])
+            before.append(freeze.SCRIPTS[0])
+            after.append(freeze.SCRIPTS[1])
     for child in children:
         if child.error is None:
             old, new = _child_lines(child.wanted)
             before += old
             after += new
-    return differences.diff(before, after)
+    return _engine.diff(before, after)
 
 
 def _parent_lines(parent: Parent) -> list[str]:
@@ -202,4 +204,4 @@ def _child_lines(step: Step) -> tuple[list[str], list[str]]:
         return [], [*lines, *(f"  {key}: (set)\n" for key in sorted(step.request.config))]
     if step.kind == DESTROY and step.existing is not None:
         return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
-    return differences.changes(head, step.differences) if step.kind == UPDATE else ([], [])
+    return _engine.changes(head, step.differences) if step.kind == UPDATE else ([], [])

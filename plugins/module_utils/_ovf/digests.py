@@ -15,8 +15,8 @@ import json
 import typing as t
 
 from .. import _files
-from .._connector.private import PrivateFolder
 from .._errors import InvalidOption
+from .._files import PrivateFolder
 from . import manifest
 from .blobs import Blob, SliceBlob
 from .errors import PackageError

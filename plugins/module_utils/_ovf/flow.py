@@ -12,8 +12,8 @@ import dataclasses
 import time
 import typing as t
 
-from .._connector.private import PrivateFolder
 from .._errors import PartialFailure
+from .._files import PrivateFolder
 from . import absent, identity, lookup, plan, present, report, signature, xml
 from .digests import DigestCache, Digester
 from .identity import Identity

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector.pairs import pairs, vm_name
 from .._errors import InvalidOption
+from .._vsphere.vm import pairs, vm_name
 from . import identity, manifest
 from .errors import PackageError
 from .manifest import Digest

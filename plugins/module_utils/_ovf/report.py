@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._connector import differences
+from .. import _engine
 from .facts import NAME_KEY, OWNER_KEY, SOURCE_KEY, Holder
 
 if t.TYPE_CHECKING:
@@ -97,7 +97,7 @@ def info(holder: Holder, users: t.Sequence[str] | None) -> dict[str, t.Any]:
 
 def diff(before: str, after: str) -> dict[str, str]:
     """As ``--diff`` shows it."""
-    return differences.diff([before], [after])
+    return _engine.diff([before], [after])
 
 
 def _line(holder: Holder | None) -> str:

@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._connector import names
-from .._connector.releases import require_instant_clones
+from .._connector.versions import require_instant_clones
 from .._engine import Item, Task
 from .._errors import Fault, PartialFailure
 from . import plan, read, report

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import differences
+from .. import _engine
 from .._errors import VforgeError
+from .._vsphere import freeze
 from .._vsphere.disks import MOST_LEVELS
 from .model import Child, Obstacle, Parent
 from .plan import COLLAPSE, FREEZE, RESET
@@ -115,9 +116,9 @@ def _diff(items: t.Sequence[ParentItem], check: bool) -> dict[str, str]:
             before += _lines(item.found.parent)
             after += _lines(_after(item, check))
         if {RESET, FREEZE} <= set(item.done):
-            before.append(differences.SCRIPTS[0])
-            after.append(differences.SCRIPTS[1])
-    return differences.diff(before, after)
+            before.append(freeze.SCRIPTS[0])
+            after.append(freeze.SCRIPTS[1])
+    return _engine.diff(before, after)
 
 
 def _lines(parent: Parent) -> list[str]:

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from .. import _freeze_stage
-from .._connector.releases import require_instant_clones
+from .._connector.versions import require_instant_clones
 from .._engine import Task, note_failure
 from .._freeze_stage import FreezeStage
 from .._vsphere import snapshots, vm

@@ -168,6 +168,9 @@ def wait(
         item.error = _late(item, manner, timeout)
 
 
+# The lines of a diff, before and after, of a parent that is frozen again for its scripts: its state is the same.
+SCRIPTS = ("  scripts: others than this task asks for\n", "  scripts: those of this task\n")
+
 FROZEN_PATH = config_path(wake.FROZEN_KEY)
 
 # What ``parent_basics`` looks at besides ``vm.BASICS``.

@@ -14,7 +14,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.pyvmomi import VmomiSupport, pbm
-from .._connector.stub import Stub
+from .._connector.soap import Stub
 from .._errors import NotFound
 
 if t.TYPE_CHECKING:

@@ -14,12 +14,15 @@ the fields of ``Vm`` by ``basics``::
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import typing as t
 
 from .._connector import names
 from .._connector.find import path_in
 from .._connector.props import Row
 from .._connector.pyvmomi import vim
+from .._errors import InvalidOption
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -44,6 +47,11 @@ ABOVE: dict[type, tuple[str, ...]] = {
 DEVICES = "config.hardware.device"
 
 _CONFIG = "config.extraConfig"
+
+# Limit of the API for the name of a VM.
+_LONGEST_NAME = 80
+
+_LINE_ENDS = re.compile(r"\r\n?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +97,7 @@ def basics(rows: t.Mapping[str, Row], vm: Row) -> dict[str, t.Any]:
     }
 
 
-def is_readable(vm: Row | None) -> bool:
+def is_readable(vm: Row | None) -> t.TypeGuard[Row]:
     """Whether a row is that of a VM whose configuration this user may read, and which is complete."""
     return vm is not None and bool(vm.get("config.instanceUuid"))
 
@@ -251,3 +259,63 @@ def start_destroy(session: Session, moid: str) -> t.Any:
 def start_config_change(session: Session, moid: str, config: t.Mapping[str, str]) -> t.Any:
     """``ReconfigVM_Task`` of pairs of extraConfig alone."""
     return reference(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=option_values(config)))
+
+
+# Names and pairs as options give them; messages name keys, never values, which may be secrets
+
+
+def vm_name(given: t.Any, kind: str) -> str:
+    """A name for a new VM, as a person reads it.
+
+    :param kind: of VM (``clone``), for the message.
+    :raises InvalidOption: when no VM can have it.
+    """
+    name = names.unescape(str(given))
+    where = f"{kind} {name!r}"
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise InvalidOption(f"{where}: the name must have 1 to {_LONGEST_NAME} characters.", option="name")
+    if not names.is_sendable(name) or set(name) & set("\t\r\n\x7f"):
+        raise InvalidOption(f"{where}: the name has a control character.", option="name")
+    return name
+
+
+def pairs(given: t.Any, option: str, where: str) -> list[tuple[str, str]]:
+    """A mapping, or its JSON text, with every value as vSphere's text.
+
+    :param where: begins the message (``clone 'web-1'``).
+    :raises InvalidOption: naming the option and the key.
+    """
+    if given in (None, ""):
+        return []
+    try:
+        mapping = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        mapping = None
+    if not isinstance(mapping, dict):
+        raise InvalidOption(f"{where}: {option} is not a mapping of keys to values.", option=option)
+    return [(_key(str(key), option, where), _text(value, f"{where}: {option}.{key}", option)) for key, value in mapping.items()]
+
+
+def _key(key: str, option: str, where: str) -> str:
+    if not key.strip() or not names.is_sendable(key):
+        raise InvalidOption(f"{where}: {option} has a key that is empty or has a control character.", option=option)
+    return key
+
+
+def _text(value: t.Any, where: str, option: str) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if not isinstance(value, (str, int, float)):
+        raise InvalidOption(
+            f"{where} is neither text, number nor boolean.",
+            hint="Pass a mapping or list through the filter to_json.",
+            option=option,
+        )
+    if not names.is_sendable(str(value)):
+        raise InvalidOption(
+            f"{where} has a character that vSphere's interface cannot carry, such as a control character.",
+            hint="Pass binary data through the filter b64encode.",
+            option=option,
+        )
+    # On its way any line end becomes a line feed (XML 1.0, section 2.11). Without this the next run would see a difference.
+    return _LINE_ENDS.sub("\n", str(value))

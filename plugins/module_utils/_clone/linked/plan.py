@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from ..._connector import names
-from ..._connector.differences import Difference
+from ..._engine import Difference
 from ..._errors import InvalidOption
 from ..._vsphere.places import Pool, fitting_pools
 from .. import plan

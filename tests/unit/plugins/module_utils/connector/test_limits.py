@@ -13,13 +13,13 @@ import time
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import limit as limits
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import soap as limits
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import tasks
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.limit import Limit
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import Limit
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     CallTimedOut,
     ConnectionFailed,

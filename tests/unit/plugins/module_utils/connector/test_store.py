@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector import store as stores
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import session as stores
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.store import KeptSession, SessionStore
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import KeptSession, SessionStore
 
 PASSWORD = "correct horse"  # noqa: S105 (of nobody)
 SESSION = KeptSession(

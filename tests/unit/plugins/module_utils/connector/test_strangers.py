@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.stub import CallStats, Stub
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.soap import CallStats, Stub
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import (
     Server,
     failure,

@@ -12,7 +12,7 @@ import sys
 
 from pyVmomi import VmomiSupport, vim
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.unofficial import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.undocumented import (
     Method,
     Property,
     add_data_type,

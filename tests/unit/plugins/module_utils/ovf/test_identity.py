@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.private import PrivateFolder
+from ansible_collections.vforge.vsphere.plugins.module_utils._files import PrivateFolder
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import digests, identity
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, SliceBlob
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.digests import DigestCache, Digester, Want, Witness

@@ -1,28 +1,284 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pyVmomi's SOAP stub, made to count its calls and to raise typed errors only.
+"""SOAP: pyVmomi's stub, made to count its calls, to bound each of them, and to raise typed errors only.
 
-Safe for many threads: each call takes a connection of the pool for its own.
+``Limit`` says how long one call may take, under the deadline of its task. ``ConnectionPool`` keeps connections to one
+vCenter open between calls: every one makes its own TLS handshake under the same checked context, no byte is sent
+before it is checked, and each use of one is bounded as a whole, since a server that sends a byte now and then could
+draw it out. ``Stub`` sends the calls. All of them are safe for many threads.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import http.client
 import math
+import select
+import socket
 import threading
 import time
 import typing as t
+import weakref
 import xml.parsers.expat
 
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, InvalidOption, StrangeAnswer, Unavailable
+from .. import _signals
+from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, InvalidOption, NotAttempted, StrangeAnswer, Unavailable
 from . import faults, tls, versions
-from .limit import Limit
 from .options import ConnectionOptions
-from .pool import VERSIONS_PATH, ConnectionPool
 from .pyvmomi import SoapStubAdapter, VmomiSupport, vim, vmodl
 from .tasks import Backoff
+
+# What a call may take, at the least, when the deadline is near or over: what was begun is cleaned up then.
+_CLEAN_UP_SECONDS = 10.0
+
+# The same after a signal, whose sender does not wait long.
+_FAREWELL_SECONDS = 5.0
+
+
+class _Own(threading.local):
+    """What each thread knows for itself."""
+
+    end: float = math.inf
+
+
+class Limit:
+    """The most that a call may take, and when a task has to end.
+
+    :param per_call: seconds that one call may take.
+    :param end: when the task has to end, of ``time.monotonic()``; infinite where there is no such moment.
+    """
+
+    def __init__(self, per_call: float, end: float = math.inf) -> None:
+        self.per_call = per_call
+        self.end = end
+        self._own = _Own()
+
+    @contextlib.contextmanager
+    def within(self, deadline: float) -> t.Iterator[None]:
+        """Have the calls of this thread end at an earlier moment, as long as the context lasts.
+
+        :param deadline: of ``time.monotonic()``; one behind the end of the task changes nothing.
+        """
+        before = self._own.end
+        self._own.end = min(before, deadline)
+        try:
+            yield
+        finally:
+            self._own.end = before
+
+    @property
+    def deadline(self) -> float:
+        """When this thread has to come to an end, of ``time.monotonic()``."""
+        return min(self.end, self._own.end)
+
+    def seconds(self) -> float:
+        """What a call that begins now may take."""
+        if _signals.ended():
+            return min(self.per_call, _FAREWELL_SECONDS)
+        return min(self.per_call, max(self.deadline - time.monotonic(), _CLEAN_UP_SECONDS))
+
+    def finish(self) -> None:
+        """The work is done: what still comes is to clean up."""
+        self.end = min(self.end, time.monotonic())
+
+    def over(self) -> bool:
+        """Whether nothing is to be asked again: the time is over, or a signal has ended the run."""
+        return _signals.ended() or time.monotonic() >= self.deadline
+
+    def task_over(self) -> bool:
+        """The same of the task as a whole: all that still comes is to clean up."""
+        return _signals.ended() or time.monotonic() >= self.end
+
+
+_MOST_IDLE = 64
+
+# What anybody may read of a vCenter; small, and no call.
+VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
+
+# A server that has let a call go unanswered is tried so often, for so long each time, before it counts as gone.
+_TRIES = 2
+_LONGEST_TRY = 5.0
+
+
+class ConnectionPool:
+    """Hands out connections; safe for many threads.
+
+    :param options: where to connect, and how to check who answers.
+    :param limit: how long a use may take; None: as long as the options say.
+    :raises ConnectionFailed: ``tls_ca_file`` when the CA file cannot be used.
+
+    ``gone`` is set when the server does not answer at all any more: nothing is sent to it from then on.
+    """
+
+    def __init__(self, options: ConnectionOptions, limit: Limit | None = None) -> None:
+        self._options = options
+        self.limit = limit or Limit(options.connection_timeout)
+        self.gone = False
+        self._context = tls.context_for(options)
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPSConnection] = []
+        self._halted = threading.Event()
+        # Those in use, and sockets that are still being connected: for who breaks off what is under way.
+        self._busy: weakref.WeakSet[http.client.HTTPSConnection] = weakref.WeakSet()
+        self._dialled: set[socket.socket] = set()
+
+    def take(self) -> http.client.HTTPSConnection:
+        """An open connection for one use by the caller alone, used before or new.
+
+        :raises ConnectionFailed: none could be opened; nothing was sent.
+        :raises NotAttempted: no call may begin at present.
+        """
+        if self._halted.is_set():
+            raise NotAttempted("The run was ended before this call.", hint="Run again.")
+        if self.gone:
+            raise self._unanswering()
+        until = time.monotonic() + self.limit.seconds()
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = self._open(until)
+            elif not _quiet(connection):
+                connection.close()
+                continue
+            tls.bound(connection.sock, until)
+            with self._lock:
+                self._busy.add(connection)
+            if self._halted.is_set():  # since it was looked at
+                tls.hang_up(connection.sock)
+            return connection
+
+    def give_back(self, connection: http.client.HTTPSConnection) -> None:
+        """Keep a connection whose answer was read to its end; one that the server has closed is dropped."""
+        with self._lock:
+            self._busy.discard(connection)
+            keep = connection.sock is not None and len(self._idle) < _MOST_IDLE
+            if keep:
+                self._idle.append(connection)
+        if not keep:
+            connection.close()
+
+    def drop(self) -> None:
+        """Close the connections that nobody uses."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def break_off(self) -> None:
+        """End all that is under way, at once."""
+        with self._lock:
+            open_sockets = [connection.sock for connection in self._busy if connection.sock is not None]
+            open_sockets += self._dialled
+        for sock in open_sockets:
+            tls.hang_up(sock)
+
+    @contextlib.contextmanager
+    def halted(self, finish: t.Callable[[], None]) -> t.Iterator[None]:
+        """Let no call begin, as long as the context lasts.
+
+        :param finish: waits a while for the calls under way; those that have not ended by then are broken off.
+        """
+        self._halted.set()
+        try:
+            finish()
+            self.break_off()
+            yield
+        finally:
+            self._halted.clear()
+
+    def pause(self, seconds: float) -> bool:
+        """Let time pass; False, at once, when no call may begin any more."""
+        return not self._halted.wait(seconds)
+
+    def note_silence(self) -> None:
+        """A call was not answered in time: find out whether the server is there at all. Sets ``gone``."""
+        if self.gone or self._halted.is_set():
+            return
+        # Behind the end of the task there is no time to find out.
+        self.gone = self.limit.task_over() or not any(self._answers() for _try in range(_TRIES))
+
+    def _answers(self) -> bool:
+        """Whether a new connection gets an answer, whatever it says."""
+        try:
+            connection = self._open(time.monotonic() + max(1.0, min(_LONGEST_TRY, self.limit.per_call / 6)))
+        except ConnectionFailed:
+            return False
+        try:
+            connection.request("GET", VERSIONS_PATH)
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def _unanswering(self) -> ConnectionFailed:
+        return ConnectionFailed(
+            "connection_timeout",
+            f"{self._options.endpoint} does not answer any more.",
+            hint="Check network and vCenter, then run again: what was done is then found as done.",
+        )
+
+    def _open(self, until: float) -> http.client.HTTPSConnection:
+        """A new connection, which has to be there at a moment of ``time.monotonic()``."""
+        options = self._options
+        host, port = options.hostname, options.port
+        if options.proxy_host and options.proxy_port:
+            host, port = options.proxy_host, options.proxy_port
+        connection = http.client.HTTPSConnection(host, port, context=self._context)
+        # The hook of http.client for the socket; its own gives each address of a name the whole time.
+        connection._create_connection = lambda *_where: tls.dial(  # type: ignore[attr-defined]
+            host, port, lambda: _left(until), socket.socket, self._watched
+        )
+        if options.proxy_host:
+            connection.set_tunnel(options.hostname, options.port)
+        begun = time.monotonic()
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            raise tls.failure(error, options, seconds=round(time.monotonic() - begun)) from error
+        except http.client.HTTPException as error:
+            # The proxy answered with something that is not HTTP.
+            connection.close()
+            raise tls.failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
+        tls.bound(connection.sock, until)
+        return connection
+
+    @contextlib.contextmanager
+    def _watched(self, sock: socket.socket) -> t.Iterator[None]:
+        """While a socket is being connected, ``break_off`` knows of it."""
+        with self._lock:
+            self._dialled.add(sock)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._dialled.discard(sock)
+
+
+def _left(until: float) -> float:
+    """Seconds until a moment of ``time.monotonic()``.
+
+    :raises TimeoutError: nothing is left.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def _quiet(connection: http.client.HTTPSConnection) -> bool:
+    """Whether a connection waits for the next request. One with something to read was closed by the server meanwhile."""
+    if connection.sock is None:
+        return False
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return not poll.poll(0)
+
 
 _LONGEST_DESCRIPTION = 2**20
 
