@@ -152,6 +152,11 @@ def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, 
     """Do the work. What it returns, or how it failed, is told; a signal to the closing of the session cannot take it away."""
     try:
         return work(session, options)
+    except Reason as error:
+        from ._connector.find import name_subjects
+
+        name_subjects(session, [error])
+        raise
     finally:
         session.limit.finish()
         if not _signals.ended():

@@ -27,15 +27,21 @@ import typing as t
 
 from ._connector import names, tasks
 from ._connector.batch import Outcome, Work, run_batch
+from ._connector.find import name_subjects
 from ._errors import Fault, NotAttempted, PartialFailure, Reason, VforgeError
+from ._text import one_line
 
 if t.TYPE_CHECKING:
     from ._connector.session import Session
 
-# Reasons that a headline lists; the entries of the result have them all.
+# Reasons that a headline lists, each on a line of its own, and warnings; the entries of the result have them all.
 _MOST_REASONS = 8
+_MOST_WARNINGS = 10
 
 _MOST_NAMES = 5
+
+# A detail of an error that is shorter is no part of a message that could be told from others.
+_SHORTEST_DETAIL = 3
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -195,6 +201,7 @@ class Task(t.Generic[I]):
         for title, outcome in done.outcomes.items():
             by_title[title].count(outcome)
             note(by_title[title], outcome)
+        name_subjects(self.session, [item.error for item in by_title.values()])
         if done.stopped is not None:
             raise done.stopped
 
@@ -239,7 +246,7 @@ class Task(t.Generic[I]):
             "failures": [{"name": item.name, **_as_result(item.error)} for item in self.failed],
             "timing": {**self.timing, **result.get("timing", {})},
         }
-        for warning in (warning for item in self.items for warning in item.warnings):
+        for warning in warnings_of(self.items):
             self.session.warn(warning)
         if self.failed or self.stopped is not None:
             raise PartialFailure(self._headline(advice), whole, hint=self._hint())
@@ -251,9 +258,10 @@ class Task(t.Generic[I]):
         if len(self.items) == 1 and failed and self.stopped is None:
             parts.append(_as_message(failed[0].error))
         elif failed:
-            parts.append(f"{len(failed)} of {len(self.items)} {self.noun} failed: {reasons(failed)}")
+            parts.append(f"{len(failed)} of {len(self.items)} {self.noun} failed: {_listed(reasons(failed))}")
         parts.append("Nothing was changed: this was check mode." if self.check else advice)
-        return " ".join(part for part in parts if part)
+        # Behind a list a new line has begun already.
+        return " ".join(part for part in parts if part).replace(": \n", ":\n").replace("\n ", "\n").strip()
 
     def _hint(self) -> str:
         """What the headline does not say yet: of several items it quotes the reasons with their hints."""
@@ -267,19 +275,48 @@ def note_failure(item: Item, outcome: Outcome) -> None:
         item.fail(outcome.error)
 
 
-def reasons(failed: t.Sequence[Item]) -> str:
-    """Why items failed, each reason once, the most frequent first, with the items that it holds for.
+def reasons(failed: t.Sequence[Item]) -> list[str]:
+    """Why items failed, each reason once and in one line, the most frequent first, with the items that it holds for.
 
     Of "web-1: no space." and "web-2: no space." it makes one reason: what differs is the name.
     """
     groups: dict[tuple[str, str], list[Item]] = collections.defaultdict(list)
     for item in failed:
         if item.error is not None:
-            groups[(item.error.error_code, item.error.message.replace(item.title, ""))].append(item)
+            groups[(item.error.error_code, _pattern(item.error.message, item))].append(item)
     ordered = sorted(groups.values(), key=len, reverse=True)
-    told = [f"{_whose(group)}: {group[0].error}" for group in ordered[:_MOST_REASONS]]
+    lines = [f"{_whose(group)}: {one_line(str(group[0].error))}" for group in ordered[:_MOST_REASONS]]
     rest = sum(len(group) for group in ordered[_MOST_REASONS:])
-    return " ".join([*told, *([f"{rest} more, for other reasons."] if rest else [])])
+    return [*lines, *([f"{rest} more, for other reasons."] if rest else [])]
+
+
+def _listed(lines: t.Sequence[str]) -> str:
+    """A reason that is the only one, or a list of them."""
+    return lines[0] if len(lines) == 1 else "".join(["\n", *(f"- {line}\n" for line in lines)])
+
+
+def warnings_of(items: t.Sequence[Item]) -> list[str]:
+    """What items warn of, each once: one line for each of hundreds of them would hide everything else."""
+    groups: dict[str, list[tuple[Item, str]]] = collections.defaultdict(list)
+    for item in items:
+        for text in item.warnings:
+            groups[_pattern(text, item)].append((item, text))
+    lines = []
+    for group in list(groups.values())[:_MOST_WARNINGS]:
+        text = group[0][1]
+        which = names.listing([item.title for item, _text in group], most=_MOST_NAMES)
+        lines.append(text if len(group) == 1 else f"{text} The same of {len(group)} in all ({which}).")
+    rest = sum(len(group) for group in list(groups.values())[_MOST_WARNINGS:])
+    return [*lines, *([f"{rest} more warnings are in the entries of the result."] if rest else [])]
+
+
+def _pattern(text: str, item: Item) -> str:
+    """A text without what only this item has: its names, and what the error has of it, such as the moid of a task."""
+    details = item.error.details.values() if item.error is not None else ()
+    own = [value for value in details if isinstance(value, str) and len(value) >= _SHORTEST_DETAIL]
+    for part in sorted({item.title, item.name, *own}, key=len, reverse=True):
+        text = text.replace(part, "")
+    return text
 
 
 def _whose(group: t.Sequence[Item]) -> str:

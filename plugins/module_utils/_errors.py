@@ -112,12 +112,23 @@ class Fault(VforgeError):
 
     ``fault`` is the name of the vSphere fault (``DuplicateName``), ``error_code`` the same in snake case.
     ``holder`` is the moid of the object that holds a taken name, where the fault tells it.
+    ``subject`` is the reference of the object on which a privilege is missing, and None otherwise; the message calls it
+    by its moid until ``call_subject`` gives it a path.
     """
 
     def __init__(self, fault: str, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
         super().__init__(message, hint=hint, fault=fault, **details)
         self.fault = fault
         self.error_code = error_code
+        self.subject: t.Any = None
+        self.called = ""
+
+    def call_subject(self, path: str) -> None:
+        """Have the message and the details name the subject by its inventory path; its moid stays in the details."""
+        self.message = self.message.replace(self.called, path)
+        self.args = (self.message,)
+        self.details = {**self.details, "object": path, "moid": self.details.get("object")}
+        self.subject, self.called = None, path
 
     @property
     def holder(self) -> str | None:

@@ -436,6 +436,13 @@ clones:
         - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
       type: str
       sample: created
+    actions:
+      description:
+        - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
+        - Some of V(created), V(updated), V(customized), V(powered_on), V(published) and V(removed).
+      type: list
+      elements: str
+      sample: [created]
     changed:
       description: Whether this clone was changed.
       type: bool
@@ -522,7 +529,7 @@ clones:
     error:
       description: For a failed clone its C(error_code) and C(msg), and more where the fault tells more.
       type: dict
-failed_clones:
+failures:
   description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(clones)
   type: list
@@ -566,8 +573,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.flow import run as run_clones
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options import CloneOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.instant import run as run_clones
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import InstantOptions
 
 
 def _of_one_clone():
@@ -610,10 +617,10 @@ def rules():
 
 def main():
     """Run the module."""
-    module = make_module(AnsibleModule, argument_spec(), rules(), CloneOptions.from_params)
+    module = make_module(AnsibleModule, argument_spec(), rules(), InstantOptions.from_params)
     run(
         module,
-        CloneOptions.from_params,
+        InstantOptions.from_params,
         lambda session, options: run_clones(session, options, check=module.check_mode),
     )
 

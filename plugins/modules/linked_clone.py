@@ -70,15 +70,19 @@ options:
     suboptions:
       name:
         description:
-          - Its name, or its names from the root of the tree joined by slashes, such as V(base/patched), where several have it.
+          - Name of the snapshot. When several have it, the task fails and lists their paths and moids.
+        type: str
+      path:
+        description:
+          - Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
         type: str
       moid:
         description:
-          - Its managed object ID, such as V(snapshot-42).
+          - Managed object ID of the snapshot, such as V(snapshot-42).
         type: str
       current:
         description:
-          - Whether it is the one on which the source stands now.
+          - Whether the current snapshot is meant.
         type: bool
         default: false
   disk_mode:
@@ -505,6 +509,13 @@ clones:
         - One of V(created), V(updated), V(unchanged), V(removed), V(absent), V(rolled_back) and V(failed).
       type: str
       sample: created
+    actions:
+      description:
+        - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
+        - Some of V(created), V(updated), V(customized), V(powered_on), V(published) and V(removed).
+      type: list
+      elements: str
+      sample: [created]
     changed:
       description: Whether this clone was changed.
       type: bool
@@ -588,7 +599,7 @@ clones:
     error:
       description: For a failed clone its C(error_code) and C(msg), and more where the fault tells more.
       type: dict
-failed_clones:
+failures:
   description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(clones)
   type: list
@@ -629,8 +640,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clones import run as run_clones
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked import run as run_clones
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import LinkedOptions
 
 
 def _of_one_clone():
@@ -649,7 +660,12 @@ def _of_one_clone():
 def argument_spec():
     """The options of the module."""
     item = {**_of_one_clone(), "powered_on": {"type": "bool"}, **_argspec.clone_item(), **_argspec.customize()}
-    snapshot = {"name": {"type": "str"}, "moid": {"type": "str"}, "current": {"type": "bool", "default": False}}
+    snapshot = {
+        "name": {"type": "str"},
+        "path": {"type": "str"},
+        "moid": {"type": "str"},
+        "current": {"type": "bool", "default": False},
+    }
     return {
         **_argspec.connection(),
         **_argspec.clone_task(),
@@ -659,7 +675,7 @@ def argument_spec():
         "state": {"type": "str", "choices": ["present", "published", "absent"], "default": "present"},
         "source": _argspec.vm(),
         # Not current, which has a default: Ansible counts that as set.
-        "snapshot": {"type": "dict", "options": snapshot, "mutually_exclusive": [["name", "moid"]]},
+        "snapshot": {"type": "dict", "options": snapshot, "mutually_exclusive": [["name", "path", "moid"]]},
         "disk_mode": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
         "powered_on": {"type": "bool", "default": True},
         "add_layer": {"type": "bool", "default": False},

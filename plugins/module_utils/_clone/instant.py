@@ -1,108 +1,150 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What instant clones have of their own."""
+"""Instant clones: they go on from the memory of a running parent."""
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
-from .._connector.batch import Work
 from .._connector.find import find_vms
 from .._connector.versions import require_instant_clones
-from .._errors import InvalidOption, Reason
+from .._engine import Task
+from .._errors import Fault, InvalidOption, VforgeError
+from .._vsphere import disks
 from .._vsphere.markers import MARKER_KEY, marker
 from .._vsphere.wake import TOKEN_KEY, new_run
-from . import api, lookup, plan, report
-from .customizing import customize
-from .facts import Existing, Parent
-from .job import Job, Standing
-from .options import CloneOptions
-from .plan import Step
-from .survey import Item, Survey, look_up
+from . import apply, guests, plan, read, report, task
+from .item import CloneItem
+from .model import PRESENT, Existing, InstantOptions, Parent
+from .plan import Create, Plan, Refuse
+from .read import Wanted
+from .task import Found
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 
-class InstantClones:
-    """Clones that go on from the memory of a running parent; see ``kind.Kind``."""
+def run(session: Session, options: InstantOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for; see ``task.run``."""
+    return task.run(InstantClones(session, options), check=check)
+
+
+class InstantClones(task.Way[InstantOptions]):
+    """Clones that go on from the memory of a running parent."""
 
     source = "parent"
     sources = "parents"
-    born = "poweredOn"
 
-    def __init__(self, options: CloneOptions) -> None:
-        self.options = options
+    @property
+    def born(self) -> str:
+        """An instant clone runs from its first moment."""
+        return "poweredOn"
 
-    def require(self, session: Session) -> None:
+    def require(self) -> None:
         """Instant clones came with API 6.7, customizing their guests with 6.8.7."""
-        require_instant_clones(session)
-        if self.options.state == "present" and any(request.customization for request in self.options.requests):
-            api.require_customization(session)
+        require_instant_clones(self.session)
+        customizes = any(request.customization for request in self.options.requests)
+        if self.options.state == PRESENT and customizes:
+            read.require_customization(self.session)
 
-    def survey(self, session: Session) -> Survey:
+    def read(self) -> Found:
         """Look everything up, in at most six calls whatever the number of parents, clones and VMs."""
         selectors = self.options.parents
-        refs = find_vms(session, selectors, self.options.datacenter)
+        refs = find_vms(self.session, selectors, self.options.datacenter)
         named = [(ref, str(selector)) for ref, selector in zip(refs, selectors, strict=True)]
-        parents = dict(zip(selectors, lookup.read_parents(session, named), strict=True))
-        common = parents[self.options.parent] if self.options.parent else None
-        return look_up(session, self.options.requests, common, parents)
+        found = read.read_parents(self.session, named, Parent)
+        known = dict(zip(selectors, found, strict=True))
+        asked = []
+        for request in self.options.requests:
+            selector = request.parent or self.options.parent
+            asked.append(Wanted(request, known[selector] if selector else None))
+        parents = {parent.moid: parent for parent in found}
+        return Found(tuple(parents.values()), tuple(read.read_wanted(self.session, asked)))
 
-    def step(self, item: Item, folders: dict[str, tuple[str, str]]) -> Step:
+    def plan(self, wanted: Wanted) -> Plan:
         """What brings a clone to what is asked."""
-        if item.parent is None:
+        request, parent = wanted.request, wanted.parent
+        if parent is None:
             raise InvalidOption("The option parent is not set.", option="parent")
-        return plan.present(item.request, plan.place(item.request, item.parent, folders), item.existing, item.parent)
-
-    def absent(self, item: Item) -> Step:
-        """What removes a clone."""
-        return plan.absent(item.request, item.existing, item.parent, self.options.force)
-
-    def check(self, steps: t.Sequence[Step]) -> None:
-        """Each parent once, and what each request asks of its own."""
-        for parent in {step.source.moid: step.source for step in steps if step.kind == plan.CREATE}.values():
+        place = plan.place(request, parent, wanted.folders)
+        planned = plan.present(request, place, wanted.existing, parent)
+        if isinstance(planned, Create):
             plan.check_parent(parent)
-        for parent in {step.source.moid: step.source for step in steps if self.options.wait_for_ip}.values():
+        if self.options.wait_for_ip:
             plan.check_ip_nic(parent, self.options.ip_nic)
-        for step in steps:
-            plan.check_customization(step.request, step.source)
+        plan.check_customization(request, parent)
+        return planned
 
-    def prepare(self, job: Job) -> None:
-        """A parent is cloned as it is."""
+    def absent(self, wanted: Wanted) -> Plan:
+        """What removes a clone."""
+        return plan.absent(wanted.request, wanted.existing, wanted.parent, force=self.options.force)
 
-    def work(self, job: Job, title: str, step: Step) -> Work:
-        """``InstantClone_Task``, or a reconfiguration."""
-        session = job.session
-        if step.existing is not None:
-            return Work(title, lambda: api.start_update(session, step), repeatable=True)
-        spec = _spec(job, step)
-        # A name can be taken only once in a folder: a call that is sent twice cannot make two clones.
-        return Work(title, lambda: api.start_clone(session, step.source.moid, spec), repeatable=True)
+    def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
+        """Refuse the clones of a parent whose disks would get too deep, and warn where that is near."""
+        missing = [each for each in plans if isinstance(each, Create)]
+        parents = {each.parent.moid: each.parent for each in missing}
+        counts = collections.Counter(each.parent.moid for each in missing)
+        refusals = {}
+        for moid, parent in parents.items():
+            refusals[moid] = plan.too_deep(parent, counts[moid])
+            warning = plan.deep_warning(parent, counts[moid])
+            if warning and refusals[moid] is None:
+                self.session.warn(warning)
+        return tuple(_refused(each, refusals) for each in plans)
 
-    def question(self, job: Job, title: str, step: Step) -> Work:
+    def start(self, planned: Create) -> t.Any:
+        """``InstantClone_Task``."""
+        spec = self._spec(planned)
+        return apply.start_instant_clone(self.session, planned.parent.moid, spec)
+
+    def ask(self, planned: Create) -> t.Any:
         """``CheckInstantClone_Task``."""
-        session, spec = job.session, _spec(job, step)
-        return Work(title, lambda: api.start_check(session, step.source.moid, spec), repeatable=True)
+        spec = self._spec(planned)
+        return apply.start_instant_check(self.session, planned.parent.moid, spec)
 
-    def finish(self, job: Job, standings: t.Sequence[Standing]) -> Reason | None:
+    def _spec(self, planned: Create) -> t.Any:
+        owner = marker(planned.parent.instance_uuid, planned.name)
+        config = {**planned.written, MARKER_KEY: owner}
+        if planned.parent.wake_scripts:
+            # What the clone reports counts only with this token: its parent may have been a clone, too.
+            config[TOKEN_KEY] = new_run()
+        return apply.instant_spec(self.session, planned, config)
+
+    def explained(self, error: VforgeError, planned: Plan) -> VforgeError:
+        """A chain of delta disks that is too long is no fault of its own; what cures it is said where it may be that."""
+        may_be = isinstance(error, Fault) and error.fault in ("SystemError", "GenericVmConfigFault")
+        parent = planned.parent
+        if may_be and parent is not None and parent.delta_levels + len(self.options.requests) > 100:
+            error.hint = (
+                f"A chain of more than {disks.MOST_LEVELS} delta disks ends so, too. "
+                f"{disks.remedy(parent.disks, frozen=parent.frozen)}"
+            )
+        return error
+
+    def finish(self, task: Task[CloneItem]) -> None:
         """Customize the guests."""
-        return customize(job, standings)
+        if self.options.credentials is not None:
+            guests.customize(task, self.options, self.options.credentials)
 
-    def expected(self, step: Step) -> Existing:
+    def expected(self, planned: Create) -> Existing:
         """It runs beside its parent."""
-        return plan.expected(step)
+        return plan.expected(planned)
 
-    def told(self, parent: Parent) -> dict[str, t.Any]:
-        """The parent, and whether it is frozen."""
-        return {**report.parent(parent), "frozen": parent.frozen}
+    def entry(self, parent: Parent) -> dict[str, t.Any]:
+        """The parent, whether it is frozen, and how deep its disks are."""
+        return {
+            **report.source(parent),
+            "frozen": parent.frozen,
+            "delta_levels": parent.delta_levels,
+        }
 
 
-def _spec(job: Job, step: Step) -> object:
-    place = step.target
-    config = {**step.config, MARKER_KEY: marker(step.source.instance_uuid, step.name)}
-    if step.source.wake_scripts:
-        # What the clone tells counts only with this token: its parent may have been a clone, too.
-        config[TOKEN_KEY] = new_run()
-    return api.clone_spec(job.session, step.name, config, place, step.request.bios_uuid)
+def _refused(planned: Plan, refusals: t.Mapping[str, InvalidOption | None]) -> Plan:
+    if not isinstance(planned, Create):
+        return planned
+    error = refusals[planned.parent.moid]
+    if error is None:
+        return planned
+    return Refuse(request=planned.request, parent=planned.parent, place=planned.place, error=error)

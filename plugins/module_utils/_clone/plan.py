@@ -1,9 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done: requests and facts become one step a clone. Pure.
+"""What has to be done: requests and what there is become one plan a clone. Pure.
 
-Check mode, diff and the real run all consume the same steps.
+Check mode, diff and the real run all consume the same plans.
 """
 
 from __future__ import annotations
@@ -13,22 +13,43 @@ import typing as t
 
 from .._connector import names
 from .._engine import Difference
-from .._errors import InvalidOption
-from .._vsphere.places import Pool, fitting_pools
-from .facts import Existing, Network, Nic, Parent
-from .request import AS_IT_IS, CloneRequest, Hardware, NicRequest
+from .._errors import InvalidOption, VforgeError
+from .._vsphere import disks
+from .._vsphere.compute import Network, Place, Pool, choose_datastore, choose_pool
+from .._vsphere.vm import Nic
+from .model import (
+    ALWAYS,
+    HOT_ADD,
+    NEVER,
+    SETTINGS,
+    CloneRequest,
+    Existing,
+    NicRequest,
+    Parent,
+    Setting,
+    Settings,
+    same_label,
+)
 
-CREATE, KEEP, UPDATE, DESTROY, NOTHING, CONFLICT = "create", "keep", "update", "destroy", "nothing", "conflict"
+# Steps of a clone, in the order in which they are done.
+CREATE, UPDATE, CUSTOMIZE, POWER_ON, PUBLISH = "create", "update", "customize", "power_on", "publish"
+DESTROY = "destroy"
 
 
 @dataclasses.dataclass(frozen=True)
 class NicEdit:
-    """A change to a NIC of the parent (for a new clone) or of the clone; None leaves a property as it is."""
+    """A change to a NIC of the parent (for a new clone) or of the clone.
+
+    None leaves a property as it is.
+    """
 
     nic: Nic
     network: Network | None = None
     mac: str | None = None
     connected: bool | None = None
+
+    def __bool__(self) -> bool:
+        return not (self.network is None and self.mac is None and self.connected is None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +58,7 @@ class Placement:
 
     :ivar pool_asked: False where the pool is the parent's own because none was asked for.
     :ivar datastore: None means the parent's.
-    :ivar host: None where nobody is told which.
+    :ivar host: None where it is left to vCenter.
     """
 
     folder: str
@@ -49,37 +70,18 @@ class Placement:
     host: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """What will be done for one request.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be done for one request. Each kind of plan is a class of its own, which says what it needs.
 
-    :ivar kind: create, keep, update, destroy, nothing or conflict.
     :ivar parent: what the clone is made from; None only where clones of any parent are removed.
-    :ivar config: pairs of extraConfig to write.
-    :ivar nics: edits of NICs to make.
-    :ivar hardware: CPUs, memory and notes to set.
-    :ivar power_on: whether it is powered on, after all else.
-    :ivar publish: whether it is made a template, after all else.
-    :ivar customize: whether its guest is customized, as the last thing.
-    :ivar reason: why it is a conflict.
-    :ivar advice: what to do about the conflict, where that is not what one does about most.
     """
 
     request: CloneRequest
-    kind: str
     parent: Parent | None = None
-    placement: Placement | None = None
+    place: Placement | None = None
     existing: Existing | None = None
     differences: tuple[Difference, ...] = ()
-    config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
-    nics: tuple[NicEdit, ...] = ()
-    hardware: Hardware = AS_IT_IS
-    move_to_pool: bool = False
-    power_on: bool = False
-    publish: bool = False
-    customize: bool = False
-    reason: str = ""
-    advice: str = ""
 
     @property
     def name(self) -> str:
@@ -87,31 +89,270 @@ class Step:
         return self.request.name
 
     @property
-    def source(self) -> Parent:
-        """What the clone is made from.
-
-        :raises ValueError: where no parent was named, so that nothing can be made from it.
-        """
-        if self.parent is None:
-            raise ValueError(f"the step for {self.name} has no parent")
-        return self.parent
+    def steps(self) -> tuple[str, ...]:
+        """What is done for the clone, in this order."""
+        return ()
 
     @property
-    def target(self) -> Placement:
-        """Where the clone goes.
+    def written(self) -> t.Mapping[str, str]:
+        """The pairs of extraConfig that it writes."""
+        return {}
 
-        :raises ValueError: where nothing is to be made.
-        """
-        if self.placement is None:
-            raise ValueError(f"the step for {self.name} has no placement")
-        return self.placement
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Create(Plan):
+    """Make a clone.
+
+    :ivar customize: whether its guest is customized by calls of its own, once it is there.
+    """
+
+    parent: Parent
+    place: Placement
+    customize: bool = False
 
     @property
-    def writes(self) -> bool:
-        """Whether the VM itself is made or changed, other than by customizing its guest."""
-        return self.kind == CREATE or (
-            self.kind == UPDATE and bool(self.config or self.nics or self.hardware or self.move_to_pool)
-        )
+    def steps(self) -> tuple[str, ...]:
+        """What is done for the clone, in this order."""
+        return (CREATE, CUSTOMIZE) if self.customize else (CREATE,)
+
+    @property
+    def written(self) -> t.Mapping[str, str]:
+        """The pairs of extraConfig that it writes."""
+        return self.request.config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change(Plan):
+    """Bring a clone that is there to what is asked; nothing is done where it is already.
+
+    :ivar config: pairs of extraConfig to write.
+    :ivar nics: edits of its NICs.
+    :ivar settings: plain values to set.
+    """
+
+    parent: Parent
+    place: Placement
+    existing: Existing
+    config: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    nics: tuple[NicEdit, ...] = ()
+    settings: Settings = dataclasses.field(default_factory=dict)
+    move_to_pool: bool = False
+    customize: bool = False
+    power_on: bool = False
+
+    @property
+    def reconfigures(self) -> bool:
+        """Whether its configuration changes."""
+        return bool(self.config or self.nics or self.settings)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done for the clone, in this order."""
+        due = {
+            UPDATE: self.reconfigures or self.move_to_pool,
+            CUSTOMIZE: self.customize,
+            POWER_ON: self.power_on,
+        }
+        return tuple(step for step, wanted in due.items() if wanted)
+
+    @property
+    def written(self) -> t.Mapping[str, str]:
+        """The pairs of extraConfig that it writes."""
+        return self.config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leave(Plan):
+    """Leave a VM as it is: it is as it should be, or another run is at work in it."""
+
+    existing: Existing
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Publish(Plan):
+    """Make a template of a clone."""
+
+    parent: Parent
+    existing: Existing
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done for the clone, in this order."""
+        return (PUBLISH,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Remove(Plan):
+    """Remove a clone."""
+
+    existing: Existing
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done for the clone, in this order."""
+        return (DESTROY,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gone(Plan):
+    """There is nothing that could be removed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Refuse(Plan):
+    """Nothing is done for this request, though something is asked for.
+
+    :ivar error: why, and what to do about it.
+    """
+
+    error: VforgeError
+
+
+def conflict(plan: Plan, doing: str, reason: str, hint: str) -> Refuse:
+    """The plan for a request whose name belongs to something else.
+
+    :param plan: what is known of the request.
+    :param doing: what is not done with it: ``made``, ``removed``.
+    """
+    known = {field.name: getattr(plan, field.name) for field in dataclasses.fields(Plan)}
+    error = InvalidOption(f"{plan.name} is not {doing}: {reason}.", hint=hint, conflict=True)
+    return Refuse(**{**known, "differences": ()}, error=error)
+
+
+_ANOTHER_NAME = "Choose another name or folder, or remove what holds the name."
+
+
+def present(
+    request: CloneRequest,
+    place: Placement,
+    existing: Existing | None,
+    parent: Parent,
+    *,
+    customizes: bool = True,
+) -> Create | Change | Refuse:
+    """The plan that brings a clone to what is asked.
+
+    :param customizes: whether guests are customized once the clone is there, and not by the call
+        that makes it.
+    """
+    customization = request.customization is not None and customizes
+    if existing is None:
+        return Create(request=request, parent=parent, place=place, customize=customization)
+    reason = why_not_ours(existing, parent.instance_uuid)
+    if reason:
+        asked = Plan(request=request, parent=parent, place=place, existing=existing)
+        return conflict(asked, "made", reason, _ANOTHER_NAME)
+    config = {key: value for key, value in request.config.items() if existing.extra_config.get(key, "") != value}
+    differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
+    nics = []
+    for edit in _nic_edits(request, existing.nics, parent.around.networks):
+        needed, found = _needed(edit, existing)
+        differences += found
+        nics += [needed] if needed else []
+    move = bool(request.resource_pool) and existing.place.pool != place.pool.moid
+    if move:
+        differences.append(Difference("resource_pool", existing.place.pool_name, place.pool.path))
+    customize = customization and not existing.customized()
+    if customize:
+        differences.append(Difference("customization", "not done", "done"))
+    differences += _other_datastore(request, place, existing)
+    settings, found = _settings(request.settings, existing)
+    return Change(
+        request=request,
+        parent=parent,
+        place=place,
+        existing=existing,
+        differences=(*differences, *found),
+        config=config,
+        nics=tuple(nics),
+        settings=settings,
+        move_to_pool=move,
+        customize=customize,
+    )
+
+
+def absent(
+    request: CloneRequest,
+    existing: Existing | None,
+    parent: Parent | None,
+    *,
+    force: bool,
+    templates: bool = False,
+) -> Remove | Gone | Refuse:
+    """The plan that removes a clone: only a marked one (of this parent, where one is given), unless forced.
+
+    :param templates: whether a clone may have become a template.
+    """
+    if existing is None:
+        return Gone(request=request, parent=parent)
+    asked = Plan(request=request, parent=parent, existing=existing)
+    reason = _why_it_stays(existing, parent, force=force, templates=templates)
+    if reason:
+        return conflict(asked, "removed", reason, "Remove it by hand if it is really to go.")
+    return Remove(request=request, parent=parent, existing=existing)
+
+
+def _why_it_stays(existing: Existing, parent: Parent | None, *, force: bool, templates: bool) -> str:
+    """Why an object is not removed, or an empty text when it is."""
+    if parent is not None and existing.moid == parent.moid:
+        return f"it is the {parent.role} itself, which is never removed"
+    if existing.kind != "VirtualMachine":
+        return f"a {existing.kind} holds the name"
+    reason = why_not_ours(existing, parent.instance_uuid if parent else None)
+    if existing.template and (reason or not templates):
+        return "it is a template, not a clone"
+    return f"{reason}; force removes it all the same" if reason and not force else ""
+
+
+def why_not_ours(existing: Existing, parent_uuid: str | None) -> str:
+    """Why an existing object is not this parent's clone, or an empty text when it is.
+
+    :param parent_uuid: instance UUID of the parent; None accepts the clone of any.
+    """
+    if existing.kind != "VirtualMachine":
+        return f"a {existing.kind} holds the name"
+    if existing.half_made:
+        return "a VM that is still being made holds the name"
+    made_from = existing.parent_uuid()
+    if made_from is None:
+        return "a VM that this collection did not clone holds the name"
+    if parent_uuid is not None and made_from != parent_uuid:
+        return f"a clone of another parent (instance UUID {made_from}) holds the name"
+    return ""
+
+
+def expected(plan: Create) -> Existing:
+    """What a new clone will be, as far as that is known before it is made: for check mode."""
+    edits = {edit.nic.key: edit for edit in plan.place.nics}
+    parent, datastore = plan.parent, plan.request.datastore
+    host = parent.around.host
+    return Existing(
+        moid="",
+        name=plan.name,
+        power_state="poweredOn",
+        place=Place(
+            host=host.moid if host else "",
+            host_name=host.name if host else "",
+            pool_name=plan.place.pool.name,
+            datastore_names=(datastore,) if datastore else parent.place.datastore_names,
+        ),
+        settings=plan.request.settings,
+        nics=tuple(_edited(nic, edits.get(nic.key)) for nic in parent.nics),
+    )
+
+
+def _edited(nic: Nic, edit: NicEdit | None) -> Nic:
+    if edit is None:
+        return dataclasses.replace(nic, mac="")
+    return dataclasses.replace(
+        nic,
+        mac=edit.mac or "",
+        network=edit.network.name if edit.network else nic.network,
+        connected=nic.connected if edit.connected is None else edit.connected,
+    )
+
+
+# What a task is refused for before anything is made
 
 
 def check_parent(parent: Parent) -> None:
@@ -122,15 +363,17 @@ def check_parent(parent: Parent) -> None:
     where = f"The parent {parent.path}"
     if parent.template:
         raise InvalidOption(
-            f"{where} is a template.", hint="An instant clone needs a running VM as its parent.", option="parent"
+            f"{where} is a template.",
+            hint="An instant clone needs a running VM as its parent.",
+            option="parent",
         )
-    if parent.power_state != "poweredOn":
+    if not parent.powered_on:
         raise InvalidOption(
             f"{where} is {parent.power_state}.",
             hint="Power it on and let its guest start: a clone goes on from where its parent is.",
             option="parent",
         )
-    if not parent.host:
+    if parent.around.host is None:
         raise InvalidOption(
             f"{where} is on a host that this user may not see.",
             hint="Give the user the right to read the hosts of the cluster.",
@@ -150,10 +393,10 @@ def check_ip_nic(parent: Parent, label: str | None) -> None:
     :param label: of the NIC; None for any.
     :raises InvalidOption: with the NICs that there are.
     """
-    if not any(label is None or nic.label.casefold() == label.casefold() for nic in parent.nics):
+    if not any(label is None or same_label(nic.label, label) for nic in parent.nics):
         raise InvalidOption(
             f"The {parent.role} {parent.path} has no {label or 'NIC'}, so no address can be waited for.",
-            hint=f"It has: {names.listing([nic.label for nic in parent.nics]) or 'no NIC at all'}.",
+            hint=f"It has: {_labels(parent.nics)}.",
             option="ip_nic" if label else "wait_for_ip_address",
         )
 
@@ -172,6 +415,9 @@ def check_customization(request: CloneRequest, parent: Parent) -> None:
         )
 
 
+# Where a clone goes: what the names of a request mean around its parent
+
+
 def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
     """Turn the names of a request into what they mean around this parent.
 
@@ -180,146 +426,20 @@ def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[s
     """
     if not request.folder and not parent.folder:
         raise InvalidOption(
-            f"clone {request.name!r}: the parent is in a vApp, which is no folder.", hint="Set folder.", option="folder"
+            f"clone {request.name!r}: the parent is in a vApp, which is no folder.",
+            hint="Set folder.",
+            option="folder",
         )
-    folder, folder_path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
+    own = (parent.folder, parent.folder_path)
+    folder, folder_path = folders[request.folder] if request.folder else own
+    who = f"clone {request.name!r}"
     return Placement(
         folder=folder,
         folder_path=folder_path,
-        pool=_pool(request, parent),
+        pool=choose_pool(parent.around, request.resource_pool, parent.place.pool, who),
         pool_asked=bool(request.resource_pool),
-        datastore=_datastore(request, parent),
-        nics=_nic_edits(request, parent.nics, parent.networks),
-    )
-
-
-def present(request: CloneRequest, placement: Placement, existing: Existing | None, parent: Parent) -> Step:
-    """The step that brings a clone to what is asked."""
-    if existing is None:
-        asked = request.customization is not None
-        return Step(request, CREATE, parent, placement, config=request.config, nics=placement.nics, customize=asked)
-    stranger = why_stranger(existing, parent.instance_uuid)
-    if stranger:
-        return Step(request, CONFLICT, parent, placement, existing, reason=stranger)
-    config = {key: value for key, value in request.config.items() if existing.extra_config.get(key, "") != value}
-    edits = _nic_edits(request, existing.nics, parent.networks)
-    changes = [_needed(edit, existing) for edit in edits]
-    differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
-    differences += [difference for _edit, found in changes for difference in found]
-    nics = tuple(edit for edit, _found in changes if edit is not None)
-    move = bool(request.resource_pool) and existing.pool != placement.pool.moid
-    if move:
-        differences.append(Difference("resource_pool", existing.pool_name, placement.pool.path))
-    customize = request.customization is not None and not existing.customized()
-    if customize:
-        differences.append(Difference("customization", "not done", "done"))
-    differences += _fixed_at_birth(request, placement, existing)
-    kind = UPDATE if config or nics or move or customize else KEEP
-    step = Step(request, kind, parent, placement, existing, tuple(differences), config=config, nics=nics)
-    return dataclasses.replace(step, move_to_pool=move, customize=customize)
-
-
-def absent(
-    request: CloneRequest, existing: Existing | None, parent: Parent | None, force: bool, *, templates: bool = False
-) -> Step:
-    """The step that removes a clone: only a marked clone (of this parent, where one is given), unless forced.
-
-    :param templates: whether a clone may have become a template.
-    """
-    if existing is None:
-        return Step(request, NOTHING, parent)
-    if parent is not None and existing.moid == parent.moid:
-        return Step(
-            request, CONFLICT, parent, existing=existing, reason=f"it is the {parent.role} itself, which is never removed"
-        )
-    if existing.kind != "VirtualMachine":
-        return Step(request, CONFLICT, parent, existing=existing, reason=f"a {existing.kind} holds the name")
-    stranger = why_stranger(existing, parent.instance_uuid if parent else None)
-    if existing.template and (stranger or not templates):
-        return Step(request, CONFLICT, parent, existing=existing, reason="it is a template, not a clone")
-    if stranger and not force:
-        return Step(request, CONFLICT, parent, existing=existing, reason=f"{stranger}; force removes it all the same")
-    return Step(request, DESTROY, parent, existing=existing)
-
-
-def expected(step: Step) -> Existing:
-    """What a new clone will be, as far as that is known before it is made: for check mode."""
-    edits = {edit.nic.key: edit for edit in step.nics}
-    place, parent = step.placement, step.source
-    return Existing(
-        moid="",
-        name=step.name,
-        bios_uuid=step.request.bios_uuid or "",
-        power_state="poweredOn",
-        pool_name=place.pool.name if place else "",
-        host=parent.host,
-        host_name=parent.host_name,
-        datastore_names=(step.request.datastore,) if step.request.datastore else parent.datastore_names,
-        nics=tuple(_edited(nic, edits.get(nic.key)) for nic in parent.nics),
-    )
-
-
-def _edited(nic: Nic, edit: NicEdit | None) -> Nic:
-    return dataclasses.replace(
-        nic,
-        mac=(edit and edit.mac) or "",
-        network=edit.network.name if edit and edit.network else nic.network,
-        connected=nic.connected if edit is None or edit.connected is None else edit.connected,
-    )
-
-
-def why_stranger(existing: Existing, parent_uuid: str | None) -> str:
-    """Why an existing entity does not count as this parent's clone, or an empty text when it does.
-
-    :param parent_uuid: instance UUID of the parent; None accepts the clone of any.
-    """
-    if existing.kind != "VirtualMachine":
-        return f"a {existing.kind} holds the name"
-    if existing.half_made:
-        return "a VM that is still being made holds the name"
-    made_from = existing.parent_uuid()
-    if made_from is None:
-        return "a VM that this collection did not clone holds the name"
-    if parent_uuid is not None and made_from != parent_uuid:
-        return f"a clone of another parent (instance UUID {made_from}) holds the name"
-    return ""
-
-
-def _pool(request: CloneRequest, parent: Parent) -> Pool:
-    own = next((pool for pool in parent.pools if pool.moid == parent.pool), None)
-    if not request.resource_pool:
-        # A parent inside a vApp has a pool that is not among the compute resource's own.
-        return own or Pool(parent.pool, parent.pool, parent.pool)
-    fits = fitting_pools(parent.pools, parent.compute_resource, request.resource_pool)
-    if len(fits) == 1:
-        return fits[0]
-    listing = names.listing(sorted(pool.path for pool in fits or parent.pools), most=20)
-    if fits:
-        raise InvalidOption(
-            f"clone {request.name!r}: {len(fits)} resource pools are named {request.resource_pool}.",
-            hint=f"Give the path of one: {listing}.",
-            option="resource_pool",
-        )
-    raise InvalidOption(
-        f"clone {request.name!r}: the resource pool {request.resource_pool} is not one of {parent.compute_resource}, "
-        f"where the parent runs on {parent.host_name}.",
-        hint=f"An instant clone stays on its parent's host. Pools that would do: {listing}.",
-        option="resource_pool",
-        allowed=sorted(pool.path for pool in parent.pools),
-    )
-
-
-def _datastore(request: CloneRequest, parent: Parent) -> str | None:
-    if not request.datastore:
-        return None
-    for name, moid in parent.datastores.items():
-        if names.same(name, request.datastore):
-            return moid
-    raise InvalidOption(
-        f"clone {request.name!r}: the host {parent.host_name} has no accessible datastore {request.datastore}.",
-        hint=f"It has: {names.listing(sorted(parent.datastores), most=20)}.",
-        option="datastore",
-        allowed=sorted(parent.datastores),
+        datastore=choose_datastore(parent.around, request.datastore, who),
+        nics=_nic_edits(request, parent.nics, parent.around.networks),
     )
 
 
@@ -328,24 +448,36 @@ def _nic_edits(request: CloneRequest, nics: tuple[Nic, ...], networks: tuple[Net
     labels = [edit.nic.label for edit in edits]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise InvalidOption(f"clone {request.name!r}: networks names {names.listing(twice)} more than once.", option="networks")
+        raise InvalidOption(
+            f"clone {request.name!r}: networks names {names.listing(twice)} more than once.",
+            option="networks",
+        )
     return edits
 
 
-def _nic_edit(request: CloneRequest, wanted: NicRequest, nics: tuple[Nic, ...], networks: tuple[Network, ...]) -> NicEdit:
-    fits = [nic for at, nic in enumerate(nics) if at == wanted.index or nic.label.casefold() == (wanted.label or "").casefold()]
+def _nic_edit(
+    request: CloneRequest,
+    wanted: NicRequest,
+    nics: tuple[Nic, ...],
+    networks: tuple[Network, ...],
+) -> NicEdit:
+    fits = [nic for at, nic in enumerate(nics) if at == wanted.index or same_label(nic.label, wanted.label or "")]
     if len(fits) != 1:
         raise InvalidOption(
             f"clone {request.name!r}: the VM has no {wanted}.",
-            hint=f"It has: {names.listing([nic.label for nic in nics]) or 'no NIC at all'}.",
+            hint=f"It has: {_labels(nics)}.",
             option="networks",
         )
     network = _network(request, wanted.network, networks) if wanted.network else None
     return NicEdit(fits[0], network, wanted.mac, wanted.connected)
 
 
+def _labels(nics: t.Iterable[Nic]) -> str:
+    return names.listing([nic.label for nic in nics]) or "no NIC at all"
+
+
 def _network(request: CloneRequest, wanted: str, networks: tuple[Network, ...]) -> Network:
-    fits = [network for network in networks if names.same(network.name, wanted) or network.moid == wanted]
+    fits = [each for each in networks if names.same(each.name, wanted) or each.moid == wanted]
     if len(fits) == 1:
         return fits[0]
     if fits:
@@ -354,39 +486,111 @@ def _network(request: CloneRequest, wanted: str, networks: tuple[Network, ...]) 
             hint=f"Give the moid of one: {names.listing([network.moid for network in fits])}.",
             option="networks",
         )
+    known = sorted(network.name for network in networks)
     raise InvalidOption(
         f"clone {request.name!r}: its host sees no network {wanted}.",
-        hint=f"It sees: {names.listing(sorted(network.name for network in networks), most=20)}.",
+        hint=f"It sees: {names.listing(known, most=20)}.",
         option="networks",
-        allowed=sorted(network.name for network in networks),
+        allowed=known,
     )
 
 
-def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit | None, list[Difference]]:
+# In what an existing clone differs
+
+
+def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit, list[Difference]]:
     """Of an edit, what an existing clone still needs and may get in its power state, and every difference."""
     nic, found = edit.nic, []
-    network = edit.network if edit.network and edit.network.backing_id != nic.backing_id else None
-    if network:
-        found.append(Difference(f"{nic.label} network", nic.network or nic.backing_id, network.name))
-    connected = edit.connected if edit.connected is not None and edit.connected != nic.connected else None
-    if connected is not None:
-        found.append(Difference(f"{nic.label} connected", str(nic.connected), str(connected)))
-    mac = edit.mac if edit.mac and edit.mac != nic.mac else None
-    if mac:
-        why_not = "" if existing.power_state == "poweredOff" else "the MAC of a VM that is not powered off is fixed"
-        found.append(Difference(f"{nic.label} MAC", nic.mac, mac, why_not))
-        mac = None if why_not else mac
-    change = NicEdit(nic, network, mac, connected) if network or mac or connected is not None else None
-    return change, found
+    needed = NicEdit(nic)
+    if edit.network and edit.network.backing_id != nic.backing_id:
+        actual = nic.network or nic.backing_id
+        found.append(Difference(f"{nic.label} network", actual, edit.network.name))
+        needed = dataclasses.replace(needed, network=edit.network)
+    if edit.connected is not None and edit.connected != nic.connected:
+        found.append(Difference(f"{nic.label} connected", str(nic.connected), str(edit.connected)))
+        needed = dataclasses.replace(needed, connected=edit.connected)
+    if edit.mac and edit.mac != nic.mac:
+        off = existing.powered_off
+        why_not = "" if off else "the MAC of a VM that is not powered off is fixed"
+        found.append(Difference(f"{nic.label} MAC", nic.mac, edit.mac, why_not))
+        needed = dataclasses.replace(needed, mac=edit.mac if off else None)
+    return needed, found
 
 
-def _fixed_at_birth(request: CloneRequest, placement: Placement, existing: Existing) -> list[Difference]:
-    """What an instant clone gets when it is made and keeps."""
-    found = []
-    if placement.datastore and placement.datastore not in existing.datastores:
-        actual, why_not = ", ".join(existing.datastore_names), "it takes a migration, which is not this module's"
-        found.append(Difference("datastore", actual, request.datastore or "", why_not))
-    if request.bios_uuid and request.bios_uuid != existing.bios_uuid:
-        why_not = "the identity of an existing VM is left alone"
-        found.append(Difference("bios_uuid", existing.bios_uuid, request.bios_uuid, why_not))
-    return found
+def _other_datastore(request: CloneRequest, place: Placement, existing: Existing) -> list[Difference]:
+    """A clone gets its datastore when it is made, and keeps it."""
+    if not place.datastore or place.datastore in existing.place.datastores:
+        return []
+    actual = ", ".join(existing.place.datastore_names)
+    why_not = "it takes a migration, which is not this module's"
+    return [Difference("datastore", actual, request.datastore or "", why_not)]
+
+
+def _settings(wanted: Settings, existing: Existing) -> tuple[Settings, list[Difference]]:
+    """Of the values asked for, those that the VM still needs and may get in its power state, and every difference."""
+    changes, found = {}, []
+    for setting in SETTINGS:
+        asked, actual = wanted.get(setting), existing.settings.get(setting)
+        if asked is None or asked == actual or (asked == "" and actual is None):
+            continue
+        why_not = _why_fixed(setting, asked, actual, existing)
+        shown = "" if actual is None else str(actual)
+        found.append(Difference(setting.option, shown, str(asked), why_not))
+        if not why_not:
+            changes[setting] = asked
+    return changes, found
+
+
+def _why_fixed(setting: Setting, asked: t.Any, actual: t.Any, existing: Existing) -> str:
+    """Why a VM cannot get this value now, or an empty text when it can."""
+    if setting.change == NEVER:
+        return "the identity of an existing VM is left alone"
+    if setting.change == ALWAYS or existing.powered_off:
+        return ""
+    if setting.change != HOT_ADD:
+        return "it takes the VM to be powered off"
+    if asked < (actual or 0):
+        return "a running VM cannot be given less: power it off first"
+    return "" if setting in existing.hot_add else "hot-add is switched off in this VM: power it off first"
+
+
+# How deep the chains of disks get
+
+DELTA_LEVELS = "delta_levels"
+
+
+def too_deep(parent: Parent, clones: int) -> InvalidOption | None:
+    """Why a parent cannot have so many new clones, or None where it can.
+
+    A running parent gets one more delta disk with each clone; a frozen one does not.
+    """
+    levels = disks.levels_after(parent.delta_levels, clones, frozen=parent.frozen)
+    if clones == 0 or levels <= disks.MOST_LEVELS:
+        return None
+    left = max(disks.MOST_LEVELS - parent.delta_levels, 0)
+    has = f"{parent.path} has {parent.delta_levels} delta levels of at most {disks.MOST_LEVELS}"
+    if parent.frozen:
+        what = f"{has}, so it can have no clone."
+    else:
+        what = f"{has} and is not frozen: it can have {left} more clones, not {clones}."
+    error = InvalidOption(
+        what,
+        hint=disks.remedy(parent.disks, frozen=parent.frozen),
+        option=parent.role,
+        delta_levels=parent.delta_levels,
+        clones_left=left if not parent.frozen else 0,
+    )
+    error.error_code = DELTA_LEVELS
+    return error
+
+
+def deep_warning(parent: Parent, clones: int) -> str:
+    """A warning for a parent whose disks will be near the limit after so many new clones; else empty."""
+    levels = disks.levels_after(parent.delta_levels, clones, frozen=parent.frozen)
+    if clones == 0 or levels < disks.MANY_LEVELS:
+        return ""
+    left = max(disks.MOST_LEVELS - levels, 0)
+    return (
+        f"{parent.name} has {levels} delta levels of at most {disks.MOST_LEVELS} after this task, which "
+        f"leaves {left}. {disks.remedy(parent.disks, frozen=parent.frozen)}"
+    )

@@ -1,142 +1,182 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task tells: one entry a clone, the diff, the summary. Pure.
+"""What a task returns: one entry a clone, the counts, and the diff. Pure.
 
-Of extraConfig and guestinfo only the names of the keys are told; their values may be secrets.
+Of extraConfig and guestinfo only the names of the keys are in it; their values may be secrets.
 """
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from .. import _engine
 from .._connector import names
-from .._vsphere.addresses import Verdict, Word, vet, without_prefix
+from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
 from .._vsphere.customization import DHCP
+from .._vsphere.vm import Nic
 from .._vsphere.wake import is_own
-from .facts import Existing, Nic, Parent
-from .job import Standing
-from .options import CloneOptions
-from .plan import NicEdit, Step
+from .item import CloneItem
+from .model import CloneOptions, Existing, Parent
+from .plan import (
+    CREATE,
+    CUSTOMIZE,
+    DESTROY,
+    POWER_ON,
+    PUBLISH,
+    UPDATE,
+    Change,
+    Create,
+    NicEdit,
+    Plan,
+    Publish,
+    Remove,
+)
 
-# What the scripts of on_wake take for the clone's address.
 _IPV4 = "guestinfo.ipv4"
 
+# What was done to a clone, by the step that did it.
+_ACTIONS = {
+    CREATE: "created",
+    UPDATE: "updated",
+    CUSTOMIZE: "customized",
+    POWER_ON: "powered_on",
+    PUBLISH: "published",
+    DESTROY: "removed",
+}
 
-def entries(standings: t.Sequence[Standing], options: CloneOptions) -> list[dict[str, t.Any]]:
-    """The results of all clones; what they report is judged beside what the others do."""
-    verdicts = vet([_word(standing) for standing in standings])
-    return [entry(standing, options, verdict) for standing, verdict in zip(standings, verdicts, strict=True)]
+
+def result(items: t.Sequence[CloneItem], options: CloneOptions) -> dict[str, t.Any]:
+    """``changed``, ``clones`` (one entry each), ``refusals``, ``counts`` and ``diff``.
+
+    In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
+    """
+    clones = entries(items, options)
+    return {
+        "changed": any(clone["changed"] for clone in clones),
+        "clones": clones,
+        "refusals": refusals(clones),
+        "counts": dict(collections.Counter(clone["action"] for clone in clones)),
+        "diff": diff([item.plan for item in items if item.error is None]),
+    }
 
 
-def _word(standing: Standing) -> Word:
+def entries(items: t.Sequence[CloneItem], options: CloneOptions) -> list[dict[str, t.Any]]:
+    """The entries of all clones; what they report is judged beside what the others do."""
+    verdicts = vet([_word(item) for item in items])
+    return [_entry(item, options, verdict) for item, verdict in zip(items, verdicts, strict=True)]
+
+
+def _word(item: CloneItem) -> Word:
     """What is said of a clone's addresses.
 
     The pair of guestinfo is the user's word only where this task has just written it: the guest can change it.
     """
-    request, vm = standing.step.request, standing.vm
+    request, vm = item.plan.request, item.vm
     cards = request.customization.cards if request.customization is not None else ()
     given = [card.ip for card in cards if card.ip != DHCP]
-    given += [request.config[_IPV4]] if standing.made and _IPV4 in request.config else []
+    given += [request.config[_IPV4]] if CREATE in item.done and _IPV4 in request.config else []
     tools = tuple(vm.addresses()) if vm is not None else ()
-    return Word(standing.step.name, told=tools, given=tuple(map(without_prefix, given)), tools=tools)
+    return Word(item.name, told=tools, given=tuple(map(without_prefix, given)), tools=tools)
 
 
-def entry(standing: Standing, options: CloneOptions, verdict: Verdict) -> dict[str, t.Any]:
-    """The result of one clone.
+def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str, t.Any]:
+    """The entry of one clone.
 
     :param verdict: which of its addresses are taken for its own.
 
     ``ip`` is an address as the options ask for it, by family and NIC.
-    ``action`` is created, updated, unchanged, removed, absent, rolled_back or failed; in check mode a change that would
-    be made is told as if it had been, as Ansible's other modules do.
     """
-    step, vm = standing.step, standing.vm
-    told: dict[str, t.Any] = {
-        "name": step.name,
-        "action": standing.action,
-        "changed": standing.changed,
-        "seconds": standing.seconds,
-        "calls": standing.calls,
-        "moid": standing.moid,
+    planned, vm = item.plan, item.vm
+    entry: dict[str, t.Any] = {
+        "name": item.name,
+        "action": item.action,
+        "actions": [] if item.rolled_back else [_ACTIONS[step] for step in item.done],
+        "changed": item.changed,
+        "seconds": item.seconds,
+        "calls": item.calls,
+        "moid": item.moid or None,
     }
-    if step.parent is not None:
-        told[step.parent.role] = step.parent.path
-    if step.placement is not None:
-        place = step.placement
-        told["folder"] = place.folder_path
-        told["path"] = names.join([*names.split(place.folder_path), step.name])
-        told["resource_pool"] = place.pool.name
+    if planned.parent is not None:
+        entry[planned.parent.role] = planned.parent.path
+    if planned.place is not None:
+        folder = planned.place.folder_path
+        entry["folder"] = folder
+        entry["path"] = names.join([*names.split(folder), item.name])
+        entry["resource_pool"] = planned.place.pool.name
     if vm is not None:
-        told.update(_vm_facts(vm, verdict))
-        told["ip"] = next(iter(_own(vm.addresses(options.ip_family, options.ip_nic), verdict)), None)
-        told["refused"] = [refusal.told() for refusal in verdict.refusals]
-    if standing.customized is not None:
-        told["customized"] = standing.customized
-    if standing.ready is not None:
-        told["ready"] = standing.ready
+        entry.update(_of_vm(vm, verdict))
+        own = _own(vm.addresses(options.ip_family, options.ip_nic), verdict)
+        entry["ip"] = next(iter(own), None)
+        entry["refused"] = [refusal.told() for refusal in verdict.refusals]
+    if item.customized is not None:
+        entry["customized"] = item.customized
+    if item.ready is not None:
+        entry["ready"] = item.ready
     if options.wait_for_wake:
-        told["wake"] = standing.wake
-    told["guestinfo"] = _guestinfo(step, vm)
-    told["differences"] = [item.told() for item in step.differences]
-    told["warnings"] = standing.warnings
-    if standing.error is not None:
-        told["error"] = standing.error.as_result()
-    return told
+        entry["wake"] = item.wake
+    entry["guestinfo"] = _guestinfo(planned, vm)
+    entry["differences"] = [difference.told() for difference in planned.differences]
+    entry["warnings"] = item.warnings
+    if item.error is not None:
+        entry["error"] = item.error.as_result()
+    return entry
 
 
-def failure(standing: Standing) -> dict[str, t.Any]:
-    """A failed clone in short, for who reads only the end of the output."""
-    return {"name": standing.step.name, **(standing.error.as_result() if standing.error else {})}
-
-
-def parent(known: Parent) -> dict[str, t.Any]:
+def source(parent: Parent) -> dict[str, t.Any]:
     """What was cloned, for the result."""
     return {
-        "name": known.name,
-        "moid": known.moid,
-        "path": known.path,
-        "instance_uuid": known.instance_uuid,
-        "host": known.host_name,
+        "name": parent.name,
+        "moid": parent.moid,
+        "path": parent.path,
+        "instance_uuid": parent.instance_uuid,
+        "host": parent.host_name,
     }
 
 
-def _guestinfo(step: Step, vm: Existing | None) -> list[str]:
+def _guestinfo(planned: Plan, vm: Existing | None) -> list[str]:
     """The names of the guestinfo keys. A key that was just written counts, though the VM was read without its extraConfig."""
-    removed = step.kind in ("destroy", "nothing")
-    keys = {*(step.config if not removed else ()), *(step.existing.extra_config if step.existing else ())}
-    keys |= set(vm.extra_config if vm else ())
+    before = planned.existing.extra_config if planned.existing else ()
+    keys = {*planned.written, *before, *(vm.extra_config if vm else ())}
     return sorted(key for key in keys if key.startswith("guestinfo.") and not is_own(key))
 
 
-def diff(steps: t.Iterable[Step]) -> dict[str, str]:
-    """Ansible's ``diff`` of what the steps change."""
+def diff(plans: t.Iterable[Plan]) -> dict[str, str]:
+    """Ansible's ``diff`` of what the plans change."""
     before, after = [], []
-    for step in steps:
-        old, new = _diff_lines(step)
+    for planned in plans:
+        old, new = _diff_lines(planned)
         before += old
         after += new
     return _engine.diff(before, after)
 
 
-def _diff_lines(step: Step) -> tuple[list[str], list[str]]:
-    head = f"{step.name}:\n"
-    if step.kind == "create" and step.placement is not None:
-        place = step.placement
-        lines = [head, f"  folder: {place.folder_path}\n", f"  resource_pool: {place.pool.path}\n"]
-        lines += [f"  datastore: {step.request.datastore}\n"] if step.request.datastore else []
-        lines += ["  customization: done\n"] if step.customize else []
-        lines += [f"  {_nic_line(edit)}\n" for edit in step.nics]
-        lines += [f"  {key}: (set)\n" for key in sorted(step.config)]
-        return [], lines
-    if step.kind == "destroy" and step.existing is not None:
-        return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
-    return _engine.changes(head, step.differences) if step.kind == "update" else ([], [])
+def _diff_lines(planned: Plan) -> tuple[list[str], list[str]]:
+    head = f"{planned.name}:\n"
+    if isinstance(planned, Create):
+        return [], [head, *(f"  {line}\n" for line in _of_new(planned))]
+    if isinstance(planned, Remove):
+        vm = planned.existing
+        return [head, f"  moid: {vm.moid}\n", f"  power_state: {vm.power_state}\n"], []
+    if isinstance(planned, (Change, Publish)) and planned.steps:
+        return _engine.changes(head, planned.differences)
+    return [], []
+
+
+def _of_new(planned: Create) -> list[str]:
+    """What the diff says of a clone that is made."""
+    place, request = planned.place, planned.request
+    lines = [f"folder: {place.folder_path}", f"resource_pool: {place.pool.path}"]
+    lines += [f"datastore: {request.datastore}"] if request.datastore else []
+    lines += ["customization: done"] if planned.customize else []
+    lines += [_nic_line(edit) for edit in place.nics]
+    return [*lines, *(f"{key}: (set)" for key in sorted(planned.written))]
 
 
 def _nic_line(edit: NicEdit) -> str:
-    parts = [edit.network.name if edit.network else edit.nic.network or "the parent's network", edit.mac or "automatic MAC"]
+    network = edit.network.name if edit.network else edit.nic.network or "the parent's network"
+    parts = [network, edit.mac or "automatic MAC"]
     if edit.connected is not None:
         parts.append("connected" if edit.connected else "not connected")
     return f"{edit.nic.label}: {', '.join(parts)}"
@@ -146,22 +186,21 @@ def _own(addresses: t.Iterable[str], verdict: Verdict) -> list[str]:
     return [address for address in addresses if address in verdict.addresses]
 
 
-def _vm_facts(vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
-    nics = [_nic_facts(nic, vm, verdict) for nic in vm.nics]
-    facts: dict[str, t.Any] = {
+def _of_vm(vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
+    entry: dict[str, t.Any] = {
         "moid": vm.moid or None,
         "instance_uuid": vm.instance_uuid or None,
         "bios_uuid": vm.bios_uuid or None,
-        "host": vm.host_name or None,
-        "datastore": ", ".join(vm.datastore_names),
+        "host": vm.place.host_name or None,
+        "datastore": ", ".join(vm.place.datastore_names),
         "power_state": vm.power_state,
-        "nics": nics,
+        "nics": [_of_nic(nic, vm, verdict) for nic in vm.nics],
         "ip_addresses": list(verdict.addresses),
     }
-    return {**facts, "resource_pool": vm.pool_name} if vm.pool_name else facts
+    return {**entry, "resource_pool": vm.place.pool_name} if vm.place.pool_name else entry
 
 
-def _nic_facts(nic: Nic, vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
+def _of_nic(nic: Nic, vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
     return {
         "label": nic.label,
         "mac": nic.mac or None,

@@ -5,6 +5,9 @@
 
 An item that fails never stops the others. A signal or the deadline stops the submitting, cancels what vCenter has not
 begun, waits a moment for what it has, and leaves an exact account.
+
+vSphere refuses a call for an object that another task works on (TaskInProgress). Such a call has done nothing: it is made
+again when that task has ended.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import typing as t
 from .. import _signals
 from .._errors import (
     CallTimedOut,
+    Cancelled,
     ConnectionFailed,
     ConnectionLost,
+    Fault,
     Interrupted,
     NotAttempted,
     Reason,
@@ -28,8 +33,9 @@ from .._errors import (
     Unavailable,
     VforgeError,
 )
+from .pyvmomi import vim
 from .soap import Patience
-from .tasks import TaskEnd, cancel, wait_for_tasks
+from .tasks import Backoff, TaskEnd, cancel, wait_for_tasks
 
 if t.TYPE_CHECKING:
     from .session import Session
@@ -70,6 +76,7 @@ class Outcome:
         leaves no item that seems to have succeeded.
     :ivar seconds: from the task being queued to its end, by vCenter's clock.
     :ivar calls: how often its call was made.
+    :ivar refused: how often that was refused because another task worked on the object.
     """
 
     name: str
@@ -77,11 +84,12 @@ class Outcome:
     error: VforgeError | None = None
     seconds: float | None = None
     calls: int = 0
+    refused: int = 0
 
     @property
     def repeated(self) -> bool:
         """Whether the call was sent twice, so that the first one may have done the work."""
-        return self.calls > 1
+        return self.calls - self.refused > 1
 
 
 @dataclasses.dataclass
@@ -118,15 +126,27 @@ def run_batch(
     """
     result = BatchResult({work.name: Outcome(work.name, error=_not_attempted(work)) for work in works})
     batch = _Batch(session, result, doing, stop or threading.Event())
+    due = list(works)
     try:
-        batch.submit(works, parallel, deadline)
-        batch.wait(deadline)
+        while due:
+            batch.submit(due, parallel, deadline)
+            due = batch.wait(deadline)
         result.stopped = batch.why_cut_short()
     except Reason as error:
         result.stopped = error
     if batch.open:
         batch.wind_down(parallel, result.stopped)
+        if isinstance(result.stopped, TimedOut) and batch.is_complete:
+            _tell_lateness(session, time.monotonic() - deadline)
+            result.stopped = None
     return result
+
+
+def _tell_lateness(session: Session, seconds: float) -> None:
+    session.warn(
+        f"All that was under way at the end of the task's timeout has ended too, {max(seconds, 0.1):.1f} seconds after it. "
+        "Raise timeout if this is how long it takes."
+    )
 
 
 def _wait(futures: t.Sequence[concurrent.futures.Future[None]], seconds: float) -> None:
@@ -141,17 +161,26 @@ class _Batch:
     def __init__(self, session: Session, result: BatchResult, doing: str, stop: threading.Event) -> None:
         self._session = session
         self._outcomes = result.outcomes
-        self._names: dict[str, str] = {}
+        self._works: dict[str, Work] = {}
         self._tasks: dict[str, t.Any] = {}
         self._stop = stop
         self._server = _ServerWatch(session)
         self._doing = doing
         self._done = 0
+        # What was refused because another task works on its object, by the moid of that task.
+        self._refused: dict[str, list[Work]] = {}
+        self._pause: Backoff | None = None
 
     @property
     def open(self) -> list[str]:
         """The moids of the tasks that have not ended."""
         return list(self._tasks)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every item was followed to its end, be that a success or a failure of its own."""
+        unfinished = (NotAttempted, StillRunning, Cancelled)
+        return not any(isinstance(item.error, unfinished) for item in self._outcomes.values())
 
     def why_cut_short(self) -> Reason | None:
         """Why items were not begun or not followed to their end, None when all were."""
@@ -188,15 +217,27 @@ class _Batch:
                 task = self._call(work, outcome)
         except VforgeError as error:
             outcome.error = error
-            if self._server.failed(error):
+            if not self._is_refused_for_now(work, error) and self._server.failed(error):
                 self._stop.set()
             return
         self._server.answered()
         if task is None:
             outcome.error = None
             return
-        self._names[task._GetMoId()] = work.name
+        self._works[task._GetMoId()] = work
         self._tasks[task._GetMoId()] = task
+
+    def _is_refused_for_now(self, work: Work, error: VforgeError | None) -> bool:
+        """Whether a call was refused because another task works on its object; it is kept then, to be made again."""
+        if not isinstance(error, Fault) or error.fault != "TaskInProgress":
+            return False
+        other = error.details.get("task")
+        if not other:
+            return False
+        self._server.answered()
+        self._outcomes[work.name].refused += 1
+        self._refused.setdefault(other, []).append(work)
+        return True
 
     def _call(self, work: Work, outcome: Outcome) -> t.Any:
         outcome.calls += 1
@@ -213,14 +254,34 @@ class _Batch:
                     raise
             outcome.calls += 1
 
-    def wait(self, deadline: float) -> None:
-        """Wait for the tasks; those that end are taken off the open ones."""
-        wait_for_tasks(self._session, list(self._tasks.values()), deadline, self._ended)
+    def wait(self, deadline: float) -> list[Work]:
+        """Wait for the tasks; those that end are taken off the open ones.
+
+        :returns: what was refused because another task worked on its object, and can be begun now that this one has ended.
+        """
+        ready: list[Work] = []
+
+        def ended(moid: str, end: TaskEnd) -> None:
+            ready.extend(self._refused.pop(moid, ()))
+            if moid in self._tasks:
+                self._ended(moid, end)
+
+        others = [self._session.reference(vim.Task, moid) for moid in self._refused]
+        watched = {task._GetMoId(): task for task in (*self._tasks.values(), *others)}
+        wait_for_tasks(self._session, list(watched.values()), deadline, ended, enough=lambda: bool(ready))
+        if not ready:
+            return []
+        # A server that refuses again and again is not asked again and again at once.
+        pause, self._pause = self._pause, self._pause or Backoff(deadline, first=0.25)
+        return ready if pause is None or pause.begin() else []
 
     def _ended(self, moid: str, end: TaskEnd) -> None:
-        outcome = self._outcomes[self._names[moid]]
+        work = self._works[moid]
+        outcome = self._outcomes[work.name]
         outcome.result, outcome.error, outcome.seconds = end.result, end.error, end.seconds
         del self._tasks[moid]
+        if self._is_refused_for_now(work, end.error):
+            return
         self._done += 1
         if len(self._outcomes) > 1:
             self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
@@ -228,8 +289,8 @@ class _Batch:
     def wind_down(self, parallel: int, why: Reason | None) -> None:
         """Cancel what can be cancelled, give the rest a moment, and say of each what is known."""
         for moid in self.open:
-            self._outcomes[self._names[moid]].error = StillRunning(
-                f"{self._names[moid]} was still under way in vCenter (task {moid}) when this run ended.",
+            self._outcomes[self._works[moid].name].error = StillRunning(
+                f"{self._works[moid].name} was still under way in vCenter (task {moid}) when this run ended.",
                 hint="Run again: what was done is then found as done.",
                 task=moid,
             )

@@ -58,7 +58,7 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
         return session_expired(doing)
     if isinstance(fault, vmodl.fault.RequestCanceled):
         return Cancelled(f"{prefix}the task was cancelled before it began.", hint="Run again to do it.")
-    return Fault(
+    error = Fault(
         name,
         snake(name),
         f"{prefix}{_words(fault)} ({name}).",
@@ -66,6 +66,10 @@ def translate(fault: t.Any, doing: str = "") -> VforgeError:
         fault_messages=[line.message for line in fault.faultMessage or [] if line.message],
         **_facts(fault),
     )
+    if isinstance(fault, vim.fault.NoPermission):
+        error.subject = _denied(fault)
+        error.called = _reference(error.subject)
+    return error
 
 
 def _words(fault: t.Any) -> str:
@@ -73,7 +77,7 @@ def _words(fault: t.Any) -> str:
     message = (fault.msg or "").strip()
     if isinstance(fault, vim.fault.NoPermission):
         missing = fault.privilegeId or ", ".join(_missing_privileges(fault))
-        return f"the privilege {missing or 'needed'} is missing on {_reference(fault.object) or 'the object'}"
+        return f"the privilege {missing or 'needed'} is missing on {_reference(_denied(fault)) or 'the object'}"
     if isinstance(fault, vmodl.fault.InvalidArgument) and fault.invalidProperty:
         return f"vCenter refuses {fault.invalidProperty}: {message or 'invalid argument'}"
     if isinstance(fault, vim.fault.DuplicateName):
@@ -85,6 +89,12 @@ def _words(fault: t.Any) -> str:
         # Raised by pyVmomi itself, and then without a message, when the method is newer than the server's version.
         return f"this vCenter does not offer {fault.method}"
     return message.rstrip(".") or "vCenter refused without a message"
+
+
+def _denied(fault: t.Any) -> t.Any:
+    """The object on which a privilege is missing; newer releases may name it with the privileges only."""
+    listed = getattr(fault, "missingPrivileges", None) or []
+    return fault.object or next((item.entity for item in listed), None)
 
 
 def _missing_privileges(fault: t.Any) -> list[str]:
@@ -104,9 +114,11 @@ def _facts(fault: t.Any) -> dict[str, t.Any]:
     if isinstance(fault, vim.fault.DuplicateName):
         return {"holder": _moid(fault.object)}
     if isinstance(fault, vim.fault.NoPermission):
-        return {"privilege": fault.privilegeId, "object": _moid(fault.object)}
+        return {"privilege": fault.privilegeId, "object": _moid(_denied(fault))}
     if isinstance(fault, vmodl.fault.InvalidArgument):
         return {"invalid_property": fault.invalidProperty}
+    if isinstance(fault, vim.fault.TaskInProgress):
+        return {"task": _moid(fault.task)}
     return {}
 
 

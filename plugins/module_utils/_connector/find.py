@@ -13,7 +13,7 @@ import dataclasses
 import re
 import typing as t
 
-from .._errors import Ambiguous, InvalidOption, NotFound
+from .._errors import Ambiguous, Fault, InvalidOption, NotFound, VforgeError
 from . import names
 from .names import is_sendable
 from .props import Route, Row, collect
@@ -291,6 +291,26 @@ def paths_of(session: Session, refs: t.Sequence[t.Any]) -> dict[str, str]:
     rows = collect(session, refs, wanted, TO_ANCESTORS)
     known = {row.moid: row for row in rows}
     return {ref._GetMoId(): path_in(known, ref._GetMoId()) for ref in refs if ref._GetMoId() in known}
+
+
+def name_subjects(session: Session, errors: t.Iterable[BaseException | None]) -> None:
+    """Have errors name the objects on which privileges are missing by their paths: one call, where there are any.
+
+    An object that this user may not see keeps its moid.
+    """
+    asked = [error for error in errors if isinstance(error, Fault) and error.subject is not None]
+    if not asked or session.limit.task_over():
+        return
+    subjects = {error.subject._GetMoId(): error.subject for error in asked}
+    try:
+        paths = paths_of(session, list(subjects.values()))
+    except VforgeError as error:
+        session.warn(f"The objects on which privileges are missing could not be named by their paths: {error}")
+        return
+    for error in asked:
+        path = paths.get(error.subject._GetMoId(), "")
+        if path:
+            error.call_subject(path)
 
 
 def path_in(known: t.Mapping[str, Row], moid: str) -> str:

@@ -241,12 +241,17 @@ class TaskEnd:
 
 
 def wait_for_tasks(
-    session: Session, tasks: t.Sequence[t.Any], deadline: float, on_end: t.Callable[[str, TaskEnd], None]
+    session: Session,
+    tasks: t.Sequence[t.Any],
+    deadline: float,
+    on_end: t.Callable[[str, TaskEnd], None],
+    enough: t.Callable[[], bool] = lambda: False,
 ) -> set[str]:
     """Wait until every task has ended, with one filter for all.
 
     :param on_end: called once a task, with its moid, as soon as its end is seen.
-    :returns: the moids of the tasks that had not ended at the deadline.
+    :param enough: asked after each update; True ends the wait before all have ended.
+    :returns: the moids of the tasks that have not ended, at the deadline or when there was enough.
     """
     seen: dict[str, dict[str, t.Any]] = {task._GetMoId(): {} for task in tasks}
     open_tasks = set(seen)
@@ -262,7 +267,7 @@ def wait_for_tasks(
                 if end is not None and update.moid in open_tasks:
                     open_tasks.discard(update.moid)
                     on_end(update.moid, end)
-            if not open_tasks:
+            if not open_tasks or enough():
                 break
     finally:
         waiting.close()

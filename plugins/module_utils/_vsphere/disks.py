@@ -155,6 +155,28 @@ def _place(name: str) -> str:
     return name.rpartition("/")[0]
 
 
+def levels_after(levels: int, clones: int, *, frozen: bool) -> int:
+    """The levels of the deepest chain once an instant clone's parent has so many more clones.
+
+    A running parent gets one more level with each clone. A frozen one does not, and each clone has one more than it.
+    """
+    return levels + (min(clones, 1) if frozen else clones)
+
+
+def remedy(found: t.Sequence[Disk], *, frozen: bool) -> str:
+    """What to do about an instant clone's parent whose disks have many levels, as a sentence or two.
+
+    :param found: its disks.
+    """
+    collapsible = any(disk.own_levels for disk in found)
+    if any(disk.levels for disk in found) and not collapsible:
+        return "Its deltas belong to the VM that it is a linked clone of: make it again as a full clone."
+    if frozen:
+        return "Bring it to state running, set collapse_deltas of instant_clone_parent, and freeze it again."
+    freeze = "Freeze it before it is cloned (instant_clone_parent): a frozen parent gets no more deltas."
+    return f"Set collapse_deltas of instant_clone_parent. {freeze}" if collapsible else freeze
+
+
 def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
     """What puts an empty delta disk on the disks of a VM that is off.
 

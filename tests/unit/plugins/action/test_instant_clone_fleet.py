@@ -47,8 +47,8 @@ def test_300_over_three_parents_with_one_in_twenty_failing(start):
     first = fleet.run(count=300)
     assert first.code == 2
     assert first.counts == {"created": 285, "failed": 15}
-    assert {each["fault"] for each in first.left["result"]["failed_clones"]} == {"InsufficientResourcesFault"}
-    assert len(first.left["result"]["failed_clones"]) == 15
+    assert {each["fault"] for each in first.left["result"]["failures"]} == {"InsufficientResourcesFault"}
+    assert len(first.left["result"]["failures"]) == 15
     assert first.calls["InstantClone_Task"] == 300
     assert first.calls["CloneVM_Task"] == 3
     assert first.calls["Login"] == 1

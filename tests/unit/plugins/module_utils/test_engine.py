@@ -13,12 +13,13 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import find_vms, selectors
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Task, note_failure, reasons
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Task, note_failure, reasons, warnings_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     InvalidOption,
     NotAttempted,
     PartialFailure,
+    StillRunning,
     TimedOut,
 )
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
@@ -184,17 +185,55 @@ def test_check_mode_says_that_nothing_was_changed(known):
 def test_reasons_are_grouped_and_the_most_frequent_comes_first():
     full = [named(f"web-{n}", Fault("NoDiskSpace", "no_disk_space", f"web-{n}: no space.")) for n in range(2)]
     deep = [named(f"db-{n}", Fault("SystemError", "system_error", f"db-{n}: too deep.")) for n in range(180)]
-    told = reasons([*full, *deep])
-    assert told == (
-        "180 (db-0, db-1, db-2, db-3, db-4 and 175 more), such as: db-0: too deep. 2 (web-0, web-1), such as: web-0: no space."
-    )
+    assert reasons([*full, *deep]) == [
+        "180 (db-0, db-1, db-2, db-3, db-4 and 175 more), such as: db-0: too deep.",
+        "2 (web-0, web-1), such as: web-0: no space.",
+    ]
+
+
+def test_what_an_error_has_of_its_item_alone_makes_no_reason_of_its_own():
+    running = [
+        named(f"web-{n}", StillRunning(f"web-{n} was under way in vCenter (task task-{n}).", task=f"task-{n}"))
+        for n in range(300)
+    ]
+    (line,) = reasons(running)
+    assert line.startswith("300 (web-0, ")
+
+
+def test_hundreds_of_failures_are_told_in_few_lines_with_the_hint_that_cures_most_of_them(known):
+    deep = [named(f"web-{n}", Fault("SystemError", "system_error", f"web-{n}: failed.", hint="Cure it.")) for n in range(180)]
+    other = [named(f"db-{n}", InvalidOption(f"Reason {chr(97 + n)}\nin two lines.")) for n in range(20)]
+    with pytest.raises(PartialFailure) as caught:
+        task(known, [*other, *deep]).finish({}, advice="Run again.")
+    lines = str(caught.value).splitlines()
+    assert len(lines) <= 20
+    assert lines[0] == "200 of 200 VMs failed:"
+    assert lines[1].startswith("- 180 (web-0, ")
+    assert lines[1].endswith(" web-0: failed. Cure it.")
+    assert lines[-1] == "Run again."
+
+
+def test_a_warning_of_hundreds_is_one_line(known):
+    items = [named(f"web-{n}", InvalidOption("It is refused.")) for n in range(300)]
+    for item in items:
+        item.warnings.append(f"{item.title} is deep.")
+    items[7].warnings.append("web-7 is odd.")
+    assert warnings_of(items) == [
+        "web-0 is deep. The same of 300 in all (web-0, web-1, web-2, web-3, web-4 and 295 more).",
+        "web-7 is odd.",
+    ]
+    for n, item in enumerate(items):
+        item.warnings = [f"Warning {'x' * n}."]
+    assert len(warnings_of(items)) == 11
+    assert warnings_of(items)[-1] == "290 more warnings are in the entries of the result."
 
 
 def test_many_reasons_are_cut():
     failed = [named(f"web-{n}", InvalidOption(f"Reason {chr(97 + n)}.")) for n in range(20)]
     told = reasons(failed)
-    assert "web-0: Reason a." in told
-    assert told.endswith("12 more, for other reasons.")
+    assert told[0] == "web-0: Reason a."
+    assert told[-1] == "12 more, for other reasons."
+    assert len(told) == 9
 
 
 def test_the_result_has_failures_timing_and_the_warnings_of_the_items(known):

@@ -50,7 +50,7 @@ def _stop_in_mid_batch(module, number, **params):
 
 def test_a_run_returns_everything_that_is_documented(module):
     result = module.run(clones=_TWELVE[:2], guestinfo={"role": "web"}, wait_for_ip_address=True)
-    documented = {"clones", "failed_clones", "counts", "parent", "timing", "calls", "changed", "diff"}
+    documented = {"clones", "failures", "counts", "parent", "timing", "calls", "changed", "diff"}
     assert documented <= result.keys()
     assert result["calls"]["total"] == sum(
         count for method, count in module.sim.calls()["by_method"].items() if method != "WaitForUpdatesEx"
@@ -116,7 +116,7 @@ def test_a_signal_in_mid_batch_leaves_an_exact_account(module, number):
     assert module.clones() == made
     # Of the two calls that were under way one may still wait in vCenter for the other, and is then cancelled.
     assert len(made) in (6, 7)
-    codes = [clone["error_code"] for clone in result["failed_clones"]]
+    codes = [clone["error_code"] for clone in result["failures"]]
     assert sorted(codes) == ["cancelled"] * (7 - len(made)) + ["not_attempted"] * 5
     module.sim.clear()
     again = module.run(clones=_TWELVE)

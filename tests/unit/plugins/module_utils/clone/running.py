@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.flow import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.instant import run
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import options
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work

@@ -9,16 +9,25 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.facts import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import (
+    BIOS_UUID,
+    CloneRequest,
     Existing,
-    Network,
-    Nic,
+    InstantOptions,
+    NicRequest,
     Parent,
-    Pool,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options import CloneOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.request import CloneRequest, NicRequest
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import (
+    Compute,
+    Host,
+    Network,
+    Place,
+    Pool,
+    Surroundings,
+)
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.disks import Disk
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.vm import Nic
 from ansible_collections.vforge.vsphere.plugins.modules.instant_clone import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
@@ -41,15 +50,28 @@ POOLS = (
     Pool("resgroup-5", "blue", "Resources/db/blue"),
 )
 
+AROUND = Surroundings(
+    host=Host("host-1", "esx-1"),
+    compute=Compute("domain-c1", "C0", pools=POOLS),
+    networks=(FRONT, BACK),
+    datastores={"fast": "datastore-1", "slow": "datastore-2"},
+)
+
+
+def disk(levels: int = 0, own_levels: int = 0) -> Disk:
+    """A disk with so many delta disks above its base, of which so many can be collapsed."""
+    files = tuple(f"[fast] golden/golden-{number}.vmdk" for number in range(levels, -1, -1))
+    return Disk(2000, "Hard disk 1", "scsi0:0", files, 2**30, own_levels=own_levels)
+
 
 def validated(**given: t.Any) -> dict[str, t.Any]:
     """Parameters as AnsibleModule would hand them over: with defaults, types converted."""
     return accepted(argument_spec(), given)
 
 
-def options(**given: t.Any) -> CloneOptions:
+def options(**given: t.Any) -> InstantOptions:
     """Typed options; the parent is golden-parent unless given."""
-    return CloneOptions.from_params(validated(**{"parent": {"name": "golden-parent"}, **given}))
+    return InstantOptions.from_params(validated(**{"parent": {"name": "golden-parent"}, **given}))
 
 
 def parent(**changes: t.Any) -> Parent:
@@ -62,20 +84,18 @@ def parent(**changes: t.Any) -> Parent:
         power_state="poweredOn",
         template=False,
         frozen=False,
+        tools=True,
+        tools_installed=True,
         folder="group-v1",
         folder_path="/DC0/vm",
         datacenter="datacenter-1",
-        pool="resgroup-2",
-        host="host-1",
         host_name="esx-1",
         host_available=True,
-        compute_resource="C0",
+        place=Place("host-1", "esx-1", "resgroup-2", "web", ("datastore-1",), ("fast",)),
+        around=AROUND,
         nics=NICS,
+        disks=(disk(),),
         guest=(),
-        datastore_names=("fast",),
-        pools=POOLS,
-        networks=(FRONT, BACK),
-        datastores={"fast": "datastore-1", "slow": "datastore-2"},
     )
     return dataclasses.replace(known, **changes)
 
@@ -87,14 +107,9 @@ def existing(name: str = "web-1", of: str | None = PARENT_UUID, **changes: t.Any
         moid="vm-9",
         name=name,
         instance_uuid="50000000-0000-0000-0000-000000000009",
-        bios_uuid="42000000-0000-0000-0000-000000000009",
+        settings={BIOS_UUID: "42000000-0000-0000-0000-000000000009"},
         power_state="poweredOn",
-        pool="resgroup-2",
-        pool_name="web",
-        host="host-1",
-        host_name="esx-1",
-        datastores=("datastore-1",),
-        datastore_names=("fast",),
+        place=Place("host-1", "esx-1", "resgroup-2", "web", ("datastore-1",), ("fast",)),
         nics=NICS,
         extra_config=pairs,
     )
@@ -103,4 +118,6 @@ def existing(name: str = "web-1", of: str | None = PARENT_UUID, **changes: t.Any
 
 def request(name: str = "web-1", *, nics: t.Sequence[dict[str, t.Any]] = (), **fields: t.Any) -> CloneRequest:
     """A checked request."""
+    uuid = fields.pop("bios_uuid", None)
+    fields["settings"] = {BIOS_UUID: uuid} if uuid else {}
     return CloneRequest(name=name, networks=tuple(NicRequest(**nic) for nic in nics), **fields)

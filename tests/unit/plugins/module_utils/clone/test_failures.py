@@ -28,7 +28,7 @@ def test_what_failed_is_listed_what_succeeded_stays_and_the_next_run_makes_the_r
         assert clone["error"]["error_code"] == "system_error"
         assert clone["error"]["fault"] == "SystemError"
         assert "No luck." in str(clone["error"])
-    assert sorted(item["name"] for item in ran.result["failed_clones"]) == sorted(clone["name"] for clone in failed)
+    assert sorted(item["name"] for item in ran.result["failures"]) == sorted(clone["name"] for clone in failed)
     assert "2 of 10 clones failed" in ran.error.message
     assert "run again to make only what is missing" in ran.error.message
     made = {name: clone["moid"] for name, clone in ran.clones.items() if clone["action"] == "created"}
@@ -137,7 +137,7 @@ def test_rollback_removes_what_this_task_made_and_nothing_else(start):
     assert ran.result["changed"] is False
     assert _clones_made(tasks) == ["web-0", "web-1", "web-2", "web-x"]
     assert "What this task had made was removed again." in ran.error.message
-    assert [item["name"] for item in ran.result["failed_clones"]] == ["web-7"]
+    assert [item["name"] for item in ran.result["failures"]] == ["web-7"]
 
 
 def test_rollback_after_a_time_out_for_an_address(start):
@@ -146,7 +146,7 @@ def test_rollback_after_a_time_out_for_an_address(start):
     ran = tasks.attempt(clones=_TEN[:2], wait_for_ip_address=True, timeout=2, on_error="rollback")
     assert _clones_made(tasks) == []
     assert ran.actions == {"web-0": "rolled_back", "web-1": "rolled_back"}
-    assert {item["error_code"] for item in ran.result["failed_clones"]} == {"ip_timeout"}
+    assert {item["error_code"] for item in ran.result["failures"]} == {"ip_timeout"}
 
 
 def test_a_rollback_that_fails_says_what_is_left(start):
@@ -180,7 +180,7 @@ def test_the_deadline_ends_the_task_with_an_exact_account(start):
     created = sorted(name for name, action in ran.actions.items() if action == "created")
     assert len(created) < 10
     assert _clones_made(tasks) == created
-    for clone in ran.result["failed_clones"]:
+    for clone in ran.result["failures"]:
         assert clone["error_code"] in ("cancelled", "not_attempted", "still_running")
         assert clone["name"] in clone["msg"] or clone["error_code"] == "cancelled"
     again = tasks.run(clones=_TEN)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.options import CloneOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import InstantOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import options, validated
@@ -62,7 +62,7 @@ def test_what_is_refused(given, says):
 
 def test_absent_without_a_parent_takes_whole_folders():
     params = validated(state="absent", clones=[{"name": "a", "folder": "/DC0/vm/web"}, {"name": "b"}], folder="/DC0/vm")
-    asked = CloneOptions.from_params(params)
+    asked = InstantOptions.from_params(params)
     assert asked.parent is None
     assert [request.folder for request in asked.requests] == ["/DC0/vm/web", "/DC0/vm"]
 

@@ -6,19 +6,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.facts import Network
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Network, Place, Pool, Surroundings
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
+    AROUND,
     BACK,
     FRONT,
     NICS,
     parent,
     request,
 )
+
+
+def _with_pools(pools):
+    return parent(around=dataclasses.replace(AROUND, compute=dataclasses.replace(AROUND.compute, pools=pools)))
 
 
 def _refused(wanted, known=None):
@@ -34,7 +40,7 @@ def _refused(wanted, known=None):
         ({"power_state": "poweredOff"}, "/DC0/vm/golden is poweredOff. Power it on"),
         ({"power_state": "suspended"}, "/DC0/vm/golden is suspended"),
         ({"host_available": False}, "on the host esx-1, which is in maintenance mode or not connected"),
-        ({"host": "", "host_name": "", "host_available": False}, "on a host that this user may not see"),
+        ({"around": Surroundings(), "host_name": "", "host_available": False}, "on a host that this user may not see"),
     ],
 )
 def test_a_parent_that_cannot_have_clones(changes, says):
@@ -78,7 +84,7 @@ def test_by_default_a_clone_goes_where_its_parent_is():
 
 
 def test_a_parent_in_a_vapp_has_no_folder_for_clones():
-    known = parent(folder="", folder_path="/", pool="resgroup-v9")
+    known = parent(folder="", folder_path="/", place=Place(pool="resgroup-v9"))
     assert "the parent is in a vApp, which is no folder. Set folder." in str(_refused(request(), known))
     placement = plan.place(request(folder="web"), known, {"web": ("group-v2", "/DC0/vm/web")})
     assert placement.folder == "group-v2"
@@ -115,18 +121,18 @@ def test_a_pool_by_name_or_path(wanted, moid):
 
 def test_a_pool_may_have_the_name_of_its_cluster():
     pools = (Pool("resgroup-1", "Resources", "Resources"), Pool("resgroup-7", "C0", "Resources/C0"))
-    assert plan.place(request(resource_pool="C0"), parent(pools=pools), {}).pool.moid == "resgroup-7"
+    assert plan.place(request(resource_pool="C0"), _with_pools(pools), {}).pool.moid == "resgroup-7"
 
 
 def test_a_pool_name_may_have_a_slash():
     pools = (Pool("resgroup-1", "Resources", "Resources"), Pool("resgroup-8", "a/b", "Resources/a%2fb"))
-    assert plan.place(request(resource_pool="a%2fb"), parent(pools=pools), {}).pool.moid == "resgroup-8"
+    assert plan.place(request(resource_pool="a%2fb"), _with_pools(pools), {}).pool.moid == "resgroup-8"
 
 
 @pytest.mark.parametrize("wanted", ["red", "C1", "C1/Resources", "/DC0/host/C1/Resources/web", "Resources/blue", "/"])
 def test_a_pool_of_another_compute_resource_is_refused_with_those_that_would_do(wanted):
     error = _refused(request(resource_pool=wanted))
-    assert f"the resource pool {wanted} is not one of C0, where the parent runs on esx-1" in error.message
+    assert f"the resource pool {wanted} is not one of C0, to which its host esx-1 belongs" in error.message
     assert error.details["allowed"] == sorted(
         ["Resources", "Resources/web", "Resources/db", "Resources/web/blue", "Resources/db/blue"]
     )
@@ -179,7 +185,9 @@ def test_a_parent_without_nics():
 
 
 def test_two_networks_of_one_name_are_told_apart_by_moid():
-    known = parent(networks=(FRONT, BACK, Network("network-7", "front", "standard", "network-7")))
+    known = parent(
+        around=dataclasses.replace(AROUND, networks=(FRONT, BACK, Network("network-7", "front", "standard", "network-7")))
+    )
     error = _refused(request(nics=[{"index": 0, "network": "front"}]), known)
     assert "2 networks of the host are named front. Give the moid of one: network-1, network-7." in str(error)
     assert plan.place(request(nics=[{"index": 0, "network": "network-7"}]), known, {}).nics[0].network.moid == "network-7"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Place
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     BACK,
@@ -32,9 +33,10 @@ def _present(wanted, found):
 
 def test_what_is_missing_is_created_with_all_that_is_asked():
     step = _present(request(config={"guestinfo.a": "1"}, nics=[{"index": 0, "network": "back"}]), None)
-    assert step.kind == plan.CREATE
-    assert step.config == {"guestinfo.a": "1"}
-    assert step.nics == (plan.NicEdit(NICS[0], BACK),)
+    assert isinstance(step, plan.Create)
+    assert step.steps == (plan.CREATE,)
+    assert step.written == {"guestinfo.a": "1"}
+    assert step.place.nics == (plan.NicEdit(NICS[0], BACK),)
 
 
 def test_a_clone_that_is_as_asked_is_kept():
@@ -46,12 +48,13 @@ def test_a_clone_that_is_as_asked_is_kept():
         bios_uuid="42000000-0000-0000-0000-000000000009",
     )
     step = _present(wanted, existing(extra_config={"guestinfo.a": "1", "other": "x"}))
-    assert step.kind == plan.KEEP
-    assert (step.differences, step.config, step.nics, step.move_to_pool) == ((), {}, (), False)
+    assert isinstance(step, plan.Change)
+    assert step.steps == step.differences == step.nics == ()
+    assert (step.config, step.settings, step.move_to_pool) == ({}, {}, False)
 
 
 def test_without_a_pool_asked_for_any_pool_will_do():
-    assert _present(request(), existing(pool="resgroup-3", pool_name="db")).kind == plan.KEEP
+    assert _present(request(), existing(place=Place(pool="resgroup-3", pool_name="db"))).steps == ()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_without_a_pool_asked_for_any_pool_will_do():
 )
 def test_what_a_running_clone_can_still_get(wanted, what, actual, told):
     step = _present(request(**wanted), existing(extra_config={"guestinfo.a": "1"}))
-    assert step.kind == plan.UPDATE
+    assert step.steps == (plan.UPDATE,)
     assert step.differences == (plan.Difference(what, actual, told),)
 
 
@@ -88,7 +91,7 @@ def test_an_update_touches_only_what_differs():
 )
 def test_what_a_running_clone_keeps_is_shown_and_left(wanted, what, why_not):
     step = _present(request(**wanted), existing())
-    assert step.kind == plan.KEEP
+    assert (type(step), step.steps) == (plan.Change, ())
     (difference,) = step.differences
     assert difference.what == what
     assert why_not in difference.why_not
@@ -96,7 +99,7 @@ def test_what_a_running_clone_keeps_is_shown_and_left(wanted, what, why_not):
 
 def test_the_mac_of_a_clone_that_is_off_can_change():
     step = _present(request(nics=[{"index": 0, "mac": "00:50:56:00:00:09"}]), existing(power_state="poweredOff"))
-    assert step.kind == plan.UPDATE
+    assert step.steps == (plan.UPDATE,)
     assert step.nics == (plan.NicEdit(NICS[0], mac="00:50:56:00:00:09"),)
     assert step.differences[0].why_not == ""
 
@@ -104,7 +107,7 @@ def test_the_mac_of_a_clone_that_is_off_can_change():
 def test_what_can_be_changed_is_changed_beside_what_cannot():
     wanted = request(nics=[{"index": 0, "network": "back", "mac": "00:50:56:00:00:09"}])
     step = _present(wanted, existing())
-    assert step.kind == plan.UPDATE
+    assert step.steps == (plan.UPDATE,)
     assert step.nics == (plan.NicEdit(NICS[0], BACK),)
     assert [bool(item.why_not) for item in step.differences] == [False, True]
 
@@ -123,16 +126,16 @@ _STRANGERS = [
 @pytest.mark.parametrize(("found", "why"), _STRANGERS)
 def test_a_stranger_of_the_name_is_a_conflict(found, why):
     step = _present(request(config={"guestinfo.a": "1"}), found)
-    assert step.kind == plan.CONFLICT
-    assert why in step.reason
-    assert (step.config, step.nics) == ({}, ())
+    assert isinstance(step, plan.Refuse)
+    assert why in step.error.message
+    assert (step.steps, step.written, step.differences) == ((), {}, ())
 
 
 def test_a_clone_of_a_clone_inherits_the_mark_and_is_not_taken_for_its_brother():
     """extraConfig is inherited, so the mark of web-1 is also on what was cloned from web-1 by other means."""
     copy = dataclasses.replace(existing("web-1"), name="copy-of-web-1")
     assert copy.parent_uuid() is None
-    assert _present(request("copy-of-web-1"), copy).kind == plan.CONFLICT
+    assert isinstance(_present(request("copy-of-web-1"), copy), plan.Refuse)
 
 
 @given(uuid=st.uuids().map(str), name=st.text(min_size=1), other=st.text(min_size=1))
@@ -145,27 +148,27 @@ def test_a_mark_counts_only_on_the_vm_whose_name_it_holds(uuid, name, other):
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("of", [parent(), None])
 def test_a_marked_clone_is_removed(of, force):
-    step = plan.absent(request(), existing(), of, force)
-    assert step.kind == plan.DESTROY
+    step = plan.absent(request(), existing(), of, force=force)
+    assert step.steps == (plan.DESTROY,)
     assert step.existing == existing()
 
 
 def test_what_is_not_there_needs_nothing():
-    assert plan.absent(request(), None, parent(), True).kind == plan.NOTHING
+    assert isinstance(plan.absent(request(), None, parent(), force=True), plan.Gone)
 
 
 @pytest.mark.parametrize(("found", "why"), _STRANGERS[:5])
 def test_a_stranger_is_removed_only_by_force(found, why):
-    step = plan.absent(request(), found, parent(), False)
-    assert step.kind == plan.CONFLICT
-    assert why in step.reason
-    assert "force removes it all the same" in step.reason
-    assert plan.absent(request(), found, parent(), True).kind == plan.DESTROY
+    step = plan.absent(request(), found, parent(), force=False)
+    assert isinstance(step, plan.Refuse)
+    assert why in step.error.message
+    assert "force removes it all the same" in step.error.message
+    assert isinstance(plan.absent(request(), found, parent(), force=True), plan.Remove)
 
 
 def test_without_a_parent_the_clone_of_any_is_removed():
-    assert plan.absent(request(), existing(of=OTHER_UUID), None, False).kind == plan.DESTROY
-    assert plan.absent(request(), existing(of=None), None, False).kind == plan.CONFLICT
+    assert isinstance(plan.absent(request(), existing(of=OTHER_UUID), None, force=False), plan.Remove)
+    assert isinstance(plan.absent(request(), existing(of=None), None, force=False), plan.Refuse)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +182,9 @@ def test_without_a_parent_the_clone_of_any_is_removed():
 )
 @pytest.mark.parametrize("force", [False, True])
 def test_what_is_never_removed(found, why, force):
-    step = plan.absent(request(found.name), found, parent(), force)
-    assert step.kind == plan.CONFLICT
-    assert step.reason == why
+    step = plan.absent(request(found.name), found, parent(), force=force)
+    assert isinstance(step, plan.Refuse)
+    assert step.error.message == f"{found.name} is not removed: {why}."
 
 
 def test_check_mode_knows_what_will_be():
@@ -192,11 +195,12 @@ def test_check_mode_knows_what_will_be():
         bios_uuid="42000000-0000-0000-0000-000000000001",
     )
     will_be = plan.expected(_present(wanted, None))
-    assert (will_be.name, will_be.host_name, will_be.pool_name, will_be.power_state) == ("web-1", "esx-1", "db", "poweredOn")
-    assert will_be.datastore_names == ("slow",)
+    assert (will_be.name, will_be.power_state) == ("web-1", "poweredOn")
+    assert (will_be.place.host_name, will_be.place.pool_name) == ("esx-1", "db")
+    assert will_be.place.datastore_names == ("slow",)
     assert will_be.bios_uuid == "42000000-0000-0000-0000-000000000001"
     first, second = will_be.nics
     assert (first.network, first.mac, first.connected) == ("back", "00:50:56:00:00:09", False)
     # The MAC that the parent has is the one thing that a clone will not have.
     assert (second.network, second.mac, second.connected) == ("back", "", True)
-    assert plan.expected(_present(request(), None)).datastore_names == ("fast",)
+    assert plan.expected(_present(request(), None)).place.datastore_names == ("fast",)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_pool_of_another_cluster_is_refused_before_any_call_with_those_that_wo
     tasks = start()
     error = tasks.refused(clones=[{"name": "a"}, {"name": "b", "resource_pool": "DC0_C1_RP1"}])
     assert error.message == (
-        "clone 'b': the resource pool DC0_C1_RP1 is not one of DC0_C0, where the parent runs on DC0_C0_H0."
+        "clone 'b': the resource pool DC0_C1_RP1 is not one of DC0_C0, to which its host DC0_C0_H0 belongs."
     )
     assert error.details["allowed"] == ["Resources", "Resources/DC0_C0_RP1", "Resources/DC0_C0_RP2"]
 
@@ -131,15 +132,37 @@ def test_a_vcenter_that_is_new_enough(start, version):
 
 
 @pytest.mark.parametrize("missing", _NEEDED)
-def test_a_user_without_a_privilege_learns_which_one(start, missing):
+@pytest.mark.parametrize("check", [False, True])
+def test_a_user_without_a_privilege_learns_which_one_and_where(start, missing, check):
     tasks = start()
     privileges = [*_TO_READ, *(privilege for privilege in _NEEDED if privilege != missing)]
     tasks.sim.add_user("cloner", _PASSWORD, privileges)
-    ran = Tasks(tasks.sim, username="cloner", password=_PASSWORD).attempt(name="web-1", datastore="LocalDS_0")
+    ran = Tasks(tasks.sim, username="cloner", password=_PASSWORD).attempt(check=check, name="web-1", datastore="LocalDS_0")
     error = ran.clones["web-1"]["error"]
     assert error["error_code"] == "no_permission"
-    assert f"the privilege {missing} is missing" in error["msg"]
+    assert error["object"].startswith("/DC0/")
+    assert f"the privilege {missing} is missing on {error['object']} (NoPermission)" in error["msg"]
+    assert error["moid"] not in error["msg"]
+    assert error in [{key: value for key, value in each.items() if key != "name"} for each in ran.result["failures"]]
     assert "web-1" not in tasks.names()
+
+
+def test_objects_are_named_in_one_call_however_many_clones_were_denied(start):
+    tasks = start()
+    tasks.sim.add_user("cloner", _PASSWORD, [*_TO_READ, *_NEEDED[1:]])
+    user = Tasks(tasks.sim, username="cloner", password=_PASSWORD)
+    reads = [
+        user.attempt(clones=[{"name": f"web-{number}"} for number in range(count)]).called("RetrievePropertiesEx")
+        for count in (1, 20)
+    ]
+    assert reads[0] == reads[1]
+
+
+def test_a_denial_that_names_no_object_is_told_all_the_same(start):
+    tasks = start()
+    tasks.sim.inject(method="InstantClone_Task", do="fault", fault="NoPermission")
+    ran = tasks.attempt(name="web-1")
+    assert "is missing on" in ran.clones["web-1"]["error"]["msg"]
 
 
 def test_a_user_with_the_documented_privileges_can_make_clones(start):
@@ -159,12 +182,69 @@ def test_a_passthrough_device(start):
     assert "Detach the device" in ran.clones["web-1"]["error"]["msg"]
 
 
-def test_a_parent_with_too_many_deltas(start):
+@pytest.mark.parametrize("check", [False, True])
+def test_clones_that_would_make_a_running_parent_too_deep_are_refused_before_any_is_made(start, check):
+    tasks = start("--parents", "2")
+    tasks.sim.patch_vm("golden-parent", delta_levels=250)
+    deep = [{"name": f"web-{number}"} for number in range(6)]
+    other = {"name": "db-1", "parent": {"name": "golden-parent-2"}}
+    ran = tasks.attempt(check=check, clones=[*deep, other])
+    assert ran.result["counts"] == {"failed": 6, "created": 1}
+    error = ran.clones["web-0"]["error"]
+    assert (error["error_code"], error["delta_levels"], error["clones_left"]) == ("delta_levels", 250, 5)
+    assert "has 250 delta levels of at most 255 and is not frozen: it can have 5 more clones, not 6" in error["msg"]
+    assert "Set collapse_deltas of instant_clone_parent. Freeze it" in error["msg"]
+    assert str(ran.error).count("Set collapse_deltas") == 1
+    assert ran.called("InstantClone_Task") == (0 if check else 1)
+    assert ran.called("CheckInstantClone_Task") == (1 if check else 0)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_as_many_clones_as_there_are_levels_left_are_made_with_a_warning(start, check):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", delta_levels=250)
+    tasks.run(check=check, clones=[{"name": f"web-{number}"} for number in range(5)])
+    (warning,) = [text for text in tasks.warnings if "delta levels" in text]
+    assert warning.startswith("golden-parent has 255 delta levels of at most 255 after this task, which leaves 0.")
+    assert "collapse_deltas" in warning
+    if not check:
+        assert tasks.sim.vm("golden-parent")["disks"][0]["deltas"] == 255
+
+
+def test_three_hundred_clones_of_a_running_parent_are_refused_in_check_mode(start):
+    tasks = start()
+    asked = {"check": True, "clones": [{"name": f"web-{number}"} for number in range(300)]}
+    refused = tasks.attempt(**asked)
+    assert refused.result["counts"] == {"failed": 300}
+    assert refused.called("CheckInstantClone_Task") == 0
+    lines = str(refused.error).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("300 of 300 clones failed: 300 (web-0, web-1, web-2, web-3, web-4 and 295 more)")
+    assert "a frozen parent gets no more deltas" in lines[0]
+    tasks.sim.patch_vm("golden-parent", frozen=True)
+    assert tasks.run(**asked).result["counts"] == {"created": 300}
+
+
+def test_a_frozen_parent_with_too_many_deltas_can_have_no_clone(start):
     tasks = start()
     tasks.sim.patch_vm("golden-parent", delta_levels=255)
-    ran = tasks.attempt(clones=[{"name": "web-1"}, {"name": "web-2"}])
-    assert ran.result["counts"] == {"failed": 2}
-    assert "255 deltas" in ran.clones["web-1"]["error"]["msg"]
+    tasks.sim.patch_vm("golden-parent", frozen=True)
+    ran = tasks.attempt(name="web-1")
+    error = ran.clones["web-1"]["error"]
+    assert (error["error_code"], error.get("clones_left")) == ("delta_levels", 0)
+    assert "Bring it to state running, set collapse_deltas" in error["msg"]
+    assert ran.called("InstantClone_Task") == 0
+
+
+def test_a_chain_that_gets_too_deep_meanwhile_is_told_with_its_cure(start):
+    tasks = start()
+    tasks.sim.patch_vm("golden-parent", delta_levels=254)
+    tasks.sim.inject(method="InstantClone_Task", do="delay", delay_ms=1500)
+    deepen = functools.partial(tasks.sim.patch_vm, "golden-parent", delta_levels=255)
+    ran = tasks.meanwhile("InstantClone_Task", 1, deepen, name="web-1")
+    error = ran.clones["web-1"]["error"]
+    assert error["error_code"] == "system_error"
+    assert "Set collapse_deltas of instant_clone_parent." in error["msg"]
 
 
 def test_a_vcenter_that_allows_no_datastore_says_so(start):

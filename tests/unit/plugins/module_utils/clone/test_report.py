@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan, report
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.job import Standing
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.item import CloneItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import GuestNic
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
@@ -31,8 +31,12 @@ def _step(wanted, found=None):
     return plan.present(wanted, plan.place(wanted, known, {}), found, known)
 
 
-def _entry(standing, asked):
-    return report.entries([standing], asked)[0]
+def _entry(item, asked):
+    return report.entries([item], asked)[0]
+
+
+def _item(step, vm=None, **known):
+    return CloneItem(plan=step, steps=step.steps, vm=vm, **known)
 
 
 def _with_guest(*nics):
@@ -46,12 +50,13 @@ def test_an_entry_tells_all_of_a_clone():
             GuestNic(None, "02:42:00:00:00:01", ("172.17.0.1",)),
         )
     )
-    standing = Standing(_step(request(config={"guestinfo.b": "1", "other": "2"})), "created", True, vm, "vm-9", seconds=0.4)
-    told = _entry(standing, _ASKED)
+    step = _step(request(config={"guestinfo.b": "1", "other": "2"}))
+    told = _entry(_item(step, vm, moid="vm-9", done=[plan.CREATE], seconds=0.4), _ASKED)
     nics = told.pop("nics")
     assert told == {
         "name": "web-1",
         "action": "created",
+        "actions": ["created"],
         "changed": True,
         "seconds": 0.4,
         "calls": 0,
@@ -98,14 +103,13 @@ def test_the_ip_is_of_the_family_and_nic_asked_for(asked, ip):
         (4000, "00:50:56:00:00:01", ["fe80::1%2", "2001:db8::5", "10.0.0.5"]),
         (None, "00:50:56:00:00:02", ["169.254.0.1", "10.9.0.5"]),
     )
-    standing = Standing(_step(request(), vm), "unchanged", vm=vm)
-    assert _entry(standing, options(name="web-1", **asked))["ip"] == ip
+    assert _entry(_item(_step(request(), vm), vm), options(name="web-1", **asked))["ip"] == ip
 
 
 def test_check_mode_has_every_key_of_a_real_run():
     step = _step(request(bios_uuid="42000000-0000-0000-0000-000000000001"))
-    real = _entry(Standing(step, "created", True, existing(), "vm-9", seconds=0.4), _ASKED)
-    checked = _entry(Standing(step, "created", True, plan.expected(step)), _ASKED)
+    real = _entry(_item(step, existing(), moid="vm-9", done=[plan.CREATE], seconds=0.4), _ASKED)
+    checked = _entry(_item(step, plan.expected(step), done=[plan.CREATE]), _ASKED)
     assert checked.keys() == real.keys()
     assert checked["nics"][0].keys() == real["nics"][0].keys()
     assert (checked["moid"], checked["instance_uuid"], checked["ip"], checked["nics"][0]["mac"]) == (None,) * 4
@@ -114,9 +118,9 @@ def test_check_mode_has_every_key_of_a_real_run():
 
 
 def test_a_failed_clone_has_its_fault():
-    standing = Standing(_step(request()), "created")
-    standing.fail(Fault("DuplicateName", "duplicate_name", "the name is taken", hint="Choose another.", holder="vm-7"))
-    told = _entry(standing, _ASKED)
+    item = _item(_step(request()))
+    item.fail(Fault("DuplicateName", "duplicate_name", "the name is taken", hint="Choose another.", holder="vm-7"))
+    told = _entry(item, _ASKED)
     assert (told["action"], told["changed"]) == ("failed", False)
     assert told["error"] == {
         "error_code": "duplicate_name",
@@ -124,12 +128,11 @@ def test_a_failed_clone_has_its_fault():
         "fault": "DuplicateName",
         "holder": "vm-7",
     }
-    assert report.failure(standing) == {"name": "web-1", **told["error"]}
 
 
 def test_a_difference_says_whether_it_can_change():
     step = _step(request(datastore="slow", config={"guestinfo.a": "1"}), existing())
-    fixable, fixed = _entry(Standing(step, "updated", True, existing()), _ASKED)["differences"]
+    fixable, fixed = _entry(_item(step, existing(), done=[plan.UPDATE]), _ASKED)["differences"]
     assert fixable == {"what": "guestinfo.a", "actual": "another value", "wanted": "the value asked for", "can_change": True}
     assert fixed == {
         "what": "datastore",
@@ -141,7 +144,7 @@ def test_a_difference_says_whether_it_can_change():
 
 
 def test_a_path_escapes_the_slash_of_a_name():
-    told = _entry(Standing(_step(request("a/b 100%")), "created"), _ASKED)
+    told = _entry(_item(_step(request("a/b 100%"))), _ASKED)
     assert told["path"] == "/DC0/vm/a%2fb 100%25"
 
 
@@ -149,7 +152,7 @@ def test_the_diff_shows_what_is_made_changed_and_removed():
     made = _step(request("new", datastore="slow", config={"guestinfo.a": "1"}, nics=[{"index": 1, "connected": False}]))
     changed = _step(request("old", resource_pool="db", bios_uuid="42000000-0000-0000-0000-000000000001"), existing("old"))
     kept = _step(request("kept"), existing("kept"))
-    removed = plan.absent(request("gone"), existing("gone"), parent(), False)
+    removed = plan.absent(request("gone"), existing("gone"), parent(), force=False)
     diff = report.diff([made, changed, kept, removed])
     assert diff["before"] == "old:\n  resource_pool: web\ngone:\n  moid: vm-9\n  power_state: poweredOn\n"
     assert diff["after"] == (
@@ -161,7 +164,7 @@ def test_the_diff_shows_what_is_made_changed_and_removed():
 
 def test_the_names_of_the_guestinfo_keys_are_told_of_what_is_there():
     found = existing(extra_config={"guestinfo.old": "x", "other": "y"})
-    kept = _entry(Standing(_step(request(config={"guestinfo.new": "z"}), found), "updated", True, found), _ASKED)
+    kept = _entry(_item(_step(request(config={"guestinfo.new": "z"}), found), found), _ASKED)
     assert kept["guestinfo"] == ["guestinfo.new", "guestinfo.old"]
 
 
@@ -174,11 +177,11 @@ _PAIRS = st.dictionaries(st.sampled_from(["guestinfo.a", "guestinfo.password", "
 def test_no_value_is_anywhere_in_result_or_diff(wanted, actual, there, ends):
     found = existing(extra_config=actual) if there else None
     asked = request(config=wanted)
-    step = plan.absent(asked, found, parent(), False) if ends == "absent" else _step(asked, found)
-    standing = Standing(step, "created", True, found)
+    step = plan.absent(asked, found, parent(), force=False) if ends == "absent" else _step(asked, found)
+    item = _item(step, found, done=list(step.steps))
     if ends == "failed":
-        standing.fail(Fault("SystemError", "system_error", "no"))
-    everything = [_entry(standing, _ASKED), report.failure(standing), report.diff([step])]
+        item.fail(Fault("SystemError", "system_error", "no"))
+    everything = [_entry(item, _ASKED), report.diff([step])]
     assert "s3cret" not in json.dumps(everything, ensure_ascii=False)
-    for kept in (step, standing, found):
+    for kept in (step, item, found):
         assert "s3cret" not in repr(kept)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.request import CloneRequest, NicRequest, parse
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import BIOS_UUID, CloneRequest, NicRequest, parse
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import validated
 
@@ -47,7 +47,7 @@ def test_one_clone_has_its_options_at_the_top_level():
         datastore="fast",
         networks=(NicRequest(index=0, network="front", mac="00:50:56:ab:00:01", connected=False),),
         config={"guestinfo.hostname": "web-1", "tools.x": "1"},
-        bios_uuid="4220d3a4-1f5e-0b3c-9a63-25cf6a1b9a01",
+        settings={BIOS_UUID: "4220d3a4-1f5e-0b3c-9a63-25cf6a1b9a01"},
     )
 
 

@@ -188,6 +188,49 @@ def test_broken_connections_with_answers_in_between_do_not_end_a_batch(make_sim)
     assert result.stopped is None
 
 
+# Somebody else works on the object
+
+
+def test_an_object_that_another_task_works_on_is_waited_for(make_sim):
+    sim = make_sim("--vms", "1", "--clone-time", "4s")
+    with session(sim) as known, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        making = pool.submit(linked_clone, sim, "a")
+        coming = when_seen(known, "a")
+        sim.reset_calls()
+        works = [Work("a", lambda: coming.PowerOnVM_Task()), Work("other", lambda: None)]
+        result = run_batch(known, works, 2, in_a_minute())
+        making.result()
+    outcome = result.outcomes["a"]
+    assert (result.failed, result.stopped) == ([], None)
+    assert (outcome.calls, outcome.refused, outcome.repeated) == (2, 1, False)
+    assert calls(sim)["PowerOnVM_Task"] == 2
+    assert sim.vm("a")["power"] == "poweredOn"
+
+
+def test_who_is_refused_again_and_again_is_told_why_at_the_deadline(make_sim):
+    sim = make_sim("--vms", "1", "--clone-time", "1h")
+    with session(sim) as known, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        making = pool.submit(linked_clone, sim, "a")
+        coming = when_seen(known, "a")
+        result = run_batch(known, [Work("a", lambda: coming.PowerOnVM_Task())], 2, time.monotonic() + 1)
+        sim.request("POST", "/sessions/expire", {"as": "fault"})
+        assert making.exception() is not None
+    assert result.outcomes["a"].error.error_code == "task_in_progress"
+
+
+def linked_clone(sim, name):
+    place = ("-pool", "/DC0/host/DC0_C0/Resources", "-ds", "LocalDS_0", "-folder", "/DC0/vm")
+    sim.govc("vm.clone", "-vm", "golden-parent", "-on=false", *place, name)
+
+
+def when_seen(known, name):
+    """A VM, as soon as it is seen by its name."""
+    while True:
+        found = known.content.searchIndex.FindByInventoryPath(f"DC0/vm/{name}")
+        if found is not None:
+            return found
+
+
 # The session dies
 
 
@@ -314,6 +357,21 @@ def test_what_ends_within_the_grace_is_told_as_it_ended(make_sim):
     assert errors(result) == {"a": type(None), "b": Cancelled}
     assert isinstance(result.outcomes["a"].result, vim.VirtualMachine)
     assert isinstance(result.stopped, TimedOut)
+
+
+@pytest.mark.parametrize("fault", ["", "NoDiskSpace"])
+def test_a_batch_of_which_nothing_is_missing_is_late_and_no_failure(make_sim, fault):
+    sim = make_sim(*EMPTY, "--clone-time", "3s")
+    warned: list[str] = []
+    with Session(options(sim), warned.append) as known:
+        if fault:
+            sim.inject(method="InstantClone_Task", do="task-fault", fault=fault, name="a")
+        result = run_batch(known, clones(known, "a"), 1, time.monotonic() + 1)
+    assert result.stopped is None
+    assert [outcome.error.fault for outcome in result.failed] == ([fault] if fault else [])
+    (warning,) = warned
+    assert "has ended too" in warning
+    assert "Raise timeout" in warning
 
 
 # Interrupts

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.clones import run
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked.options import LinkedOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.linked import run
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import LinkedOptions
 from ansible_collections.vforge.vsphere.plugins.modules.linked_clone import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.running import Tasks

@@ -18,7 +18,7 @@ def test_each_disk_mode_makes_the_disks_that_it_says(start):
     assert all(name.startswith("[LocalDS_0] full/") for name in tasks.sim.vm("full")["disks"][0]["files"])
 
 
-@pytest.mark.parametrize("snapshot", [{"current": True}, {"name": "base/patched"}, {"name": "patched"}])
+@pytest.mark.parametrize("snapshot", [{"current": True}, {"path": "base/patched"}, {"name": "patched"}])
 def test_a_snapshot_is_named_in_any_way(start, snapshot):
     tasks = start()
     tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
@@ -34,9 +34,9 @@ def test_of_two_snapshots_of_one_name_the_path_tells_which(start):
     tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
     tasks.sim.govc("snapshot.create", "-vm", "/DC0/vm/golden", "-m=false", "patched")
     vague = tasks.attempt(name="a", snapshot={"name": "patched"})
-    assert "2 snapshots of /DC0/vm/golden are named patched." in str(vague.error)
-    ran = tasks.run(name="a", snapshot={"name": "base"})
-    below = tasks.run(name="b", snapshot={"name": "base/base"})
+    assert "2 snapshots of /DC0/vm/golden fit the snapshot with the name patched" in str(vague.error)
+    ran = tasks.run(name="a", snapshot={"path": "base"})
+    below = tasks.run(name="b", snapshot={"path": "base/base"})
     assert below.result["source"]["snapshot"] != ran.result["source"]["snapshot"]
 
 

@@ -170,6 +170,17 @@ def test_tools_that_are_not_there_yet_are_waited_for(start):
     assert ran.calls["CreateFilter"] == 2
 
 
+def test_check_mode_does_not_fail_for_tools_that_a_real_run_would_wait_for(start):
+    parents = start("--guest-time", "5s")
+    parents.sim.govc("vm.power", "-reset", "golden-parent")
+    ran = parents.run(check=True)
+    assert (ran.one["actions"], ran.calls.get("ValidateCredentialsInGuest", 0)) == (["frozen"], 0)
+    (warning,) = ran.one["warnings"]
+    assert "A real run waits for them" in warning
+    assert parents.warnings == [warning]
+    assert parents.run().one["state"] == "frozen"
+
+
 def test_a_wait_for_tools_is_no_change(start):
     parents = start("--guest-time", "2s")
     parents.sim.patch_guest("golden-parent", fail={"vmware-rpctool*": 3})

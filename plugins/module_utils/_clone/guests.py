@@ -1,0 +1,258 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done in the guests of clones, and what is waited for from them, for all clones of a task at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from .._connector import tasks
+from .._engine import Task
+from .._errors import Fault, GuestError, TimedOut
+from .._vsphere import vm as vms
+from .._vsphere import wake
+from .._vsphere.guest import GuestCredentials, guest_error, wait_for_tools
+from .._vsphere.markers import CUSTOMIZED_KEY
+from . import apply
+from .item import CloneItem
+from .model import CloneOptions, own_guest
+from .plan import CUSTOMIZE
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+
+_ABORT_SECONDS = 60.0
+
+
+# Customizing guests by calls of their own
+
+
+def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredentials) -> None:
+    """Customize the clones that are to be and are not yet; a failure is aborted, and is its clone's alone.
+
+    Three calls a clone: customize, start the network, and mark it, so that the next run knows.
+
+    :raises Reason: why the task ended early.
+    """
+    session = task.session
+    due = [item for item in task.items if item.due(CUSTOMIZE)]
+    if not due:
+        return
+    with task.phase("customize"):
+        _wait_for_tools(task, due, options.timeout)
+        broken: list[CloneItem] = []
+
+        def note(item: CloneItem, outcome: Outcome) -> None:
+            if outcome.error is None:
+                return
+            error = outcome.error
+            if isinstance(error, Fault):
+                error = guest_error(error, item.title, "customize its guest", login.username)
+            item.fail(error)
+            if outcome.calls:
+                broken.append(item)
+
+        def note_marked(item: CloneItem, outcome: Outcome) -> None:
+            # What was done and could not be marked is not undone: the next run does it again.
+            if outcome.error is not None:
+                item.fail(outcome.error)
+            else:
+                item.done.append(CUSTOMIZE)
+
+        try:
+            task.call(
+                [item for item in due if item.error is None],
+                lambda item: _start_customizing(task, item, login),
+                "guests customized",
+                note,
+            )
+            task.call(
+                [item for item in due if item.error is None],
+                lambda item: apply.start_network(session, item.vm_moid, login),
+                "networks started",
+                note,
+            )
+            task.call(
+                [item for item in due if item.error is None],
+                lambda item: vms.start_config_change(session, item.vm_moid, {CUSTOMIZED_KEY: item.name}),
+                "clones marked",
+                note_marked,
+            )
+            for item in due:
+                item.customized = CUSTOMIZE in item.done
+        finally:
+            _abort(task, broken, login)
+
+
+def _start_customizing(task: Task[CloneItem], item: CloneItem, login: GuestCredentials) -> t.Any:
+    wanted, parent = item.plan.request.customization, item.plan.parent
+    if wanted is None or parent is None:
+        raise TypeError(f"{item.title} is not to be customized")
+    return apply.start_customizing(task.session, item.vm_moid, login, wanted, len(parent.nics))
+
+
+def _wait_for_tools(task: Task[CloneItem], due: t.Sequence[CloneItem], timeout: int) -> None:
+    refs = [vms.reference(task.session, item.vm_moid) for item in due]
+    late = wait_for_tools(task.session, refs, task.deadline, "guests answer")
+    for item in due:
+        if item.vm_moid in late:
+            item.fail(
+                GuestError(
+                    "guest_tools_not_running",
+                    f"{item.title} is there, but VMware Tools did not answer in it in {timeout} seconds.",
+                    hint="Check VMware Tools in the parent. The next run customizes the clone, unless it is removed.",
+                )
+            )
+
+
+def _abort(task: Task[CloneItem], broken: t.Sequence[CloneItem], login: GuestCredentials) -> None:
+    """End what may still go on in guests whose customization failed, so that it can be begun again."""
+
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            item.warnings.append(f"The customization of {item.title} could not be aborted: {outcome.error}")
+
+    task.call(
+        broken,
+        lambda item: apply.start_abort(task.session, item.vm_moid, login),
+        "customizations aborted",
+        note,
+        deadline=time.monotonic() + _ABORT_SECONDS,
+    )
+
+
+# Waiting for what guests do by themselves
+
+_ADDRESS, _WAKE = "address", "wake"
+
+_DOING = {
+    (_ADDRESS,): "clones have an address",
+    (_WAKE,): "clones are awake",
+    (_ADDRESS, _WAKE): "clones are awake and have an address",
+}
+
+
+def wait(task: Task[CloneItem], options: CloneOptions) -> None:
+    """Wait for what the options ask for of clones that are on, with one filter for all.
+
+    That is an address that others can reach, and the end of the scripts that a clone runs when it wakes. A clone in which
+    one has failed fails with ``wake_failed``; what has not come at the deadline is ``ip_timeout`` or ``wake_timeout``. The
+    clones themselves stay.
+
+    :raises Reason: why the task ended early.
+    """
+    on = {item.vm_moid: item for item in task.items if item.error is None and _is_on(item, options)}
+    due = {moid: _due(item, options) for moid, item in on.items()}
+    asked = tuple(what for what in (_ADDRESS, _WAKE) if any(what in each for each in due.values()))
+    if options.wait_for_ip or asked:
+        with task.phase("wait_for_ip" if options.wait_for_ip else "wait_for_wake"):
+            _wait(task, options, on, due, asked)
+    for item in on.values():
+        if item.parents_keys and item.error is None:
+            item.warnings.append(wake.keys_warning(item.title))
+
+
+def _wait(
+    task: Task[CloneItem],
+    options: CloneOptions,
+    on: t.Mapping[str, CloneItem],
+    due: t.Mapping[str, set[str]],
+    asked: tuple[str, ...],
+) -> None:
+    waiting = {moid: item for moid, item in on.items() if due[moid]}
+    paths = (*(["guest.net"] if _ADDRESS in asked else []), *(wake.PATHS if _WAKE in asked else ()))
+    config: dict[str, dict[str, str]] = {moid: {} for moid in waiting}
+
+    def came(item: CloneItem, update: tasks.Update) -> bool:
+        config[update.moid].update(wake.config_in(update.values))
+        _note(item, update, due[update.moid], config[update.moid], options)
+        return item.error is not None or not due[update.moid]
+
+    late = task.wait_until(vms.VIRTUAL_MACHINE, paths, waiting, came, _DOING.get(asked, ""))
+    for item in late:
+        never_woke = _WAKE in due[item.vm_moid]
+        lateness = wake.lateness(item.title, item.wake, options.timeout)
+        item.fail(lateness if never_woke else _no_address(item, options))
+
+
+def _is_on(item: CloneItem, options: CloneOptions) -> bool:
+    if item.vm is None or item.vm.power_state == "poweredOn":
+        return item.vm is not None
+    if item.plan.request.powered_on and options.wait_for_ip:
+        item.warnings.append(f"{item.title} is {item.vm.power_state}: its address is not waited for.")
+    return False
+
+
+def _due(item: CloneItem, options: CloneOptions) -> set[str]:
+    """What is still to come from a clone."""
+    due = {_ADDRESS} if options.wait_for_ip and not _has_address(item, options) else set()
+    if options.wait_for_wake and _has_to_wake(item):
+        due.add(_WAKE)
+    return due if item.error is None else set()
+
+
+def _has_to_wake(item: CloneItem) -> bool:
+    """Whether the end of a clone's scripts is still to come; what an earlier run's clone has reported already is taken."""
+    existing, parent = item.plan.existing, item.plan.parent
+    if existing is None:
+        # One that another run has made meanwhile was read whole; that of an older release has no token.
+        known = item.vm.extra_config if item.vm is not None else {}
+        scripts = parent.wake_scripts if parent is not None else 0
+        return bool(scripts) and bool(not known or wake.token_of(known))
+    if not wake.token_of(existing.extra_config):
+        return False
+    reported = wake.report_of(existing.extra_config)
+    if reported is None:
+        # What a guest has reported may be gone with its last start.
+        item.wake = "unknown"
+        return False
+    return not _judged(item, reported)
+
+
+def _note(
+    item: CloneItem,
+    update: tasks.Update,
+    due: set[str],
+    config: t.Mapping[str, str],
+    options: CloneOptions,
+) -> None:
+    """Keep what a clone reports, and take away what it was waited for."""
+    if update.gone or item.vm is None:
+        item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
+        return
+    if "guest.net" in update.values:
+        net = update.values["guest.net"] or ()
+        item.vm = dataclasses.replace(item.vm, guest=own_guest(net, item.plan.parent))
+        if _has_address(item, options):
+            due.discard(_ADDRESS)
+    reported = wake.report_of(config)
+    if _WAKE in due and reported is not None and _judged(item, reported):
+        due.discard(_WAKE)
+
+
+def _judged(item: CloneItem, reported: wake.WakeReport) -> bool:
+    """Take what a clone reports; True when it is the end of its scripts."""
+    item.wake = reported.state
+    item.parents_keys = reported.parents_keys
+    if reported.state == wake.FAILED:
+        item.fail(wake.failure(item.title, reported))
+    return reported.state != wake.RUNNING
+
+
+def _has_address(item: CloneItem, options: CloneOptions) -> bool:
+    return item.vm is not None and bool(item.vm.addresses(options.ip_family, options.ip_nic))
+
+
+def _no_address(item: CloneItem, options: CloneOptions) -> TimedOut:
+    family = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(options.ip_family, "")
+    on_nic = f" on {options.ip_nic}" if options.ip_nic else ""
+    error = TimedOut(
+        f"{item.title} is there, but its guest reported no {family}address{on_nic} in {options.timeout} seconds.",
+        hint="Check DHCP, the network of the NIC and VMware Tools in the guest. "
+        "Link-local addresses are not used, nor are those that the parent has.",
+    )
+    error.error_code = "ip_timeout"
+    return error

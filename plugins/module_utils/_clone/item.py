@@ -1,0 +1,74 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A clone as a task works on it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .._engine import Item
+from .model import Existing
+from .plan import CREATE, DESTROY, Gone, Plan, Remove
+
+
+@dataclasses.dataclass(kw_only=True)
+class CloneItem(Item):
+    """A clone of the task.
+
+    :ivar twice: whether another clone of the task has the same name, in another folder.
+    :ivar vm: the VM as it was last read.
+    :ivar moid: of the VM that this task has made.
+    :ivar rolled_back: whether it was made by this task, and removed again.
+    :ivar customized: whether its guest was customized; None where that was not begun.
+    :ivar ready: whether it is a template that can be cloned; None where it is to be none.
+    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
+    :ivar parents_keys: whether it reports that its SSH host keys are its parent's.
+    """
+
+    plan: Plan
+    twice: bool = False
+    vm: Existing | None = None
+    moid: str = ""
+    rolled_back: bool = False
+    customized: bool | None = None
+    ready: bool | None = None
+    wake: str | None = None
+    parents_keys: bool = False
+
+    @property
+    def title(self) -> str:
+        """What messages call it: the name, with the folder where two have it."""
+        if not self.twice:
+            return self.plan.name
+        return f"{self.plan.name} in {self.plan.request.folder or 'the folder of the parent'}"
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.plan.name
+
+    @property
+    def vm_moid(self) -> str:
+        """The moid of its VM; empty where there is none."""
+        return self.moid or (self.vm.moid if self.vm is not None else "")
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done, or in check mode would be."""
+        return bool(self.done) and not self.rolled_back
+
+    @property
+    def action(self) -> str:
+        """What became of it, in one word."""
+        if self.rolled_back:
+            return "rolled_back"
+        if self.error is not None:
+            return "failed"
+        if CREATE in self.done:
+            return "created"
+        if DESTROY in self.done:
+            return "removed"
+        if self.done:
+            return "updated"
+        return "absent" if isinstance(self.plan, (Gone, Remove)) else "unchanged"

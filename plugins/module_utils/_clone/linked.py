@@ -1,0 +1,351 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Linked and full clones of a VM, a snapshot or a template, and those of them that become templates themselves.
+
+A clone becomes a template in two phases. One run wins the name, fills the VM, and publishes it; the others wait until it is a
+template. One that is not published is never changed by anybody else's run: its maker may be at work in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import tasks
+from .._connector.find import find_vm
+from .._engine import Item, Task, note_failure
+from .._errors import Fault, InvalidOption, TimedOut
+from .._vsphere import disks, snapshots
+from .._vsphere import vm as vms
+from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
+from . import apply, linked_plan, plan, read, report, task
+from .item import CloneItem
+from .model import (
+    ABSENT,
+    LAYERED,
+    OPEN,
+    PRESENT,
+    PUBLISHED,
+    CloneRequest,
+    Existing,
+    LinkedOptions,
+    Parent,
+    Source,
+)
+from .plan import POWER_ON, PUBLISH, Create, Plan
+from .read import Wanted
+from .task import Found
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+
+def run(session: Session, options: LinkedOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for; see ``task.run``."""
+    return task.run(LinkedClones(session, options), check=check)
+
+
+@dataclasses.dataclass(kw_only=True)
+class SourceItem(Item):
+    """The source, where delta disks are put on its disks."""
+
+    moid: str
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return "the source"
+
+
+class LinkedClones(task.Way[LinkedOptions]):
+    """Clones whose disks share those of their source, or copy them."""
+
+    source = "source"
+    sources = ""
+
+    def __init__(self, session: Session, options: LinkedOptions) -> None:
+        super().__init__(session, options)
+        self._snapshot = ""
+        self._add_layer_to = ""
+        self._used: dict[str, dict[str, str]] = {}
+        self._around: dict[tuple[str | None, str], Source] = {}
+
+    @property
+    def born(self) -> str:
+        """A clone is powered on by the call that makes it, where that is asked for."""
+        running = all(request.powered_on for request in self.options.requests)
+        return "poweredOn" if running else ""
+
+    def read(self) -> Found:
+        """Look everything up, in at most eight calls whatever the number of clones and VMs."""
+        parents: list[Source] = []
+        if self.options.parent is not None:
+            ref = find_vm(self.session, self.options.parent, self.options.datacenter)
+            named = [(ref, str(self.options.parent))]
+            parents = read.read_parents(self.session, named, Source)
+            if self.options.state == PRESENT:
+                self._look_around(parents[0])
+        source = parents[0] if parents else None
+        asked = [Wanted(request, source) for request in self.options.requests]
+        wanted = read.read_wanted(self.session, asked)
+        if self.options.state == ABSENT:
+            self._look_for_users(wanted)
+        return Found(tuple(parents), tuple(wanted))
+
+    def _look_around(self, source: Source) -> None:
+        """Where each clone may go, and what there is."""
+        requests = self.options.requests
+        if self.options.snapshot is not None:
+            self._snapshot = snapshots.choose(source.snapshots, self.options.snapshot, source.path).moid
+        computes = read.read_compute(self.session, source.datacenter)
+        chosen = {_key(each): linked_plan.choose_host(each, source, computes) for each in requests}
+        reach = read.read_reach(self.session, {choice.host.moid for choice in chosen.values()})
+        self._around = {key: linked_plan.around(source, choice, reach[choice.host.moid]) for key, choice in chosen.items()}
+
+    def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
+        """Which VMs use the disks of those that are to go; most have no delta disk that anybody else could use."""
+        there = [each.existing for each in wanted if each.existing is not None]
+        doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
+        suspects = disks.with_own_deltas(self.session, doomed) if doomed else []
+        self._used = disks.users(self.session, suspects)
+        for using in self._used.values():
+            for moid in doomed:
+                using.pop(moid, None)
+
+    def plan(self, wanted: Wanted) -> Plan:
+        """What brings a clone to what is asked."""
+        request = wanted.request
+        if self.options.state == PUBLISHED:
+            planned = linked_plan.published(request, wanted.existing, _given(wanted))
+        else:
+            source = self._around[_key(request)]
+            place = linked_plan.place(request, source, wanted.folders)
+            version = linked_plan.made_of(wanted.existing, source, self.options.other_versions)
+            planned = linked_plan.of_version(
+                linked_plan.present(request, place, wanted.existing, version, self.options),
+                source,
+            )
+            if isinstance(planned, Create) and linked_plan.needs_layer(source, self.options, self._snapshot):
+                self._add_layer_to = source.moid
+        if self.options.wait_for_ip:
+            plan.check_ip_nic(_given(wanted), self.options.ip_nic)
+        plan.check_customization(request, _given(wanted))
+        return planned
+
+    def absent(self, wanted: Wanted) -> Plan:
+        """What removes a clone."""
+        existing, source = wanted.existing, wanted.parent
+        used = self._used.get(existing.moid, {}) if existing else {}
+        if source is not None:
+            source = linked_plan.made_of(existing, source, self.options.other_versions)
+        return linked_plan.absent(wanted.request, existing, source, used.values(), force=self.options.force)
+
+    def prepare(self, task: Task[CloneItem]) -> None:
+        """Put delta disks on the source's disks, where there are none to share."""
+        if not self._add_layer_to:
+            return
+        item = SourceItem(moid=self._add_layer_to)
+        work = Task(self.session, [item], "sources", deadline=task.deadline, parallel=1)
+        with task.phase("layer"):
+            known = read.read_disks(self.session, [item.moid])
+            work.call(
+                [item],
+                lambda item: apply.start_layering(self.session, item.moid, known[item.moid], {}),
+                "layers added",
+                note_failure,
+            )
+        if item.error is not None:
+            raise item.error
+
+    def start(self, planned: Create) -> t.Any:
+        """``CloneVM_Task``."""
+        return apply.start_clone(self.session, planned, self._spec(planned))
+
+    def ask(self, planned: Create) -> t.Any:
+        """``CheckClone_Task``."""
+        return apply.start_check(self.session, planned, self._spec(planned))
+
+    def _spec(self, planned: Create) -> t.Any:
+        owner = marker(planned.parent.instance_uuid, planned.name)
+        config = {**planned.written, MARKER_KEY: owner}
+        if planned.request.customization is not None:
+            config[CUSTOMIZED_KEY] = planned.name
+        if self.options.as_template:
+            config[TEMPLATE_KEY] = level_mark(planned.name, OPEN, self.options.owner)
+        disks = linked_plan.disks_from(self.options.disk_mode, self._snapshot)
+        return apply.clone_spec(self.session, planned, config, disks, self._snapshot)
+
+    def finish(self, task: Task[CloneItem]) -> None:
+        """Power on the clones that were there and off; publish templates, or wait for those that other runs fill."""
+        if self.options.state == PUBLISHED:
+            _publish(task, self.options.timeout)
+        elif self.options.as_template:
+            _wait_until_published(task, self.options)
+        elif any(item.due(POWER_ON) for item in task.items):
+            with task.phase("power_on"):
+                _power_on(task)
+
+    def expected(self, planned: Create) -> Existing:
+        """On the host that was chosen, if one was."""
+        return linked_plan.expected(planned)
+
+    def entry(self, parent: Parent) -> dict[str, t.Any]:
+        """The source, what of it is cloned, and how."""
+        return {
+            **report.source(parent),
+            "template": parent.template,
+            "snapshot": self._snapshot or None,
+            "disk_mode": self.options.disk_mode,
+        }
+
+
+def _key(request: CloneRequest) -> tuple[str | None, str]:
+    """What no two requests of a task share."""
+    return request.folder, request.name
+
+
+def _given(wanted: Wanted) -> Parent:
+    if wanted.parent is None:
+        raise InvalidOption("The option source is not set.", option="source")
+    return wanted.parent
+
+
+def _power_on(task: Task[CloneItem]) -> None:
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        if isinstance(outcome.error, Fault) and outcome.error.fault == "InvalidPowerState":
+            item.steps = tuple(step for step in item.steps if step != POWER_ON)  # another run was faster
+        elif outcome.error is not None:
+            item.fail(outcome.error)
+        else:
+            item.done.append(POWER_ON)
+
+    due = [item for item in task.items if item.due(POWER_ON)]
+    task.call(
+        due,
+        lambda item: vms.start_power_on(task.session, item.vm_moid),
+        "clones powered on",
+        note,
+        repeatable=True,
+    )
+
+
+# Clones that become templates
+
+
+def _wait_until_published(task: Task[CloneItem], options: LinkedOptions) -> None:
+    """Wait for the templates that other runs fill, with one filter for all; what this run made is its own to fill."""
+    theirs: dict[str, CloneItem] = {}
+    for item in task.items:
+        vm = item.vm
+        item.ready = bool(vm and vm.template) and item.error is None
+        if item.error is None and vm is not None and not item.ready and not _is_ours(item, vm, options):
+            theirs[vm.moid] = item
+    if not theirs:
+        return
+    with task.phase("wait_for_template"):
+        late = task.wait_until(
+            vms.VIRTUAL_MACHINE,
+            ("config.template",),
+            theirs,
+            _is_settled,
+            "templates of other runs are published",
+        )
+        for item in late:
+            item.fail(_never_published(item, options.timeout))
+
+
+def _is_ours(item: CloneItem, vm: Existing, options: LinkedOptions) -> bool:
+    return bool(item.done) or bool(options.owner and vm.filled_by == options.owner)
+
+
+def _is_settled(item: CloneItem, update: tasks.Update) -> bool:
+    if update.gone:
+        why = f"{item.title} was removed by the run that filled it."
+        item.fail(TimedOut(why, hint="Run again to make it."))
+        return True
+    if not update.values.get("config.template") or item.vm is None:
+        return False
+    item.ready = True
+    item.vm = dataclasses.replace(item.vm, template=True, power_state="poweredOff")
+    return True
+
+
+def _never_published(item: CloneItem, timeout: int) -> TimedOut:
+    error = TimedOut(
+        f"{item.title} is there, but the run that fills it did not publish it in {timeout} seconds.",
+        hint="If that run is dead, go on in its place by setting owner to its own, or remove the VM with state absent.",
+        owner=item.vm.filled_by if item.vm else None,
+    )
+    error.error_code = "template_not_ready"
+    return error
+
+
+def _publish(task: Task[CloneItem], timeout: int) -> None:
+    """Shut the guests down, put delta disks on the disks, and make templates: the last step is what others wait for."""
+    due = [item for item in task.items if item.due(PUBLISH)]
+    if not due:
+        _note_ready(task)
+        return
+    try:
+        with task.phase("publish"):
+            _shut_down(task, due, timeout)
+            _layer(task, [item for item in due if item.error is None])
+            task.stage(
+                PUBLISH,
+                lambda item: apply.mark_as_template(task.session, item.vm_moid),
+                "templates published",
+            )
+    finally:
+        _note_ready(task)
+
+
+def _note_ready(task: Task[CloneItem]) -> None:
+    for item in task.items:
+        if PUBLISH in item.steps:
+            item.ready = PUBLISH in item.done
+
+
+def _layer(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
+    """Put an empty delta disk on each disk, where a run that died has not done it."""
+    bare = [item for item in items if item.vm is not None and not item.vm.layered]
+    known = read.read_disks(task.session, [item.vm_moid for item in bare])
+
+    def start(item: CloneItem) -> t.Any:
+        mark = {TEMPLATE_KEY: level_mark(item.name, LAYERED, "")}
+        return apply.start_layering(task.session, item.vm_moid, known[item.vm_moid], mark)
+
+    task.call(bare, start, "layers added", note_failure)
+
+
+def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:
+    """Let the guests shut down, and wait for it: what they hold in memory belongs on the disks."""
+
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        error = outcome.error
+        # InvalidPowerState: it went down by itself meanwhile.
+        if error is not None and not (isinstance(error, Fault) and error.fault == "InvalidPowerState"):
+            item.fail(error)
+
+    running = [item for item in items if item.vm is not None and item.vm.powered_on]
+    task.call(
+        running,
+        lambda item: apply.shut_down_guest(task.session, item.vm_moid),
+        "guests asked to shut down",
+        note,
+    )
+    late = task.wait_until(
+        vms.VIRTUAL_MACHINE,
+        ("runtime.powerState",),
+        {item.vm_moid: item for item in running if item.error is None},
+        _is_off,
+        "guests are shut down",
+    )
+    for item in late:
+        why = f"The guest of {item.title} did not shut down in {timeout} seconds."
+        item.fail(TimedOut(why, hint="Shut it down, then run again."))
+
+
+def _is_off(_item: CloneItem, update: tasks.Update) -> bool:
+    return update.gone or str(update.values.get("runtime.powerState")) == "poweredOff"

@@ -1,0 +1,409 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task that clones, from its options to its result: what instant clones and linked clones have in common.
+
+Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import dataclasses
+import time
+import typing as t
+
+from .._connector import names
+from .._engine import Task
+from .._errors import Fault, InvalidOption, VforgeError
+from .._vsphere import vm as vms
+from .._vsphere.addresses import warn
+from . import apply, guests, plan, read, report
+from .item import CloneItem
+from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
+from .plan import CREATE, DESTROY, UPDATE, Change, Create, Plan, Refuse
+from .read import Wanted
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+# Removing what a failed task has made has a time of its own: the deadline may be what failed.
+_ROLLBACK_SECONDS = 300.0
+
+# How long a VM of a taken name, which another run is making, is waited for.
+_MADE_SECONDS = 60.0
+
+O = t.TypeVar("O", bound=CloneOptions)  # noqa: E741 (as T, for options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was read before anything is planned.
+
+    :ivar parents: of the task, each once; that of the option ``parent`` first, where it is set.
+    :ivar wanted: in the order of the requests.
+    """
+
+    parents: tuple[Parent, ...]
+    wanted: tuple[Wanted, ...]
+
+
+class Way(abc.ABC, t.Generic[O]):
+    """A way of cloning, with the options of one task; all else is the same for every way.
+
+    :cvar source: the option that names what is cloned, which is also what the result calls it.
+    :cvar sources: what the result calls the list of all that are cloned; empty where it can only be one.
+    """
+
+    source: t.ClassVar[str]
+    sources: t.ClassVar[str]
+
+    def __init__(self, session: Session, options: O) -> None:
+        self.session = session
+        self.options = options
+
+    @property
+    @abc.abstractmethod
+    def born(self) -> str:
+        """The power state of a clone that is there in full; empty where any will do."""
+
+    def require(self) -> None:
+        """Make sure that this vCenter can do it.
+
+        :raises NotSupported: on one that cannot.
+        """
+
+    @abc.abstractmethod
+    def read(self) -> Found:
+        """Look everything up, in a number of calls that does not depend on the inventory."""
+
+    @abc.abstractmethod
+    def plan(self, wanted: Wanted) -> Plan:
+        """What brings a clone to what is asked.
+
+        :raises InvalidOption: when that cannot succeed.
+        """
+
+    @abc.abstractmethod
+    def absent(self, wanted: Wanted) -> Plan:
+        """What removes a clone."""
+
+    def look_over(self, plans: t.Sequence[Plan]) -> tuple[Plan, ...]:
+        """Judge the plans together: what each of them could have, all of them may not."""
+        return tuple(plans)
+
+    def prepare(self, task: Task[CloneItem]) -> None:
+        """What is done once, before clones are made.
+
+        :raises VforgeError: then none is made.
+        """
+
+    @abc.abstractmethod
+    def start(self, planned: Create) -> t.Any:
+        """The call that makes a clone; returns its task.
+
+        A name can be taken only once in a folder: a call that is sent twice cannot make two clones.
+        """
+
+    @abc.abstractmethod
+    def ask(self, planned: Create) -> t.Any:
+        """The call that asks vCenter whether it would make a clone; its result is a list of CheckResult."""
+
+    def explained(self, error: VforgeError, planned: Plan) -> VforgeError:  # noqa: ARG002 (for others)
+        """An error of a call, with what this way of cloning knows of its cause."""
+        return error
+
+    @abc.abstractmethod
+    def finish(self, task: Task[CloneItem]) -> None:
+        """What is done with clones that are there.
+
+        :raises Reason: why the task ended early.
+        """
+
+    @abc.abstractmethod
+    def expected(self, planned: Create) -> Existing:
+        """What a new clone will be, as far as that is known before it is made."""
+
+    @abc.abstractmethod
+    def entry(self, parent: Parent) -> dict[str, t.Any]:
+        """What the result has of what is cloned."""
+
+
+def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``clones``, ``failures``, ``diff``, ``timing`` and the counts.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: when a clone failed; it holds the whole result.
+    """
+    session, options = way.session, way.options
+    way.require()
+    task: Task[CloneItem] = Task(
+        session,
+        [],
+        "clones",
+        deadline=session.deadline(options.timeout),
+        parallel=options.parallel,
+        check=check,
+    )
+    with task.phase("lookup"):
+        found = _read(way, task.deadline)
+        task.items = _items(way, found)
+    if options.state == ABSENT:
+        with task.phase("remove"), task.accounted():
+            _check(way, task) if check else _remove(task)
+    elif check:
+        with task.phase("check"), task.accounted():
+            _check(way, task)
+    else:
+        _carry_out(way, task)
+    result = report.result(task.items, options)
+    warn(session.warn, result["refusals"])
+    return task.finish({**result, **_sources(way, found)}, advice=_what_is_left(task, options))
+
+
+def _read(way: Way[t.Any], deadline: float) -> Found:
+    """What there is. VMs that somebody else is making are waited for: before that nobody can tell whose they are."""
+    found = way.read()
+    moids = [each.existing.moid for each in found.wanted if each.existing and each.existing.half_made]
+    if not moids:
+        return found
+    way.session.tell(f"waiting for {len(moids)} VMs that other runs are making")
+    read.wait_until_made(way.session, moids, "", deadline)
+    return way.read()
+
+
+def _items(way: Way[t.Any], found: Found) -> list[CloneItem]:
+    absent = way.options.state == ABSENT
+    plans = tuple(way.absent(each) if absent else way.plan(each) for each in found.wanted)
+    if not absent:
+        plans = way.look_over(plans)
+        _refuse_conflicts(plans, way.options)
+    counts = collections.Counter(each.name for each in plans)
+    return [_item(each, twice=counts[each.name] > 1) for each in plans]
+
+
+def _item(planned: Plan, *, twice: bool) -> CloneItem:
+    item = CloneItem(plan=planned, twice=twice, vm=planned.existing, steps=planned.steps)
+    if isinstance(planned, Refuse):
+        item.fail(planned.error)
+    return item
+
+
+def _refuse_conflicts(plans: t.Iterable[Plan], options: CloneOptions) -> None:
+    """Where all or nothing is wanted, what cannot be made keeps all from being made.
+
+    :raises InvalidOption: naming the first.
+    """
+    refused = [each for each in plans if isinstance(each, Refuse)]
+    if refused and options.on_error == ROLLBACK:
+        raise InvalidOption(
+            refused[0].error.message,
+            hint="Nothing was made, since on_error is rollback.",
+            conflicts=[each.name for each in refused],
+        )
+
+
+# Check mode
+
+
+def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
+    """Ask vCenter whether each missing clone could be made. What a real run would do then counts as done."""
+    missing = [item for item in task.items if item.due(CREATE)]
+    for item in task.items:
+        if item.error is None and item not in missing:
+            item.done = list(item.steps)
+
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        refusal = outcome.error
+        if refusal is None:
+            refusal, warnings = apply.check_findings(outcome.result or (), item.title)
+            item.warnings += warnings
+        if refusal is not None:
+            item.fail(way.explained(refusal, item.plan))
+        elif isinstance(item.plan, Create):
+            item.done = list(item.steps)
+            item.vm = way.expected(item.plan)
+
+    task.call(missing, lambda item: way.ask(_create(item)), "clones checked", note, repeatable=True)
+
+
+def _create(item: CloneItem) -> Create:
+    if not isinstance(item.plan, Create):
+        raise TypeError(f"{item.title} is not to be made")
+    return item.plan
+
+
+# The steps
+
+
+def _carry_out(way: Way[t.Any], task: Task[CloneItem]) -> None:
+    """Make and change clones, finish them, and learn what they are now.
+
+    Whatever goes wrong on the way, what was made is read again and listed.
+    """
+    if any(item.due(CREATE) for item in task.items):
+        way.prepare(task)
+    taken: dict[str, tuple[CloneItem, Outcome]] = {}
+    with task.phase("clone"), task.accounted():
+        _make(way, task, taken)
+    with task.accounted():
+        _take_over(way, task, taken)
+    if task.stopped is None:
+        with task.accounted():
+            way.finish(task)
+    with task.phase("read"), task.accounted():
+        _read_again(task)
+    if task.stopped is None:
+        with task.accounted():
+            guests.wait(task, way.options)
+    if way.options.on_error == ROLLBACK and (task.stopped or task.failed):
+        with task.phase("rollback"):
+            _roll_back(task)
+
+
+def _make(way: Way[t.Any], task: Task[CloneItem], taken: dict[str, tuple[CloneItem, Outcome]]) -> None:
+    """Make what is missing and change what is there, all at once.
+
+    :param taken: gets those whose names were taken meanwhile, by the moid of what has the name.
+    """
+
+    def start(item: CloneItem) -> t.Any:
+        if isinstance(item.plan, Change):
+            return apply.start_update(task.session, item.plan)
+        return way.start(_create(item))
+
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        error = outcome.error
+        if error is not None:
+            item.fail(way.explained(error, item.plan))
+            if isinstance(error, Fault) and error.fault == "DuplicateName" and error.holder:
+                taken[error.holder] = (item, outcome)
+        elif isinstance(item.plan, Change):
+            item.done.append(UPDATE)
+        else:
+            item.done.append(CREATE)
+            item.moid = outcome.result._GetMoId()
+
+    due = [item for item in task.items if item.due(CREATE) or item.due(UPDATE)]
+    task.call(due, start, "clones made", note, repeatable=True)
+
+
+def _take_over(way: Way[t.Any], task: Task[CloneItem], taken: t.Mapping[str, tuple[CloneItem, Outcome]]) -> None:
+    """A name that was taken meanwhile is success where what has it is this parent's clone of that name.
+
+    Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
+    what the first one made.
+    """
+    if not taken:
+        return
+    session = task.session
+    owned = [(vms.reference(session, moid), item.plan.parent) for moid, (item, _outcome) in taken.items()]
+    until = min(task.deadline, time.monotonic() + _MADE_SECONDS)
+    read.wait_until_made(session, list(taken), way.born, until)
+    for moid, vm in read.read_existing(session, owned).items():
+        item, outcome = taken[moid]
+        if plan.why_not_ours(vm, _create(item).parent.instance_uuid):
+            continue
+        item.error, item.vm, item.moid = None, vm, moid
+        if outcome.repeated:
+            item.done.append(CREATE)
+        else:
+            item.steps = ()  # the run that has made it may be at work in it
+
+
+def _read_again(task: Task[CloneItem]) -> None:
+    """What the changed VMs are now, in one call for all."""
+    changed = [item for item in task.items if item.done]
+    owned = [(vms.reference(task.session, item.vm_moid), item.plan.parent) for item in changed]
+    known = read.read_made(task.session, owned)
+    for item in changed:
+        item.vm = known.get(item.vm_moid, item.vm)
+
+
+def _remove(task: Task[CloneItem]) -> None:
+    """Power off and destroy the clones that are to go; one that is gone by then is no failure."""
+    session = task.session
+    doomed = [item for item in task.items if item.due(DESTROY)]
+    running = [item for item in doomed if item.vm is None or not item.vm.powered_off]
+    task.call(
+        running,
+        lambda item: vms.start_power_off(session, item.vm_moid),
+        "clones powered off",
+        _note_off,
+        repeatable=True,
+    )
+    task.call(
+        [item for item in doomed if item.due(DESTROY)],
+        lambda item: vms.start_destroy(session, item.vm_moid),
+        "clones removed",
+        _note_destroyed,
+        repeatable=True,
+    )
+
+
+def _note_off(item: CloneItem, outcome: Outcome) -> None:
+    if outcome.error is None or _fault(outcome.error) == "InvalidPowerState":
+        return  # it is off, by this call or already
+    if _fault(outcome.error) == "ManagedObjectNotFound":
+        item.steps = ()  # somebody else was faster
+    else:
+        item.fail(outcome.error)
+
+
+def _note_destroyed(item: CloneItem, outcome: Outcome) -> None:
+    gone = _fault(outcome.error) == "ManagedObjectNotFound"
+    if gone and not outcome.repeated:
+        item.steps = ()  # somebody else was faster
+    elif outcome.error is not None and not gone:
+        item.fail(outcome.error)
+    else:
+        item.done.append(DESTROY)
+
+
+def _fault(error: VforgeError | None) -> str:
+    return error.fault if isinstance(error, Fault) else ""
+
+
+def _roll_back(task: Task[CloneItem]) -> None:
+    """Remove what this task made, and nothing else."""
+    made = [item for item in task.items if CREATE in item.done]
+    doomed = [dataclasses.replace(item, steps=(DESTROY,), done=[], error=None) for item in made]
+    removal: Task[CloneItem] = Task(
+        task.session,
+        doomed,
+        "clones",
+        deadline=time.monotonic() + _ROLLBACK_SECONDS,
+        parallel=task.parallel,
+    )
+    with removal.accounted():
+        _remove(removal)
+    for item, gone in zip(made, doomed, strict=True):
+        if gone.error is None:
+            item.rolled_back, item.vm = True, None
+        else:
+            item.warnings.append(f"{item.title} could not be rolled back: {gone.error}")
+
+
+# The result
+
+
+def _sources(way: Way[t.Any], found: Found) -> dict[str, t.Any]:
+    entries = [way.entry(parent) for parent in found.parents]
+    every = {way.sources: entries} if way.sources else {}
+    return {way.source: entries[0] if len(entries) == 1 else None, **every}
+
+
+def _what_is_left(task: Task[CloneItem], options: CloneOptions) -> str:
+    """One sentence for the end of a failure's message: what stays, and what the next run does."""
+    if options.state == ABSENT:
+        return "What was removed is listed; run again to remove the rest."
+    if options.on_error == KEEP:
+        return "What succeeded stays and is listed; run again to make only what is missing."
+    left = [item.title for item in task.items if CREATE in item.done and not item.rolled_back]
+    if left:
+        which = names.listing(left)
+        return f"Not everything that this task had made could be removed again: {which}."
+    return "What this task had made was removed again."
