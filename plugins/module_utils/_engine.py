@@ -22,6 +22,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import threading
 import time
 import typing as t
 
@@ -30,6 +31,7 @@ from ._connector.batch import Outcome, Work, run_batch
 from ._errors import Fault, NotAttempted, PartialFailure, Reason, VforgeError
 
 if t.TYPE_CHECKING:
+    from ._connector.find import Selector
     from ._connector.session import Session
 
 # Reasons that a headline lists; the entries of the result have them all.
@@ -84,6 +86,39 @@ class Item:
         self.calls += outcome.calls
         if outcome.seconds is not None:
             self.seconds = round((self.seconds or 0.0) + outcome.seconds, 3)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Missing(Item):
+    """An item of a list that names no object, or several: it fails, and the others go on.
+
+    :ivar selector: what was to name it.
+    """
+
+    selector: Selector
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return str(self.selector)
+
+    @property
+    def name(self) -> str:
+        """Its name, as far as what names it says so."""
+        path = names.split(self.selector.path or "")
+        return self.selector.name or (path[-1] if path else "") or self.selector.moid or self.selector.uuid or ""
+
+    def entry(self) -> dict[str, t.Any]:
+        """What its entry in the result has in every module."""
+        return {
+            "name": self.name,
+            "moid": self.selector.moid or "",
+            "path": self.selector.path or "",
+            "actions": [],
+            "changed": False,
+            "seconds": None,
+            "error": _as_result(self.error),
+        }
 
 
 I = t.TypeVar("I", bound=Item)  # noqa: E741 (as T, for items)
@@ -181,17 +216,19 @@ class Task(t.Generic[I]):
         *,
         repeatable: bool = False,
         deadline: float | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         """One call for each of these items; for what is no step of a plan, or whose errors mean something of their own.
 
         :param note: is called with each item and what became of its call.
+        :param stop: is set when the task ends early, so that an item of many calls can look at it between two of them.
         Other parameters and errors as for ``stage``.
         """
         by_title = _by_title(items)
         if not by_title:
             return
         works = [Work(title, _calling(start, item), repeatable) for title, item in by_title.items()]
-        done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing)
+        done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing, stop)
         for title, outcome in done.outcomes.items():
             by_title[title].count(outcome)
             note(by_title[title], outcome)
