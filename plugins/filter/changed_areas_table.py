@@ -45,6 +45,7 @@ _value:
   type: str
 """
 
+
 def _to_read(vm: dict[str, t.Any]) -> int:
     """What a backup would read now: what changed, and disks whole of which that is not known."""
     return sum(disk["capacity"] if disk["full_required"] else disk["changed_bytes"] or 0 for disk in vm["disks"])

@@ -90,37 +90,38 @@ class Item:
 
 @dataclasses.dataclass(kw_only=True)
 class Missing(Item):
-    """An item of a list that names no object, or several: it fails, and the others go on.
+    """One of a list that could not be found, or whose parent could not: it fails, and the others go on.
 
-    :ivar selector: what was to name it.
+    :ivar called: its title.
+    :ivar entry: what its entry in the result says of it: its name, moid and path, as far as what names it says so.
     """
 
-    selector: Selector
+    called: str
+    entry: dict[str, t.Any]
+
+    @classmethod
+    def of(cls, selector: Selector, error: VforgeError) -> Missing:
+        """What a selector does not name, or does not name alone."""
+        path = names.split(selector.path or "")
+        name = selector.name or (path[-1] if path else "") or selector.moid or selector.uuid or ""
+        entry = {"name": name, "moid": selector.moid or "", "path": selector.path or ""}
+        return cls(called=str(selector), entry=entry, error=error)
 
     @property
     def title(self) -> str:
         """What messages call it."""
-        return str(self.selector)
+        return self.called
 
     @property
     def name(self) -> str:
-        """Its name, as far as what names it says so."""
-        path = names.split(self.selector.path or "")
-        return self.selector.name or (path[-1] if path else "") or self.selector.moid or self.selector.uuid or ""
-
-    def entry(self) -> dict[str, t.Any]:
-        """What its entry in the result has in every module."""
-        return {
-            "name": self.name,
-            "moid": self.selector.moid or "",
-            "path": self.selector.path or "",
-            "actions": [],
-            "changed": False,
-            "seconds": None,
-            "error": _as_result(self.error),
-        }
+        """What its entry in the result calls it."""
+        return str(self.entry["name"])
 
 
+# What the entry of a missing one has in the result of a task that changes things.
+UNTOUCHED: dict[str, t.Any] = {"actions": [], "changed": False, "seconds": None}
+
+X = t.TypeVar("X")
 I = t.TypeVar("I", bound=Item)  # noqa: E741 (as T, for items)
 
 
@@ -145,12 +146,49 @@ class Task(t.Generic[I]):
         self.parallel = parallel
         self.check = check
         self.stopped: Reason | None = None
+        self.missing: dict[str, dict[int, Missing]] = {}
         self.timing: dict[str, float] = {}
 
     @property
-    def failed(self) -> list[I]:
-        """The items that could not be brought to what was asked for."""
-        return [item for item in self.items if item.error is not None]
+    def failed(self) -> list[Item]:
+        """The items that could not be brought to what was asked for, and those that could not be found."""
+        return [item for item in self._all if item.error is not None]
+
+    @property
+    def _all(self) -> list[Item]:
+        return [*self.items, *(each for places in self.missing.values() for each in places.values())]
+
+    def miss(self, key: str, place: int, missing: Missing) -> None:
+        """Note that there is no item at a place of a list.
+
+        :param key: the list's name in the result.
+        """
+        self.missing.setdefault(key, {})[place] = missing
+
+    def found(self, key: str, found: t.Sequence[X | VforgeError], selectors: t.Sequence[Selector]) -> list[tuple[int, X]]:
+        """Those of a list that were found, with their places in it; the others are failures from now on.
+
+        :param key: the list's name in the result.
+        :param found: for each selector what it names, or why it does not.
+        """
+        there: list[tuple[int, X]] = []
+        for place, (each, selector) in enumerate(zip(found, selectors, strict=True)):
+            if isinstance(each, VforgeError):
+                self.miss(key, place, Missing.of(selector, each))
+            else:
+                there.append((place, each))
+        return there
+
+    def with_missing(self, key: str, entries: t.Iterable[dict[str, t.Any]], **more: t.Any) -> list[dict[str, t.Any]]:
+        """The entries of a list, with those of what is missing in their places.
+
+        :param entries: of those that were found, in their order.
+        :param more: what the entry of a missing one has besides, as if nothing were known.
+        """
+        whole = list(entries)
+        for place, missing in sorted(self.missing.get(key, {}).items()):
+            whole.insert(place, {**missing.entry, **more, "error": _as_result(missing.error)})
+        return whole
 
     @contextlib.contextmanager
     def phase(self, name: str) -> t.Iterator[None]:
@@ -285,16 +323,16 @@ class Task(t.Generic[I]):
     def _headline(self, advice: str) -> str:
         parts = [str(self.stopped)] if self.stopped is not None else []
         failed = self.failed
-        if len(self.items) == 1 and failed and self.stopped is None:
+        if len(self._all) == 1 and failed and self.stopped is None:
             parts.append(_as_message(failed[0].error))
         elif failed:
-            parts.append(f"{len(failed)} of {len(self.items)} {self.noun} failed: {reasons(failed)}")
+            parts.append(f"{len(failed)} of {len(self._all)} {self.noun} failed: {reasons(failed)}")
         parts.append("Nothing was changed: this was check mode." if self.check else advice)
         return " ".join(part for part in parts if part)
 
     def _hint(self) -> str:
         """What the headline does not say yet: of several items it quotes the reasons with their hints."""
-        alone = self.items[0].error if len(self.items) == 1 and self.stopped is None else None
+        alone = self._all[0].error if len(self._all) == 1 and self.stopped is None else None
         return alone.hint if alone is not None else ""
 
 
