@@ -22,6 +22,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import threading
 import time
 import typing as t
 
@@ -32,6 +33,7 @@ from ._errors import Fault, NotAttempted, PartialFailure, Reason, VforgeError
 from ._text import one_line
 
 if t.TYPE_CHECKING:
+    from ._connector.find import Selector
     from ._connector.session import Session
 
 # Reasons that a headline lists, each on a line of its own, and warnings; the entries of the result have them all.
@@ -92,6 +94,40 @@ class Item:
             self.seconds = round((self.seconds or 0.0) + outcome.seconds, 3)
 
 
+@dataclasses.dataclass(kw_only=True)
+class Missing(Item):
+    """One of a list that could not be found, or whose parent could not: it fails, and the others go on.
+
+    :ivar called: its title.
+    :ivar entry: what its entry in the result says of it: its name, moid and path, as far as what names it says so.
+    """
+
+    called: str
+    entry: dict[str, t.Any]
+
+    @classmethod
+    def of(cls, selector: Selector, error: VforgeError) -> Missing:
+        """What a selector does not name, or does not name alone."""
+        path = names.split(selector.path or "")
+        name = selector.name or (path[-1] if path else "") or selector.moid or selector.uuid or ""
+        entry = {"name": name, "moid": selector.moid or "", "path": selector.path or ""}
+        return cls(called=str(selector), entry=entry, error=error)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.called
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return str(self.entry["name"])
+
+
+# What the entry of a missing one has in the result of a task that changes things.
+UNTOUCHED: dict[str, t.Any] = {"actions": [], "changed": False, "seconds": None}
+
+X = t.TypeVar("X")
 I = t.TypeVar("I", bound=Item)  # noqa: E741 (as T, for items)
 
 
@@ -116,12 +152,49 @@ class Task(t.Generic[I]):
         self.parallel = parallel
         self.check = check
         self.stopped: Reason | None = None
+        self.missing: dict[str, dict[int, Missing]] = {}
         self.timing: dict[str, float] = {}
 
     @property
-    def failed(self) -> list[I]:
-        """The items that could not be brought to what was asked for."""
-        return [item for item in self.items if item.error is not None]
+    def failed(self) -> list[Item]:
+        """The items that could not be brought to what was asked for, and those that could not be found."""
+        return [item for item in self._all if item.error is not None]
+
+    @property
+    def _all(self) -> list[Item]:
+        return [*self.items, *(each for places in self.missing.values() for each in places.values())]
+
+    def miss(self, key: str, place: int, missing: Missing) -> None:
+        """Note that there is no item at a place of a list.
+
+        :param key: the list's name in the result.
+        """
+        self.missing.setdefault(key, {})[place] = missing
+
+    def found(self, key: str, found: t.Sequence[X | VforgeError], selectors: t.Sequence[Selector]) -> list[tuple[int, X]]:
+        """Those of a list that were found, with their places in it; the others are failures from now on.
+
+        :param key: the list's name in the result.
+        :param found: for each selector what it names, or why it does not.
+        """
+        there: list[tuple[int, X]] = []
+        for place, (each, selector) in enumerate(zip(found, selectors, strict=True)):
+            if isinstance(each, VforgeError):
+                self.miss(key, place, Missing.of(selector, each))
+            else:
+                there.append((place, each))
+        return there
+
+    def with_missing(self, key: str, entries: t.Iterable[dict[str, t.Any]], **more: t.Any) -> list[dict[str, t.Any]]:
+        """The entries of a list, with those of what is missing in their places.
+
+        :param entries: of those that were found, in their order.
+        :param more: what the entry of a missing one has besides, as if nothing were known.
+        """
+        whole = list(entries)
+        for place, missing in sorted(self.missing.get(key, {}).items()):
+            whole.insert(place, {**missing.entry, **more, "error": _as_result(missing.error)})
+        return whole
 
     @contextlib.contextmanager
     def phase(self, name: str) -> t.Iterator[None]:
@@ -187,17 +260,19 @@ class Task(t.Generic[I]):
         *,
         repeatable: bool = False,
         deadline: float | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         """One call for each of these items; for what is no step of a plan, or whose errors mean something of their own.
 
         :param note: is called with each item and what became of its call.
+        :param stop: is set when the task ends early, so that an item of many calls can look at it between two of them.
         Other parameters and errors as for ``stage``.
         """
         by_title = _by_title(items)
         if not by_title:
             return
         works = [Work(title, _calling(start, item), repeatable) for title, item in by_title.items()]
-        done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing)
+        done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing, stop)
         for title, outcome in done.outcomes.items():
             by_title[title].count(outcome)
             note(by_title[title], outcome)
@@ -255,17 +330,17 @@ class Task(t.Generic[I]):
     def _headline(self, advice: str) -> str:
         parts = [str(self.stopped)] if self.stopped is not None else []
         failed = self.failed
-        if len(self.items) == 1 and failed and self.stopped is None:
+        if len(self._all) == 1 and failed and self.stopped is None:
             parts.append(_as_message(failed[0].error))
         elif failed:
-            parts.append(f"{len(failed)} of {len(self.items)} {self.noun} failed: {_listed(reasons(failed))}")
+            parts.append(f"{len(failed)} of {len(self._all)} {self.noun} failed: {_listed(reasons(failed))}")
         parts.append("Nothing was changed: this was check mode." if self.check else advice)
         # Behind a list a new line has begun already.
         return " ".join(part for part in parts if part).replace(": \n", ":\n").replace("\n ", "\n").strip()
 
     def _hint(self) -> str:
         """What the headline does not say yet: of several items it quotes the reasons with their hints."""
-        alone = self.items[0].error if len(self.items) == 1 and self.stopped is None else None
+        alone = self._all[0].error if len(self._all) == 1 and self.stopped is None else None
         return alone.hint if alone is not None else ""
 
 

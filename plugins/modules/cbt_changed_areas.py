@@ -1,33 +1,35 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changed block tracking: switch it on, ask what changed, prove it, show it."""
+"""Changed block tracking: switch it on, ask what changed, prove it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cbt_changed_areas
-short_description: Tell which areas of virtual disks changed
+short_description: Track changed blocks of virtual disks, and ask which areas changed
 version_added: 0.1.0
 description:
-  - Switches changed block tracking (CBT) on, makes it count and proves that it does; or asks which areas of disks changed
+  - Switches changed block tracking (CBT) on, makes it active and proves that it is; or asks which areas of disks changed
     since an earlier time. Of one VM or of many in one task.
   - Every answer is proved to cover the whole disk, whatever its size. Answers that overlap or are not in order are refused.
   - Where vCenter cannot tell what changed, the disk is reported as one that has to be read whole, with the reason. That is
     never an empty list, which would look like "nothing changed".
   - A snapshot that is made for the question is removed in every ending, signals included. Where the module was killed, the
     next run on the same VM recognizes the snapshot and removes it. Snapshots of yours are never touched.
+  - Of a list, a VM that cannot be found, or that is one of several, is a failure of its own, and the others go on.
 options:
   state:
     description:
       - V(queried) asks what changed. Where there is an O(state_file), the question is noted in it as one that was asked; from
-        where the next one asks stays as it is.
-      - V(committed) tells the O(state_file) that the answer to O(question) was used, such as by a backup that succeeded. From
-        then on questions ask from where that answer ended. Once more it changes nothing. Needs no vCenter. With O(vm) or
+        where the next one asks stays as it is. It is a state of this module, and no C(_info) module, since most questions make
+        a snapshot, which stuns a running VM; what they note, and the left-over snapshots that they remove, stay changed.
+      - V(committed) notes in the O(state_file) that the answer to O(question) was used, such as by a backup that succeeded.
+        From then on questions ask from where that answer ended. Once more it changes nothing. Needs no vCenter. With O(vm) or
         O(vms) only of these VMs.
-      - V(enabled) switches tracking on and makes it count, as O(activation) says. The VM must have no snapshots. Where tracking
-        counts already, nothing is done.
-      - V(disabled) switches tracking off. vSphere goes on counting until the VM is next powered on, or has a snapshot made or
+      - V(enabled) switches tracking on and makes it active, as O(activation) says. The VM must have no snapshots. Where
+        tracking is active already, nothing is done.
+      - V(disabled) switches tracking off. vSphere goes on tracking until the VM is next powered on, or has a snapshot made or
         removed. After it has stopped, all disks have to be read whole.
     type: str
     choices: [queried, committed, enabled, disabled]
@@ -39,7 +41,7 @@ options:
     suboptions: &vm
       name:
         description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
         type: str
       path:
         description:
@@ -101,10 +103,12 @@ options:
     type: dict
     suboptions:
       name:
-        description: Name of the snapshot. When several have it, the task fails and lists their paths and moids.
+        description: Name of the snapshot. When several have it, the VM fails and lists their paths and moids.
         type: str
       path:
-        description: Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
+        description:
+          - Names from the root of the snapshot tree down to it, joined by slashes, such as V(base/patched).
+          - A slash within a name is written V(%2f).
         type: str
       moid:
         description: Managed object ID of the snapshot, such as V(snapshot-42).
@@ -158,7 +162,7 @@ options:
     default: report
   on_excluded:
     description:
-      - Whether a disk whose changed areas cannot be read is a failure, such as an independent one.
+      - Whether a disk of which nothing can be known is a failure, such as an independent one.
     type: str
     choices: [report, fail]
     default: report
@@ -189,24 +193,28 @@ options:
   state_file:
     description:
       - File, on the machine that runs the module, that keeps from where each disk is asked. A task that runs every night asks
-        what changed since the last answer that was used. It also keeps figures of the last 30 of them for the O(report).
-      - A question alone moves nothing on. O(state=committed) does, when what it returned was used. Until then the next question
-        asks from the same point again, warns, and tells the earlier questions in RV(uncommitted). So an answer that was lost
+        what changed since the last answer that was used. It also keeps figures of the last 30 of them, see O(runs).
+      - A question alone moves nothing on. O(state=committed) does, when its answer was used. Until then the next question
+        asks from the same point again, warns, and returns the earlier questions in RV(uncommitted). So an answer that was lost
         on its way, or a backup that failed, loses nothing.
+      - With O(state=enabled) it is only made sure that this file and those in O(areas_directory) can be written, and that this
+        user may read changed areas. So a play that switches tracking on and then asks fails before anything was changed.
       - It must be a regular file of this user or of root that nobody else may write, in folders for which the same holds. The
-        same is true for O(report) and for the files in O(areas_directory).
-      - It is written whole or not at all, after the files of areas and the O(report), under a lock that is a file beside it.
+        same is true for the files in O(areas_directory).
+      - It is written whole or not at all, after the files of areas, under a lock that is a file beside it.
     type: path
   question:
     description:
-      - With O(state=committed), which question is meant, as RV(question.id) of the task that asked tells it.
+      - With O(state=committed), which question is meant, as RV(question.id) of the task that asked returned it.
     type: str
-  report:
+  runs:
     description:
-      - File, on the machine that runs the module, for a report in HTML, in one file that needs no network. It shows how much
-        changed, where on the disks, and run by run, as far as the O(state_file) knows.
-      - Needs the Python library jinja2, which ansible-core has.
-    type: path
+      - How many of the last runs about each disk the result has in RV(vms[].disks[].runs), this one included, with what changed
+        in each of at most 64 regions of the disk. For reports; see M(vforge.vsphere.changed_areas_page).
+      - Earlier runs are known from the O(state_file), which keeps 30 of each disk.
+      - A result has V(4000) of them at the most, of all disks together; of very many disks each has fewer, and one at least.
+    type: int
+    default: 0
   parallel:
     description:
       - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
@@ -225,8 +233,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Makes no snapshot and writes no file. What can be asked without a snapshot of its own is asked; of the other disks it is
-        told what they would be compared with.
+      - Makes no snapshot and writes no file. What can be asked without a snapshot of its own is asked; of the other disks the
+        result has what they would be compared with.
   diff_mode:
     support: full
   idempotent:
@@ -239,11 +247,11 @@ attributes:
 notes:
   - Needs the privileges VirtualMachine.Config.ChangeTracking to switch; VirtualMachine.State.CreateSnapshot and
     VirtualMachine.State.RemoveSnapshot to make and remove snapshots; VirtualMachine.Provisioning.DiskRandomRead to ask;
-    for O(activation=power_cycle) VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn. What is missing is told
+    for O(activation=power_cycle) VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn. What is missing is named
     before anything is done, in check mode too.
   - What changed may be reported with more around it, never with less. That is how vSphere tracks.
 seealso:
-  - module: vforge.vsphere.instant_clone
+  - module: vforge.vsphere.changed_areas_page
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -261,13 +269,12 @@ EXAMPLES = r"""
 
 - name: Every night
   block:
-    - name: What changed since the last backup, with a report for people
+    - name: What changed since the last backup
       vforge.vsphere.cbt_changed_areas:
         vms:
           - name: web-1
           - path: /DC0/vm/databases/db-1
         state_file: /var/lib/backup/changed-areas.json
-        report: /var/www/html/changed-areas.html
         areas_directory: /var/lib/backup/areas
       register: night
 
@@ -314,7 +321,8 @@ EXAMPLES = r"""
 RETURN = r"""
 vms:
   description:
-    - One entry for each VM, in the order of the options, also when the task fails.
+    - One entry for each VM, in the order of the options, also when the task fails. Of one that could not be found it has what
+      named it.
     - With O(state=committed) those of which something was committed, as they were when they were asked about, with C(name),
       C(moid), C(path), C(instance_uuid), C(changed), and of their C(disks) the C(label), C(key), C(since) and C(change_id).
   returned: when the VMs were found
@@ -347,12 +355,15 @@ vms:
       description:
         - What was done, or in check mode would be done, of V(leftover_removed), V(switched_on), V(switched_off) and
           V(activated).
-        - V(activated) is returned when every disk was seen to have a changeId.
+        - V(activated) is there when every disk was seen to have a changeId.
       type: list
       elements: str
     changed:
       description: Whether this VM was changed.
       type: bool
+    seconds:
+      description: Seconds that vCenter has worked on it. None where it did not.
+      type: float
     snapshot:
       description:
         - The snapshot that was asked about, with its C(moid), whether it was C(created) by this task, and C(removed) again.
@@ -422,12 +433,20 @@ vms:
         areas_file:
           description: File of the areas, one in a line as JSON; None where there is none.
           type: str
+        runs:
+          description:
+            - The last runs about this disk, the oldest first, where O(runs) asks for them.
+            - Each with C(at) (when it was, in UTC), C(change_id), C(areas) (their number), C(changed_bytes), C(regions)
+              (changed bytes by region; regions have equal sizes, the last one may be smaller) and C(full_required), the code
+              of the reason for which the disk had to be read whole, or None.
+          type: list
+          elements: dict
         error:
           description: For a disk that failed its C(error_code) and C(msg).
           type: dict
     excluded:
       description:
-        - The disks whose changed areas cannot be read, with the C(code) V(independent), V(physical_rdm), V(backing) or
+        - The disks of which nothing can be known, with the C(code) V(independent), V(physical_rdm), V(backing) or
           V(not_tracked), and the C(reason); and with C(label), C(key), C(unit), C(backing) and C(capacity).
       type: list
       elements: dict
@@ -438,24 +457,25 @@ vms:
     error:
       description: For a VM that failed its C(error_code) and C(msg).
       type: dict
-failed_vms:
-  description: The VMs that failed, in short, with C(name), C(moid), C(error_code) and C(msg).
+failures:
+  description: The VMs that failed, in short, with C(name), C(error_code) and C(msg).
   returned: as RV(vms)
   type: list
   elements: dict
+counts:
+  description: How many VMs were V(changed), V(unchanged) or V(failed).
+  returned: as RV(vms), but with O(state=committed)
+  type: dict
+  sample: {"unchanged": 11, "failed": 1}
 totals:
   description:
-    - Sums over all disks; C(vms), C(failed_vms), C(disks), C(excluded_disks), C(full_required_disks), C(areas), C(capacity),
+    - Sums over all disks; C(vms), C(failures), C(disks), C(excluded_disks), C(full_required_disks), C(areas), C(capacity),
       C(changed_bytes), and C(bytes_to_read), in which a disk that has to be read whole counts with its capacity.
   returned: as RV(vms)
   type: dict
-report:
-  description: Path of the report, where one was written.
-  returned: as RV(vms)
-  type: str
 stopped:
   description:
-    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what is returned of
+    - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what the result has of
       the VMs is then what was known until there, and no question was noted.
   returned: when that happened
   type: dict
@@ -510,14 +530,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.committing import commit
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import prepare
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.flow import run as run_areas
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.options import COMMITTED, AreaOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.model import COMMITTED, AreaOptions
 
 
 def _of_a_vm():
-    """What can be said of one VM, or of all of them at once."""
+    """What is asked of one VM, or of all of them at once."""
     disk = {
         "label": {"type": "str"},
         "key": {"type": "int", "no_log": False},
@@ -560,7 +578,7 @@ def argument_spec():
         "areas_compress": {"type": "bool", "default": False},
         "state_file": {"type": "path"},
         "question": {"type": "str"},
-        "report": {"type": "path"},
+        "runs": {"type": "int", "default": 0},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }
@@ -583,7 +601,7 @@ def rules():
 def _prepared(params):
     """The options, after a look at whether what comes last can be done."""
     options = AreaOptions.from_params(params)
-    prepare(options)
+    task.prepare(options)
     return options
 
 
@@ -592,10 +610,10 @@ def main():
     module = make_module(AnsibleModule, argument_spec(), rules(), AreaOptions.from_params)
 
     def work(session, options):
-        return run_areas(session, options, check=module.check_mode)
+        return task.run(session, options, check=module.check_mode)
 
     def alone(options):
-        return commit(options, module.warn, check=module.check_mode) if options.state == COMMITTED else None
+        return task.commit(options, module.warn, check=module.check_mode) if options.state == COMMITTED else None
 
     run(module, _prepared, work, alone)
 

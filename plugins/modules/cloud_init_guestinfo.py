@@ -31,7 +31,7 @@ options:
     suboptions: &vm
       name:
         description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
         type: str
       path:
         description:
@@ -268,7 +268,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: One entry for each VM, in the order of the options, also when the task fails.
+  description:
+    - One entry for each VM, in the order of the options, also when the task fails.
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
+      C(error).
   returned: when the VMs were found
   type: list
   elements: dict

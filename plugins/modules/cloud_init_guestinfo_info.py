@@ -21,7 +21,7 @@ options:
     suboptions: &vm
       name:
         description:
-          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
         type: str
       path:
         description:
@@ -102,8 +102,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: One entry for each VM, in the order of the options.
-  returned: success
+  description:
+    - One entry for each VM, in the order of the options, also when the task fails.
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
+      C(error).
+  returned: when the VMs were found
   type: list
   elements: dict
   contains:
@@ -119,6 +122,9 @@ vms:
       description: Inventory path.
       type: str
       sample: /DC0/vm/web/web-1
+    error:
+      description: Of a VM that cannot be found its C(error_code) and C(msg).
+      type: dict
     instance_uuid:
       description: Instance UUID.
       type: str
@@ -162,6 +168,11 @@ vms:
           put together again; where one is not of the form of its type, none is returned.
       type: list
       elements: str
+failures:
+  description: Those of several that could not be found, in short, with C(name), C(error_code) and C(msg).
+  returned: as RV(vms)
+  type: list
+  elements: dict
 timing:
   description: Seconds by phase.
   returned: always

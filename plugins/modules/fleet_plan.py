@@ -325,8 +325,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.flow import run as plan_fleet
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.options import FleetOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.model import FleetOptions
 
 
 def argument_spec():
@@ -379,7 +379,7 @@ def main():
         module,
         FleetOptions.from_params,
         # Tasks that follow ask it here: the variable ansible_check_mode knows nothing of a check_mode of their role.
-        lambda session, options: {**plan_fleet(session, options), "check_mode": module.check_mode},
+        lambda session, options: {**task.run(session, options), "check_mode": module.check_mode},
     )
 
 

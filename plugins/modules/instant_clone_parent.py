@@ -157,7 +157,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 parents:
-  description: One entry for each VM, in the order of the options, also when the task fails.
+  description:
+    - One entry for each VM, in the order of the options, also when the task fails.
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
+      C(error).
   returned: when the VMs were found
   type: list
   elements: dict

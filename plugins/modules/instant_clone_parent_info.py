@@ -71,8 +71,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 parents:
-  description: One entry for each VM, in the order of the options.
-  returned: success
+  description:
+    - One entry for each VM, in the order of the options, also when the task fails.
+    - Of one of several that cannot be found it has its C(name), C(moid) and C(path), as far as the options say them, and its
+      C(error).
+  returned: when the VMs were found
   type: list
   elements: dict
   contains:
@@ -88,6 +91,9 @@ parents:
       description: Inventory path.
       type: str
       sample: /DC0/vm/golden-parent
+    error:
+      description: Of a VM that cannot be found its C(error_code) and C(msg).
+      type: dict
     instance_uuid:
       description: Instance UUID.
       type: str
@@ -151,6 +157,11 @@ parents:
         - code: passthrough
           device: PCI device 0
           reason: "PCI device 0: a PCI device of the host is passed through to it."
+failures:
+  description: Those of several that could not be found, in short, with C(name), C(error_code) and C(msg).
+  returned: as RV(parents)
+  type: list
+  elements: dict
 timing:
   description: Seconds by phase.
   returned: always

@@ -4,7 +4,7 @@
 """changeIds, and when a changeId of the past cannot be asked with any more. Pure.
 
 A changeId is ``52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63/81``: which tracking of the disk, and a point in it. When
-tracking begins anew, the first half is another one, and what changed before is not known.
+tracking begins again, the first half is another one, and what changed before is not known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .facts import Disk
+    from .._vsphere.disks import Disk
 
 # Instead of a changeId: all areas in use.
 ALL = "*"
@@ -26,7 +26,7 @@ _FORM = re.compile(r"([^/]*[^/\s][^/]*)/([0-9]{1,20})")
 class ChangeId:
     """Its halves.
 
-    :ivar tracking: differs whenever tracking began anew.
+    :ivar tracking: differs whenever tracking began again.
     :ivar point: grows with every point in time that vCenter gives out.
     """
 
@@ -68,7 +68,7 @@ NO_CHANGE_ID = FullRequired("no_change_id", "Nothing is known of it from an earl
 
 
 def judge(kept: Kept | None, disk: Disk) -> FullRequired | None:
-    """Whether what was kept can still be asked with, as far as it can be told without asking.
+    """Whether what was kept can still be asked with, as far as that is known without asking.
 
     :param disk: as the snapshot has it that is asked about.
     :returns: why not, or None when it can.
@@ -79,13 +79,13 @@ def judge(kept: Kept | None, disk: Disk) -> FullRequired | None:
         return None
     then, now = ChangeId.parse(kept.change_id), ChangeId.parse(disk.change_id or "")
     if now is None:
-        return FullRequired("not_tracked", "It has no changeId: tracking is off, or does not count yet.")
+        return FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
     if kept.identity is not None and kept.identity != disk.identity:
         return FullRequired("disk_replaced", "It is another disk than the one that was asked about before.")
     if kept.capacity is not None and kept.capacity != disk.capacity:
         return FullRequired("capacity_changed", f"Its capacity was {kept.capacity} bytes, and is {disk.capacity} bytes now.")
     if then is None or then.tracking != now.tracking:
-        return FullRequired("tracking_restarted", "Tracking began anew: the first half of its changeId is another one.")
+        return FullRequired("tracking_restarted", "Tracking began again: the first half of its changeId is another one.")
     if then.point > now.point:
         return FullRequired("change_id_newer", "The changeId is newer than the state that is asked about.")
     return None

@@ -1,9 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done: options and facts become a plan for each VM. Pure.
+"""What has to be done with each VM, from the options and what there is. Pure.
 
-Check mode, diff and the real run all consume the same plan.
+Check mode, diff and the real run all use the same plan.
 """
 
 from __future__ import annotations
@@ -13,21 +13,52 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
+from .._vsphere.disks import Disk
+from .._vsphere.snapshots import Snapshot, choose
 from .changeid import ALL, FullRequired, Kept, judge
-from .facts import OLDEST_HARDWARE, Disk, Exclusion, Snapshot, Vm
-from .options import ALWAYS, DISABLED, ENABLED, FAIL, NEVER, SNAPSHOT, AreaOptions, Target
-from .selection import choose, select
+from .model import (
+    ALWAYS,
+    DISABLED,
+    ENABLED,
+    FAIL,
+    NEVER,
+    NOT_TRACKED,
+    OLDEST_HARDWARE,
+    POWER_CYCLE,
+    AreaOptions,
+    Exclusion,
+    Target,
+    Vm,
+    exclusion,
+    select,
+)
 from .state import State
 
-SWITCH_ON, SWITCH_OFF, ACTIVATE = "switch_on", "switch_off", "activate"
+# The steps, in the order in which they are done.
+REMOVE_LEFTOVERS = "remove_leftovers"
+SWITCH_OFF, SWITCH_ON, ACTIVATE, QUERY = "switch_off", "switch_on", "activate", "query"
 
-NOT_TRACKED = Exclusion("not_tracked", "It has no changeId: tracking is off, or does not count yet.")
+SWITCH = "VirtualMachine.Config.ChangeTracking"
+MAKE = "VirtualMachine.State.CreateSnapshot"
+REMOVE = "VirtualMachine.State.RemoveSnapshot"
+READ = "VirtualMachine.Provisioning.DiskRandomRead"
+POWER_OFF = "VirtualMachine.Interact.PowerOff"
+POWER_ON = "VirtualMachine.Interact.PowerOn"
 
 
 class DiskExcluded(VforgeError):
     """A disk that is asked for cannot be tracked."""
 
     error_code = "disk_excluded"
+
+
+class NotPermitted(VforgeError):
+    """This user may not do with a VM what is asked for."""
+
+    error_code = "no_permission"
+
+
+# What is asked of the disks of a VM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,75 +85,102 @@ class Questions:
     excluded: tuple[tuple[Disk, Exclusion], ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What will be done with one VM.
+# What is done with a VM: one of these
 
-    :ivar steps: some of switch_on, switch_off and activate, in the order in which they are done.
-    :ivar create: whether a snapshot is made for the query.
-    :ivar snapshot: the existing one that is asked about.
-    :ivar refusal: why nothing is done although something is asked for.
-    """
+
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """Tracking is switched on or off, or nothing of it is left to do."""
 
     steps: tuple[str, ...] = ()
-    create: bool = False
-    snapshot: Snapshot | None = None
     questions: Questions = dataclasses.field(default_factory=Questions)
-    refusal: VforgeError | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class AskSnapshot:
+    """A snapshot that is there is asked about; of which disks, it says itself."""
+
+    snapshot: Snapshot
+    steps: tuple[str, ...] = (QUERY,)
+    questions: Questions = dataclasses.field(default_factory=Questions)
+
+
+@dataclasses.dataclass(frozen=True)
+class AskNewSnapshot:
+    """A snapshot is made, asked about, and removed."""
+
+    questions: Questions
+    steps: tuple[str, ...] = (QUERY,)
+
+
+@dataclasses.dataclass(frozen=True)
+class AskVm:
+    """The VM is asked as it is: it is off, or there is nothing to ask."""
+
+    questions: Questions
+    steps: tuple[str, ...] = (QUERY,)
+
+
+Plan: t.TypeAlias = Switch | AskSnapshot | AskNewSnapshot | AskVm
 
 
 def decide(vm: Vm, target: Target, options: AreaOptions, state: State | None) -> Plan:
-    """The plan for one VM."""
-    try:
-        if options.state == ENABLED:
-            return _enabling(vm)
-        if options.state == DISABLED:
-            return Plan((SWITCH_OFF,) if vm.tracking else ())
-        return _query(vm, target, options, state)
-    except VforgeError as error:
-        return Plan(refusal=error)
+    """The plan for one VM.
+
+    :param state: what the state file has; None where none is used.
+    :raises VforgeError: why nothing is done with it.
+    """
+    if options.state == ENABLED:
+        return Switch(_switching_on(vm))
+    if options.state == DISABLED:
+        return Switch((SWITCH_OFF,) if vm.tracking else ())
+    return _query(vm, target, options, state)
 
 
-def _enabling(vm: Vm) -> Plan:
+def _switching_on(vm: Vm) -> tuple[str, ...]:
     if not vm.supported or vm.hardware < OLDEST_HARDWARE:
         raise NotSupported(
             f"{vm.path} cannot track changed blocks: its virtual hardware is version {vm.hardware or 'unknown'}.",
             hint=f"Version {OLDEST_HARDWARE} or later can.",
         )
     if not vm.trackable:
-        reasons = [f"{disk.label}: {told.reason}" for disk in vm.disks if (told := disk.exclusion())]
+        reasons = [f"{disk.label}: {why.reason}" for disk in vm.disks if (why := exclusion(disk))]
         raise NotSupported(
             f"{vm.path} has no disk that can be tracked. {names.listing(reasons)}",
             hint="Make its disks dependent ones, if snapshots may hold them.",
         )
-    if vm.counting:
-        return Plan()
+    if vm.active:
+        return ()
     if vm.template:
         raise InvalidOption(
-            f"{vm.path} is a template, and tracking begins to count with a snapshot.",
+            f"{vm.path} is a template, and tracking becomes active with a snapshot.",
             hint="Convert it to a VM, switch tracking on, and convert it back.",
         )
     if vm.snapshots:
+        paths = [snapshot.path for snapshot in vm.snapshots]
         raise InvalidOption(
-            f"{vm.path} has snapshots ({names.listing([item.path for item in vm.snapshots])}), and tracking that begins on top "
+            f"{vm.path} has snapshots ({names.listing(paths)}), and tracking that begins on top "
             "of them does not know which areas are in use.",
             hint="Remove them first.",
-            snapshots=[item.path for item in vm.snapshots],
+            snapshots=paths,
         )
-    return Plan((ACTIVATE,) if vm.tracking else (SWITCH_ON, ACTIVATE))
+    return (ACTIVATE,) if vm.tracking else (SWITCH_ON, ACTIVATE)
 
 
 def cycles_power(vm: Vm, options: AreaOptions) -> bool:
-    """Whether tracking is made to count by a power cycle. A VM that is off has none; a snapshot does it there, unnoticed."""
-    return options.activation != SNAPSHOT and vm.power_state == "poweredOn"
+    """Whether tracking is made active by a power cycle.
+
+    A VM that is off has none; a snapshot does it there, and nobody notices.
+    """
+    return options.activation == POWER_CYCLE and vm.powered_on
 
 
 def _query(vm: Vm, target: Target, options: AreaOptions, state: State | None) -> Plan:
     if target.snapshot is not None:
-        return Plan(snapshot=choose(vm.snapshots, target.snapshot, vm.path))
+        return AskSnapshot(choose(vm.snapshots, target.snapshot, vm.path))
     questions = ask(vm, vm.disks, target, state)
     check_excluded(questions, options, vm)
-    off = vm.power_state == "poweredOff"
+    off = vm.powered_off
     if options.create == NEVER and not off:
         raise InvalidOption(
             f"{vm.path} is {vm.power_state}, and only a VM that is powered off can be asked without a snapshot.",
@@ -130,10 +188,14 @@ def _query(vm: Vm, target: Target, options: AreaOptions, state: State | None) ->
             option="create_snapshot",
         )
     # A snapshot that could answer nothing would be a stun for nothing.
-    create = bool(questions.asked) and (options.create == ALWAYS or not off)
-    if create and vm.template:
-        raise InvalidOption(f"{vm.path} is a template, which can have no snapshot.", hint="Leave create_snapshot at auto.")
-    return Plan(create=create, questions=questions)
+    if not questions.asked or (off and options.create != ALWAYS):
+        return AskVm(questions)
+    if vm.template:
+        raise InvalidOption(
+            f"{vm.path} is a template, which can have no snapshot.",
+            hint="Leave create_snapshot at auto.",
+        )
+    return AskNewSnapshot(questions)
 
 
 def ask(vm: Vm, disks: t.Sequence[Disk], target: Target, state: State | None) -> Questions:
@@ -145,15 +207,16 @@ def ask(vm: Vm, disks: t.Sequence[Disk], target: Target, state: State | None) ->
     """
     asked, excluded = [], []
     for disk, selector in select(disks, target.disks, vm.path):
-        told = disk.exclusion() or (None if disk.change_id else NOT_TRACKED)
-        if told is not None:
-            excluded.append((disk, told))
+        why = exclusion(disk) or (None if disk.change_id else NOT_TRACKED)
+        if why is not None:
+            excluded.append((disk, why))
             continue
         own = selector.change_id if selector is not None else None
         kept = _kept(vm, disk, own, target, state)
-        by_file = own is None and state is not None
-        uncommitted = state.uncommitted(vm, disk) if by_file and state is not None else {}
-        asked.append(Question(disk, kept.change_id if kept else None, judge(kept, disk), uncommitted))
+        # Who says himself what to compare with does not ask from where the file ends.
+        uncommitted = state.uncommitted(vm, disk) if own is None and state is not None else {}
+        since = kept.change_id if kept else None
+        asked.append(Question(disk, since, judge(kept, disk), uncommitted))
     return Questions(tuple(asked), tuple(excluded))
 
 
@@ -163,16 +226,19 @@ def check_excluded(questions: Questions, options: AreaOptions, vm: Vm) -> None:
     :raises DiskExcluded: naming the disks.
     """
     if options.on_excluded == FAIL and questions.excluded:
-        listed = [f"{disk.label}: {told.reason}" for disk, told in questions.excluded]
+        listed = [f"{disk.label}: {why.reason}" for disk, why in questions.excluded]
         raise DiskExcluded(
-            f"What changed on {vm.path} cannot be told for {len(listed)} of its disks. {names.listing(listed)}",
+            f"What changed on {vm.path} cannot be known for {len(listed)} of its disks. {names.listing(listed)}",
             hint="Select the other disks, or set on_excluded to report.",
-            disks=[disk.label for disk, _told in questions.excluded],
+            disks=[disk.label for disk, _why in questions.excluded],
         )
 
 
 def _kept(vm: Vm, disk: Disk, own: str | None, target: Target, state: State | None) -> Kept | None:
-    """What to compare a disk with: what is asked of it, what the state file has, what is asked of all, in this order."""
+    """What to compare a disk with.
+
+    What is asked of this disk, what the state file has, what is asked of all, in this order.
+    """
     if own is not None:
         return Kept(own)
     if state is not None and (known := state.kept(vm, disk)) is not None:
@@ -180,3 +246,39 @@ def _kept(vm: Vm, disk: Disk, own: str | None, target: Target, state: State | No
     if target.change_id is not None:
         return Kept(target.change_id)
     return Kept(ALL) if state is None else None
+
+
+# What this user has to be allowed
+#
+# A user who may make snapshots and may not remove them would leave one behind. So this is known
+# before anything is done, and in check mode.
+
+
+def privileges(vm: Vm, plan: Plan, options: AreaOptions) -> tuple[str, ...]:
+    """What a plan needs (API reference, the methods' required privileges)."""
+    needed: list[str] = []
+    if isinstance(plan, Switch) and plan.steps:
+        if SWITCH_ON in plan.steps or SWITCH_OFF in plan.steps:
+            needed.append(SWITCH)
+        if ACTIVATE in plan.steps:
+            needed += (POWER_OFF, POWER_ON) if cycles_power(vm, options) else (MAKE, REMOVE)
+    if isinstance(plan, AskNewSnapshot):
+        needed += (MAKE, REMOVE)
+    # In a first run nothing is read yet. What is missing fails that run, not the second night's;
+    # and who names a state file when tracking is switched on is going to ask.
+    going_to_ask = isinstance(plan, Switch) and options.state == ENABLED and options.files.state
+    if isinstance(plan, AskSnapshot) or plan.questions.asked or going_to_ask:
+        needed.append(READ)
+    return tuple(needed)
+
+
+REMOVAL_PRIVILEGES = (REMOVE,)
+
+
+def refusal(vm: Vm, lacked: t.Sequence[str]) -> NotPermitted:
+    """Why nothing is done with a VM on which privileges are missing."""
+    return NotPermitted(
+        f"This user may not do with {vm.path} what is asked for: {', '.join(lacked)} is missing.",
+        hint="Give the user a role with these privileges on this VM.",
+        privileges=list(lacked),
+    )

@@ -108,7 +108,7 @@ class AreaFiles:
             finally:
                 folder.close()
 
-    def told_path(self, name: str | None) -> str | None:
+    def final_path(self, name: str | None) -> str | None:
         """Where a file is when the task is over."""
         if name is None:
             return None
@@ -154,7 +154,7 @@ class _Temporary:
                     return folder
 
     def close(self, folder: _files.Folder, *, keep: bool) -> None:
-        """Give it the name that was told; where nothing is in it, or nothing is to be kept, remove it.
+        """Give it its final name; where nothing is in it, or nothing is to be kept, remove it.
 
         :raises InvalidOption: when that cannot be done.
         """
@@ -263,7 +263,7 @@ class AreaSink:
             self._flush(last=True)
             self._draft.finish()
             self._draft = None
-            self.path = self._files.told_path(self._name)
+            self.path = self._files.final_path(self._name)
         elif self._files.write and (folder := self._files.given_folder()) is not None:
             folder.remove(self._name)
         self._give_back(len(self._few or ()))

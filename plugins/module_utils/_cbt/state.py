@@ -5,7 +5,7 @@
 
 Two steps. A question writes down where it came to as *pending*; from where the next one asks is moved on only when the
 question is *committed*, which who has used the answer does. Until then the next question asks from the same point again,
-so that an answer that was lost on its way is told again.
+so that an answer that was lost on its way is returned again.
 
 JSON, keyed by the VM's instance UUID and the disk's identity. It is written whole or not at all, under a lock, and what
 other tasks have written meanwhile stays.
@@ -20,8 +20,9 @@ import typing as t
 
 from .. import _files
 from .._errors import InvalidOption, VforgeError
+from .._vsphere.disks import Disk
 from .changeid import ChangeId, Kept
-from .facts import Disk, Vm
+from .model import Vm
 
 _WHAT = "state file"
 
@@ -174,6 +175,11 @@ class State:
         if record is None:
             return ()
         return (*record.runs, *(pending.run for pending in record.pending[-1:]))
+
+    def committed_runs(self, vm: Vm, disk: Disk) -> tuple[Run, ...]:
+        """The earlier runs of a disk whose questions were committed, the oldest first."""
+        record = self.records.get((vm.instance_uuid, disk.identity))
+        return record.runs if record is not None else ()
 
     def uncommitted(self, vm: Vm, disk: Disk) -> dict[str, str]:
         """The questions about a disk that were never committed: when they were asked, by their ID."""
@@ -328,54 +334,54 @@ def _state(data: t.Any) -> State:
     if isinstance(number, bool) or number not in _FORMATS:
         raise ValueError
     questions = data["questions"] if number == _FORMAT else {}
-    state = State(questions={_string(name): Known(_string(told["at"])) for name, told in questions.items()})
+    state = State(questions={_string(name): Known(_string(entry["at"])) for name, entry in questions.items()})
     for uuid, vm in data["vms"].items():
-        for identity, told in vm["disks"].items():
-            record = _record(_string(uuid), _string(identity), vm, told, number)
+        for identity, entry in vm["disks"].items():
+            record = _record(_string(uuid), _string(identity), vm, entry, number)
             state.records[record.vm_uuid, record.identity] = record
     return state
 
 
-def _record(uuid: str, identity: str, vm: t.Any, told: t.Any, number: int) -> Record:
+def _record(uuid: str, identity: str, vm: t.Any, entry: t.Any, number: int) -> Record:
     if number == _FORMAT:
-        confirmed = _point(told["confirmed"]) if told["confirmed"] is not None else None
-        pending = tuple(_pending(item) for item in _list(told["pending"]))
+        confirmed = _point(entry["confirmed"]) if entry["confirmed"] is not None else None
+        pending = tuple(_pending(item) for item in _list(entry["pending"]))
     else:
-        confirmed, pending = _point(told), ()
+        confirmed, pending = _point(entry), ()
     return Record(
         vm_uuid=uuid,
         identity=identity,
         vm_name=_string(vm["name"]),
         vm_path=_string(vm.get("path", "")),
         vm_moid=_string(vm.get("moid", "")),
-        label=_string(told["label"]),
-        key=_whole(told["key"], least=-_MOST_NUMBER),
+        label=_string(entry["label"]),
+        key=_whole(entry["key"], least=-_MOST_NUMBER),
         confirmed=confirmed,
         pending=pending,
-        runs=tuple(_run(run) for run in _list(told["runs"])),
+        runs=tuple(_run(run) for run in _list(entry["runs"])),
     )
 
 
-def _pending(told: t.Any) -> Pending:
-    return Pending(_string(told["question"]), _point(told["point"]), _run(told["run"]))
+def _pending(entry: t.Any) -> Pending:
+    return Pending(_string(entry["question"]), _point(entry["point"]), _run(entry["run"]))
 
 
-def _point(told: t.Any) -> Point:
-    change_id = _string(told["change_id"])
+def _point(entry: t.Any) -> Point:
+    change_id = _string(entry["change_id"])
     if ChangeId.parse(change_id) is None:
         raise ValueError
-    return Point(change_id, _whole(told["capacity"]))
+    return Point(change_id, _whole(entry["capacity"]))
 
 
-def _run(told: t.Any) -> Run:
-    full = told.get("full_required")
+def _run(entry: t.Any) -> Run:
+    full = entry.get("full_required")
     return Run(
-        at=_string(told["at"]),
-        change_id=_string(told["change_id"]) if told["change_id"] is not None else None,
-        areas=_count(told.get("areas")),
-        changed_bytes=_count(told.get("changed_bytes")),
+        at=_string(entry["at"]),
+        change_id=_string(entry["change_id"]) if entry["change_id"] is not None else None,
+        areas=_count(entry.get("areas")),
+        changed_bytes=_count(entry.get("changed_bytes")),
         full_required=_string(full) if full is not None else None,
-        regions=tuple(_whole(count) for count in _list(told["regions"])),
+        regions=tuple(_whole(count) for count in _list(entry["regions"])),
     )
 
 

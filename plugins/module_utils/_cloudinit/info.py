@@ -9,8 +9,9 @@ import dataclasses
 import typing as t
 
 from .._connector.find import Selector
+from .._engine import Item, Task
 from . import read, report
-from .model import selectors
+from .model import Machine, selectors
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -37,10 +38,27 @@ class InfoOptions:
         return cls(named, params.get("datacenter"), params["show_content"])
 
 
+@dataclasses.dataclass(kw_only=True)
+class MachineItem(Item):
+    """A VM that is looked at."""
+
+    machine: Machine
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.machine.path
+
+
 def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     """The module's result: ``vms``, one entry each in the order asked for. Changes nothing.
 
-    :raises NotFound: a VM that is not there.
+    :raises NotFound: the only VM is not there.
+    :raises PartialFailure: one of several is not there; it holds what is known of the others.
     """
+    task: Task[MachineItem] = Task(session, [], "VMs", deadline=session.limit.end, parallel=1)
     found = read.find_machines(session, options.selectors, options.datacenter)
-    return {"changed": False, "vms": report.infos(found, show=options.show)}
+    there = task.found("vms", found, options.selectors)
+    task.items = [MachineItem(machine=machine) for _place, machine in there]
+    entries = report.infos([item.machine for item in task.items], show=options.show)
+    return task.finish({"changed": False, "vms": task.with_missing("vms", entries)})

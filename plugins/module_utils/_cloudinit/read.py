@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import versions
-from .._connector.find import TO_ANCESTORS, find_each, unreadable
+from .._connector.find import TO_ANCESTORS, find_each, readable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
-from .._errors import NotSupported
+from .._errors import NotSupported, VforgeError
 from .._vsphere.addresses import guest_nics, usable
 from .._vsphere.vm import ABOVE, BASICS, basics, config_in, config_paths, is_readable, reference
 from . import keys
@@ -49,26 +49,22 @@ def require_customization(session: Session) -> None:
 
 def find_machines(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None, more_keys: t.Iterable[str] = ()
-) -> list[Machine]:
-    """The VMs that the selectors name, in their order.
+) -> list[Machine | VforgeError]:
+    """The VMs that the selectors name, in their order; in the place of one of several that is not found, why not.
 
     :param more_keys: of extraConfig, to read besides our own.
-    :raises NotFound: one of them fits no VM.
-    :raises InvalidOption: two of them fit the same one.
+    :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter, option="vms")]
-    found = read_machines(session, moids, more_keys)
-    for moid, selector in zip(moids, selectors, strict=True):
-        if moid not in found:
-            raise unreadable(selector)
-    return [found[moid] for moid in moids]
+    found = find_each(session, selectors, datacenter, option="vms")
+    known = read_machines(session, [each for each in found if isinstance(each, str)], more_keys)
+    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
 
 
 def read_machines(session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = ()) -> dict[str, Machine]:
     """What is known of these VMs, by moid; one that cannot be read is left out."""
     wanted = _machine_paths({*keys.DATA, *keys.REPORTS, *more_keys})
     roots = [reference(session, moid) for moid in moids]
-    rows = {row.moid: row for row in collect(session, roots, wanted, TO_ANCESTORS)}
+    rows = {row.moid: row for row in collect(session, roots, wanted, TO_ANCESTORS)} if roots else {}
     return {moid: _machine(rows, rows[moid]) for moid in moids if is_readable(rows.get(moid))}
 
 

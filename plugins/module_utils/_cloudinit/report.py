@@ -21,24 +21,26 @@ from .model import ABSENT, FINISHED, REDACTED, CloudOptions, Held, Machine
 from .payload import KINDS
 
 if t.TYPE_CHECKING:
+    from .._engine import Task
     from .task import VmItem
 
 _DONE = {plan.WRITE: "delivered", plan.CUSTOMIZE: "customized", plan.POWER_ON: "powered_on", plan.REBOOT: "rebooted"}
 
 
-def result(items: t.Sequence[VmItem], options: CloudOptions, *, check: bool) -> dict[str, t.Any]:
+def result(task: Task[VmItem], options: CloudOptions) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``refusals`` and ``diff``.
 
     In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
     """
     secret = secrets.token_bytes(16)
-    verdicts = vet([item.word for item in items])
-    entries = [_entry(item, verdict, options, secret, check=check) for item, verdict in zip(items, verdicts, strict=True)]
+    verdicts = vet([item.word for item in task.items])
+    pairs = zip(task.items, verdicts, strict=True)
+    entries = [_entry(item, verdict, options, secret, check=task.check) for item, verdict in pairs]
     return {
         "changed": any(told["changed"] for told in entries),
-        "vms": entries,
+        "vms": task.with_missing("vms", entries, **_engine.UNTOUCHED),
         "refusals": refusals(entries),
-        "diff": _diff(items, secret),
+        "diff": _diff(task.items, secret),
     }
 
 

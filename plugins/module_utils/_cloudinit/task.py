@@ -91,21 +91,20 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
     deadline = session.deadline(options.timeout)
     task: Task[VmItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
     with task.phase("lookup"):
-        task.items = _planned(session, options)
+        task.items = _planned(task, options)
     with task.phase("work"), task.accounted():
         _carry_out(task, options)
-    result = report.result(task.items, options, check=check)
+    result = report.result(task, options)
     warn(session.warn, result["refusals"])
     return task.finish(result)
 
 
-def _planned(session: Session, options: CloudOptions) -> list[VmItem]:
+def _planned(task: Task[VmItem], options: CloudOptions) -> list[VmItem]:
     selectors = [request.selector for request in options.requests]
-    found = read.find_machines(session, selectors, options.datacenter, [options.finished_key])
-    titles = _titles(found)
-    return [
-        _item(machine, request, options, titles[machine.moid]) for machine, request in zip(found, options.requests, strict=True)
-    ]
+    found = read.find_machines(task.session, selectors, options.datacenter, [options.finished_key])
+    there = task.found("vms", found, selectors)
+    titles = _titles([machine for _place, machine in there])
+    return [_item(machine, options.requests[place], options, titles[machine.moid]) for place, machine in there]
 
 
 def _titles(found: t.Sequence[Machine]) -> dict[str, str]:

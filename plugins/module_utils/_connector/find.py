@@ -106,30 +106,56 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
     elif selector.path or selector.folder:
         found = _by_path(session, selector, scope)
     else:
-        found = [row.ref for row in _vm_names(session, scope) if names.same(row.get("name", ""), selector.name or "")]
-    return _exactly_one(session, found, selector, scope)
+        rows = _vm_names(session, scope)
+        found = [row.ref for row in rows if names.same(row.get("name", ""), selector.name or "")]
+    return _exactly_one(_Asked(session, scope), found, selector, scope)
 
 
 def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
     """The VMs that the selectors name, in their order, in a constant number of calls, however many they are.
 
-    A single one is found as ``find_vm`` does; for more, one traversal reads what names VMs. Those named by their moid cost
-    nothing.
-
     :raises NotFound: as ``find_vm``, for the first that fits nothing.
     :raises Ambiguous: as ``find_vm``.
     """
-    asked = [selector for selector in selectors if not selector.moid]
-    if len(set(asked)) < 2:
-        return [find_vm(session, selector, datacenter) for selector in selectors]
+    found = find_some(session, selectors, datacenter)
+    for each in found:
+        if isinstance(each, VforgeError):
+            raise each
+    return found
+
+
+def find_some(
+    session: Session,
+    selectors: t.Sequence[Selector],
+    datacenter: str | None = None,
+) -> list[t.Any | VforgeError]:
+    """As ``find_vms``, with the error of each selector that does not name one VM in the place of that VM.
+
+    A single one is found as ``find_vm`` does; for more, one traversal reads what names VMs, and what an error message
+    lists comes from there, too. Those named by their moid cost nothing.
+
+    :raises NotFound: the datacenter is not there.
+    """
+    asked = {selector for selector in selectors if not selector.moid}
+    if len(asked) < 2:
+        return [_or_error(lambda each=each: find_vm(session, each, datacenter)) for each in selectors]  # type: ignore[misc]
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     known = _by_all_names(session, scope, uuids=any(selector.uuid for selector in asked))
-    found = []
-    for selector in selectors:
-        fitting = [] if selector.moid else known.get(_key_of(selector, scope), [])
-        # Where it is not exactly one, the search for it alone tells why.
-        found.append(fitting[0] if len(fitting) == 1 else find_vm(session, selector, datacenter))
-    return found
+
+    def find(selector: Selector) -> t.Any:
+        if selector.moid:
+            return session.reference(vim.VirtualMachine, selector.moid)
+        return _exactly_one(known, known.by_key.get(_key_of(selector, scope), []), selector, scope)
+
+    return [_or_error(lambda each=each: find(each)) for each in selectors]  # type: ignore[misc]
+
+
+def _or_error(find: t.Callable[[], t.Any]) -> t.Any | VforgeError:
+    """What is found, or why it is not: which VM is meant, or that there is no such VM."""
+    try:
+        return find()
+    except (Ambiguous, InvalidOption, NotFound) as error:
+        return error
 
 
 def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
@@ -147,18 +173,44 @@ def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
 
 def find_each(
     session: Session, wanted: t.Sequence[Selector], datacenter: str | None = None, option: str = "parents"
-) -> list[t.Any]:
-    """As ``find_vms``, for a list that must not name a VM twice.
+) -> list[str | VforgeError]:
+    """The moids of the VMs of a list, which must not name a VM twice, in the order of the list.
 
-    :param option: in which it was given.
-    :raises InvalidOption: when it does.
+    In the place of what cannot be found is its error, so that the task goes on with the others. Of a single VM the error
+    is raised: there are no others.
+
+    :param option: in which the list was given.
+    :raises InvalidOption: when it names a VM twice.
+    :raises NotFound: the datacenter, or the only VM, is not there.
+    :raises Ambiguous: the only VM is one of several.
     """
-    refs = find_vms(session, wanted, datacenter)
-    moids = [ref._GetMoId() for ref in refs]
-    for moid, selector in zip(moids, wanted, strict=True):
-        if moids.count(moid) > 1:
+    found = [each if isinstance(each, VforgeError) else each._GetMoId() for each in find_some(session, wanted, datacenter)]
+    for each, selector in zip(found, wanted, strict=True):
+        if isinstance(each, str) and found.count(each) > 1:
             raise InvalidOption(f"The list {option} names the VM with the {selector} more than once.", option=option)
-    return refs
+    return _others_go_on(found)
+
+
+def readable(
+    found: t.Sequence[str | VforgeError], wanted: t.Sequence[Selector], known: t.Collection[str]
+) -> list[str | VforgeError]:
+    """The same with an error for each VM of which nothing could be read.
+
+    :param found: as ``find_each`` returned it.
+    :param known: the moids of those of which something could.
+    :raises NotFound: nothing could be read of the only VM.
+    """
+    pairs = zip(found, wanted, strict=True)
+    return _others_go_on(
+        [each if isinstance(each, VforgeError) or each in known else unreadable(selector) for each, selector in pairs]
+    )
+
+
+def _others_go_on(found: list[str | VforgeError]) -> list[str | VforgeError]:
+    only = found[0] if len(found) == 1 else None
+    if isinstance(only, VforgeError):
+        raise only
+    return found
 
 
 def unreadable(wanted: object) -> NotFound:
@@ -174,13 +226,57 @@ def unreadable(wanted: object) -> NotFound:
 
 def _key_of(selector: Selector, scope: _Scope) -> tuple[str, str]:
     if selector.uuid:
-        return "instance UUID" if selector.use_instance_uuid else "UUID", selector.uuid.strip().lower()
+        return "instance UUID" if selector.use_instance_uuid else "UUID", _uuid_of(selector)
     if selector.path or selector.folder:
         return "path", _whole_path(selector, scope)
     return "name", names.unescape(selector.name or "")
 
 
-def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> dict[tuple[str, str], list[t.Any]]:
+class _Lookup(t.Protocol):
+    """Where the text of an error comes from: what was read already, or what is asked now."""
+
+    def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
+        """The inventory paths of VMs, by moid."""
+
+    def nearest(self, wanted: str) -> list[str]:
+        """The paths of VMs whose names look most like this one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """Asks vCenter."""
+
+    session: Session
+    scope: _Scope
+
+    def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
+        return paths_of(self.session, refs)
+
+    def nearest(self, wanted: str) -> list[str]:
+        return _nearest_paths(self.session, wanted, self.scope)
+
+
+@dataclasses.dataclass
+class _Known:
+    """Every VM in scope.
+
+    :ivar by_key: by kind and text of what names it, its path among it.
+    :ivar path: by moid.
+    """
+
+    by_key: dict[tuple[str, str], list[t.Any]] = dataclasses.field(default_factory=dict)
+    path: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
+        return {ref._GetMoId(): self.path[ref._GetMoId()] for ref in refs}
+
+    def nearest(self, wanted: str) -> list[str]:
+        every = [name for kind, name in self.by_key if kind == "name"]
+        found = [ref for name in names.nearest(wanted, every) for ref in self.by_key["name", name]]
+        return [self.path[ref._GetMoId()] for ref in found]
+
+
+def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> _Known:
     """Every VM in scope by its name, its path and, where they are asked for, its UUIDs."""
     of_vm = ("name", "parent", "parentVApp", *(_UUIDS if uuids else ()))
     wanted: dict[type, tuple[str, ...]] = {
@@ -191,14 +287,15 @@ def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> dict[tuple
     }
     rows = {row.moid: row for row in collect(session, [scope.ref or session.content.rootFolder], wanted, TO_VMS)}
     above = names.split(scope.path)[:-1]
-    found: dict[tuple[str, str], list[t.Any]] = {}
+    found = _Known()
     for moid, row in rows.items():
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
             keys = [("name", names.unescape(row.get("name", ""))), ("path", path)]
             keys += [("UUID", row.get(_UUIDS[0]) or ""), ("instance UUID", row.get(_UUIDS[1]) or "")]
+            found.path[moid] = path
             for key in keys:
-                found.setdefault(key, []).append(row.ref)
+                found.by_key.setdefault(key, []).append(row.ref)
     return found
 
 
@@ -334,13 +431,18 @@ def _at(session: Session, path: str) -> t.Any:
 
 
 def _by_uuid(session: Session, selector: Selector, scope: _Scope) -> list[t.Any]:
+    uuid = _uuid_of(selector)
+    search = session.content.searchIndex
+    return list(session.retrying(lambda: search.FindAllByUuid(scope.ref, uuid, True, selector.use_instance_uuid)) or [])
+
+
+def _uuid_of(selector: Selector) -> str:
     uuid = (selector.uuid or "").strip().lower()
     if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
         raise InvalidOption(
             f"{selector.uuid} is not a UUID.", hint="It is written as 8-4-4-4-12 hexadecimal digits.", option="uuid"
         )
-    search = session.content.searchIndex
-    return list(session.retrying(lambda: search.FindAllByUuid(scope.ref, uuid, True, selector.use_instance_uuid)) or [])
+    return uuid
 
 
 def _by_path(session: Session, selector: Selector, scope: _Scope) -> list[t.Any]:
@@ -374,18 +476,18 @@ def _datacenters(session: Session) -> list[Row]:
     return collect(session, [session.content.rootFolder], {vim.Datacenter: ("name",)}, inwards)
 
 
-def _exactly_one(session: Session, found: list[t.Any], selector: Selector, scope: _Scope) -> t.Any:
+def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope: _Scope) -> t.Any:
     if len(found) == 1:
         return found[0]
     if found:
-        paths = sorted(f"{path} ({moid})" for moid, path in paths_of(session, found).items())
+        paths = sorted(f"{path} ({moid})" for moid, path in lookup.paths(found).items())
         raise Ambiguous(
             f"{len(found)} VMs have the {selector} in {scope}: {names.listing(paths)}.",
             hint="Name the one you mean by its path or moid.",
             matches=paths,
         )
     wanted = names.unescape(selector.name) if selector.name else (names.split(selector.path or "") or [""])[-1]
-    close = _nearest_paths(session, wanted, scope) if wanted else []
+    close = lookup.nearest(wanted) if wanted else []
     raise NotFound(
         f"No VM with the {selector} was found in {scope}.",
         hint=f"Nearest names: {names.listing(close)}." if close else "Check the spelling, and that this user may see the VM.",

@@ -13,10 +13,18 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, VforgeError
-from . import handing
-from .facts import Clone, Golden, Host, Parent, Situation
-from .naming import parent_name
-from .options import PRESENT, VMFORK, FleetOptions
+from .._vsphere.compute import Host
+from .model import (
+    PRESENT,
+    VMFORK,
+    Clone,
+    FleetOptions,
+    Golden,
+    Parent,
+    Situation,
+    address_alone,
+    parent_name,
+)
 from .room import Room
 
 
@@ -28,7 +36,7 @@ class NoRoom(VforgeError):
 
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """A parent that is to be there: made anew, or, where ``parent`` is set, one that an ended run has left unready."""
+    """A parent that is to be there: made, or, where ``parent`` is set, one that an ended run has left unready."""
 
     name: str
     host: Host
@@ -87,43 +95,59 @@ class Plan:
 def plan(options: FleetOptions, now: Situation) -> Plan:
     """The plan that brings a fleet to what is asked.
 
-    :raises InvalidOption: when a name of the fleet is held by something else.
+    :raises InvalidOption: when something else has a name of the fleet, or an address.
     :raises NoRoom: when the hosts have no room for all clones.
     """
     parents = {parent.instance_uuid: parent for parent in now.parents}
+    # Only a parent says which VMs are its children.
     lost = {clone.number: clone for clone in now.clones if options.kind == VMFORK and clone.parent not in parents}
     excess = [clone for clone in now.clones if clone.number > options.count and clone.number not in lost]
     removals = tuple(sorted(excess, key=_newest_first))
     if options.state != PRESENT or now.golden is None:
         return Plan((), (), removals, (), now.parents, tuple(lost.values()), {})
-    _refuse_strangers(options, now)
-    version = now.golden.version
+    _refuse_taken(options, now)
+    return _present(options, now, now.golden, lost, removals)
+
+
+def _present(
+    options: FleetOptions,
+    now: Situation,
+    golden: Golden,
+    lost: t.Mapping[int, Clone],
+    removals: tuple[Clone, ...],
+) -> Plan:
+    """The plan of a fleet that is to be there.
+
+    :param lost: clones whose parent is gone, of VMFork, by number.
+    :param removals: clones that go.
+    """
+    parents = {parent.instance_uuid: parent for parent in now.parents}
     staying = {clone.number: clone for clone in now.clones if clone.number <= options.count}
-    orphans = {number: clone for number, clone in staying.items() if clone.parent not in parents and clone.version == version}
+    fresh = {number: clone for number, clone in staying.items() if clone.version == golden.version}
+    orphans = {number: clone for number, clone in fresh.items() if clone.parent not in parents}
     orphans |= lost
-    kept = {number: clone for number, clone in staying.items() if number not in orphans and clone.version == version}
-    open_numbers = [number for number in range(1, options.count + 1) if number not in kept and number not in orphans]
-    handing.refuse_held(options, open_numbers, [*staying.values(), *lost.values()])
-    current = _current_parents(now, version)
-    room = Room(options, now, current)
-    places = _places(open_numbers, room, [*kept.values(), *orphans.values()])
-    seeds = _seeds(options, now.golden, room, places, current)
+    kept = {number: clone for number, clone in fresh.items() if number not in orphans}
+    numbers = [number for number in range(1, options.count + 1) if number not in orphans]
+    missing = [number for number in numbers if number not in kept]
+    _refuse_held(options, missing, [*staying.values(), *lost.values()])
+    current = _current_parents(now, golden.version)
+    room = Room(options, golden, now, current)
+    places = _places(missing, room, [*kept.values(), *orphans.values()])
+    seeds = _seeds(options, golden, room, places, current)
     seeded = {seed.host.moid for seed in seeds}
-    clones = tuple(
-        _kept(number, kept[number], now, parents)
-        if number in kept
-        else Placed(
-            number,
-            places[number],
-            None if places[number].moid in seeded else current[places[number].moid],
-            replaces=staying.get(number),
-        )
-        for number in range(1, options.count + 1)
-        if number not in orphans
-    )
+
+    def placed(number: int) -> Placed:
+        if number in kept:
+            return _kept(number, kept[number], now, parents)
+        host = places[number]
+        parent = None if host.moid in seeded else current[host.moid]
+        return Placed(number, host, parent, replaces=staying.get(number))
+
+    clones = tuple(placed(number) for number in numbers)
+    replaced = [clone for clone in clones if clone.replaces is not None]
     return Plan(
         seeds=seeds,
-        rolls=_batches([clone for clone in clones if clone.replaces is not None], options.batch_size),
+        rolls=_batches(replaced, options.batch_size),
         removals=removals,
         clones=clones,
         obsolete=_obsolete(now, current, seeds, {clone.parent for clone in kept.values()}),
@@ -136,13 +160,13 @@ def _newest_first(clone: Clone) -> int:
     return -clone.number
 
 
-def _refuse_strangers(options: FleetOptions, now: Situation) -> None:
+def _refuse_taken(options: FleetOptions, now: Situation) -> None:
     taken = [options.pattern.name(number) for number in range(1, options.count + 1)]
-    taken = [name for name in taken if name in now.strangers]
+    taken = [name for name in taken if name in now.taken]
     if taken:
         raise InvalidOption(
-            f"{names.listing(taken)} cannot be made in {now.folder_path}: {now.strangers[taken[0]]}.",
-            hint="Choose another name or folder, or remove what holds the name.",
+            f"{names.listing(taken)} cannot be made in {now.folder_path}: {now.taken[taken[0]]}.",
+            hint="Choose another name or folder, or remove what has the name.",
             option="name",
             conflicts=taken,
         )
@@ -218,3 +242,59 @@ def _obsolete(
         and parent.instance_uuid not in used
         and (parent.host in reachable or parent.host not in elsewhere)
     )
+
+
+# Which clone has which fixed address
+#
+# A clone reads its address once, when it wakes, and keeps it for life. So an address that the list
+# gives to somebody else now is not free as long as that clone is there.
+
+
+def handed(options: FleetOptions, number: int, existing: Clone | None) -> str:
+    """The address that a clone gets, or has; empty for DHCP."""
+    if existing is not None:
+        return existing.ipv4
+    return options.addresses[number - 1] if options.addresses else ""
+
+
+def _refuse_held(options: FleetOptions, making: t.Iterable[int], staying: t.Iterable[Clone]) -> None:
+    """Make sure that no clone gets the address of another one.
+
+    :param making: numbers of the clones that are made, or made again.
+    :param staying: the clones that are not gone by then.
+    :raises InvalidOption: naming the addresses.
+    """
+    held = {address_alone(clone.ipv4): clone for clone in staying if clone.ipv4}
+    taken = []
+    for number in making if options.addresses else ():
+        address = address_alone(options.addresses[number - 1])
+        if address in held and held[address].number != number:
+            taken.append((options.pattern.name(number), address, held[address].name))
+    if taken:
+        name, address, holder = taken[0]
+        raise InvalidOption(
+            f"The option addresses gives {address} to {name}, and {holder} has it.",
+            hint=f"A clone keeps the address with which it was made. Give it to {holder}, or remove {holder} first.",
+            option="addresses",
+            conflicts=[each[1] for each in taken],
+        )
+
+
+def address_warning(options: FleetOptions, clones: t.Iterable[Clone]) -> str:
+    """A sentence on clones whose address is another than the list's, or empty.
+
+    :param clones: those that stay as they are.
+    """
+    # Those that were left alone, since their parent is gone, may have numbers above the count, and so none in the list.
+    listed = dict(enumerate(options.addresses, start=1))
+    found = [clone.name for clone in clones if clone.number in listed and _differs(clone, listed[clone.number])]
+    if not found:
+        return ""
+    return (
+        f"{names.listing(found)}: the option addresses has another address now. A clone keeps the one it was made with. "
+        "Remove it, and the next run makes it again, with the other one."
+    )
+
+
+def _differs(clone: Clone, wanted: str) -> bool:
+    return not clone.ipv4 or address_alone(clone.ipv4) != address_alone(wanted)

@@ -1,18 +1,18 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plan of a fleet is told as: plain data that the tasks of a role take as they are. Pure."""
+"""The plan of a fleet as plain data, which the tasks of a role take as they are. Pure."""
 
 from __future__ import annotations
 
 import typing as t
 
 from .._connector import names
+from .._vsphere.compute import Host
 from .._vsphere.markers import FLEET_KEY, fleet_mark
-from . import handing
-from .facts import Clone, Golden, Host, Parent, Situation
-from .options import VMFORK, FleetOptions
-from .plan import Placed, Plan, Seed
+from .model import VMFORK, Clone, FleetOptions, Golden, Parent, Situation
+from .plan import Placed, Plan, Seed, address_warning, handed
+from .room import free_memory
 
 # What is counted, and what is said of it behind the number.
 _WORDS = {
@@ -86,11 +86,11 @@ def _many(count: int, thing: str) -> str:
 def warnings(options: FleetOptions, made: Plan) -> list[str]:
     """What should be known of the fleet."""
     kept = [clone.existing for clone in made.clones if clone.existing is not None]
-    addressed = handing.warning(options, [*kept, *made.orphans])
+    addressed = address_warning(options, [*kept, *made.orphans])
     found = [addressed] if addressed else []
     if made.orphans:
         which = names.listing([clone.name for clone in made.orphans])
-        found.append(f"The parent of {which} is gone. They are left alone; remove them, and the next run makes them anew.")
+        found.append(f"The parent of {which} is gone. They are left alone; remove them, and the next run makes them again.")
     return found
 
 
@@ -113,12 +113,12 @@ def _host(host: Host, made: Plan, now: Situation) -> dict[str, t.Any]:
     parent = next((each.name for each in now.parents if each.host == host.moid and each.version == version), None)
     return {
         "name": host.name,
-        "cluster": host.cluster,
+        "cluster": now.clusters.get(host.compute, ""),
         "parent": seed or parent,
         "clones": sum(clone.host is not None and clone.host.moid == host.moid for clone in made.clones),
         "skipped": host.name in made.skipped,
         "reason": made.skipped.get(host.name, ""),
-        "free_memory_mb": host.free_memory,
+        "free_memory_mb": free_memory(host),
     }
 
 
@@ -138,7 +138,7 @@ def _clone(clone: Placed, options: FleetOptions, now: Situation, seeds: t.Mappin
     name = options.pattern.name(clone.number)
     seed = seeds.get(clone.host.moid) if clone.host and clone.parent is None else None
     told = {"hostname": name}
-    address = handing.handed(options, clone.number, clone.existing)
+    address = handed(options, clone.number, clone.existing)
     if address:
         told["ipv4"] = address
     return {

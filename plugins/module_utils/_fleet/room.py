@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import names
-from .facts import Datastore, Golden, Host, Parent, Situation
-from .options import FULL, FleetOptions
+from .._vsphere.compute import Datastore, Host
+from .model import FULL, MIB, FleetOptions, Golden, Parent, Situation
 
 
 class Room:
@@ -22,12 +22,18 @@ class Room:
     :ivar skipped: names of the others -> why.
     """
 
-    def __init__(self, options: FleetOptions, now: Situation, current: t.Mapping[str, Parent]) -> None:
-        self._options, self._golden = options, _known(now.golden)
+    def __init__(
+        self,
+        options: FleetOptions,
+        golden: Golden,
+        now: Situation,
+        current: t.Mapping[str, Parent],
+    ) -> None:
+        self._options, self._golden = options, golden
         self._datastores = now.datastores
         self._current = current
-        self._memory = {host.moid: host.free_memory for host in now.hosts}
-        self._disk = {moid: store.free for moid, store in now.datastores.items()}
+        self._memory = {host.moid: free_memory(host) for host in now.hosts}
+        self._disk = {moid: store.free // MIB for moid, store in now.datastores.items()}
         self._begun: set[str] = set()
         self.skipped = {host.name: why for host in now.hosts if (why := self._why_not(host))}
         self.usable = [host for host in now.hosts if host.name not in self.skipped]
@@ -66,9 +72,10 @@ class Room:
         return self._lacking(host)
 
     def _fitting(self, host: Host) -> list[Datastore]:
-        seen = [self._datastores[moid] for moid in host.datastores if moid in self._datastores]
+        # In the order of moids: what is chosen is the same with each run.
+        seen = [self._datastores[moid] for moid in sorted(host.datastores) if moid in self._datastores]
         wanted = self._options.datastore
-        return [store for store in seen if store.accessible and (wanted is None or names.same(store.name, wanted))]
+        return [store for store in seen if store.usable and (wanted is None or names.same(store.name, wanted))]
 
     def _lacking(self, host: Host) -> str:
         """What a host lacks for one more clone, or an empty text."""
@@ -95,7 +102,6 @@ class Room:
         return host.moid in self._begun or (parent is not None and parent.ready)
 
 
-def _known(golden: Golden | None) -> Golden:
-    if golden is None:
-        raise ValueError("room is counted for a fleet without a golden VM")
-    return golden
+def free_memory(host: Host) -> int | None:
+    """MiB; None where the host does not say."""
+    return host.free_memory // MIB if host.free_memory is not None else None

@@ -13,11 +13,11 @@ import typing as t
 
 from .._connector import versions
 from .._connector.batch import Work, run_batch
-from .._connector.find import TO_ANCESTORS, find_each, path_in, unreadable
+from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._connector.undocumented import Method, Property, add_data_type, add_methods
-from .._errors import NotFound
+from .._errors import NotFound, VforgeError
 from .._vsphere import compute, freeze, guest
 from .._vsphere.addresses import GuestNic, guest_nics
 from .._vsphere.freeze import Found, found_in
@@ -128,19 +128,17 @@ _PARALLEL = 8
 
 def find_parents(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None, deadline: float
-) -> list[Found[Parent]]:
+) -> list[Found[Parent] | VforgeError]:
     """The VMs that the selectors name, in their order, with their children.
 
-    :raises NotFound: one of them fits no VM.
-    :raises InvalidOption: two of them fit the same one.
+    :returns: in the place of one of several that is not found, why not.
+    :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter)]
-    found = _read_parents(session, moids)
-    for moid, selector in zip(moids, selectors, strict=True):
-        if moid not in found:
-            raise unreadable(selector)
-    families = read_families(session, [found[moid].parent for moid in moids], deadline)
-    return [dataclasses.replace(found[moid], parent=families[moid]) for moid in moids]
+    found = find_each(session, selectors, datacenter)
+    known = _read_parents(session, [each for each in found if isinstance(each, str)])
+    families = read_families(session, [each.parent for each in known.values()], deadline)
+    whole = {moid: dataclasses.replace(each, parent=families[moid]) for moid, each in known.items()}
+    return [whole[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
 
 
 def read_parents(session: Session, moids: t.Sequence[str], deadline: float) -> dict[str, Parent]:

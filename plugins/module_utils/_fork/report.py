@@ -21,6 +21,7 @@ from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, KEEP, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
 
 if t.TYPE_CHECKING:
+    from .._engine import Task
     from .task import ChildItem, ParentItem
 
 _DONE = {ENABLE: "enabled", SNAPSHOT: "snapshot_created", QUIESCE: "quiesced", DISABLE: "disabled", RESET: "reset"}
@@ -39,21 +40,27 @@ _MAKES: dict[str, dict[str, t.Any]] = {
 
 
 def result(
-    parents: t.Sequence[ParentItem], children: t.Sequence[ChildItem], options: ForkOptions, *, check: bool
+    task: Task[t.Any],
+    parents: t.Sequence[ParentItem],
+    children: t.Sequence[ChildItem],
+    options: ForkOptions,
 ) -> dict[str, t.Any]:
     """``changed``, ``parents`` and ``children`` (one entry each), ``counts`` and ``diff``.
 
     In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
     """
-    parent_entries = [_parent_entry(item, check) for item in parents]
+    check = task.check
+    found = [_parent_entry(item, check) for item in parents]
+    parent_entries = task.with_missing("parents", found, **_engine.UNTOUCHED)
     verdicts = vet([_word(item) for item in children])
     judged = zip(children, verdicts, strict=True)
-    child_entries = [_child_entry(item, options, verdict) for item, verdict in judged]
+    made = [_child_entry(item, options, verdict) for item, verdict in judged]
+    child_entries = task.with_missing("children", made, changed=False, seconds=None)
     return {
         "changed": any(entry["changed"] for entry in (*parent_entries, *child_entries)),
         "parents": parent_entries,
         "children": child_entries,
-        "refusals": refusals(child_entries),
+        "refusals": refusals(made),
         "counts": dict(collections.Counter(entry["action"] for entry in child_entries)),
         "diff": _diff(parents, children, check),
     }

@@ -14,7 +14,7 @@ import typing as t
 from .. import _freeze_stage
 from .._connector import names, tasks
 from .._connector.pyvmomi import vim
-from .._engine import Item, Task
+from .._engine import Item, Missing, Task
 from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._freeze_stage import FreezeStage
 from .._vsphere import vm, wake
@@ -103,7 +103,7 @@ def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.A
         if not check:
             with task.accounted():
                 _look_again(job)
-    result = report.result(job.parents, job.children, options, check=check)
+    result = report.result(task, job.parents, job.children, options)
     warn(session.warn, result["refusals"])
     return task.finish(
         result,
@@ -115,8 +115,10 @@ _ADVICE = "What succeeded stays and is listed; run again to do only what is miss
 
 
 def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
-    found = read.find_parents(session, options.selectors, options.datacenter, task.deadline)
-    steps = _steps(session, options, [item.parent for item in found])
+    every = read.find_parents(session, options.selectors, options.datacenter, task.deadline)
+    found = [each for _place, each in task.found("parents", every, options.selectors)]
+    known = [each.parent for each in found]
+    steps = _steps(session, _owned(task, options, known))
     plan.check_steps(steps, options)
     parents = [_parent(item, options, steps) for item in found]
     homes = {item.now.moid: item for item in parents}
@@ -134,25 +136,38 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     return Job(session, options, parents, children, task, quiescing)
 
 
-def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[Step]:
+def _owned(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -> list[tuple[ChildRequest, Parent]]:
+    """The children with their parents. Where parents are missing, a child without one fails as they do.
+
+    :raises InvalidOption: all parents are there, and a child means none of them.
+    """
+    owned = []
+    for place, request in enumerate(options.children):
+        try:
+            owned.append((request, plan.owner(request, known)))
+        except InvalidOption as error:
+            if not task.missing.get("parents"):
+                raise
+            entry = {"name": request.name, "moid": None, "path": "", "action": "failed"}
+            task.miss("children", place, Missing(called=request.name, entry=entry, error=error))
+    return owned
+
+
+def _steps(session: Session, owned: t.Sequence[tuple[ChildRequest, Parent]]) -> list[Step]:
     """What is asked for of children, beside what there is: at most three calls for each datacenter."""
-    if not options.children:
+    if not owned:
         return []
-    owners = [plan.owner(request, known) for request in options.children]
-    folders = _folders(session, options.children, owners)
-    homes = [
-        folders[parent.datacenter][request.folder][0] if request.folder else parent.folder
-        for request, parent in zip(options.children, owners, strict=True)
-    ]
+    folders = _folders(session, owned)
+    homes = [folders[parent.datacenter][request.folder][0] if request.folder else parent.folder for request, parent in owned]
     wanted: dict[str, set[str]] = {}
-    for request, home in zip(options.children, homes, strict=True):
+    for (request, _parent_vm), home in zip(owned, homes, strict=True):
         if request.name in wanted.setdefault(home, set()):
             raise InvalidOption(f"children names {request.name} twice in one folder.", option="children")
         wanted[home].add(request.name)
     taken = read_names(session, wanted)
     existing = read.read_wanted(session, list(taken.values()))
     steps = []
-    for request, parent, home in zip(options.children, owners, homes, strict=True):
+    for (request, parent), home in zip(owned, homes, strict=True):
         holder = taken.get((home, request.name))
         found = existing.get(holder._GetMoId()) if holder is not None else None
         if request.state == ABSENT:
@@ -163,12 +178,10 @@ def _steps(session: Session, options: ForkOptions, known: list[Parent]) -> list[
     return steps
 
 
-def _folders(
-    session: Session, requests: t.Sequence[ChildRequest], owners: t.Sequence[Parent]
-) -> dict[str, dict[str, tuple[str, str]]]:
+def _folders(session: Session, owned: t.Sequence[tuple[ChildRequest, Parent]]) -> dict[str, dict[str, tuple[str, str]]]:
     """The folders that children name, by the datacenter of their parents."""
     texts: dict[str, list[str]] = {}
-    for request, parent in zip(requests, owners, strict=True):
+    for request, parent in owned:
         if request.folder:
             texts.setdefault(parent.datacenter, []).append(request.folder)
     return {moid: read_folders(session, moid, dict.fromkeys(wanted)) for moid, wanted in texts.items()}

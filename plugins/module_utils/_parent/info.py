@@ -12,7 +12,7 @@ import typing as t
 from .._connector import names
 from .._connector.versions import require_instant_clones
 from .._engine import Item, Task
-from .._errors import Fault, PartialFailure
+from .._errors import Fault
 from . import plan, read, report
 from .model import InfoOptions, Obstacle, Parent
 from .task import PARALLEL
@@ -29,11 +29,13 @@ _CHECK_SECONDS = 120.0
 class ParentItem(Item):
     """A parent that is looked at.
 
-    :ivar refusals: what vCenter would refuse a clone for; where it could not be asked, ``error`` says why.
+    :ivar refusals: what vCenter would refuse a clone for.
+    :ivar not_asked: why vCenter does not say, which is no failure of a task that only looks.
     """
 
     parent: Parent
     refusals: list[Obstacle] = dataclasses.field(default_factory=list)
+    not_asked: Fault | None = None
 
     @property
     def title(self) -> str:
@@ -44,37 +46,34 @@ class ParentItem(Item):
 def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     """The module's result: ``parents``, one entry each in the order asked for. Changes nothing.
 
-    :raises NotFound: a VM that is not there.
-    :raises PartialFailure: a signal or the loss of the server kept vCenter from being asked; it holds the whole result.
+    :raises PartialFailure: a VM of several is not there, or a signal or the loss of the server kept
+        vCenter from being asked; it holds the whole result.
     """
     require_instant_clones(session)
     found = read.find_parents(session, options.selectors, options.datacenter)
-    items = [ParentItem(parent=each.parent) for each in found]
+    deadline = min(session.limit.end, time.monotonic() + _CHECK_SECONDS)
+    task: Task[ParentItem] = Task(session, [], "parents", deadline=deadline, parallel=PARALLEL)
+    there = task.found("parents", found, options.selectors)
+    items = task.items = [ParentItem(parent=each.parent) for _place, each in there]
     uuids = [item.parent.instance_uuid for item in items]
     children = read.read_children(session, uuids) if options.children and items else {}
-    deadline = min(session.limit.end, time.monotonic() + _CHECK_SECONDS)
-    task = Task(session, items, "parents", deadline=deadline, parallel=PARALLEL)
     with task.accounted():
         if options.ask_vcenter:
             _ask(task)
-    result = {
-        "changed": False,
-        "parents": [
-            report.info(
-                item.parent,
-                children.get(item.parent.instance_uuid, ()),
-                _merged(plan.obstacles(item.parent), item.refusals),
-                item.error,
-            )
-            for item in items
-        ],
-    }
-    # What vCenter refuses to tell is no failure of a task that only looks.
-    lost = [item for item in task.failed if not isinstance(item.error, Fault)]
-    if lost:
-        left = names.listing([item.title for item in lost], most=5)
-        raise PartialFailure(f"{task.stopped or lost[0].error} It is not known whether vCenter would clone {left}.", result)
-    return result
+    entries = [
+        report.info(
+            item.parent,
+            children.get(item.parent.instance_uuid, ()),
+            _merged(plan.obstacles(item.parent), item.refusals),
+            item.not_asked or item.error,
+        )
+        for item in items
+    ]
+    lost = names.listing([item.title for item in items if item.error is not None], most=5)
+    return task.finish(
+        {"changed": False, "parents": task.with_missing("parents", entries)},
+        advice=f"It is not known whether vCenter would clone {lost}." if lost else "",
+    )
 
 
 def _ask(task: Task[ParentItem]) -> None:
@@ -84,9 +83,11 @@ def _ask(task: Task[ParentItem]) -> None:
         if outcome.error is None:
             item.refusals = read.refusals(outcome.result or ())
             return
-        item.fail(outcome.error)
-        if isinstance(outcome.error, Fault):
-            task.session.warn(f"vCenter could not be asked for a dry run of a clone of {item.title}: {outcome.error}")
+        if not isinstance(outcome.error, Fault):
+            item.fail(outcome.error)
+            return
+        item.not_asked = outcome.error
+        task.session.warn(f"vCenter could not be asked for a dry run of a clone of {item.title}: {outcome.error}")
 
     # vCenter says of a VM that is off only that it is off, which is known already.
     running = [item for item in task.items if item.parent.power_state == "poweredOn" and not item.parent.template]

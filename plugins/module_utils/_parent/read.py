@@ -8,9 +8,10 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import faults
-from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, unreadable
+from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, readable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
+from .._errors import VforgeError
 from .._vsphere import compute, freeze, guest
 from .._vsphere.disks import disks_in
 from .._vsphere.freeze import Found, found_in
@@ -50,18 +51,16 @@ CHILDREN: dict[type, tuple[str, ...]] = {
 TO_CHILDREN = (*TO_VMS, compute.VM_TO_HOST)
 
 
-def find_parents(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Found[Parent]]:
-    """The VMs that the selectors name, in their order.
+def find_parents(
+    session: Session, selectors: t.Sequence[Selector], datacenter: str | None
+) -> list[Found[Parent] | VforgeError]:
+    """The VMs that the selectors name, in their order; in the place of one of several that is not found, why not.
 
-    :raises NotFound: one of them fits no VM.
-    :raises InvalidOption: two of them fit the same one.
+    :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
-    moids = [ref._GetMoId() for ref in find_each(session, selectors, datacenter)]
-    found = read_parents(session, moids)
-    for moid, selector in zip(moids, selectors, strict=True):
-        if moid not in found:
-            raise unreadable(selector)
-    return [found[moid] for moid in moids]
+    found = find_each(session, selectors, datacenter)
+    known = read_parents(session, [each for each in found if isinstance(each, str)])
+    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
 
 
 def read_parents(session: Session, moids: t.Sequence[str]) -> dict[str, Found[Parent]]:

@@ -16,19 +16,21 @@ from .model import Child, Obstacle, Parent
 from .plan import COLLAPSE, FREEZE, RESET
 
 if t.TYPE_CHECKING:
+    from .._engine import Task
     from .task import ParentItem
 
 # In check mode a step that would be done is told as if it had been, as Ansible's other modules do.
 _DONE = {RESET: "reset", COLLAPSE: "collapsed", FREEZE: "frozen"}
 
 
-def result(items: t.Sequence[ParentItem], *, check: bool) -> dict[str, t.Any]:
+def result(task: Task[ParentItem]) -> dict[str, t.Any]:
     """``changed``, ``parents`` (one entry each) and ``diff``."""
-    entries = [_entry(item, check) for item in items]
+    found = [_entry(item, task.check) for item in task.items]
+    entries = task.with_missing("parents", found, **_engine.UNTOUCHED)
     return {
         "changed": any(entry["changed"] for entry in entries),
         "parents": entries,
-        "diff": _diff(items, check),
+        "diff": _diff(task.items, task.check),
     }
 
 

@@ -57,7 +57,8 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     task: Task[ParentItem] = Task(session, [], "parents", deadline=deadline, parallel=PARALLEL, check=check)
     with task.phase("lookup"):
         found = read.find_parents(session, options.selectors, options.datacenter)
-        task.items = [_item(each, options) for each in found]
+        there = task.found("parents", found, options.selectors)
+        task.items = [_item(parent, options) for _place, parent in there]
     freezing = FreezeStage(
         task=task,
         step=FREEZE,
@@ -69,7 +70,7 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     )
     with task.phase("work"), task.accounted():
         _check(task, freezing) if check else _carry_out(task, freezing)
-    return task.finish(report.result(task.items, check=check))
+    return task.finish(report.result(task))
 
 
 def _item(found: Found[Parent], options: ParentOptions) -> ParentItem:

@@ -213,7 +213,7 @@ def test_hundreds_of_failures_are_told_in_few_lines_with_the_hint_that_cures_mos
     assert lines[-1] == "Run again."
 
 
-def test_a_warning_of_hundreds_is_one_line(known):
+def test_a_warning_of_hundreds_is_one_line():
     items = [named(f"web-{n}", InvalidOption("It is refused.")) for n in range(300)]
     for item in items:
         item.warnings.append(f"{item.title} is deep.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.temporary import SNAPSHOT_NAME
 from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
 from vforge_module import ModuleProcess
 
@@ -48,8 +48,8 @@ def module(make_sim, tmp_path):
 def test_a_run_returns_what_is_documented(module, tmp_path):
     known = module(1)
     state = str(tmp_path / "state.json")
-    result = known.run(vm={"name": "web-01"}, state_file=state, report=str(tmp_path / "report.html"))
-    assert {"vms", "failed_vms", "totals", "report", "state_saved", "timing", "calls", "changed", "diff"} <= result.keys()
+    result = known.run(vm={"name": "web-01"}, state_file=state)
+    assert {"vms", "failures", "totals", "counts", "state_saved", "timing", "calls", "changed", "diff"} <= result.keys()
     assert "failed" not in result
     commit = {"state": "committed", "state_file": state, "question": result["question"]["id"]}
     committed = known.run(**commit, hostname="nowhere.invalid")
@@ -89,7 +89,7 @@ def test_with_one_in_ten_failing_the_account_is_exact_and_no_snapshot_is_left(mo
     struck = [vm for vm in result["vms"] if any("error" in disk for disk in vm["disks"])]
     assert len(unmade) == 5
     assert sum("error" in disk for vm in struck for disk in vm["disks"]) == 9
-    assert [vm["name"] for vm in result["failed_vms"]] == [vm["name"] for vm in result["vms"] if vm in unmade or vm in struck]
+    assert [vm["name"] for vm in result["failures"]] == [vm["name"] for vm in result["vms"] if vm in unmade or vm in struck]
     for vm in result["vms"]:
         for disk in vm["disks"]:
             assert ("error" in disk) == (disk["areas"] is None)
@@ -127,7 +127,7 @@ def test_a_signal_at_any_step_leaves_no_snapshot(module, method, number):
     result = known.result(process)
     assert f"The run was ended by {number.name}." in result["msg"]
     assert known.snapshots(4) == 0
-    assert {vm["error_code"] for vm in result["failed_vms"]} <= {"not_attempted", "still_running", "cancelled"}
+    assert {vm["error_code"] for vm in result["failures"]} <= {"not_attempted", "still_running", "cancelled"}
     known.sim.clear()
     assert known.run(vms=_vms(4))["totals"]["disks"] == 8
 

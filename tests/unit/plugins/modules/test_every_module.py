@@ -114,7 +114,7 @@ def test_linked_clones_changed_blocks_and_cloud_init_are_told_as_documented(modu
     source, vm = {"source": {"name": "server-00001"}, "name": name}, {"name": name}
     assert _returns(module, "linked_clone", **source, disk_mode="full", powered_on=False)["changed"]
     assert _returns(module, "cbt_changed_areas", vm=vm, state="enabled")["changed"]
-    files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "r.html"), "areas_directory": str(tmp_path)}
+    files = {"state_file": str(tmp_path / "state.json"), "runs": 2, "areas_directory": str(tmp_path)}
     asked = module("cbt_changed_areas", _ansible_diff=True).run(vm=vm, **files)
     check("cbt_changed_areas", asked)
     assert asked["totals"]["disks"] == len(asked["vms"][0]["disks"]) > 0

@@ -14,7 +14,7 @@ import uuid
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import committing, flow
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import task
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB, options
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work
 
@@ -45,7 +45,7 @@ class Areas(Runner):
     def work(self, given: dict[str, t.Any], check: bool) -> Work:
         """A task of cbt_changed_areas."""
         asked = options(**given)
-        return lambda session: flow.run(session, asked, check=check)
+        return lambda session: task.run(session, asked, check=check)
 
     def night(self, **given: t.Any) -> Ran:
         """Ask, and commit the question, as a backup does that succeeded."""
@@ -57,12 +57,12 @@ class Areas(Runner):
         """Commit the question of a task."""
         how = {"state": "committed", "question": ran.result["question"]["id"], "state_file": state_file}
         asked = options(vms=given.pop("vms", None), **how, **given)
-        flow.prepare(asked)
-        return committing.commit(asked, self.warnings.append, check=check)
+        task.prepare(asked)
+        return task.commit(asked, self.warnings.append, check=check)
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        return self.ran(self.work(given, check), before=lambda: flow.prepare(options(**given)))
+        return self.ran(self.work(given, check), before=lambda: task.prepare(options(**given)))
 
     # Looking, and making what is looked at, by plain pyVmomi
 

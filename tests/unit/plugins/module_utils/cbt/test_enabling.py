@@ -22,8 +22,8 @@ def test_tracking_is_switched_on_counts_and_is_left_alone_then(plain):
     assert (ran.one["actions"], ran.one["tracking"], ran.result["changed"]) == (["switched_on", "activated"], True, True)
     assert all(plain.change_ids("web-1"))
     assert plain.snapshots("web-1") == []
-    assert "counts: False" in ran.result["diff"]["before"]
-    assert "counts: True" in ran.result["diff"]["after"]
+    assert "active: False" in ran.result["diff"]["before"]
+    assert "active: True" in ran.result["diff"]["after"]
     again = plain.run(state="enabled")
     assert (again.one["actions"], again.result["changed"]) == ([], False)
     assert not {"ReconfigVM_Task", "CreateSnapshot_Task", "CreateFilter"} & again.calls.keys()
@@ -93,7 +93,7 @@ def test_many_vms_in_one_task_and_one_of_them_fails(start):
     known.sim.inject(method="ReconfigVM_Task", name="web-3", do="task-fault", fault="SystemError", message="no")
     ran = known.attempt(state="enabled", vms=[{"name": name} for name in names])
     assert [entry["actions"] for entry in ran.vms] == [["switched_on", "activated"]] * 2 + [[], ["switched_on", "activated"]]
-    assert [entry["name"] for entry in ran.result["failed_vms"]] == ["web-3"]
+    assert [entry["name"] for entry in ran.result["failures"]] == ["web-3"]
     # One wait a step: reconfiguring, making snapshots, removing them.
     assert ran.calls["CreateFilter"] == 3
     again = known.run(state="enabled", vms=[{"name": name} for name in names])

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME, Mark, Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.temporary import SNAPSHOT_NAME, Owner, OwnerMark
 
 _NAMES = [f"web-{number:02}" for number in range(1, 11)]
 
@@ -59,7 +59,7 @@ def test_a_question_leaves_nothing_and_is_no_change(ten):
 def test_one_in_five_fails_and_no_snapshot_stays(ten, method, how):
     ten.sim.inject(method=method, every=5, times=2, **how)
     ran = ten.attempt(vms=[{"name": name} for name in _NAMES], parallel=4)
-    failed = [entry["name"] for entry in ran.result["failed_vms"]]
+    failed = [entry["name"] for entry in ran.result["failures"]]
     assert failed == [entry["name"] for entry in ran.vms if "error" in entry]
     # What was asked for in vain is tried again where that cannot do harm: removing.
     assert len(failed) == (0 if method == "RemoveSnapshot_Task" else 2)
@@ -83,7 +83,7 @@ def test_a_snapshot_that_cannot_be_removed_is_told_and_goes_with_the_next_run(ar
 
 def _leave(areas, owner, seconds=60, name=SNAPSHOT_NAME, uuid=None):
     vm = areas.vm("web-1")
-    text = Mark(uuid or vm.config.instanceUuid, "run", owner, seconds).description()
+    text = OwnerMark(uuid or vm.config.instanceUuid, "run", owner, seconds).description()
     areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, name)
 
 
@@ -166,7 +166,7 @@ def test_a_signal_at_any_step_leaves_an_exact_account_and_no_snapshot(ten, metho
             signal.signal(number, handler)
     assert "The run was ended by SIGTERM." in str(ran.error)
     assert left(ten) == []
-    assert ran.result["failed_vms"]
+    assert ran.result["failures"]
     assert ran.result["state_saved"] is False
     for entry in ran.vms:
         known = [disk for disk in entry["disks"] if "error" not in disk]

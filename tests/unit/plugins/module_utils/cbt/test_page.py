@@ -2,20 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report for people: whole HTML that asks for nothing from elsewhere, and says in words what it draws."""
+"""The page for people: whole HTML that asks for nothing from elsewhere, and says in words what it draws."""
 
 from __future__ import annotations
 
 import html.parser
 import re
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import page
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import MissingLibrary
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import report
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import changed_areas_page as page
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB
 
 _VOID = {"meta", "rect", "path", "br"}
@@ -56,12 +56,16 @@ def read(text):
 @pytest.fixture
 def nights(areas, tmp_path):
     """What three nights make of a report."""
-    files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "report.html")}
-    areas.night(**files)
+    asked = {"state_file": str(tmp_path / "state.json"), "runs": 14}
+    ran = areas.night(**asked)
     for night in range(2):
         areas.sim.write_disk("web-1", offset=night * 32 * MIB, length=MIB, seed=1)
-        areas.night(**files)
-    return read((tmp_path / "report.html").read_text(encoding="utf-8"))
+        ran = areas.night(**asked)
+    return shown(ran)
+
+
+def shown(ran):
+    return read(page.render(ran.result, "2026-05-01T02:00:00.000+00:00", "vcenter.example.com"))
 
 
 def test_it_shows_the_disk_run_by_run_in_pictures_and_in_words(nights):
@@ -79,12 +83,11 @@ def test_it_shows_all_disks_together_run_by_run(nights):
 
 
 def test_of_very_many_disks_fewer_runs_are_drawn(areas, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "_MOST_STRIPS", 2)
-    files = {"state_file": str(tmp_path / "state.json"), "report": str(tmp_path / "report.html")}
+    monkeypatch.setattr(report, "MOST_RUNS", 2)
+    ran = None
     for _night in range(4):
-        areas.night(**files)
-    reader = read((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert reader.attributes.count(("class", "strip")) == 2
+        ran = areas.night(state_file=str(tmp_path / "state.json"), runs=14)
+    assert shown(ran).attributes.count(("class", "strip")) == 2
 
 
 def test_it_asks_for_nothing_from_elsewhere(nights):
@@ -93,27 +96,24 @@ def test_it_asks_for_nothing_from_elsewhere(nights):
     assert ("http-equiv", "Content-Security-Policy") in nights.attributes
 
 
-def test_names_are_text_whatever_they_hold(start, tmp_path):
+def test_names_are_text_whatever_they_hold(start):
     areas = start()
     areas.make("<b>&amp;<script>alert(1)<%2fscript>")
-    path = tmp_path / "report.html"
     moid = next(iter(areas.vm("<b>&amp;<script>alert(1)<%2fscript>")._moId.splitlines()))
-    areas.run(vm={"moid": moid}, report=str(path))
-    reader = read(path.read_text(encoding="utf-8"))
+    reader = shown(areas.run(vm={"moid": moid}, runs=1))
     assert "script" not in reader.elements
     assert "<b>&amp;<script>alert(1)</script>" in reader.text
 
 
-def test_what_failed_and_what_is_left_out_is_said(start, tmp_path):
+def test_what_failed_and_what_is_left_out_is_said(start):
     areas = start()
     for name in ("web-1", "web-2"):
         areas.sim.create_vm(name, on=False, disks=[{"bytes": MIB}, {"bytes": MIB, "mode": "independent_persistent"}])
         areas.run(vm={"name": name}, state="enabled")
     areas.sim.inject(method="QueryChangedDiskAreas", name="web-2", do="fault", fault="SystemError", message="a disk on fire")
-    path = tmp_path / "report.html"
-    ran = areas.attempt(vms=[{"name": "web-1"}, {"name": "web-2"}], report=str(path))
-    assert ran.result["report"] == str(path)
-    text = read(path.read_text(encoding="utf-8")).text
+    ran = areas.attempt(vms=[{"name": "web-1"}, {"name": "web-2"}, {"path": "/DC0/vm/<i>gone"}], runs=1)
+    text = shown(ran).text
+    assert "No VM with the path /DC0/vm/<i>gone was found" in text
     assert "a disk on fire" in text
     assert "snapshots leave independent disks out" in text
 
@@ -136,7 +136,21 @@ def test_a_little_is_drawn_too():
     assert [page.level_of(changed, 1 << 30) for changed in (0, 1, 1 << 27, 1 << 30)] == [0, 1, 3, 5]
 
 
-def test_a_missing_library_is_one_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingLibrary, match="pip install jinja2"):
-        page.require()
+def test_the_runs_before_are_asked_for_and_only_then_a_page_can_be_made(areas):
+    for result in (areas.run().result, {}, {"vms": None, "totals": {}}):
+        with pytest.raises(InvalidOption, match="The option result"):
+            page.render(result, "2026-05-01T02:00:00.000+00:00")
+
+
+def test_the_first_and_the_last_runs_are_in_the_result(areas, tmp_path):
+    """One that was never committed is asked once more: the last one has what it found."""
+    asked = {"state_file": str(tmp_path / "state.json"), "runs": 2}
+    areas.night(**asked)
+    areas.run(**asked)
+    areas.sim.write_disk("web-1", offset=0, length=MIB, seed=1)
+    first, last = areas.run(**asked).disk["runs"]
+    assert (first["full_required"], last["full_required"]) == ("no_change_id", None)
+    assert (last["changed_bytes"], last["regions"][:2]) == (MIB, [MIB, 0])
+    assert "runs" not in areas.run(state_file=asked["state_file"]).disk
+    # Check mode has not asked: it has what is known.
+    assert areas.run(check=True, **asked).disk["runs"][0]["at"] == first["at"]

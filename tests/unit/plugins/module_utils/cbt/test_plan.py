@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.options import AreaOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.plan import Plan, decide
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.model import AreaOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.plan import AskNewSnapshot, AskVm, DiskExcluded, Plan, decide
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.state import Run, State
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import (
     MIB,
     TRACKING,
@@ -43,8 +43,7 @@ def planned(machine=None, known=None, **given) -> Plan:
     ],
 )
 def test_enabling(machine, steps):
-    found = planned(machine, state="enabled")
-    assert (found.steps, found.refusal) == (steps, None)
+    assert planned(machine, state="enabled").steps == steps
 
 
 @pytest.mark.parametrize(
@@ -62,11 +61,10 @@ def test_enabling(machine, steps):
 )
 def test_enabling_is_refused_with_its_reason(changes, code, words):
     known = {"tracking": False, "disks": (_UNTRACKED,), **changes}
-    found = planned(vm(**known), state="enabled")
-    assert found.refusal is not None
-    assert found.refusal.error_code == code
-    assert words in str(found.refusal)
-    assert found.steps == ()
+    with pytest.raises(VforgeError) as caught:
+        planned(vm(**known), state="enabled")
+    assert caught.value.error_code == code
+    assert words in str(caught.value)
 
 
 def test_disabling():
@@ -85,18 +83,18 @@ def test_disabling():
     ],
 )
 def test_whether_a_snapshot_is_made(power_state, create, expected):
-    assert planned(vm(power_state=power_state), create_snapshot=create).create is expected
+    found = planned(vm(power_state=power_state), create_snapshot=create)
+    assert isinstance(found, AskNewSnapshot) is expected
 
 
 def test_a_running_vm_cannot_be_asked_without_a_snapshot():
-    refusal = planned(create_snapshot="never").refusal
-    assert isinstance(refusal, InvalidOption)
-    assert "poweredOn" in refusal.message
+    with pytest.raises(InvalidOption, match="poweredOn"):
+        planned(create_snapshot="never")
 
 
 def test_no_snapshot_is_made_where_there_is_nothing_to_ask():
     found = planned(vm(disks=(_UNTRACKED, disk(2001, mode="independent_persistent"))))
-    assert (found.create, found.questions.asked) == (False, ())
+    assert (type(found), found.questions.asked) == (AskVm, ())
     assert [why.code for _disk, why in found.questions.excluded] == ["not_tracked", "independent"]
 
 
@@ -117,9 +115,9 @@ def test_disks_that_are_left_out(changes, code):
 
 
 def test_a_disk_that_is_left_out_is_a_failure_where_that_is_asked_for():
-    refusal = planned(vm(disks=(disk(), disk(2001, mode="independent_persistent"))), on_excluded="fail").refusal
-    assert refusal is not None
-    assert (refusal.error_code, refusal.details["disks"]) == ("disk_excluded", ["Hard disk 2"])
+    with pytest.raises(DiskExcluded) as caught:
+        planned(vm(disks=(disk(), disk(2001, mode="independent_persistent"))), on_excluded="fail")
+    assert (caught.value.error_code, caught.value.details["disks"]) == ("disk_excluded", ["Hard disk 2"])
 
 
 def _state(**changes):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import privileges
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.marks import SNAPSHOT_NAME, Mark, Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.temporary import SNAPSHOT_NAME, Owner, OwnerMark
 
-_QUERY = [privileges.MAKE, privileges.REMOVE, privileges.READ]
+_QUERY = [plan.MAKE, plan.REMOVE, plan.READ]
 _CHANGES = {"CreateSnapshot_Task", "RemoveSnapshot_Task", "ReconfigVM_Task", "PowerOffVM_Task", "PowerOnVM_Task"}
 
 
@@ -20,12 +20,12 @@ _CHANGES = {"CreateSnapshot_Task", "RemoveSnapshot_Task", "ReconfigVM_Task", "Po
     ("asked", "needs"),
     [
         ({}, _QUERY),
-        ({"snapshot": {"name": "mine"}}, [privileges.READ]),
-        ({"state": "disabled"}, [privileges.SWITCH]),
-        ({"vm": {"name": "web-2"}, "state": "enabled"}, [privileges.SWITCH, privileges.MAKE, privileges.REMOVE]),
+        ({"snapshot": {"name": "mine"}}, [plan.READ]),
+        ({"state": "disabled"}, [plan.SWITCH]),
+        ({"vm": {"name": "web-2"}, "state": "enabled"}, [plan.SWITCH, plan.MAKE, plan.REMOVE]),
         (
             {"vm": {"name": "web-2"}, "state": "enabled", "activation": "power_cycle"},
-            [privileges.SWITCH, privileges.POWER_OFF, privileges.POWER_ON],
+            [plan.SWITCH, plan.POWER_OFF, plan.POWER_ON],
         ),
     ],
 )
@@ -53,17 +53,17 @@ def test_one_call_is_enough_for_many_vms_and_the_others_go_on(areas):
     names = [f"web-{number}" for number in range(1, 5)]
     for name in names[1:]:
         areas.make(name, tracked=name != "web-3")
-    areas.log_in_with([privileges.SWITCH])
+    areas.log_in_with([plan.SWITCH])
     ran = areas.attempt(state="enabled", vms=[{"name": name} for name in names])
-    assert [entry["name"] for entry in ran.result["failed_vms"]] == ["web-3"]
+    assert [entry["name"] for entry in ran.result["failures"]] == ["web-3"]
     assert ran.calls["HasPrivilegeOnEntities"] == 1
 
 
 def test_a_left_over_that_may_not_be_removed_is_told(areas):
     gone = Owner(Owner.this().place, Owner.this().pid, "1")
-    text = Mark(areas.vm("web-1").config.instanceUuid, "run", gone, 60).description()
+    text = OwnerMark(areas.vm("web-1").config.instanceUuid, "run", gone, 60).description()
     areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, SNAPSHOT_NAME)
-    areas.log_in_with([privileges.MAKE, privileges.READ])
+    areas.log_in_with([plan.MAKE, plan.READ])
     ran = areas.attempt()
     assert (ran.code, ran.one["actions"]) == ("no_permission", [])
     assert "which this user may not remove" in ran.one["warnings"][0]

@@ -11,7 +11,7 @@ import json
 import pytest
 from pyVmomi import vim, vmodl
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import api
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import faults
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB
 
@@ -124,7 +124,7 @@ def test_any_file_fault_means_that_the_whole_disk_is_to_be_read(key, code):
     )
     error = faults.translate(fault)
     error.__cause__ = fault
-    assert api.full_required(error).code == code
+    assert read.full_required(error).code == code
 
 
 def test_a_disk_in_the_place_of_another_one_is_read_whole(start, state):
@@ -199,7 +199,7 @@ def test_a_vm_that_is_off_needs_no_snapshot(areas, state):
 
 
 def test_check_mode_makes_no_snapshot_and_writes_nothing(areas, state, tmp_path):
-    ran = areas.run(check=True, state_file=state, report=str(tmp_path / "report.html"))
+    ran = areas.run(check=True, state_file=state, areas_directory=str(tmp_path / "areas"))
     assert (ran.disk["full_required_code"], ran.disk["areas"]) == ("no_change_id", None)
     assert "CreateSnapshot_Task" not in ran.calls
     assert not list(tmp_path.glob("*.*"))

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _files
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import committing, sink
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import sink, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import state as states
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import options
@@ -38,7 +38,6 @@ def files():
 def _files_in(folder):
     return {
         "state_file": f"{folder}/state.json",
-        "report": f"{folder}/report.html",
         "areas_directory": f"{folder}/areas",
     }
 
@@ -122,7 +121,7 @@ def test_a_kill_at_whichever_step_of_a_question_and_the_next_one_tells_the_chang
     assert ran.disk["since"] == before
     assert told(ran) == _WRITTEN
     # What the killed ones had begun is gone.
-    assert sorted(os.listdir(os.path.dirname(files["report"]))) == ["areas", "report.html", "state.json", "state.json.lock"]
+    assert sorted(os.listdir(os.path.dirname(files["state_file"]))) == ["areas", "state.json", "state.json.lock"]
     assert os.listdir(files["areas_directory"]) == []
 
 
@@ -239,27 +238,9 @@ def test_of_what_fails_nothing_can_be_committed_and_of_the_others_all(start, fil
     assert (ran.result["state_saved"], ran.result["question"]) == (False, None)
 
 
-def test_a_report_that_cannot_be_written_fails_before_the_state_file_is(changed, files, asked, monkeypatch):
-    with open(files["state_file"], "rb") as file:
-        before = file.read()
-    monkeypatch.setattr(
-        "ansible_collections.vforge.vsphere.plugins.module_utils._cbt.page.render", lambda *_args: _raise_full(files["report"])
-    )
-    ran = changed.attempt(**asked)
-    assert (ran.result["state_saved"], ran.result["report"], ran.result["question"]) == (False, None, None)
-    assert ran.result["stopped"]["error_code"] == "file_unwritable"
-    with open(files["state_file"], "rb") as file:
-        assert file.read() == before
-
-
-def _raise_full(path):
-    raise _files.FileUnwritable(f"The report {path} cannot be written: No space left on device.")
-
-
-@pytest.mark.parametrize("name", ["state_file", "report"])
-def test_a_pipe_in_place_of_a_file_is_told_before_anything_is_done(changed, files, asked, name):
-    os.unlink(files[name])
-    os.mkfifo(files[name])
+def test_a_pipe_in_place_of_a_file_is_told_before_anything_is_done(changed, files, asked):
+    os.unlink(files["state_file"])
+    os.mkfifo(files["state_file"])
     ran = changed.attempt(**asked)
     assert isinstance(ran.error, InvalidOption)
     assert (ran.error.error_code, ran.calls) == ("file_refused", {})
@@ -275,7 +256,7 @@ def test_a_lock_that_another_process_holds_ends_with_the_task(changed, files, as
         assert f"held by process {os.getpid()}" in ran.result["stopped"]["msg"]
         given = options(state="committed", state_file=files["state_file"], question="q", timeout=1)
         with pytest.raises(VforgeError) as caught:
-            committing.commit(given, changed.warnings.append, check=False)
+            task.commit(given, changed.warnings.append, check=False)
         assert caught.value.error_code == "timeout"
     assert told(changed.run(**asked)) == _WRITTEN
 

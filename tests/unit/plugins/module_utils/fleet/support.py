@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.facts import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.model import (
+    MIB,
     Clone,
-    Datastore,
+    FleetOptions,
     Golden,
-    Host,
     Parent,
     Situation,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.options import FleetOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Datastore, Host
 from ansible_collections.vforge.vsphere.plugins.modules.fleet_plan import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 
@@ -50,8 +50,19 @@ def golden(**changes: t.Any) -> Golden:
 
 def host(number: int, **changes: t.Any) -> Host:
     """A host with plenty of room."""
-    known = Host(f"host-{number}", f"esx{number}", "C0", "", 65_536, ("datastore-1",))
+    known = Host(
+        moid=f"host-{number}",
+        name=f"esx{number}",
+        compute="cluster-0",
+        datastores=frozenset({"datastore-1"}),
+        free_memory=65_536 * MIB,
+    )
     return dataclasses.replace(known, **changes)
+
+
+def datastore(number: int = 1, name: str = "fast", free: int = 4_000_000, **changes: t.Any) -> Datastore:
+    """A datastore with so many MiB free."""
+    return Datastore(f"datastore-{number}", name, free * MIB, **changes)
 
 
 def parent(number: int, version: str = V1, **changes: t.Any) -> Parent:
@@ -74,9 +85,10 @@ def situation(**changes: t.Any) -> Situation:
         folder_path="/DC0/vm",
         parents_path="/DC0/vm",
         hosts=tuple(host(number) for number in (1, 2, 3)),
-        datastores={"datastore-1": Datastore("datastore-1", "fast", 4_000_000, True)},
+        clusters={"cluster-0": "C0"},
+        datastores={"datastore-1": datastore()},
         parents=(),
         clones=(),
-        strangers={},
+        taken={},
     )
     return dataclasses.replace(known, **changes)

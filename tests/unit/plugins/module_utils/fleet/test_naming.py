@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.naming import Pattern, addresses, parent_name
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.model import Pattern, addresses, parent_name
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import fleet_mark, fleet_of
 
 

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.facts import Datastore
+from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.model import MIB
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.plan import NoRoom, plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._fleet.report import result, summary, warnings
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fleet.support import (
     V1,
     V2,
     clone,
+    datastore,
     golden,
     host,
     options,
@@ -110,14 +111,14 @@ def test_a_second_parent_of_a_host_goes_unless_it_has_clones():
 
 
 def test_clones_on_hosts_that_take_none_stay():
-    hosts = (host(1, obstacle="it is in maintenance mode"), host(2), host(3))
+    hosts = (host(1, maintenance=True), host(2), host(3))
     made = plan(options(count=7), _standing(hosts=hosts))
     assert made.skipped == {"esx1": "it is in maintenance mode"}
     assert _on_hosts(made) == {"esx1": 2, "esx2": 3, "esx3": 2}
 
 
 def test_people_are_told_of_each_host_and_why_it_is_left_out():
-    hosts = (host(1, obstacle="it is in maintenance mode"), host(2), host(3), host(4, obstacle="it is disconnected"))
+    hosts = (host(1, maintenance=True), host(2), host(3), host(4, connection="disconnected"))
     asked, now = options(count=7), _standing(hosts=hosts)
     assert summary(asked, now, plan(asked, now)) == [
         "web: 1 clone to make, 6 unchanged",
@@ -129,7 +130,7 @@ def test_people_are_told_of_each_host_and_why_it_is_left_out():
 
 
 def test_old_parents_stay_while_their_host_cannot_be_reached():
-    hosts = (host(1, obstacle="it does not respond"), host(2), host(3))
+    hosts = (host(1, connection="notResponding"), host(2), host(3))
     made = plan(options(), _standing(golden=golden(version=V2), hosts=hosts))
     assert [each.host for each in made.obsolete] == ["host-2", "host-3"]
 
@@ -157,18 +158,21 @@ def test_children_of_vmfork_whose_parent_is_gone_are_left_alone_whatever_is_aske
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"obstacle": "it is disconnected"}, "it is disconnected"),
-        ({"free_memory": 2000}, "2048 MiB of memory are needed for a parent and a clone, and 2000 are free"),
-        ({"datastores": ()}, "it sees no datastore"),
-        ({"datastores": ("datastore-2",)}, "14336 MiB are needed for a parent and a clone on small, and 9000 are free"),
-        ({"datastores": ("datastore-3",)}, "it sees no datastore"),
+        ({"connection": "disconnected"}, "it is disconnected"),
+        ({"free_memory": 2000 * MIB}, "2048 MiB of memory are needed for a parent and a clone, and 2000 are free"),
+        ({"datastores": frozenset()}, "it sees no datastore"),
+        (
+            {"datastores": frozenset({"datastore-2"})},
+            "14336 MiB are needed for a parent and a clone on small, and 9000 are free",
+        ),
+        ({"datastores": frozenset({"datastore-3"})}, "it sees no datastore"),
     ],
 )
 def test_hosts_without_room_are_skipped_with_the_reason(changes, reason):
     stores = {
-        "datastore-1": Datastore("datastore-1", "fast", 4_000_000, True),
-        "datastore-2": Datastore("datastore-2", "small", 9000, True),
-        "datastore-3": Datastore("datastore-3", "lost", 9_000_000, False),
+        "datastore-1": datastore(),
+        "datastore-2": datastore(2, "small", 9000),
+        "datastore-3": datastore(3, "lost", 9_000_000, accessible=False),
     }
     made = plan(options(), situation(hosts=(host(1, **changes), host(2)), datastores=stores))
     assert made.skipped == {"esx1": reason}
@@ -176,22 +180,22 @@ def test_hosts_without_room_are_skipped_with_the_reason(changes, reason):
 
 
 def test_a_datastore_that_is_asked_for_must_be_seen():
-    hosts = (host(1), host(2, datastores=("datastore-1", "datastore-2")))
-    stores = {f"datastore-{n}": Datastore(f"datastore-{n}", f"ds{n}", 4_000_000, True) for n in (1, 2)}
+    hosts = (host(1), host(2, datastores=frozenset({"datastore-1", "datastore-2"})))
+    stores = {f"datastore-{n}": datastore(n, f"ds{n}") for n in (1, 2)}
     made = plan(options(datastore="ds2"), situation(hosts=hosts, datastores=stores))
     assert made.skipped == {"esx1": "it does not see the datastore ds2"}
     assert [seed.datastore for seed in made.seeds] == ["ds2"]
 
 
 def test_a_host_that_is_full_leaves_the_rest_to_others():
-    hosts = (host(1, free_memory=2048 + 3 * 512), host(2), host(3, free_memory=None))
+    hosts = (host(1, free_memory=(2048 + 3 * 512) * MIB), host(2), host(3, free_memory=None))
     made = plan(options(count=20, clone_memory_mb=512), situation(hosts=hosts))
     assert _on_hosts(made)["esx1"] == 3
     assert _on_hosts(made)["esx2"] + _on_hosts(made)["esx3"] == 17
 
 
 def test_a_shared_datastore_is_counted_once():
-    room = {"datastore-1": Datastore("datastore-1", "fast", 3 * (10_240 + 2048) + 6 * 2048, True)}
+    room = {"datastore-1": datastore(free=3 * (10_240 + 2048) + 6 * 2048)}
     assert len(plan(options(), situation(datastores=room)).clones) == 6
     with pytest.raises(
         NoRoom, match=r"7 clones are to be made, and the hosts have room for 6\. esx1: 2048 MiB are needed for a clone"
@@ -200,7 +204,7 @@ def test_a_shared_datastore_is_counted_once():
 
 
 def test_linked_parents_take_no_disk_of_their_own():
-    room = {"datastore-1": Datastore("datastore-1", "fast", 3 * 2048 + 6 * 2048, True)}
+    room = {"datastore-1": datastore(free=3 * 2048 + 6 * 2048)}
     asked = options(golden_snapshot="clean")
     assert asked.disk_mode == "linked"
     assert len(plan(asked, situation(datastores=room)).clones) == 6
@@ -208,7 +212,7 @@ def test_linked_parents_take_no_disk_of_their_own():
 
 
 def test_no_host_at_all_is_told_with_every_reason():
-    hosts = (host(1, obstacle="it is in maintenance mode"), host(2, obstacle="it is disconnected"))
+    hosts = (host(1, maintenance=True), host(2, connection="disconnected"))
     with pytest.raises(NoRoom, match=r"room for 0\. esx1: it is in maintenance mode; esx2: it is disconnected") as caught:
         plan(options(), situation(hosts=hosts))
     assert caught.value.details["skipped_hosts"] == {"esx1": "it is in maintenance mode", "esx2": "it is disconnected"}
@@ -217,8 +221,8 @@ def test_no_host_at_all_is_told_with_every_reason():
 def test_a_name_that_a_stranger_holds_stops_it_only_where_it_is_needed():
     taken = {"web-05": "a folder holds the name"}
     with pytest.raises(InvalidOption, match="web-05 cannot be made in /DC0/vm: a folder holds the name"):
-        plan(options(), situation(strangers=taken))
-    assert plan(options(count=4), situation(strangers=taken)).pending
+        plan(options(), situation(taken=taken))
+    assert plan(options(count=4), situation(taken=taken)).pending
 
 
 def test_absent_removes_everything_newest_first():
@@ -329,7 +333,7 @@ def test_whatever_there_is_the_plan_leads_to_the_fleet(count, present, ready, do
     current = {number: parent(number, V1, ready=number in ready) for number in (1, 2, 3)}
     old = {number: parent(number, V2) for number in (1, 2, 3)}
     clones = tuple(clone(number, (current if good else old)[at]) for number, (at, good) in present.items())
-    hosts = tuple(host(number, obstacle="it is in maintenance mode" if number in down else "") for number in (1, 2, 3))
+    hosts = tuple(host(number, maintenance=number in down) for number in (1, 2, 3))
     now = situation(hosts=hosts, parents=(*current.values(), *old.values()), clones=clones)
     made = plan(options(count=count), now)
     assert [placed.number for placed in made.clones] == list(range(1, count + 1))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from .._connector import versions
-from . import lookup, report
-from .options import VMFORK, FleetOptions
+from . import read, report
+from .model import VMFORK, FleetOptions
 from .plan import plan
 
 if t.TYPE_CHECKING:
@@ -24,7 +24,7 @@ def run(session: Session, options: FleetOptions) -> dict[str, t.Any]:
     :raises VforgeError: when the fleet cannot be as it is asked for.
     """
     (versions.require_vmfork if options.kind == VMFORK else versions.require_instant_clones)(session)
-    now = lookup.situation(session, options)
+    now = read.situation(session, options)
     made = plan(options, now)
     for warning in report.warnings(options, made):
         session.warn(warning)

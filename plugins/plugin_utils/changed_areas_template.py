@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Jinja2 template of the report. It is a module, since Ansible brings nothing but modules to where a task runs."""
+"""The Jinja2 template of the page of changed areas. All that it is given is escaped."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 <body>
 <header>
 <h1>Changed areas</h1>
-<p class="soft">{{ at }} UTC, {{ vcenter }}</p>
+<p class="soft">{{ at }} UTC{% if vcenter %}, {{ vcenter }}{% endif %}</p>
 {% if stopped %}<p class="bad">The run ended early: {{ stopped }}</p>{% endif %}
 </header>
 <main>
@@ -106,8 +106,8 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 {% if totals.excluded_disks %}
 <div class="tile"><b>{{ totals.excluded_disks }}</b><span class="soft">disks of which nothing is known</span></div>
 {% endif %}
-{% if totals.failed_vms %}
-<div class="tile"><b class="bad">{{ totals.failed_vms }}</b><span class="soft">VMs that failed</span></div>
+{% if totals.failures %}
+<div class="tile"><b class="bad">{{ totals.failures }}</b><span class="soft">VMs that failed</span></div>
 {% endif %}
 </div>
 

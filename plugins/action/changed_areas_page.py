@@ -1,0 +1,73 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the page of changed areas, on the controller."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _files
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import changed_areas_page
+
+_WHAT = "page"
+
+# Of a page that is there already: one of thousands of disks has some megabytes.
+_MOST = 256 * 1024 * 1024
+
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "path": {"type": "path", "required": True},
+    "result": {"type": "dict"},
+    "vcenter": {"type": "str", "default": ""},
+    "timeout": {"type": "int", "default": 300},
+}
+
+
+class ActionModule(ActionBase):
+    """It needs no vCenter: what it shows is in the result of another task."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Write the page; without a result, or in check mode, make sure that it could be written."""
+        result = super().run(tmp, task_vars)
+        _checked, args = self.validate_argument_spec(ARGUMENTS)
+        deadline = time.monotonic() + args["timeout"]
+        path = os.path.abspath(os.path.expanduser(args["path"]))
+        try:
+            _argspec.check_bounds(args)
+            _files.check(path, what=_WHAT)
+            changed = False
+            if args.get("result") is not None:
+                changed = self._write(path, _page(args), deadline)
+        except VforgeError as error:
+            return {**result, "failed": True, **error.as_result()}
+        return {**result, "changed": changed, "path": path}
+
+    def _write(self, path: str, page: bytes, deadline: float) -> bool:
+        """Bring the file to what it is to be; returns whether it was anything else."""
+        changed = _read(path, deadline) != page
+        if changed and not self._task.check_mode:
+            _files.replace(path, page, 0o644, what=_WHAT)
+        return changed
+
+
+def _page(args: t.Mapping[str, t.Any]) -> bytes:
+    asked = args["result"]
+    # What was not noted, such as in check mode, was asked now.
+    question = asked.get("question")
+    at = question["at"] if question else datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return changed_areas_page.render(asked, at, args["vcenter"]).encode(errors="replace")
+
+
+def _read(path: str, deadline: float) -> bytes | None:
+    try:
+        return _files.read(path, _MOST, what=_WHAT, deadline=deadline)
+    except _files.FileMissing:
+        return None

@@ -1,0 +1,418 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshots that this collection makes for a moment: each is removed in every ending.
+
+There are at most ``parallel`` of them at any time. One is removed when its use is over, when that
+failed, when the time is over and when a signal came.
+
+A run that was killed leaves its snapshot behind, and the next one removes it. A snapshot is one of
+ours by its name and by an owner mark in its description, which names the VM, the run, and the
+process that made it. It is removed as soon as it is certain that its run is over: when the process
+is gone from this machine, or, for a run on another machine, when the time that this run had allowed
+itself is over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+import time
+import typing as t
+
+from .._connector import tasks
+from .._connector.batch import Outcome
+from .._engine import Item
+from .._errors import (
+    ConnectionLost,
+    Fault,
+    Interrupted,
+    StillRunning,
+    TaskGone,
+    TimedOut,
+    VforgeError,
+)
+from .._vsphere import snapshots
+from .._vsphere.snapshots import Snapshot
+from . import read
+from .plan import REMOVE_LEFTOVERS
+
+if t.TYPE_CHECKING:
+    from .task import Job, VmItem
+
+SNAPSHOT_NAME = "vforge-changed-areas"
+
+_WORDS = "Made for a query of changed areas, and removed with it."
+_MARK = "vforge.cbt "
+
+# Removing is not cut short by the time of the task: a consolidation takes as long as it takes.
+REMOVAL_SECONDS = 3600
+
+# How long a snapshot whose making could not be followed to its end is waited for, to be removed.
+_LATE_SECONDS = 120.0
+
+_ROUNDS = 3
+
+_REMOVE = "remove"
+
+# After these nobody knows whether a call has done its work.
+UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
+
+
+# Whose a snapshot is
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """A process.
+
+    :ivar place: the machine since its start, the user and the space of process IDs in it; empty
+        where that cannot be known.
+    :ivar began: when the process was started, as the kernel counts.
+    """
+
+    place: str
+    pid: int
+    began: str
+
+    @classmethod
+    def this(cls) -> Owner:
+        """This process."""
+        pid = os.getpid()
+        return cls(_place(), pid, _began(pid) or "")
+
+    def is_gone(self) -> bool:
+        """Whether it is certain that the process has ended; False for one of another machine."""
+        here = bool(self.place) and self.place == _place()
+        return here and _began(self.pid) != self.began
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnerMark:
+    """What a description says.
+
+    :ivar vm: instance UUID of the VM that the snapshot was made of.
+    :ivar run: random, one for each task.
+    :ivar seconds: after which the run has ended in any case.
+    """
+
+    vm: str
+    run: str
+    owner: Owner
+    seconds: int
+
+    def description(self) -> str:
+        """The text for the snapshot."""
+        data = {"vm": self.vm, "run": self.run, "seconds": self.seconds}
+        return f"{_WORDS}\n{_MARK}{json.dumps(data | dataclasses.asdict(self.owner))}"
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, vm: str) -> OwnerMark | None:
+        """The owner mark of a snapshot of this VM, or None where it is none of ours."""
+        _words, found, text = snapshot.description.rpartition(f"\n{_MARK}")
+        if snapshot.name != SNAPSHOT_NAME or not found:
+            return None
+        try:
+            data = json.loads(text)
+            owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
+            mark = cls(str(data["vm"]), str(data["run"]), owner, int(data["seconds"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+        return mark if mark.vm == vm else None
+
+    def is_over(self, created: datetime.datetime | None, now: datetime.datetime) -> bool:
+        """Whether the run that made the snapshot is certain to have ended.
+
+        :param created: by vCenter's clock, as ``now``.
+        """
+        if self.owner.is_gone():
+            return True
+        allowed = datetime.timedelta(seconds=self.seconds)
+        return created is not None and now - created > allowed
+
+
+def _place() -> str:
+    """Where process IDs are comparable: one boot, one user, one space of process IDs."""
+    try:
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return ""
+    return hashlib.sha256(f"{boot}{space}/{os.geteuid()}".encode()).hexdigest()[:16]
+
+
+def _began(pid: int) -> str | None:
+    """When a process was started; None where there is none.
+
+    proc(5): it is field 22, and the second one may hold anything.
+    """
+    path = pathlib.Path(f"/proc/{pid}/stat")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return text.rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+# What became of the snapshot of one VM: one of these
+
+
+@dataclasses.dataclass(frozen=True)
+class NotMade:
+    """There is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MaybeMade:
+    """Nobody knows whether there is one.
+
+    :ivar task: moid of the task that was still making it; None where that is not known either.
+    """
+
+    task: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """There is one."""
+
+    moid: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Removed:
+    """There was one."""
+
+    moid: str
+
+
+OwnSnapshot: t.TypeAlias = NotMade | MaybeMade | Made | Removed
+
+
+# Make, use, remove
+
+
+def with_snapshots(
+    job: Job,
+    items: t.Sequence[VmItem],
+    use: t.Callable[[list[VmItem]], None],
+    *,
+    memory: bool,
+    quiesce: bool,
+) -> None:
+    """Make a snapshot of each VM, use it, remove it.
+
+    :param use: is called with VMs that have one now, at most ``parallel`` at a time.
+    :raises Reason: why the task ended early; no snapshot is left then, either.
+    """
+    for wave in waves(items, job.options.parallel):
+        try:
+            _make(job, wave, memory=memory, quiesce=quiesce)
+            use([item for item in wave if isinstance(item.own, Made)])
+        finally:
+            undisturbed(job, lambda wave=wave: _remove(job, wave))  # type: ignore[misc]
+        if job.task.stopped is not None:
+            raise job.task.stopped
+
+
+def waves(items: t.Sequence[VmItem], size: int) -> t.Iterator[list[VmItem]]:
+    """Some of the VMs after the other."""
+    for first in range(0, len(items), size):
+        yield list(items[first : first + size])
+
+
+def undisturbed(job: Job, do: t.Callable[[], None]) -> None:
+    """Do what has to be done in every ending.
+
+    A signal that comes meanwhile is noted, and it is done again. The first signal of a run is the
+    only one that can come here: a second one ends the process at once.
+    """
+    try:
+        do()
+    except Interrupted as error:
+        job.task.stopped = job.task.stopped or error
+        do()
+
+
+def _make(job: Job, wave: t.Sequence[VmItem], *, memory: bool, quiesce: bool) -> None:
+    owner = Owner.this()
+    seconds = job.options.timeout + REMOVAL_SECONDS
+
+    def start(item: VmItem) -> t.Any:
+        mark = OwnerMark(item.vm.instance_uuid, job.run, owner, seconds)
+        return snapshots.start_create(
+            job.session,
+            item.vm.moid,
+            SNAPSHOT_NAME,
+            mark.description(),
+            memory=memory,
+            quiesce=quiesce,
+        )
+
+    with job.task.phase("snapshot"):
+        for item in wave:
+            # What is begun and then never heard of again is looked for.
+            item.own = MaybeMade()
+        job.task.call(wave, start, "snapshots made", _note_made)
+
+
+def _note_made(item: VmItem, outcome: Outcome) -> None:
+    error = outcome.error
+    if error is None and outcome.result is not None:
+        item.own = Made(outcome.result._GetMoId())
+        return
+    if isinstance(error, StillRunning):
+        item.own = MaybeMade(error.details.get("task"))
+    elif error is not None and not isinstance(error, UNSURE):
+        item.own = NotMade()
+    item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
+
+
+def _remove(job: Job, wave: t.Sequence[VmItem]) -> None:
+    with job.task.phase("removal"):
+        try:
+            _look_for_lost(job, wave)
+        except VforgeError as error:
+            job.session.warn(
+                f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
+            )
+        removals = [Removal(snapshot=item.own.moid, vm=item) for item in wave if isinstance(item.own, Made)]
+        remove_all(job, removals, "snapshots removed")
+        for removal in removals:
+            if removal.error is not None:
+                removal.vm.warnings.append(
+                    f"The snapshot {SNAPSHOT_NAME} ({removal.snapshot}) of {removal.vm.title} "
+                    f"could not be removed: {removal.error} The next run removes it."
+                )
+                removal.vm.fail(removal.error)
+
+
+def _look_for_lost(job: Job, wave: t.Sequence[VmItem]) -> None:
+    """Find the snapshots of this run of which no call has returned."""
+    unsure = [item for item in wave if isinstance(item.own, MaybeMade)]
+    if not unsure:
+        return
+    making = [item.own.task for item in unsure if isinstance(item.own, MaybeMade)]
+    late = [read.task(job.session, moid) for moid in making if moid]
+    until = time.monotonic() + _LATE_SECONDS
+    tasks.wait_for_tasks(job.session, late, until, lambda _moid, _end: None)
+    trees = read.read_snapshots(job.session, [item.vm.moid for item in unsure])
+    for item in unsure:
+        item.own = NotMade()
+        for snapshot in trees.get(item.vm.moid, ()):
+            mark = OwnerMark.of(snapshot, item.vm.instance_uuid)
+            if mark is not None and mark.run == job.run:
+                item.own = Made(snapshot.moid)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Removal(Item):
+    """The removal of one snapshot.
+
+    :ivar snapshot: its moid.
+    :ivar vm: whose it is.
+    """
+
+    snapshot: str
+    vm: VmItem
+    steps: tuple[str, ...] = (_REMOVE,)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"The snapshot {self.snapshot} of {self.vm.title}"
+
+
+def remove_all(job: Job, removals: t.Sequence[Removal], doing: str) -> None:
+    """Remove snapshots; a removal that fails is tried again. Each has the last error, if any.
+
+    :raises Interrupted: a signal came; what was not removed by then has its error.
+    """
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    pause = tasks.Backoff(deadline, first=0.2)
+    due = list(removals)
+    for number in range(_ROUNDS):
+        if not due or (number and not pause.begin()):
+            return
+        _remove_once(job, due, doing, deadline)
+        due = [removal for removal in due if removal.left]
+
+
+def _remove_once(job: Job, due: t.Sequence[Removal], doing: str, deadline: float) -> None:
+    def note(removal: Removal, outcome: Outcome) -> None:
+        gone = isinstance(outcome.error, Fault) and outcome.error.fault in _GONE
+        removal.error = None if gone else outcome.error
+        if removal.error is not None:
+            return
+        removal.done.append(_REMOVE)
+        if removal.vm.own == Made(removal.snapshot):
+            removal.vm.own = Removed(removal.snapshot)
+
+    def start(removal: Removal) -> t.Any:
+        return snapshots.start_remove(job.session, removal.snapshot)
+
+    try:
+        job.task.call(due, start, doing, note, repeatable=True, deadline=deadline)
+    except VforgeError as error:
+        # Every removal that was not made has its own error by now, and is tried again.
+        job.session.tell(str(error))
+
+
+_GONE = ("ManagedObjectNotFound", "NotFound")
+
+
+# Left-overs of runs that were killed
+
+
+def find_leftovers(job: Job) -> None:
+    """Find those of each VM. They are no snapshots of the user's, so the VM goes on without them.
+
+    One whose run may still be at work is left alone, with a warning.
+    """
+    marked = [
+        (item, snapshot, mark)
+        for item in job.vms
+        for snapshot in item.vm.snapshots
+        if (mark := OwnerMark.of(snapshot, item.vm.instance_uuid))
+    ]
+    if not marked:
+        return
+    now = read.current_time(job.session)
+    for item, snapshot, mark in marked:
+        if mark.is_over(snapshot.created, now):
+            item.leftovers.append(snapshot)
+        else:
+            item.warnings.append(
+                f"{item.title} has the snapshot {snapshot.name} ({snapshot.moid}) of a run that "
+                "may still be at work. It is left alone."
+            )
+    for item in job.vms:
+        left = tuple(each for each in item.vm.snapshots if each not in item.leftovers)
+        item.vm = dataclasses.replace(item.vm, snapshots=left)
+
+
+def remove_leftovers(job: Job) -> None:
+    """Remove what was found, also of a VM that nothing else can be done with."""
+    removals = [Removal(snapshot=snapshot.moid, vm=item) for item in job.vms for snapshot in item.leftovers]
+    if job.task.check:
+        _note_leftovers(job, [])
+        return
+    try:
+        remove_all(job, removals, "left-over snapshots removed")
+    finally:
+        _note_leftovers(job, [removal for removal in removals if removal.left])
+
+
+def _note_leftovers(job: Job, there: t.Sequence[Removal]) -> None:
+    """Note of each VM that its left-overs are gone, or why one is still there."""
+    for removal in there:
+        if removal.error is not None:
+            removal.vm.fail(removal.error)
+    still = {removal.vm.vm.moid for removal in there}
+    for item in job.vms:
+        if item.leftovers and item.vm.moid not in still:
+            item.done.append(REMOVE_LEFTOVERS)
