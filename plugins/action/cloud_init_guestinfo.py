@@ -19,4 +19,4 @@ class ActionModule(ModuleAction):
 
     def arguments(self) -> dict[str, t.Any]:
         """The task's arguments, with the secrets sealed."""
-        return sealed_texts(sealed_whole(self._task.args, self.SECRET, self.LISTS))
+        return sealed_texts(sealed_whole(self.meant(), self.SECRET, self.LISTS))

@@ -9,13 +9,14 @@ import os
 import time
 import typing as t
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _files
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed
-from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts, shapes
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Found, Options
 
 _WHAT = "file of known hosts"
@@ -40,10 +41,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Judge what the VMs report, and write what is taken for true."""
         result = super().run(tmp, task_vars)
-        _checked, args = self.validate_argument_spec(ARGUMENTS)
-        options = Options(dict(args.get("addresses") or {}), bool(args["replace_host_keys"]))
-        deadline = time.monotonic() + args["timeout"]
         try:
+            args = self._arguments()
+            options = Options(dict(args.get("addresses") or {}), bool(args["replace_host_keys"]))
+            deadline = time.monotonic() + args["timeout"]
             _argspec.check_bounds(args)
             found = reported_hosts.judge(args["vms"], options, _Inventory(task_vars or {}))
             path = args.get("known_hosts")
@@ -53,7 +54,19 @@ class ActionModule(ActionBase):
         for refused in found.refused:
             Display().warning(f"{refused['msg']} It is left out of the inventory.")
         told = {"changed": diff is not None, "hosts": found.told(), "refused": found.refused}
-        return {**result, **told, **({"diff": diff} if diff is not None else {})}
+        return {**result, **told, **({"diff": diff} if diff is not None and self._task.diff else {})}
+
+    def _arguments(self) -> dict[str, t.Any]:
+        """The task's arguments, checked, with defaults.
+
+        :raises InvalidOption: what Ansible or we refuse.
+        """
+        self._task.args = shapes.fitted(self._task.args, ARGUMENTS)
+        try:
+            _checked, args = self.validate_argument_spec(ARGUMENTS)
+        except AnsibleError as error:
+            raise InvalidOption(" ".join(str(error.message).split())) from error
+        return t.cast("dict[str, t.Any]", args)
 
     def _write(self, path: str, found: Found, options: Options, deadline: float) -> dict[str, str] | None:
         """Bring the file to what it is to be; returns what changed of it, or None."""

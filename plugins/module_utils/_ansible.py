@@ -115,7 +115,7 @@ def run(
     account = _Account()
     signals: list[Interrupted] = []
     try:
-        with _lifeline.held() as line, _signals.as_interrupts() as signals:
+        with _lifeline.held() as line, Progress(line) as progress, _signals.as_interrupts() as signals:
             params = _secrets.parameters(module)
             require()
             _refuse_nul(params)
@@ -127,7 +127,7 @@ def run(
             connection = ConnectionOptions.from_params(params)
             from ._connector.session import Session
 
-            warn, tell = (_clean(each) for each in (module.warn, Progress(line).tell))
+            warn, tell = (_clean(each) for each in (module.warn, progress.tell))
             if connection.doubt:
                 warn(connection.doubt)
             account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
-from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.errors import AnsibleFallbackNotFound
 
 from ._errors import InvalidOption
 
@@ -67,8 +68,22 @@ def guest_rules() -> Rules:
     return {"required_together": [["guest_username", "guest_password"]]}
 
 
+def from_environment(*names: str) -> str:
+    """The value of the first of these environment variables that is set. An empty one is not set.
+
+    Ansible's own ``env_fallback`` takes an empty one for a value, which is no number and no truth value. AWX sets empty ones
+    for each optional field of a credential that is left empty.
+
+    :raises AnsibleFallbackNotFound: none is set; the option then has its default.
+    """
+    for name in names:
+        if os.environ.get(name):
+            return os.environ[name]
+    raise AnsibleFallbackNotFound
+
+
 def _env(*names: str) -> tuple[t.Any, list[str]]:
-    return (env_fallback, list(names))
+    return (from_environment, list(names))
 
 
 def connection() -> Spec:

@@ -10,31 +10,62 @@ Without a lifeline nothing is told, and nothing fails.
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
+import typing as t
 
-_SECONDS_BETWEEN_LINES = 2.0
+SECONDS_BETWEEN_LINES = 2.0
 
 
 class Progress:
-    """Tells at most one line in two seconds; what comes between is dropped, since the next line says more.
+    """Sends a line every two seconds, as long as its context lasts: the last that was told, from the first one on.
+
+    Work that is done within two seconds needs no line. One that was told before is sent again with its age, so that who reads
+    sees that the module works, and that it waits.
 
     :param line: the lifeline, which never blocks; or None.
+    :param pause: waits for the event, or until so many seconds have passed; returns whether the event is set.
     """
 
-    def __init__(self, line: socket.socket | None) -> None:
+    def __init__(
+        self,
+        line: socket.socket | None,
+        pause: t.Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> None:
         self._line = line
-        self._lock = threading.Lock()
-        self._last = time.monotonic()  # work that is done within two seconds needs no progress
+        self._pause = pause
+        self._over = threading.Event()
+        self._told: tuple[str, float] | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True, name="progress")
 
     def tell(self, text: str) -> None:
-        """Show one line, if it is time for one. Never waits."""
-        with self._lock:
-            now = time.monotonic()
-            if self._line is None or now - self._last < _SECONDS_BETWEEN_LINES:
-                return
-            self._last = now
-            # A reader that is slow or gone must not hold up the work that it reads about.
-            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-                self._line.send(text.replace("\n", " ").encode() + b"\n")
+        """Note how far the work is. Never waits; from any thread."""
+        self._told = (text, time.monotonic())
+
+    def __enter__(self) -> Progress:
+        if self._line is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        # A signal that this thread got would not wake the main thread, which has to act on it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        sent = None
+        while not self._pause(self._over, SECONDS_BETWEEN_LINES):
+            told = self._told
+            if told is not None:
+                text, at = told
+                self._send(text if told is not sent else f"{text} ({time.monotonic() - at:.0f} s ago)")
+                sent = told
+
+    def _send(self, text: str) -> None:
+        # A reader that is slow or gone must not hold up the work that it reads about.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            t.cast("socket.socket", self._line).send(text.replace("\n", " ").encode() + b"\n")

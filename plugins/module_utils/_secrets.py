@@ -23,7 +23,7 @@ import urllib.parse
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-# Options that are one secret text each, at whatever depth.
+# Options that are secret texts, or lists of such, at whatever depth.
 TEXTS = frozenset(
     (
         "password",
@@ -36,6 +36,8 @@ TEXTS = frozenset(
         "admin_password",
         "domain_admin_password",
         "product_id",
+        "script",
+        "run_once",
     )
 )
 
@@ -132,7 +134,8 @@ def parameters(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _texts(value: t.Any) -> t.Iterator[str]:
     """The secret texts, at every depth."""
-    if isinstance(value, dict):
-        yield from (item for key, item in value.items() if key in TEXTS and isinstance(item, str) and item)
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if key in TEXTS:
+            yield from (text for text in (item if isinstance(item, list) else [item]) if isinstance(text, str) and text)
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _texts(item)

@@ -1,23 +1,27 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the action plugins of all modules do: seal the secrets, run the module of the same name, show its progress, and
-end it when its task ends in another way than by its result."""
+"""What the action plugins of all modules do: hold the arguments against the shapes that the module wants, seal the secrets,
+run the module of the same name, show its progress, and end it when its task ends in another way than by its result."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import types
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import VARIABLES
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._lifeline import VARIABLE
-from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import ready_made, shapes
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.argument_specs import argument_spec
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.lifeline import SECONDS_TO_END, Lifeline, parent_gone
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.progress import shown_for
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.secrets import sealed, sealed_texts
 
 
@@ -41,17 +45,44 @@ class ModuleAction(ActionBase):
         self._supports_async = True
         self._refuse_without_playbook()
         result = super().run(tmp, task_vars)
-        args = self.arguments()
+        try:
+            args = self.arguments()
+        except VforgeError as error:
+            # No module has run: there is nothing to measure, and no argument to show.
+            return {**result, "failed": True, **error.as_result(), "timing": {"connect": 0.0, "total": 0.0}}
         with self._lifeline(task_vars or {}) as line, _timeout_cuts(line) as timed_out:
             result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=bool(self._task.async_val)))
         self._refuse_without_playbook()
         if timed_out and result.get("failed"):
             raise self._too_late(result, killed=line is not None and line.killed)
-        return result
+        return self._told_where(result, task_vars or {})
+
+    def meant(self) -> dict[str, t.Any]:
+        """The task's arguments, in the shapes that the module wants.
+
+        :raises InvalidOption: one has another shape, and cannot be read in one way alone.
+        """
+        return shapes.fitted(self._task.args, argument_spec(type(self).__module__.rpartition(".")[2]))
 
     def arguments(self) -> dict[str, t.Any]:
-        """What the module is given: the task's arguments, with the secrets sealed."""
-        return sealed_texts(sealed(self._task.args, self.SECRET, self.LISTS), address=self.ADDRESS)
+        """What the module is given: the task's arguments in their shapes, with the secrets sealed.
+
+        :raises InvalidOption: as of ``meant``.
+        """
+        return sealed_texts(sealed(self.meant(), self.SECRET, self.LISTS), address=self.ADDRESS)
+
+    def _told_where(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """The result; where a module on another machine misses what a variable would give it, with the place to set that."""
+        variable = VARIABLES.get(result.get("option", ""))
+        if result.get("error_code") != "invalid_option" or variable is None or self._connection.transport == "local":
+            return result
+        host = self._task.delegate_to or task_vars.get("inventory_hostname", "another machine")
+        is_set = f"{variable} is set where ansible-playbook runs, but the" if os.environ.get(variable) else "The"
+        where = (
+            f"{is_set} environment of ansible-playbook does not reach {host}, where the module ran: set {result['option']} in "
+            f"the task or in module_defaults, or {variable} under the task's keyword environment."
+        )
+        return {**result, "msg": f"{result['msg']} {where}"}
 
     @contextlib.contextmanager
     def _lifeline(self, task_vars: dict[str, t.Any]) -> t.Iterator[Lifeline | None]:
@@ -64,7 +95,7 @@ class ModuleAction(ActionBase):
             return
         host = task_vars.get("inventory_hostname", "localhost")
         try:
-            line = Lifeline(lambda text: Display().display(f"  [{host}] {text}"))
+            line = Lifeline(shown_for(host))
         except OSError as error:
             raise AnsibleActionFail(f"The socket that ties a module to its task cannot be made: {error}") from error
         before = self._task.environment
@@ -134,14 +165,14 @@ def _timeout_cuts(line: Lifeline | None) -> t.Iterator[list[int]]:
 class ScriptsAction(ModuleAction):
     """For a module with scripts for guests. It has no files of its own, so those of the collection are read on the controller.
 
-    :cvar BEFORE: option for the script that runs before a guest is brought to a stand.
+    :cvar BEFORE: option for the script that runs before a guest is frozen.
     """
 
     BEFORE: t.ClassVar[str]
 
-    def arguments(self) -> dict[str, t.Any]:
+    def meant(self) -> dict[str, t.Any]:
         """The task's arguments, with the names of ready-made scripts replaced by their texts."""
-        args = super().arguments()
+        args = super().meant()
         if "on_wake" in args:
             args["on_wake"] = ready_made.resolved(args["on_wake"])
         if self.BEFORE in args:

@@ -42,8 +42,8 @@ def sealed_texts(args: t.Mapping[str, t.Any], *, address: bool = False) -> dict[
 def _with_texts(key: t.Any, value: t.Any) -> t.Any:
     if isinstance(value, dict):
         return {inner: _with_texts(inner, item) for inner, item in value.items()}
-    if isinstance(value, list):
-        return [_with_texts(None, item) for item in value]
+    if isinstance(value, (list, tuple)):
+        return [_with_texts(key, item) for item in value]
     return _secrets.sealed(value) if key in _secrets.TEXTS and isinstance(value, str) and value else value
 
 

@@ -166,7 +166,8 @@ class _Batch:
         self._stop = stop
         self._server = _ServerWatch(session)
         self._doing = doing
-        self._done = 0
+        self._lock = threading.Lock()
+        self._sent = self._done = 0
         # What was refused because another task works on its object, by the moid of that task.
         self._refused: dict[str, list[Work]] = {}
         self._pause: Backoff | None = None
@@ -241,6 +242,8 @@ class _Batch:
 
     def _call(self, work: Work, outcome: Outcome) -> t.Any:
         outcome.calls += 1
+        if outcome.calls == 1:
+            self._tell_sent(work.name)
         waits = Patience(self._session.stub.connections)
         while True:
             try:
@@ -253,6 +256,13 @@ class _Batch:
                 if not work.repeatable or outcome.repeated or late:
                     raise
             outcome.calls += 1
+
+    def _tell_sent(self, name: str) -> None:
+        """Say how far the sending is; until the first task ends there is nothing else to be seen."""
+        with self._lock:
+            self._sent += 1
+            sent, total = self._sent, len(self._outcomes)
+            self._session.tell(f"{sent} of {total} calls sent to vCenter" if total > 1 else f"waiting for {name}")
 
     def wait(self, deadline: float) -> list[Work]:
         """Wait for the tasks; those that end are taken off the open ones.

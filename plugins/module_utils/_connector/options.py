@@ -14,6 +14,9 @@ import typing as t
 from .._errors import InvalidOption
 from .names import is_sendable
 
+# What a connection cannot do without, and the variables that give it where the task does not.
+VARIABLES = {"hostname": "VMWARE_HOST", "username": "VMWARE_USER", "password": "VMWARE_PASSWORD"}
+
 _SHA256_HEX = 64
 _LONGEST_TIMEOUT = 86_400
 
@@ -53,7 +56,7 @@ class ConnectionOptions:
 
         :raises InvalidOption: when one is missing or malformed.
         """
-        for name, variable in (("hostname", "VMWARE_HOST"), ("username", "VMWARE_USER"), ("password", "VMWARE_PASSWORD")):
+        for name, variable in VARIABLES.items():
             if not params.get(name):
                 raise InvalidOption(
                     f"The option {name} is not set.", hint=f"Set {name} or the environment variable {variable}.", option=name

@@ -87,7 +87,7 @@ def test_mappings_reach_the_module_and_no_word_of_them_is_starred_out(play):
     assert "hunter2" not in output
     assert [clone["name"] for clone in done["clones"]] == [clone["name"] for clone in clones]
     # Eight clones that take vCenter three seconds, one after the other: long enough for a word on the way.
-    assert "[localhost]" in output
+    assert "<localhost> " in output
     assert "of 8 clones made" in output
 
 

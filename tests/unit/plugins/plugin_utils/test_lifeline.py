@@ -30,11 +30,22 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _lifeline, _
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Interrupted
 from ansible_collections.vforge.vsphere.plugins.module_utils._progress import Progress
 
+shown = threading.Event()
+pauses = []
+
+def pause(over, seconds):
+    pauses.append(seconds)
+    if len(pauses) == 1:
+        return False
+    shown.set()
+    return over.wait()
+
 try:
     with _lifeline.held() as line, _signals.as_interrupts():
-        progress = Progress(line)
-        progress._last = 0.0
+        progress = Progress(line, pause)
         progress.tell("half done")
+        with progress:
+            line is None or shown.wait()
         sys.stderr.write("working\\n")
         threading.Event().wait(60)
 except Interrupted as error:

@@ -439,7 +439,8 @@ def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible
     told: list[str] = []
 
     def tell(text):
-        told.append(text)
+        if text.endswith(" done"):
+            told.append(text)
         if len(told) == 1:
             interruptible()
 
@@ -452,3 +453,14 @@ def test_an_interrupt_between_two_ends_falsifies_neither(make_sim, interruptible
         assert outcome.error is None or isinstance(outcome.error, Cancelled)
     made = [outcome for outcome in result.outcomes.values() if outcome.error is None]
     assert len(made) >= 1
+
+
+def test_progress_is_told_from_the_first_call_that_is_sent(make_sim):
+    told: list[str] = []
+    with Session(options(make_sim(*EMPTY)), pytest.fail, told.append) as known:
+        run_batch(known, clones(known, "abc"), 1, in_a_minute(), "clones made")
+        assert told[:3] == [f"{number} of 3 calls sent to vCenter" for number in (1, 2, 3)]
+        assert told[3:] == [f"{number} of 3 clones made" for number in (1, 2, 3)]
+        del told[:]
+        run_batch(known, clones(known, "d"), 1, in_a_minute(), "clones made")
+        assert told == ["waiting for d"]

@@ -1,0 +1,142 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tasks as a new user writes them, in playbooks of their own: what is accepted, and what is refused before a module runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
+
+# Where the folder ansible_collections lies, in the run's copy of the checkout.
+_COLLECTIONS = str(Path(instant_clone.__file__).parents[5])
+
+# A connection to "another machine": this one, without the environment of ansible-playbook.
+_ELSEWHERE = '''
+DOCUMENTATION = """
+name: elsewhere
+short_description: This machine, without the environment of ansible-playbook
+description: For tests.
+options: {}
+extends_documentation_fragment: [connection_pipelining]
+"""
+from ansible.plugins.connection.local import Connection as Local
+
+class Connection(Local):
+    transport = "elsewhere"
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        without = "env -u VMWARE_HOST -u VMWARE_USER -u VMWARE_PASSWORD "
+        return super().exec_command(without + cmd, in_data=in_data, sudoable=sudoable)
+'''
+
+
+@pytest.fixture
+def play(shared_sim, tmp_path):
+    """A function that runs tasks against a simulator, and returns their results."""
+    (tmp_path / "connection").mkdir()
+    (tmp_path / "connection" / "elsewhere.py").write_text(_ELSEWHERE, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "ANSIBLE_HOME": str(tmp_path / "ansible"),
+        "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
+        "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path / "connection"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "VMWARE_HOST": shared_sim.host,
+        "VMWARE_PORT": str(shared_sim.port),
+        "VMWARE_USER": shared_sim.username,
+        "VMWARE_PASSWORD": shared_sim.password,
+        "VMWARE_CA_PATH": shared_sim.ca,
+    }
+
+    def run(*tasks, variables=None, **more_environment):
+        steps = []
+        for number, task in enumerate(tasks):
+            kept = {"content": "{{ done | to_json }}", "dest": str(tmp_path / f"{number}.json")}
+            steps += [
+                {**task, "register": "done", "ignore_errors": True},
+                {"ansible.builtin.copy": kept, "delegate_to": "localhost"},
+            ]
+        playbook = [{"hosts": "localhost", "gather_facts": False, "vars": variables or {}, "tasks": steps}]
+        (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
+        ended = subprocess.run(
+            # `python -m ansible` looks for entry points, which a run from the source of ansible-core does not have.
+            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", "play.json"],
+            cwd=tmp_path,
+            env={**environment, **more_environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return [json.loads((tmp_path / f"{number}.json").read_text(encoding="utf-8")) for number in range(len(tasks))]
+
+    return run
+
+
+def test_names_in_place_of_mappings_are_accepted_and_other_shapes_have_a_code(play):
+    clones, info, memory, guestinfo, vms, addresses = play(
+        {
+            "vforge.vsphere.linked_clone": {"source": "server-00001", "disk_mode": "full", "clones": ["x1", "x2"]},
+            "check_mode": True,
+        },
+        {"vforge.vsphere.instant_clone_parent_info": {"parent": "/DC0/vm/server-00001"}},
+        {"vforge.vsphere.linked_clone": {"source": "server-00001", "name": "x", "memory": 4096}},
+        {"vforge.vsphere.instant_clone": {"parent": "server-00001", "name": "x", "guestinfo": ["a", "p"]}},
+        {"vforge.vsphere.reported_hosts": {"vms": "web-1"}},
+        {"vforge.vsphere.reported_hosts": {"vms": [], "timeout": "soon"}},
+    )
+    assert [clone["name"] for clone in clones["clones"]] == ["x1", "x2"]
+    assert info["parents"][0]["path"] == "/DC0/vm/server-00001"
+    for refused, option, said in (
+        (memory, "memory", "The option memory is the number 4096, where a mapping is wanted."),
+        (guestinfo, "guestinfo", "The option guestinfo is a list, where a mapping is wanted."),
+        (vms, "vms", "The option vms is the text 'web-1', where a list of mappings is wanted."),
+    ):
+        assert (refused["failed"], refused["error_code"], refused["option"]) == (True, "invalid_option", option)
+        assert refused["msg"].startswith(said)
+        assert "invocation" not in refused
+    assert (addresses["failed"], addresses["error_code"]) == (True, "invalid_option")
+    assert "timeout" in addresses["msg"]
+
+
+def test_a_module_on_another_machine_says_where_its_variables_have_to_be_set(play):
+    task = {"vforge.vsphere.instant_clone_parent_info": {"parent": "server-00001"}}
+    there = {**task, "delegate_to": "jump-1"}
+    elsewhere = {"ansible_connection": "elsewhere"}
+    here, missing, given = play(task, {**there, "vars": elsewhere}, {**there, "vars": elsewhere, "environment": _given()})
+    assert not here.get("failed")
+    assert (missing["error_code"], missing["option"]) == ("invalid_option", "hostname")
+    assert (
+        "VMWARE_HOST is set where ansible-playbook runs, but the environment of ansible-playbook does not reach jump-1, where "
+        "the module ran: set hostname in the task or in module_defaults, or VMWARE_HOST under the task's keyword environment."
+    ) in missing["msg"]
+    assert not given.get("failed")
+
+
+def _given():
+    return {
+        name: f"{{{{ lookup('ansible.builtin.env', '{name}') }}}}" for name in ("VMWARE_HOST", "VMWARE_USER", "VMWARE_PASSWORD")
+    }
+
+
+def test_empty_variables_are_not_set(play):
+    empty = {f"VMWARE_{name}": "" for name in ("VALIDATE_CERTS", "THUMBPRINT", "PROXY_HOST", "PROXY_PORT", "SESSION_CACHE")}
+    (info,) = play({"vforge.vsphere.instant_clone_parent_info": {"parent": "server-00001"}}, **empty)
+    assert not info.get("failed"), info
+    (port,) = play({"vforge.vsphere.instant_clone_parent_info": {"parent": "server-00001"}}, VMWARE_PORT="")
+    assert "443" in port["msg"]
+    assert port["error_code"] != "invalid_option"
