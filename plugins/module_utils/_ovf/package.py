@@ -12,8 +12,8 @@ import re
 import typing as t
 import urllib.parse
 
-from . import archive, descriptor, manifest
-from .blobs import Blob, JoinedBlob, LocalBlob, SliceBlob, printable, whole
+from . import descriptor, manifest
+from .blobs import Blob, JoinedBlob, LocalBlob, SliceBlob, printable, read_archive, whole
 from .descriptor import Descriptor
 from .errors import PackageError
 from .manifest import Digest
@@ -83,7 +83,7 @@ def open_package(location: str, access: WebAccess) -> Package:
     source, base, beside = _source(location, access)
     if not _is_archive(source):
         return _package(source, base, source, beside, access.deadline)
-    found = archive.read(source)
+    found = read_archive(source)
     descriptors = [name for name in found.members if name.lower().endswith(".ovf")]
     if len(descriptors) != 1:
         raise PackageError("invalid_package", f"{source.label} holds {len(descriptors)} descriptors; an OVA has one.")

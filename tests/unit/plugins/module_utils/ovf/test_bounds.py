@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import archive, descriptor, manifest
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, whole
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor, manifest
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, read_archive, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
@@ -100,7 +100,7 @@ def test_what_others_pack_is_found_where_it_is(tmp_path_factory, members, form):
             member.mtime = 1.5 if form == tarfile.PAX_FORMAT else 1
             with contextlib.suppress(ValueError):  # ustar has no place for it
                 packed.addfile(member, io.BytesIO(data))
-    found = archive.read(LocalBlob(str(path))).members
+    found = read_archive(LocalBlob(str(path))).members
     kept = {name for name in members if form != tarfile.USTAR_FORMAT or name in found}
     assert list(found) == [name for name in members if name in kept]
     assert {name: whole(blob, MIB) for name, blob in found.items()} == {name: members[name] for name in kept}
@@ -114,7 +114,7 @@ def test_a_size_that_octal_digits_cannot_hold(tmp_path):
         with path.open("wb") as file:
             start = file.write(header("big.vmdk", size=size, form=form))
             file.truncate(start + size + 1024)
-        (found,) = archive.read(LocalBlob(str(path))).members.values()
+        (found,) = read_archive(LocalBlob(str(path))).members.values()
         assert (found.offset, found.size) == (start, size)
 
 
@@ -130,7 +130,7 @@ def test_a_header_with_other_bytes_is_read_or_refused(tmp_path_factory, draw):
             block = data[at : at + 512]
             data[at + 148 : at + 156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
     with contextlib.suppress(PackageError):
-        found = archive.read(ova(folder, bytes(data)))
+        found = read_archive(ova(folder, bytes(data)))
         assert all(blob.offset + blob.size <= len(data) + len(END) for blob in found.members.values())
 
 
@@ -138,29 +138,29 @@ def test_a_header_with_other_bytes_is_read_or_refused(tmp_path_factory, draw):
 def test_whatever_a_pax_header_holds_it_is_read_or_refused(tmp_path_factory, body):
     folder = tmp_path_factory.mktemp("pax")
     with contextlib.suppress(PackageError):
-        assert len(archive.read(ova(folder, extended(b"x", body), header("a"))).members) == 1
+        assert len(read_archive(ova(folder, extended(b"x", body), header("a"))).members) == 1
 
 
 @pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
 def test_several_headers_of_one_kind_in_a_row_are_refused(tmp_path, kind):
     body = record("path", "name") if kind == b"x" else record("comment", "x") if kind == b"g" else b"name\0"
-    assert list(archive.read(ova(tmp_path, extended(kind, body), header("a"))).members) in (["name"], ["a"])
+    assert list(read_archive(ova(tmp_path, extended(kind, body), header("a"))).members) in (["name"], ["a"])
     twice = ova(tmp_path, extended(kind, body), extended(kind, body), header("a"))
-    assert "several headers of one kind" in refused(lambda: archive.read(twice), "unsafe_package")
+    assert "several headers of one kind" in refused(lambda: read_archive(twice), "unsafe_package")
 
 
 @pytest.mark.parametrize("kind", [b"L", b"x"])
 def test_a_long_header_is_refused_and_not_read(tmp_path, kind):
     longest = ova(tmp_path, extended(kind, bytes(16 * KIB)), header("a"))
-    archive.read(longest) if kind == b"x" else refused(lambda: archive.read(longest), "unsafe_package")
+    read_archive(longest) if kind == b"x" else refused(lambda: read_archive(longest), "unsafe_package")
     longer = ova(tmp_path, extended(kind, bytes(16 * KIB + 1)), header("a"))
-    assert "a header of 16385 bytes" in refused(lambda: archive.read(longer), "unsafe_package")
+    assert "a header of 16385 bytes" in refused(lambda: read_archive(longer), "unsafe_package")
 
 
 def test_all_headers_together_have_a_bound(tmp_path):
     many = [extended(b"x", record("comment", "x" * 15_000)) + header(f"{number}.txt") for number in range(200)]
-    assert "2048000 bytes of headers" in refused(lambda: archive.read(ova(tmp_path, *many)), "unsafe_package")
-    assert len(archive.read(ova(tmp_path, *many[:120])).members) == 120
+    assert "2048000 bytes of headers" in refused(lambda: read_archive(ova(tmp_path, *many)), "unsafe_package")
+    assert len(read_archive(ova(tmp_path, *many[:120])).members) == 120
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_all_headers_together_have_a_bound(tmp_path):
     ids=range(15),
 )
 def test_members_that_no_ova_needs_are_refused_from_their_first_header(tmp_path, parts):
-    refused(lambda: archive.read(ova(tmp_path, *parts)), "unsafe_package")
+    refused(lambda: read_archive(ova(tmp_path, *parts)), "unsafe_package")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_members_that_no_ova_needs_are_refused_from_their_first_header(tmp_path,
     ids=range(8),
 )
 def test_archives_that_are_broken(tmp_path, parts):
-    refused(lambda: archive.read(ova(tmp_path, *parts)), "invalid_package")
+    refused(lambda: read_archive(ova(tmp_path, *parts)), "invalid_package")
 
 
 def test_an_ova_that_was_cut_anywhere_is_not_complete(tmp_path):
@@ -213,9 +213,9 @@ def test_an_ova_that_was_cut_anywhere_is_not_complete(tmp_path):
     short = tmp_path / "short.ova"
     for size in range(512, end, 256):
         short.write_bytes(data[:size])
-        refused(lambda: archive.read(LocalBlob(str(short))), "invalid_package")
+        refused(lambda: read_archive(LocalBlob(str(short))), "invalid_package")
     short.write_bytes(data[: end + 512])
-    assert len(archive.read(LocalBlob(str(short))).members) == 4
+    assert len(read_archive(LocalBlob(str(short))).members) == 4
 
 
 # --- descriptors ---
