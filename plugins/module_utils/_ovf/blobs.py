@@ -374,7 +374,11 @@ _LONGEST_MEMBER_NAME = 1024
 _PLAIN, _FOLDER = (b"0", b"\0", b"7"), b"5"
 _LINKS = (b"1", b"2")
 _GNU_NAME, _GNU_LINK, _PAX, _PAX_FOR_ALL = b"L", b"K", b"x", b"g"
+_PAX_OF_SUN = b"X"  # what became pax later
 _EXTENSIONS = (_GNU_NAME, _GNU_LINK, _PAX, _PAX_FOR_ALL)
+
+# What differs between the tars that are met: the prefix of a name, and what a folder is.
+_POSIX, _GNU, _V7 = b"posix", b"gnu", b"v7"
 
 _DO_NOT_TRUST = "Such an OVA is broken or made to do harm: do not trust where it comes from."
 _GET_AGAIN = "The file was not copied or downloaded to its end: get it again."
@@ -418,6 +422,34 @@ def read_archive(blob: Blob) -> Archive:
         return _Reader(blob, seeker).read()
     finally:
         seeker.close()
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, one block of them, is a tar archive."""
+    dialect = _dialect(head)
+    if dialect != _V7:
+        return dialect is not None
+    digits = head[148:156].partition(b"\0")[0].strip(b" ")
+    return bool(digits) and not digits.strip(b"01234567") and int(digits, 8) in _checksums(head)
+
+
+def _dialect(block: bytes) -> bytes | None:
+    """Which tar has written a header; None where none has."""
+    magic = block[257:265]
+    if magic[:5] == b"ustar":
+        return _POSIX if magic[5:6] == b"\0" else _GNU
+    # Tar of Unix Version 7 has no magic and nothing behind the name of a link, but a name.
+    return _V7 if block[:1].strip(b"\0") and len(block) == _BLOCK and not block[257:].strip(b"\0") else None
+
+
+def _checksums(block: bytes) -> tuple[int, int]:
+    """The sum of a header's bytes, in which its own field counts as blanks.
+
+    Some old programs added the bytes as signed numbers, which differs for names beyond ASCII.
+    """
+    others = block[:148] + block[156:_BLOCK]
+    total = sum(others) + 8 * ord(" ")
+    return total, total - 256 * sum(1 for byte in others if byte > 127)
 
 
 class _Reader:
@@ -467,16 +499,18 @@ class _Reader:
         block = self._bytes(at, _BLOCK)
         if not block.strip(b"\0"):
             return None
-        if block[257:262] != b"ustar":
+        dialect = _dialect(block)
+        if dialect is None:
             raise self._broken(f"has no tar header at byte {at}")
-        # The checksum counts its own field as blanks.
-        if sum(block) - sum(block[148:156]) + 8 * ord(" ") != self._number(block[148:156]):
+        if self._number(block[148:156]) not in _checksums(block):
             raise self._broken(f"has a damaged tar header at byte {at}")
         name = block[:100].partition(b"\0")[0]
-        prefix = block[345:500].partition(b"\0")[0]
-        if prefix and block[257:263] == b"ustar\0":  # GNU's headers have other things there
+        kind = block[156:157].replace(_PAX_OF_SUN, _PAX)
+        if dialect == _POSIX and (prefix := block[345:500].partition(b"\0")[0]):
             name = prefix + b"/" + name
-        return _Header(name, block[156:157], at + _BLOCK, self._number(block[124:136]))
+        if dialect == _V7 and name.endswith(b"/") and kind in _PLAIN:
+            kind = _FOLDER  # before POSIX a folder was known by its name alone
+        return _Header(name, kind, at + _BLOCK, self._number(block[124:136]))
 
     def _bytes(self, at: int, size: int) -> bytes:
         """A part of a header, which is counted and remembered."""

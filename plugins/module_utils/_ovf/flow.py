@@ -60,7 +60,8 @@ def _open(options: OvfOptions, account: Account, deadline: float) -> Package:
     descriptor.require()
     if options.certificate_ca:
         signature.require()
-    package = open_package(options.source or "", dataclasses.replace(options.access, deadline=deadline))
+    access = dataclasses.replace(options.access, deadline=deadline)
+    package = open_package(options.source or "", access, signed=options.certificate_ca is not None)
     if options.certificate_ca:
         account.signer = signature.verify(package, options.certificate_ca)
     return package

@@ -72,6 +72,7 @@ def identify(
     :param also: algorithms of digests that are wanted besides, of files that are read.
     :raises PackageError: ``checksum_mismatch``, or what reading brings.
     """
+    _check_manifest(package)
     _check_descriptor(package, given)
     expected = {href: package.manifest.get(href) for href in package.files}
     whole = given is not None and package.packed
@@ -178,7 +179,19 @@ def _digest(package: Package, files: t.Mapping[str, Digest]) -> str:
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def _check_manifest(package: Package) -> None:
+    """Refuse a manifest that is of other files: what it says was meant for something that is not here."""
+    if package.unused:
+        raise PackageError(
+            "invalid_package",
+            f"The manifest of {package.label} has digests of files that are not there "
+            f"({names.listing([printable(name) for name in package.unused], most=5)}).",
+            hint="A file was renamed or left out, or the manifest is of another package: get all of it again.",
+        )
+
+
 def _warnings(package: Package) -> t.Iterator[str]:
+    yield from package.remarks
     if package.manifest_bytes is None:
         yield f"{package.label} has no manifest, so whether its files are what their maker made cannot be told."
         return

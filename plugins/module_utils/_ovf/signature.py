@@ -16,6 +16,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import MissingLibrary
+from . import manifest
 from .blobs import LocalBlob, printable, whole
 from .errors import PackageError
 from .package import Package
@@ -40,7 +41,7 @@ _MOST_CERTIFICATES = 16
 _LONGEST_AUTHORITIES = 8 * 2**20
 
 # SHA-1 is left out: two manifests of one SHA-1 can be made.
-_ALGORITHMS = ("sha256", "sha512")
+_ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +103,8 @@ def _signature(package: Package, document: bytes) -> tuple[str, bytes]:
     """The first line, ``SHA256(web.mf)= 0123...``: algorithm and signature."""
     line = document.lstrip().partition(b"\n")[0].decode("ascii", errors="replace")
     head, _sign, digits = line.rpartition("=")
-    algorithm, bracket, rest = head.strip().partition("(")
-    algorithm = algorithm.strip().lower()
+    word, bracket, rest = head.strip().partition("(")
+    algorithm = manifest.algorithm(word)
     if not bracket or not rest.endswith(")"):
         raise _invalid(package, "the first line of its file .cert is no signature of the manifest")
     if algorithm not in _ALGORITHMS:
@@ -184,7 +185,7 @@ def _signs_code(_policy: t.Any, _certificate: t.Any, usages: t.Any) -> None:
 
 def _check_signature(package: Package, signer: t.Any, value: bytes, algorithm: str) -> None:
     key, signed = signer.public_key(), package.manifest_bytes or b""
-    made = {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[algorithm]()
+    made = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}[algorithm]()
     if isinstance(key, rsa.RSAPublicKey):
         fits = _fits(lambda: key.verify(value, signed, padding.PKCS1v15(), made))
     elif isinstance(key, ec.EllipticCurvePublicKey):

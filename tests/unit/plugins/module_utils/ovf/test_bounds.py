@@ -33,8 +33,8 @@ KIB, MIB = 2**10, 2**20
 END = bytes(1024)
 
 
-def opened(path, **access):
-    return open_package(str(path), WebAccess(**access))
+def opened(path, *, signed=False, **access):
+    return open_package(str(path), WebAccess(**access), signed=signed)
 
 
 def refused(work, code):
@@ -265,7 +265,6 @@ def test_descriptors_beyond_a_bound_are_refused(text, why):
         (('capacity="64"', 'capacity="9999999999999999999"'), "a disk of 10485759999999999998951424 bytes"),
         (('capacity="64"', 'capacity="\u0661"'), "of the capacity"),
         (("byte * 2^20", "byte * 10^99"), "a disk of 64"),
-        (("byte * 2^20", "byte" + " " * 1000 + "*"), "counts disks in"),
         (('ovf:size="300000"', f'ovf:size="{"1" * 5000}"'), "size of a file is '111"),
         (('ovf:size="300000"', 'ovf:size="\u0661"'), "size of a file is"),
         (('ovf:href="web-disk1.vmdk"', 'ovf:href="web&#10;disk.vmdk"'), "has a control character"),
@@ -273,7 +272,7 @@ def test_descriptors_beyond_a_bound_are_refused(text, why):
         (('ovf:href="web-disk1.vmdk"', 'ovf:href="a" vmw:href="b"'), "two attributes 'href'"),
         (('<Network ovf:name="VM Network"', '<Network ovf:name="&#x9b;2J"'), "has a control character"),
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_odd_values_of_a_descriptor_are_said_as_that(change, why):
     text = Made().descriptor().decode()
@@ -353,7 +352,7 @@ def test_any_bytes_are_a_manifest_or_refused(data):
     if found is None:
         assert code == "invalid_package"
     else:
-        assert all(len(digest.value) in (40, 64, 128) for digest in found.values())
+        assert all(len(digest.value) in (40, 64, 96, 128) for digest in found.digests.values())
 
 
 def test_a_long_manifest_or_line_is_refused(tmp_path):
@@ -384,7 +383,7 @@ def test_a_disk_that_is_a_link_out_of_the_folder_of_the_package_is_refused(tmp_p
 def test_so_is_a_manifest_or_a_signature(tmp_path, name):
     path = Made(manifest=None).ovf(tmp_path)
     (tmp_path / name).symlink_to("/dev/zero")
-    assert "is a symbolic link" in refused(lambda: opened(path), "unsafe_package")
+    assert "is a symbolic link" in refused(lambda: opened(path, signed=True), "unsafe_package")
 
 
 def test_so_is_a_folder_that_is_a_link(tmp_path):
@@ -415,7 +414,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, name):
     path = Made(manifest=None).ovf(tmp_path)
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
-    assert "is no file" in refused(lambda: opened(path), "source_unreadable")
+    assert "is no file" in refused(lambda: opened(path, signed=True), "source_unreadable")
 
 
 def test_the_package_itself_may_be_named_by_a_link(tmp_path):
