@@ -47,6 +47,7 @@ class Blob(t.Protocol):
     :ivar label: for messages; never holds a secret.
     :ivar key: names it among all files, for the cache of digests.
     :ivar stamp: changes when the content does; empty where nothing tells.
+    :ivar seekable: whether a part of it can be read without all that is before it.
     """
 
     @property
@@ -57,6 +58,8 @@ class Blob(t.Protocol):
     def size(self) -> int: ...
     @property
     def stamp(self) -> str: ...
+    @property
+    def seekable(self) -> bool: ...
 
     def open(self, offset: int = 0) -> Stream:
         """Begin to read."""
@@ -83,6 +86,8 @@ class LocalBlob:
     :param folder: out of which no link is to lead: none is followed below it.
     :raises PackageError: ``source_unreadable``; ``source_missing`` where there is no such file; ``unsafe_package`` for a link.
     """
+
+    seekable = True
 
     def __init__(self, path: str, deadline: float = math.inf, folder: str | None = None) -> None:
         self._deadline = deadline
@@ -219,6 +224,11 @@ class SliceBlob:
         """Of the archive."""
         return self.whole.stamp
 
+    @property
+    def seekable(self) -> bool:
+        """Whether the archive is."""
+        return self.whole.seekable
+
     def open(self, offset: int = 0) -> Stream:
         """Begin to read; the end of the member is the end."""
         return _Limited(self.whole.open(self.offset + offset), self.size - offset)
@@ -256,6 +266,7 @@ class JoinedBlob:
         self.key = f"{blobs[0].key} and {len(blobs) - 1} more"
         self.stamp = ",".join(piece.stamp for piece in blobs) if all(piece.stamp for piece in blobs) else ""
         self.size = sum(piece.size for piece in blobs)
+        self.seekable = all(piece.seekable for piece in blobs)
 
     def open(self, offset: int = 0) -> Stream:
         """Begin to read."""

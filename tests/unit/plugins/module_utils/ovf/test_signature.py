@@ -240,7 +240,9 @@ def test_a_file_of_authorities_that_is_none(tmp_path, authority, what):
 @given(st.binary(max_size=300), st.sampled_from([b"", b"SHA256(web.mf)= 00\n"]))
 def test_whatever_a_signature_holds_it_is_refused_as_one(tmp_path_factory, data, head):
     folder = tmp_path_factory.mktemp("signed")
-    package = open_package(str(archive(folder / "web.ova", {**Made().files(), "web.cert": head + data})), WebAccess(), signed=True)
+    package = open_package(
+        str(archive(folder / "web.ova", {**Made().files(), "web.cert": head + data})), WebAccess(), signed=True
+    )
     refused(package, str(_AUTHORITY.pem(folder / "ca.pem")))
 
 
@@ -250,7 +252,7 @@ def test_who_signed_is_in_the_result_and_an_unsigned_file_is_refused_before_anyt
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     templates = Templates(shared_sim)
     signer = authority.issue("Appliance Maker", _KEYS["ec"][0])
-    files = Made(name="web", disks={"a.vmdk": content(1000), "b.vmdk": content(2000, 2)}).files()
+    files = Made(name="web", disks={"a.vmdk": content(30_000), "b.vmdk": content(20_000, 2)}).files()
     whole = archive(tmp_path / "web.ova", signed_files(pem(signer), files=files))
     ran = templates.run(whole, name="signed", certificate_ca_path=ca)
     assert {key: value for key, value in ran.result["source"].items() if key.startswith("signer")} == {
