@@ -89,7 +89,7 @@ class Descriptor:
     :ivar text: as it is sent to vCenter.
     :ivar properties: keys that can be set, with class and instance where they have them (``class.key.instance``).
     :ivar options: ids of the deployment options.
-    :ivar systems: ids of the VMs that the package has. The descriptor is of one of them.
+    :ivar system: id of the VM that was chosen of several; empty where there was no choice.
     """
 
     text: str = dataclasses.field(repr=False)
@@ -98,7 +98,7 @@ class Descriptor:
     networks: tuple[str, ...]
     properties: tuple[str, ...]
     options: tuple[str, ...]
-    systems: tuple[str, ...] = ()
+    system: str = ""
 
 
 def parse(document: bytes, what: str, deadline: float = math.inf, system: str = "") -> Descriptor:
@@ -115,7 +115,7 @@ def parse(document: bytes, what: str, deadline: float = math.inf, system: str = 
     """
     text = decoded(document, what)
     found = _found(text, what, deadline)
-    systems = tuple(found.systems)
+    several = len(found.systems) > 1
     chosen = _chosen(found, system)
     if found.collection is not None and chosen is not None and found.collection.holds(chosen):
         text = _alone(text, found.collection, chosen, found.products)
@@ -127,7 +127,7 @@ def parse(document: bytes, what: str, deadline: float = math.inf, system: str = 
         networks=tuple(found.networks),
         properties=tuple(found.properties),
         options=tuple(found.options),
-        systems=systems,
+        system=system if several else "",
     )
     _check(descriptor, what)
     return descriptor

@@ -61,7 +61,12 @@ def _open(options: OvfOptions, account: Account, deadline: float) -> Package:
     if options.certificate_ca:
         signature.require()
     access = dataclasses.replace(options.access, deadline=deadline)
-    package = open_package(options.source or "", access, signed=options.certificate_ca is not None)
+    package = open_package(
+        options.source or "",
+        access,
+        signed=options.certificate_ca is not None,
+        system=options.deployment.system,
+    )
     if options.certificate_ca:
         account.signer = signature.verify(package, options.certificate_ca)
     return package

@@ -176,6 +176,8 @@ def _check_descriptor(package: Package, given: Digest | None) -> None:
 def _digest(package: Package, files: t.Mapping[str, Digest]) -> str:
     lines = ["vforge ovf 1", f"descriptor sha256:{hashlib.sha256(package.descriptor_bytes).hexdigest()}"]
     lines += [f"file {href} {package.files[href].size} {digest}" for href, digest in files.items()]
+    if package.descriptor.system:
+        lines.append(f"system {package.descriptor.system}")
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

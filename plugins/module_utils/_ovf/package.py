@@ -92,22 +92,23 @@ class Package:
         return sum(blob.size for blob in self.files.values())
 
 
-def open_package(location: str, access: WebAccess, *, signed: bool = False) -> Package:
+def open_package(location: str, access: WebAccess, *, signed: bool = False, system: str = "") -> Package:
     """Look at a package; of its disks nothing is read.
 
     :param location: a path, a ``file:`` or an ``http(s):`` address, of an OVA or of an OVF descriptor.
     :param signed: whether its signature is needed, for which a web server has to be asked.
+    :param system: id of the VM that is wanted, in a vApp of several.
     :raises PackageError: whatever is wrong with it.
     :raises TimedOut: when the deadline passes.
     """
     source, base, beside = _source(location, access)
     if not _holds_archive(source):
-        return _Opening(source, source, beside, access.deadline).package(base, signed=signed)
+        return _Opening(source, source, beside, access.deadline).package(base, signed=signed, system=system)
     found = read_archive(source)
     name = _descriptor_of(source, found.members)
     inside = _Inside(source, found.members, posixpath.dirname(name))
     opening = _Opening(source, found.members[name], inside, access.deadline)
-    package = opening.package(posixpath.basename(name), signed=signed)
+    package = opening.package(posixpath.basename(name), signed=signed, system=system)
     return dataclasses.replace(package, seen=(*found.headers, *opening.seen))
 
 
@@ -318,10 +319,10 @@ class _Opening:
         self._deadline = deadline
         self.seen: list[tuple[int, bytes]] = []
 
-    def package(self, name: str, *, signed: bool) -> Package:
+    def package(self, name: str, *, signed: bool, system: str) -> Package:
         """The package of the descriptor of this name."""
         text = self._read(self._document, descriptor.LONGEST)
-        parsed = descriptor.parse(text, self._what, self._deadline)
+        parsed = descriptor.parse(text, self._what, self._deadline, system)
         stem = name.rpartition(".")[0] or name
         files = {file.href: self._file(file) for file in parsed.files}
         document = self._companion(stem, _MANIFEST, manifest.LONGEST)
