@@ -38,8 +38,8 @@ _MOST_PIECES = 1000
 
 _DESCRIPTOR, _MANIFEST, _SIGNATURE = ".ovf", ".mf", ".cert"
 
-# Where a web server is asked for each name, a manifest is not followed into the hundreds.
-_MOST_UNUSED = 20
+# A web server is asked for each name, so a manifest is not followed into the hundreds there.
+_MOST_QUESTIONS = 20
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK", b"\x28\xb5\x2f\xfd")
 
@@ -339,7 +339,7 @@ class _Opening:
             descriptor=parsed,
             files=files,
             manifest=assigned.digests,
-            unused=tuple(name for name in assigned.unused[:_MOST_UNUSED] if not self._is_there(name)),
+            unused=self._lost(assigned.unused),
             remarks=(
                 *_oddities(listing, label),
                 *_sizes(parsed.files, files, assigned.digests),
@@ -363,6 +363,12 @@ class _Opening:
         if _PAGE.match(data[:512]):
             raise page_instead(blob.label)
         return data
+
+    def _lost(self, named: t.Sequence[str]) -> tuple[str, ...]:
+        """The names, of those that the descriptor does not have, for which there is no file."""
+        if isinstance(self._files, _Site):
+            named = named[:_MOST_QUESTIONS]
+        return tuple(name for name in named if not self._is_there(name))
 
     def _is_there(self, name: str) -> bool:
         """Whether a file that the manifest names, and the descriptor does not, exists."""

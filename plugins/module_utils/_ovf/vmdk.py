@@ -40,6 +40,9 @@ _GRAIN = struct.Struct("<QI")
 # A grain directory has four bytes for 32 MiB of the disk: enough for 64 TiB, more than vSphere's largest.
 _LARGEST_DIRECTORY = 8 * 2**20
 
+# Of its tables, two KiB each, those of the last 64 GiB of the disk.
+_MOST_TABLE_BYTES = 4 * 2**20
+
 # Numbers that no disk has are told from those of a damaged header.
 _MOST_GRAIN_SECTORS = 2**16
 _MOST_TABLE_ENTRIES = 2**14
@@ -131,12 +134,13 @@ def _header(blob: Blob, head: bytes) -> _Header:
 
 
 def _other_kind(blob: Blob, head: bytes) -> PackageError:
-    if not head.strip(b"\0") and len(head) < _SECTOR:
-        return _wrong(blob, f"has {blob.size} bytes, too few for a disk", _GET_AGAIN)
+    """The error for what is no sparse VMDK at all."""
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return page_instead(blob.label)
-    what = next((kind for magic, kind in _KINDS if head.startswith(magic)), "a raw image, or no disk at all")
-    return _wrong(blob, f"is {what}", _CONVERT)
+    kind = next((kind for magic, kind in _KINDS if head.startswith(magic)), "")
+    if not kind and len(head) < _SECTOR:
+        return _wrong(blob, f"has {blob.size} bytes, too few for a disk", _GET_AGAIN)
+    return _wrong(blob, f"is {kind or 'a raw image, or no disk at all'}", _CONVERT)
 
 
 def _check_capacity(blob: Blob, header: _Header, capacity: int | None) -> None:
@@ -161,27 +165,39 @@ def _check_end(blob: Blob, seeker: Seeker) -> None:
 
 
 def _check_tables(blob: Blob, header: _Header, seeker: Seeker) -> None:
-    """The last grain that the last table names is there, from its first byte to its last one."""
-    tables = -(-header.capacity // (header.grain * header.entries))
-    if 4 * tables > _LARGEST_DIRECTORY:
+    """The grain that is last in the file is there, from its first byte to its last one."""
+    count = -(-header.capacity // (header.grain * header.entries))
+    if 4 * count > _LARGEST_DIRECTORY:
         raise _wrong(blob, "has a damaged header", _GET_AGAIN)
-    table = max(_numbers(blob, seeker, header.directory, tables), default=0)
-    if not table:
-        return  # nothing but zeros
-    grain = max(_numbers(blob, seeker, table, header.entries), default=0)
-    if grain > 1:  # 1 is a grain of zeros
-        start = grain * _SECTOR
-        marker = _bytes(blob, seeker, start, _GRAIN.size)
+    tables = [place for place in _numbers(_bytes(blob, seeker, header.directory, 4 * count)) if place]
+    last = max(_numbers(_last_tables(blob, header, seeker, tables)), default=0)
+    if last > 1:  # 1 is a grain of zeros, which takes no place
+        marker = _bytes(blob, seeker, last, _GRAIN.size)
         _sector, size = _GRAIN.unpack(marker)
-        if start + _GRAIN.size + size > blob.size:
+        if last * _SECTOR + _GRAIN.size + size > blob.size:
             raise _cut(blob, "its last grain is not whole")
 
 
-def _numbers(blob: Blob, seeker: Seeker, sector: int, count: int) -> tuple[int, ...]:
-    return struct.unpack(f"<{count}I", _bytes(blob, seeker, sector * _SECTOR, 4 * count))
+def _last_tables(blob: Blob, header: _Header, seeker: Seeker, tables: t.Sequence[int]) -> bytes:
+    """The tables of the end of the disk, in one read where they follow one another, as qemu-img has them.
+
+    The end of a disk is often empty, so the last table alone tells nothing.
+    """
+    length = -(-4 * header.entries // _SECTOR)
+    chosen = tables[-_MOST_TABLE_BYTES // (length * _SECTOR) :]
+    if not chosen:
+        return b""
+    if [place - chosen[0] for place in chosen] != list(range(0, length * len(chosen), length)):
+        chosen = [max(chosen)]
+    return _bytes(blob, seeker, chosen[0], length * _SECTOR * len(chosen))
 
 
-def _bytes(blob: Blob, seeker: Seeker, at: int, size: int) -> bytes:
+def _numbers(data: bytes) -> t.Iterator[int]:
+    return (number for (number,) in struct.iter_unpack("<I", data))
+
+
+def _bytes(blob: Blob, seeker: Seeker, sector: int, size: int) -> bytes:
+    at = sector * _SECTOR
     if at + size > blob.size:
         raise _cut(blob, f"its tables lead to byte {at + size}")
     return seeker.read(at, size)
