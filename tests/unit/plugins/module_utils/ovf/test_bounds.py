@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vforge_packages
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor, manifest
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, read_archive, whole
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, is_archive, read_archive, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
@@ -116,6 +117,39 @@ def test_a_size_that_octal_digits_cannot_hold(tmp_path):
             file.truncate(start + size + 1024)
         (found,) = read_archive(LocalBlob(str(path))).members.values()
         assert (found.offset, found.size) == (start, size)
+
+
+OLD_NAMES = st.text("abcxyz.-_ ", min_size=1, max_size=60).filter(lambda name: name.strip(". ") and "/" not in name)
+
+
+@given(st.dictionaries(OLD_NAMES, st.binary(max_size=1500), min_size=1))
+def test_what_tar_of_version_7_packs_is_found(tmp_path_factory, members):
+    path = tmp_path_factory.mktemp("old") / "x.ova"
+    path.write_bytes(vforge_packages.old_tar(members, "folder")["web.ova"])
+    found = read_archive(LocalBlob(str(path))).members
+    assert {name: whole(blob, MIB) for name, blob in found.items()} == {
+        f"folder/{name}": data for name, data in members.items()
+    }
+
+
+@pytest.mark.parametrize("at", [0, 99, 100, 124, 148, 156, 200])
+def test_a_header_of_version_7_with_another_byte_begins_no_archive(at):
+    block = vforge_packages.old_tar({"a.ovf": b""})["web.ova"][:512]
+    assert is_archive(block)
+    assert not is_archive(block[:at] + bytes([block[at] ^ 0x41]) + block[at + 1 :])
+    assert not is_archive(block[:511])
+    assert not is_archive(bytes(512))
+
+
+def test_a_checksum_of_signed_bytes(tmp_path):
+    block = bytearray(header("b\u00fcro.ovf"))
+    signed_sum = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 8 * 32
+    block[148:156] = b"%06o\0 " % signed_sum
+    assert list(read_archive(ova(tmp_path, bytes(block))).members) == ["b\u00fcro.ovf"]
+
+
+def test_extended_headers_of_solaris(tmp_path):
+    assert list(read_archive(ova(tmp_path, extended(b"X", record("path", "a.ovf")), header("short"))).members) == ["a.ovf"]
 
 
 @given(st.data())

@@ -11,8 +11,8 @@ import shutil
 import typing as t
 
 import pytest
-import vforge_packages
 
+import vforge_packages
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 
