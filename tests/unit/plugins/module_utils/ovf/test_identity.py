@@ -17,13 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import PrivateFolder
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import digests, identity
-=======
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.private import PrivateFolder
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
->>>>>>> 76f01d8 (Read packages in fewer files: the XML with its descriptor, archives with the other places of bytes, digests with the identity)
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, SliceBlob
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester, Want, Witness
