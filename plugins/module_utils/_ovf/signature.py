@@ -185,7 +185,7 @@ def _signs_code(_policy: t.Any, _certificate: t.Any, usages: t.Any) -> None:
 
 def _check_signature(package: Package, signer: t.Any, value: bytes, algorithm: str) -> None:
     key, signed = signer.public_key(), package.manifest_bytes or b""
-    made = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}[algorithm]()
+    made: t.Any = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}[algorithm]()
     if isinstance(key, rsa.RSAPublicKey):
         fits = _fits(lambda: key.verify(value, signed, padding.PKCS1v15(), made))
     elif isinstance(key, ec.EllipticCurvePublicKey):
