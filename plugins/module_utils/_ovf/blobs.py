@@ -24,7 +24,8 @@ import typing as t
 from .._errors import TimedOut
 from .errors import PackageError
 
-# Control characters, halves of surrogate pairs, ends of lines, what turns the direction of writing, and what XML cannot carry.
+# Control characters, halves of surrogate pairs, ends of lines, what turns the direction of writing,
+# and what XML cannot carry.
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
 
 # Bytes in between that are cheaper to read than a new request is to make.
@@ -81,10 +82,12 @@ def is_printable(text: str) -> bool:
 class LocalBlob:
     """A file of this machine.
 
-    :param path: of the file; or, with ``folder``, its name in that folder, which may lead through folders below it.
+    :param path: of the file; or, with ``folder``, its name in that folder, which may lead through
+        folders below it.
     :param deadline: of ``time.monotonic()``, for all reading.
     :param folder: out of which no link is to lead: none is followed below it.
-    :raises PackageError: ``source_unreadable``; ``source_missing`` where there is no such file; ``unsafe_package`` for a link.
+    :raises PackageError: ``source_unreadable``; ``source_missing`` where there is no such file;
+        ``unsafe_package`` for a link.
     """
 
     seekable = True
@@ -121,11 +124,19 @@ class LocalBlob:
             handle = _open_below(self._folder, self._name) if self._folder is not None else os.open(self._path, _READING)
         except (FileNotFoundError, NotADirectoryError) as error:
             # Beside a descriptor it depends on the file whether it has to be there.
-            raise _unreadable(self.label, error, "source_unreadable" if self._folder is None else "source_missing") from error
+            raise _unreadable(
+                self.label,
+                error,
+                "source_unreadable" if self._folder is None else "source_missing",
+            ) from error
         except OSError as error:
             raise _unreadable(self.label, error) from error
         except ValueError as error:  # a character that no path can have
-            raise PackageError("source_unreadable", f"{self.label} is no path.", hint="Check the name.") from error
+            raise PackageError(
+                "source_unreadable",
+                f"{self.label} is no path.",
+                hint="Check the name.",
+            ) from error
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             os.close(handle)
@@ -153,7 +164,11 @@ def _open_below(folder: str, name: str) -> int:
         for part in folders:
             if stat.S_ISLNK(os.stat(part, dir_fd=at, follow_symlinks=False).st_mode):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            below = os.open(
+                part,
+                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                dir_fd=at,
+            )
             at, above = below, at
             os.close(above)
         return os.open(last, _READING | os.O_NOFOLLOW, dir_fd=at)
@@ -172,7 +187,10 @@ class _File:
 
     def readinto(self, buffer: memoryview) -> int:
         if time.monotonic() >= self._deadline:
-            raise TimedOut(f"The time allowed for the task was over while {self._label} was read.", hint="Raise timeout.")
+            raise TimedOut(
+                f"The time allowed for the task was over while {self._label} was read.",
+                hint="Raise timeout.",
+            )
         try:
             return self._file.readinto(buffer) or 0
         except OSError as error:
@@ -301,7 +319,8 @@ class _Joined:
 class Seeker:
     """Reads a blob here and there; a read that goes on where the last one ended costs no new opening.
 
-    :param most: bytes that one read may ask for. Who reads an archive asks for what the archive says, however much that is.
+    :param most: bytes that one read may ask for. Who reads an archive asks for what the archive
+        says, however much that is.
     """
 
     def __init__(self, blob: Blob, most: int) -> None:
@@ -313,7 +332,8 @@ class Seeker:
     def read(self, at: int, size: int) -> bytes:
         """Up to ``size`` bytes from a place on, fewer only at the end.
 
-        :raises PackageError: ``unsafe_package`` when so much is asked for that it would fill the memory.
+        :raises PackageError: ``unsafe_package`` when so much is asked for that it would fill the
+            memory.
         """
         if size > self._most:
             raise PackageError(
@@ -374,7 +394,8 @@ _BLOCK = 512
 # More than any appliance has, and little enough to remember.
 _MOST_MEMBERS = 1000
 
-# An extended header holds a long name and a few numbers; with what tar programs add of a file's attributes it stays below.
+# An extended header holds a long name and a few numbers; with what tar programs add of a file's
+# attributes it stays below.
 _LONGEST_EXTENSION = 16 * 2**10
 
 # What all headers may have together: two KiB for each member.
@@ -425,8 +446,9 @@ class _Header:
 def read_archive(blob: Blob) -> Archive:
     """The files in an OVA.
 
-    :raises PackageError: ``invalid_package`` when it is none, ``unsafe_package`` when it holds what no OVA needs: links,
-        devices, absolute names, names that lead out of it, sparse files, one name twice, headers without end.
+    :raises PackageError: ``invalid_package`` when it is none, ``unsafe_package`` when it holds what
+        no OVA needs: links, devices, absolute names, names that lead out of it, sparse files, one
+        name twice, headers without end.
     """
     seeker = Seeker(blob, _LONGEST_EXTENSION)
     try:
@@ -536,7 +558,11 @@ class _Reader:
             )
         data = self._seeker.read(at, size)
         if len(data) < size:
-            raise PackageError("source_changed", f"{self._blob.label} has become shorter while it was read.", hint="Run again.")
+            raise PackageError(
+                "source_changed",
+                f"{self._blob.label} has become shorter while it was read.",
+                hint="Run again.",
+            )
         self._headers.append((at, data))
         return data
 
@@ -616,4 +642,8 @@ class _Reader:
         return PackageError("unsafe_package", f"{self._blob.label} {what}.", hint=_DO_NOT_TRUST)
 
     def _broken(self, what: str) -> PackageError:
-        return PackageError("invalid_package", f"{self._blob.label} is no readable OVA: it {what}.", hint="Get it again.")
+        return PackageError(
+            "invalid_package",
+            f"{self._blob.label} is no readable OVA: it {what}.",
+            hint="Get it again.",
+        )

@@ -31,7 +31,8 @@ try:
 except ImportError:
     DefusedExpatParser = None  # type: ignore[assignment, misc]
 
-# A descriptor with the icons and texts of a whole appliance stays well below; beyond it is an attack or no descriptor.
+# A descriptor with the icons and texts of a whole appliance stays well below; beyond it is an
+# attack or no descriptor.
 LONGEST = 4 * 2**20
 
 # So many files, disks, networks and deployment options may one have, each; and so many properties.
@@ -73,7 +74,8 @@ class File:
 class Disk:
     """A virtual disk.
 
-    :ivar capacity: in bytes; None where a property sets it, or in a unit that is vCenter's to judge.
+    :ivar capacity: in bytes; None where a property sets it, or in a unit that is vCenter's to
+        judge.
     :ivar file: the id of its file, or empty: the disk is made without content then.
     """
 
@@ -87,7 +89,8 @@ class Descriptor:
     """The descriptor.
 
     :ivar text: as it is sent to vCenter.
-    :ivar properties: keys that can be set, with class and instance where they have them (``class.key.instance``).
+    :ivar properties: keys that can be set, with class and instance where they have them
+        (``class.key.instance``).
     :ivar options: ids of the deployment options.
     :ivar system: id of the VM that was chosen of several; empty where there was no choice.
     """
@@ -104,7 +107,8 @@ class Descriptor:
 def parse(document: bytes, what: str, deadline: float = math.inf, system: str = "") -> Descriptor:
     """Read a descriptor.
 
-    A vApp is made of as if its VM were alone: vCenter gets a descriptor without what is around the VM.
+    A vApp is made of as if its VM were alone: vCenter gets a descriptor without what is around the
+    VM.
 
     :param what: names it in messages.
     :param deadline: of ``time.monotonic()``.
@@ -157,7 +161,12 @@ def _chosen(found: _Found, system: str) -> _Element | None:
     return found.systems.get(system) if system else next(iter(found.systems.values()), None)
 
 
-def _alone(text: str, collection: _Element, system: _Element, products: t.Sequence[_Element]) -> str:
+def _alone(
+    text: str,
+    collection: _Element,
+    system: _Element,
+    products: t.Sequence[_Element],
+) -> str:
     """The descriptor with one VM in the place of its vApp.
 
     The vApp's products come along, since their properties are those of its VMs, too; and so do the
@@ -245,11 +254,18 @@ class _Found:
         """Take one element."""
         if depth == 0 and kind != "Envelope":
             raise PackageError(
-                "invalid_package", f"{self.what} is no OVF descriptor: its outermost element is {printable(kind[:100])}."
+                "invalid_package",
+                f"{self.what} is no OVF descriptor: its outermost element is {printable(kind[:100])}.",
             )
         del self._above[depth:]
         section, outer = self._above[-1] if self._above else ("", {})
-        self._note(depth, kind, section, self._name(attributes, "id") if kind == "VirtualSystem" else "", place)
+        self._note(
+            depth,
+            kind,
+            section,
+            self._name(attributes, "id") if kind == "VirtualSystem" else "",
+            place,
+        )
         if kind == "File":
             self._add(self.files, _file(attributes, self.what), _MOST, "files")
         elif kind == "Configuration":
@@ -259,8 +275,17 @@ class _Found:
         elif kind == "Network" and section == "NetworkSection":
             self._add(self.networks, self._name(attributes, "name"), _MOST, "networks")
         elif kind == "Property" and section == "ProductSection":
-            parts = (self._name(outer, "class"), self._name(attributes, "key"), self._name(outer, "instance"))
-            self._add(self.properties, ".".join(part for part in parts if part), _MOST_PROPERTIES, "properties")
+            parts = (
+                self._name(outer, "class"),
+                self._name(attributes, "key"),
+                self._name(outer, "instance"),
+            )
+            self._add(
+                self.properties,
+                ".".join(part for part in parts if part),
+                _MOST_PROPERTIES,
+                "properties",
+            )
         self._above.append((kind, attributes))
 
     def _note(self, depth: int, kind: str, section: str, name: str, place: _Place) -> None:
@@ -272,7 +297,10 @@ class _Found:
             if len(self.systems) >= _MOST:
                 raise _unsafe(self.what, f"has more than {_MOST} VMs")
             if name in self.systems:
-                raise PackageError("invalid_package", f"{self.what} has two VMs of one id ({name}).")
+                raise PackageError(
+                    "invalid_package",
+                    f"{self.what} has two VMs of one id ({name}).",
+                )
             self.systems[name] = element
         elif kind == "ProductSection" and section == "VirtualSystemCollection" and depth == 2:
             self.products.append(element)
@@ -283,7 +311,9 @@ class _Found:
     def _add(self, known: list[t.Any], one: t.Any, most: int, kind: str) -> None:
         if len(known) >= most:
             raise PackageError(
-                "unsafe_package", f"{self.what} has more than {most} {kind}.", hint="Do not trust where it comes from."
+                "unsafe_package",
+                f"{self.what} has more than {most} {kind}.",
+                hint="Do not trust where it comes from.",
             )
         known.append(one)
 
@@ -293,12 +323,15 @@ class _Found:
 
 def _check(descriptor: Descriptor, what: str) -> None:
     ids = {file.id for file in descriptor.files}
-    if len(ids) != len(descriptor.files) or len({file.href for file in descriptor.files}) != len(descriptor.files):
+    if len(ids) != len(descriptor.files) or len({file.href for file in descriptor.files}) != len(
+        descriptor.files,
+    ):
         raise PackageError("invalid_package", f"{what} lists a file twice.")
     lost = [disk.id for disk in descriptor.disks if disk.file and disk.file not in ids]
     if lost:
         raise PackageError(
-            "invalid_package", f"{what} has disks without a file in its References: {names.listing(lost, most=5)}."
+            "invalid_package",
+            f"{what} has disks without a file in its References: {names.listing(lost, most=5)}.",
         )
 
 
@@ -321,7 +354,10 @@ def _disk(attributes: t.Mapping[str, str], what: str) -> Disk:
     capacity = None
     if not re.fullmatch(r"\$\{[^}]{1,200}\}", text):
         if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise PackageError("invalid_package", f"{what} has a disk of the capacity {text[:40]!r}.")
+            raise PackageError(
+                "invalid_package",
+                f"{what} has a disk of the capacity {text[:40]!r}.",
+            )
         unit = _unit(attributes.get("capacityAllocationUnits", ""))
         capacity = None if unit is None else int(text) * unit
         if capacity is not None and capacity > _LARGEST:
@@ -369,12 +405,14 @@ _MOST_ELEMENTS = 100_000
 _MOST_ATTRIBUTES = 200_000
 _DEEPEST = 64
 
-# Counted before anything is parsed: tags, comments and the like, and the length of each. Between two of them there is text.
+# Counted before anything is parsed: tags, comments and the like, and the length of each. Between
+# two of them there is text.
 _MOST_MARKS = 3 * _MOST_ELEMENTS
 _LONGEST_TAG = 16 * 2**10
 _LONGEST_TEXT = 512 * 2**10
 
-# A tag, quotes and all. Each of its parts is taken for good, so a tag without an end is read once, too.
+# A tag, quotes and all. Each of its parts is taken for good, so a tag without an end is read once,
+# too.
 _TAG = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
 
 # What XML is written in. Python knows many more, some of which take long.
@@ -520,7 +558,10 @@ class _Elements(xml.sax.handler.ContentHandler):
                 continue
             if found.setdefault(local(name), value) != value:
                 # Who reads one of them must not have checked the other.
-                raise PackageError("invalid_package", f"{self._what} has an element with two attributes {local(name)[:100]!r}.")
+                raise PackageError(
+                    "invalid_package",
+                    f"{self._what} has an element with two attributes {local(name)[:100]!r}.",
+                )
         return found
 
 

@@ -3,16 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The identity of a package is its content: one digest of the descriptor and of every file.
 
-A file counts by the digest that the manifest gives it, or by its SHA-256 where there is none. So the identity of a package
-with a manifest is known before a byte of a disk is read.
+A file counts by the digest that the manifest gives it, or by its SHA-256 where there is none. So
+the identity of a package with a manifest is known before a byte of a disk is read.
 
-Whether the bytes are what the identity says is another question. It is asked of the bytes that are sent, while they are sent,
-and answered before an import is completed; with ``verify: before`` it is asked before anything is made, too.
+Whether the bytes are what the identity says is another question. It is asked of the bytes that are
+sent, while they are sent, and answered before an import is completed; with ``verify: before`` it is
+asked before anything is made, too.
 
-Digests are remembered for files that did not change: by size and time, as make and rsync judge. Nobody
-vouches for that judgement: another file may have the same size and time, and a server may send anything
-under the same ``ETag``. So what is remembered serves to find the template that is there already, and
-for nothing else.
+Digests are remembered for files that did not change: by size and time, as make and rsync judge.
+Nobody vouches for that judgement: another file may have the same size and time, and a server may
+send anything under the same ``ETag``. So what is remembered serves to find the template that is
+there already, and for nothing else.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Identity:
 
     :ivar digest: ``sha256:...``, of all of it.
     :ivar files: the digest of each file, by its name in the descriptor.
-    :ivar read: the files whose bytes this run has read, with every digest that was made of them; ``read_again`` adds to it.
+    :ivar read: the files whose bytes this run has read, with every digest that was made of them;
+        ``read_again`` adds to it.
     :ivar remembered: the files whose digest an earlier run had made.
     """
 
@@ -66,7 +68,8 @@ def identify(
 ) -> Identity:
     """Find out what a package is, by the manifest, by memory, or by reading.
 
-    :param given: the digest that the user gave for the source, or None. It is held against what is read now.
+    :param given: the digest that the user gave for the source, or None. It is held against what is
+        read now.
     :param signed: whether a signature is to vouch for all of it: nothing comes from memory then.
     :param everything: read every file, known or not.
     :param also: algorithms of digests that are wanted besides, of files that are read.
@@ -79,14 +82,32 @@ def identify(
     due = [href for href in package.files if whole or everything or expected[href] is None]
     first = {href: Want(package.files[href], (expected[href] or Digest("sha256", "")).algorithm) for href in due}
     remembered = {} if whole or everything or signed else digester.remembered(list(first.values()))
-    read = _read(package, digester, [href for href in due if first[href] not in remembered], given if whole else None, also)
+    read = _read(
+        package,
+        digester,
+        [href for href in due if first[href] not in remembered],
+        given if whole else None,
+        also,
+    )
     files = {
         href: digest or (remembered[first[href]] if href not in read else read[href][0]) for href, digest in expected.items()
     }
-    return Identity(_digest(package, files), files, read, frozenset(due) - frozenset(read), tuple(_warnings(package)))
+    return Identity(
+        _digest(package, files),
+        files,
+        read,
+        frozenset(due) - frozenset(read),
+        tuple(_warnings(package)),
+    )
 
 
-def read_again(package: Package, known: Identity, hrefs: t.Iterable[str], digester: Digester, also: t.Sequence[str]) -> None:
+def read_again(
+    package: Package,
+    known: Identity,
+    hrefs: t.Iterable[str],
+    digester: Digester,
+    also: t.Sequence[str],
+) -> None:
     """Hold files against their digests, by reading them, before they are sent; what was read already is not read again.
 
     :param also: as in ``identify``.
@@ -100,7 +121,11 @@ def read_again(package: Package, known: Identity, hrefs: t.Iterable[str], digest
 
 
 def _read(
-    package: Package, digester: Digester, hrefs: t.Sequence[str], given: Digest | None, also: t.Sequence[str]
+    package: Package,
+    digester: Digester,
+    hrefs: t.Sequence[str],
+    given: Digest | None,
+    also: t.Sequence[str],
 ) -> dict[str, tuple[Digest, ...]]:
     """Read files, and hold them against the manifest; with ``given`` all of the source, in the same pass."""
     wants: dict[str, list[Want]] = {}
@@ -117,7 +142,12 @@ def _read(
     for want, (name, digest) in pieces.items():
         _compare(name, found[want], digest, "the manifest")
     for href, group in wants.items():
-        _compare(package.files[href].label, found[group[0]], package.manifest.get(href), "the manifest")
+        _compare(
+            package.files[href].label,
+            found[group[0]],
+            package.manifest.get(href),
+            "the manifest",
+        )
     return {href: tuple(found[want] for want in group) for href, group in wants.items()}
 
 
@@ -131,7 +161,13 @@ def _pieces(package: Package, href: str) -> t.Iterator[tuple[Want, str, Digest]]
                 yield Want(piece, digest.algorithm), name, digest
 
 
-def wrong(package: Package, known: Identity, href: str, found: Digest, digester: Digester) -> PackageError:
+def wrong(
+    package: Package,
+    known: Identity,
+    href: str,
+    found: Digest,
+    digester: Digester,
+) -> PackageError:
     """The error for a file whose bytes are not what the identity says; what was remembered of it is forgotten."""
     label = package.files[href].label
     if href in known.remembered and href not in known.read:
@@ -169,12 +205,24 @@ def _check_descriptor(package: Package, given: Digest | None) -> None:
         (None if package.packed else given, "the option checksum"),
     ):
         if expected is not None:
-            value = hashlib.new(expected.algorithm, package.descriptor_bytes, usedforsecurity=False).hexdigest()
-            _compare(printable(package.descriptor_name), Digest(expected.algorithm, value), expected, where)
+            value = hashlib.new(
+                expected.algorithm,
+                package.descriptor_bytes,
+                usedforsecurity=False,
+            ).hexdigest()
+            _compare(
+                printable(package.descriptor_name),
+                Digest(expected.algorithm, value),
+                expected,
+                where,
+            )
 
 
 def _digest(package: Package, files: t.Mapping[str, Digest]) -> str:
-    lines = ["vforge ovf 1", f"descriptor sha256:{hashlib.sha256(package.descriptor_bytes).hexdigest()}"]
+    lines = [
+        "vforge ovf 1",
+        f"descriptor sha256:{hashlib.sha256(package.descriptor_bytes).hexdigest()}",
+    ]
     lines += [f"file {href} {package.files[href].size} {digest}" for href, digest in files.items()]
     if package.descriptor.system:
         lines.append(f"system {package.descriptor.system}")
@@ -323,7 +371,13 @@ class Digester:
     :ivar read: bytes that were read.
     """
 
-    def __init__(self, cache: DigestCache, *, always: bool, tell: t.Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        cache: DigestCache,
+        *,
+        always: bool,
+        tell: t.Callable[[int, int], None],
+    ) -> None:
         self._cache = cache
         self._always = always
         self._tell = tell
@@ -357,7 +411,13 @@ class Digester:
         """Remember nothing of a file, or of the one that it is a part of."""
         self._cache.forget(Want(blob, "").holder)
 
-    def _passes(self, holder: Blob, group: t.Sequence[Want], total: int, witness: Witness | None) -> dict[Want, str]:
+    def _passes(
+        self,
+        holder: Blob,
+        group: t.Sequence[Want],
+        total: int,
+        witness: Witness | None,
+    ) -> dict[Want, str]:
         """One pass over the whole file where all of it is wanted anyway, else one over each part."""
         if any(want.place == (0, holder.size) for want in group):
             return self._one_pass(holder, (0, holder.size), group, total, witness)
@@ -367,7 +427,12 @@ class Digester:
         return found
 
     def _one_pass(
-        self, holder: Blob, place: tuple[int, int], group: t.Sequence[Want], total: int, witness: Witness | None
+        self,
+        holder: Blob,
+        place: tuple[int, int],
+        group: t.Sequence[Want],
+        total: int,
+        witness: Witness | None,
     ) -> dict[Want, str]:
         hashes = {want: hashlib.new(want.algorithm, usedforsecurity=False) for want in group}
         buffer = memoryview(bytearray(_BUFFER))
@@ -378,7 +443,9 @@ class Digester:
                 read = stream.readinto(buffer[: end - at])
                 if not read:
                     raise PackageError(
-                        "source_changed", f"{holder.label} has become shorter while it was read.", hint="Run again."
+                        "source_changed",
+                        f"{holder.label} has become shorter while it was read.",
+                        hint="Run again.",
                     )
                 if witness is not None:
                     witness.look(at, buffer[:read])
@@ -396,7 +463,11 @@ class Digester:
 
 def changed(holder: Blob) -> PackageError:
     """The error for a file that is another than a moment ago."""
-    return PackageError("source_changed", f"{holder.label} was changed while it was read.", hint="Run again.")
+    return PackageError(
+        "source_changed",
+        f"{holder.label} was changed while it was read.",
+        hint="Run again.",
+    )
 
 
 def _by_holder(wants: t.Sequence[Want]) -> list[tuple[Blob, list[Want]]]:

@@ -5,8 +5,8 @@
 
 Tools write it in more ways than the standard has: ``SHA2-256(`` is OpenSSL 3, ``SHA-256(`` are some
 build systems, lines of a digest and a name are ``sha256sum``, and some give several digests for one
-file. All of that proves as much as the standard's own form, so it is understood. The strongest digest
-of a file is the one that counts.
+file. All of that proves as much as the standard's own form, so it is understood. The strongest
+digest of a file is the one that counts.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ def parse(document: bytes, what: str) -> Manifest:
     """Read a manifest.
 
     :param what: names it in messages.
-    :raises PackageError: ``invalid_package``, for any line that is none of a manifest, and for a file
-        with digests that are not understood, or with two that differ: half of one proves nothing.
+    :raises PackageError: ``invalid_package``, for any line that is none of a manifest, and for a
+        file with digests that are not understood, or with two that differ: half of one proves
+        nothing.
     """
     found: dict[str, dict[str, str]] = {}
     unknown: dict[str, PackageError] = {}
@@ -103,7 +104,10 @@ def parse(document: bytes, what: str) -> Manifest:
             continue
         _check(Digest(line.algorithm, line.value), where)
         if known.setdefault(line.algorithm, line.value) != line.value:
-            raise PackageError("invalid_package", f"{what} gives two digests for {printable(line.name)[:200]}.")
+            raise PackageError(
+                "invalid_package",
+                f"{what} gives two digests for {printable(line.name)[:200]}.",
+            )
         for oddity in _oddities(line, known):
             oddities[oddity] = None
     return Manifest({name: _strongest(found[name], unknown.get(name)) for name in found}, tuple(oddities))
@@ -181,7 +185,10 @@ def _check(digest: Digest, where: str) -> None:
     if length is None:
         raise _not_understood(digest.algorithm, where)
     if len(digest.value) != length or not _is_hexadecimal(digest.value):
-        raise PackageError("invalid_package", f"{where} has no {digest.algorithm} of {length} hexadecimal digits.")
+        raise PackageError(
+            "invalid_package",
+            f"{where} has no {digest.algorithm} of {length} hexadecimal digits.",
+        )
 
 
 def _is_hexadecimal(value: str) -> bool:

@@ -44,7 +44,10 @@ _MOST_QUESTIONS = 20
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK", b"\x28\xb5\x2f\xfd")
 
 # A page begins with these, behind blanks, the declaration of XML and comments.
-_PAGE = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
+_PAGE = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b",
+    re.I | re.S,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +60,10 @@ class Package:
     :ivar unused: names in the manifest for which there is no file at all.
     :ivar remarks: what the user should know when the package is imported.
     :ivar packed: whether it is one file, an OVA.
-    :ivar certificate: what the file ``.cert`` holds; None where there is none, or nobody asked for it.
-    :ivar seen: what was read of an OVA to know all this, as it is in the archive: where, and the bytes.
+    :ivar certificate: what the file ``.cert`` holds; None where there is none, or nobody asked for
+        it.
+    :ivar seen: what was read of an OVA to know all this, as it is in the archive: where, and the
+        bytes.
     """
 
     label: str
@@ -92,10 +97,17 @@ class Package:
         return sum(blob.size for blob in self.files.values())
 
 
-def open_package(location: str, access: WebAccess, *, signed: bool = False, system: str = "") -> Package:
+def open_package(
+    location: str,
+    access: WebAccess,
+    *,
+    signed: bool = False,
+    system: str = "",
+) -> Package:
     """Look at a package; of its disks nothing is read.
 
-    :param location: a path, a ``file:`` or an ``http(s):`` address, of an OVA or of an OVF descriptor.
+    :param location: a path, a ``file:`` or an ``http(s):`` address, of an OVA or of an OVF
+        descriptor.
     :param signed: whether its signature is needed, for which a web server has to be asked.
     :param system: id of the VM that is wanted, in a vApp of several.
     :raises PackageError: whatever is wrong with it.
@@ -103,7 +115,11 @@ def open_package(location: str, access: WebAccess, *, signed: bool = False, syst
     """
     source, base, beside = _source(location, access)
     if not _holds_archive(source):
-        return _Opening(source, source, beside, access.deadline).package(base, signed=signed, system=system)
+        return _Opening(source, source, beside, access.deadline).package(
+            base,
+            signed=signed,
+            system=system,
+        )
     found = read_archive(source)
     name = _descriptor_of(source, found.members)
     inside = _Inside(source, found.members, posixpath.dirname(name))
@@ -117,7 +133,10 @@ def _descriptor_of(source: Blob, members: t.Mapping[str, Blob]) -> str:
     found = _with_ending(members, _DESCRIPTOR)
     if len(found) != 1:
         which = f" ({names.listing(found, most=5)})" if found else ""
-        raise PackageError("invalid_package", f"{source.label} holds {len(found)} descriptors{which}; an OVA has one.")
+        raise PackageError(
+            "invalid_package",
+            f"{source.label} holds {len(found)} descriptors{which}; an OVA has one.",
+        )
     return found[0]
 
 
@@ -270,9 +289,17 @@ def _path(location: str) -> str:
     try:
         parts = urllib.parse.urlsplit(location)
     except ValueError:
-        raise PackageError("invalid_source", f"{location} is no address.", hint="Write file:///path.") from None
+        raise PackageError(
+            "invalid_source",
+            f"{location} is no address.",
+            hint="Write file:///path.",
+        ) from None
     if parts.netloc not in ("", "localhost"):
-        raise PackageError("invalid_source", f"{location} names another machine.", hint="Write file:///path.")
+        raise PackageError(
+            "invalid_source",
+            f"{location} names another machine.",
+            hint="Write file:///path.",
+        )
     return urllib.parse.unquote(parts.path)
 
 
@@ -289,7 +316,11 @@ def _holds_archive(source: Blob) -> bool:
     if head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<"):
         return False
     what = "a compressed file" if head.startswith(_COMPRESSED) else "neither an OVA nor an OVF descriptor"
-    raise PackageError("invalid_package", f"{source.label} is {what}.", hint="Name an .ova or an .ovf file.")
+    raise PackageError(
+        "invalid_package",
+        f"{source.label} is {what}.",
+        hint="Name an .ova or an .ovf file.",
+    )
 
 
 def _head(source: Blob) -> bytes:
@@ -311,7 +342,13 @@ class _Opening:
     :ivar seen: the small files in an OVA that were read whole: where each begins, and its bytes.
     """
 
-    def __init__(self, source: Blob, document: Blob, files: _Inside | _Folder | _Site, deadline: float) -> None:
+    def __init__(
+        self,
+        source: Blob,
+        document: Blob,
+        files: _Inside | _Folder | _Site,
+        deadline: float,
+    ) -> None:
         self._source = source
         self._document = document
         self._what = document.label
@@ -386,7 +423,10 @@ class _Opening:
         check_name(file.href, self._what)
         blob = self._in_chunks(file) if file.chunk_size else self._find(file.href)
         if blob is None:
-            raise PackageError("invalid_package", f"{self._what} lists the file {file.href}, which is not there.")
+            raise PackageError(
+                "invalid_package",
+                f"{self._what} lists the file {file.href}, which is not there.",
+            )
         return blob
 
     def _find(self, href: str) -> Blob | None:
@@ -399,7 +439,8 @@ class _Opening:
             except PackageError as error:
                 if error.details.get("status") != 403:
                     raise
-                # An object store says so of a name that it does not have; the other one may be right.
+                # An object store says so of a name that it does not have; the other one may be
+                # right.
                 refused = refused or error
                 continue
             if found is not None:
@@ -412,17 +453,26 @@ class _Opening:
         """The pieces ``NAME.000000000`` and so on as one (DSP0243, section 7.1)."""
         due = None if file.size is None else max(1, -(-file.size // (file.chunk_size or 1)))
         if due is not None and due > _MOST_PIECES:
-            raise PackageError("unsafe_package", f"{self._what}: {file.href} comes in {due} pieces.")
+            raise PackageError(
+                "unsafe_package",
+                f"{self._what}: {file.href} comes in {due} pieces.",
+            )
         pieces: dict[str, Blob] = {}
         while due is None or len(pieces) < due:
             name = f"{file.href}.{len(pieces):09d}"
             piece = self._find(name)
             if piece is None and (due is not None or not pieces):
-                raise PackageError("invalid_package", f"{self._what}: piece {len(pieces)} of {file.href} is not there.")
+                raise PackageError(
+                    "invalid_package",
+                    f"{self._what}: piece {len(pieces)} of {file.href} is not there.",
+                )
             if piece is None:
                 break  # the descriptor does not say how many there are
             if len(pieces) == _MOST_PIECES:
-                raise PackageError("unsafe_package", f"{self._what}: {file.href} comes in more than {_MOST_PIECES} pieces.")
+                raise PackageError(
+                    "unsafe_package",
+                    f"{self._what}: {file.href} comes in more than {_MOST_PIECES} pieces.",
+                )
             pieces[name] = piece
         return JoinedBlob(printable(file.href), pieces)
 
@@ -452,7 +502,9 @@ def _oddities(listing: manifest.Manifest, label: str) -> t.Iterator[str]:
 
 
 def _sizes(
-    listed: t.Iterable[descriptor.File], files: t.Mapping[str, Blob], digests: t.Mapping[str, Digest]
+    listed: t.Iterable[descriptor.File],
+    files: t.Mapping[str, Blob],
+    digests: t.Mapping[str, Digest],
 ) -> t.Iterator[str]:
     """What is to be said of sizes that the descriptor has wrong.
 

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Is a file a disk that an ESXi host takes? Seen from its first and its last bytes, before anything is made.
 
-A host takes VMDKs of the kind streamOptimized and no others. Such a file has a header, grains (pieces of
-the disk, each compressed) and tables that say where each grain is. Who writes it as a stream knows that
-only at the end, so the header leaves the place of the tables open, and a copy of the header behind the
-grains, the footer, has it; an end-of-stream marker closes the file. qemu-img knows it at once, and writes
-neither footer nor marker. Both forms are valid.
+A host takes VMDKs of the kind streamOptimized and no others. Such a file has a header, grains
+(pieces of the disk, each compressed) and tables that say where each grain is. Who writes it as a
+stream knows that only at the end, so the header leaves the place of the tables open, and a copy of
+the header behind the grains, the footer, has it; an end-of-stream marker closes the file. qemu-img
+knows it at once, and writes neither footer nor marker. Both forms are valid.
 
 Only what tells one kind from another, and a whole file from a part, is read: nothing is unpacked.
 """
@@ -24,9 +24,10 @@ from .websource import page_instead
 
 _SECTOR = 512
 
-# The header of a sparse extent (Virtual Disk Format 5.0): magic, version, flags, capacity, sectors of a
-# grain, place and size of the text, entries of a table, place of the second and of the first grain
-# directory, sectors before the grains, a flag, four characters that text mode would spoil, compression.
+# The header of a sparse extent (Virtual Disk Format 5.0): magic, version, flags, capacity, sectors
+# of a grain, place and size of the text, entries of a table, place of the second and of the first
+# grain directory, sectors before the grains, a flag, four characters that text mode would spoil,
+# compression.
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
 _MAGIC = b"KDMV"
 _NEWEST_TOO_OLD = 2
@@ -37,7 +38,8 @@ _AT_THE_END = 2**64 - 1
 # Before the data of a grain: the sector of the disk, and the number of bytes.
 _GRAIN = struct.Struct("<QI")
 
-# A grain directory has four bytes for 32 MiB of the disk: enough for 64 TiB, more than vSphere's largest.
+# A grain directory has four bytes for 32 MiB of the disk: enough for 64 TiB, more than vSphere's
+# largest.
 _LARGEST_DIRECTORY = 8 * 2**20
 
 # Of its tables, two KiB each, those of the last 64 GiB of the disk.
@@ -83,7 +85,8 @@ class _Header(t.NamedTuple):
 def check_disks(package: Package, wanted: t.Collection[str]) -> None:
     """Make sure that a host takes the disks that are to be sent.
 
-    :param wanted: names of files, as the descriptor has them. Those that are no disk are left alone.
+    :param wanted: names of files, as the descriptor has them. Those that are no disk are left
+        alone.
     :raises PackageError: ``invalid_package``, naming the disk, what it is, and how to convert it.
     """
     by_id = {file.id: file.href for file in package.descriptor.files}
@@ -96,8 +99,8 @@ def check_disks(package: Package, wanted: t.Collection[str]) -> None:
 def check(blob: Blob, capacity: int | None) -> None:
     """Make sure that a host takes a disk.
 
-    A web server that cannot send a part of a file would send all of it once more for its end. What its
-    headers cannot tell, the host tells then.
+    A web server that cannot send a part of a file would send all of it once more for its end. What
+    its headers cannot tell, the host tells then.
 
     :param capacity: bytes of the disk in the descriptor; None where it is not known.
     :raises PackageError: as ``check_disks``.
@@ -127,7 +130,11 @@ def _header(blob: Blob, head: bytes) -> _Header:
     if not flags & _COMPRESSED_GRAINS or header.compression != _DEFLATE:
         raise _wrong(blob, "is a monolithicSparse VMDK, whose grains are not compressed", _CONVERT)
     if version <= _NEWEST_TOO_OLD:
-        raise _wrong(blob, f"is a VMDK of version {version}, which hosts call too old: they take version 3", _CONVERT)
+        raise _wrong(
+            blob,
+            f"is a VMDK of version {version}, which hosts call too old: they take version 3",
+            _CONVERT,
+        )
     if not 0 < grain <= _MOST_GRAIN_SECTORS or not 0 < entries <= _MOST_TABLE_ENTRIES or not capacity:
         raise _wrong(blob, "has a damaged header", _GET_AGAIN)
     return header
@@ -208,4 +215,8 @@ def _cut(blob: Blob, why: str) -> PackageError:
 
 
 def _wrong(blob: Blob, what: str, hint: str) -> PackageError:
-    return PackageError("invalid_package", f"{blob.label} {what}. Hosts take streamOptimized VMDKs.", hint=hint)
+    return PackageError(
+        "invalid_package",
+        f"{blob.label} {what}. Hosts take streamOptimized VMDKs.",
+        hint=hint,
+    )

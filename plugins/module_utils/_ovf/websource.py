@@ -65,15 +65,20 @@ class Web:
             context = tls.by_authority(access.ca_path, "source_ca_path") if access.validate_certs else tls.unchecked()
         except ConnectionFailed as error:
             raise PackageError("source_unreadable", error.message, hint=error.hint) from error
-        self._client = Client(context, Clock(access.silence, access.deadline), web.environment_proxies)
+        self._client = Client(
+            context,
+            Clock(access.silence, access.deadline),
+            web.environment_proxies,
+        )
 
     def get(self, url: str, offset: int = 0, same_as: str = "", *, own: bool = True) -> Answer:
         """Ask for a file, from a byte on.
 
-        :param same_as: its strong validator; where the file is another meanwhile, the whole of it is answered.
+        :param same_as: its strong validator; where the file is another meanwhile, the whole of it
+            is answered.
         :param own: whether the address is of the server of the source, which gets the credentials.
-        :raises PackageError: ``source_unreadable``, ``source_untrusted``, ``source_refused``; for 404 and 410
-            ``source_missing``.
+        :raises PackageError: ``source_unreadable``, ``source_untrusted``, ``source_refused``; for
+            404 and 410 ``source_missing``.
         :raises TimedOut: the deadline passed.
         """
         headers = {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
@@ -108,8 +113,9 @@ class Web:
 class RemoteBlob:
     """A file on a web server; making it asks for it once.
 
-    Where the server redirects, the address that answers is the one for the whole task: each way there
-    could lead to another server, and what a host fetches is to come from the one that was looked at.
+    Where the server redirects, the address that answers is the one for the whole task: each way
+    there could lead to another server, and what a host fetches is to come from the one that was
+    looked at.
 
     :ivar url: the address as it was given.
     :ivar resolved: the address that answers.
@@ -117,8 +123,8 @@ class RemoteBlob:
     :ivar certificate: of the server that answers, which was verified; None without TLS.
     :ivar seekable: whether the server sends a part of the file without all that is before it.
 
-    :raises PackageError: as for ``Web.get``; ``source_refused`` also where the server does not say the
-        size; ``invalid_package`` where it answers with a page.
+    :raises PackageError: as for ``Web.get``; ``source_refused`` also where the server does not say
+        the size; ``invalid_package`` where it answers with a page.
     :raises TimedOut: the deadline passed.
     """
 
@@ -164,9 +170,16 @@ class RemoteBlob:
             answer = self._answer(offset)
         if not self._is_the_same(answer):
             answer.close()
-            raise PackageError("source_changed", f"{self.label} was changed while it was read.", hint="Run again.")
+            raise PackageError(
+                "source_changed",
+                f"{self.label} was changed while it was read.",
+                hint="Run again.",
+            )
         if answer.status != _PARTIAL_CONTENT and offset:
-            self._skip(answer, offset)  # a server without ranges sends all, and the part before is thrown away
+            self._skip(
+                answer,
+                offset,
+            )  # a server without ranges sends all, and the part before is thrown away
         return answer
 
     def unchanged(self) -> bool:
@@ -182,9 +195,13 @@ class RemoteBlob:
         try:
             return self._web.get(self.resolved, offset, self._etag, own=own)
         except PackageError as error:
-            if self.resolved == self.url or error.error_code not in ("source_refused", "source_missing"):
+            if self.resolved == self.url or error.error_code not in (
+                "source_refused",
+                "source_missing",
+            ):
                 raise
-        # An address that a server redirects to may be good for some minutes only: let it redirect again.
+        # An address that a server redirects to may be good for some minutes only: let it redirect
+        # again.
         answer = self._web.get(self.url, offset, self._etag)
         self.resolved, self.certificate = answer.url, answer.certificate
         return answer
@@ -200,8 +217,9 @@ class RemoteBlob:
     def _is_of_another_mirror(self, answer: Answer) -> bool:
         """Whether only the ETag is another, as it is where several servers, each with ETags of its own, answer.
 
-        Where no time of last change tells, the next answers do: the ETag of a file that was exchanged is
-        the same from then on, those of mirrors go on changing. Digests have the last word in any case.
+        Where no time of last change tells, the next answers do: the ETag of a file that was
+        exchanged is the same from then on, those of mirrors go on changing. Digests have the last
+        word in any case.
         """
         if not self._etag or _size(answer, self.label) != self.size:
             return False
@@ -220,7 +238,11 @@ class RemoteBlob:
             while count:
                 read = answer.readinto(buffer[: min(count, len(buffer))])
                 if not read:
-                    raise PackageError("source_unreadable", f"{self.label} breaks off.", hint="Run again.")
+                    raise PackageError(
+                        "source_unreadable",
+                        f"{self.label} breaks off.",
+                        hint="Run again.",
+                    )
                 count -= read
         except Late as late:
             raise _too_late(late) from late
@@ -251,7 +273,11 @@ class _Download:
                 return read
             self._answer.close()
             self._answer = self._blob.ask(self._at)
-        raise PackageError("source_unreadable", f"{self._blob.label} breaks off after {self._at} bytes.", hint="Run again.")
+        raise PackageError(
+            "source_unreadable",
+            f"{self._blob.label} breaks off after {self._at} bytes.",
+            hint="Run again.",
+        )
 
     def close(self) -> None:
         self._answer.close()
@@ -260,7 +286,8 @@ class _Download:
 def parse_url(text: str) -> str:
     """A checked address.
 
-    :raises PackageError: ``invalid_source``, also for one that holds a password, which would be shown in many places.
+    :raises PackageError: ``invalid_source``, also for one that holds a password, which would be
+        shown in many places.
     """
     try:
         parts = urllib.parse.urlsplit(text)
@@ -279,7 +306,10 @@ def parse_url(text: str) -> str:
             hint="Set source_username and source_password instead.",
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PackageError("invalid_source", f"{web.without_secrets(text)} is no http or https address.")
+        raise PackageError(
+            "invalid_source",
+            f"{web.without_secrets(text)} is no http or https address.",
+        )
     return text
 
 
@@ -324,7 +354,12 @@ def _refused(url: str, status: int, reason: str) -> PackageError:
                 "make a new one, and use it for an OVA, which is one file."
             )
     label = web.without_secrets(url)
-    return PackageError(code, f"The server of {label} refuses it ({status} {reason}).", hint=hint, status=status)
+    return PackageError(
+        code,
+        f"The server of {label} refuses it ({status} {reason}).",
+        hint=hint,
+        status=status,
+    )
 
 
 def _unreachable(url: str, error: NotConnected | Broken) -> PackageError:
@@ -336,7 +371,9 @@ def _unreachable(url: str, error: NotConnected | Broken) -> PackageError:
             hint="Set source_ca_path to the CA that signed it.",
         )
     return PackageError(
-        "source_unreadable", f"{label} cannot be read ({error.why}).", hint="Check the address, the network and the proxy."
+        "source_unreadable",
+        f"{label} cannot be read ({error.why}).",
+        hint="Check the address, the network and the proxy.",
     )
 
 
