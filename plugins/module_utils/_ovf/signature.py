@@ -203,9 +203,19 @@ def _signs_code(_policy: t.Any, _certificate: t.Any, usages: t.Any) -> None:
         raise ValueError("a certificate is not for signing code")
 
 
+def _hash(algorithm: str) -> t.Any:
+    """The library's own object for an algorithm."""
+    kinds: dict[str, t.Any] = {
+        "sha256": hashes.SHA256,
+        "sha384": hashes.SHA384,
+        "sha512": hashes.SHA512,
+    }
+    return kinds[algorithm]()
+
+
 def _check_signature(package: Package, signer: t.Any, value: bytes, algorithm: str) -> None:
     key, signed = signer.public_key(), package.manifest_bytes or b""
-    made: t.Any = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}[algorithm]()
+    made = _hash(algorithm)
     if isinstance(key, rsa.RSAPublicKey):
         fits = _fits(lambda: key.verify(value, signed, padding.PKCS1v15(), made))
     elif isinstance(key, ec.EllipticCurvePublicKey):
