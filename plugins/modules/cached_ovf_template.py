@@ -97,14 +97,14 @@ options:
         last change (for addresses the same C(ETag) or C(Last-Modified)) for the same, as make and rsync do. That serves only to
         find the template that is there already. Before an import the files are read again. V(always) reads them every time.
       - A digest, such as V(sha256:2c26b46b...), is what the source must have. For an OVA this is the digest of the whole
-        file, which is read each time. For an OVF package it is that of its descriptor. SHA-1, SHA-256 and SHA-512 are
-        understood.
+        file, which is read each time. For an OVF package it is that of its descriptor. SHA-1, SHA-256, SHA-384 and SHA-512
+        are understood.
     type: str
     default: auto
   certificate_ca_path:
     description:
       - PEM file of certificate authorities. If set, the package must be signed (a C(.cert) file), the signed manifest must name
-        the descriptor and every file by SHA-256 or SHA-512, and the signer's certificate must come from one of these
+        the descriptor and every file by SHA-256, SHA-384 or SHA-512, and the signer's certificate must come from one of these
         authorities, or be one of them.
       - The chain of certificates is verified as RFC 5280 says, with dates, key usage and path length. A certificate that says
         what it is for must be for signing code. One of a web server is not. Certificates that are revoked are not looked for.
@@ -161,6 +161,12 @@ options:
   deployment_option:
     description:
       - ID of a deployment option of the descriptor. By default the one that the descriptor declares as such.
+    type: str
+  virtual_system:
+    description:
+      - ID of the VM in the descriptor that the template is made of, where the package is a vApp of several VMs. An error names
+        them. A vApp of one VM needs no choice.
+      - It is part of what the template is. Two templates of two VMs of one package have different digests.
     type: str
   disk_provisioning:
     description:
@@ -411,6 +417,7 @@ def argument_spec():
         "default_network": {"type": "str"},
         "properties": {"type": "json", "no_log": True},
         "deployment_option": {"type": "str"},
+        "virtual_system": {"type": "str"},
         "disk_provisioning": {"type": "str", "choices": ["thin", "thick", "eagerZeroedThick"], "default": "thin"},
         "hardware_version": {"type": "str"},
         "annotation": {"type": "str"},

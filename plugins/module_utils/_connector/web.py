@@ -136,13 +136,15 @@ class RedirectionRefused(WebError):
 class Answer:
     """What a server answers; the body is read as it comes.
 
+    :ivar url: the address that answered, behind all redirections.
     :ivar certificate: of the server, which was checked; None without TLS.
     """
 
-    def __init__(self, response: t.Any, clock: Clock, what: str) -> None:
+    def __init__(self, response: t.Any, clock: Clock, url: str) -> None:
         self._response = response
         self._clock = clock
-        self._what = what
+        self._what = without_secrets(url)
+        self.url = url
         self.status: int = response.status_code
         self.reason: str = str(response.reason or "")[:_LONGEST_REASON]
         self.headers: t.Mapping[str, str] = response.headers
@@ -246,7 +248,7 @@ class Client:
             if self.clock.over():
                 raise Late(f"waiting for {host} to answer ({method} {what})", error) from error
             raise Broken(_why(error), _innermost(error)) from error
-        return Answer(response, self.clock, what)
+        return Answer(response, self.clock, url)
 
     def get(self, url: str, headers: t.Mapping[str, str], credentials: t.Mapping[str, str]) -> Answer:
         """Ask for a file, and follow where the server redirects to.
@@ -298,6 +300,11 @@ def host_of(url: str) -> str:
     """``host:port`` of an address, for messages."""
     _scheme, host, port = _origin(url)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two addresses lead to one server, by the same scheme: it may get the same credentials."""
+    return _origin(one) == _origin(other)
 
 
 def _origin(url: str) -> tuple[str, str, int]:

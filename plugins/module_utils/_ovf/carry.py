@@ -217,4 +217,4 @@ def _source_file(job: Job, item: t.Any) -> t.Any:
         # What the host is to expect; the certificate itself was verified from here.
         digest = hashlib.sha1(whole.certificate, usedforsecurity=False).hexdigest().upper()
         pin = ":".join(re.findall("..", digest))
-    return api.source_file(item.deviceId, whole.url, member, blob.size, pin, whole.request_headers())
+    return api.source_file(item.deviceId, whole.resolved, member, blob.size, pin, whole.request_headers())

@@ -14,9 +14,8 @@ import typing as t
 
 from .._errors import PartialFailure
 from .._files import PrivateFolder
-from . import absent, identity, lookup, plan, present, report, signature, xml
-from .digests import DigestCache, Digester
-from .identity import Identity
+from . import absent, descriptor, identity, lookup, plan, present, report, signature
+from .identity import DigestCache, Digester, Identity
 from .job import Account, Job, Meter
 from .options import ABSENT, OvfOptions
 from .package import Package, open_package
@@ -58,10 +57,16 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
 
 
 def _open(options: OvfOptions, account: Account, deadline: float) -> Package:
-    xml.require()
+    descriptor.require()
     if options.certificate_ca:
         signature.require()
-    package = open_package(options.source or "", dataclasses.replace(options.access, deadline=deadline))
+    access = dataclasses.replace(options.access, deadline=deadline)
+    package = open_package(
+        options.source or "",
+        access,
+        signed=options.certificate_ca is not None,
+        system=options.deployment.system,
+    )
     if options.certificate_ca:
         account.signer = signature.verify(package, options.certificate_ca)
     return package

@@ -14,8 +14,7 @@ import typing as t
 import uuid
 
 from . import facts
-from .digests import Digester
-from .identity import Identity
+from .identity import Digester, Identity
 from .lookup import Home
 from .options import OvfOptions
 from .package import Package

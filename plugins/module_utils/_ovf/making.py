@@ -15,7 +15,7 @@ from .._connector.props import read
 from .._errors import Fault, VforgeError
 from .._vsphere import lease as leases
 from .._vsphere.policies import find_policy
-from . import api, finishing, identity, lookup, placement
+from . import api, finishing, identity, lookup, placement, vmdk
 from .carry import carry
 from .errors import TemplateError
 from .facts import OWNER_KEY, Placement
@@ -73,6 +73,7 @@ def prepare(job: Job, name: str) -> Import:
             descriptor_errors=errors,
             descriptor_warnings=list(job.account.descriptor_warnings),
         )
+    vmdk.check_disks(job.package, {item.path for item in answer.fileItem or ()})
     api.set_up(answer.importSpec, name, job.marks(), wanted, policy.profile if policy else None)
     return Import(place, answer.importSpec, tuple(answer.fileItem or ()), api.capacities(answer.importSpec))
 

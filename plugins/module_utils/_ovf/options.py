@@ -45,6 +45,7 @@ class Deployment:
     :ivar default_network: for the networks that are not named.
     :ivar properties: may hold secrets, so they are never in ``repr``.
     :ivar hardware_version: such as ``vmx-19``.
+    :ivar system: id of the VM in a vApp of several; empty where there is nothing to choose.
     """
 
     networks: dict[str, str]
@@ -54,6 +55,7 @@ class Deployment:
     provisioning: str
     hardware_version: str | None
     annotation: str | None
+    system: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +120,7 @@ class OvfOptions:
                 provisioning=params["disk_provisioning"],
                 hardware_version=_hardware_version(params.get("hardware_version")),
                 annotation=params.get("annotation"),
+                system=params.get("virtual_system") or "",
             ),
             on_mismatch=params["on_mismatch"],
             remove_old=params["remove_old_versions"],

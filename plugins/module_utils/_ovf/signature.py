@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The signature of a package: a certificate's owner vouches for the manifest (DMTF DSP0243, section 6.3).
 
-A signature is of the manifest alone. So it says something of the package only where the manifest names the descriptor and
-every file, and where the bytes are held against the manifest; the one is checked here, the other while they are read and sent.
+A signature is of the manifest alone. So it says something of the package only where the manifest
+names the descriptor and every file, and where the bytes are held against the manifest; the one is
+checked here, the other while they are read and sent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import MissingLibrary
+from . import manifest
 from .blobs import LocalBlob, printable, whole
 from .errors import PackageError
 from .package import Package
@@ -40,7 +42,7 @@ _MOST_CERTIFICATES = 16
 _LONGEST_AUTHORITIES = 8 * 2**20
 
 # SHA-1 is left out: two manifests of one SHA-1 can be made.
-_ALGORITHMS = ("sha256", "sha512")
+_ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +78,8 @@ def verify(package: Package, ca_path: str, now: datetime.datetime | None = None)
     :param ca_path: PEM file of the authorities to trust.
     :param now: the time for which certificates have to be valid; now by default.
     :raises MissingLibrary: cryptography is missing, or too old.
-    :raises PackageError: ``signature_invalid``; ``signature_missing`` where the package is not signed; ``source_unreadable``
-        where the file of the authorities cannot be used.
+    :raises PackageError: ``signature_invalid``; ``signature_missing`` where the package is not
+        signed; ``source_unreadable`` where the file of the authorities cannot be used.
     """
     require()
     if package.certificate is None or package.manifest_bytes is None:
@@ -88,7 +90,12 @@ def verify(package: Package, ca_path: str, now: datetime.datetime | None = None)
         )
     algorithm, value = _signature(package, package.certificate)
     chain = _chain(package, package.certificate)
-    path = _verified_path(package, chain, _authorities(ca_path), now or datetime.datetime.now(datetime.UTC))
+    path = _verified_path(
+        package,
+        chain,
+        _authorities(ca_path),
+        now or datetime.datetime.now(datetime.UTC),
+    )
     _check_signature(package, chain[0], value, algorithm)
     _check_manifest(package)
     return Signer(
@@ -102,13 +109,14 @@ def _signature(package: Package, document: bytes) -> tuple[str, bytes]:
     """The first line, ``SHA256(web.mf)= 0123...``: algorithm and signature."""
     line = document.lstrip().partition(b"\n")[0].decode("ascii", errors="replace")
     head, _sign, digits = line.rpartition("=")
-    algorithm, bracket, rest = head.strip().partition("(")
-    algorithm = algorithm.strip().lower()
+    word, bracket, rest = head.strip().partition("(")
+    algorithm = manifest.algorithm(word)
     if not bracket or not rest.endswith(")"):
         raise _invalid(package, "the first line of its file .cert is no signature of the manifest")
     if algorithm not in _ALGORITHMS:
         raise _invalid(
-            package, f"its signature is made with {algorithm[:20]!r}, and only {', '.join(_ALGORITHMS)} prove something"
+            package,
+            f"its signature is made with {algorithm[:20]!r}, and only {', '.join(_ALGORITHMS)} prove something",
         )
     try:
         return algorithm, bytes.fromhex(digits)
@@ -123,22 +131,34 @@ def _chain(package: Package, document: bytes) -> list[t.Any]:
     return _certificates(document, f"the file .cert of {package.label}")
 
 
-def _verified_path(package: Package, chain: list[t.Any], trusted: list[t.Any], now: datetime.datetime) -> t.Sequence[t.Any]:
+def _verified_path(
+    package: Package,
+    chain: list[t.Any],
+    trusted: list[t.Any],
+    now: datetime.datetime,
+) -> t.Sequence[t.Any]:
     """The certificates from the signer up to a trusted one.
 
-    The library's own policies are for the servers and clients of TLS. Of these, the client's is the one that asks for no
-    name, and with the rules below it asks what a signer of packages has to fulfil.
+    The library's own policies are for the servers and clients of TLS. Of these, the client's is the
+    one that asks for no name, and with the rules below it asks what a signer of packages has to
+    fulfil.
     """
     builder = verification.PolicyBuilder().store(verification.Store(trusted)).time(now)
     builder = builder.max_chain_depth(_LONGEST_CHAIN)
-    builder = builder.extension_policies(ca_policy=_for_authorities(), ee_policy=_for_signers(trusted))
+    builder = builder.extension_policies(
+        ca_policy=_for_authorities(),
+        ee_policy=_for_signers(trusted),
+    )
     try:
         verified = builder.build_client_verifier().verify(chain[0], chain[1:])
     except (verification.VerificationError, UnsupportedAlgorithm, ValueError) as error:
         # Behind that the library shows the whole certificate.
         why = printable(str(error).partition(" (encountered processing")[0])[:300]
         name = printable(chain[0].subject.rfc4514_string())
-        raise _invalid(package, f"the certificate of {name} does not lead to a trusted authority ({why})") from error
+        raise _invalid(
+            package,
+            f"the certificate of {name} does not lead to a trusted authority ({why})",
+        ) from error
     return t.cast("t.Sequence[t.Any]", verified.chain)
 
 
@@ -164,7 +184,8 @@ def _for_signers(trusted: t.Sequence[t.Any]) -> t.Any:
             raise ValueError("the signer's key may not sign")
 
     def no_authority(_policy: t.Any, certificate: t.Any, constraints: t.Any) -> None:
-        # One that signs itself, as ovftool's manual shows how to make it, is one; trusted by name, it may.
+        # One that signs itself, as ovftool's manual shows how to make it, is one; trusted by name,
+        # it may.
         if constraints is not None and constraints.ca and certificate not in trusted:
             raise ValueError("the signer's certificate is one of an authority")
 
@@ -182,9 +203,19 @@ def _signs_code(_policy: t.Any, _certificate: t.Any, usages: t.Any) -> None:
         raise ValueError("a certificate is not for signing code")
 
 
+def _hash(algorithm: str) -> t.Any:
+    """The library's own object for an algorithm."""
+    kinds: dict[str, t.Any] = {
+        "sha256": hashes.SHA256,
+        "sha384": hashes.SHA384,
+        "sha512": hashes.SHA512,
+    }
+    return kinds[algorithm]()
+
+
 def _check_signature(package: Package, signer: t.Any, value: bytes, algorithm: str) -> None:
     key, signed = signer.public_key(), package.manifest_bytes or b""
-    made = {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[algorithm]()
+    made = _hash(algorithm)
     if isinstance(key, rsa.RSAPublicKey):
         fits = _fits(lambda: key.verify(value, signed, padding.PKCS1v15(), made))
     elif isinstance(key, ec.EllipticCurvePublicKey):
@@ -211,7 +242,10 @@ def _check_manifest(package: Package) -> None:
         raise _invalid(package, f"its signed manifest leaves out {names.listing(missing, most=5)}")
     weak = [name for name, digest in package.manifest.items() if digest.algorithm not in _ALGORITHMS]
     if weak:
-        raise _invalid(package, f"its signed manifest gives only SHA-1 for {names.listing(weak, most=5)}")
+        raise _invalid(
+            package,
+            f"its signed manifest gives only SHA-1 for {names.listing(weak, most=5)}",
+        )
 
 
 def _authorities(ca_path: str) -> list[t.Any]:
@@ -239,5 +273,7 @@ def _certificates(text: bytes, what: str) -> list[t.Any]:
 
 def _invalid(package: Package, why: str) -> PackageError:
     return PackageError(
-        "signature_invalid", f"{package.label} is not validly signed: {why}.", hint="Do not use it before you know why."
+        "signature_invalid",
+        f"{package.label} is not validly signed: {why}.",
+        hint="Do not use it before you know why.",
     )

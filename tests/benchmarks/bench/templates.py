@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import vforge_disks
 from bench.figures import Sample, Upload
 from bench.tools import Tools, WrongResult
 from bench.vcenter import DATACENTER
@@ -60,10 +61,12 @@ class Large:
         disk = package.disks[0]
         small = disk.stat().st_size
         with disk.open("wb") as file:
+            # Whole in itself; what follows is there to be carried.
+            file.write(vforge_disks.qemu(_MIB, capacity=2 * mib * _MIB))
             if sparse:
                 file.truncate(mib * _MIB)
             else:
-                for _part in range(mib):
+                for _part in range(mib - 1):
                     file.write(os.urandom(_MIB))
         text = package.ovf.read_text(encoding="utf-8").replace(f'ovf:size="{small}"', f'ovf:size="{mib * _MIB}"')
         text = re.sub(r'ovf:capacity="8"', f'ovf:capacity="{2 * mib}"', text)

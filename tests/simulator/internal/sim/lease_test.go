@@ -157,9 +157,10 @@ func (b *bench) noOrphans() {
 	}
 }
 
+// content is a disk of 1 MiB whose file has a size, 1,536 bytes at least.
 func content(size int, seed byte) []byte {
-	p := make([]byte, size)
-	for i := range p {
+	p := append(diskHeader(), make([]byte, size-sectorSize)...)
+	for i := 3 * sectorSize; i < size; i++ { // behind an empty grain directory
 		p[i] = seed + byte(i*7)
 	}
 	return p
@@ -253,7 +254,7 @@ func TestNothingIsLeftOfAnImportThatFails(t *testing.T) {
 			b := start(t)
 			im := b.imported("appliance")
 			l := im.ready()
-			im.mustPut(l, 0, content(1000, 1))
+			im.mustPut(l, 0, content(2000, 1))
 			c.end(im)
 			over := im.state(types.HttpNfcLeaseStateReady)
 			if over.State != types.HttpNfcLeaseStateError || over.Error == nil || over.Info != nil {
@@ -261,7 +262,7 @@ func TestNothingIsLeftOfAnImportThatFails(t *testing.T) {
 			}
 			b.wantFault(over.Error.Fault, c.want)
 			b.nothingOf("appliance")
-			if res, err := im.put(l, 1, bytes.NewReader(content(1000, 1))); err != nil || res.StatusCode != http.StatusNotFound {
+			if res, err := im.put(l, 1, bytes.NewReader(content(2000, 1))); err != nil || res.StatusCode != http.StatusNotFound {
 				t.Errorf("an upload to a lease that is over: %v, %v", res, err)
 			}
 			if name == "forgotten" {

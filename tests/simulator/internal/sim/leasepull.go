@@ -48,8 +48,12 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 				if errors.As(err, &known) {
 					return nil, known.fault
 				}
-				fault := &types.HttpFault{StatusMessage: err.Error()}
-				return nil, fault
+				var refused *diskFormatError
+				if errors.As(err, &refused) {
+					go l.fail(refused.fault())
+					return nil, refused.fault()
+				}
+				return nil, &types.HttpFault{StatusMessage: err.Error()}
 			}
 		}
 		return nil, nil

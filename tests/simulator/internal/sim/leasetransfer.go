@@ -53,6 +53,12 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	}()
 	err := l.receive(f, up, r.Body)
 	l.end(f, up, err)
+	var refused *diskFormatError
+	if errors.As(err, &refused) {
+		http.Error(w, refused.Error(), http.StatusInternalServerError)
+		go l.fail(refused.fault()) // which waits for this transfer to be over
+		return
+	}
 	if err != nil {
 		hangUp(w)
 		return
@@ -99,6 +105,11 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 	}
 	if err = errors.Join(err, out.Close()); err != nil {
 		return err
+	}
+	if f.disk && !l.s.cfg.DiscardUploads {
+		if err := checkDiskFormat(part, f.capacity); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(part, f.path); err != nil {
 		return err

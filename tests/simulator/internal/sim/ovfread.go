@@ -152,7 +152,7 @@ func (d *descriptor) checkReferences() {
 			d.fail(&types.OvfDuplicateElement{OvfElement: ovfElement("Disk " + disk.DiskID)})
 		}
 		disks[disk.DiskID] = true
-		if disk.FileRef != nil && !files[*disk.FileRef] {
+		if ref := text(disk.FileRef); ref != "" && !files[ref] { // an empty one means a disk without a file
 			d.fail(badReference("Disk", "fileRef", *disk.FileRef))
 		}
 		if ref := disk.ParentRef; ref != nil && *ref != "" {

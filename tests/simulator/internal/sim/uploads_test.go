@@ -79,7 +79,7 @@ func TestAShortContentLengthTruncates(t *testing.T) {
 	if err != nil || res.StatusCode != http.StatusCreated {
 		t.Fatalf("%v, %v", res, err)
 	}
-	im.mustPut(l, 1, content(10, 1))
+	im.mustPut(l, 1, content(2000, 1))
 	if err := im.complete(); err != nil {
 		t.Fatal(err)
 	}

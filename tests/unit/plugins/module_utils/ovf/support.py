@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import tarfile
 import typing as t
 from pathlib import Path
 
+import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import OvfOptions
 from ansible_collections.vforge.vsphere.plugins.modules.cached_ovf_template import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
@@ -24,9 +26,17 @@ _NAMESPACES = (
 )
 
 
+# Below that there is no room for a disk.
+_SMALLEST_DISK = 16 * 2**10
+
+
+@functools.cache
 def content(size: int, seed: int = 1) -> bytes:
-    """Bytes that no compression makes smaller, the same for the same seed."""
-    return hashlib.shake_256(str(seed).encode()).digest(size)
+    """What a file of a package holds: a disk of 64 MiB whose file has this size, the same for the same seed.
+
+    Where that is too small for a disk, and only somebody reads it, it is noise.
+    """
+    return vforge_disks.qemu(size, seed) if size >= _SMALLEST_DISK else vforge_disks.noise(size, seed)
 
 
 @dataclasses.dataclass

@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vforge_packages
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import archive, descriptor, manifest
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, whole
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor, manifest
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, is_archive, read_archive, whole
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
@@ -33,8 +34,8 @@ KIB, MIB = 2**10, 2**20
 END = bytes(1024)
 
 
-def opened(path, **access):
-    return open_package(str(path), WebAccess(**access))
+def opened(path, *, signed=False, **access):
+    return open_package(str(path), WebAccess(**access), signed=signed)
 
 
 def refused(work, code):
@@ -100,7 +101,7 @@ def test_what_others_pack_is_found_where_it_is(tmp_path_factory, members, form):
             member.mtime = 1.5 if form == tarfile.PAX_FORMAT else 1
             with contextlib.suppress(ValueError):  # ustar has no place for it
                 packed.addfile(member, io.BytesIO(data))
-    found = archive.read(LocalBlob(str(path))).members
+    found = read_archive(LocalBlob(str(path))).members
     kept = {name for name in members if form != tarfile.USTAR_FORMAT or name in found}
     assert list(found) == [name for name in members if name in kept]
     assert {name: whole(blob, MIB) for name, blob in found.items()} == {name: members[name] for name in kept}
@@ -114,8 +115,41 @@ def test_a_size_that_octal_digits_cannot_hold(tmp_path):
         with path.open("wb") as file:
             start = file.write(header("big.vmdk", size=size, form=form))
             file.truncate(start + size + 1024)
-        (found,) = archive.read(LocalBlob(str(path))).members.values()
+        (found,) = read_archive(LocalBlob(str(path))).members.values()
         assert (found.offset, found.size) == (start, size)
+
+
+OLD_NAMES = st.text("abcxyz.-_ ", min_size=1, max_size=60).filter(lambda name: name.strip(". ") and "/" not in name)
+
+
+@given(st.dictionaries(OLD_NAMES, st.binary(max_size=1500), min_size=1))
+def test_what_tar_of_version_7_packs_is_found(tmp_path_factory, members):
+    path = tmp_path_factory.mktemp("old") / "x.ova"
+    path.write_bytes(vforge_packages.old_tar(members, "folder")["web.ova"])
+    found = read_archive(LocalBlob(str(path))).members
+    assert {name: whole(blob, MIB) for name, blob in found.items()} == {
+        f"folder/{name}": data for name, data in members.items()
+    }
+
+
+@pytest.mark.parametrize("at", [0, 99, 100, 124, 148, 156, 200])
+def test_a_header_of_version_7_with_another_byte_begins_no_archive(at):
+    block = vforge_packages.old_tar({"a.ovf": b""})["web.ova"][:512]
+    assert is_archive(block)
+    assert not is_archive(block[:at] + bytes([block[at] ^ 0x41]) + block[at + 1 :])
+    assert not is_archive(block[:511])
+    assert not is_archive(bytes(512))
+
+
+def test_a_checksum_of_signed_bytes(tmp_path):
+    block = bytearray(header("b\u00fcro.ovf"))
+    signed_sum = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 8 * 32
+    block[148:156] = b"%06o\0 " % signed_sum
+    assert list(read_archive(ova(tmp_path, bytes(block))).members) == ["b\u00fcro.ovf"]
+
+
+def test_extended_headers_of_solaris(tmp_path):
+    assert list(read_archive(ova(tmp_path, extended(b"X", record("path", "a.ovf")), header("short"))).members) == ["a.ovf"]
 
 
 @given(st.data())
@@ -130,7 +164,7 @@ def test_a_header_with_other_bytes_is_read_or_refused(tmp_path_factory, draw):
             block = data[at : at + 512]
             data[at + 148 : at + 156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
     with contextlib.suppress(PackageError):
-        found = archive.read(ova(folder, bytes(data)))
+        found = read_archive(ova(folder, bytes(data)))
         assert all(blob.offset + blob.size <= len(data) + len(END) for blob in found.members.values())
 
 
@@ -138,29 +172,29 @@ def test_a_header_with_other_bytes_is_read_or_refused(tmp_path_factory, draw):
 def test_whatever_a_pax_header_holds_it_is_read_or_refused(tmp_path_factory, body):
     folder = tmp_path_factory.mktemp("pax")
     with contextlib.suppress(PackageError):
-        assert len(archive.read(ova(folder, extended(b"x", body), header("a"))).members) == 1
+        assert len(read_archive(ova(folder, extended(b"x", body), header("a"))).members) == 1
 
 
 @pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
 def test_several_headers_of_one_kind_in_a_row_are_refused(tmp_path, kind):
     body = record("path", "name") if kind == b"x" else record("comment", "x") if kind == b"g" else b"name\0"
-    assert list(archive.read(ova(tmp_path, extended(kind, body), header("a"))).members) in (["name"], ["a"])
+    assert list(read_archive(ova(tmp_path, extended(kind, body), header("a"))).members) in (["name"], ["a"])
     twice = ova(tmp_path, extended(kind, body), extended(kind, body), header("a"))
-    assert "several headers of one kind" in refused(lambda: archive.read(twice), "unsafe_package")
+    assert "several headers of one kind" in refused(lambda: read_archive(twice), "unsafe_package")
 
 
 @pytest.mark.parametrize("kind", [b"L", b"x"])
 def test_a_long_header_is_refused_and_not_read(tmp_path, kind):
     longest = ova(tmp_path, extended(kind, bytes(16 * KIB)), header("a"))
-    archive.read(longest) if kind == b"x" else refused(lambda: archive.read(longest), "unsafe_package")
+    read_archive(longest) if kind == b"x" else refused(lambda: read_archive(longest), "unsafe_package")
     longer = ova(tmp_path, extended(kind, bytes(16 * KIB + 1)), header("a"))
-    assert "a header of 16385 bytes" in refused(lambda: archive.read(longer), "unsafe_package")
+    assert "a header of 16385 bytes" in refused(lambda: read_archive(longer), "unsafe_package")
 
 
 def test_all_headers_together_have_a_bound(tmp_path):
     many = [extended(b"x", record("comment", "x" * 15_000)) + header(f"{number}.txt") for number in range(200)]
-    assert "2048000 bytes of headers" in refused(lambda: archive.read(ova(tmp_path, *many)), "unsafe_package")
-    assert len(archive.read(ova(tmp_path, *many[:120])).members) == 120
+    assert "2048000 bytes of headers" in refused(lambda: read_archive(ova(tmp_path, *many)), "unsafe_package")
+    assert len(read_archive(ova(tmp_path, *many[:120])).members) == 120
 
 
 @pytest.mark.parametrize(
@@ -185,7 +219,7 @@ def test_all_headers_together_have_a_bound(tmp_path):
     ids=range(15),
 )
 def test_members_that_no_ova_needs_are_refused_from_their_first_header(tmp_path, parts):
-    refused(lambda: archive.read(ova(tmp_path, *parts)), "unsafe_package")
+    refused(lambda: read_archive(ova(tmp_path, *parts)), "unsafe_package")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +237,7 @@ def test_members_that_no_ova_needs_are_refused_from_their_first_header(tmp_path,
     ids=range(8),
 )
 def test_archives_that_are_broken(tmp_path, parts):
-    refused(lambda: archive.read(ova(tmp_path, *parts)), "invalid_package")
+    refused(lambda: read_archive(ova(tmp_path, *parts)), "invalid_package")
 
 
 def test_an_ova_that_was_cut_anywhere_is_not_complete(tmp_path):
@@ -213,9 +247,9 @@ def test_an_ova_that_was_cut_anywhere_is_not_complete(tmp_path):
     short = tmp_path / "short.ova"
     for size in range(512, end, 256):
         short.write_bytes(data[:size])
-        refused(lambda: archive.read(LocalBlob(str(short))), "invalid_package")
+        refused(lambda: read_archive(LocalBlob(str(short))), "invalid_package")
     short.write_bytes(data[: end + 512])
-    assert len(archive.read(LocalBlob(str(short))).members) == 4
+    assert len(read_archive(LocalBlob(str(short))).members) == 4
 
 
 # --- descriptors ---
@@ -265,7 +299,6 @@ def test_descriptors_beyond_a_bound_are_refused(text, why):
         (('capacity="64"', 'capacity="9999999999999999999"'), "a disk of 10485759999999999998951424 bytes"),
         (('capacity="64"', 'capacity="\u0661"'), "of the capacity"),
         (("byte * 2^20", "byte * 10^99"), "a disk of 64"),
-        (("byte * 2^20", "byte" + " " * 1000 + "*"), "counts disks in"),
         (('ovf:size="300000"', f'ovf:size="{"1" * 5000}"'), "size of a file is '111"),
         (('ovf:size="300000"', 'ovf:size="\u0661"'), "size of a file is"),
         (('ovf:href="web-disk1.vmdk"', 'ovf:href="web&#10;disk.vmdk"'), "has a control character"),
@@ -273,7 +306,7 @@ def test_descriptors_beyond_a_bound_are_refused(text, why):
         (('ovf:href="web-disk1.vmdk"', 'ovf:href="a" vmw:href="b"'), "two attributes 'href'"),
         (('<Network ovf:name="VM Network"', '<Network ovf:name="&#x9b;2J"'), "has a control character"),
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_odd_values_of_a_descriptor_are_said_as_that(change, why):
     text = Made().descriptor().decode()
@@ -353,7 +386,7 @@ def test_any_bytes_are_a_manifest_or_refused(data):
     if found is None:
         assert code == "invalid_package"
     else:
-        assert all(len(digest.value) in (40, 64, 128) for digest in found.values())
+        assert all(len(digest.value) in (40, 64, 96, 128) for digest in found.digests.values())
 
 
 def test_a_long_manifest_or_line_is_refused(tmp_path):
@@ -384,7 +417,7 @@ def test_a_disk_that_is_a_link_out_of_the_folder_of_the_package_is_refused(tmp_p
 def test_so_is_a_manifest_or_a_signature(tmp_path, name):
     path = Made(manifest=None).ovf(tmp_path)
     (tmp_path / name).symlink_to("/dev/zero")
-    assert "is a symbolic link" in refused(lambda: opened(path), "unsafe_package")
+    assert "is a symbolic link" in refused(lambda: opened(path, signed=True), "unsafe_package")
 
 
 def test_so_is_a_folder_that_is_a_link(tmp_path):
@@ -415,7 +448,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, name):
     path = Made(manifest=None).ovf(tmp_path)
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
-    assert "is no file" in refused(lambda: opened(path), "source_unreadable")
+    assert "is no file" in refused(lambda: opened(path, signed=True), "source_unreadable")
 
 
 def test_the_package_itself_may_be_named_by_a_link(tmp_path):

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor, manifest
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made
@@ -38,6 +41,11 @@ def test_what_a_descriptor_says():
         ("MegaBytes", "3", 3 * 2**20),
         ("GB", "1", 2**30),
         ("byte * 2^30", "${disk.size}", None),
+        # Whether there is such a unit is for vCenter to say.
+        ("byte * 1024", "2", None),
+        ("MiB", "2", None),
+        ("furlong", "2", None),
+        ("byte" + " " * 1000 + "*", "2", None),
     ],
 )
 def test_capacities_in_their_units(units, capacity, expected):
@@ -60,10 +68,10 @@ def test_entities_are_refused_before_they_are_expanded(bad):
         (('ovf:fileRef="file1"', 'ovf:fileRef="file9"'), "disks without a file"),
         (('ovf:size="300000"', 'ovf:size="-1"'), "size of a file is"),
         (('ovf:size="300000"', 'ovf:size="300000" ovf:compression="gzip"'), "is compressed"),
-        (("byte * 2^20", "furlong"), "counts disks in 'furlong'"),
         (('capacity="64"', 'capacity="many"'), "of the capacity 'many'"),
         (("</References>", '<File ovf:href="web-disk1.vmdk" ovf:id="x"/></References>'), "lists a file twice"),
-        (("<VirtualSystem ", '<VirtualSystemCollection ovf:id="v"/><VirtualSystem '), "a vApp of several VMs"),
+        (("</Envelope>", '<VirtualSystem ovf:id="other"/></Envelope>'), "a vApp of 2 VMs"),
+        (("</Envelope>", '<VirtualSystem ovf:id="web"/></Envelope>'), "two VMs of one id"),
     ],
 )
 def test_what_is_wrong_with_a_descriptor_is_said(change, message):
@@ -89,7 +97,132 @@ def test_a_descriptor_in_another_encoding_is_sent_as_text_that_declares_its_own(
 
 def test_a_manifest():
     text = b"SHA1(a b.ovf)= " + b"A" * 40 + b"\r\n\r\nSHA256 (disk(1).vmdk) = " + b"b" * 64 + b"\n"
-    assert manifest.parse(text, "it") == {"a b.ovf": ("sha1", "a" * 40), "disk(1).vmdk": ("sha256", "b" * 64)}
+    assert manifest.parse(text, "it").digests == {"a b.ovf": ("sha1", "a" * 40), "disk(1).vmdk": ("sha256", "b" * 64)}
+
+
+A, B = b"a" * 64, b"b" * 64
+SHA1 = b"1" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "algorithm", "oddities"),
+    [
+        (b"SHA256(x)= " + A, "sha256", ()),
+        (b"sha512 (x) = " + A + A, "sha512", ()),
+        (b"SHA2-256(x)= " + A, "sha256", ("SHA2-256 for the algorithm",)),
+        (b"SHA-256(x)= " + A, "sha256", ("SHA-256 for the algorithm",)),
+        (b"SHA-1(x)= " + SHA1, "sha1", ("SHA-1 for the algorithm",)),
+        (b"SHA384(x)= " + A + A[:32], "sha384", ("SHA384 for the algorithm",)),
+        (b"SHA2-512(x)= " + A + A, "sha512", ("SHA2-512 for the algorithm",)),
+        (A + b"  x", "sha256", ("lines as sha256sum writes them",)),
+        (A + b" *./x", "sha256", ("lines as sha256sum writes them",)),
+        (SHA1.upper() + b"  x", "sha1", ("lines as sha256sum writes them",)),
+        (b"SHA1(x)= " + SHA1 + b"\nSHA256(./x)= " + A, "sha256", ("several digests for one file",)),
+        (b"SHA256(x)= " + A + b"\nSHA1(x)= " + SHA1, "sha256", ("several digests for one file",)),
+        (b"MD5(x)= 0\nSHA256(x)= " + A, "sha256", ()),
+    ],
+    ids=lambda value: value[:9].decode() if isinstance(value, bytes) else None,
+)
+def test_manifests_as_tools_write_them(text, algorithm, oddities):
+    found = manifest.parse(text, "it")
+    assert {name: digest.algorithm for name, digest in found.digests.items()} == {"x": algorithm}
+    assert found.oddities == oddities
+
+
+def assigned(names, descriptor="web.ovf", own=("a.vmdk",), folder=""):
+    """What becomes of the digests of these names: whose each is, and which are nobody's."""
+    listing = manifest.Manifest({name: manifest.Digest("sha1", str(at)) for at, name in enumerate(names)})
+    found = manifest.assign(listing, descriptor, own, folder)
+    return {name: names[int(digest.value)] for name, digest in found.digests.items()}, found.unused
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "expected"),
+    [
+        (["web.ovf", "a.vmdk"], ["a.vmdk"], {"web.ovf": "web.ovf", "a.vmdk": "a.vmdk"}),
+        (["a.vmdk"], ["./a.vmdk"], {"./a.vmdk": "a.vmdk"}),
+        (["a b.vmdk"], ["a%20b.vmdk"], {"a%20b.vmdk": "a b.vmdk"}),
+        (["a%20b.vmdk"], ["a b.vmdk"], {"a b.vmdk": "a%20b.vmdk"}),
+        # Both are there: each gets its own.
+        (["a b.vmdk", "a%20b.vmdk"], ["a%20b.vmdk", "a b.vmdk"], {"a%20b.vmdk": "a%20b.vmdk", "a b.vmdk": "a b.vmdk"}),
+        (["A.VMDK", "a.vmdk"], ["a.vmdk", "A.vmdk"], {"a.vmdk": "a.vmdk", "A.vmdk": "A.VMDK"}),
+        (["bu\u0308ro.vmdk"], ["b\u00fcro.vmdk"], {"b\u00fcro.vmdk": "bu\u0308ro.vmdk"}),
+        (["old.ovf"], [], {"web.ovf": "old.ovf"}),
+    ],
+)
+def test_each_digest_goes_to_the_file_that_is_meant(names, own, expected):
+    assert assigned(names, own=own) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["b.vmdk"],
+        ["a.vmdk.bak", "../a.vmdk"],
+        ["A.vmdk", "a.VMDK"],  # either could be meant
+        ["one.ovf", "two.ovf"],
+    ],
+)
+def test_digests_that_could_be_of_anything_are_nobodys(names):
+    found, unused = assigned(names, own=["a.vmdk"])
+    assert (found, sorted(unused)) == ({}, sorted(names))
+
+
+@given(st.lists(st.sampled_from(["a", "./a", "A", "a%20b", "a b", "x.ovf", "d/a", "web.ovf", "\u00fc"]), unique=True))
+def test_no_digest_is_lost_and_none_is_given_twice(names):
+    found, unused = assigned([name for name in names if name != "./a"], own=["a", "a b", "\u00dc"], folder="d")
+    assert len(found) + len(unused) == len({name.removeprefix("d/") for name in names if name != "./a"})
+    assert set(found) <= {"web.ovf", "a", "a b", "\u00dc"}
+
+
+def vapp(*inside, attributes='ovf:id="vapp"'):
+    """A descriptor of a vApp with these things in it."""
+    text = Made().descriptor().decode()
+    begin, end = text.index("<VirtualSystem "), text.index("</Envelope>")
+    parts = "".join(inside).replace("VM", text[begin:end])
+    return f"{text[:begin]}<VirtualSystemCollection {attributes}>{parts}</VirtualSystemCollection>{text[end:]}"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        ("VM",),
+        ("<Info>a vApp</Info>", "\r\n", "VM", "\n<StartupSection/>"),
+        ("<!-- <VirtualSystem> -->", "VM", "<!-- </VirtualSystemCollection> -->"),
+        ('<Name a="&lt;&gt;/>">x</Name>', "VM"),
+        ("<Info>\U0001f4bb \u00fc</Info>\r", "VM"),
+        ('<VirtualSystemCollection ovf:id="inner">', "VM", "</VirtualSystemCollection>"),
+    ],
+    ids=range(6),
+)
+def test_a_vapp_of_one_vm_is_sent_as_that_vm(inside):
+    alone, made = descriptor.parse(Made().descriptor(), "web.ovf"), descriptor.parse(vapp(*inside).encode(), "web.ovf")
+    assert made == alone
+
+
+def test_what_a_vapp_has_for_its_vm_comes_along():
+    product = '<ProductSection ovf:class="c"><Property ovf:key="k"/></ProductSection>'
+    spaces = 'xmlns:v=\'urn:v\' ovf:id="vapp" xmlns:vmw="urn:vmw"'
+    text = vapp(product, "VM", product.replace('"k"', '"l"'), attributes=spaces)
+    found = descriptor.parse(text.replace("<Name>web", "<v:x vmw:y=''/><Name>web").encode(), "web.ovf")
+    assert found.properties == ("c.k", "c.l")
+    assert "<VirtualSystem xmlns:v='urn:v' xmlns:vmw=\"urn:vmw\" ovf:id=" in found.text
+    assert "VirtualSystemCollection" not in found.text
+
+
+def test_one_vm_of_several_is_chosen_by_its_id():
+    other = '<VirtualSystem ovf:id="db"><ProductSection><Property ovf:key="k"/></ProductSection></VirtualSystem>'
+    text = vapp("VM", other).encode()
+    with pytest.raises(PackageError, match="2 VMs") as raised:
+        descriptor.parse(text, "web.ovf")
+    assert raised.value.details["virtual_systems"] == ["web", "db"]
+    assert descriptor.parse(text, "web.ovf", system="db").properties == ("k",)
+    assert descriptor.parse(text, "web.ovf", system="web").text == descriptor.parse(Made().descriptor(), "web.ovf").text
+    assert descriptor.parse(text, "web.ovf", system="web").system == "web"
+    with pytest.raises(InvalidOption, match="has no VM mail"):
+        descriptor.parse(text, "web.ovf", system="mail")
+    # Where there is nothing to choose, the choice makes no other package of it.
+    assert descriptor.parse(Made().descriptor(), "web.ovf", system="web").system == ""
 
 
 @pytest.mark.parametrize(

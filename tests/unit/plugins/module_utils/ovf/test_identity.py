@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import PrivateFolder
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import digests, identity
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import LocalBlob, SliceBlob
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.digests import DigestCache, Digester, Want, Witness
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester, Want, Witness
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.manifest import Digest
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import WebAccess
@@ -135,7 +135,7 @@ def test_a_damaged_memory_is_told_and_does_no_harm(tmp_path, digester, warnings,
 def test_whatever_a_memory_holds_it_is_digests_or_damaged(data):
     blob = LocalBlob(__file__)
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, PackageError):
-        assert digests._remembered(data, blob) == {}
+        assert identity._remembered(data, blob) == {}
 
 
 def test_a_wrong_descriptor_is_found_at_once(tmp_path, digester):

@@ -101,13 +101,13 @@ def test_an_entry_larger_than_the_file_that_holds_it_is_refused(tmp_path):
 
 
 def test_an_entry_larger_than_the_descriptor_announces_is_refused(tmp_path):
-    files = Made().files()
+    files = Made(manifest=None).files()
     files["web-disk1.vmdk"] += b"more"
     assert "more than the 300000" in refused(archive(tmp_path / "web.ova", files), "unsafe_package")
 
 
 def test_an_entry_smaller_than_the_descriptor_announces_is_refused(tmp_path):
-    files = Made().files()
+    files = Made(manifest=None).files()
     files["web-disk1.vmdk"] = files["web-disk1.vmdk"][:-1]
     assert "299999 bytes of the 300000" in refused(archive(tmp_path / "web.ova", files), "invalid_package")
 

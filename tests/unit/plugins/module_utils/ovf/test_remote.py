@@ -14,8 +14,8 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import identity
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.blobs import whole
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.digests import DigestCache, Digester
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import PackageError
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.identity import DigestCache, Digester
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.package import open_package
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.websource import Web, WebAccess, parse_url
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content

@@ -58,7 +58,7 @@ def signed_files(chain, kind="ec", of=None, algorithm="SHA256", files=None):
 
 
 def signed(tmp_path, chain, kind="ec", **how):
-    return open_package(str(archive(tmp_path / "web.ova", signed_files(chain, kind, **how))), WebAccess())
+    return open_package(str(archive(tmp_path / "web.ova", signed_files(chain, kind, **how))), WebAccess(), signed=True)
 
 
 def refused(package, ca, now=None):
@@ -79,7 +79,7 @@ def test_a_signature_of_the_right_one(tmp_path, authority, ca, kind):
 def test_a_signature_behind_a_blank_line_and_with_other_line_ends(tmp_path, authority, ca):
     files = signed_files(pem(authority.issue("Appliance Maker", _KEYS["ec"][0])))
     files["web.cert"] = b"\r\n" + files["web.cert"].replace(b"\n", b"\r\n")
-    package = open_package(str(archive(tmp_path / "web.ova", files)), WebAccess())
+    package = open_package(str(archive(tmp_path / "web.ova", files)), WebAccess(), signed=True)
     assert signature.verify(package, ca).name == "CN=Appliance Maker"
 
 
@@ -184,7 +184,7 @@ def test_what_is_signed_by_way_of_sha1_is_not_taken_for_signed(tmp_path, authori
 
 
 def test_a_package_that_is_not_signed(tmp_path, ca):
-    package = open_package(str(Made().ova(tmp_path)), WebAccess())
+    package = open_package(str(Made().ova(tmp_path)), WebAccess(), signed=True)
     with pytest.raises(PackageError) as raised:
         signature.verify(package, ca)
     assert raised.value.error_code == "signature_missing"
@@ -205,13 +205,13 @@ def test_more_certificates_than_any_chain_has(tmp_path, authority, ca):
 )
 def test_what_is_no_signature(tmp_path, ca, text):
     files = {**Made().files(), "web.cert": text}
-    refused(open_package(str(archive(tmp_path / "web.ova", files)), WebAccess()), ca)
+    refused(open_package(str(archive(tmp_path / "web.ova", files)), WebAccess(), signed=True), ca)
 
 
 def test_a_file_of_signatures_of_many_lines_is_not_read(tmp_path):
     files = {**Made().files(), "web.cert": b"\n" * (64 * 2**10 + 1)}
     with pytest.raises(PackageError) as raised:
-        open_package(str(archive(tmp_path / "web.ova", files)), WebAccess())
+        open_package(str(archive(tmp_path / "web.ova", files)), WebAccess(), signed=True)
     assert raised.value.error_code == "unsafe_package"
 
 
@@ -220,7 +220,7 @@ def test_without_the_library_or_with_an_old_one_its_name_and_version_are_told(tm
     # Before 45 there were no rules for extensions.
     monkeypatch.setattr(signature, missing, None if missing == "x509" else object())
     with pytest.raises(MissingLibrary, match="cryptography 45 or later"):
-        signature.verify(open_package(str(Made().ova(tmp_path)), WebAccess()), ca)
+        signature.verify(open_package(str(Made().ova(tmp_path)), WebAccess(), signed=True), ca)
 
 
 @pytest.mark.parametrize("what", ["missing", "pipe", "folder"])
@@ -240,7 +240,9 @@ def test_a_file_of_authorities_that_is_none(tmp_path, authority, what):
 @given(st.binary(max_size=300), st.sampled_from([b"", b"SHA256(web.mf)= 00\n"]))
 def test_whatever_a_signature_holds_it_is_refused_as_one(tmp_path_factory, data, head):
     folder = tmp_path_factory.mktemp("signed")
-    package = open_package(str(archive(folder / "web.ova", {**Made().files(), "web.cert": head + data})), WebAccess())
+    package = open_package(
+        str(archive(folder / "web.ova", {**Made().files(), "web.cert": head + data})), WebAccess(), signed=True
+    )
     refused(package, str(_AUTHORITY.pem(folder / "ca.pem")))
 
 
@@ -250,7 +252,7 @@ def test_who_signed_is_in_the_result_and_an_unsigned_file_is_refused_before_anyt
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     templates = Templates(shared_sim)
     signer = authority.issue("Appliance Maker", _KEYS["ec"][0])
-    files = Made(name="web", disks={"a.vmdk": content(1000), "b.vmdk": content(2000, 2)}).files()
+    files = Made(name="web", disks={"a.vmdk": content(30_000), "b.vmdk": content(20_000, 2)}).files()
     whole = archive(tmp_path / "web.ova", signed_files(pem(signer), files=files))
     ran = templates.run(whole, name="signed", certificate_ca_path=ca)
     assert {key: value for key, value in ran.result["source"].items() if key.startswith("signer")} == {

@@ -15,6 +15,7 @@ import re
 import ssl
 import threading
 import typing as t
+import urllib.parse
 from pathlib import Path
 
 from cryptography import x509
@@ -32,6 +33,11 @@ class Behaviour:
     :ivar break_after: bytes after which it closes the connection; the number of times it does so is ``breaks``.
     :ivar same_etag: whether a file has one ETag for ever, whatever is in it.
     :ivar redirect: path -> address.
+    :ivar etags: the ETags of a file, one after the other, where several mirrors answer; ``#`` is another each time.
+    :ivar modified: the time of last change that is sent, if any is.
+    :ivar missing: the status for what is not there; object stores say 403.
+    :ivar pages: paths that are answered with a sign-in page.
+    :ivar query: what an address must have for a query, as one that is presigned.
     :ivar silent: whether requests get no answer.
     :ivar trickle: whether bodies come a byte at a time, twenty a second.
     """
@@ -43,6 +49,11 @@ class Behaviour:
     break_after: int = 0
     breaks: int = 0
     redirect: dict[str, str] = dataclasses.field(default_factory=dict)
+    etags: tuple[str, ...] = ()
+    modified: str = ""
+    missing: int = 404
+    pages: frozenset[str] = frozenset()
+    query: str = ""
     silent: bool = False
     trickle: bool = False
 
@@ -54,6 +65,7 @@ class Server:
         self.behaviour = Behaviour()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.sent = 0
+        self._answers = 0
         self._closing = threading.Event()
         owner = self
 
@@ -86,15 +98,19 @@ class Server:
         """One request."""
         how, path = self.behaviour, request.path.split("?")[0]
         self.requests.append((path, request.headers.get("Range", ""), dict(request.headers)))
-        file = folder / path.lstrip("/")
+        file = folder / urllib.parse.unquote(path.lstrip("/"))
         if how.silent:
             self._closing.wait()
         elif path in how.redirect:
             self._bare(request, 302, Location=how.redirect[path])
+        elif how.query and request.path.partition("?")[2] != how.query:
+            self._bare(request, 403)
+        elif path in how.pages:
+            self._page(request)
         elif how.authorization and request.headers.get("Authorization") != how.authorization:
             self._bare(request, 401)
         elif not file.is_file():
-            self._bare(request, 404)
+            self._bare(request, how.missing)
         else:
             self._file(request, file.read_bytes())
 
@@ -104,15 +120,35 @@ class Server:
             request.send_header(name, value)
         request.end_headers()
 
+    def _page(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        body = b"<!DOCTYPE html><html><body>Who are you?</body></html>"
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html; charset=utf-8")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def _etag(self, data: bytes) -> str:
+        how = self.behaviour
+        if not how.etags:
+            return '"same"' if how.same_etag else f'"{hash(data)}"'
+        self._answers += 1
+        return how.etags[self._answers % len(how.etags)].replace("#", str(self._answers))
+
     def _file(self, request: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
         how = self.behaviour
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        etag = self._etag(data)
+        if request.headers.get("If-Range", etag) != etag:
+            match = None  # it is another file, so all of it
         start = int(match[1]) if match and how.ranges else 0
         request.send_response(206 if match and how.ranges else 200)
         if match and how.ranges:
             request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         if how.etag:
-            request.send_header("ETag", '"same"' if how.same_etag else f'"{hash(data)}"')
+            request.send_header("ETag", etag)
+        if how.modified:
+            request.send_header("Last-Modified", how.modified)
         request.send_header("Content-Length", str(len(data) - start))
         request.end_headers()
         body = data[start:]
