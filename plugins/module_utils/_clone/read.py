@@ -147,7 +147,9 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P
         )
     around, folder = compute.surroundings_in(rows, vm), moid_of(vm.get("parent"))
     devices = vm.get(DEVICES) or ()
-    snapshots = {"snapshots": snapshots_in(vm.get("snapshot"))} if issubclass(kind, Source) else {}
+    only_source: dict[str, t.Any] = {}
+    if issubclass(kind, Source):
+        only_source["snapshots"] = snapshots_in(vm.get("snapshot"))
     return kind(
         **freeze.parent_basics(rows, vm),
         frozen=bool(vm.get("runtime.instantCloneFrozen")),
@@ -159,7 +161,7 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P
         nics=nics_in(devices, running=_running(vm), network_names=_network_names(around)),
         disks=disks_in(devices, vm.get("config.files.vmPathName") or ""),
         guest=tuple(guest_nics(vm.get("guest.net") or ())),
-        **snapshots,
+        **only_source,
     )
 
 

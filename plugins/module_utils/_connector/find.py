@@ -401,8 +401,8 @@ def name_subjects(session: Session, errors: t.Iterable[BaseException | None]) ->
     subjects = {error.subject._GetMoId(): error.subject for error in asked}
     try:
         paths = paths_of(session, list(subjects.values()))
-    except VforgeError as error:
-        session.warn(f"The objects on which privileges are missing could not be named by their paths: {error}")
+    except VforgeError as why:
+        session.warn(f"The objects on which privileges are missing could not be named by their paths: {why}")
         return
     for error in asked:
         path = paths.get(error.subject._GetMoId(), "")
