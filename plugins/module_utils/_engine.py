@@ -217,6 +217,14 @@ class Task(t.Generic[I]):
                     what = ", ".join(item.left)
                     item.fail(NotAttempted(f"{item.title}: {what} was not finished.", hint="Run again."))
 
+    @contextlib.contextmanager
+    def working_on(self, item: I) -> t.Iterator[None]:
+        """For work of many calls on one item: the error that ends the block is why this item failed."""
+        try:
+            yield
+        except VforgeError as error:
+            item.fail(error)
+
     def stage(
         self,
         step: str,
@@ -289,30 +297,39 @@ class Task(t.Generic[I]):
         doing: str,
         *,
         deadline: float | None = None,
+        rounds: t.Iterator[int] | None = None,
+        between: t.Callable[[], bool] | None = None,
     ) -> list[I]:
         """Wait until something holds for each of these items, by updates of their properties, with one filter for all.
 
         :param waiting: the items by the moids of their objects, which are of ``kind``.
         :param holds: is told each update, the first of which has the whole state; True ends the wait for this item.
-        :returns: the items for which it does not hold at the deadline.
+        :param doing: for the progress; empty where ``between`` says how far it is.
+        :param rounds: the most seconds of each round, for a wait that has something to ask between them.
+        :param between: is called after each round, also one that brought nothing; True ends the whole wait.
+        :returns: the items for which it does not hold at the deadline, or at the end of the wait.
         """
         late = dict(waiting)
         refs: list[t.Any] = [self.session.reference(kind, moid) for moid in sorted(late)]
         until = deadline or self.deadline
-        with contextlib.closing(tasks.updates(self.session, refs, kind, paths, until)) as rounds:
-            for changed in rounds if late else ():
+        changes = tasks.updates(self.session, refs, kind, paths, until, rounds)
+        with contextlib.closing(changes):
+            for changed in changes if late else ():
                 for update in changed:
                     if update.moid in late and holds(late[update.moid], update):
                         del late[update.moid]
-                self.session.tell(f"{len(waiting) - len(late)} of {len(waiting)} {doing}")
-                if not late:
+                if doing:
+                    self.session.tell(f"{len(waiting) - len(late)} of {len(waiting)} {doing}")
+                if not late or (between is not None and between()):
                     break
         return list(late.values())
 
-    def finish(self, result: dict[str, t.Any], *, advice: str = "") -> dict[str, t.Any]:
+    def finish(self, result: dict[str, t.Any], *, advice: str = "", subject: I | None = None) -> dict[str, t.Any]:
         """The result of the task: what the domain returns, with ``failures``, ``timing`` and the warnings of the items.
 
         :param advice: one sentence for the end of a failure's message: what stays, and what the next run does.
+        :param subject: the one item that the task is about, where there is one. Why it failed is why the task
+            did: the failure has its ``error_code`` and its details.
         :raises PartialFailure: where an item failed or the task ended early; it holds the result.
         """
         whole = {
@@ -323,6 +340,8 @@ class Task(t.Generic[I]):
         }
         for warning in warnings_of(self.items):
             self.session.warn(warning)
+        if subject is not None and subject.error is not None:
+            raise _failure(self.stopped or subject.error, whole)
         if self.failed or self.stopped is not None:
             raise PartialFailure(self._headline(advice), whole, hint=self._hint())
         return whole
@@ -342,6 +361,13 @@ class Task(t.Generic[I]):
         """What the headline does not say yet: of several items it quotes the reasons with their hints."""
         alone = self._all[0].error if len(self._all) == 1 and self.stopped is None else None
         return alone.hint if alone is not None else ""
+
+
+def _failure(cause: Reason, whole: dict[str, t.Any]) -> PartialFailure:
+    """The failure of a task with the code and the details of what caused it."""
+    failure = PartialFailure(cause.message, whole, hint=cause.hint)
+    failure.error_code, failure.details = cause.error_code, cause.details
+    return failure
 
 
 def note_failure(item: Item, outcome: Outcome) -> None:

@@ -833,6 +833,14 @@ class PrivateFolder:
                 folder.remove(name)
                 folder.replace(name, data, keep_mode=False)
 
+    def remove(self, name: str) -> None:
+        """Remove a file of ours, where it is there.
+
+        :raises InvalidOption: it could not be removed.
+        """
+        with self._held() as folder:
+            folder.remove(name)
+
     def _held(self) -> contextlib.AbstractContextManager[Folder]:
         return open_folder(self.path, what=f"file of kept {self._what}")
 

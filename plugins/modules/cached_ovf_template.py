@@ -147,17 +147,25 @@ options:
     type: str
   networks:
     description:
-      - For each network of the descriptor the network of the cluster to connect it to.
+      - For each network of the descriptor the network of the cluster to connect it to, by its name, its inventory path
+        (or the last parts of it) or its moid. A name that several networks have is refused, and the choices are listed.
     type: dict
   default_network:
     description:
-      - Network of the cluster for those networks of the descriptor that O(networks) does not name.
+      - Network of the cluster for those networks of the descriptor that O(networks) does not name. Named as in O(networks).
     type: str
   properties:
     description:
       - Values for the properties of the descriptor (vApp properties), by their keys. Shown nowhere, since they may hold
         secrets.
+      - What a property takes follows from its type. A boolean is sent as V(True) or V(False), as vCenter wants it.
     type: json
+  enable_hidden_properties:
+    description:
+      - Whether O(properties) may set those that the maker of the package does not let users set
+        (C(ovf:userConfigurable="false")). Without it they are refused.
+    type: bool
+    default: false
   deployment_option:
     description:
       - ID of a deployment option of the descriptor. By default the one that the descriptor declares as such.
@@ -390,8 +398,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.flow import run as run_template
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import OvfOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import OvfOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.task import run as run_template
 
 
 def argument_spec():
@@ -416,6 +424,7 @@ def argument_spec():
         "networks": {"type": "dict"},
         "default_network": {"type": "str"},
         "properties": {"type": "json", "no_log": True},
+        "enable_hidden_properties": {"type": "bool", "default": False},
         "deployment_option": {"type": "str"},
         "virtual_system": {"type": "str"},
         "disk_provisioning": {"type": "str", "choices": ["thin", "thick", "eagerZeroedThick"], "default": "thin"},

@@ -15,12 +15,16 @@ from .._connector import tasks
 from .._connector.web import Stop
 from .._errors import ConnectionLost, TimedOut, VforgeError
 from .._vsphere import lease as leases
-from . import api, identity, options
+from . import apply, identity, read
 from .blobs import Blob, SliceBlob
 from .errors import PackageError, TemplateError
-from .job import Job, Meter
 from .manifest import Digest
+from .model import PULL, PUSH
+from .report import Meter
 from .websource import RemoteBlob
+
+if t.TYPE_CHECKING:
+    from .task import TemplateTask
 
 # TLS sends it in records of 16 KiB; larger parts only take memory.
 _PART = 2**20
@@ -29,18 +33,13 @@ _PART = 2**20
 _ATTEMPTS = 3
 
 
-def carry(job: Job, lease: leases.Lease, ready: leases.Ready, items: t.Sequence[t.Any]) -> None:
+def carry(job: TemplateTask, lease: leases.Lease, ready: leases.Ready, items: t.Sequence[t.Any]) -> None:
     """Bring the files of the import to where the lease says.
 
     :param items: vCenter's list of the files (``OvfFileItem``).
     :raises VforgeError: the first thing that went wrong; the others are broken off.
     """
-    # "/NAME/VirtualLsiLogicController0:1": there is one VM, and its name is not escaped alike everywhere.
-    devices = {device.import_key.rpartition("/")[2]: device for device in ready.devices}
-    pairs = [(item, devices.get(item.deviceId.rpartition("/")[2])) for item in items]
-    lost = [item.path for item, device in pairs if device is None]
-    if lost:
-        raise TemplateError("upload_failed", f"vCenter names no address for {', '.join(lost)}.", hint="Run again.")
+    pairs = addressed(items, ready)
     begun = time.monotonic()
     meter = Meter(job.package.label, sum(_blob(job, item).size for item, _device in pairs), job.session.tell)
     stop = Stop()
@@ -52,40 +51,54 @@ def carry(job: Job, lease: leases.Lease, ready: leases.Ready, items: t.Sequence[
 
     with lease.kept_alive(ready.timeout, meter.percent, gone):
         try:
-            if job.options.transfer == options.PULL:
+            if job.options.transfer == PULL:
                 _pull(job, lease, items)
             else:
-                _push(job, [(item, device) for item, device in pairs if device is not None], meter, stop)
+                _push(job, pairs, meter, stop)
         except VforgeError:
             if errors:
                 raise errors[0] from None  # why all else came to nothing
             raise
     if errors:
         raise errors[0]
-    _compare(job, lease, [(item, device) for item, device in pairs if device is not None])
     for blob in job.package.files.values():
         if not blob.unchanged():
             raise PackageError("source_changed", f"{blob.label} was changed while it was sent.", hint="Run again.")
-    job.account.sent += meter.total if job.options.transfer == options.PUSH else 0
+    job.account.sent += meter.total if job.options.transfer == PUSH else 0
     job.account.transfer_seconds = round(time.monotonic() - begun, 3)
 
 
-def _compare(job: Job, lease: leases.Lease, pairs: t.Sequence[tuple[t.Any, leases.Device]]) -> None:
-    """Hold what the host has got against what was sent, or what it was to fetch."""
+def addressed(items: t.Sequence[t.Any], ready: leases.Ready) -> list[tuple[t.Any, leases.Device]]:
+    """Each file that vCenter asks for, with where it goes; those that the lease has no address for are left out."""
+    devices = {read.address(device.import_key): device for device in ready.devices}
+    known = [(item, devices.get(read.address(item.deviceId))) for item in items]
+    return [(item, device) for item, device in known if device is not None]
+
+
+def compare(job: TemplateTask, lease: leases.Lease, pairs: t.Sequence[tuple[t.Any, leases.Device]]) -> bool:
+    """Hold what the host has got against what was sent, or what it was to fetch.
+
+    :returns: whether the host reported the size of every file.
+    :raises TemplateError: ``incomplete_upload``, ``upload_unverified``.
+    """
     received = lease.received()
+    sizes = {device.key: [_blob(job, item).size for item in items] for device, items in _by_device(pairs)}
     for item, device in pairs:
         size, have = _blob(job, item).size, received.get(device.key)
-        if have is not None and have.size != size:
+        # Of a disk with parent references the host may report its last file, or all of them together.
+        fitting = (sizes[device.key][-1], sum(sizes[device.key]))
+        if have is not None and have.size not in fitting:
             raise TemplateError(
                 "incomplete_upload",
                 f"{item.path} has {size} bytes, and the host has got {have.size}. The import was aborted.",
                 hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
             )
-        if job.options.transfer == options.PULL:
+        if job.options.transfer == PULL:
             _compare_fetched(job, item, have)
+    return all(device.key in received for _item, device in pairs)
 
 
-def _compare_fetched(job: Job, item: t.Any, have: leases.Received | None) -> None:
+def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | None) -> None:
     """Hold the digest that a host tells of what it has fetched against what was read from here."""
     read = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
     if not read:
@@ -102,17 +115,18 @@ def _compare_fetched(job: Job, item: t.Any, have: leases.Received | None) -> Non
             raise identity.mismatch(item.path, found, read[found.algorithm], "what was read of it from here")
 
 
-def _blob(job: Job, item: t.Any) -> Blob:
+def _blob(job: TemplateTask, item: t.Any) -> Blob:
     blob = job.package.files.get(item.path)
     if blob is None:
         raise PackageError("invalid_package", f"vCenter asks for {item.path}, which the descriptor does not list.")
     return blob
 
 
-def _push(job: Job, pairs: t.Sequence[tuple[t.Any, leases.Device]], meter: Meter, stop: Stop) -> None:
+def _push(job: TemplateTask, pairs: t.Sequence[tuple[t.Any, leases.Device]], meter: Meter, stop: Stop) -> None:
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
     try:
-        futures = [pool.submit(_send_one, job, item, device, meter, stop) for item, device in pairs]
+        chains = _by_device(pairs)
+        futures = [pool.submit(_send_chain, job, items, device, meter, stop) for device, items in chains]
         concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
     finally:
         # After an error or a signal nothing more is sent; on success nothing is left to stop.
@@ -123,7 +137,26 @@ def _push(job: Job, pairs: t.Sequence[tuple[t.Any, leases.Device]], meter: Meter
         raise error
 
 
-def _send_one(job: Job, item: t.Any, device: leases.Device, meter: Meter, stop: Stop) -> None:
+def _by_device(
+    pairs: t.Sequence[tuple[t.Any, leases.Device]],
+) -> list[tuple[leases.Device, list[t.Any]]]:
+    """The files of each device, in the order in which vCenter lists them."""
+    found: dict[str, tuple[leases.Device, list[t.Any]]] = {}
+    for item, device in pairs:
+        found.setdefault(device.key, (device, []))[1].append(item)
+    return list(found.values())
+
+
+def _send_chain(job: TemplateTask, items: t.Sequence[t.Any], device: leases.Device, meter: Meter, stop: Stop) -> None:
+    """Send the files of one disk.
+
+    With parent references there are several: each updates what the one before has left.
+    """
+    for item in items:
+        _send_one(job, item, device, meter, stop)
+
+
+def _send_one(job: TemplateTask, item: t.Any, device: leases.Device, meter: Meter, stop: Stop) -> None:
     """Send one file; after a broken connection again."""
     blob = _blob(job, item)
     expected = job.identity.files[item.path]
@@ -192,7 +225,7 @@ class _Sending:
         return Digest(self._algorithm, self._hash.hexdigest())
 
 
-def _pull(job: Job, lease: leases.Lease, items: t.Sequence[t.Any]) -> None:
+def _pull(job: TemplateTask, lease: leases.Lease, items: t.Sequence[t.Any]) -> None:
     """Let the host fetch the files."""
     task = lease.pull([_source_file(job, item) for item in items])
     errors: list[VforgeError] = []
@@ -207,7 +240,7 @@ def _pull(job: Job, lease: leases.Lease, items: t.Sequence[t.Any]) -> None:
         raise errors[0]
 
 
-def _source_file(job: Job, item: t.Any) -> t.Any:
+def _source_file(job: TemplateTask, item: t.Any) -> t.Any:
     blob = _blob(job, item)
     whole, member = (blob.whole, blob.name) if isinstance(blob, SliceBlob) else (blob, None)
     if not isinstance(whole, RemoteBlob):
@@ -217,4 +250,4 @@ def _source_file(job: Job, item: t.Any) -> t.Any:
         # What the host is to expect; the certificate itself was verified from here.
         digest = hashlib.sha1(whole.certificate, usedforsecurity=False).hexdigest().upper()
         pin = ":".join(re.findall("..", digest))
-    return api.source_file(item.deviceId, whole.resolved, member, blob.size, pin, whole.request_headers())
+    return apply.source_file(item.deviceId, whole.resolved, member, blob.size, pin, whole.request_headers())

@@ -93,6 +93,8 @@ class Descriptor:
         (``class.key.instance``).
     :ivar options: ids of the deployment options.
     :ivar system: id of the VM that was chosen of several; empty where there was no choice.
+    :ivar kinds: the types of the properties (``boolean``), by their keys.
+    :ivar hidden: keys of the properties that their maker does not let users set (``userConfigurable``).
     """
 
     text: str = dataclasses.field(repr=False)
@@ -102,6 +104,8 @@ class Descriptor:
     properties: tuple[str, ...]
     options: tuple[str, ...]
     system: str = ""
+    kinds: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
 
 
 def parse(document: bytes, what: str, deadline: float = math.inf, system: str = "") -> Descriptor:
@@ -132,6 +136,8 @@ def parse(document: bytes, what: str, deadline: float = math.inf, system: str = 
         properties=tuple(found.properties),
         options=tuple(found.options),
         system=system if several else "",
+        kinds=found.kinds,
+        hidden=frozenset(found.hidden),
     )
     _check(descriptor, what)
     return descriptor
@@ -239,6 +245,8 @@ class _Found:
         self.collection: _Element | None = None
         self.systems: dict[str, _Element] = {}
         self.products: list[_Element] = []
+        self.kinds: dict[str, str] = {}
+        self.hidden: set[str] = set()
         # From the outermost element to the one above.
         self._above: list[tuple[str, t.Mapping[str, str]]] = []
         # Those whose end is to be known, by their depth.
@@ -280,12 +288,7 @@ class _Found:
                 self._name(attributes, "key"),
                 self._name(outer, "instance"),
             )
-            self._add(
-                self.properties,
-                ".".join(part for part in parts if part),
-                _MOST_PROPERTIES,
-                "properties",
-            )
+            self._property(".".join(part for part in parts if part), attributes)
         self._above.append((kind, attributes))
 
     def _note(self, depth: int, kind: str, section: str, name: str, place: _Place) -> None:
@@ -307,6 +310,12 @@ class _Found:
         else:
             return
         self._open[depth] = element
+
+    def _property(self, key: str, attributes: t.Mapping[str, str]) -> None:
+        self._add(self.properties, key, _MOST_PROPERTIES, "properties")
+        self.kinds[key] = attributes.get("type", "")
+        if attributes.get("userConfigurable", "").strip().lower() not in ("true", "1"):
+            self.hidden.add(key)
 
     def _add(self, known: list[t.Any], one: t.Any, most: int, kind: str) -> None:
         if len(known) >= most:

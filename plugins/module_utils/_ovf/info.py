@@ -10,10 +10,9 @@ import typing as t
 
 from .._connector import names
 from .._connector.props import collect
-from .._vsphere.deltas import dependents
-from . import api, lookup, report
-from .facts import NAME_KEY, READY, STRANGER, Holder
-from .options import Place
+from .._vsphere.disks import dependents
+from . import read, report
+from .model import FOREIGN, NAME_KEY, READY, Existing, Place
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -45,20 +44,20 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     :raises NotFound: the folder or the datacenter is not there.
     """
     anywhere = options.place == Place()
-    root = session.content.rootFolder if anywhere else api.folder(session, lookup.find_home(session, options.place).moid)
-    marked = [row.ref for row in collect(session, [root], api.VERSIONS, api.TO_ALL_VMS) if api.marks_of(row.values)]
-    found = [holder for holder in lookup.read_vms(session, marked).values() if _wanted(holder, options.name)]
-    used = dependents(session, [holder.moid for holder in found if holder.state == READY]) if options.users else None
+    root = session.content.rootFolder if anywhere else read.folder(session, read.find_home(session, options.place).moid)
+    marked = [row.ref for row in collect(session, [root], read.VERSIONS, read.TO_ALL_VMS) if read.marks_of(row.values)]
+    found = [existing for existing in read.read_vms(session, marked).values() if _wanted(existing, options.name)]
+    used = dependents(session, [existing.moid for existing in found if existing.state == READY]) if options.users else None
     return {
         "changed": False,
         "templates": [
-            report.info(holder, None if used is None else used.get(holder.moid, ()))
-            for holder in sorted(found, key=lambda holder: holder.path)
+            report.info(existing, None if used is None else used.get(existing.moid, ()))
+            for existing in sorted(found, key=lambda existing: existing.path)
         ],
     }
 
 
-def _wanted(holder: Holder, name: str | None) -> bool:
-    if holder.state == STRANGER:
+def _wanted(existing: Existing, name: str | None) -> bool:
+    if existing.state == FOREIGN:
         return False  # a clone, which has the pairs of its template
-    return name is None or names.same(holder.name, name) or names.same(holder.marks.get(NAME_KEY, ""), name)
+    return name is None or names.same(existing.name, name) or names.same(existing.marks.get(NAME_KEY, ""), name)

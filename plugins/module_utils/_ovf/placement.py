@@ -5,14 +5,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, NotFound
-from .._vsphere.places import Pool, fitting_pools
+from .._vsphere.compute import (
+    Compute,
+    Datastore,
+    Host,
+    Network,
+    Pool,
+    ambiguous_network,
+    fitting_networks,
+    fitting_pools,
+)
 from .descriptor import Descriptor
-from .facts import Compute, Datastore, Host, Placement, Surroundings
-from .options import Deployment, Place
+from .model import Deployment, Place, Placement, Surroundings
 
 
 def networks_for(offered: t.Sequence[str], deployment: Deployment, there: t.Collection[str]) -> dict[str, str]:
@@ -44,10 +53,22 @@ def networks_for(offered: t.Sequence[str], deployment: Deployment, there: t.Coll
     return mapped
 
 
-def check_choices(descriptor: Descriptor, deployment: Deployment) -> None:
-    """Refuse properties and a deployment option that the descriptor does not have; vCenter would ignore some of them.
+@dataclasses.dataclass(frozen=True)
+class PropertyValues:
+    """Values of properties, by their keys, as vCenter takes them.
 
-    :raises InvalidOption: with those that there are.
+    :ivar open: of those that the descriptor lets users set; ``hidden`` of the others.
+    """
+
+    open: dict[str, str] = dataclasses.field(repr=False)
+    hidden: dict[str, str] = dataclasses.field(repr=False)
+
+
+def choices(descriptor: Descriptor, deployment: Deployment) -> PropertyValues:
+    """What is chosen of what the descriptor offers: vCenter would ignore some of what it does not have.
+
+    :raises InvalidOption: it has no such property or deployment option, or a value cannot be that of its
+        property; with those that there are.
     """
     strange = sorted(set(deployment.properties) - set(descriptor.properties))
     if strange:
@@ -62,6 +83,30 @@ def check_choices(descriptor: Descriptor, deployment: Deployment) -> None:
             hint=f"It has: {names.listing(list(descriptor.options)) or 'none'}.",
             option="deployment_option",
         )
+    values = {key: _property_value(key, value, descriptor.kinds.get(key, "")) for key, value in deployment.properties.items()}
+    hidden = {key: value for key, value in values.items() if key in descriptor.hidden}
+    if hidden and not deployment.hidden_properties:
+        raise InvalidOption(
+            f"The descriptor does not let users set {names.listing(sorted(hidden))}.",
+            hint="Set enable_hidden_properties to true to set them all the same.",
+            option="properties",
+        )
+    seen = {key: value for key, value in values.items() if key not in hidden}
+    return PropertyValues(seen, hidden)
+
+
+def _property_value(key: str, value: str, kind: str) -> str:
+    """A value as vCenter takes it for a property of this type."""
+    if kind != "boolean":
+        return value
+    word = value.strip().capitalize()
+    if word not in ("True", "False"):
+        raise InvalidOption(
+            f"The property {key} is a boolean, and its value is none.",
+            hint="Set it to true or false.",
+            option="properties",
+        )
+    return word
 
 
 def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], compatible: t.Collection[str] | None) -> Placement:
@@ -76,10 +121,10 @@ def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], com
     mine = [host for host in around.hosts if host.compute == compute.moid]
     hosts = _named(mine, asked.host, "host", compute) if asked.host else mine
     wanted = _datastores(around, asked, compatible)
-    by_name = _networks_of(around, mine, networks, compute)
+    connected = _networks_of(around, mine, hosts, networks, compute)
     reasons, able = [], []
     for host in hosts:
-        why = _why_not(host, wanted, by_name)
+        why = _why_not(host, wanted, connected)
         if why:
             reasons.append(f"{host.name} {why}")
         else:
@@ -91,22 +136,18 @@ def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], com
             reasons=reasons,
         )
     datastore = _best_datastore([item for item in wanted if any(item.moid in host.datastores for host in able)], able, asked)
-    host = max((host for host in able if datastore.moid in host.datastores), key=lambda one: (one.free_memory, one.name))
-    return Placement(host, pool, compute, datastore, {name: _on(host, by_name[text]) for name, text in networks.items()})
+    host = max((host for host in able if datastore.moid in host.datastores), key=lambda one: (one.free_memory or 0, one.name))
+    return Placement(host, pool, compute, datastore, {name: connected[text] for name, text in networks.items()})
 
 
-def _on(host: Host, moids: t.Collection[str]) -> str:
-    return next(moid for moid in moids if moid in host.networks)
-
-
-def _why_not(host: Host, wanted: t.Sequence[Datastore], networks: t.Mapping[str, t.Collection[str]]) -> str:
+def _why_not(host: Host, wanted: t.Sequence[Datastore], networks: t.Mapping[str, Network]) -> str:
     if not host.connected:
         return "is not connected"
     if host.maintenance:
         return "is in maintenance mode"
     if not any(datastore.moid in host.datastores for datastore in wanted):
         return f"does not see the datastore {names.listing([datastore.name for datastore in wanted], most=3)}"
-    blind = [name for name, moids in networks.items() if not host.networks.intersection(moids)]
+    blind = [text for text, network in networks.items() if network.moid not in host.networks]
     return f"does not see the network {names.listing(blind)}" if blind else ""
 
 
@@ -204,21 +245,38 @@ def _best_datastore(wanted: t.Sequence[Datastore], able: t.Sequence[Host], asked
 
 
 def _networks_of(
-    around: Surroundings, hosts: t.Sequence[Host], networks: t.Mapping[str, str], compute: Compute
-) -> dict[str, list[str]]:
-    """The moids of each wanted network, by its name.
+    around: Surroundings,
+    mine: t.Sequence[Host],
+    hosts: t.Sequence[Host],
+    wanted: t.Mapping[str, str],
+    compute: Compute,
+) -> dict[str, Network]:
+    """The network that each text names.
 
+    :param mine: the hosts of the cluster; ``hosts`` those of them that may take the template.
     :raises NotFound: no host of the cluster has one of this name.
+    :raises InvalidOption: several have it.
     """
-    seen = {moid: around.networks[moid] for host in hosts for moid in host.networks if moid in around.networks}
+    there = _seen_by(around, mine)
     found = {}
-    for text in dict.fromkeys(networks.values()):
-        found[text] = [moid for moid, name in seen.items() if names.same(name, text)]
-        if not found[text]:
-            known = sorted(set(seen.values()))
+    for text in dict.fromkeys(wanted.values()):
+        fits = fitting_networks(there, text)
+        if len(fits) > 1:
+            fits = fitting_networks(_seen_by(around, hosts), text) or fits
+        if len(fits) > 1:
+            raise ambiguous_network(text, fits, compute.name)
+        if not fits:
+            known = sorted({network.name for network in there})
+            listed = names.listing(names.nearest_first(text, known), most=40) or "none"
             raise NotFound(
                 f"No network {text} was found in {compute.name}.",
-                hint=f"There are: {names.listing(names.nearest_first(text, known), most=40) or 'none'}.",
+                hint=f"There are: {listed}.",
                 known=known,
             )
+        found[text] = fits[0]
     return found
+
+
+def _seen_by(around: Surroundings, hosts: t.Iterable[Host]) -> list[Network]:
+    moids = {moid for host in hosts for moid in host.networks}
+    return [network for network in around.networks if network.moid in moids]

@@ -1,111 +1,145 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done next, from what holds the names. Pure.
+"""What has to be done next, from what has the names. Pure.
 
-Other runs work on the same names, so a step is decided anew whenever something has changed.
+Other runs work on the same names, so a step is decided again whenever something has changed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from .._connector import names
 from .errors import TemplateError
-from .facts import IMPORTING, READY, STRANGER, UNKNOWN, UNPUBLISHED, Holder
-from .options import FAIL, KEEP_BOTH, OvfOptions, version_name
-
-KEEP, WAIT, IMPORT, SWAP = "keep", "wait", "import", "swap"
+from .model import (
+    FAIL,
+    FOREIGN,
+    IMPORTING,
+    KEEP_BOTH,
+    READY,
+    UNKNOWN,
+    UNPUBLISHED,
+    Existing,
+    OvfOptions,
+    version_name,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """The next step.
+class Keep:
+    """The template is there."""
 
-    :ivar kind: keep (it is there), wait (another run makes it), import, or swap (it is there by its version's name).
-    :ivar name: the name to import under.
-    :ivar holder: what is kept or waited for, or takes the name.
-    :ivar old: what has the name now and makes room.
+    existing: Existing
+
+
+@dataclasses.dataclass(frozen=True)
+class Wait:
+    """Another run makes it, or has left it unfinished."""
+
+    existing: Existing
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """Nothing has the name."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Swap:
+    """The template is there by the name of its version, and is to have the name itself.
+
+    :ivar old: what has the name now and makes room; None where nothing has it.
     """
 
-    kind: str
-    name: str = ""
-    holder: Holder | None = None
-    old: Holder | None = None
+    name: str
+    existing: Existing
+    old: Existing | None = None
 
 
-def decide(options: OvfOptions, digest: str, holder: Holder | None, version: Holder | None) -> Step:
+Step = Keep | Wait | Import | Swap
+
+
+def decide(options: OvfOptions, digest: str, existing: Existing | None, version: Existing | None) -> Step:
     """The next step towards a template of this digest.
 
-    :param holder: what has the name; ``version`` what has the name of this very version.
+    :param existing: what has the name; ``version`` what has the name of this very version.
     :raises TemplateError: ``name_taken``, ``digest_mismatch``, ``other_cluster``.
     """
-    if holder is None:
-        if version is not None and version.digest == digest and version.state == READY and options.on_mismatch != KEEP_BOTH:
-            return Step(SWAP, options.name, version)
-        return Step(IMPORT, options.name)
-    refuse_strangers(holder)
-    if holder.state == UNKNOWN:
-        return Step(WAIT, holder=holder)
-    if holder.digest == digest:
-        return _kept_or_waited_for(options, holder)
+    if existing is None:
+        if _is_ready(version, digest) and options.on_mismatch != KEEP_BOTH:
+            return Swap(options.name, t.cast("Existing", version))
+        return Import(options.name)
+    refuse_foreign(existing)
+    if existing.state == UNKNOWN:
+        return Wait(existing)
+    if existing.digest == digest:
+        return _kept_or_waited_for(options, existing)
     if options.on_mismatch == FAIL:
-        raise _mismatch(holder, digest)
-    if options.on_mismatch != KEEP_BOTH and holder.state != READY:
-        return Step(WAIT, holder=holder)
-    return _beside(options, digest, holder, version)
+        raise _mismatch(existing, digest)
+    if options.on_mismatch != KEEP_BOTH and existing.state != READY:
+        return Wait(existing)
+    return _beside(options, digest, existing, version)
 
 
-def _beside(options: OvfOptions, digest: str, holder: Holder, version: Holder | None) -> Step:
+def _is_ready(version: Existing | None, digest: str) -> bool:
+    return version is not None and version.digest == digest and version.state == READY
+
+
+def _beside(options: OvfOptions, digest: str, existing: Existing, version: Existing | None) -> Step:
     """The next step where another version has the name."""
     if version is None:
-        return Step(IMPORT, version_name(options.name, digest))
-    refuse_strangers(version)
+        return Import(version_name(options.name, digest))
+    refuse_foreign(version)
     if version.state == UNKNOWN:
-        return Step(WAIT, holder=version)
+        return Wait(version)
     if version.digest != digest:
         raise _mismatch(version, digest)
     step = _kept_or_waited_for(options, version)
-    if step.kind == WAIT or options.on_mismatch == KEEP_BOTH:
+    if isinstance(step, Wait) or options.on_mismatch == KEEP_BOTH:
         return step
-    return Step(SWAP, options.name, version, old=holder)
+    return Swap(options.name, version, old=existing)
 
 
-def _kept_or_waited_for(options: OvfOptions, holder: Holder) -> Step:
-    if holder.state in (IMPORTING, UNPUBLISHED):
-        return Step(WAIT, holder=holder)
+def _kept_or_waited_for(options: OvfOptions, existing: Existing) -> Keep | Wait:
+    if existing.state in (IMPORTING, UNPUBLISHED):
+        return Wait(existing)
     wanted = options.place.cluster
-    if wanted and holder.compute and not names.same(holder.compute, (names.split(wanted) or [""])[-1]):
+    name = (names.split(wanted or "") or [""])[-1]
+    if wanted and existing.compute and not names.same(existing.compute, name):
         raise TemplateError(
             "other_cluster",
-            f"The template {holder.path or holder.name} is in {holder.compute}, and {wanted} was asked for.",
+            f"The template {existing.path or existing.name} is in {existing.compute}, and {wanted} was asked for.",
             hint="A name can be had once in a folder: give each cluster a name or a folder of its own.",
-            moid=holder.moid,
+            moid=existing.moid,
         )
-    return Step(KEEP, holder=holder)
+    return Keep(existing)
 
 
-def refuse_strangers(holder: Holder) -> None:
+def refuse_foreign(existing: Existing) -> None:
     """Make sure that what has the name is made of a package.
 
     :raises TemplateError: ``name_taken``.
     """
-    if holder.state == STRANGER:
-        what = "a VM that was not made of an OVF package here" if holder.kind == "VirtualMachine" else f"a {holder.kind}"
+    if existing.state == FOREIGN:
+        what = "a VM that was not made of an OVF package here" if existing.kind == "VirtualMachine" else f"a {existing.kind}"
         raise TemplateError(
             "name_taken",
-            f"The name {holder.name} is taken by {what} ({holder.moid}), which is left alone.",
+            f"The name {existing.name} is taken by {what} ({existing.moid}), which is left alone.",
             hint="Choose another name or folder.",
-            holder=holder.moid,
+            holder=existing.moid,
         )
 
 
-def _mismatch(holder: Holder, digest: str) -> TemplateError:
+def _mismatch(existing: Existing, digest: str) -> TemplateError:
     return TemplateError(
         "digest_mismatch",
-        f"The template {holder.path or holder.name} was made of another package.",
+        f"The template {existing.path or existing.name} was made of another package.",
         hint="Set on_mismatch to replace or keep_both, or choose another name.",
-        digest=holder.digest,
+        digest=existing.digest,
         source_digest=digest,
-        moid=holder.moid,
+        moid=existing.moid,
     )

@@ -1,71 +1,138 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task tells, and the diff. Pure."""
+"""What a task returns, its diff, and how far it is. Pure."""
 
 from __future__ import annotations
 
+import threading
+import time
 import typing as t
 
 from .. import _engine
-from .facts import NAME_KEY, OWNER_KEY, SOURCE_KEY, Holder
+from .model import NAME_KEY, OWNER_KEY, SOURCE_KEY, Existing
 
 if t.TYPE_CHECKING:
-    from .job import Job
-    from .present import Ended
     from .signature import Signer
-    from .versions import Removal
+    from .task import TemplateItem, TemplateTask, VersionItem
 
-_CHANGES = ("imported", "completed", "swapped", "removed")
+_MIB = 2**20
 
-# In check mode a step that would be done is told as if it had been, as Ansible's other modules do.
-_WOULD = {"import": ["imported"], "swap": ["swapped"], "wait": ["waited"], "keep": []}
+# What each step of the template is called among the actions of the result. Waiting for another run
+# changes nothing.
+_DONE = {"import": "imported", "wait": "waited", "complete": "completed", "swap": "swapped"}
+_CHANGES = frozenset(("import", "complete", "swap"))
 
 
-def template(holder: Holder) -> dict[str, t.Any]:
+class Meter:
+    """How far a transfer is; safe for many threads. Shows percent, rate and the time left.
+
+    :param what: begins each line.
+    """
+
+    def __init__(self, what: str, total: int, tell: t.Callable[[str], None]) -> None:
+        self._what = what
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._begun = time.monotonic()
+        self.total = total
+        self.done = 0
+
+    def add(self, count: int) -> None:
+        """Note bytes that went through; a negative number takes back what has to be sent again."""
+        with self._lock:
+            self.done += count
+        if count > 0:
+            self._tell(self.line(time.monotonic()))
+
+    def reach(self, done: int, total: int) -> None:
+        """Note how far it is."""
+        with self._lock:
+            self.done, self.total = done, total
+        self._tell(self.line(time.monotonic()))
+
+    def percent(self) -> int:
+        """Whole percent, 99 until the end is confirmed."""
+        return min(99, 100 * self.done // self.total) if self.total else 0
+
+    def line(self, now: float) -> str:
+        """``web.ova: 43 % of 1190 MiB, 88 MiB/s, 8 s left``."""
+        rate = self.done / max(now - self._begun, 0.001)
+        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
+        return f"{self._what}: {self.percent()} % of {self.total / _MIB:.0f} MiB, {rate / _MIB:.0f} MiB/s{left}"
+
+
+def template(existing: Existing) -> dict[str, t.Any]:
     """What is known of a template, as plain data."""
     return {
-        "name": holder.name,
-        "moid": holder.moid,
-        "path": holder.path,
-        "instance_uuid": holder.instance_uuid,
-        "digest": holder.digest,
-        "host": holder.host_name,
-        "cluster": holder.compute,
-        "datastores": list(holder.datastores),
-        "version_of": holder.marks.get(NAME_KEY, ""),
-        "source": holder.marks.get(SOURCE_KEY, ""),
-        "state": holder.state,
+        "name": existing.name,
+        "moid": existing.moid,
+        "path": existing.path,
+        "instance_uuid": existing.instance_uuid,
+        "digest": existing.digest,
+        "host": existing.host_name,
+        "cluster": existing.compute,
+        "datastores": list(existing.datastores),
+        "version_of": existing.marks.get(NAME_KEY, ""),
+        "source": existing.marks.get(SOURCE_KEY, ""),
+        "state": existing.state,
     }
 
 
-def present(job: Job, ended: Ended, before: Holder | None, *, check: bool) -> dict[str, t.Any]:
-    """The result of ``state: present``."""
-    account = job.account
-    actions = [*_WOULD[ended.step.kind], *account.actions] if check else account.actions
-    told = template(ended.template) if ended.template else {"name": ended.name, "digest": job.identity.digest}
+def present(task: TemplateTask, versions: t.Sequence[VersionItem]) -> dict[str, t.Any]:
+    """The result of ``state: present``; in check mode what would be done is listed as done."""
+    item, account = task.template, task.account
+    actions = [*_actions(item), *(["removed"] if any(version.done for version in versions) else [])]
     return {
-        "changed": any(action in _CHANGES for action in actions),
-        "template": told,
+        "changed": _is_change(item) or any(version.done for version in versions),
+        "template": _template_entry(item, task.identity.digest),
         "actions": actions,
-        "digest": job.identity.digest,
+        "digest": task.identity.digest,
         "source": {
-            "label": job.package.source.label,
-            "size": job.package.size,
-            "files": {name: str(digest) for name, digest in job.identity.files.items()},
+            "label": task.package.source.label,
+            "size": task.package.size,
+            "files": {name: str(digest) for name, digest in task.identity.files.items()},
             **_signer(account.signer),
         },
         "descriptor_warnings": account.descriptor_warnings,
         "transfer": {
             "sent": account.sent,
-            "read": job.digester.read,
+            "read": task.digester.read,
             "attempts": account.attempts,
             "seconds": account.transfer_seconds,
         },
-        "removed_versions": account.removed,
-        "kept_versions": account.kept,
-        "diff": diff(_line(before), _line_after(job, ended)),
-        "timing": account.timing,
+        **_removed(versions),
+        "diff": diff(_line(item.old), f"{item.made_as}: {task.identity.digest}\n"),
+    }
+
+
+def _actions(item: TemplateItem) -> list[str]:
+    return [_DONE[step] for step in item.done]
+
+
+def _is_change(item: TemplateItem) -> bool:
+    return not _CHANGES.isdisjoint(item.done)
+
+
+def _template_entry(item: TemplateItem, digest: str) -> dict[str, t.Any]:
+    known = template(item.now) if item.now is not None else {"name": item.made_as, "digest": digest}
+    entry = {
+        **known,
+        "actions": _actions(item),
+        "changed": _is_change(item),
+        "seconds": item.seconds,
+    }
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+
+
+def _removed(versions: t.Sequence[VersionItem]) -> dict[str, t.Any]:
+    return {
+        "removed_versions": [version.now.path for version in versions if version.done],
+        "kept_versions": [
+            {"path": version.now.path, "moid": version.now.moid, "used_by": list(version.users)}
+            for version in versions
+            if version.users
+        ],
     }
 
 
@@ -73,26 +140,34 @@ def _signer(signer: Signer | None) -> dict[str, str]:
     """Who vouches for the package; empty where no signature was asked for."""
     if signer is None:
         return {"signer": "", "signer_fingerprint": "", "signer_authority": ""}
-    return {"signer": signer.name, "signer_fingerprint": signer.fingerprint, "signer_authority": signer.authority}
-
-
-def absent(name: str, holder: Holder | None, gone: Removal) -> dict[str, t.Any]:
-    """The result of ``state: absent``."""
-    removed = [one.path for one in gone.removed]
     return {
-        "changed": bool(removed),
-        "template": {"name": name},
-        "actions": ["removed"] if removed else [],
-        "removed_versions": removed,
-        "kept_versions": [{"path": one.path, "moid": one.moid, "used_by": users} for one, users in gone.kept],
-        "diff": diff(_line(holder), "" if holder in gone.removed else _line(holder)),
+        "signer": signer.name,
+        "signer_fingerprint": signer.fingerprint,
+        "signer_authority": signer.authority,
     }
 
 
-def info(holder: Holder, users: t.Sequence[str] | None) -> dict[str, t.Any]:
+def absent(name: str, existing: Existing | None, versions: t.Sequence[VersionItem]) -> dict[str, t.Any]:
+    """The result of ``state: absent``.
+
+    :param existing: what has the name.
+    :param versions: all that was to be removed, with the template itself.
+    """
+    gone = [version.now.moid for version in versions if version.done]
+    is_gone = existing is not None and existing.moid in gone
+    return {
+        "changed": bool(gone),
+        "template": {"name": name},
+        "actions": ["removed"] if gone else [],
+        **_removed(versions),
+        "diff": diff(_line(existing), "" if is_gone else _line(existing)),
+    }
+
+
+def info(existing: Existing, users: t.Sequence[str] | None) -> dict[str, t.Any]:
     """One entry of the information module."""
-    told = {**template(holder), "owner": holder.marks.get(OWNER_KEY, "")}
-    return told if users is None else {**told, "used_by": list(users)}
+    entry = {**template(existing), "owner": existing.marks.get(OWNER_KEY, "")}
+    return entry if users is None else {**entry, "used_by": list(users)}
 
 
 def diff(before: str, after: str) -> dict[str, str]:
@@ -100,9 +175,5 @@ def diff(before: str, after: str) -> dict[str, str]:
     return _engine.diff([before], [after])
 
 
-def _line(holder: Holder | None) -> str:
-    return f"{holder.name}: {holder.digest}\n" if holder is not None else ""
-
-
-def _line_after(job: Job, ended: Ended) -> str:
-    return f"{ended.name}: {job.identity.digest}\n"
+def _line(existing: Existing | None) -> str:
+    return f"{existing.name}: {existing.digest}\n" if existing is not None else ""

@@ -46,7 +46,7 @@ COMPUTES: dict[type, tuple[str, ...]] = {
     vim.ResourcePool: ("name", "parent", "owner"),
 }
 NETWORKS: dict[type, tuple[str, ...]] = {
-    vim.Network: ("name",),
+    vim.Network: ("name", "parent"),
     _PORT_GROUP: ("key", "config.distributedVirtualSwitch", "config.uplink"),
     vim.OpaqueNetwork: ("summary",),
     vim.DistributedVirtualSwitch: ("uuid",),
@@ -65,7 +65,8 @@ HOST_TO_POOLS = (
     Route("pool-pools", vim.ResourcePool, "resourcePool", ("pool-pools",)),
 )
 HOST_TO_NETWORKS = (
-    Route("host-networks", vim.HostSystem, "network", ("portgroup-switch",)),
+    # With the routes to the ancestors, the paths of networks are known.
+    Route("host-networks", vim.HostSystem, "network", ("portgroup-switch", "parent")),
     Route("portgroup-switch", _PORT_GROUP, "config.distributedVirtualSwitch"),
 )
 HOST_TO_DATASTORES = Route("host-datastores", vim.HostSystem, "datastore")
@@ -196,6 +197,7 @@ class Network:
         of an opaque network.
     :ivar switch_uuid: of the distributed switch.
     :ivar opaque_type: of an opaque network.
+    :ivar path: inventory path, where what lies above it was read.
     """
 
     moid: str
@@ -204,6 +206,7 @@ class Network:
     backing_id: str = ""
     switch_uuid: str = ""
     opaque_type: str = ""
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,19 +334,24 @@ def datastores_in(rows: t.Mapping[str, Row]) -> dict[str, Datastore]:
 
 def network_in(rows: t.Mapping[str, Row], row: Row) -> Network | None:
     """The network that a row is, or None where no NIC of a VM can be connected to it."""
-    name = name_of(row)
-    if isinstance(row.ref, _PORT_GROUP):
+    ref, moid = row.ref, row.moid
+    name, path = name_of(row), path_in(rows, row.moid)
+    if isinstance(ref, _PORT_GROUP):
         if row.get("config.uplink"):
             return None  # a port group for the host's own cards
         switch = row_of(rows, row.get("config.distributedVirtualSwitch"))
         uuid = (switch.get("uuid") if switch is not None else None) or ""
-        return Network(row.moid, name, "distributed", row.get("key") or row.moid, switch_uuid=uuid)
-    if isinstance(row.ref, vim.OpaqueNetwork):
+        key = row.get("key") or moid
+        return Network(moid, name, "distributed", key, switch_uuid=uuid, path=path)
+    if isinstance(ref, vim.OpaqueNetwork):
         summary = row.get("summary")
         if summary is None:
             return None
-        return Network(row.moid, name, "opaque", summary.opaqueNetworkId, opaque_type=summary.opaqueNetworkType)
-    return Network(row.moid, name, "standard", row.moid) if isinstance(row.ref, vim.Network) else None
+        kind, backing = summary.opaqueNetworkType, summary.opaqueNetworkId
+        return Network(moid, name, "opaque", backing, opaque_type=kind, path=path)
+    if not isinstance(ref, vim.Network):
+        return None
+    return Network(moid, name, "standard", moid, path=path)
 
 
 def networks_in(rows: t.Mapping[str, Row]) -> tuple[Network, ...]:
@@ -358,7 +366,7 @@ def networks_of(rows: t.Mapping[str, Row], host: Row) -> tuple[Network, ...]:
 
 def _networks(rows: t.Mapping[str, Row], some: t.Iterable[Row]) -> tuple[Network, ...]:
     found = [network for row in some if (network := network_in(rows, row)) is not None]
-    return tuple(sorted(found, key=lambda network: network.name))
+    return tuple(sorted(found, key=lambda network: (network.name, network.path, network.moid)))
 
 
 def datastores_of(rows: t.Mapping[str, Row], host: Row) -> dict[str, str]:
@@ -490,6 +498,53 @@ def choose_datastore(around: Surroundings, text: str | None, who: str) -> str | 
         option="datastore",
         allowed=known,
     )
+
+
+def fitting_networks(networks: t.Iterable[Network], text: str) -> list[Network]:
+    """The networks that a text may mean: a name, a moid, or an inventory path or the last parts of one."""
+    parts = names.split(text) if "/" in text else []
+    return [network for network in networks if _is_network(network, text, parts)]
+
+
+def ambiguous_network(text: str, fits: t.Iterable[Network], who: str) -> InvalidOption:
+    """The error for a text that means several networks; the hint lists them.
+
+    :param who: begins the message ("clone 'web-1'").
+    """
+    choices = sorted(f"{network.path or network.name} ({network.moid})" for network in fits)
+    return InvalidOption(
+        f"{who}: {len(choices)} networks are named {text}.",
+        hint=f"Give the path or the moid of one: {names.listing(choices, most=20)}.",
+        option="networks",
+        allowed=choices,
+    )
+
+
+def choose_network(networks: t.Sequence[Network], text: str, who: str) -> Network:
+    """The network that a text means, of those that a host sees.
+
+    :param who: begins the message ("clone 'web-1'").
+    :raises InvalidOption: when it means none, or several; the hint lists the networks.
+    """
+    fits = fitting_networks(networks, text)
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise ambiguous_network(text, fits, who)
+    known = sorted(network.name for network in networks)
+    raise InvalidOption(
+        f"{who}: its host sees no network {text}.",
+        hint=f"It sees: {names.listing(known, most=20) or 'none'}.",
+        option="networks",
+        allowed=known,
+    )
+
+
+def _is_network(network: Network, text: str, parts: list[str]) -> bool:
+    if network.moid == text or names.same(network.name, text):
+        return True
+    path = names.split(network.path)
+    return bool(parts) and (path == parts if text.startswith("/") else path[-len(parts) :] == parts)
 
 
 def _host_name(around: Surroundings) -> str:

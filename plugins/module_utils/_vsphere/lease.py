@@ -21,7 +21,7 @@ import typing as t
 from .._connector import faults
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._connector.tasks import updates
+from .._connector.tasks import Backoff, updates
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 
@@ -124,12 +124,34 @@ class Lease:
             return {}
         return {entry.key: Received(entry.size, tuple(_sums(entry))) for entry in entries or ()}
 
-    def complete(self) -> None:
-        """All is carried: vCenter takes over what was imported.
+    def complete(self, deadline: float) -> None:
+        """All is carried: vCenter takes over what was imported. It is asked again where its answer was lost.
 
+        :param deadline: of ``time.monotonic()``, for asking again.
         :raises Fault: it does not.
+        :raises ConnectionLost: it does not answer any more.
         """
-        self._session.retrying(self.ref.HttpNfcLeaseComplete)
+        waits = Backoff(deadline, first=0.5, longest=10.0)
+        lost = False
+        while True:
+            try:
+                self._session.retrying(self.ref.HttpNfcLeaseComplete)
+                return
+            except ConnectionLost:
+                if self._session.unreachable() or self._session.limit.over() or not waits.begin():
+                    raise
+                lost = True
+            except Fault as fault:
+                # Of a call that was sent twice, the first may have done it.
+                if lost and fault.fault == "InvalidState" and self.state() == "done":
+                    return
+                if fault.fault != "TaskInProgress" or not waits.begin():
+                    raise
+
+    def state(self) -> str:
+        """``initializing``, ``ready``, ``done`` or ``error``; empty where vCenter does not know it any more."""
+        row = read(self._session, [self.ref], vim.HttpNfcLease, ["state"]).get(self.ref._GetMoId())
+        return str(row.get("state") or "") if row is not None else ""
 
     def abort(self) -> bool:
         """Nothing of it is wanted: vCenter removes it. False when it has ended already, one way or the other."""

@@ -36,7 +36,7 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 		files := []map[string]any{}
 		for _, f := range l.order {
 			files = append(files, map[string]any{
-				"key": f.importKey, "disk": f.disk, "needed": f.needed, "done": f.done, "bytes": f.size, "sha1": f.sha1, "path": f.path,
+				"key": f.importKey, "disk": f.disk, "needed": f.needed > 0, "done": f.done, "bytes": f.size, "sha1": f.sha1, "path": f.path,
 			})
 		}
 		l.mu.Unlock()
@@ -46,12 +46,14 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 	return map[string]any{"open": open, "leases": list}, nil
 }
 
-// postLeases sets where the URLs of leases to come lead to, or ends those that live, as a
+// postLeases sets where the URLs of leases to come lead to and whether the tasks of their
+// imports may be cancelled, or ends those that live, as a
 // host does that goes down.
 func (s *Sim) postLeases(r *http.Request) (any, error) {
 	var body struct {
-		Relayed *bool  `json:"relayed"`
-		Fail    string `json:"fail"`
+		Relayed    *bool  `json:"relayed"`
+		Cancelable *bool  `json:"cancelable"`
+		Fail       string `json:"fail"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -59,6 +61,11 @@ func (s *Sim) postLeases(r *http.Request) (any, error) {
 	if body.Relayed != nil {
 		s.leases.mu.Lock()
 		s.leases.relay = *body.Relayed
+		s.leases.mu.Unlock()
+	}
+	if body.Cancelable != nil {
+		s.leases.mu.Lock()
+		s.leases.cancelable = *body.Cancelable
 		s.leases.mu.Unlock()
 	}
 	if body.Fail == "" {

@@ -32,6 +32,7 @@ type layer struct {
 	descriptor string // both are paths on this machine
 	extent     string
 	delta      bool
+	adopted    bool // thin, and filled by an import
 	capacity   int64
 	data       spans
 }
@@ -108,6 +109,7 @@ func (s *Sim) adoptLayer(b *flatBacking, capacity int64) error {
 	defer l.mu.Unlock()
 	_, err = os.Stat(l.extent)
 	l.adopt()
+	l.adopted = b.ThinProvisioned != nil && *b.ThinProvisioned
 	return err
 }
 
@@ -169,8 +171,11 @@ func (l *layer) written() spans {
 func (l *layer) size() int64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.delta {
+	switch {
+	case l.delta:
 		return deltaSize + l.data.bytes()
+	case l.adopted:
+		return l.data.bytes() // a thin disk, of which only what was sent takes space
 	}
 	return l.capacity
 }

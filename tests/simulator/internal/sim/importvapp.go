@@ -20,28 +20,39 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// importTable remembers which disks of a VM to come are filled by files: an import's
-// specification does not tell them from those that stay empty.
+// importTable remembers by how many files each device of a VM to come is filled: an import's
+// specification does not tell disks that wait for a file from those that stay empty. A disk
+// with parent references is filled by one file after the other.
 type importTable struct {
 	mu     sync.Mutex
-	filled map[string]map[string]bool // by the VM's name, then by the disk's import key
+	filled map[string]map[string]int // by the VM's name, then by the device's import key
 }
 
-func (t *importTable) set(name string, keys map[string]bool) {
+func (t *importTable) set(name string, files map[string]int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.filled == nil {
-		t.filled = make(map[string]map[string]bool)
+		t.filled = make(map[string]map[string]int)
 	}
-	t.filled[name] = keys
+	t.filled[name] = files
 }
 
-// needs tells if a disk waits for a file: all do that no descriptor was read for.
-func (t *importTable) needs(name, key string) bool {
+// needs tells for how many files a disk waits: for one where no descriptor was read.
+func (t *importTable) needs(name, key string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys, known := t.filled[name]
-	return !known || keys[key]
+	files, known := t.filled[name]
+	if !known {
+		return 1
+	}
+	return files[key]
+}
+
+// stores tells if the descriptor of a VM to come has a file for its BIOS settings.
+func (t *importTable) stores(name, key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.filled[name][key] > 0
 }
 
 // ImportVApp makes a VM that waits for its files, and returns the lease that it comes with.
@@ -60,8 +71,14 @@ func (sh *poolShim) ImportVApp(ctx *simulator.Context, req *types.ImportVApp) so
 // startImport begins the task of an import and its lease.
 func (s *Sim) startImport(ctx *simulator.Context, pool types.ManagedObjectReference) *nfcLease {
 	task := s.newTask(ctx, pool, "ImportVAppLRO", false)
-	s.startTask(s.background(ctx.Session.UserName), task)
-	return s.newLease(ctx, task)
+	bg := s.background(ctx.Session.UserName)
+	s.startTask(bg, task)
+	l := s.newLease(ctx, task)
+	if s.leases.mayCancel() {
+		l.cancelable = true
+		s.reg.AtomicUpdate(bg, task, []types.PropertyChange{{Name: "info.cancelable", Val: true}})
+	}
+	return l
 }
 
 // failingImport makes the lease of an import that fails.
@@ -277,9 +294,25 @@ func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*sim
 	vm.Datastore = s.datastoresOf(p.datastore, h.devices)
 	summarize(vm)
 	s.refreshFiles(vm)
+	forgetSizes(vm, h.pending)
 	s.layers.add(vm.Self, h.devices)
 	l.expect(p, vm, h)
 	return vm, nil
+}
+
+// forgetSizes leaves in the layout of a VM the sizes that its disks have before anything is
+// sent. vCenter reads them again late by itself, and at once for RefreshStorageInfo.
+func forgetSizes(vm *simulator.VirtualMachine, pending map[int32]bool) {
+	for _, disk := range vm.LayoutEx.Disk {
+		if !pending[disk.Key] {
+			continue
+		}
+		for _, unit := range disk.Chain {
+			for _, key := range unit.FileKey {
+				vm.LayoutEx.File[key].Size, vm.LayoutEx.File[key].UniqueSize = 0, 0
+			}
+		}
+	}
 }
 
 // expect lists the files that the VM's devices wait for.
@@ -311,14 +344,36 @@ func (l *nfcLease) expect(p *importPlan, vm *simulator.VirtualMachine, h *hardwa
 			if ds == nil || file == "" {
 				continue
 			}
-			f.create, f.needed, f.name, f.path = true, true, path.Base(file), localPath(ds, file)
+			f.create, f.needed, f.name, f.path = true, 1, path.Base(file), localPath(ds, file)
 		default:
 			continue
 		}
 		l.files[f.name] = f
 		l.order = append(l.order, f)
 	}
+	l.expectNvram(p, vm)
 }
+
+// expectNvram lists the file for the VM's BIOS settings. Releases before 6.7 name it among
+// the files of an import, and have no place for it.
+func (l *nfcLease) expectNvram(p *importPlan, vm *simulator.VirtualMachine) {
+	key := nvramKey(p.name)
+	if versionLess(l.s.cfg.APIVersion, nvramSince) || !l.s.imports.stores(p.name, key) {
+		return
+	}
+	_, file := splitDSPath(strings.TrimSuffix(vm.Config.Files.VmPathName, ".vmx") + ".nvram")
+	f := &leaseFile{
+		name: "nvram", key: "/" + vm.Self.Value + "/nvram", importKey: key, create: true, needed: 1,
+		path: localPath(p.datastore, file),
+	}
+	l.files[f.name] = f
+	l.order = append(l.order, f)
+}
+
+// nvramSince is the API version that takes the BIOS settings of an import.
+const nvramSince = "6.7"
+
+func nvramKey(name string) string { return "/" + name + "/nvram" }
 
 // importKey names a device of a VM to come, alike in what is read from a descriptor and in
 // the lease.

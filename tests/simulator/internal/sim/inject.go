@@ -175,6 +175,9 @@ func fillRequired(fault reflect.Value) {
 		switch value := field.Addr().Interface().(type) {
 		case *types.ManagedObjectReference:
 			*value = types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-injected"}
+			if fault.Type().Field(i).Name == "Task" {
+				*value = types.ManagedObjectReference{Type: "Task", Value: "task-injected"}
+			}
 		case *types.LocalizedMethodFault:
 			*value = types.LocalizedMethodFault{Fault: &types.SystemError{}}
 		case *types.VirtualMachinePowerState:

@@ -30,6 +30,8 @@ type nfcLease struct {
 	host   types.ManagedObjectReference
 	task   *simulator.Task
 	made   time.Time
+	// cancelable is whether the task may be cancelled.
+	cancelable bool
 
 	mu    sync.Mutex
 	files map[string]*leaseFile // by the last part of their URLs
@@ -49,8 +51,9 @@ type leaseFile struct {
 	importKey string
 	device    int32
 	disk      bool
-	create    bool // made by PUT; a disk is there already, and gets its content by POST
-	needed    bool
+	create    bool   // made by PUT; a disk is there already, and gets its content by POST
+	needed    int    // by how many files it is filled, one after the other
+	taken     int    // how many have come in
 	path      string // on this machine
 	backing   *flatBacking
 	capacity  int64
@@ -67,6 +70,24 @@ type leaseTable struct {
 	all   []*nfcLease
 	byID  map[string]*nfcLease
 	relay bool // URLs have "*" for the server that was asked
+	// cancelable is whether the tasks of imports to come let themselves be cancelled.
+	cancelable bool
+}
+
+func (t *leaseTable) mayCancel() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cancelable
+}
+
+// ofTask returns the lease of the task of an import that may be cancelled, or nil.
+func (t *leaseTable) ofTask(task types.ManagedObjectReference) *nfcLease {
+	for _, l := range t.list() {
+		if l.task.Self == task && l.cancelable {
+			return l
+		}
+	}
+	return nil
 }
 
 func (t *leaseTable) relayed() bool {
@@ -178,10 +199,6 @@ func (l *nfcLease) expire() {
 func (l *nfcLease) finish() bool {
 	if !l.close() {
 		return false
-	}
-	if vm := l.s.vm(l.vm); vm != nil {
-		ctx := l.s.background(l.user)
-		ctx.WithLock(vm, func() { l.s.tellFiles(ctx, vm) })
 	}
 	l.update(
 		types.PropertyChange{Name: "info", Val: nil},

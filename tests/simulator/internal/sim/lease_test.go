@@ -390,3 +390,83 @@ func TestNoFileOfAVMIsAnOrphanWhateverItsName(t *testing.T) {
 	b.clone(" blanks  around ")
 	b.noOrphans()
 }
+
+// The sizes in layoutEx are those from before the upload until somebody has them read again.
+func TestSizesAreReadAgainOnRequest(t *testing.T) {
+	b := start(t)
+	im := b.imported("late")
+	l := im.ready()
+	im.mustPut(l, 0, bytes.Repeat([]byte("a"), 4000))
+	im.mustPut(l, 1, bytes.Repeat([]byte("b"), 3000))
+	if err := im.complete(); err != nil {
+		t.Fatal(err)
+	}
+	sizes := func() (out []int64) {
+		var vm mo.VirtualMachine
+		if err := property.DefaultCollector(im.client).RetrieveOne(im.ctx, l.Info.Entity, []string{"layoutEx"}, &vm); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range vm.LayoutEx.File {
+			if f.Type == string(types.VirtualMachineFileLayoutExFileTypeDiskExtent) {
+				out = append(out, f.Size)
+			}
+		}
+		return out
+	}
+	if got := sizes(); len(got) != 2 || got[0] != 0 || got[1] != 0 {
+		t.Errorf("before: %v", got)
+	}
+	if _, err := methods.RefreshStorageInfo(im.ctx, im.client, &types.RefreshStorageInfo{This: l.Info.Entity}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sizes(); got[0] != 4000 || got[1] != 3000 {
+		t.Errorf("after: %v", got)
+	}
+}
+
+// The task of an import is cancelled where vCenter lets it be, and takes the VM with it.
+func TestImportsThatAreCancelled(t *testing.T) {
+	b := start(t)
+	cancel := func(im *importing, l mo.HttpNfcLease) error {
+		var vm mo.VirtualMachine
+		if err := property.DefaultCollector(im.client).RetrieveOne(im.ctx, l.Info.Entity, []string{"recentTask"}, &vm); err != nil {
+			t.Fatal(err)
+		}
+		_, err := methods.CancelTask(im.ctx, im.client, &types.CancelTask{This: vm.RecentTask[0]})
+		return err
+	}
+	im := b.imported("kept")
+	im.wantFault(im.callFault(cancel(im, im.ready())), &types.NotSupported{})
+	if err := im.abort(); err != nil {
+		t.Fatal(err)
+	}
+	b.control("POST", "/leases", map[string]any{"cancelable": true}, nil)
+	im = b.imported("gone")
+	if err := cancel(im, im.ready()); err != nil {
+		t.Fatal(err)
+	}
+	if l := im.state(types.HttpNfcLeaseStateReady); l.State != types.HttpNfcLeaseStateError {
+		t.Errorf("%+v", l)
+	}
+	im.nothingOf("gone")
+}
+
+// A disk with parent references is whole when a file of each link has come in.
+func TestEveryLinkOfADiskIsWaitedFor(t *testing.T) {
+	b := start(t)
+	text := strings.Replace(twoDisks, `ovf:fileRef="f1"`, `ovf:fileRef="f1" ovf:parentRef="d2"`, 1)
+	spec := b.importSpec(text, func(p *types.OvfCreateImportSpecParams) { p.EntityName = "chain" })
+	res, err := methods.ImportVApp(b.ctx, b.client, &types.ImportVApp{This: b.find("/DC0/host/DC0_C0/Resources"), Spec: spec.ImportSpec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := &importing{bench: b, lease: res.Returnval, items: spec.FileItem}
+	l := im.ready()
+	im.mustPut(l, 0, []byte("base"))
+	im.mustPut(l, 1, []byte("other disk"))
+	im.wantFault(im.callFault(im.complete()), &types.InvalidState{})
+	im.mustPut(l, 0, []byte("link"))
+	if err := im.complete(); err != nil {
+		t.Fatal(err)
+	}
+}

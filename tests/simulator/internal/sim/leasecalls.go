@@ -88,7 +88,7 @@ func (l *nfcLease) missing() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range l.order {
-		if f.busy || f.needed && !f.done {
+		if f.busy || f.taken < f.needed {
 			return f.importKey
 		}
 	}

@@ -133,6 +133,9 @@ func (l *nfcLease) end(f *leaseFile, up *upload, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.busy, f.done = false, err == nil
+	if err == nil {
+		f.taken++
+	}
 	l.s.uploads.end(up, err == nil)
 	if err == nil {
 		return

@@ -212,3 +212,60 @@ func TestParametersThatMustBeSent(t *testing.T) {
 		}
 	}
 }
+
+// What a descriptor lists and the chosen hardware does not use is not asked for; a disk with
+// parent references takes one file after the other; settings are named, and kept from 6.7 on.
+func TestFilesThatAreAskedFor(t *testing.T) {
+	b := start(t)
+	paths := func(text string) []string {
+		res := b.importSpec(text)
+		if len(res.Error) > 0 {
+			t.Fatalf("%+v", res.Error)
+		}
+		var out []string
+		for _, f := range res.FileItem {
+			out = append(out, f.Path+" "+f.DeviceId[strings.LastIndex(f.DeviceId, "/")+1:])
+		}
+		return out
+	}
+	change := func(old, new string) string { return strings.Replace(twoDisks, old, new, 1) }
+	second := ovfItem(6, 17, "<rasd:AddressOnParent>1</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/d2</rasd:HostResource><rasd:Parent>4</rasd:Parent>")
+	small := strings.Replace(second, "<Item>", `<Item ovf:configuration="small">`, 1)
+	settings := `<ExtraConfig ovf:required="false" ovf:key="nvram" ovf:value="ovf:/file/f2"/></VirtualHardwareSection>`
+	const first, other = "a.vmdk VirtualLsiLogicController0:0", "b.vmdk VirtualLsiLogicController0:1"
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"all":               {twoDisks, []string{first, other}},
+		"of another option": {change(second, small), []string{first}},
+		"named by no item":  {change(second, ""), []string{first}},
+		"parent references": {
+			strings.Replace(change(second, ""), `ovf:fileRef="f1"`, `ovf:fileRef="f1" ovf:parentRef="d2"`, 1),
+			[]string{"b.vmdk VirtualLsiLogicController0:0", first},
+		},
+		"settings": {strings.Replace(change(second, ""), "</VirtualHardwareSection>", settings, 1), []string{first, "b.vmdk nvram"}},
+	} {
+		if got := paths(c.text); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: %q, not %q", name, got, c.want)
+		}
+	}
+	wrong := b.importSpec(change(`ovf:fileRef="f1"`, `ovf:fileRef="f1" ovf:parentRef="d9"`))
+	if len(wrong.Error) != 1 {
+		t.Errorf("%+v", wrong)
+	}
+}
+
+// A boolean is True or False, and nothing else.
+func TestBooleanProperties(t *testing.T) {
+	b := start(t)
+	text := strings.Replace(twoDisks, `ovf:key="count" ovf:type="uint8"`, `ovf:key="count" ovf:type="boolean"`, 1)
+	for value, right := range map[string]bool{"True": true, "False": true, "TRUE": false, "true": false, "1": false} {
+		res := b.importSpec(text, func(p *types.OvfCreateImportSpecParams) {
+			p.PropertyMapping = []types.KeyValue{{Key: "app.count", Value: value}}
+		})
+		if (len(res.Error) == 0) != right {
+			t.Errorf("%s: %+v", value, res.Error)
+		}
+	}
+}

@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,7 @@ func (im *ovfImport) items() {
 			im.item(item)
 		}
 	}
+	im.nvram()
 	if im.spec.NumCPUs == 0 {
 		im.fail(&types.OvfMissingHardware{Name: "CPU", ResourceType: cimCPU})
 	}
@@ -297,8 +299,39 @@ func (im *ovfImport) disk(item *ovf.ResourceAllocationSettingData) {
 		EagerlyScrub:                 types.NewBool(provisioning == "eagerZeroedThick"),
 	}
 	im.device = append(im.device, disk)
-	if file := im.file(text(desc.FileRef)); file != nil {
-		im.want(item, disk, file, false)
+	for _, link := range im.chain(desc) {
+		if file := im.file(text(link.FileRef)); file != nil {
+			im.want(item, disk, file, false)
+		}
+	}
+}
+
+// chain lists a disk with those that it refers to as its parents, the base first: a file of
+// each is sent to the same device, and updates what is there by then.
+func (im *ovfImport) chain(disk *ovf.VirtualDiskDesc) []*ovf.VirtualDiskDesc {
+	var out []*ovf.VirtualDiskDesc
+	for disk != nil && !slices.Contains(out, disk) {
+		out = append(out, disk)
+		disk = im.diskNamed(text(disk.ParentRef))
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// nvram notes the file that a descriptor has for the VM's BIOS settings, which an entry of
+// its extra configuration names.
+func (im *ovfImport) nvram() {
+	for _, entry := range im.system.VirtualHardware[0].ExtraConfig {
+		if entry.Key != "nvram" {
+			continue
+		}
+		if file := im.file(entry.Value[strings.LastIndex(entry.Value, "/")+1:]); file != nil {
+			key := nvramKey(escapeName(im.spec.Name))
+			im.files = append(im.files, types.OvfFileItem{
+				DeviceId: key, Path: file.Href, Size: int64(file.Size), CimType: cimOther, Create: true,
+			})
+			im.filled[key]++
+		}
 	}
 }
 
@@ -342,5 +375,5 @@ func (im *ovfImport) want(item *ovf.ResourceAllocationSettingData, d types.BaseV
 		f.ChunkSize = int64(*file.ChunkSize)
 	}
 	im.files = append(im.files, f)
-	im.filled[key] = true
+	im.filled[key]++
 }

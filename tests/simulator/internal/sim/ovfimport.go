@@ -48,7 +48,7 @@ type ovfImport struct {
 	device []types.BaseVirtualDevice
 	parent map[string]types.BaseVirtualDevice // controllers by their InstanceID
 	files  []types.OvfFileItem
-	filled map[string]bool
+	filled map[string]int
 	values map[string]string
 }
 
@@ -57,7 +57,7 @@ type ovfImport struct {
 func (sh *ovfShim) CreateImportSpec(_ *simulator.Context, req *types.CreateImportSpec) soap.HasFault {
 	im := &ovfImport{
 		descriptor: readDescriptor(req.OvfDescriptor), s: sh.s, params: req.Cisp.GetOvfCreateImportSpecParams(),
-		parent: make(map[string]types.BaseVirtualDevice), filled: make(map[string]bool), values: make(map[string]string),
+		parent: make(map[string]types.BaseVirtualDevice), filled: make(map[string]int), values: make(map[string]string),
 	}
 	if fault := im.place(req); fault != nil {
 		return &methods.CreateImportSpecBody{Fault_: soapFault(fault)}
@@ -238,7 +238,7 @@ func (im *ovfImport) checkValue(key, kind, value string, configurable *bool) {
 		im.fail(&types.OvfPropertyQualifier{OvfProperty: types.OvfProperty{Type: key, Value: value}, Qualifier: "userConfigurable"})
 		return
 	case kind == "boolean":
-		if !slices.Contains([]string{"true", "false"}, strings.ToLower(value)) {
+		if !slices.Contains([]string{"True", "False"}, value) {
 			err = strconv.ErrSyntax
 		}
 	case strings.HasPrefix(kind, "uint"):

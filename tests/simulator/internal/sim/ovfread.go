@@ -155,8 +155,8 @@ func (d *descriptor) checkReferences() {
 		if ref := text(disk.FileRef); ref != "" && !files[ref] { // an empty one means a disk without a file
 			d.fail(badReference("Disk", "fileRef", *disk.FileRef))
 		}
-		if ref := disk.ParentRef; ref != nil && *ref != "" {
-			d.fail(&types.OvfUnsupportedElement{Name: "Disk parentRef"})
+		if ref := text(disk.ParentRef); ref != "" && (ref == disk.DiskID || d.diskNamed(ref) == nil) {
+			d.fail(badReference("Disk", "parentRef", ref))
 		}
 		if disk.Capacity == "" {
 			d.fail(&types.OvfMissingAttribute{OvfAttribute: types.OvfAttribute{ElementName: "Disk", AttributeName: "capacity"}})

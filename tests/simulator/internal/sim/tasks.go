@@ -178,8 +178,8 @@ func (s *Sim) failingTask(call *sdkCall, fault types.BaseMethodFault) (types.Man
 // cancelled and lets it run on.
 type taskShim struct{ shimBase }
 
-// CancelTask takes a queued clone out of its queue, and stops a full or linked clone that
-// runs. No other task that runs can be cancelled, nor one that is done.
+// CancelTask takes a queued clone out of its queue, stops a full or linked clone that runs,
+// and aborts an import that may be cancelled. No other task that runs can be cancelled, nor one that is done.
 func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) soap.HasFault {
 	s := sh.s
 	task, ok := s.reg.Get(req.This).(*simulator.Task)
@@ -188,6 +188,9 @@ func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) so
 	}
 	if s.queues.cancel(req.This) != nil {
 		s.cancelTask(ctx, task)
+		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
+	}
+	if l := s.leases.ofTask(req.This); l != nil && l.fail(&types.RequestCanceled{}) {
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
 	if s.queues.stop(req.This) { // it ends by itself

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import flow, info
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import info, task
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import options
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Runner, Work, succeeded
 
@@ -20,7 +20,7 @@ class Templates(Runner):
         """A task of cached_ovf_template."""
         asked = {"cluster": "DC0_C0", "default_network": "VM Network", "datacenter": "DC0", **given}
         asked = {key: value for key, value in asked.items() if value is not None}
-        return lambda session: flow.run(session, options(**asked), check=check)
+        return lambda session: task.run(session, options(**asked), check=check)
 
     def run(self, source: t.Any, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that must succeed."""

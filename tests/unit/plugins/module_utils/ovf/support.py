@@ -15,7 +15,7 @@ import typing as t
 from pathlib import Path
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import OvfOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import OvfOptions
 from ansible_collections.vforge.vsphere.plugins.modules.cached_ovf_template import argument_spec
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 
 import vforge_packages
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import apply
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 
 CONVERT = "qemu-img convert -O vmdk -o subformat=streamOptimized"
@@ -282,7 +282,7 @@ def test_an_address_that_is_over_is_resolved_again(templates, serve, tmp_path, m
         second.behaviour.query = f"token={token}"
 
     good_for("one")
-    real = api.import_vapp
-    monkeypatch.setattr(api, "import_vapp", lambda *how: good_for("two") or real(*how))
+    real = apply.import_vapp
+    monkeypatch.setattr(apply, "import_vapp", lambda *how: good_for("two") or real(*how))
     assert templates.run(f"{first.url}/go.ova", source_ca_path=serve.ca).result["changed"] is True
     assert [path for path, _range, _headers in first.requests] == ["/go.ova"] * 2

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options, places and decisions: what is made of options and facts."""
+"""Options, places and decisions: what is made of options and model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import dataclasses
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import facts, placement, plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import model, placement, plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.errors import TemplateError
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.facts import Compute, Datastore, Holder, Host, Surroundings
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.options import Place, version_name
-from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.places import Pool
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf.model import (
+    Existing,
+    Place,
+    Surroundings,
+    version_name,
+)
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Compute, Datastore, Host, Network, Pool
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import options
 
 OURS, THEIRS = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -78,23 +82,27 @@ def around(**changes):
     """A cluster of three hosts and one of one; ds-1 is everywhere, ds-2 on two hosts, ds-3 in maintenance mode."""
     pools = (Pool("pool-1", "Resources", "Resources"), Pool("pool-2", "web", "Resources/web"))
     hosts = [
-        Host("h-1", "esx1", "c-1", True, False, frozenset({"d-1", "d-2"}), frozenset({"n-1", "n-2"}), 10),
-        Host("h-2", "esx2", "c-1", True, False, frozenset({"d-1", "d-2"}), frozenset({"n-1"}), 30),
-        Host("h-3", "esx3", "c-1", True, False, frozenset({"d-1", "d-3"}), frozenset({"n-1", "n-2"}), 20),
-        Host("h-9", "esx9", "c-2", True, False, frozenset({"d-1"}), frozenset({"n-1"}), 90),
+        Host("h-1", "esx1", "c-1", datastores=frozenset({"d-1", "d-2"}), networks=frozenset({"n-1", "n-2"}), free_memory=10),
+        Host("h-2", "esx2", "c-1", datastores=frozenset({"d-1", "d-2"}), networks=frozenset({"n-1"}), free_memory=30),
+        Host("h-3", "esx3", "c-1", datastores=frozenset({"d-1", "d-3"}), networks=frozenset({"n-1", "n-2"}), free_memory=20),
+        Host("h-9", "esx9", "c-2", datastores=frozenset({"d-1"}), networks=frozenset({"n-1"}), free_memory=90),
     ]
     return Surroundings(
         computes=(
-            Compute("c-1", "blue", "/DC/host/blue", pools),
-            Compute("c-2", "red", "/DC/host/lab/red", (Pool("pool-9", "Resources", "Resources"),)),
+            Compute("c-1", "blue", "/DC/host/blue", pools=pools),
+            Compute("c-2", "red", "/DC/host/lab/red", pools=(Pool("pool-9", "Resources", "Resources"),)),
         ),
         hosts=tuple(dataclasses.replace(host, **changes.get(host.moid, {})) for host in hosts),
         datastores=(
-            Datastore("d-1", "slow", 100, True, "p-1"),
-            Datastore("d-2", "fast", 500, True, "p-1"),
-            Datastore("d-3", "old", 900, False),
+            Datastore("d-1", "slow", 100, cluster="p-1"),
+            Datastore("d-2", "fast", 500, cluster="p-1"),
+            Datastore("d-3", "old", 900, accessible=False),
         ),
-        networks={"n-1": "front", "n-2": "back", "n-9": "elsewhere"},
+        networks=(
+            Network("n-1", "front", path="/DC/network/front"),
+            Network("n-2", "back", path="/DC/network/back"),
+            Network("n-9", "elsewhere", path="/DC/network/elsewhere"),
+        ),
         datastore_clusters={"p-1": "pod"},
     )
 
@@ -102,7 +110,12 @@ def around(**changes):
 def placed(networks=None, compatible=None, changes=None, **asked):
     asked = {"cluster": "blue", **asked}
     found = placement.place(around(**(changes or {})), Place(**asked), networks or {"VM Network": "front"}, compatible)
-    return (found.host.name, found.pool.path, found.datastore.name, found.networks)
+    return (
+        found.host.name,
+        found.pool.path,
+        found.datastore.name,
+        {name: network.moid for name, network in found.networks.items()},
+    )
 
 
 NET = {"VM Network": "n-1"}
@@ -149,7 +162,7 @@ def test_the_best_place(how, expected):
             "esx2 does not see the network back",
         ),
         (
-            {"datastore": "fast", "changes": {"h-1": {"connected": False}, "h-2": {"maintenance": True}}},
+            {"datastore": "fast", "changes": {"h-1": {"connection": "disconnected"}, "h-2": {"maintenance": True}}},
             InvalidOption,
             "esx1 is not connected; esx2 is in maintenance mode; esx3 does not see the datastore fast",
         ),
@@ -182,66 +195,68 @@ def test_a_network_that_the_descriptor_does_not_have_is_a_typo():
 
 def holder(state, digest=OURS, **changes):
     """What holds the name, in a state."""
-    marks = {facts.DIGEST_KEY: digest, facts.OWNER_KEY: "run host time"}
+    marks = {model.DIGEST_KEY: digest, model.OWNER_KEY: "run host time"}
     known = {
-        facts.READY: {"marks": {**marks, facts.READY_KEY: "uuid-1"}, "template": True},
-        facts.UNPUBLISHED: {"marks": {**marks, facts.READY_KEY: "uuid-1"}},
-        facts.IMPORTING: {"marks": marks},
-        facts.UNKNOWN: {"configured": False},
-        facts.STRANGER: {},
-        "clone": {"marks": {**marks, facts.READY_KEY: "uuid-2"}},
+        model.READY: {"marks": {**marks, model.READY_KEY: "uuid-1"}, "template": True},
+        model.UNPUBLISHED: {"marks": {**marks, model.READY_KEY: "uuid-1"}},
+        model.IMPORTING: {"marks": marks},
+        model.UNKNOWN: {"configured": False},
+        model.FOREIGN: {},
+        "clone": {"marks": {**marks, model.READY_KEY: "uuid-2"}},
         "running": {"marks": marks, "power_state": "poweredOn"},
         "folder": {"kind": "Folder"},
     }[state]
-    return Holder(**{"moid": "vm-1", "name": "web", "instance_uuid": "uuid-1", "compute": "blue", **known, **changes})
+    return Existing(**{"moid": "vm-1", "name": "web", "instance_uuid": "uuid-1", "compute": "blue", **known, **changes})
 
 
 @pytest.mark.parametrize(
     ("on_mismatch", "name", "version", "expected"),
     [
-        ("fail", None, None, (plan.IMPORT, "web")),
-        ("fail", holder(facts.READY), None, (plan.KEEP, "")),
-        ("fail", holder(facts.IMPORTING), None, (plan.WAIT, "")),
-        ("fail", holder(facts.UNPUBLISHED), None, (plan.WAIT, "")),
-        ("fail", holder(facts.UNKNOWN), None, (plan.WAIT, "")),
-        ("fail", holder(facts.STRANGER), None, "name_taken"),
+        ("fail", None, None, plan.Import("web")),
+        ("fail", holder(model.READY), None, plan.Keep),
+        ("fail", holder(model.IMPORTING), None, plan.Wait),
+        ("fail", holder(model.UNPUBLISHED), None, plan.Wait),
+        ("fail", holder(model.UNKNOWN), None, plan.Wait),
+        ("fail", holder(model.FOREIGN), None, "name_taken"),
         ("fail", holder("clone"), None, "name_taken"),
         ("fail", holder("running"), None, "name_taken"),
         ("fail", holder("folder"), None, "name_taken"),
-        ("fail", holder(facts.READY, THEIRS), None, "digest_mismatch"),
-        ("fail", holder(facts.IMPORTING, THEIRS), None, "digest_mismatch"),
-        ("replace", holder(facts.STRANGER), None, "name_taken"),
-        ("replace", holder(facts.READY, THEIRS), None, (plan.IMPORT, "web-aaaaaaaa")),
-        ("replace", holder(facts.IMPORTING, THEIRS), None, (plan.WAIT, "")),
-        ("replace", holder(facts.READY, THEIRS), holder(facts.IMPORTING), (plan.WAIT, "")),
-        ("replace", holder(facts.READY, THEIRS), holder(facts.READY), (plan.SWAP, "web")),
-        ("replace", None, holder(facts.READY), (plan.SWAP, "web")),
-        ("replace", holder(facts.READY, THEIRS), holder(facts.READY, THEIRS), "digest_mismatch"),
-        ("replace", holder(facts.READY, THEIRS), holder(facts.STRANGER), "name_taken"),
-        ("keep_both", holder(facts.READY, THEIRS), None, (plan.IMPORT, "web-aaaaaaaa")),
-        ("keep_both", holder(facts.READY, THEIRS), holder(facts.READY), (plan.KEEP, "")),
-        ("keep_both", holder(facts.IMPORTING, THEIRS), holder(facts.UNKNOWN), (plan.WAIT, "")),
-        ("keep_both", holder(facts.READY), None, (plan.KEEP, "")),
-        ("keep_both", None, None, (plan.IMPORT, "web")),
+        ("fail", holder(model.READY, THEIRS), None, "digest_mismatch"),
+        ("fail", holder(model.IMPORTING, THEIRS), None, "digest_mismatch"),
+        ("replace", holder(model.FOREIGN), None, "name_taken"),
+        ("replace", holder(model.READY, THEIRS), None, plan.Import("web-aaaaaaaa")),
+        ("replace", holder(model.IMPORTING, THEIRS), None, plan.Wait),
+        ("replace", holder(model.READY, THEIRS), holder(model.IMPORTING), plan.Wait),
+        ("replace", holder(model.READY, THEIRS), holder(model.READY), plan.Swap),
+        ("replace", None, holder(model.READY), plan.Swap),
+        ("replace", holder(model.READY, THEIRS), holder(model.READY, THEIRS), "digest_mismatch"),
+        ("replace", holder(model.READY, THEIRS), holder(model.FOREIGN), "name_taken"),
+        ("keep_both", holder(model.READY, THEIRS), None, plan.Import("web-aaaaaaaa")),
+        ("keep_both", holder(model.READY, THEIRS), holder(model.READY), plan.Keep),
+        ("keep_both", holder(model.IMPORTING, THEIRS), holder(model.UNKNOWN), plan.Wait),
+        ("keep_both", holder(model.READY), None, plan.Keep),
+        ("keep_both", None, None, plan.Import("web")),
     ],
 )
 def test_the_next_step(on_mismatch, name, version, expected):
     asked = options(source="/x", on_mismatch=on_mismatch)
-    if isinstance(expected, tuple):
-        step = plan.decide(asked, OURS, name, version)
-        assert (step.kind, step.name) == expected
-    else:
+    if isinstance(expected, str):
         with pytest.raises(TemplateError) as raised:
             plan.decide(asked, OURS, name, version)
         assert raised.value.error_code == expected
+        return
+    step = plan.decide(asked, OURS, name, version)
+    assert step == expected if isinstance(expected, plan.Import) else type(step) is expected
+    if isinstance(step, plan.Swap):
+        assert (step.name, step.existing, step.old) == ("web", version, name)
 
 
 @pytest.mark.parametrize(("cluster", "fits"), [(None, True), ("blue", True), ("/DC/host/blue", True), ("red", False)])
 def test_a_template_of_another_cluster_is_not_taken_for_one_of_this(cluster, fits):
     asked = options(source="/x", cluster=cluster)
     if fits:
-        assert plan.decide(asked, OURS, holder(facts.READY), None).kind == plan.KEEP
+        assert plan.decide(asked, OURS, holder(model.READY), None) == plan.Keep(holder(model.READY))
         return
     with pytest.raises(TemplateError) as raised:
-        plan.decide(asked, OURS, holder(facts.READY), None)
+        plan.decide(asked, OURS, holder(model.READY), None)
     assert raised.value.error_code == "other_cluster"

@@ -16,7 +16,7 @@ import uuid
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api, carry, finishing
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import apply, carry, importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, content
@@ -74,12 +74,12 @@ def before_the_layer(monkeypatch):
 
 def in_the_layer(monkeypatch):
     """The layer is being put on."""
-    monkeypatch.setattr(api, "start_reconfigure", after(api.start_reconfigure))
+    monkeypatch.setattr(apply, "start_reconfigure", after(apply.start_reconfigure))
 
 
 def before_the_mark(monkeypatch):
     """All is there, but it is no template."""
-    monkeypatch.setattr(finishing, "_publish", die)
+    monkeypatch.setattr(importing, "_publish", die)
 
 
 DEATHS = [before_the_lease, with_the_lease, in_the_upload, with_all_sent, before_the_layer, in_the_layer, before_the_mark]

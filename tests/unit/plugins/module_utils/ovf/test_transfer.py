@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pyVmomi import vim
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import api
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import apply
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.support import Made, archive, content
@@ -76,8 +76,8 @@ def other_byte(path):
 
 def before_the_upload(monkeypatch, change):
     """Let something happen when all that is looked at before has been looked at."""
-    real = api.import_vapp
-    monkeypatch.setattr(api, "import_vapp", lambda *how: change() or real(*how))
+    real = apply.import_vapp
+    monkeypatch.setattr(apply, "import_vapp", lambda *how: change() or real(*how))
 
 
 def _sha1(data):
@@ -390,8 +390,8 @@ def test_a_storage_policy_says_which_datastores_there_are(templates, tmp_path, m
     source = Made(disks={"a.vmdk": A, "b.vmdk": B}).ova(tmp_path)
     gold = templates.policy("gold", "LocalDS_1")
     imports = []
-    real = api.import_vapp
-    monkeypatch.setattr(api, "import_vapp", lambda session, spec, *where: imports.append(spec) or real(session, spec, *where))
+    real = apply.import_vapp
+    monkeypatch.setattr(apply, "import_vapp", lambda session, spec, *where: imports.append(spec) or real(session, spec, *where))
     ran = templates.run(source, storage_policy="gold")
     assert ran.result["template"]["datastores"] == ["LocalDS_1"]
     # The policy is that of the VM's home, and of each of its disks.

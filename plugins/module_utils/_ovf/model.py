@@ -1,14 +1,19 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a task for a cached template, checked and typed. Pure."""
+"""What a task for a cached template is about: its options, and what vSphere has. Pure."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
+import json
+import socket
 import typing as t
 
 from .._errors import InvalidOption
+from .._vsphere.compute import Compute, Datastore, Host, Network, Pool
 from .._vsphere.vm import pairs, vm_name
 from . import identity, manifest
 from .errors import PackageError
@@ -44,6 +49,7 @@ class Deployment:
     :ivar networks: network of the descriptor -> network of the inventory.
     :ivar default_network: for the networks that are not named.
     :ivar properties: may hold secrets, so they are never in ``repr``.
+    :ivar hidden_properties: whether those may be set that the descriptor does not let users set.
     :ivar hardware_version: such as ``vmx-19``.
     :ivar system: id of the VM in a vApp of several; empty where there is nothing to choose.
     """
@@ -56,6 +62,7 @@ class Deployment:
     hardware_version: str | None
     annotation: str | None
     system: str = ""
+    hidden_properties: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +122,13 @@ class OvfOptions:
             deployment=Deployment(
                 networks={str(key): str(value) for key, value in (params.get("networks") or {}).items()},
                 default_network=params.get("default_network") or None,
-                properties=dict(pairs(params.get("properties"), "properties", "the template")),
+                properties=_properties(params.get("properties")),
                 option=params.get("deployment_option") or None,
                 provisioning=params["disk_provisioning"],
                 hardware_version=_hardware_version(params.get("hardware_version")),
                 annotation=params.get("annotation"),
                 system=params.get("virtual_system") or "",
+                hidden_properties=params["enable_hidden_properties"],
             ),
             on_mismatch=params["on_mismatch"],
             remove_old=params["remove_old_versions"],
@@ -142,6 +150,17 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise InvalidOption(
             "A host can pull only from an http or https address.", hint="Leave transfer on push.", option="transfer"
         )
+
+
+def _properties(given: t.Any) -> dict[str, str]:
+    """The values as text. Booleans are written as vCenter's own clients do: True, False."""
+    mapping = given
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError):
+            mapping = json.loads(given)
+    if isinstance(mapping, dict):
+        given = {key: str(value) if isinstance(value, bool) else value for key, value in mapping.items()}
+    return dict(pairs(given, "properties", "the template"))
 
 
 def _source(params: t.Mapping[str, t.Any]) -> str | None:
@@ -222,3 +241,120 @@ def version_name(name: str, digest: str) -> str:
     """The name of a version that is not, or not yet, the one of the name itself."""
     ending = f"-{digest.partition(':')[2][:VERSION_DIGITS]}"
     return name[: 80 - len(ending)] + ending
+
+
+# What vSphere has
+
+# Kept in extraConfig. All but one come with the import itself, so they are as old as the name.
+DIGEST_KEY = "vforge.ovf.digest"  # of the package that the VM is made of
+OWNER_KEY = "vforge.ovf.owner"  # who makes it: "<run> <machine> <time>"
+NAME_KEY = "vforge.ovf.name"  # the name that was asked for, of which this VM is one version
+SOURCE_KEY = "vforge.ovf.source"  # where it came from, for people
+# Written together with the delta disks: the VM's own instance UUID. A clone inherits the pairs of its
+# template, but not the UUID, so it is not taken for a template of the package.
+READY_KEY = "vforge.ovf.ready"
+# From the import to the delta disks: in how many bytes each disk was sent, by its address.
+DISKS_KEY = "vforge.ovf.disks"
+
+KEYS = (DIGEST_KEY, OWNER_KEY, NAME_KEY, SOURCE_KEY, READY_KEY, DISKS_KEY)
+
+# Stands in the owner mark in the place of the run, where a run has left what it made to the next one.
+LEFT = "left"
+
+# What an object of that name is: not made of a package, not known yet, being imported, whole but no
+# template, a template.
+FOREIGN, UNKNOWN, IMPORTING = "foreign", "unknown", "importing"
+UNPUBLISHED, READY = "unpublished", "ready"
+
+
+def owner_mark(run: str) -> str:
+    """The owner mark of a run, for other runs and for people: ``<run> <machine> <time>``."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{run} {socket.gethostname()} {now}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Existing:
+    """What has a name in the folder of the template.
+
+    :ivar kind: ``VirtualMachine``, or what else.
+    :ivar configured: False while vCenter has no configuration of it yet, as at the begin of an import.
+    """
+
+    moid: str
+    name: str
+    path: str = ""
+    kind: str = "VirtualMachine"
+    configured: bool = True
+    marks: dict[str, str] = dataclasses.field(default_factory=dict)
+    template: bool = False
+    power_state: str = "poweredOff"
+    instance_uuid: str = ""
+    change_version: str = ""
+    host_name: str = ""
+    compute: str = ""
+    datastores: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Of the package, or empty."""
+        return self.marks.get(DIGEST_KEY, "")
+
+    @property
+    def owner(self) -> str:
+        """The owner mark: who makes it."""
+        return self.marks.get(OWNER_KEY, "")
+
+    @property
+    def is_left(self) -> bool:
+        """Whether who made it has left it for the next run to finish."""
+        return self.owner.startswith(f"{LEFT} ")
+
+    @property
+    def is_being_made(self) -> bool:
+        """Whether a run works on it, or was killed while it did."""
+        return self.state in (IMPORTING, UNKNOWN, UNPUBLISHED) and not self.is_left
+
+    @property
+    def state(self) -> str:
+        """``foreign``, ``unknown`` (no configuration yet), ``importing``, ``unpublished``, ``ready``."""
+        if self.kind != "VirtualMachine":
+            return FOREIGN
+        if not self.configured:
+            return UNKNOWN
+        if not self.digest:
+            return FOREIGN
+        mark = self.marks.get(READY_KEY)
+        if mark is None:
+            return FOREIGN if self.template or self.power_state != "poweredOff" else IMPORTING
+        if mark != self.instance_uuid:
+            return FOREIGN
+        return READY if self.template else UNPUBLISHED
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What a datacenter offers.
+
+    :ivar datastore_clusters: name by moid.
+    :ivar session_key: by which vCenter can be asked what the user of this session may do; empty where it
+        cannot be read.
+    """
+
+    computes: tuple[Compute, ...]
+    hosts: tuple[Host, ...]
+    datastores: tuple[Datastore, ...]
+    networks: tuple[Network, ...]
+    datastore_clusters: dict[str, str]
+    session_key: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where the template goes; ``networks`` by their names in the descriptor."""
+
+    host: Host
+    pool: Pool
+    compute: Compute
+    datastore: Datastore
+    networks: dict[str, Network]
