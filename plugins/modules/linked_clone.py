@@ -198,7 +198,8 @@ options:
         type: int
       network:
         description:
-          - Port group or network, by name or moid. The host of the clone must see it.
+          - Port group or network, by its name, its inventory path (or the last parts of it) or its moid. The host of the
+            clone must see it. A name that several networks have is refused, and the choices are listed.
         type: str
       mac:
         description:

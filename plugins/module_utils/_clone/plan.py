@@ -15,7 +15,7 @@ from .._connector import names
 from .._engine import Difference
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import disks
-from .._vsphere.compute import Network, Place, Pool, choose_datastore, choose_pool
+from .._vsphere.compute import Network, Place, Pool, choose_datastore, choose_network, choose_pool
 from .._vsphere.vm import Nic
 from .model import (
     ALWAYS,
@@ -468,31 +468,14 @@ def _nic_edit(
             hint=f"It has: {_labels(nics)}.",
             option="networks",
         )
-    network = _network(request, wanted.network, networks) if wanted.network else None
+    network = None
+    if wanted.network:
+        network = choose_network(networks, wanted.network, f"clone {request.name!r}")
     return NicEdit(fits[0], network, wanted.mac, wanted.connected)
 
 
 def _labels(nics: t.Iterable[Nic]) -> str:
     return names.listing([nic.label for nic in nics]) or "no NIC at all"
-
-
-def _network(request: CloneRequest, wanted: str, networks: tuple[Network, ...]) -> Network:
-    fits = [each for each in networks if names.same(each.name, wanted) or each.moid == wanted]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        raise InvalidOption(
-            f"clone {request.name!r}: {len(fits)} networks of the host are named {wanted}.",
-            hint=f"Give the moid of one: {names.listing([network.moid for network in fits])}.",
-            option="networks",
-        )
-    known = sorted(network.name for network in networks)
-    raise InvalidOption(
-        f"clone {request.name!r}: its host sees no network {wanted}.",
-        hint=f"It sees: {names.listing(known, most=20)}.",
-        option="networks",
-        allowed=known,
-    )
 
 
 # In what an existing clone differs

@@ -74,11 +74,12 @@ _COMPUTE: dict[type, tuple[str, ...]] = {
 _TO_COMPUTE = (*compute.DATACENTER_TO_HOSTS, *compute.HOST_TO_POOLS)
 
 _REACH: dict[type, tuple[str, ...]] = {
+    **ABOVE,
     **compute.NETWORKS,
     vim.HostSystem: compute.HOST_SEES,
     vim.Datastore: ("name", "summary.accessible"),
 }
-_TO_REACH = (*compute.HOST_TO_NETWORKS, compute.HOST_TO_DATASTORES)
+_TO_REACH = (*TO_ANCESTORS, *compute.HOST_TO_NETWORKS, compute.HOST_TO_DATASTORES)
 
 _MADE_VM = (
     "config.instanceUuid",

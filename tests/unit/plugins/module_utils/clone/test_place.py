@@ -185,9 +185,10 @@ def test_a_parent_without_nics():
 
 
 def test_two_networks_of_one_name_are_told_apart_by_moid():
-    known = parent(
-        around=dataclasses.replace(AROUND, networks=(FRONT, BACK, Network("network-7", "front", "standard", "network-7")))
-    )
+    twin = Network("network-7", "front", "standard", "network-7", path="/DC0/network/other/front")
+    known = parent(around=dataclasses.replace(AROUND, networks=(FRONT, BACK, twin)))
     error = _refused(request(nics=[{"index": 0, "network": "front"}]), known)
-    assert "2 networks of the host are named front. Give the moid of one: network-1, network-7." in str(error)
-    assert plan.place(request(nics=[{"index": 0, "network": "network-7"}]), known, {}).nics[0].network.moid == "network-7"
+    assert "2 networks are named front. Give the path or the moid of one: /DC0/network/other/front (network-7), " in str(error)
+    for text in ("network-7", "/DC0/network/other/front", "other/front"):
+        placed = plan.place(request(nics=[{"index": 0, "network": text}]), known, {})
+        assert placed.nics[0].network.moid == "network-7"
