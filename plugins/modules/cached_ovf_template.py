@@ -10,15 +10,20 @@ module: cached_ovf_template
 short_description: Bring an OVF or OVA to a template that is ready for linked clones, once
 version_added: 0.1.0
 description:
-  - Makes a template of an OVF package, with a delta layer on every disk, so that linked clones can be made of it in a second.
+  - Makes a template of an OVF package, with a delta disk on every disk, so that linked clones can be made of it in a second.
     Where the template is there already, it does nothing, and reads no disk to find that out.
   - The template carries the digest of the descriptor and of every disk. The same name with the same content is done; the same
     name with other content is what O(on_mismatch) is for.
   - Any number of runs, on any machines, may ask for the same template at the same time. One uploads it and the others wait for
     that one; where it dies, another takes over. A name can be had only once in a vCenter folder, and that is all that this
     needs, no lock file and no other server.
-  - Nothing half-made stays. A failure or a signal aborts the import, whereupon vCenter removes it. What a killed run leaves is
-    removed by vCenter with its lease, or is finished by the next run.
+  - Nothing half-sent stays. A failure or a signal aborts the import, whereupon vCenter removes it. When all is sent, a lost
+    connection, a busy VM or a late answer is asked again, and a failure leaves the VM for the next run, which makes the
+    template of it without sending anything. A signal removes it then, too.
+  - What a killed run leaves is removed by vCenter with its lease, which the next run on the same machine ends where it can,
+    or is finished by the next run.
+  - Files of the package that the chosen hardware does not use are verified, and not sent. A file that is no disk, and that
+    this vCenter has no place for, is left out with a warning.
   - The package is read where the module runs, which is the controller unless the task is delegated.
 options:
   state:
@@ -215,7 +220,8 @@ options:
   takeover_after:
     description:
       - Seconds after which a run that makes the template and gives no sign of life is taken for dead. While it uploads,
-        vCenter itself knows whether it lives, and this does not matter.
+        vCenter itself knows whether it lives, and this does not matter. A run that has left the template for the next one,
+        or was killed on the same machine, is not waited for.
     type: int
     default: 60
   timeout:
@@ -241,9 +247,12 @@ attributes:
   action_group:
     support: full
 notes:
-  - The user needs the privileges C(VApp.Import), C(VirtualMachine.Config.*) for adding disks and changing extraConfig,
-    C(VirtualMachine.Provisioning.MarkAsTemplate), C(Datastore.AllocateSpace), C(Network.Assign) and C(Resource.AssignVMToPool);
-    with O(storage_policy) C(StorageProfile.View), too.
+  - The user needs the privileges C(VApp.Import) and C(Resource.AssignVMToPool) on the resource pool,
+    C(Datastore.AllocateSpace) on the datastore and C(Network.Assign) on the networks. On the folder, so that VMs in it inherit
+    them, C(VirtualMachine.Inventory.Create), C(VirtualMachine.Config.AdvancedConfig), C(VirtualMachine.Config.AddNewDisk),
+    C(VirtualMachine.Config.RemoveDisk) and C(VirtualMachine.Provisioning.MarkAsTemplate); with O(on_mismatch=replace)
+    C(VirtualMachine.Config.Rename), with O(storage_policy) C(StorageProfile.View). All but the last are asked for before
+    anything is made, in check mode, too.
   - ESXi hosts take the disks at their own address, port 443. Their certificates are the ones that vCenter names, and no others
     are accepted, whatever O(validate_certs) says.
 seealso:
@@ -335,8 +344,22 @@ template:
       description: Where it came from.
       type: str
     state:
-      description: V(ready).
+      description:
+        - V(ready). After a failure V(importing) or V(unpublished) for what is left to the next run.
       type: str
+    actions:
+      description: What this run did to it, as RV(actions).
+      type: list
+      elements: str
+    changed:
+      description: Whether this run changed it.
+      type: bool
+    seconds:
+      description: Seconds that vCenter has worked on it after the upload. V(null) where it did not.
+      type: float
+    error:
+      description: Why it could not be made, with C(error_code) and C(msg).
+      type: dict
 actions:
   description:
     - What this run did, or in check mode would do. Some of V(imported), V(waited) (for another run), V(completed) (what
@@ -376,6 +399,11 @@ kept_versions:
   returned: success
   type: list
   elements: dict
+failures:
+  description: What failed, with C(name), C(error_code) and C(msg), the template or an old version.
+  returned: success, or a failure after the package was read
+  type: list
+  elements: dict
 timing:
   description: Seconds by phase.
   returned: always
@@ -388,7 +416,7 @@ error_code:
   description:
     - A stable code for what went wrong, such as V(checksum_mismatch), V(signature_invalid), V(signature_missing),
       V(unsafe_package), V(invalid_package), V(source_unreadable), V(source_changed), V(upload_unverified),
-      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(in_use) or
+      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(no_permission), V(in_use) or
       V(invalid_option).
   returned: on failure
   type: str
