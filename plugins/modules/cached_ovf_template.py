@@ -416,8 +416,8 @@ error_code:
   description:
     - A stable code for what went wrong, such as V(checksum_mismatch), V(signature_invalid), V(signature_missing),
       V(unsafe_package), V(invalid_package), V(source_unreadable), V(source_changed), V(upload_unverified),
-      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload), V(no_permission), V(in_use) or
-      V(invalid_option).
+      V(descriptor_refused), V(digest_mismatch), V(name_taken), V(upload_failed), V(incomplete_upload),
+      V(no_permission), V(in_use) or V(invalid_option).
   returned: on failure
   type: str
 """

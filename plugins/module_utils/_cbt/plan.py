@@ -14,6 +14,7 @@ import typing as t
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
 from .._vsphere.disks import Disk
+from .._vsphere.privileges import NotPermitted
 from .._vsphere.snapshots import Snapshot, choose
 from .changeid import ALL, FullRequired, Kept, judge
 from .model import (
@@ -50,12 +51,6 @@ class DiskExcluded(VforgeError):
     """A disk that is asked for cannot be tracked."""
 
     error_code = "disk_excluded"
-
-
-class NotPermitted(VforgeError):
-    """This user may not do with a VM what is asked for."""
-
-    error_code = "no_permission"
 
 
 # What is asked of the disks of a VM

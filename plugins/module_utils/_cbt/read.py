@@ -12,7 +12,7 @@ from .._connector.find import TO_ANCESTORS, find_each, readable
 from .._connector.props import Row, collect, read
 from .._connector.pyvmomi import vim
 from .._errors import Fault
-from .._vsphere import snapshots
+from .._vsphere import privileges, snapshots
 from .._vsphere.disks import Disk, disks_in
 from .._vsphere.snapshots import Snapshot, snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
@@ -37,9 +37,6 @@ _VM: dict[type, tuple[str, ...]] = {
     ),
     vim.SessionManager: ("currentSession.key",),
 }
-
-# Which everybody has who can see an object: an answer without it is one about a session that ended.
-_SEE = "System.Read"
 
 # The keys of hostd's messages (vSphere Web Services SDK, and what hosts answer) and what they mean.
 _FILE_FAULTS = {
@@ -129,16 +126,8 @@ def missing_privileges(session: Session, key: str, wanted: t.Mapping[str, t.Coll
         nothing is returned of one.
     :param wanted: privileges by moid of the VM.
     """
-    ids = sorted({_SEE, *(name for privileges in wanted.values() for name in privileges)})
-    refs = [reference(session, moid) for moid in wanted]
-    manager = session.content.authorizationManager
-    missing = {}
-    for entity in session.retrying(lambda: manager.HasPrivilegeOnEntities(refs, key, ids)) or ():
-        granted = {item.privId for item in entity.privAvailability if item.isGranted}
-        moid = entity.entity._GetMoId()
-        if _SEE in granted:
-            missing[moid] = [name for name in wanted[moid] if name not in granted]
-    return missing
+    refs = [(reference(session, moid), tuple(names)) for moid, names in wanted.items()]
+    return privileges.missing_privileges(session, key, refs)
 
 
 def pages(session: Session, vm: str, snapshot: str | None, key: int, change_id: str) -> t.Callable[[int], Page]:

@@ -247,3 +247,62 @@ def test_the_result_has_failures_timing_and_the_warnings_of_the_items(known):
     assert result["failures"] == []
     assert set(result["timing"]) == {"work", "lookup"}
     assert warned == ["Look at it."]
+
+
+def test_between_the_rounds_of_a_wait_something_else_is_asked(known):
+    items = machines(known)
+    work, asked = task(known, items), []
+
+    def between():
+        asked.append(len(asked))
+        return len(asked) == 3
+
+    waiting = {item.moid: item for item in items}
+    late = work.wait_until(
+        vim.VirtualMachine, ("name",), waiting, lambda _item, _update: False, "", rounds=iter([1, 1, 1]), between=between
+    )
+    assert (asked, late) == ([0, 1, 2], items)
+
+
+def test_the_error_of_work_on_one_item_is_its_failure(known):
+    items = machines(known)
+    work = task(known, items)
+    with work.working_on(items[0]):
+        raise InvalidOption("It is refused.")
+    with work.working_on(items[1]):
+        pass
+    assert [item.error is None for item in items] == [False, True, True]
+    with pytest.raises(KeyboardInterrupt), work.working_on(items[2]):
+        raise KeyboardInterrupt
+
+
+def test_a_task_about_one_item_fails_as_that_does(known):
+    subject, other = machines(known)[:2]
+    work = task(known, [subject, other])
+    subject.fail(InvalidOption("It is refused.", hint="Choose another.", option="name"))
+    with pytest.raises(PartialFailure) as raised:
+        work.finish({"changed": False}, subject=subject)
+    error = raised.value
+    assert (error.error_code, error.message, error.hint) == ("invalid_option", "It is refused.", "Choose another.")
+    assert error.details == {"option": "name"}
+    assert error.result["failures"][0]["error_code"] == "invalid_option"
+
+
+def test_a_task_about_one_item_whose_others_fail_is_a_partial_failure(known):
+    subject, other = machines(known)[:2]
+    work = task(known, [subject, other])
+    other.fail(InvalidOption("It is refused."))
+    with pytest.raises(PartialFailure) as raised:
+        work.finish({"changed": True}, subject=subject, advice="The first is ready.")
+    assert raised.value.error_code == "partial_failure"
+    assert raised.value.message.endswith("The first is ready.")
+
+
+def test_a_task_about_one_item_that_ended_early_says_why(known):
+    subject = machines(known, OFF)[0]
+    work = task(known, [subject])
+    with work.accounted():
+        raise TimedOut("The time is over.")
+    with pytest.raises(PartialFailure) as raised:
+        work.finish({"changed": False}, subject=subject)
+    assert (raised.value.error_code, raised.value.message) == ("timeout", "The time is over.")
