@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The calls for templates made of OVF packages: what vCenter makes of a descriptor, and what changes something."""
+"""The calls for templates made of OVF packages.
+
+What vCenter makes of a descriptor, and what changes something.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,12 @@ def datastore_reference(session: Session, datastore: Datastore) -> t.Any:
 
 
 def create_import_spec(
-    session: Session, text: str, name: str, place: Placement, wanted: Deployment, values: t.Mapping[str, str]
+    session: Session,
+    text: str,
+    name: str,
+    place: Placement,
+    wanted: Deployment,
+    values: t.Mapping[str, str],
 ) -> t.Any:
     """``CreateImportSpec``: what vCenter makes of the descriptor. Changes nothing.
 
@@ -75,8 +83,17 @@ def messages(found: t.Iterable[t.Any]) -> list[str]:
     return [(fault.msg or "").strip() or faults.fault_name(fault) for fault in found or ()]
 
 
-def set_up(spec: t.Any, name: str, marks: t.Mapping[str, str], wanted: Deployment, policy: str | None) -> None:
-    """Put into an import what comes into being together with the name: the marks, and what the options ask for."""
+def set_up(
+    spec: t.Any,
+    name: str,
+    marks: t.Mapping[str, str],
+    wanted: Deployment,
+    policy: str | None,
+) -> None:
+    """Put into an import what comes into being together with the name.
+
+    The marks, and what the options ask for.
+    """
     config = spec.configSpec
     config.name = names.escape(name)
     config.extraConfig = [*(config.extraConfig or []), *_pairs(marks)]
@@ -95,7 +112,8 @@ def set_up(spec: t.Any, name: str, marks: t.Mapping[str, str], wanted: Deploymen
 def set_hidden(spec: t.Any, values: t.Mapping[str, str]) -> None:
     """Put values into an import whose properties the descriptor does not let users set.
 
-    vCenter takes none for them with the descriptor; in what it makes of it, each is an entry like any other.
+    vCenter takes none for them with the descriptor; in what it makes of it, each is an entry like
+    any other.
 
     :raises InvalidOption: vCenter lists no such property.
     """
@@ -114,14 +132,22 @@ def set_hidden(spec: t.Any, values: t.Mapping[str, str]) -> None:
 
 
 def import_vapp(session: Session, spec: t.Any, place: Placement, folder_moid: str) -> t.Any:
-    """``ImportVApp``; the lease. The name is taken by it, or DuplicateName comes, here or from the lease."""
+    """``ImportVApp``; the lease.
+
+    The name is taken by it, or DuplicateName comes, here or from the lease.
+    """
     pool = pool_reference(session, place.pool)
     host = session.reference(vim.HostSystem, place.host.moid)
     return session.retrying(lambda: pool.ImportVApp(spec, folder(session, folder_moid), host))
 
 
 def source_file(
-    device_id: str, url: str, member: str | None, size: int, pin: str | None, headers: t.Mapping[str, str]
+    device_id: str,
+    url: str,
+    member: str | None,
+    size: int,
+    pin: str | None,
+    headers: t.Mapping[str, str],
 ) -> t.Any:
     """What a host is told to fetch."""
     return vim.HttpNfcLease.SourceFile(
@@ -136,21 +162,40 @@ def source_file(
 
 
 def start_reconfigure(
-    session: Session, moid: str, version: str, marks: t.Mapping[str, str], changes: t.Sequence[t.Any] = ()
+    session: Session,
+    moid: str,
+    version: str,
+    marks: t.Mapping[str, str],
+    changes: t.Sequence[t.Any] = (),
 ) -> t.Any:
     """``ReconfigVM_Task``, which fails with ConcurrentAccess when the VM is not of this change version any more."""
-    spec = vim.vm.ConfigSpec(changeVersion=version, extraConfig=_pairs(marks), deviceChange=list(changes))
+    spec = vim.vm.ConfigSpec(
+        changeVersion=version,
+        extraConfig=_pairs(marks),
+        deviceChange=list(changes),
+    )
     return vm(session, moid).ReconfigVM_Task(spec)
 
 
 def refresh_storage(session: Session, moid: str) -> None:
-    """``RefreshStorageInfo``: vCenter reads the sizes of a VM's files again; done when it returns."""
+    """``RefreshStorageInfo``: vCenter reads the sizes of a VM's files again.
+
+    Done when it returns.
+    """
     session.retrying(lambda: vm(session, moid).RefreshStorageInfo())
 
 
 def cancel_tasks(session: Session, moid: str) -> bool:
-    """``CancelTask`` for the tasks of a VM that let themselves be cancelled; whether there was one."""
-    found = collect(session, [vm(session, moid)], {vim.Task: ("info.state", "info.cancelable")}, TO_TASKS)
+    """``CancelTask`` for the tasks of a VM that let themselves be cancelled.
+
+    Whether there was one.
+    """
+    found = collect(
+        session,
+        [vm(session, moid)],
+        {vim.Task: ("info.state", "info.cancelable")},
+        TO_TASKS,
+    )
     due = [row.ref for row in found if str(row.get("info.state")) in ("running", "queued") and row.get("info.cancelable")]
     for ref in due:
         tasks.cancel(session, ref._GetMoId())

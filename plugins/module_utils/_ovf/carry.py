@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carry the files of a package to the host of a lease: several at once, each looked at on its way."""
+"""Carry the files of a package to the host of a lease.
+
+Several at once, each looked at on its way.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,12 @@ _PART = 2**20
 _ATTEMPTS = 3
 
 
-def carry(job: TemplateTask, lease: leases.Lease, ready: leases.Ready, items: t.Sequence[t.Any]) -> None:
+def carry(
+    job: TemplateTask,
+    lease: leases.Lease,
+    ready: leases.Ready,
+    items: t.Sequence[t.Any],
+) -> None:
     """Bring the files of the import to where the lease says.
 
     :param items: vCenter's list of the files (``OvfFileItem``).
@@ -41,7 +49,11 @@ def carry(job: TemplateTask, lease: leases.Lease, ready: leases.Ready, items: t.
     """
     pairs = addressed(items, ready)
     begun = time.monotonic()
-    meter = Meter(job.package.label, sum(_blob(job, item).size for item, _device in pairs), job.session.tell)
+    meter = Meter(
+        job.package.label,
+        sum(_blob(job, item).size for item, _device in pairs),
+        job.session.tell,
+    )
     stop = Stop()
     errors: list[VforgeError] = []
 
@@ -63,19 +75,30 @@ def carry(job: TemplateTask, lease: leases.Lease, ready: leases.Ready, items: t.
         raise errors[0]
     for blob in job.package.files.values():
         if not blob.unchanged():
-            raise PackageError("source_changed", f"{blob.label} was changed while it was sent.", hint="Run again.")
+            raise PackageError(
+                "source_changed",
+                f"{blob.label} was changed while it was sent.",
+                hint="Run again.",
+            )
     job.account.sent += meter.total if job.options.transfer == PUSH else 0
     job.account.transfer_seconds = round(time.monotonic() - begun, 3)
 
 
 def addressed(items: t.Sequence[t.Any], ready: leases.Ready) -> list[tuple[t.Any, leases.Device]]:
-    """Each file that vCenter asks for, with where it goes; those that the lease has no address for are left out."""
+    """Each file that vCenter asks for, with where it goes.
+
+    Those that the lease has no address for are left out.
+    """
     devices = {read.address(device.import_key): device for device in ready.devices}
     known = [(item, devices.get(read.address(item.deviceId))) for item in items]
     return [(item, device) for item, device in known if device is not None]
 
 
-def compare(job: TemplateTask, lease: leases.Lease, pairs: t.Sequence[tuple[t.Any, leases.Device]]) -> bool:
+def compare(
+    job: TemplateTask,
+    lease: leases.Lease,
+    pairs: t.Sequence[tuple[t.Any, leases.Device]],
+) -> bool:
     """Hold what the host has got against what was sent, or what it was to fetch.
 
     :returns: whether the host reported the size of every file.
@@ -85,7 +108,8 @@ def compare(job: TemplateTask, lease: leases.Lease, pairs: t.Sequence[tuple[t.An
     sizes = {device.key: [_blob(job, item).size for item in items] for device, items in _by_device(pairs)}
     for item, device in pairs:
         size, have = _blob(job, item).size, received.get(device.key)
-        # Of a disk with parent references the host may report its last file, or all of them together.
+        # Of a disk with parent references the host may report its last file, or all of them
+        # together.
         fitting = (sizes[device.key][-1], sum(sizes[device.key]))
         if have is not None and have.size not in fitting:
             raise TemplateError(
@@ -112,17 +136,30 @@ def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | Non
         )
     for found in told:
         if found != read[found.algorithm]:
-            raise identity.mismatch(item.path, found, read[found.algorithm], "what was read of it from here")
+            raise identity.mismatch(
+                item.path,
+                found,
+                read[found.algorithm],
+                "what was read of it from here",
+            )
 
 
 def _blob(job: TemplateTask, item: t.Any) -> Blob:
     blob = job.package.files.get(item.path)
     if blob is None:
-        raise PackageError("invalid_package", f"vCenter asks for {item.path}, which the descriptor does not list.")
+        raise PackageError(
+            "invalid_package",
+            f"vCenter asks for {item.path}, which the descriptor does not list.",
+        )
     return blob
 
 
-def _push(job: TemplateTask, pairs: t.Sequence[tuple[t.Any, leases.Device]], meter: Meter, stop: Stop) -> None:
+def _push(
+    job: TemplateTask,
+    pairs: t.Sequence[tuple[t.Any, leases.Device]],
+    meter: Meter,
+    stop: Stop,
+) -> None:
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
     try:
         chains = _by_device(pairs)
@@ -147,7 +184,13 @@ def _by_device(
     return list(found.values())
 
 
-def _send_chain(job: TemplateTask, items: t.Sequence[t.Any], device: leases.Device, meter: Meter, stop: Stop) -> None:
+def _send_chain(
+    job: TemplateTask,
+    items: t.Sequence[t.Any],
+    device: leases.Device,
+    meter: Meter,
+    stop: Stop,
+) -> None:
     """Send the files of one disk.
 
     With parent references there are several: each updates what the one before has left.
@@ -156,7 +199,13 @@ def _send_chain(job: TemplateTask, items: t.Sequence[t.Any], device: leases.Devi
         _send_one(job, item, device, meter, stop)
 
 
-def _send_one(job: TemplateTask, item: t.Any, device: leases.Device, meter: Meter, stop: Stop) -> None:
+def _send_one(
+    job: TemplateTask,
+    item: t.Any,
+    device: leases.Device,
+    meter: Meter,
+    stop: Stop,
+) -> None:
     """Send one file; after a broken connection again."""
     blob = _blob(job, item)
     expected = job.identity.files[item.path]
@@ -202,7 +251,10 @@ class _Sending:
         self.done = 0
 
     def parts(self) -> t.Iterator[memoryview]:
-        """The bytes, in one buffer. While a part is sent another thread takes it into the digest."""
+        """The bytes, in one buffer.
+
+        While a part is sent another thread takes it into the digest.
+        """
         buffer = memoryview(bytearray(_PART))
         stream = self._blob.open()
         with concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
@@ -210,7 +262,10 @@ class _Sending:
                 while self.done < self._blob.size:
                     read = stream.readinto(buffer)
                     if not read:
-                        raise PackageError("source_changed", f"{self._blob.label} became shorter while it was sent.")
+                        raise PackageError(
+                            "source_changed",
+                            f"{self._blob.label} became shorter while it was sent.",
+                        )
                     part = buffer[: min(read, self._blob.size - self.done)]
                     hashed = helper.submit(self._hash.update, part)
                     yield part
@@ -235,7 +290,10 @@ def _pull(job: TemplateTask, lease: leases.Lease, items: t.Sequence[t.Any]) -> N
             errors.append(end.error)
 
     if tasks.wait_for_tasks(job.session, [task], job.deadline, ended):
-        raise TimedOut("The host did not fetch the source in the time allowed.", hint="Raise timeout.")
+        raise TimedOut(
+            "The host did not fetch the source in the time allowed.",
+            hint="Raise timeout.",
+        )
     if errors:
         raise errors[0]
 
@@ -244,10 +302,21 @@ def _source_file(job: TemplateTask, item: t.Any) -> t.Any:
     blob = _blob(job, item)
     whole, member = (blob.whole, blob.name) if isinstance(blob, SliceBlob) else (blob, None)
     if not isinstance(whole, RemoteBlob):
-        raise PackageError("invalid_source", f"A host cannot fetch {blob.label}.", hint="Leave transfer on push.")
+        raise PackageError(
+            "invalid_source",
+            f"A host cannot fetch {blob.label}.",
+            hint="Leave transfer on push.",
+        )
     pin = None
     if whole.certificate is not None:
         # What the host is to expect; the certificate itself was verified from here.
         digest = hashlib.sha1(whole.certificate, usedforsecurity=False).hexdigest().upper()
         pin = ":".join(re.findall("..", digest))
-    return apply.source_file(item.deviceId, whole.resolved, member, blob.size, pin, whole.request_headers())
+    return apply.source_file(
+        item.deviceId,
+        whole.resolved,
+        member,
+        blob.size,
+        pin,
+        whole.request_headers(),
+    )

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a package to a template: take the name, send the files, look at the disks, add delta disks, publish.
 
-Up to the end of the lease vCenter itself removes what goes wrong. From then on the disks are whole: what
-stops half-way is left for the next run, which finishes it without sending anything.
+Up to the end of the lease vCenter itself removes what goes wrong. From then on the disks are whole:
+what stops half-way is left for the next run, which finishes it without sending anything.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def prepare(task: TemplateTask, name: str) -> Prepared:
     """Find the place, and ask vCenter what it makes of the descriptor. Changes nothing, so check mode does it too.
 
     :raises PackageError: ``checksum_mismatch``, where files are read before.
-    :raises InvalidOption: no place fits, or a network or property is not as the descriptor wants it.
+    :raises InvalidOption: no place fits, or a network or property is not as the descriptor wants
+        it.
     :raises NotPermitted: the user may not go the whole way.
     :raises TemplateError: ``descriptor_refused``.
     """
@@ -150,7 +151,14 @@ def prepare(task: TemplateTask, name: str) -> Prepared:
     policy = find_policy(task.session, asked.storage_policy) if asked.storage_policy else None
     place = placement.place(around, asked, networks, policy.datastores if policy else None)
     _check_privileges(task, around, place)
-    answer = apply.create_import_spec(task.session, descriptor.text, name, place, wanted, values.open)
+    answer = apply.create_import_spec(
+        task.session,
+        descriptor.text,
+        name,
+        place,
+        wanted,
+        values.open,
+    )
     _check_answer(task, answer)
     files = tuple(answer.fileItem or ())
     vmdk.check_disks(task.package, {item.path for item in files})
@@ -178,7 +186,10 @@ def _check_answer(task: TemplateTask, answer: t.Any) -> None:
 
 
 def _check_privileges(task: TemplateTask, around: Surroundings, place: Placement) -> None:
-    """Ask for the privileges of the whole way: after the upload it would be late to find that one is missing."""
+    """Ask for the privileges of the whole way.
+
+    After the upload it would be late to find that one is missing.
+    """
     if not around.session_key:
         return
     session = task.session
@@ -213,12 +224,16 @@ def _check_privileges(task: TemplateTask, around: Surroundings, place: Placement
 
 
 def _sizes_mark(task: TemplateTask, files: t.Iterable[t.Any]) -> str:
-    """How many bytes each disk was sent in, for whoever looks at the disks later: ``ADDRESS=BYTES`` for each."""
+    """How many bytes each disk was sent in, for whoever looks at the disks later.
+
+    ``ADDRESS=BYTES`` for each.
+    """
     sizes: dict[str, int] = {}
     for item in files:
         blob = task.package.files.get(item.path)
         if blob is not None and _is_disk(item):
-            # Of a disk with parent references, each file updates what is there: at least the largest stays.
+            # Of a disk with parent references, each file updates what is there: at least the
+            # largest stays.
             address = read.address(item.deviceId)
             sizes[address] = max(sizes.get(address, 0), blob.size)
     return " ".join(f"{address}={size}" for address, size in sizes.items())
@@ -231,8 +246,8 @@ def _is_disk(item: t.Any) -> bool:
 def _read_before(task: TemplateTask) -> None:
     """Hold the files against their digests before anything is made, where that is asked for.
 
-    A host that fetches the files takes what it gets, so a digest that was only remembered is made again for
-    it, too.
+    A host that fetches the files takes what it gets, so a digest that was only remembered is made
+    again for it, too.
     """
     if task.options.verify == BEFORE:
         due: t.Collection[str] = task.package.files
@@ -247,18 +262,22 @@ def _read_before(task: TemplateTask) -> None:
 def bring_in(task: TemplateTask, prepared: Prepared) -> Imported | None:
     """Import; what comes back is complete but for its delta disks. None: look again at who has the name.
 
-    That is so where another run took the name first, where the session ended, and where the answer of
-    ``ImportVApp`` was lost, so that an import may have been begun.
+    That is so where another run took the name first, where the session ended, and where the answer
+    of ``ImportVApp`` was lost, so that an import may have been begun.
 
-    :raises VforgeError: what went wrong; nothing of the import is left then, or it is whole and left for
-        the next run.
+    :raises VforgeError: what went wrong; nothing of the import is left then, or it is whole and
+        left for the next run.
     """
     _read_what_is_not_sent(task, prepared)
     with takeover.recorded(task) as record:
         return _import(task, prepared, record)
 
 
-def _import(task: TemplateTask, prepared: Prepared, record: t.Callable[[str], None]) -> Imported | None:
+def _import(
+    task: TemplateTask,
+    prepared: Prepared,
+    record: t.Callable[[str], None],
+) -> Imported | None:
     lease: leases.Lease | None = None
     entity: str | None = None
     generation = task.session.generation
@@ -280,7 +299,9 @@ def _import(task: TemplateTask, prepared: Prepared, record: t.Callable[[str], No
         lost = isinstance(error, Fault) and error.fault in _LEASE_LOST
         if task.session.generation != generation and lost:
             # A lease is its session's alone. What it held goes when it ends.
-            task.session.tell("the session ended, and the import with it; waiting to begin it again")
+            task.session.tell(
+                "the session ended, and the import with it; waiting to begin it again",
+            )
             return None
         if lease is not None and not _is_given_up(task, lease, entity):
             _leave_or_remove(task, entity or "", error)
@@ -297,7 +318,12 @@ def _may_begin_again(task: TemplateTask) -> bool:
     return not late and task.account.lost_answers < _MOST_LOST_ANSWERS
 
 
-def _filled(task: TemplateTask, prepared: Prepared, lease: leases.Lease, ready: leases.Ready) -> Imported:
+def _filled(
+    task: TemplateTask,
+    prepared: Prepared,
+    lease: leases.Lease,
+    ready: leases.Ready,
+) -> Imported:
     """Send the files, hold what has come against them, and complete the lease."""
     pairs = addressed(prepared.files, ready)
     _warn_of_left_out(task, prepared, [item for item, _device in pairs])
@@ -311,7 +337,10 @@ def _filled(task: TemplateTask, prepared: Prepared, lease: leases.Lease, ready: 
 
 
 def _warn_of_left_out(task: TemplateTask, prepared: Prepared, sent: t.Collection[t.Any]) -> None:
-    """A file that vCenter lists and has no place for: a warning, but for a disk, without which the VM is none."""
+    """A file that vCenter lists and has no place for.
+
+    A warning, but for a disk, without which the VM is none.
+    """
     left_out = [item for item in prepared.files if item not in sent]
     disks = [item.path for item in left_out if _is_disk(item)]
     if disks:
@@ -321,7 +350,9 @@ def _warn_of_left_out(task: TemplateTask, prepared: Prepared, sent: t.Collection
             hint="Run again; if it happens again, look at the tasks of the vCenter.",
         )
     for item in left_out:
-        task.template.warnings.append(f"{item.path} was left out: this vCenter has no place for it, and it is no disk.")
+        task.template.warnings.append(
+            f"{item.path} was left out: this vCenter has no place for it, and it is no disk.",
+        )
 
 
 def _read_what_is_not_sent(task: TemplateTask, prepared: Prepared) -> None:
@@ -348,12 +379,17 @@ def _is_given_up(task: TemplateTask, lease: leases.Lease, entity: str | None) ->
             return True
         return entity not in read.read_vms(task.session, [ref])
     except VforgeError as error:
-        task.session.warn(f"The import was aborted, but whether all of it is gone is not known: {error}")
+        task.session.warn(
+            f"The import was aborted, but whether all of it is gone is not known: {error}",
+        )
         return True
 
 
 def _entity(lease: leases.Lease) -> str | None:
-    """What a lease imports, as soon as it can be aborted; None when it has ended in error: then nothing is left."""
+    """What a lease imports, as soon as it can be aborted.
+
+    None when it has ended in error: then nothing is left.
+    """
     try:
         return lease.wait_until_ready(time.monotonic() + _SECONDS_TO_VANISH).entity
     except Fault:
@@ -381,7 +417,8 @@ def finish(task: TemplateTask, moid: str, imported: Imported | None) -> Finished
 
     :param imported: where this run has imported it.
     :returns: None when another run works on it, or it is gone.
-    :raises TemplateError: the disks are not whole, and it was removed; or it was left to the next run.
+    :raises TemplateError: the disks are not whole, and it was removed; or it was left to the next
+        run.
     """
     try:
         return _finish(task, moid, imported)
@@ -422,11 +459,20 @@ def _look(task: TemplateTask, moid: str) -> dict[str, Row]:
 
 
 def _add_delta_disks(task: TemplateTask, existing: Existing, row: Row) -> bool:
-    """Put a delta disk on each disk, and say that all is there; False where the VM is to be looked at again."""
+    """Put a delta disk on each disk, and say that all is there.
+
+    False where the VM is to be looked at again.
+    """
     changes = delta_changes(row.get("config.hardware.device") or (), every=False)
     marks = {READY_KEY: existing.instance_uuid, DISKS_KEY: ""}
     return task.change(
-        lambda: apply.start_reconfigure(task.session, existing.moid, existing.change_version, marks, changes),
+        lambda: apply.start_reconfigure(
+            task.session,
+            existing.moid,
+            existing.change_version,
+            marks,
+            changes,
+        ),
         _NOT_NOW,
     )
 
@@ -449,17 +495,24 @@ def _as_template(existing: Existing) -> Existing:
 # Whether all of it is there
 
 
-def _check_disks(task: TemplateTask, rows: t.Mapping[str, Row], moid: str, imported: Imported | None) -> None:
+def _check_disks(
+    task: TemplateTask,
+    rows: t.Mapping[str, Row],
+    moid: str,
+    imported: Imported | None,
+) -> None:
     """Make sure that every disk is there, and holds what was sent for it, by the strongest witness that there is.
 
-    That is the host's own account of what it got, which the lease has. Only where there is none are the sizes
-    of the files looked at: vCenter keeps them, and refreshes them late.
+    That is the host's own account of what it got, which the lease has. Only where there is none are
+    the sizes of the files looked at: vCenter keeps them, and refreshes them late.
 
     :raises IncompleteUpload: a disk is missing or short.
     """
     row = rows[moid]
     if imported is not None:
-        missing = imported.prepared.capacities - read.count_capacities(row.get("config.hardware.device") or ())
+        missing = imported.prepared.capacities - read.count_capacities(
+            row.get("config.hardware.device") or (),
+        )
         if missing:
             sizes = ", ".join(f"{size // 1024} MiB" for size in missing.elements())
             raise _incomplete(task, f"disks of {sizes} are not there")
@@ -471,13 +524,18 @@ def _check_disks(task: TemplateTask, rows: t.Mapping[str, Row], moid: str, impor
     apply.refresh_storage(task.session, moid)
     short = _short(_look(task, moid).get(moid, row))
     if short and any(kind in _MAY_COMPRESS for kind in kinds):
-        task.template.warnings.append(f"{short}. The datastore may compress, so this need not mean that something is missing.")
+        task.template.warnings.append(
+            f"{short}. The datastore may compress, so this need not mean that something is missing.",
+        )
     elif short:
         raise _incomplete(task, short)
 
 
 def _short(row: Row) -> str:
-    """Which disk takes less than was sent for it, each by its own address; empty where none does."""
+    """Which disk takes less than was sent for it, each by its own address.
+
+    Empty where none does.
+    """
     sizes = read.stored(row.values)
     disks = read.addresses(row.get("config.hardware.device") or ())
     for address, sent in read.sent_sizes(read.marks_of(row.values).get(DISKS_KEY, "")).items():
@@ -488,4 +546,6 @@ def _short(row: Row) -> str:
 
 
 def _incomplete(task: TemplateTask, what: str) -> IncompleteUpload:
-    return IncompleteUpload(f"What was imported of {task.package.label} is not whole: {what}. It was removed.")
+    return IncompleteUpload(
+        f"What was imported of {task.package.label} is not whole: {what}. It was removed.",
+    )

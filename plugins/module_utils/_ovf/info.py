@@ -23,7 +23,8 @@ class InfoOptions:
     """What is asked for.
 
     :ivar name: of a template, whose versions are then told; None for all templates.
-    :ivar place: the folder to look in, with all below it; the whole datacenter, or inventory, where none is named.
+    :ivar place: the folder to look in, with all below it; the whole datacenter, or inventory, where
+        none is named.
     :ivar users: whether it is told which VMs depend on each.
     """
 
@@ -34,7 +35,10 @@ class InfoOptions:
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> InfoOptions:
         """Take the options out of a module's parameters."""
-        place = Place(datacenter=params.get("datacenter") or None, folder=params.get("folder") or None)
+        place = Place(
+            datacenter=params.get("datacenter") or None,
+            folder=params.get("folder") or None,
+        )
         return cls(params.get("name") or None, place, params["used_by"])
 
 

@@ -96,7 +96,10 @@ class OvfOptions:
 
     @property
     def told_by_hosts(self) -> tuple[str, ...]:
-        """The algorithms of digests by which can be seen what a host has fetched itself; none where it is sent from here."""
+        """The algorithms of digests by which can be seen what a host has fetched itself.
+
+        None where it is sent from here.
+        """
         return identity.TOLD_BY_HOSTS if self.transfer == PULL else ()
 
     @classmethod
@@ -118,7 +121,9 @@ class OvfOptions:
             always_read=always,
             transfer=params["transfer"],
             parallel=params["parallel"],
-            place=Place(**{field.name: params.get(field.name) or None for field in dataclasses.fields(Place)}),
+            place=Place(
+                **{field.name: params.get(field.name) or None for field in dataclasses.fields(Place)},
+            ),
             deployment=Deployment(
                 networks={str(key): str(value) for key, value in (params.get("networks") or {}).items()},
                 default_network=params.get("default_network") or None,
@@ -139,16 +144,31 @@ class OvfOptions:
 
 def _check(params: t.Mapping[str, t.Any]) -> None:
     if params["state"] == PRESENT and not params.get("source"):
-        raise InvalidOption("The option source is not set.", hint="Name an OVA or an OVF descriptor.", option="source")
+        raise InvalidOption(
+            "The option source is not set.",
+            hint="Name an OVA or an OVF descriptor.",
+            option="source",
+        )
     if params["takeover_after"] < 1:
-        raise InvalidOption("The option takeover_after must be at least 1.", option="takeover_after")
+        raise InvalidOption(
+            "The option takeover_after must be at least 1.",
+            option="takeover_after",
+        )
     if params.get("datastore") and params.get("datastore_cluster"):
-        raise InvalidOption("Set either datastore or datastore_cluster, not both.", option="datastore")
+        raise InvalidOption(
+            "Set either datastore or datastore_cluster, not both.",
+            option="datastore",
+        )
     if params.get("source_password") and not params.get("source_username"):
-        raise InvalidOption("The option source_password needs source_username.", option="source_username")
+        raise InvalidOption(
+            "The option source_password needs source_username.",
+            option="source_username",
+        )
     if params["state"] == PRESENT and params["transfer"] == PULL and not _is_remote(params):
         raise InvalidOption(
-            "A host can pull only from an http or https address.", hint="Leave transfer on push.", option="transfer"
+            "A host can pull only from an http or https address.",
+            hint="Leave transfer on push.",
+            option="transfer",
         )
 
 
@@ -181,7 +201,10 @@ def _access(params: t.Mapping[str, t.Any]) -> WebAccess:
     headers = dict(pairs(params.get("source_headers"), "source_headers", "the source"))
     for name, value in headers.items():
         if not name.isascii() or any(ord(char) < 33 or char == ":" for char in name) or "\n" in value or "\r" in value:
-            raise InvalidOption("The option source_headers has a header that no request can carry.", option="source_headers")
+            raise InvalidOption(
+                "The option source_headers has a header that no request can carry.",
+                option="source_headers",
+            )
     return WebAccess(
         username=params.get("source_username") or None,
         password=params.get("source_password"),
@@ -216,7 +239,9 @@ def _verify(params: t.Mapping[str, t.Any]) -> str:
         )
     if chosen == identity.NONE and not pull:
         raise InvalidOption(
-            "What is sent from here is always verified.", hint="Set verify to before or stream.", option="verify"
+            "What is sent from here is always verified.",
+            hint="Set verify to before or stream.",
+            option="verify",
         )
     if chosen == identity.NONE and params.get("certificate_ca_path"):
         raise InvalidOption(
@@ -233,7 +258,11 @@ def _hardware_version(text: t.Any) -> str | None:
         return None
     number = str(text).lower().removeprefix("vmx-")
     if not number.isdigit() or not 3 < int(number) < 100:
-        raise InvalidOption(f"{text!r} is no hardware version.", hint="Write it as vmx-19, or 19.", option="hardware_version")
+        raise InvalidOption(
+            f"{text!r} is no hardware version.",
+            hint="Write it as vmx-19, or 19.",
+            option="hardware_version",
+        )
     return f"vmx-{int(number):02d}"
 
 
@@ -250,15 +279,16 @@ DIGEST_KEY = "vforge.ovf.digest"  # of the package that the VM is made of
 OWNER_KEY = "vforge.ovf.owner"  # who makes it: "<run> <machine> <time>"
 NAME_KEY = "vforge.ovf.name"  # the name that was asked for, of which this VM is one version
 SOURCE_KEY = "vforge.ovf.source"  # where it came from, for people
-# Written together with the delta disks: the VM's own instance UUID. A clone inherits the pairs of its
-# template, but not the UUID, so it is not taken for a template of the package.
+# Written together with the delta disks: the VM's own instance UUID. A clone inherits the pairs of
+# its template, but not the UUID, so it is not taken for a template of the package.
 READY_KEY = "vforge.ovf.ready"
 # From the import to the delta disks: in how many bytes each disk was sent, by its address.
 DISKS_KEY = "vforge.ovf.disks"
 
 KEYS = (DIGEST_KEY, OWNER_KEY, NAME_KEY, SOURCE_KEY, READY_KEY, DISKS_KEY)
 
-# Stands in the owner mark in the place of the run, where a run has left what it made to the next one.
+# Stands in the owner mark in the place of the run, where a run has left what it made to the next
+# one.
 LEFT = "left"
 
 # What an object of that name is: not made of a package, not known yet, being imported, whole but no
@@ -278,7 +308,8 @@ class Existing:
     """What has a name in the folder of the template.
 
     :ivar kind: ``VirtualMachine``, or what else.
-    :ivar configured: False while vCenter has no configuration of it yet, as at the begin of an import.
+    :ivar configured: False while vCenter has no configuration of it yet, as at the begin of an
+        import.
     """
 
     moid: str
@@ -337,8 +368,8 @@ class Surroundings:
     """What a datacenter offers.
 
     :ivar datastore_clusters: name by moid.
-    :ivar session_key: by which vCenter can be asked what the user of this session may do; empty where it
-        cannot be read.
+    :ivar session_key: by which vCenter can be asked what the user of this session may do; empty
+        where it cannot be read.
     """
 
     computes: tuple[Compute, ...]

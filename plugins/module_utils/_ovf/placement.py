@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a template goes: a host that can take it, with the datastore and the networks that it needs. Pure."""
+"""Where a template goes.
+
+A host that can take it, with the datastore and the networks that it needs. Pure.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,11 @@ from .descriptor import Descriptor
 from .model import Deployment, Place, Placement, Surroundings
 
 
-def networks_for(offered: t.Sequence[str], deployment: Deployment, there: t.Collection[str]) -> dict[str, str]:
+def networks_for(
+    offered: t.Sequence[str],
+    deployment: Deployment,
+    there: t.Collection[str],
+) -> dict[str, str]:
     """The network of the inventory for each of the descriptor.
 
     :param offered: the networks of the descriptor.
@@ -67,8 +74,8 @@ class PropertyValues:
 def choices(descriptor: Descriptor, deployment: Deployment) -> PropertyValues:
     """What is chosen of what the descriptor offers: vCenter would ignore some of what it does not have.
 
-    :raises InvalidOption: it has no such property or deployment option, or a value cannot be that of its
-        property; with those that there are.
+    :raises InvalidOption: it has no such property or deployment option, or a value cannot be that
+        of its property; with those that there are.
     """
     strange = sorted(set(deployment.properties) - set(descriptor.properties))
     if strange:
@@ -109,7 +116,12 @@ def _property_value(key: str, value: str, kind: str) -> str:
     return word
 
 
-def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], compatible: t.Collection[str] | None) -> Placement:
+def place(
+    around: Surroundings,
+    asked: Place,
+    networks: t.Mapping[str, str],
+    compatible: t.Collection[str] | None,
+) -> Placement:
     """The best place: the host with most free memory, of those that see the datastore with most free space.
 
     :param networks: as ``networks_for`` gives them.
@@ -135,9 +147,22 @@ def place(around: Surroundings, asked: Place, networks: t.Mapping[str, str], com
             hint="Choose another datastore, network, host or cluster, or bring a host back.",
             reasons=reasons,
         )
-    datastore = _best_datastore([item for item in wanted if any(item.moid in host.datastores for host in able)], able, asked)
-    host = max((host for host in able if datastore.moid in host.datastores), key=lambda one: (one.free_memory or 0, one.name))
-    return Placement(host, pool, compute, datastore, {name: connected[text] for name, text in networks.items()})
+    datastore = _best_datastore(
+        [item for item in wanted if any(item.moid in host.datastores for host in able)],
+        able,
+        asked,
+    )
+    host = max(
+        (host for host in able if datastore.moid in host.datastores),
+        key=lambda one: (one.free_memory or 0, one.name),
+    )
+    return Placement(
+        host,
+        pool,
+        compute,
+        datastore,
+        {name: connected[text] for name, text in networks.items()},
+    )
 
 
 def _why_not(host: Host, wanted: t.Sequence[Datastore], networks: t.Mapping[str, Network]) -> str:
@@ -179,7 +204,11 @@ def _compute(around: Surroundings, asked: Place) -> tuple[Compute, Pool]:
         )
     pools = [f"{compute.name}/{pool.path}" for compute in computes for pool in compute.pools]
     what = f"resource pool {asked.resource_pool}" if asked.resource_pool else "cluster"
-    raise NotFound(f"No {what} was found.", hint=f"There are: {names.listing(pools) or 'none'}.", known=pools)
+    raise NotFound(
+        f"No {what} was found.",
+        hint=f"There are: {names.listing(pools) or 'none'}.",
+        known=pools,
+    )
 
 
 def _pools(compute: Compute, text: str | None) -> list[Pool]:
@@ -197,7 +226,11 @@ def _named(items: t.Sequence[_T], text: str, kind: str, within: Compute | None) 
         return found
     known = sorted(item.name for item in items)
     where = f" in {within.name}" if within else ""
-    raise NotFound(f"No {kind} {text} was found{where}.", hint=f"There are: {names.listing(known) or 'none'}.", known=known)
+    raise NotFound(
+        f"No {kind} {text} was found{where}.",
+        hint=f"There are: {names.listing(known) or 'none'}.",
+        known=known,
+    )
 
 
 def _is(name: str, path: str, text: str) -> bool:
@@ -206,7 +239,11 @@ def _is(name: str, path: str, text: str) -> bool:
     )
 
 
-def _datastores(around: Surroundings, asked: Place, compatible: t.Collection[str] | None) -> list[Datastore]:
+def _datastores(
+    around: Surroundings,
+    asked: Place,
+    compatible: t.Collection[str] | None,
+) -> list[Datastore]:
     """The datastores that may be taken, as far as the options tell."""
     found = list(around.datastores)
     what, known = "datastore", sorted(item.name for item in found)
@@ -215,11 +252,16 @@ def _datastores(around: Surroundings, asked: Place, compatible: t.Collection[str
         what = f"datastore {asked.datastore}"
     elif asked.datastore_cluster:
         ids = [moid for moid, name in around.datastore_clusters.items() if names.same(name, asked.datastore_cluster)]
-        found, known = [item for item in found if item.cluster in ids], sorted(around.datastore_clusters.values())
+        found, known = (
+            [item for item in found if item.cluster in ids],
+            sorted(around.datastore_clusters.values()),
+        )
         what = f"datastore cluster {asked.datastore_cluster}"
     if not found:
         raise NotFound(
-            f"No {what} was found, or it is empty.", hint=f"There are: {names.listing(known) or 'none'}.", known=known
+            f"No {what} was found, or it is empty.",
+            hint=f"There are: {names.listing(known) or 'none'}.",
+            known=known,
         )
     allowed = found if compatible is None else [item for item in found if item.moid in compatible]
     if not allowed:
@@ -230,12 +272,22 @@ def _datastores(around: Surroundings, asked: Place, compatible: t.Collection[str
         )
     usable = [item for item in allowed if item.usable]
     if not usable:
-        raise InvalidOption(f"The {what} is not accessible, or in maintenance mode.", option="datastore")
+        raise InvalidOption(
+            f"The {what} is not accessible, or in maintenance mode.",
+            option="datastore",
+        )
     return usable
 
 
-def _best_datastore(wanted: t.Sequence[Datastore], able: t.Sequence[Host], asked: Place) -> Datastore:
-    """The one with most free space; where none is named, of those that most hosts see, so that clones can be anywhere."""
+def _best_datastore(
+    wanted: t.Sequence[Datastore],
+    able: t.Sequence[Host],
+    asked: Place,
+) -> Datastore:
+    """The one with most free space.
+
+    Where none is named, of those that most hosts see, so that clones can be anywhere.
+    """
 
     def worth(datastore: Datastore) -> tuple[int, int, str]:
         seen = 0 if asked.datastore_cluster else sum(datastore.moid in host.datastores for host in able)

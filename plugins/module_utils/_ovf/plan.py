@@ -63,7 +63,12 @@ class Swap:
 Step = Keep | Wait | Import | Swap
 
 
-def decide(options: OvfOptions, digest: str, existing: Existing | None, version: Existing | None) -> Step:
+def decide(
+    options: OvfOptions,
+    digest: str,
+    existing: Existing | None,
+    version: Existing | None,
+) -> Step:
     """The next step towards a template of this digest.
 
     :param existing: what has the name; ``version`` what has the name of this very version.

@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function makes a number of calls that does not grow with the inventory."""
+"""What there is, read from vCenter.
+
+Each function makes a number of calls that does not grow with the inventory.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,19 @@ def mark_path(key: str) -> str:
 MARKS = tuple(mark_path(key) for key in KEYS)
 
 # What changes while a template is made; who waits for it watches this.
-PROGRESS = ("name", "config.changeVersion", "config.template", "runtime.powerState", "config.instanceUuid", *MARKS)
+PROGRESS = (
+    "name",
+    "config.changeVersion",
+    "config.template",
+    "runtime.powerState",
+    "config.instanceUuid",
+    *MARKS,
+)
 
+_EXISTING_VM = (*PROGRESS, "runtime.host", "datastore", "parentVApp")
 EXISTING: dict[type, tuple[str, ...]] = {
     vim.ManagedEntity: ("name", "parent"),
-    vim.VirtualMachine: (*PROGRESS, "runtime.host", "datastore", "parentVApp"),
+    vim.VirtualMachine: _EXISTING_VM,
     vim.HostSystem: ("name", "parent"),
     vim.ComputeResource: ("name",),
     vim.Datastore: ("name",),
@@ -61,7 +72,12 @@ SURROUNDINGS: dict[type, tuple[str, ...]] = {
     vim.SessionManager: ("currentSession.key",),
 }
 FROM_FOLDER = (
-    Route("parent", vim.ManagedEntity, "parent", ("parent", "datacenter-hosts", "datacenter-stores")),
+    Route(
+        "parent",
+        vim.ManagedEntity,
+        "parent",
+        ("parent", "datacenter-hosts", "datacenter-stores"),
+    ),
     Route("datacenter-stores", vim.Datacenter, "datastoreFolder", ("hosts-children",)),
     *compute.DATACENTER_TO_HOSTS,
     *compute.HOST_TO_POOLS,
@@ -69,11 +85,12 @@ FROM_FOLDER = (
     compute.HOST_TO_DATASTORES,
 )
 
-# What is looked at before a VM that was imported becomes a template, and what its entry in the result needs.
+# What is looked at before a VM that was imported becomes a template, and what its entry in the
+# result needs.
 FINISH: dict[type, tuple[str, ...]] = {
     **EXISTING,
     vim.VirtualMachine: (
-        *EXISTING[vim.VirtualMachine],
+        *_EXISTING_VM,
         "config.hardware.device",
         "layoutEx.disk",
         "layoutEx.file",
@@ -119,7 +136,10 @@ def count_capacities(devices: t.Iterable[t.Any]) -> collections.Counter[int]:
 
 
 def addresses(devices: t.Iterable[t.Any]) -> dict[str, t.Any]:
-    """The disks by the addresses that vCenter gives them in imports: ``VirtualLsiLogicController0:1``."""
+    """The disks by the addresses that vCenter gives them in imports.
+
+    ``VirtualLsiLogicController0:1``.
+    """
     known = list(devices)
     controllers = {device.key: device for device in known if isinstance(device, vim.vm.device.VirtualController)}
     found = {}
@@ -139,7 +159,10 @@ def address(device_id: str) -> str:
 
 
 def stored(values: t.Mapping[str, t.Any]) -> dict[int, int]:
-    """The bytes that the base of each disk takes, by the disk's key, from ``layoutEx``; only of disks that are files."""
+    """The bytes that the base of each disk takes, by the disk's key, from ``layoutEx``.
+
+    Only of disks that are files.
+    """
     files = {item.key: item for item in values.get("layoutEx.file") or ()}
     found = {}
     for disk in values.get("layoutEx.disk") or ():
@@ -185,7 +208,9 @@ def find_home(session: Session, place: Place) -> Home:
             return Home(find_folder(session, path)._GetMoId(), path)
         except NotFound:
             pass
-    path = names.join([*names.split(datacenter_path(session, place.datacenter)), "vm", *names.split(text)])
+    path = names.join(
+        [*names.split(datacenter_path(session, place.datacenter)), "vm", *names.split(text)],
+    )
     return Home(find_folder(session, path)._GetMoId(), path)
 
 

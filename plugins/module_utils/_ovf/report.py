@@ -147,7 +147,11 @@ def _signer(signer: Signer | None) -> dict[str, str]:
     }
 
 
-def absent(name: str, existing: Existing | None, versions: t.Sequence[VersionItem]) -> dict[str, t.Any]:
+def absent(
+    name: str,
+    existing: Existing | None,
+    versions: t.Sequence[VersionItem],
+) -> dict[str, t.Any]:
     """The result of ``state: absent``.
 
     :param existing: what has the name.

@@ -94,12 +94,18 @@ class _Waiting:
         if update.gone:
             return True
         self._known.update(update.values)
-        self._now = dataclasses.replace(read.existing_of(self._now.moid, self._known), path=self._now.path)
+        self._now = dataclasses.replace(
+            read.existing_of(self._now.moid, self._known),
+            path=self._now.path,
+        )
         self._quiet_since = time.monotonic()
         return self._now.state != self._state
 
     def take_over(self) -> bool:
-        """Say how far it is, and take over where its maker has ended; True when this run has done so."""
+        """Say how far it is, and take over where its maker has ended.
+
+        True when this run has done so.
+        """
         self._task.session.tell(self._line())
         now = self._now
         ended = now.is_left or self._ended.is_known(now)
@@ -156,14 +162,20 @@ class _Waiting:
 def claim(task: TemplateTask, existing: Existing) -> bool:
     """Take over what another run has left unfinished; False while a lease or a task works on it.
 
-    vCenter blocks the change while a lease is held, and carries out only one of two that know the same change
-    version: so only one run takes over.
+    vCenter blocks the change while a lease is held, and carries out only one of two that know the
+    same change version: so only one run takes over.
     """
     ref = read.vm(task.session, existing.moid)
     rows = collect(task.session, [ref], read.TASKS, read.TO_TASKS)
     if any(str(row.get("info.state")) in ("running", "queued") for row in rows):
         return False
-    busy = ("ConcurrentAccess", "TaskInProgress", "ManagedObjectNotFound", "InvalidState", "InvalidPowerState")
+    busy = (
+        "ConcurrentAccess",
+        "TaskInProgress",
+        "ManagedObjectNotFound",
+        "InvalidState",
+        "InvalidPowerState",
+    )
     return task.change(lambda: _mark_owner(task, existing, task.owner), busy)
 
 
@@ -189,7 +201,7 @@ def left(task: TemplateTask, moid: str, error: VforgeError) -> TemplateError:
     except VforgeError as failure:
         task.session.warn(
             f"What is left of this run could not be marked, so that the next one waits "
-            f"{task.options.takeover_after:.0f} seconds before it goes on: {failure}"
+            f"{task.options.takeover_after:.0f} seconds before it goes on: {failure}",
         )
     return TemplateError(
         error.error_code,
@@ -226,8 +238,8 @@ def remove_own(task: TemplateTask, moid: str) -> None:
 class _Ending:
     """Ends the import of a run that has ended without doing so itself.
 
-    Such a run keeps its lease for minutes. Where it was on this machine, its record says that it has ended,
-    and which lease it had; a lease is its session's alone, which this run may share.
+    Such a run keeps its lease for minutes. Where it was on this machine, its record says that it
+    has ended, and which lease it had; a lease is its session's alone, which this run may share.
     """
 
     def __init__(self, task: TemplateTask) -> None:
@@ -245,7 +257,10 @@ class _Ending:
         return self._leases[owner] is not None
 
     def end(self, existing: Existing) -> None:
-        """End the import, once: by its lease, or else by its task where vCenter lets that be cancelled."""
+        """End the import, once.
+
+        By its lease, or else by its task where vCenter lets that be cancelled.
+        """
         if existing.moid in self._tried:
             return
         self._tried.add(existing.moid)
@@ -264,26 +279,43 @@ def recorded(task: TemplateTask) -> t.Iterator[t.Callable[[str], None]]:
 
     :returns: notes the moid of the lease.
     """
-    folder = _folder(task)
-    name = _record_name(task.owner)
+    folder, name = _folder(task), _record_name(task.owner)
     handle = folder.open(name, os.O_RDWR | os.O_CREAT) if folder is not None and name else None
     if folder is None or handle is None:
         yield lambda _lease: None
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield lambda lease: _write(handle, lease)
+        with _without_record(task):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield lambda lease: _write(task, handle, lease)
     finally:
-        folder.remove(name)
+        with _without_record(task):
+            folder.remove(name)
         os.close(handle)
 
 
-def _write(handle: int, lease: str) -> None:
-    os.pwrite(handle, json.dumps({"lease": lease}).encode(), 0)
+@contextlib.contextmanager
+def _without_record(task: TemplateTask) -> t.Iterator[None]:
+    """A record that cannot be kept is no reason to fail: it only saves others a wait."""
+    try:
+        yield
+    except (OSError, InvalidOption) as error:
+        task.session.warn(
+            f"The record of a run cannot be kept or removed ({error}). Should a run be killed, the "
+            "next one waits until its lease ends.",
+        )
+
+
+def _write(task: TemplateTask, handle: int, lease: str) -> None:
+    with _without_record(task):
+        os.pwrite(handle, json.dumps({"lease": lease}).encode(), 0)
 
 
 def _lease_of_ended(task: TemplateTask, owner: str) -> str | None:
-    """The lease of a run on this machine that has ended; empty where it had none yet; None where nothing is known."""
+    """The lease of a run on this machine that has ended; empty where it had none yet.
+
+    None where nothing is known.
+    """
     folder, name = _folder(task), _record_name(owner)
     handle = folder.open(name, os.O_RDONLY) if folder is not None and name else None
     if handle is None:
@@ -304,15 +336,22 @@ def _lease_of_ended(task: TemplateTask, owner: str) -> str | None:
 def _forget(task: TemplateTask, owner: str) -> None:
     folder, name = _folder(task), _record_name(owner)
     if folder is not None and name:
-        with contextlib.suppress(InvalidOption):
+        with _without_record(task):
             folder.remove(name)
 
 
 def _record_name(owner: str) -> str:
-    """The file of a run, by its owner mark, which whoever may configure a VM can write; empty where it names none."""
+    """The file of a run, by its owner mark, which whoever may configure a VM can write.
+
+    Empty where it names none.
+    """
     run = owner.partition(" ")[0]
     return f"import-{run}" if _RUN.fullmatch(run) else ""
 
 
 def _folder(task: TemplateTask) -> PrivateFolder | None:
-    return PrivateFolder.find(task.session.warn, "imports", "a run that was killed is waited for until its lease ends")
+    return PrivateFolder.find(
+        task.session.warn,
+        "imports",
+        "a run that was killed is waited for until its lease ends",
+    )

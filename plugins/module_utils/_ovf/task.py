@@ -47,7 +47,8 @@ if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
 
-# The steps of the template. What has to be done is decided again whenever other runs have changed something.
+# The steps of the template. What has to be done is decided again whenever other runs have changed
+# something.
 IMPORT, WAIT, COMPLETE, SWAP = "import", "wait", "complete", "swap"
 
 # The step of a version.
@@ -170,7 +171,8 @@ class TemplateTask(Task[Item]):
         """One change of the template, to its end. Its call may be made twice, where the answer was lost.
 
         :param harmless: names of faults on which somebody else has changed it, or works on it.
-        :param done_already: names of faults that, of a call made twice, say that the first one has done it.
+        :param done_already: names of faults that, of a call made twice, say that the first one has
+            done it.
         :returns: False after one of the ``harmless`` faults.
         :raises VforgeError: any other failure.
         """
@@ -196,8 +198,8 @@ def run(session: Session, options: OvfOptions, *, check: bool) -> dict[str, t.An
 
     :returns: the module's result.
     :raises VforgeError: before anything was changed.
-    :raises PartialFailure: the template is not there, or an old version could not be removed; it holds the
-        whole result. Of the template itself it has the error code.
+    :raises PartialFailure: the template is not there, or an old version could not be removed; it
+        holds the whole result. Of the template itself it has the error code.
     """
     deadline = session.deadline(options.timeout)
     if options.state == ABSENT:
@@ -291,7 +293,8 @@ def _look(task: TemplateTask) -> None:
 def _make_sure(task: TemplateTask) -> None:
     """Bring the template about, whoever else does at the same time.
 
-    :raises VforgeError: it is not there; what this run had made is gone again, or left for the next.
+    :raises VforgeError: it is not there; what this run had made is gone again, or left for the
+        next.
     """
     item, options = task.template, task.options
     prepared: dict[str, importing.Prepared] = {}
@@ -321,7 +324,10 @@ def _make_sure(task: TemplateTask) -> None:
             raise _taken_unseen(task, item.made_as)
         if unseen > 1 and not waits.begin():
             break
-    raise TimedOut(f"The template {options.name} was not ready in the time allowed.", hint="Raise timeout.")
+    raise TimedOut(
+        f"The template {options.name} was not ready in the time allowed.",
+        hint="Raise timeout.",
+    )
 
 
 def _next_step(task: TemplateTask) -> plan.Step:
@@ -361,8 +367,8 @@ def _waited(task: TemplateTask, existing: Existing) -> Existing | None:
 def _swap(task: TemplateTask, name: str, new: Existing, old: Existing | None) -> None:
     """Give the name to another version; where another run was faster, nothing is done.
 
-    The one that has it now gets the name of its version first, so between the two calls nothing has the
-    name. A run that dies there leaves what the next run finds by the version's name.
+    The one that has it now gets the name of its version first, so between the two calls nothing has
+    the name. A run that dies there leaves what the next run finds by the version's name.
     """
     task.template.plan(SWAP)
     task.template.old = task.template.old or old
@@ -392,13 +398,26 @@ def _taken_unseen(task: TemplateTask, name: str) -> TemplateError:
 # Absent, and versions that go
 
 
-def _absent(session: Session, options: OvfOptions, deadline: float, *, check: bool) -> dict[str, t.Any]:
+def _absent(
+    session: Session,
+    options: OvfOptions,
+    deadline: float,
+    *,
+    check: bool,
+) -> dict[str, t.Any]:
     """Remove the template, and its other versions where that is asked for; never what a VM depends on.
 
     :raises TemplateError: ``name_taken``, ``busy``, ``in_use``.
     :raises PartialFailure: something could not be removed; it holds the whole result.
     """
-    task: Task[VersionItem] = Task(session, [], "templates", deadline=deadline, parallel=_REMOVALS, check=check)
+    task: Task[VersionItem] = Task(
+        session,
+        [],
+        "templates",
+        deadline=deadline,
+        parallel=_REMOVALS,
+        check=check,
+    )
     with task.phase("work"):
         home = read.find_home(session, options.place)
         existing = read.read_named(session, home, [options.name]).get(options.name)
@@ -414,7 +433,10 @@ def _absent(session: Session, options: OvfOptions, deadline: float, *, check: bo
             _remove(task)
     for item in task.items:
         _warn_of_kept(item, [item])
-    return task.finish(report.absent(options.name, existing, task.items), advice="Run again to remove the rest.")
+    return task.finish(
+        report.absent(options.name, existing, task.items),
+        advice="Run again to remove the rest.",
+    )
 
 
 def _refuse_removal(existing: Existing) -> None:

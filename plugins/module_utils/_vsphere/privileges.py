@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user may do: asked before anything is begun that would stop half-way for want of a privilege."""
+"""What a user may do.
+
+Asked before anything is begun that would stop half-way for want of a privilege.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from .._errors import VforgeError
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
-# Which everybody has who can see an object: without it, the answer is that of a session that has ended.
+# Which everybody has who can see an object: without it, the answer is that of a session that has
+# ended.
 _READ = "System.Read"
 
 
@@ -22,13 +26,18 @@ class NotPermitted(VforgeError):
     error_code = "no_permission"
 
 
-def missing_privileges(session: Session, key: str, wanted: t.Sequence[tuple[t.Any, t.Sequence[str]]]) -> dict[str, list[str]]:
+def missing_privileges(
+    session: Session,
+    key: str,
+    wanted: t.Sequence[tuple[t.Any, t.Sequence[str]]],
+) -> dict[str, list[str]]:
     """What the user of this session lacks, by one call of ``HasPrivilegeOnEntities``.
 
-    :param key: of the session (``UserSession.key``). One that has ended may do nothing, so nothing is
-        said of it.
+    :param key: of the session (``UserSession.key``). One that has ended may do nothing, so nothing
+        is said of it.
     :param wanted: references of objects, each with the privileges that are needed on it.
-    :returns: the privileges that are missing, by moid; an object on which none is missing is left out.
+    :returns: the privileges that are missing, by moid; an object on which none is missing is left
+        out.
     """
     refs = [ref for ref, _names in wanted]
     ids = sorted({_READ, *(name for _ref, names in wanted for name in names)})
