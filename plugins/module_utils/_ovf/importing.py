@@ -303,8 +303,9 @@ def _import(
                 "the session ended, and the import with it; waiting to begin it again",
             )
             return None
-        if lease is not None and not _is_given_up(task, lease, entity):
-            _leave_or_remove(task, entity or "", error)
+        whole = _give_up(task, lease, entity) if lease is not None else None
+        if whole is not None:
+            _leave_or_remove(task, whole, error)
         raise
 
 
@@ -363,26 +364,27 @@ def _read_what_is_not_sent(task: TemplateTask, prepared: Prepared) -> None:
         identity.read_again(task.package, task.identity, due, task.digester, ())
 
 
-def _is_given_up(task: TemplateTask, lease: leases.Lease, entity: str | None) -> bool:
-    """Abort the lease, whereupon vCenter removes what was imported. False where it is complete already.
+def _give_up(task: TemplateTask, lease: leases.Lease, entity: str | None) -> str | None:
+    """Abort the lease, whereupon vCenter removes what was imported.
 
     Failures of the abort itself are warnings: the first error is what the user has to know.
+
+    :returns: the moid of the VM where the lease is complete already; None where nothing stays.
     """
     try:
         entity = entity or _entity(lease)
         if entity is None:
-            return True  # it has ended in error
-        aborted = lease.abort()
+            return None  # it has ended in error
+        if not lease.abort() and lease.state() == "done":
+            return entity
         vanishing = time.monotonic() + _SECONDS_TO_VANISH
-        ref = read.vm(task.session, entity)
-        if aborted and leases.wait_until_gone(task.session, ref, vanishing):
-            return True
-        return entity not in read.read_vms(task.session, [ref])
+        if not leases.wait_until_gone(task.session, read.vm(task.session, entity), vanishing):
+            takeover.remove_own(task, entity)
     except VforgeError as error:
         task.session.warn(
             f"The import was aborted, but whether all of it is gone is not known: {error}",
         )
-        return True
+    return None
 
 
 def _entity(lease: leases.Lease) -> str | None:

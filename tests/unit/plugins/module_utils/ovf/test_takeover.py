@@ -13,6 +13,7 @@ import signal
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost
 from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import carry, importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
@@ -308,3 +309,20 @@ def test_a_record_of_somebody_elses_making_is_no_path(templates, source, tmp_pat
     record.write_text("[]")
     ran = templates.attempt(source, takeover_after=3600, timeout=3)
     assert ran.code == "timeout"
+
+
+def test_a_lease_that_was_completed_though_its_answers_are_lost_is_left_to_the_next_run(templates, source, monkeypatch):
+    real = lease.Lease.complete
+
+    def complete(self, deadline):
+        real(self, deadline)
+        raise ConnectionLost("The answers are lost.")
+
+    monkeypatch.setattr(lease.Lease, "complete", complete)
+    ran = templates.attempt(source)
+    assert ran.code == "connection_lost"
+    assert "All was sent, and stays as /DC0/vm/web" in str(ran.error)
+    monkeypatch.setattr(lease.Lease, "complete", real)
+    again = templates.run(source, takeover_after=3600, timeout=60)
+    assert (again.result["actions"], again.result["transfer"]["sent"]) == (["waited", "completed"], 0)
+    one_template(templates)
