@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packages as the field has them, reduced to what matters: made here, kept in tests/fixtures/packages.
 
-    vforge_packages.py    # makes all of them anew
+    vforge_packages.py    # writes all of them again
 
 Each function that is marked with ``shape`` makes the files of one package; its docstring says which tools or
 habits it comes from. ``test_packages.py`` says of each what is to become of it, in check mode and for real.
@@ -593,7 +593,7 @@ def packed_by_gnu() -> Files:
 
 @shape
 def packed_with_two_descriptors() -> Files:
-    """Two packages in one archive: nothing tells which is meant."""
+    """Two packages in one archive: nothing says which is meant."""
     return ova({**two(), "other.ovf": plain()})
 
 

@@ -47,7 +47,7 @@ class Blob(t.Protocol):
 
     :ivar label: for messages; never holds a secret.
     :ivar key: names it among all files, for the cache of digests.
-    :ivar stamp: changes when the content does; empty where nothing tells.
+    :ivar stamp: changes when the content does; empty where that is not known.
     :ivar seekable: whether a part of it can be read without all that is before it.
     """
 
@@ -586,12 +586,12 @@ class _Reader:
             raise self._broken(f"has a member whose name is no UTF-8 ({raw[:200]!r})") from error
 
     def _size(self, header: _Header, extended: t.Mapping[bytes, bytes]) -> int:
-        told = self._pax(extended).get(b"size")
-        if told is None:
+        given = self._pax(extended).get(b"size")
+        if given is None:
             return header.size
-        if len(told) > 19 or not told.isdigit():
+        if len(given) > 19 or not given.isdigit():
             raise self._broken("has a member whose size is no number")
-        return int(told)
+        return int(given)
 
     def _pax(self, extended: t.Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """The records of the pax header, ``LENGTH KEY=VALUE`` and a line's end."""

@@ -230,7 +230,7 @@ class _Element:
 
 
 class _Found:
-    """What the elements of a descriptor tell, as they come.
+    """What the elements of a descriptor say, as they come.
 
     :ivar what: names the descriptor in messages.
     """
@@ -424,6 +424,9 @@ _LONGEST_TEXT = 512 * 2**10
 # too.
 _TAG = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
 
+# In the declaration of a document.
+_ENCODING = re.compile(rb"encoding\s{0,9}+=\s{0,9}+[\"']([\w.-]{1,40})[\"']")
+
 # What XML is written in. Python knows many more, some of which take long.
 _ENCODINGS = ("utf-8", "utf-16", "ascii", "iso8859-1", "iso8859-15", "cp1252")
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -456,8 +459,8 @@ def decoded(document: bytes, what: str) -> str:
     """
     mark = next((mark for mark in _BYTE_ORDER_MARKS if document.startswith(mark)), b"")
     declaration = re.match(rb"\s{0,100}+<\?xml[^>]{0,200}", document)
-    told = re.search(rb"encoding\s{0,9}+=\s{0,9}+[\"']([\w.-]{1,40})[\"']", declaration[0]) if declaration else None
-    name = _BYTE_ORDER_MARKS.get(mark) or (told[1].decode() if told else "utf-8")
+    declared = _ENCODING.search(declaration[0]) if declaration else None
+    name = _BYTE_ORDER_MARKS.get(mark) or (declared[1].decode() if declared else "utf-8")
     try:
         found = _decode(document, name)
     except (UnicodeError, LookupError) as error:
@@ -509,7 +512,7 @@ def _read(document: str, what: str, found: _Found, deadline: float = math.inf) -
 
 
 def _check_marks(document: str, what: str) -> None:
-    """Refuse tags without number or end before a parser has them: it reads each to its end before it tells of it."""
+    """Refuse tags without number or end before a parser has them: it reads each to its end."""
     if document.count("<") > _MOST_MARKS:
         raise _unsafe(what, f"has more than {_MOST_MARKS} tags")
     at = document.find("<")

@@ -35,7 +35,7 @@ from .package import Package
 
 BEFORE, STREAM, NONE = "before", "stream", "none"
 
-# What a host may tell of the bytes that it has fetched itself.
+# The digests that a host may return of the bytes that it has fetched itself.
 TOLD_BY_HOSTS = ("sha1", "sha256")
 
 
@@ -243,7 +243,7 @@ def _check_manifest(package: Package) -> None:
 def _warnings(package: Package) -> t.Iterator[str]:
     yield from package.remarks
     if package.manifest_bytes is None:
-        yield f"{package.label} has no manifest, so whether its files are what their maker made cannot be told."
+        yield f"{package.label} has no manifest, so whether its files are what their maker made is not known."
         return
     left_out = package.left_out()
     if left_out:
@@ -338,7 +338,7 @@ def _remembered(text: bytes, blob: Blob) -> dict[str, str]:
 
 
 class Witness:
-    """Looks, while a file is read anew, whether it still has what was read of it before.
+    """Looks, while a file is read again, whether it still has what was read of it before.
 
     :param seen: where in the file, and the bytes.
     """

@@ -9,7 +9,7 @@ stream knows that only at the end, so the header leaves the place of the tables 
 the header behind the grains, the footer, has it; an end-of-stream marker closes the file. qemu-img
 knows it at once, and writes neither footer nor marker. Both forms are valid.
 
-Only what tells one kind from another, and a whole file from a part, is read: nothing is unpacked.
+Only what shows the kind of a file, and whether its end is there, is read: nothing is unpacked.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LARGEST_DIRECTORY = 8 * 2**20
 # Of its tables, two KiB each, those of the last 64 GiB of the disk.
 _MOST_TABLE_BYTES = 4 * 2**20
 
-# Numbers that no disk has are told from those of a damaged header.
+# Beyond these a header is damaged.
 _MOST_GRAIN_SECTORS = 2**16
 _MOST_TABLE_ENTRIES = 2**14
 
@@ -64,7 +64,7 @@ _KINDS = (
 )
 
 _CONVERT = (
-    "Convert it and make the package anew: qemu-img convert -O vmdk -o subformat=streamOptimized OLD NEW, "
+    "Convert it and pack it again: qemu-img convert -O vmdk -o subformat=streamOptimized OLD NEW, "
     "or import and export it with ovftool."
 )
 _GET_AGAIN = "It was not copied or downloaded to its end: get it again."
@@ -100,7 +100,7 @@ def check(blob: Blob, capacity: int | None) -> None:
     """Make sure that a host takes a disk.
 
     A web server that cannot send a part of a file would send all of it once more for its end. What
-    its headers cannot tell, the host tells then.
+    its headers do not show, the host finds then.
 
     :param capacity: bytes of the disk in the descriptor; None where it is not known.
     :raises PackageError: as ``check_disks``.
@@ -188,7 +188,7 @@ def _check_tables(blob: Blob, header: _Header, seeker: Seeker) -> None:
 def _last_tables(blob: Blob, header: _Header, seeker: Seeker, tables: t.Sequence[int]) -> bytes:
     """The tables of the end of the disk, in one read where they follow one another, as qemu-img has them.
 
-    The end of a disk is often empty, so the last table alone tells nothing.
+    The end of a disk is often empty, so the last table alone says nothing.
     """
     length = -(-4 * header.entries // _SECTOR)
     chosen = tables[-_MOST_TABLE_BYTES // (length * _SECTOR) :]

@@ -207,7 +207,7 @@ class RemoteBlob:
         return answer
 
     def _is_the_same(self, answer: Answer) -> bool:
-        """Whether an answer is of the file that was looked at, as far as its headers tell."""
+        """Whether an answer is of the file that was looked at, as far as its headers show."""
         if _size(answer, self.label) != self.size:
             return False
         if self._etags_vary:
@@ -217,7 +217,7 @@ class RemoteBlob:
     def _is_of_another_mirror(self, answer: Answer) -> bool:
         """Whether only the ETag is another, as it is where several servers, each with ETags of its own, answer.
 
-        Where no time of last change tells, the next answers do: the ETag of a file that was
+        Where there is no time of last change, the next answers decide: the ETag of a file that was
         exchanged is the same from then on, those of mirrors go on changing. Digests have the last
         word in any case.
         """
@@ -319,7 +319,7 @@ def _size(answer: Answer, label: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", length):
         raise PackageError(
             "source_refused",
-            f"The server of {label} does not tell how large the file is.",
+            f"The server of {label} does not say how large the file is.",
             hint="vSphere needs the size before the first byte: serve it as a plain file, or download it first.",
         )
     return int(length)

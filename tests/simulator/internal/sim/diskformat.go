@@ -54,7 +54,7 @@ func (e *diskFormatError) fault() types.BaseMethodFault {
 
 // checkDiskFormat refuses what a host refuses of a file for a disk: it takes streamOptimized
 // VMDKs, in the form of VMware's tools, with a footer and an end-of-stream marker, or in that of
-// qemu-img, without. Of the second form nothing tells that its end is missing.
+// qemu-img, without. Nothing shows that the end of the second form is missing.
 func checkDiskFormat(path string, capacity int64) error {
 	file, err := os.Open(path)
 	if err != nil {
