@@ -14,7 +14,9 @@ options:
   hostname:
     description:
       - Host name or address of the vCenter, without a scheme and without a port.
-      - If unset, the environment variable E(VMWARE_HOST) is used.
+      - If unset, the environment variable E(VMWARE_HOST) is used. An empty variable is not set, here and everywhere.
+      - The environment is that of the machine on which the module runs. Where a task is delegated to another machine than the
+        controller, give it the variables by its keyword C(environment), or set the options.
     type: str
   port:
     description:

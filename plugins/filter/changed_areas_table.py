@@ -36,7 +36,7 @@ author:
 EXAMPLES = r"""
 - name: Show the ten that change most
   ansible.builtin.debug:
-    msg: "{{ night | vforge.vsphere.changed_areas_table(most=10) }}"
+    msg: "{{ (night | vforge.vsphere.changed_areas_table(most=10)).splitlines() }}"
 """
 
 RETURN = r"""

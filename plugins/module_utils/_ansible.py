@@ -112,7 +112,7 @@ def run(
     :param alone: does a task that needs no vCenter; returns None for any other, which is then done by ``work``.
     The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls`` (SOAP calls).
     """
-    account = _Account()
+    account = _Account(with_diff=module._diff)
     signals: list[Interrupted] = []
     try:
         with _lifeline.held() as line, Progress(line) as progress, _signals.as_interrupts() as signals:
@@ -185,9 +185,13 @@ def _refuse_nul(value: t.Any, option: str = "") -> None:
 
 
 class _Account:
-    """Adds the figures of the run to a result."""
+    """Adds the figures of the run to a result, and takes out of it what was not asked for.
 
-    def __init__(self) -> None:
+    :param with_diff: whether this is diff mode.
+    """
+
+    def __init__(self, *, with_diff: bool = False) -> None:
+        self._with_diff = with_diff
         self.begun = time.monotonic()
         self.connected: float | None = None
         self.session: Session | None = None
@@ -197,6 +201,8 @@ class _Account:
         timing = {"connect": round((self.connected or now) - self.begun, 3), **result.get("timing", {})}
         calls = self.session.stats.summary() if self.session else None
         figures = {"timing": {**timing, "total": round(now - self.begun, 3)}, **({"calls": calls} if calls else {})}
+        if not self._with_diff:
+            result = {key: value for key, value in result.items() if key != "diff"}
         # Names, outputs and messages come from guests and servers; what a terminal would obey is made visible.
         return {**t.cast("dict[str, t.Any]", shown(result)), **figures}
 

@@ -9,7 +9,12 @@ says what went wrong and where; ``hint`` is one sentence that says what the user
 
 from __future__ import annotations
 
+import platform
+import shlex
+import sys
 import typing as t
+
+_ANOTHER_PYTHON = "set ansible_python_interpreter to a Python that has it"
 
 
 class Reason(BaseException):
@@ -45,6 +50,20 @@ class MissingLibrary(VforgeError):
     """A Python library, or a recent enough Python, is missing where the module runs."""
 
     error_code = "missing_library"
+
+    @classmethod
+    def of_python(cls, message: str, package: str, otherwise: str = _ANOTHER_PYTHON) -> MissingLibrary:
+        """The error of a library, with the Python that misses it and the way to install it for that one.
+
+        :param message: one sentence that names the library.
+        :param package: what pip is to install, such as ``requests>=2.32.3``.
+        :param otherwise: what else can be done.
+        """
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        return cls(
+            f"{message} The module runs with {sys.executable} (Python {version}) on {platform.node()}.",
+            hint=f"Install it there: {sys.executable} -m pip install {shlex.quote(package)}, or {otherwise}.",
+        )
 
 
 class InvalidOption(VforgeError):

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring an OVF or OVA to a template that is ready for linked clones, once."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cached_ovf_template
 short_description: Bring an OVF or OVA to a template that is ready for linked clones, once
@@ -386,7 +384,9 @@ descriptor_warnings:
   type: list
   elements: str
 transfer:
-  description: Bytes C(sent) to hosts, bytes C(read) to know digests, C(attempts) to send files, and C(seconds) of sending.
+  description:
+    - Bytes C(sent) to hosts, bytes C(read) to know digests, and C(seconds) of sending.
+    - C(attempts) are those that the file with most took, which is 1 where none was sent again.
   returned: success with O(state=present)
   type: dict
 removed_versions:
@@ -421,6 +421,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

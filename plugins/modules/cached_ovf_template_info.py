@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell which templates were made of OVF packages."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cached_ovf_template_info
 short_description: Tell which templates were made of OVF packages
@@ -147,6 +145,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Changed block tracking: switch it on, ask what changed, prove it."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cbt_changed_areas
 short_description: Track changed blocks of virtual disks, and ask which areas changed
@@ -525,6 +523,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

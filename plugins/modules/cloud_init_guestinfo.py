@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give VMs their identity through cloud-init's VMware data source."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cloud_init_guestinfo
 short_description: Give VMs their identity through cloud-init's VMware data source
@@ -385,6 +383,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read back what VMs hold for cloud-init."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: cloud_init_guestinfo_info
 short_description: Read back what VMs hold for cloud-init
@@ -187,6 +185,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Work out what a fleet of clones over many hosts needs."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: fleet_plan
 short_description: Work out what a fleet of clones over many hosts needs
@@ -320,6 +318,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make VMs parents of VMFork on vSphere 6.0 and 6.5, and fork children of them."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: fork_parent
 short_description: Fork running VMs on vSphere 6.0 and 6.5 (VMFork)
@@ -490,6 +488,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make, change and remove instant clones of a running VM."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: instant_clone
 short_description: Make instant clones of a running VM, one or thousands in one task
@@ -569,6 +567,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

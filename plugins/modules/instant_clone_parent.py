@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Freeze the parents of instant clones, and let them run again."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: instant_clone_parent
 short_description: Freeze the parents of instant clones, and let them run again
@@ -249,6 +247,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

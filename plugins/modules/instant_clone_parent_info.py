@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell what is known of the parents of instant clones."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: instant_clone_parent_info
 short_description: Tell what is known of the parents of instant clones
@@ -175,6 +173,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make, change and remove linked and full clones of a VM, a snapshot or a template."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: linked_clone
 short_description: Make linked or full clones of a template, a VM or a snapshot, one or thousands in one task
@@ -636,6 +634,10 @@ error_code:
   returned: on failure
   type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 

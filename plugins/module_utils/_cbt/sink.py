@@ -322,7 +322,8 @@ def _zstandard() -> t.Any:
     try:
         return importlib.import_module("zstandard")
     except ImportError as error:
-        raise MissingLibrary(
+        raise MissingLibrary.of_python(
             f"The Python library zstandard cannot be imported ({error}).",
-            hint="Install it (pip install zstandard) where the module runs, or set areas_compress to false.",
+            "zstandard>=0.22",
+            "set areas_compress to false",
         ) from error

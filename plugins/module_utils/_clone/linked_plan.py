@@ -143,15 +143,15 @@ def needs_layer(source: Source, options: LinkedOptions, snapshot: str) -> bool:
         return False
     known = names.listing([item.path for item in source.snapshots])
     advice = f"Set snapshot to one of its snapshots ({known})." if known else "Make a snapshot and set it, or set add_layer."
-    if source.template:
-        advice = "Make it a VM, take a snapshot, make it a template again, and set snapshot; or use disk_mode full."
+    if source.template and not known:
+        advice = "Make it a VM, take a snapshot, make it a template again, and set snapshot."
     elif options.add_layer and source.powered_off and not source.snapshots:
         return True
     elif options.add_layer:
         advice = "A layer can be added only while it is off and has no snapshot. Otherwise set snapshot."
     raise InvalidOption(
         f"{source.path} has no layer that linked clones could share: {names.listing(bare)} of it.",
-        hint=advice,
+        hint=f"{advice} Whole copies need none of that: disk_mode full.",
         option="snapshot",
     )
 

@@ -181,6 +181,4 @@ def _library(module: str, package: str, otherwise: str) -> t.Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise MissingLibrary(
-            f"The Python library {package} cannot be imported.", hint=f"Install it (pip install {package}), or {otherwise}."
-        ) from None
+        raise MissingLibrary.of_python(f"The Python library {package} cannot be imported.", package, otherwise) from None

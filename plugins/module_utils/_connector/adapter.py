@@ -15,7 +15,6 @@ import http.client
 import http.cookiejar
 import socket
 import ssl
-import sys
 import typing as t
 
 from .._errors import MissingLibrary
@@ -57,10 +56,8 @@ def require() -> None:
     """
     # With 2.32.3 came the hook by which an adapter says which TLS settings a connection gets.
     if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
-        raise MissingLibrary(
-            "The Python library requests 2.32.3 or later, which carries files over HTTP, is missing. "
-            f"The module runs with {sys.executable}.",
-            hint="Install it (pip install --upgrade requests), or set ansible_python_interpreter to a Python that has it.",
+        raise MissingLibrary.of_python(
+            "The Python library requests 2.32.3 or later, which carries files over HTTP, is missing.", "requests>=2.32.3"
         )
 
 

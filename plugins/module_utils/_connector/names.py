@@ -10,11 +10,15 @@ vCenter keeps ``/``, ``\\`` and ``%`` in entity names as ``%2f``, ``%5c`` and ``
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 import typing as t
 
 # What XML cannot carry, so that no call could: control characters, and halves of surrogate pairs.
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+# How much of two names is to be the same, from 0 to 1, for one to be meant by the other.
+_ALIKE = 0.5
 
 _ESCAPES = {"/": "%2f", "\\": "%5c", "%": "%25"}
 _UNESCAPES = {"%2f": "/", "%5c": "\\", "%25": "%"}
@@ -54,12 +58,25 @@ def join(parts: t.Iterable[str]) -> str:
 
 
 def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
-    """Up to ``count`` of ``known`` that look most like ``wanted``, the best first; case does not matter."""
-    by_folded: dict[str, list[str]] = {}
+    """Up to ``count`` of ``known`` that look most like ``wanted``, the best first; case does not matter.
+
+    Those that differ in leading zeros alone come before all others: ``server-00001`` is meant by ``server-0001``, and it has no
+    more letters in common with it than ``server-00019``. Of names that look alike as much, they come as people sort them.
+    """
+    matcher = difflib.SequenceMatcher()
+    matcher.set_seq2(wanted.casefold())
+    ranked: list[tuple[bool, float, list[tuple[int, str]], str]] = []
     for name in known:
-        by_folded.setdefault(name.casefold(), []).append(name)
-    close = difflib.get_close_matches(wanted.casefold(), by_folded, n=count, cutoff=0.5)
-    return [name for folded in close for name in by_folded[folded]][:count]
+        matcher.set_seq1(name.casefold())
+        differs = natural(name) != natural(wanted)
+        if not differs or _looks_like(matcher):
+            ranked.append((differs, -matcher.ratio(), natural(name), name))
+    return [name for *_rank, name in heapq.nsmallest(count, ranked)]
+
+
+def _looks_like(matcher: difflib.SequenceMatcher[str]) -> bool:
+    # The cheap bounds first: most names of an inventory are out by them.
+    return all(ratio() >= _ALIKE for ratio in (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio))
 
 
 def nearest_first(wanted: str, known: t.Sequence[str]) -> list[str]:

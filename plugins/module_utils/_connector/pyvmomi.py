@@ -9,12 +9,9 @@ says what is missing before anything is done.
 
 from __future__ import annotations
 
-import sys
 import typing as t
 
 from .._errors import MissingLibrary
-
-_OLDEST_PYTHON = (3, 11)
 
 
 class _PlaceholderType(type):
@@ -40,8 +37,6 @@ else:
     # Sessions that other processes can go on with need it; the releases before 8.0.3.0.1 do not have it.
     if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
         _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
-if sys.version_info < _OLDEST_PYTHON:
-    _WHY_MISSING = "Python 3.11 or later is needed, and this one is older."
 
 SoapStubAdapter, VmomiSupport, pbm, vim, vmodl = (
     _placeholder(name) if _WHY_MISSING else getattr(_library, name) for name in _NAMES
@@ -54,8 +49,4 @@ def require() -> None:
     :raises MissingLibrary: naming the Python that runs.
     """
     if _WHY_MISSING:
-        version = ".".join(str(part) for part in sys.version_info[:3])
-        raise MissingLibrary(
-            f"{_WHY_MISSING} The module runs with {sys.executable} ({version}).",
-            hint="Install it (pip install --upgrade pyvmomi), or set ansible_python_interpreter to a Python that has it.",
-        )
+        raise MissingLibrary.of_python(_WHY_MISSING, "pyvmomi>=8.0.3.0.1")

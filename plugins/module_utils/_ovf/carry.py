@@ -211,7 +211,7 @@ def _send_one(
     expected = job.identity.files[item.path]
     backoff = tasks.Backoff(job.deadline)
     for attempt in range(1, _ATTEMPTS + 1):
-        job.account.attempts += 1
+        job.account.attempts = max(job.account.attempts, attempt)
         sending = _Sending(blob, expected.algorithm, meter)
         try:
             leases.send(

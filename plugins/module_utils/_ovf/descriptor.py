@@ -14,7 +14,6 @@ import codecs
 import dataclasses
 import math
 import re
-import sys
 import time
 import typing as t
 import xml.sax
@@ -445,9 +444,8 @@ def require() -> None:
     :raises MissingLibrary: naming the Python that runs.
     """
     if DefusedExpatParser is None:
-        raise MissingLibrary(
-            f"The Python library defusedxml, which reads OVF descriptors, is missing. The module runs with {sys.executable}.",
-            hint="Install it (pip install defusedxml), or set ansible_python_interpreter to a Python that has it.",
+        raise MissingLibrary.of_python(
+            "The Python library defusedxml, which reads OVF descriptors, is missing.", "defusedxml>=0.7.1"
         )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import sys
 import typing as t
 
 from .._connector import names
@@ -65,10 +64,10 @@ def require() -> None:
     :raises MissingLibrary: naming the Python that runs.
     """
     if x509 is None or not hasattr(verification, "ExtensionPolicy"):
-        raise MissingLibrary(
-            "The Python library cryptography 45 or later, which checks signatures, is missing. "
-            f"The module runs with {sys.executable}.",
-            hint="Install it (pip install 'cryptography>=45'), or leave certificate_ca_path unset.",
+        raise MissingLibrary.of_python(
+            "The Python library cryptography 45 or later, which checks signatures, is missing.",
+            "cryptography>=45",
+            "leave certificate_ca_path unset",
         )
 
 

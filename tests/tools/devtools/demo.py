@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -172,10 +173,9 @@ class _Stage:
         return plays
 
     def show(self, lines: list[str]) -> None:
-        """Print lines, indented; what is too long for a terminal goes on in the next line, after its colon."""
+        """Print lines, indented; what is too long for a terminal goes on in the next line, after its colon if it has one."""
         for line in lines:
-            parts = [line] if len(line) + 2 <= _WIDTH else [*line.replace(": ", ":\n  ", 1).splitlines()]
-            for part in parts:
+            for part in _folded(line):
                 self.console.text(f"  {part}")
 
     def requested(self) -> int:
@@ -204,6 +204,17 @@ class _Stage:
         finally:
             processes.finish(process)
             process.stdout.close()
+
+
+def _folded(line: str) -> list[str]:
+    """A line in parts that fit into a terminal, with their indent."""
+    room = _WIDTH - 2
+    head, colon, rest = line.partition(": ")
+    if len(line) <= room:
+        return [line]
+    if colon and len(head) < room:
+        return [f"{head}:", *textwrap.wrap(rest, room, initial_indent="  ", subsequent_indent="  ")]
+    return textwrap.wrap(line, room, subsequent_indent="  ")
 
 
 def _expect(what: str, wanted: int, found: int) -> None:

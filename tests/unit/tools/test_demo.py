@@ -39,6 +39,26 @@ def test_a_short_table_is_shown_whole(count: int) -> None:
     assert _play(*lines).table() == [_HEAD, *lines, "the totals"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "short",
+        "web: " + ", ".join(["12 clones of 3 parents to make"] * 8),
+        "no colon " * 30,
+        "x" * 200,
+        f"{'long ' * 30}: head",
+    ],
+)
+def test_what_is_shown_fits_into_a_terminal_and_nothing_is_lost(line: str) -> None:
+    parts = demo._folded(line)
+    assert all(len(part) + 2 <= 80 for part in parts)
+    assert "".join("".join(parts).split()) == "".join(line.split())
+
+
+def test_what_is_always_shown_fits_into_a_terminal() -> None:
+    assert all(len(line) <= 80 for line in demo._REAL.splitlines())
+
+
 def test_messages_of_plays_reach_the_story(tmp_path: Path) -> None:
     tasks = [
         {"ansible.builtin.debug": {"msg": ["first", "", 3]}},

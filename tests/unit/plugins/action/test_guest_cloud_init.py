@@ -43,6 +43,14 @@ def test_a_run_after_kills_goes_on_where_they_struck_and_no_secret_is_shown(web)
     assert (again.code, [method for method in again.calls if method.endswith("_Task")]) == (0, [])
 
 
+def test_a_source_that_linked_clones_cannot_share_says_which_mode_would_do(web):
+    web.sim.create_vm("bare", on=False)
+    ran = web.run(**{**_ASKED, "source": {"path": "/DC0/vm/bare"}, "snapshot": {}})
+    assert ran.code != 0
+    assert "has no layer that linked clones could share" in ran.output
+    assert "For this role that is guest_cloud_init_clone: full." in ran.output
+
+
 # Guests in which somebody else has root
 
 

@@ -18,7 +18,7 @@ _DOMAINS = {"_cbt", "_clone", "_cloudinit", "_fleet", "_fork", "_inventory", "_o
 
 # From the bottom: a part may import what stands before it, and itself. The first has what stands on nothing of ours.
 _LAYERS = (
-    {"_errors", "_text", "_secrets", "_signals", "_progress", "_files", "_argspec", "_lifeline"},
+    {"_any_python", "_errors", "_text", "_secrets", "_signals", "_progress", "_files", "_argspec", "_lifeline"},
     {"_connector"},
     {"_vsphere"},
     {"_engine"},

@@ -341,4 +341,4 @@ def test_a_pyvmomi_that_is_too_old_is_called_that(tmp_path):
 def test_a_python_that_is_too_old_is_called_that():
     message = run_without_library("sys.version_info = (3, 9, 18, 'final', 0)\nsys.modules['pyVmomi'] = None")
     assert "Python 3.11 or later is needed" in message
-    assert "(3.9.18)" in message
+    assert "which is Python 3.9.18. Set ansible_python_interpreter" in message

@@ -76,6 +76,12 @@ def test_the_nearest_names_come_best_first():
     assert names.nearest("golden-parnet", known) == ["golden-parent", "golden-parent-2", "Gold-Parent"]
 
 
+def test_a_name_that_differs_in_leading_zeros_alone_is_the_nearest():
+    known = [f"server-{number:05}" for number in range(100)]
+    assert names.nearest("server-0001", known) == ["server-00001", "server-00010", "server-00011"]
+    assert names.nearest("a1", ["b1", "a0000001"])[0] == "a0000001"
+
+
 def test_case_does_not_make_names_distant():
     assert names.nearest("WEB-1", ["web-1", "db-1"])[0] == "web-1"
 
