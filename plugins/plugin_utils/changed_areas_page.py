@@ -15,6 +15,7 @@ import typing as t
 import jinja2
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import number, size
 
 from .changed_areas_template import TEMPLATE
 
@@ -28,8 +29,6 @@ _UNFOLDED = 5
 
 # From which share of a region on it is drawn how dark.
 _LEVELS = (0.0, 0.01, 0.05, 0.2, 0.6)
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,16 +151,6 @@ def check(result: t.Any) -> None:
             )
 
 
-def size(count: int | None) -> str:
-    """Bytes as a person reads them: ``1.5 GiB``."""
-    if count is None:
-        return "unknown"
-    value, unit = float(count), 0
-    while value >= 1023.95 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.1f} {_UNITS[unit]}" if unit and value < 1000 and value % 1 else f"{value:.0f} {_UNITS[unit]}"
-
-
 def _vms(entries: t.Sequence[Entry]) -> list[VmView]:
     """All VMs, the one with most to read first."""
     ordered = sorted(entries, key=lambda entry: (-_to_read(entry), entry["path"]))
@@ -264,7 +253,7 @@ def _disk(disk: Entry) -> DiskView:
         capacity=size(capacity),
         changed=size(changed) if known else "",
         percent=_percent(changed, capacity) if known else "",
-        areas=f"{disk['area_count']:,}" if known else "",
+        areas=number(disk["area_count"]) if known else "",
         full=disk.get("full_required_reason", ""),
         error=error["msg"] if error else "",
         strips=tuple(strips),
@@ -282,7 +271,7 @@ def _strip(run: Entry, capacity: int) -> Strip:
     return Strip(
         at=_moment(run["at"]),
         text="all of it" if run["full_required"] else size(run["changed_bytes"]),
-        areas="" if run["areas"] is None else f"{run['areas']:,}",
+        areas="" if run["areas"] is None else number(run["areas"]),
         full=run["full_required"] or "",
         paths=tuple(_paths(regions, _region_size(regions, capacity))),
         width=max(len(regions), 1),

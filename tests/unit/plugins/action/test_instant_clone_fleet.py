@@ -166,3 +166,11 @@ def test_a_clone_that_reports_the_address_of_another_host_is_left_out_and_the_ot
     assert ran.left["groups"]["web"] == ["web-001"]
     assert "which web-002 reports as well" in ran.output
     assert {each["name"] for each in ran.left["reported"]["refused"]} == {"web-002", "web-003"}
+
+
+def test_what_is_wrong_with_the_clones_shows_before_a_parent_is_made(start):
+    fleet = start("--vms", "2")
+    ran = fleet.run(count=3, networks=[{"network": "VM Network"}])
+    assert ran.code != 0
+    assert "index" in ran.output.partition("fatal")[2]
+    assert [method for method in ran.calls if method.endswith("_Task")] == []

@@ -139,3 +139,19 @@ def test_cloud_init_gives_each_its_identity(web):
     again = web.run(**asked)
     _assert_nothing_done(again)
     assert sorted(again.left["groups"]["tiny"]) == ["web-1", "web-2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"clones": [{"name": "web-1"}, {"name": "web-2", "cpu": {"cores": 0}}]}, "cores"),
+        ({"clones": [{"name": "web-1"}, {"name": "web-2", "networks": [{"index": 1, "mac": "no MAC"}]}]}, "no MAC"),
+        ({"identity": "cloud_init", "clones": [{"name": "web-1", "memory": {"size_mb": -1}}]}, "size_mb"),
+        ({"identity": "cloud_init", "clones": [{"name": "web-1", "userdata": "runcmd: ["}]}, "userdata"),
+    ],
+)
+def test_what_is_wrong_with_one_clone_shows_before_a_package_is_uploaded(web, given, words):
+    ran = web.run(**given)
+    assert ran.code != 0
+    assert words in ran.output
+    assert ran.calls == {}

@@ -106,3 +106,10 @@ def test_a_release_without_vmfork_is_told_the_way(make_sim, tmp_path):
     assert ran.code == 2
     assert "vforge.vsphere.instant_clone" in ran.output
     assert [method for method in ran.calls if method.endswith("_Task")] == []
+
+
+def test_what_is_wrong_with_the_clones_shows_before_a_parent_is_made(fleet):
+    ran = fleet.run(count=3, guestinfo={"role": "web", "guestinfo.fork.role": "db"})
+    assert ran.code != 0
+    assert "config_params has a key twice" in ran.output
+    assert [method for method in ran.calls if method.endswith("_Task")] == []

@@ -118,14 +118,6 @@ def test_what_failed_and_what_is_left_out_is_said(start):
     assert "snapshots leave independent disks out" in text
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (512, "512 B"), (1024, "1 KiB"), (1536, "1.5 KiB"), (MIB, "1 MiB"), (5 << 40, "5 TiB"), (None, "unknown")],
-)
-def test_sizes(count, text):
-    assert page.size(count) == text
-
-
 @given(st.lists(st.integers(0, 1000), max_size=64))
 def test_cells_draw_every_region_that_changed_and_no_other(regions):
     drawn = {place: level for first, count, level in page.cells(regions, 1000) for place in range(first, first + count)}

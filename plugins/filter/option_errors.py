@@ -1,0 +1,111 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the options of a task that is still to come."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import CONSTRAINT_ERRORS
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import InstantOptions, LinkedOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import ForkOptions
+from ansible_collections.vforge.vsphere.plugins.modules import fork_parent, instant_clone, linked_clone
+
+DOCUMENTATION = r"""
+name: option_errors
+short_description: What is wrong with the options of a task that is still to come
+version_added: 0.1.0
+description:
+  - Holds options against a module of this collection without running it, and without a vCenter. So a sequence of tasks refuses
+    what cannot be right in its last task before its first one changes anything.
+  - What only the vCenter knows, such as whether a folder is there, is no matter of it.
+positional: _input, module
+options:
+  _input:
+    description:
+      - The options, as the task would have them. Those that are none, an empty text or an empty mapping are not set.
+    type: dict
+    required: true
+  module:
+    description: Name of the module.
+    type: str
+    choices: [instant_clone, linked_clone, fork_parent]
+    required: true
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Before anything is made, see whether the clones can be as they are asked for
+  vars:
+    asked:
+      source:
+        name: template-1
+      clones: "{{ my_clones }}"
+    wrong: "{{ asked | vforge.vsphere.option_errors('linked_clone') }}"
+  ansible.builtin.assert:
+    that: wrong | length == 0
+    fail_msg: "{{ wrong | join(' ') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A sentence for each thing that is wrong; an empty list where nothing is.
+  type: list
+  elements: str
+"""
+
+# What makes typed options of a module's parameters, and refuses what cannot be right.
+_TYPED: dict[str, tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], object]]] = {
+    "instant_clone": (instant_clone, InstantOptions.from_params),
+    "linked_clone": (linked_clone, LinkedOptions.from_params),
+    "fork_parent": (fork_parent, ForkOptions.from_params),
+}
+
+_NOT_SET: tuple[t.Any, ...] = (None, "", {})
+
+
+def option_errors(options: t.Any, module: str) -> list[str]:
+    """What is wrong with options.
+
+    :raises AnsibleFilterError: the input is no mapping, or the module is none that can be asked.
+    """
+    if not isinstance(options, dict):
+        raise AnsibleFilterError("option_errors wants a mapping of options.")
+    if module not in _TYPED:
+        raise AnsibleFilterError(f"option_errors knows the modules {', '.join(_TYPED)}.")
+    found, from_params = _TYPED[module]
+    given = _fresh({name: value for name, value in options.items() if value not in _NOT_SET})
+    answer = t.cast("t.Any", ArgumentSpecValidator)(found.argument_spec(), **found.rules()).validate(given)
+    others = [error for error in answer.errors if not isinstance(error, CONSTRAINT_ERRORS)]
+    if others:
+        # Ansible quotes values, secret ones too.
+        return [remove_values(str(error), answer._no_log_values) for error in others]
+    try:
+        _argspec.check_bounds(answer.validated_parameters)
+        from_params(answer.validated_parameters)
+    except InvalidOption as error:
+        return [str(error)]
+    return [remove_values(str(error), answer._no_log_values) for error in answer.errors]
+
+
+def _fresh(value: t.Any) -> t.Any:
+    """A copy in which nothing is there twice, since checking writes defaults into it; what is none is left out."""
+    if isinstance(value, dict):
+        return {key: _fresh(item) for key, item in value.items() if item is not None}
+    return [_fresh(item) for item in value] if isinstance(value, list) else value
+
+
+class FilterModule:
+    """The filter, for Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., list[str]]]:
+        """Name and function."""
+        return {"option_errors": option_errors}
