@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidOption
-from . import checks, documents, encoding, keys, payload
+from . import checks, documents, encoding, keys, networks, payload
 from .model import read_by
 from .payload import KINDS, METADATA, USERDATA, VENDORDATA
 
@@ -32,6 +32,12 @@ def packed(
         raise InvalidOption(
             "to_guestinfo: metadata has no instance_id.",
             hint="Set one that no other VM has, such as auto:web-1, which is derived from this name and the data.",
+        )
+    if data.metadata is not None and networks.names_labels(data.metadata.network_given):
+        raise InvalidOption(
+            "to_guestinfo: metadata.network names a card by its label, and nothing is known of the VM's cards here.",
+            hint="Write its MAC address, or call the device by the interface's name.",
+            option=METADATA,
         )
     (content or checks.Content(documents.SYNTAX)).check(data, "to_guestinfo")
     checks.check_guestinfo(data, how, "to_guestinfo")

@@ -45,7 +45,7 @@ class Content:
             if text is not None and self._level != documents.NOTHING and text not in self._checked:
                 documents.check(text, f"{where}: {kind}", self._schemas)
                 self._checked.add(text)
-        network = data.metadata.mapping.get("network") if data.metadata is not None else None
+        network = data.metadata.network_given if data.metadata is not None else None
         if self._schemas is not None and isinstance(network, dict):
             self._schemas.check_network(network, f"{where}: metadata.network")
 

@@ -22,7 +22,7 @@ NOTHING, SYNTAX, SCHEMA = "none", "syntax", "schema"
 LEVELS = (NOTHING, SYNTAX, SCHEMA)
 
 _CLOUD_CONFIG = "schema-cloud-config-v1.json"
-_NETWORK = "schema-network-config-v2.json"
+_NETWORKS = {1: "schema-network-config-v1.json", 2: "schema-network-config-v2.json"}
 
 # Where the packages of distributions put cloud-init.
 _FOLDERS = (
@@ -106,10 +106,16 @@ class Schemas:
         """
         self._check(self._config, config, where)
 
-    def check_network(self, network: t.Any, where: str) -> None:
-        """A network of version 2; releases of cloud-init before 24.1 publish no schema for it, and then nothing is done."""
-        if os.path.exists(os.path.join(self._folder, _NETWORK)):
-            self._check(self._read(_NETWORK), {"network": network}, where)
+    def check_network(self, network: t.Mapping[str, t.Any], where: str) -> None:
+        """A network of version 1 or 2.
+
+        Releases of cloud-init before 23.3 and 24.1 publish no schema for these, and then nothing is done.
+
+        :raises InvalidOption: with the path of what is wrong.
+        """
+        name = _NETWORKS[1 if network.get("version") == 1 else 2]
+        if os.path.exists(os.path.join(self._folder, name)):
+            self._check(self._read(name), {"network": network}, where)
 
     def _read(self, name: str) -> t.Any:
         with open(os.path.join(self._folder, name), encoding="utf-8") as file:

@@ -31,6 +31,7 @@ LARGEST = 1024 * 1024
 
 _BASE64_NAMES = ("base64", "b64")
 _GZIP_NAMES = ("gzip+base64", "gz+b64")
+KNOWN = (*_BASE64_NAMES, *_GZIP_NAMES)
 
 # Far more than cloud-init could be given, so that a small value which unpacks without end fills no memory.
 _LARGEST_UNPACKED = 16 * LARGEST

@@ -12,6 +12,7 @@ from .._connector.find import Selector
 from .._errors import InvalidOption
 from .._vsphere.vm import Vm
 from . import checks, encoding, keys, payload, report_script
+from .networks import Card
 from .payload import KINDS, METADATA, Data
 
 PRESENT, ABSENT, REDACTED = "present", "absent", "redacted"
@@ -43,12 +44,14 @@ class Machine(Vm):
     :ivar running_since: when it was powered on; empty for a VM that is off.
     :ivar tools: whether VMware Tools run in its guest.
     :ivar addresses: that VMware Tools report for its own cards.
+    :ivar cards: its NICs, where they were asked for.
     :ivar config: what it has of our keys, and of those of cloud-init; never in ``repr``.
     """
 
     running_since: str = ""
     tools: bool = False
     addresses: tuple[str, ...] = ()
+    cards: tuple[Card, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -104,6 +107,11 @@ class CloudOptions:
     own_report: bool
     parallel: int
     timeout: int
+
+    @property
+    def needs_cards(self) -> bool:
+        """Whether a network names cards by MAC address or by label, so that those of the VMs have to be known."""
+        return any(request.data.names_cards for request in self.requests)
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> CloudOptions:

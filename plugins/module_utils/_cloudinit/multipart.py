@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email
 import email.mime.multipart
 import email.mime.text
@@ -27,6 +28,18 @@ _TYPES = (
     ("## template: jinja", "text/jinja2"),
 )
 
+CLOUD_CONFIG, SHELLSCRIPT, JINJA = "text/cloud-config", "text/x-shellscript", "text/jinja2"
+TYPES = frozenset(kind for _start, kind in _TYPES)
+
+# What may have blank lines before its header: cloud-init looks behind them, and what reads the part does not mind.
+_AFTER_BLANKS = (
+    "text/cloud-config-archive",
+    "text/cloud-config-jsonp",
+    CLOUD_CONFIG,
+    "text/x-include-once-url",
+    "text/x-include-url",
+)
+
 # What is no part but a message of parts.
 MIME_STARTS = ("Content-Type:", "MIME-Version:", "From ")
 
@@ -34,8 +47,10 @@ _KEYS = {"content", "type", "filename", "merge"}
 
 
 def type_of(text: str) -> str | None:
-    """The content type that cloud-init gives a text by its first line, or None for a text that it would ignore."""
-    return next((kind for start, kind in _TYPES if text.lower().startswith(start)), None)
+    """The content type that cloud-init gives a text by its header, or None for a text that it would ignore."""
+    beginning = text.lstrip()[:40].lower()
+    kind = next((kind for start, kind in _TYPES if beginning.startswith(start)), None)
+    return kind if kind in _AFTER_BLANKS or not text[:1].isspace() else None
 
 
 def message(parts: t.Sequence[t.Any]) -> str:
@@ -68,19 +83,41 @@ def extended(text: str, part: t.Any) -> str:
     return whole.as_string()
 
 
-def leaves(text: str) -> list[tuple[str | None, str]]:
-    """The parts of user data with their content types; of a text that is no message, itself."""
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One part of user data.
+
+    :ivar kind: its content type, as cloud-init takes it; None for a text that it would ignore.
+    :ivar merge: how it is to be merged, by its header; empty where it has none.
+    """
+
+    kind: str | None
+    content: str = dataclasses.field(repr=False)
+    merge: str = ""
+
+
+def parts(text: str) -> list[Part]:
+    """The parts of user data; of a text that is no message, itself.
+
+    :raises InvalidOption: for a character set that there is not.
+    """
     if not text.startswith(MIME_STARTS):
-        return [(type_of(text), text)]
-    found: list[tuple[str | None, str]] = []
+        return [Part(type_of(text), text)]
+    found = []
     for part in email.message_from_string(text).walk():
         if not part.is_multipart():
             payload = part.get_payload(decode=True)
             content = _decoded(payload, part.get_content_charset("utf-8")) if isinstance(payload, bytes) else ""
             kind = part.get_content_type()
             # What only says that it is text is taken for what its first line says.
-            found.append((type_of(content) if kind == "text/plain" else kind, content))
+            merge = str(part.get("Merge-Type") or part.get("X-Merge-Type") or "")
+            found.append(Part(type_of(content) if kind == "text/plain" else kind, content, merge))
     return found
+
+
+def leaves(text: str) -> list[tuple[str | None, str]]:
+    """The parts of user data, each as its content type and its content."""
+    return [(part.kind, part.content) for part in parts(text)]
 
 
 def _decoded(payload: bytes, charset: str) -> str:

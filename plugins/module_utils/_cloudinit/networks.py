@@ -1,12 +1,19 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network of a guest, in the version 2 of cloud-init's network configuration, which is netplan's. Pure."""
+"""The network of a guest, in version 1 or 2 of cloud-init's network configuration. Pure.
+
+Version 2 is netplan's, and a guest with netplan gets it as it is. On every other guest cloud-init takes it apart for its own
+renderers (``cloudinit/net/network_state.py``), which know less: what they drop, or stumble over, is warned of.
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import difflib
 import ipaddress
+import re
 import typing as t
 
 from .._errors import InvalidOption
@@ -16,7 +23,69 @@ _DEVICES = ("ethernets", "bonds", "bridges", "vlans")
 _MORE_DEVICES = ("wifis", "modems", "tunnels", "vrfs", "dummy-devices", "virtual-ethernets", "nm-devices")
 _TOP = ("version", "renderer", *_DEVICES, *_MORE_DEVICES)
 
+_RENDERERS = ("networkd", "NetworkManager")
+
 _NEEDED = {"bonds": "interfaces", "bridges": "interfaces", "vlans": "link"}
+
+# Kinds of devices that are there, and are found by ``match``.
+_BY_MATCH = ("ethernets", "wifis", "modems", "nm-devices")
+
+# What a device of version 2 may have: cloud-init's documentation, and netplan's of autumn 2026.
+_KEYS = frozenset({
+    "renderer", "match", "set-name", "wakeonlan", "emit-lldp", "receive-checksum-offload",
+    "transmit-checksum-offload", "tcp-segmentation-offload", "tcp6-segmentation-offload",
+    "generic-segmentation-offload", "generic-receive-offload", "large-receive-offload", "openvswitch",
+    "dhcp4", "dhcp6", "dhcp4-overrides", "dhcp6-overrides", "dhcp-identifier", "ipv6-mtu", "ipv6-privacy",
+    "ipv6-address-generation", "ipv6-address-token", "link-local", "ignore-carrier", "critical", "accept-ra",
+    "ra-overrides", "addresses", "gateway4", "gateway6", "nameservers", "macaddress", "mtu", "optional",
+    "optional-addresses", "activation-mode", "routes", "routing-policy", "neigh-suppress", "auth",
+    "virtual-function-count", "embedded-switch-mode", "delay-virtual-functions-rebind", "infiniband-mode",
+    "link", "interfaces", "parameters", "id", "networkmanager",
+})  # fmt: skip
+
+# What people write, and what they mean.
+_INSTEAD = {
+    "gateway": "a route (routes: [{to: 0.0.0.0/0, via: 10.0.0.1}])",
+    "address": "addresses, a list with prefixes",
+    "ip": "addresses, a list with prefixes",
+    "ipaddress": "addresses, a list with prefixes",
+    "netmask": "the prefix behind the address, as in 10.0.0.5/24",
+    "prefix": "the prefix behind the address, as in 10.0.0.5/24",
+    "mac": "match.macaddress",
+    "mac_address": "match.macaddress",
+    "hwaddr": "match.macaddress",
+    "dhcp": "dhcp4: true",
+    "dns": "nameservers.addresses",
+    "dns_nameservers": "nameservers.addresses",
+    "dns_search": "nameservers.search",
+    "search": "nameservers.search",
+    "name": "set-name, with match.macaddress",
+}
+
+# What an entry of version 1 must have, and may have, by its type.
+_FIRST_NEEDED: dict[str, tuple[str, ...]] = {
+    "physical": ("name",),
+    "infiniband": ("name",),
+    "loopback": ("name",),
+    "bond": ("name", "bond_interfaces"),
+    "bridge": ("name", "bridge_interfaces"),
+    "vlan": ("name", "vlan_link", "vlan_id"),
+    "nameserver": ("address",),
+    "route": ("destination",),
+}
+_FIRST_KEYS = {
+    "nameserver": {"type", "address", "search", "interface"},
+    "route": {"type", "destination", "netmask", "gateway", "metric"},
+    "physical": {
+        "type", "name", "mac_address", "mtu", "subnets", "accept-ra", "wakeonlan", "params", "keep_configuration", "id"
+    },
+}  # fmt: skip
+_SUBNETS = (
+    "dhcp", "dhcp4", "dhcp6", "static", "static6", "manual", "ipv6_dhcpv6-stateful", "ipv6_dhcpv6-stateless", "ipv6_slaac"
+)  # fmt: skip
+
+_LABEL = re.compile(r"network adapter \d{1,3}", re.IGNORECASE)
+_TWELVE_DIGITS = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,58 +150,232 @@ def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 def checked(network: t.Mapping[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
     """The network as it is delivered, and warnings. One in the form of a netplan file loses its outer key.
 
+    MAC addresses are brought to the form that cloud-init compares.
+
+    :param network: of version 1 or 2.
+    :param where: names the VM and the option, for messages.
     :raises InvalidOption: with the path of what is wrong.
     """
-    inner = network["network"] if set(network) == {"network"} and isinstance(network["network"], dict) else network
+    inner = network["network"] if is_netplan_file(network) else network
     version = inner.get("version", 2)
     if version == 1:
-        return dict(inner), []
+        return _checked_first(copy.deepcopy(dict(inner)), where)
     if version != 2:
         raise _wrong(f"{where}.version", "is neither 2 nor 1")
-    unknown = sorted(str(key) for key in set(inner) - set(_TOP))
+    return _checked_second({**copy.deepcopy(dict(inner)), "version": 2}, where)
+
+
+def is_netplan_file(network: t.Mapping[str, t.Any]) -> bool:
+    """Whether all of it is below the key ``network``, as in files of netplan."""
+    return set(network) == {"network"} and isinstance(network["network"], dict)
+
+
+# The cards of a VM
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """A NIC of a VM.
+
+    :ivar label: as the vSphere Client shows it, such as ``Network adapter 1``.
+    :ivar mac: in lower case with colons; empty where it has none yet.
+    """
+
+    label: str
+    mac: str
+
+
+def names_macs(network: t.Any) -> bool:
+    """Whether a checked network finds a card by its MAC address, or by the label that stands for it."""
+    return any(True for _place in _mac_places(network))
+
+
+def names_labels(network: t.Any) -> bool:
+    """Whether a checked network has a label in the place of a MAC address."""
+    return any(_LABEL.fullmatch(str(holder[key])) for holder, key, _path in _mac_places(network))
+
+
+def with_cards(network: t.Mapping[str, t.Any], cards: t.Sequence[Card], where: str) -> tuple[dict[str, t.Any], list[str]]:
+    """A checked network with labels of cards replaced by their MAC addresses.
+
+    :param cards: of the VM.
+    :returns: the network, and a warning for each MAC address that none of the cards has.
+    :raises InvalidOption: for a label that no card has, or a card that has no MAC address yet.
+    """
+    made = copy.deepcopy(dict(network))
+    by_label = {card.label.casefold(): card.mac for card in cards}
+    known = ", ".join(f"{card.label} ({card.mac or 'no MAC address yet'})" for card in cards) or "none"
+    warnings = []
+    for holder, key, path in _mac_places(made):
+        place, given = f"{where}.{path}", holder[key]
+        if not _LABEL.fullmatch(given):
+            if _mac(given, place) not in by_label.values():
+                warnings.append(
+                    f"{place} is {given}, which no card of the VM has, so nothing is configured by it. Its cards: {known}."
+                )
+            continue
+        mac = by_label.get(given.casefold())
+        if not mac:
+            why = "has no MAC address yet" if given.casefold() in by_label else "is no card of the VM"
+            raise InvalidOption(f"{place}: {given} {why}.", hint=f"Its cards: {known}.", option="metadata", path=place)
+        holder[key] = mac
+    return made, warnings
+
+
+def _mac_places(network: t.Any) -> t.Iterator[tuple[dict[str, t.Any], str, str]]:
+    """Where a checked network finds cards by MAC address: mapping, key, and path."""
+    if not isinstance(network, dict):
+        return
+    if network.get("version") == 1:
+        entries = network.get("config")
+        for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if entry.get("type") == "physical" and entry.get("mac_address"):
+                yield entry, "mac_address", f"config[{number}].mac_address"
+        return
+    for kind in _BY_MATCH:
+        for name, device in (network.get(kind) or {}).items():
+            if (device.get("match") or {}).get("macaddress"):
+                yield device["match"], "macaddress", f"{kind}.{name}.match.macaddress"
+
+
+def _mac(value: t.Any, where: str) -> str:
+    """A MAC address in the form that cloud-init compares; the label of a card stays as it is."""
+    if isinstance(value, str):
+        if _LABEL.fullmatch(value.strip()):
+            return value.strip()
+        digits = re.sub(r"[:.-]", "", value.strip()).lower()
+        if _TWELVE_DIGITS.fullmatch(digits):
+            return ":".join(digits[place : place + 2] for place in range(0, 12, 2))
+    raise _wrong(
+        where, "is no MAC address. Write it in quotes, as in '00:50:56:01:02:03', or a card's label, Network adapter 1"
+    )
+
+
+# Version 2
+
+
+def _checked_second(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
+    unknown = sorted(str(key) for key in set(network) - set(_TOP))
     if unknown:
         raise _wrong(f"{where}.{unknown[0]}", f"is unknown; version 2 has {', '.join(_TOP)}")
+    if network.get("renderer", "networkd") not in _RENDERERS:
+        raise _wrong(f"{where}.renderer", f"is none of {', '.join(_RENDERERS)}")
     warnings: list[str] = []
     for kind in (*_DEVICES, *_MORE_DEVICES):
-        devices = inner.get(kind)
+        devices = network.get(kind)
         if devices is None:
             continue
         if not isinstance(devices, dict):
             raise _wrong(f"{where}.{kind}", "is no mapping of names to devices")
         for name, device in devices.items():
-            warnings += _device(kind, device, f"{where}.{kind}.{name}")
-    return {**inner, "version": 2}, warnings
+            warnings += _device(kind, str(name), device, f"{where}.{kind}.{name}")
+    return network, warnings + _links(network, where)
 
 
-def _device(kind: str, device: t.Any, where: str) -> list[str]:
+def _device(kind: str, name: str, device: t.Any, where: str) -> list[str]:
     if not isinstance(device, dict):
         raise _wrong(where, "is no mapping")
     needed = _NEEDED.get(kind)
     if needed and needed not in device:
         raise _wrong(where, f"has no {needed}")
-    for key in ("dhcp4", "dhcp6", "optional"):
-        if not isinstance(device.get(key, False), bool):
-            raise _wrong(f"{where}.{key}", "is neither true nor false")
-    _addresses(device.get("addresses"), where)
+    warnings = _unknown_keys(device, where) if kind in _DEVICES else []
+    _check_kinds_of_values(device, where)
+    if "macaddress" in device:
+        device["macaddress"] = _own_mac(device["macaddress"], f"{where}.macaddress")
+    if kind in _BY_MATCH:
+        warnings += _match(name, device, where)
+    warnings += _addresses(device.get("addresses"), where)
     _nameservers(device.get("nameservers"), where)
-    warnings = []
     for key, family in (("gateway4", "0.0.0.0/0"), ("gateway6", "::/0")):
         if key in device:
             _address(device[key], f"{where}.{key}")
             warnings.append(f"{where}.{key} is deprecated in netplan. Write a route to {family} instead.")
-    return warnings + _routes(device.get("routes"), where)
+    return warnings + _routes(device, where)
 
 
-def _addresses(addresses: t.Any, where: str) -> None:
+def _check_kinds_of_values(device: t.Mapping[str, t.Any], where: str) -> None:
+    for key in ("dhcp4", "dhcp6", "optional"):
+        if not isinstance(device.get(key, False), bool):
+            raise _wrong(f"{where}.{key}", "is neither true nor false")
+    for key in ("mtu", "id"):
+        value = device.get(key, 0)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _wrong(f"{where}.{key}", "is no number")
+
+
+def _unknown_keys(device: t.Mapping[str, t.Any], where: str) -> list[str]:
+    """netplan refuses the whole network for a key that it does not know; cloud-init's other renderers pass over the key."""
+    warnings = []
+    for key in sorted(str(key) for key in set(device) - _KEYS):
+        instead = _INSTEAD.get(key) or next(iter(difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.8)), "")
+        if instead:
+            raise _wrong(f"{where}.{key}", f"is no key of a device. Write {instead} instead")
+        warnings.append(
+            f"{where}.{key} is no key that cloud-init's documentation of version 2 or netplan's has: netplan "
+            "refuses the whole network for it, others pass over it. Leave it out, unless your netplan has it."
+        )
+    return warnings
+
+
+def _match(name: str, device: dict[str, t.Any], where: str) -> list[str]:
+    """How a card is found. Outside netplan cloud-init takes a device's name in the configuration for its interface's."""
+    match, new_name = device.get("match"), device.get("set-name")
+    if new_name is not None and (not isinstance(new_name, str) or not new_name):
+        raise _wrong(f"{where}.set-name", "is no name. Write it in quotes")
+    if match is None:
+        if new_name is not None:
+            raise _wrong(f"{where}.set-name", "needs match.macaddress, by which cloud-init finds what is to be renamed")
+        return []
+    if not isinstance(match, dict) or set(match) - {"name", "macaddress", "driver"}:
+        raise _wrong(f"{where}.match", "has name, macaddress and driver, and nothing else")
+    for key in ("name", "driver"):
+        if not isinstance(match.get(key, ""), str if key == "name" else (str, list)):
+            raise _wrong(f"{where}.match.{key}", "is no text. Write it in quotes")
+    if match.get("macaddress") is not None:
+        match["macaddress"] = _mac(match["macaddress"], f"{where}.match.macaddress")
+        return []
+    if new_name is not None:
+        return [
+            f"{where}.set-name renames nothing without match.macaddress, and guests without netplan look for an "
+            f"interface {new_name}. Add match.macaddress, such as Network adapter 1."
+        ]
+    if match.get("name") == name:
+        return []
+    return [
+        f"{where}.match is for netplan alone: on every other guest cloud-init configures an interface that is called "
+        f"{name}. Add match.macaddress (such as Network adapter 1) and set-name, or call the device by the interface's name."
+    ]
+
+
+def _links(network: t.Mapping[str, t.Any], where: str) -> list[str]:
+    """Names of devices that others are made of, which must be in the same network."""
+    names = {str(name) for kind in (*_DEVICES, *_MORE_DEVICES) for name in network.get(kind) or {}}
+    warnings = []
+    for kind, key in _NEEDED.items():
+        for name, device in (network.get(kind) or {}).items():
+            place = f"{where}.{kind}.{name}.{key}"
+            linked = [device[key]] if key == "link" else _list(device[key], place)
+            warnings += [
+                f"{place} names {one}, which is no device of this network, and netplan refuses all of it. "
+                f"Add {one}, under ethernets for example."
+                for one in linked
+                if str(one) not in names
+            ]
+    return warnings
+
+
+def _addresses(addresses: t.Any, where: str) -> list[str]:
+    warnings = []
     for number, item in enumerate(_list(addresses, f"{where}.addresses")):
-        # netplan takes an address with options, too: a mapping of one key.
+        place = f"{where}.addresses[{number}]"
         text = next(iter(item), "") if isinstance(item, dict) else item
-        try:
-            valid = "/" in str(text) and bool(ipaddress.ip_interface(str(text)))
-        except ValueError:
-            valid = False
-        if not valid:
-            raise _wrong(f"{where}.addresses[{number}]", "is no address with its prefix, as in 10.0.0.5/24")
+        if "/" not in str(text) or _interface(text) is None:
+            raise _wrong(place, "is no address with its prefix, as in 10.0.0.5/24")
+        if isinstance(item, dict):
+            warnings.append(
+                f"{place} has options, which netplan alone takes; every other guest gets no network at all. Write {text}."
+            )
+    return warnings
 
 
 def _nameservers(given: t.Any, where: str) -> None:
@@ -142,25 +385,128 @@ def _nameservers(given: t.Any, where: str) -> None:
         raise _wrong(f"{where}.nameservers", "has addresses and search, and nothing else")
     for number, text in enumerate(_list(given.get("addresses"), f"{where}.nameservers.addresses")):
         _address(text, f"{where}.nameservers.addresses[{number}]")
-    _list(given.get("search"), f"{where}.nameservers.search")
+    for number, text in enumerate(_list(given.get("search"), f"{where}.nameservers.search")):
+        if not isinstance(text, str):
+            raise _wrong(f"{where}.nameservers.search[{number}]", "is no text. Write it in quotes")
 
 
-def _routes(routes: t.Any, where: str) -> list[str]:
+def _routes(device: t.Mapping[str, t.Any], where: str) -> list[str]:
+    routes = _list(device.get("routes"), f"{where}.routes")
     warnings = []
-    for number, route in enumerate(_list(routes, f"{where}.routes")):
-        place = f"{where}.routes[{number}]"
-        if not isinstance(route, dict) or "to" not in route:
-            raise _wrong(place, "is no mapping with to and via")
-        if route["to"] == "default":
-            warnings.append(f"{place}.to is default, which older releases of cloud-init do not know. Write 0.0.0.0/0 or ::/0.")
-        else:
-            try:
-                ipaddress.ip_interface(str(route["to"]))
-            except ValueError:
-                raise _wrong(f"{place}.to", "is no network, as in 0.0.0.0/0") from None
-        if "via" in route:
-            _address(route["via"], f"{place}.via")
+    for number, route in enumerate(routes):
+        warnings += _route(route, f"{where}.routes[{number}]")
+    if routes and not (device.get("addresses") or device.get("dhcp4") or device.get("dhcp6")):
+        warnings.append(
+            f"{where}.routes are for netplan alone, since the device has neither addresses nor dhcp4 nor dhcp6; "
+            "every other guest gets none of them. Add one of these."
+        )
     return warnings
+
+
+def _route(route: t.Any, place: str) -> list[str]:
+    if not isinstance(route, dict) or "to" not in route:
+        raise _wrong(place, "is no mapping with to and via")
+    if "gateway" in route:
+        raise _wrong(f"{place}.gateway", "is no key of a route. Write via instead")
+    warnings = []
+    if route["to"] == "default":
+        family = "::/0" if ":" in str(route.get("via")) else "0.0.0.0/0"
+        warnings.append(
+            f"{place}.to is default, which older releases of cloud-init (to 25.1) do not know outside netplan: the guest "
+            f"gets no network at all. Write {family}."
+        )
+    elif _interface(route["to"]) is None:
+        raise _wrong(f"{place}.to", "is no network, as in 0.0.0.0/0")
+    if route.get("via") is not None:
+        _address(route["via"], f"{place}.via")
+    else:
+        warnings.append(f"{place} has no via, and guests without netplan lose the route. Write the gateway's address.")
+    lost = sorted(str(key) for key in set(route) - {"to", "via"})
+    if lost:
+        warnings.append(f"{place} has {', '.join(lost)}, which guests without netplan may not get. Leave it out where you can.")
+    return warnings
+
+
+# Version 1
+
+
+def _checked_first(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.Any], list[str]]:
+    if network.get("config") == "disabled":
+        return network, []
+    entries = network.get("config")
+    if not isinstance(entries, list):
+        raise _wrong(f"{where}.config", "is no list of devices, which version 1 has")
+    unknown = sorted(str(key) for key in set(network) - {"version", "config"})
+    if unknown:
+        raise _wrong(f"{where}.{unknown[0]}", "is unknown; version 1 has config, and version 2 what netplan has")
+    warnings: list[str] = []
+    for number, entry in enumerate(entries):
+        warnings += _entry(entry, f"{where}.config[{number}]")
+    return network, warnings
+
+
+def _entry(entry: t.Any, where: str) -> list[str]:
+    if not isinstance(entry, dict):
+        raise _wrong(where, "is no mapping")
+    kind = entry.get("type")
+    if kind not in _FIRST_NEEDED:
+        raise _wrong(f"{where}.type", f"is none of {', '.join(_FIRST_NEEDED)}")
+    for key in _FIRST_NEEDED[kind]:
+        if entry.get(key) in (None, "", []):
+            raise _wrong(where, f"has no {key}, which {kind} needs")
+    for key in ("name", "vlan_link"):
+        if not isinstance(entry.get(key, ""), str):
+            raise _wrong(f"{where}.{key}", "is no text. Write it in quotes")
+    if kind == "nameserver":
+        for address in entry["address"] if isinstance(entry["address"], list) else [entry["address"]]:
+            _address(address, f"{where}.address")
+    elif kind != "route":
+        _interface_entry(kind, entry, where)
+    return [
+        f"{where}.{key} is no key of {kind} in version 1, and cloud-init passes over it. Leave it out."
+        for key in sorted(str(key) for key in set(entry) - _FIRST_KEYS.get(kind, set(entry)))
+    ]
+
+
+def _interface_entry(kind: str, entry: dict[str, t.Any], where: str) -> None:
+    if entry.get("mac_address") is not None and kind != "infiniband":  # whose addresses are longer
+        read = _mac if kind == "physical" else _own_mac
+        entry["mac_address"] = read(entry["mac_address"], f"{where}.mac_address")
+    for number, subnet in enumerate(_list(entry.get("subnets"), f"{where}.subnets")):
+        _subnet(subnet, f"{where}.subnets[{number}]")
+
+
+def _subnet(subnet: t.Any, where: str) -> None:
+    if not isinstance(subnet, dict) or subnet.get("type") not in _SUBNETS:
+        raise _wrong(where, f"is no mapping with a type, one of {', '.join(_SUBNETS)}")
+    if str(subnet["type"]).startswith("static"):
+        if _interface(subnet.get("address")) is None:
+            raise _wrong(f"{where}.address", "is no address, as in 10.0.0.5/24")
+        if "/" not in str(subnet["address"]) and not subnet.get("netmask"):
+            raise _wrong(f"{where}.address", "has neither a prefix, as in 10.0.0.5/24, nor a netmask beside it")
+    if subnet.get("gateway"):
+        _address(subnet["gateway"], f"{where}.gateway")
+
+
+# What both have
+
+
+def _own_mac(value: t.Any, where: str) -> str:
+    """A MAC address that an interface is to have, which no label stands for."""
+    mac = _mac(value, where)
+    if _LABEL.fullmatch(mac):
+        raise _wrong(where, "is what the interface is to have, and no card's label")
+    return mac
+
+
+def _interface(text: t.Any) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+    """An address with or without its prefix; None for what is none. A number is none, whatever Python makes of it."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return ipaddress.ip_interface(text)
+    except ValueError:
+        return None
 
 
 def _list(value: t.Any, where: str) -> list[t.Any]:
@@ -172,10 +518,9 @@ def _list(value: t.Any, where: str) -> list[t.Any]:
 
 
 def _address(text: t.Any, where: str) -> None:
-    try:
-        ipaddress.ip_address(str(text))
-    except ValueError:
-        raise _wrong(where, "is no address") from None
+    found = _interface(text)
+    if found is None or "/" in text:
+        raise _wrong(where, "is no address")
 
 
 def _wrong(where: str, what: str) -> InvalidOption:

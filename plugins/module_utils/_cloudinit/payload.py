@@ -9,12 +9,14 @@ Every message names where something is wrong and never what is there, which may 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
+import re
 import typing as t
 
 from .._errors import InvalidOption, VforgeError
-from . import documents, multipart, networks, report_script
-from .encoding import Undecodable, decode, encode, fingerprint
+from . import advice, documents, multipart, networks, report_script
+from .encoding import BASE64, GZIP, KNOWN, Undecodable, decode, encode, fingerprint
 
 METADATA, USERDATA, VENDORDATA = "metadata", "userdata", "vendordata"
 KINDS = (METADATA, USERDATA, VENDORDATA)
@@ -42,8 +44,7 @@ class Metadata:
     @property
     def redact(self) -> tuple[str, ...]:
         """The keys that cloud-init is asked to overwrite once it has read them."""
-        asked = self.mapping.get("redact", self.mapping.get("cleanup-guestinfo")) or ()
-        return tuple(str(key) for key in ([asked] if isinstance(asked, str) else asked))
+        return redact_names(self.mapping)
 
     @property
     def instance_id(self) -> str | None:
@@ -68,10 +69,21 @@ class Metadata:
         if not isinstance(network, str):
             return network
         try:
-            text = decode(network, str(self.mapping.get("network.encoding") or ""))
-            return documents.load(text or "", "metadata.network")
-        except (Undecodable, VforgeError):
+            return _network_text(network, self.mapping.get("network.encoding"), "metadata.network")
+        except VforgeError:
             return None  # what cannot be read here gives no address, and cloud-init says the rest
+
+    def with_cards(self, cards: t.Sequence[networks.Card], where: str) -> Metadata:
+        """The metadata for a VM that has these cards: their labels in the network become MAC addresses.
+
+        :raises InvalidOption: for a label that no card has.
+        """
+        network = self.network_given
+        if not networks.names_macs(network):
+            return self
+        made, warnings = networks.with_cards(network, cards, f"{where}: metadata.network")
+        mapping = {**self.mapping, "network": made} if networks.names_labels(network) else self.mapping
+        return dataclasses.replace(self, mapping=mapping, warnings=(*self.warnings, *warnings))
 
     def text(self, instance_id: str) -> str:
         """As it is delivered."""
@@ -91,6 +103,7 @@ class Data:
     userdata: str | None = dataclasses.field(default=None, repr=False)
     vendordata: str | None = dataclasses.field(default=None, repr=False)
     vendordata_plain: str | None = dataclasses.field(default=None, repr=False)
+    text_warnings: tuple[str, ...] = ()
 
     @property
     def fixed(self) -> networks.Fixed:
@@ -100,7 +113,16 @@ class Data:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What should be known before it is delivered."""
-        return self.metadata.warnings if self.metadata else ()
+        return (*(self.metadata.warnings if self.metadata else ()), *self.text_warnings)
+
+    @property
+    def names_cards(self) -> bool:
+        """Whether the network names cards of the VM by MAC address or by label."""
+        return self.metadata is not None and networks.names_macs(self.metadata.network_given)
+
+    def with_cards(self, cards: t.Sequence[networks.Card], where: str) -> Data:
+        """The data for a VM that has these cards: see ``Metadata.with_cards``."""
+        return dataclasses.replace(self, metadata=self.metadata.with_cards(cards, where)) if self.metadata else self
 
 
 def unsealed(given: t.Any) -> t.Any:
@@ -126,8 +148,10 @@ def build(given: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where: st
         for kind in (USERDATA, VENDORDATA)
     }
     plain = texts[VENDORDATA]
+    metadata = _metadata(own[METADATA], shared[METADATA], where)
     return Data(
-        metadata=_metadata(own[METADATA], shared[METADATA], where),
+        metadata=metadata,
+        text_warnings=_text_warnings(texts, metadata, where),
         userdata=texts[USERDATA],
         vendordata=report_script.added(plain) if report else plain,
         vendordata_plain=plain,
@@ -170,11 +194,18 @@ def _checked_header(text: str, where: str, *, mend: bool) -> str:
         return rest
     hint = "Begin it with #cloud-config, #! or another header of cloud-init, or give a mapping."
     if late:
-        hint = "Its header comes later: no --- and no blank line may stand before it. Set mend_header to drop them."
+        hint = "Its header comes later: set mend_header to drop what stands before it, such as --- or a mark of byte order."
     raise InvalidOption(
         f"{where}: its first line is no header of cloud-init, so cloud-init would ignore all of it, silently.",
         hint=hint,
         option=where.split(": ")[-1],
+    )
+
+
+def _text_warnings(texts: t.Mapping[str, str | None], metadata: Metadata | None, where: str) -> tuple[str, ...]:
+    known = metadata.mapping if metadata is not None else None
+    return tuple(
+        word for kind, text in texts.items() if text is not None for word in advice.looked_at(text, f"{where}: {kind}", known)
     )
 
 
@@ -191,10 +222,12 @@ def _metadata(own: t.Any, common: t.Any, where: str) -> Metadata | None:
     if merged.get("instance-id") in (None, ""):
         merged["instance-id"] = AUTO
     warnings = _settle_network(merged, where)
+    _settle_texts(merged, where)
+    _settle_redact(merged)
     _check_waiting(merged, where)
-    merged["instance-id"] = str(merged["instance-id"])
     auto, _colon, seed = merged["instance-id"].partition(":")
-    return _with_warnings(Metadata(mapping=merged, seed=seed if auto == AUTO else None, warnings=tuple(warnings)), where)
+    made = Metadata(mapping=merged, seed=seed if auto == AUTO else None, warnings=tuple(warnings))
+    return _with_warnings(made, where)
 
 
 def _raw_metadata(text: str, where: str) -> Metadata:
@@ -202,18 +235,93 @@ def _raw_metadata(text: str, where: str) -> Metadata:
     mapping = documents.load(text, f"{where}: metadata")
     if not isinstance(mapping, dict):
         raise InvalidOption(f"{where}: metadata is no mapping, and cloud-init reads it as one.", option=METADATA)
-    return _with_warnings(Metadata(mapping=mapping, raw=text), where)
+    for key in _TEXT_KEYS:
+        if not isinstance(mapping.get(key, ""), str):
+            raise InvalidOption(
+                f"{where}: metadata.{key} is no text, and cloud-init then reads nothing at all.",
+                hint="Write it in quotes.",
+                option=METADATA,
+            )
+    words = redact_names(mapping)
+    if isinstance(_asked_redaction(mapping), str) and len(words) > 1:
+        raise InvalidOption(
+            f"{where}: metadata.redact is one text, which cloud-init takes for one name, and overwrites none of them.",
+            hint=f"Write it as a list, [{', '.join(words)}].",
+            option=METADATA,
+        )
+    misspelled = {key.replace("-", "_"): key for key in _METADATA_KEYS}
+    warnings = [
+        f"{where}: cloud-init does not know metadata.{key}. Write {misspelled[key]} in a text of your own."
+        for key in mapping
+        if key in misspelled
+    ]
+    network = mapping.get("network")
+    if network not in (None, "", {}):
+        warnings += _network_as_given(network, mapping.get("network.encoding"), where)
+    return _with_warnings(Metadata(mapping=mapping, raw=text, warnings=tuple(warnings)), where)
+
+
+# Where cloud-init wants a text: of a number it reads no data at all.
+_TEXT_KEYS = ("local-hostname", "hostname")
+
+
+def _settle_texts(merged: dict[str, t.Any], where: str) -> None:
+    """Numbers where cloud-init wants texts become texts."""
+    for key in ("instance-id", *_TEXT_KEYS):
+        value = merged.get(key)
+        if value is None or isinstance(value, str):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InvalidOption(f"{where}: metadata.{key} is no text.", hint="Write it in quotes.", option=METADATA)
+        merged[key] = str(value)
+
+
+def _asked_redaction(mapping: t.Mapping[str, t.Any]) -> t.Any:
+    return mapping.get("redact", mapping.get("cleanup-guestinfo"))
+
+
+def redact_names(mapping: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """The names in ``redact``, which may be a list, or one text of several names."""
+    asked = _asked_redaction(mapping)
+    if isinstance(asked, str):
+        asked = re.split(r"[\s,]+", asked.strip())
+    return tuple(str(key) for key in asked) if isinstance(asked, list) else ()
+
+
+def _settle_redact(merged: dict[str, t.Any]) -> None:
+    """One text of several names becomes a list: cloud-init takes a text for one name."""
+    asked = _asked_redaction(merged)
+    if isinstance(asked, str):
+        merged["redact" if "redact" in merged else "cleanup-guestinfo"] = list(redact_names(merged))
 
 
 def _with_warnings(metadata: Metadata, where: str) -> Metadata:
-    redact = metadata.mapping.get("redact", metadata.mapping.get("cleanup-guestinfo"))
+    redact = _asked_redaction(metadata.mapping)
     if redact is not None and not isinstance(redact, (str, list)):
         raise InvalidOption(f"{where}: metadata.redact is neither a list nor a text.", option=METADATA)
     warnings = list(metadata.warnings)
+    for name in metadata.redact:
+        meant = name.replace("-", "").replace("_", "").lower()
+        close = difflib.get_close_matches(meant, KINDS, n=1, cutoff=0.8)
+        if close and name not in KINDS:
+            raise InvalidOption(
+                f"{where}: metadata.redact names {name}, which is no key that cloud-init reads.",
+                hint=f"Write {close[0]}.",
+                option=METADATA,
+            )
+        if name not in KINDS:
+            warnings.append(
+                f"{where}: metadata.redact names {name}, and cloud-init writes --- into guestinfo.{name}. What it reads "
+                f"are {', '.join(KINDS)}: name these where they hold secrets."
+            )
     if METADATA in metadata.redact:
         warnings.append(
             f"{where}: redact names metadata. At the next boot cloud-init finds no instance-id there, takes the VM for a new "
             "instance, and makes new SSH host keys. Redact userdata and vendordata only."
+        )
+    if metadata.mapping.get("hostname") and not metadata.mapping.get("local-hostname"):
+        warnings.append(
+            f"{where}: metadata.hostname alone gives the guest no name. Set local_hostname, which cloud-init reads."
         )
     return dataclasses.replace(metadata, warnings=tuple(warnings))
 
@@ -224,18 +332,77 @@ def _spelled(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _settle_network(merged: dict[str, t.Any], where: str) -> list[str]:
-    """The network as cloud-init takes it: a mapping of version 2, or a raw text in an encoding."""
-    network = merged.get("network")
+    """The network as cloud-init takes it: a mapping of version 1 or 2, or a text in an encoding."""
+    network, how = merged.get("network"), merged.pop("network.encoding", None)
     if network in (None, "", {}):
         merged.pop("network", None)
         return []
     if isinstance(network, str):
-        encoded = encode(network)
-        merged["network"], merged["network.encoding"] = encoded.value, encoded.encoding
-        return []
+        warnings = _network_as_given(network, how, where)
+        if how:
+            merged["network.encoding"] = how
+        else:
+            encoded = encode(network)
+            merged["network"], merged["network.encoding"] = encoded.value, encoded.encoding
+        return warnings
     if not isinstance(network, dict):
         raise InvalidOption(f"{where}: metadata.network is neither a mapping nor a text.", option=METADATA)
     merged["network"], warnings = networks.checked(network, f"{where}: metadata.network")
+    return warnings
+
+
+def _network_text(text: str, how: t.Any, where: str) -> t.Any:
+    """What a network that is a text says.
+
+    :param how: its encoding; None or empty for none.
+    :raises InvalidOption: for what is not in this encoding, or no YAML.
+    """
+    if how and str(how) not in KNOWN:
+        raise InvalidOption(
+            f"{where} has the encoding {how}, which cloud-init does not know and takes for none.",
+            hint=f"Write network.encoding: {BASE64} or {GZIP}, or leave it out and give the network as it is.",
+            option=METADATA,
+        )
+    try:
+        plain = decode(text, str(how or ""))
+    except Undecodable as error:
+        raise InvalidOption(
+            f"{where} cannot be decoded: {error}.",
+            hint="Give the network as it is, and leave network.encoding out.",
+            option=METADATA,
+        ) from error
+    return documents.load(plain or "", where)
+
+
+def _network_as_given(network: t.Any, how: t.Any, where: str) -> list[str]:
+    """Look at a network that is delivered as it is given: a text, or a mapping in a text.
+
+    :returns: warnings.
+    :raises InvalidOption: for what gives a guest no network.
+    """
+    place = f"{where}: metadata.network"
+    found = _network_text(network, how, place) if isinstance(network, str) else network
+    if not isinstance(found, dict) or networks.is_netplan_file(found):
+        what = "has the key network at its top" if isinstance(found, dict) else "is no mapping"
+        raise InvalidOption(
+            f"{place} is a text that {what}, and cloud-init cannot use it.",
+            hint="Give what stands below network: version and ethernets, or config.",
+            option=METADATA,
+        )
+    made, warnings = networks.checked(found, place)
+    if networks.names_labels(made):
+        raise InvalidOption(
+            f"{place} is delivered as it is, so the label of a card in it stays a label.",
+            hint="Give the network as a mapping, or MAC addresses.",
+            option=METADATA,
+        )
+    if "version" not in found:
+        raise InvalidOption(f"{place} has no version.", hint="Write version: 2.", option=METADATA)
+    if made != found:
+        warnings.append(
+            f"{place} has a MAC address in another form than cloud-init compares. "
+            "Write 00:50:56:ab:cd:ef, in lower case with colons."
+        )
     return warnings
 
 

@@ -79,9 +79,13 @@ def decide(machine: Machine, request: Request, options: CloudOptions) -> Plan:
     if options.state == PRESENT:
         if machine.template and options.power_on:
             return Plan(machine, refusal=_template(machine))
-        return (
-            _customized(machine, request, options) if options.transport == CUSTOMIZATION else _given(machine, request, options)
-        )
+        try:
+            data = request.data.with_cards(machine.cards, f"VM {machine.name}")
+        except InvalidOption as refusal:
+            return Plan(machine, refusal=refusal)
+        request = dataclasses.replace(request, data=data)
+        give = _customized if options.transport == CUSTOMIZATION else _given
+        return give(machine, request, options)
     return _taken(machine, options)
 
 
@@ -100,7 +104,13 @@ def _given(machine: Machine, request: Request, options: CloudOptions) -> Plan:
         change, pairs = _settled(machine, options, kind, (text, instance_id, kind in redacting), fitting)
         config |= pairs
         changes += [change] if change is not None else []
-    warnings = [*request.data.warnings, *_large(changes), *_same_instance(machine, changes, texts, instance_id)]
+    warnings = [
+        *request.data.warnings,
+        *_large(changes),
+        *_same_instance(machine, changes, texts, instance_id),
+        *_unreadable(machine, texts),
+        *_nothing_to_redact(machine, request.data, texts),
+    ]
     return _with_power(
         Plan(machine, config=config, changes=tuple(changes), instance_id=instance_id, redacting=redacting), options, warnings
     )
@@ -185,6 +195,27 @@ def _mapping(text: str) -> object:
     except VforgeError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def _unreadable(machine: Machine, texts: dict[str, str]) -> list[str]:
+    """A word where what the VM has besides keeps cloud-init from all of its data."""
+    return [
+        f"{machine.name} has {kind} that cannot be decoded ({machine.held(kind).broken}), and cloud-init then reads no "
+        f"data at all. Deliver {kind}, or take it away with state absent and keys [{kind}]."
+        for kind in KINDS
+        if kind not in texts and machine.held(kind).broken
+    ]
+
+
+def _nothing_to_redact(machine: Machine, data: Data, texts: dict[str, str]) -> list[str]:
+    """A word where redact names only what the VM neither has nor is given. Naming one kind too many is usual."""
+    named = [kind for kind in KINDS if data.metadata is not None and kind in data.metadata.redact]
+    if not named or any(kind in texts or keys.value(kind) in machine.config for kind in named):
+        return []
+    return [
+        f"metadata.redact names {' and '.join(named)}, of which {machine.name} has nothing and is given nothing: "
+        "nothing will be overwritten. Name what holds the secrets."
+    ]
 
 
 def _large(changes: list[Change]) -> list[str]:

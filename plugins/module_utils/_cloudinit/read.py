@@ -13,9 +13,20 @@ from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import NotSupported, VforgeError
 from .._vsphere.addresses import guest_nics, usable
-from .._vsphere.vm import ABOVE, BASICS, basics, config_in, config_paths, is_readable, reference
+from .._vsphere.vm import (
+    ABOVE,
+    BASICS,
+    DEVICES,
+    basics,
+    config_in,
+    config_paths,
+    is_readable,
+    nics_in,
+    reference,
+)
 from . import keys
 from .model import Machine
+from .networks import Card
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
@@ -48,21 +59,30 @@ def require_customization(session: Session) -> None:
 
 
 def find_machines(
-    session: Session, selectors: t.Sequence[Selector], datacenter: str | None, more_keys: t.Iterable[str] = ()
+    session: Session,
+    selectors: t.Sequence[Selector],
+    datacenter: str | None,
+    more_keys: t.Iterable[str] = (),
+    *,
+    cards: bool = False,
 ) -> list[Machine | VforgeError]:
     """The VMs that the selectors name, in their order; in the place of one of several that is not found, why not.
 
     :param more_keys: of extraConfig, to read besides our own.
+    :param cards: whether their NICs are read, which are the largest part of an answer.
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
     found = find_each(session, selectors, datacenter, option="vms")
-    known = read_machines(session, [each for each in found if isinstance(each, str)], more_keys)
+    moids = [each for each in found if isinstance(each, str)]
+    known = read_machines(session, moids, more_keys, cards=cards)
     return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
 
 
-def read_machines(session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = ()) -> dict[str, Machine]:
+def read_machines(
+    session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = (), *, cards: bool = False
+) -> dict[str, Machine]:
     """What is known of these VMs, by moid; one that cannot be read is left out."""
-    wanted = _machine_paths({*keys.DATA, *keys.REPORTS, *more_keys})
+    wanted = _machine_paths({*keys.DATA, *keys.REPORTS, *more_keys}, cards=cards)
     roots = [reference(session, moid) for moid in moids]
     rows = {row.moid: row for row in collect(session, roots, wanted, TO_ANCESTORS)} if roots else {}
     return {moid: _machine(rows, rows[moid]) for moid in moids if is_readable(rows.get(moid))}
@@ -76,9 +96,9 @@ def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
     return tuple(usable(address for nic in guest_nics(net or ()) if nic.key is not None for address in nic.addresses))
 
 
-def _machine_paths(wanted: t.Iterable[str]) -> dict[type, tuple[str, ...]]:
+def _machine_paths(wanted: t.Iterable[str], *, cards: bool) -> dict[type, tuple[str, ...]]:
     """What is read of VMs and of what they lie in."""
-    more = (_BOOT_TIME, _TOOLS, GUEST_NET, *config_paths(wanted))
+    more = (_BOOT_TIME, _TOOLS, GUEST_NET, *([DEVICES] if cards else []), *config_paths(wanted))
     return {**ABOVE, VIRTUAL_MACHINE: (*BASICS, *more)}
 
 
@@ -88,5 +108,6 @@ def _machine(rows: t.Mapping[str, Row], row: Row) -> Machine:
         running_since=str(row.get(_BOOT_TIME) or ""),
         tools=row.get(_TOOLS) == "guestToolsRunning",
         addresses=tools_addresses(row.get(GUEST_NET)),
+        cards=tuple(Card(nic.label, nic.mac) for nic in nics_in(row.get(DEVICES) or (), running=False)),
         config=config_in(row.values),
     )

@@ -101,7 +101,7 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
 
 def _planned(task: Task[VmItem], options: CloudOptions) -> list[VmItem]:
     selectors = [request.selector for request in options.requests]
-    found = read.find_machines(task.session, selectors, options.datacenter, [options.finished_key])
+    found = read.find_machines(task.session, selectors, options.datacenter, [options.finished_key], cards=options.needs_cards)
     there = task.found("vms", found, selectors)
     titles = _titles([machine for _place, machine in there])
     return [_item(machine, options.requests[place], options, titles[machine.moid]) for place, machine in there]

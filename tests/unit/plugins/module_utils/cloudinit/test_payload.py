@@ -135,7 +135,7 @@ def test_a_mapping_is_cloud_config_that_any_yaml_parser_reads():
     assert text == data(userdata=dict(reversed(config.items()))).userdata
 
 
-@pytest.mark.parametrize("before", ["---\n", "\n", "\ufeff", "  ", "---\n\n"])
+@pytest.mark.parametrize("before", ["---\n", "\ufeff", "\n---\n", "---\n\n"])
 def test_a_late_header_is_told_and_mended_on_request(before):
     text = f"{before}#cloud-config\npackages: [nginx]\n"
     error = refused(userdata=text)
@@ -143,6 +143,17 @@ def test_a_late_header_is_told_and_mended_on_request(before):
     assert "mend_header" in error.hint
     mended = options(userdata=text, mend_header=True).requests[0].data.userdata
     assert mended == "#cloud-config\npackages: [nginx]\n"
+
+
+@pytest.mark.parametrize("before", ["\n", "  ", "\n\n\t"])
+@pytest.mark.parametrize("text", ["#cloud-config\na: 1\n", "#include\nhttps://example.test/x\n"])
+def test_blanks_before_the_header_of_cloud_config_are_harmless(before, text):
+    assert data(userdata=before + text).userdata == before + text
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\n", "## template: jinja\n#cloud-config\n", "#cloud-boothook\n"])
+def test_blanks_before_another_header_are_not(text):
+    assert "ignore" in refused(userdata="\n" + text).message
 
 
 @pytest.mark.parametrize("text", ["packages: [nginx]", "echo hello", "# cloud-config\na: 1"])
