@@ -66,8 +66,13 @@ options:
         the VM up again when one of these changes, and a clone when it is made. A new instance gets new SSH host keys.
       - V(auto:web-1) derives it from this name in place of the instance UUID, which must then be no other VM's.
       - C(local_hostname) and C(hostname) are its names.
-      - C(network) is a mapping of version 2 (netplan's), which is checked, or a text that is not. Write the default route
-        as a route to V(0.0.0.0/0), which each release of cloud-init knows.
+      - C(network) is a mapping of version 2 (netplan's) or 1, or a text of one, which C(network.encoding) may say to be
+        encoded already. It is checked, and what guests without netplan drop of it is warned of. Write the default route as
+        a route to V(0.0.0.0/0), which each release of cloud-init knows.
+      - Without netplan cloud-init takes the name of a device in C(network) for that of the interface. So call it as the
+        interface (V(ens192)), or give it C(match) with a C(macaddress), and C(set-name). A mapping may have the label of
+        one of the VM's cards there, such as V(Network adapter 1); its MAC address is delivered. A MAC address may be written
+        in any form, and is delivered in the one that cloud-init compares.
       - C(wait_on_network) has C(ipv4) and C(ipv6). cloud-init then waits for such an address, without a limit.
       - C(redact) is a list of what cloud-init overwrites once it has read it, usually V(userdata) and V(vendordata).
       - Other keys are delivered as they are; cloud-init offers them to templates.
@@ -121,8 +126,9 @@ options:
     choices: [metadata, userdata, vendordata]
   mend_header:
     description:
-      - Whether user data whose header is not in the very first line, since V(---) or a blank line stands before it, lose
-        what stands before. cloud-init ignores such data, silently; without this option the task fails.
+      - Whether user data whose header is not in the very first line, since V(---) or the like stands before it, lose
+        what stands before. cloud-init ignores such data, silently; without this option the task fails. Blank lines before
+        V(#cloud-config) are harmless, and stay.
     type: bool
     default: false
   validate:
@@ -220,8 +226,9 @@ EXAMPLES = r"""
       redact: [userdata]
       network:
         ethernets:
-          nics:
-            match: {name: "e*"}
+          eth0:
+            match: {macaddress: Network adapter 1}
+            set-name: eth0
             addresses: [10.0.0.11/24]
             routes:
               - {to: 0.0.0.0/0, via: 10.0.0.1}

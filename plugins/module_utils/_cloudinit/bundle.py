@@ -14,7 +14,12 @@ from .payload import KINDS, METADATA, USERDATA, VENDORDATA
 
 
 def packed(
-    given: t.Mapping[str, t.Any], how: str, *, report: bool = False, content: checks.Content | None = None
+    given: t.Mapping[str, t.Any],
+    how: str,
+    *,
+    report: bool = False,
+    content: checks.Content | None = None,
+    where: str = "to_guestinfo",
 ) -> dict[str, str]:
     """The pairs for metadata, user data and vendor data, as the module would write them.
 
@@ -22,25 +27,26 @@ def packed(
 
     :param report: whether the script goes with them that tells when cloud-init has finished.
     :param content: what looks at the data; by default at their syntax.
+    :param where: what messages begin with.
     :raises InvalidOption: naming what is wrong.
     """
     unknown = sorted(set(given) - set(KINDS))
     if unknown:
         raise InvalidOption(f"{', '.join(unknown)} is not among {', '.join(KINDS)}.")
-    data = payload.build(given, {}, "to_guestinfo", mend=False, report=report)
+    data = payload.build(given, {}, where, mend=False, report=report)
     if data.metadata is not None and data.metadata.seed == "":
         raise InvalidOption(
-            "to_guestinfo: metadata has no instance_id.",
+            f"{where}: metadata has no instance_id.",
             hint="Set one that no other VM has, such as auto:web-1, which is derived from this name and the data.",
         )
     if data.metadata is not None and networks.names_labels(data.metadata.network_given):
         raise InvalidOption(
-            "to_guestinfo: metadata.network names a card by its label, and nothing is known of the VM's cards here.",
+            f"{where}: metadata.network names a card by its label, and nothing is known of the VM's cards here.",
             hint="Write its MAC address, or call the device by the interface's name.",
             option=METADATA,
         )
-    (content or checks.Content(documents.SYNTAX)).check(data, "to_guestinfo")
-    checks.check_guestinfo(data, how, "to_guestinfo")
+    (content or checks.Content(documents.SYNTAX)).check(data, where)
+    checks.check_guestinfo(data, how, where)
     salt = data.metadata.instance_id if data.metadata else None
     if data.metadata is not None and data.metadata.seed:
         salt = data.metadata.derived_id("", data.userdata, data.vendordata_plain)
