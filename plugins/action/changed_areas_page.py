@@ -10,11 +10,10 @@ import os
 import time
 import typing as t
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import changed_areas_page
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import ControllerAction
 
 _WHAT = "page"
 
@@ -29,18 +28,16 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """It needs no vCenter: what it shows is in the result of another task."""
-
-    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Write the page; without a result, or in check mode, make sure that it could be written."""
         result = super().run(tmp, task_vars)
-        _checked, args = self.validate_argument_spec(ARGUMENTS)
-        deadline = time.monotonic() + args["timeout"]
-        path = os.path.abspath(os.path.expanduser(args["path"]))
         try:
+            args = self.checked(ARGUMENTS)
+            deadline = time.monotonic() + args["timeout"]
+            path = os.path.abspath(os.path.expanduser(args["path"]))
             _argspec.check_bounds(args)
             _files.check(path, what=_WHAT)
             changed = False

@@ -9,14 +9,13 @@ import os
 import time
 import typing as t
 
-from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _files
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import parsed
-from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts, shapes
+from ansible_collections.vforge.vsphere.plugins.plugin_utils import reported_hosts
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.reported_hosts import Found, Options
 
 _WHAT = "file of known hosts"
@@ -33,16 +32,14 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """What no module could do: it knows the inventory, and the controller's file of known hosts."""
-
-    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Judge what the VMs report, and write what is taken for true."""
         result = super().run(tmp, task_vars)
         try:
-            args = self._arguments()
+            args = self.checked(ARGUMENTS)
             options = Options(dict(args.get("addresses") or {}), bool(args["replace_host_keys"]))
             deadline = time.monotonic() + args["timeout"]
             _argspec.check_bounds(args)
@@ -55,18 +52,6 @@ class ActionModule(ActionBase):
             Display().warning(f"{refused['msg']} It is left out of the inventory.")
         told = {"changed": diff is not None, "hosts": found.told(), "refused": found.refused}
         return {**result, **told, **({"diff": diff} if diff is not None and self._task.diff else {})}
-
-    def _arguments(self) -> dict[str, t.Any]:
-        """The task's arguments, checked, with defaults.
-
-        :raises InvalidOption: what Ansible or we refuse.
-        """
-        self._task.args = shapes.fitted(self._task.args, ARGUMENTS)
-        try:
-            _checked, args = self.validate_argument_spec(ARGUMENTS)
-        except AnsibleError as error:
-            raise InvalidOption(" ".join(str(error.message).split())) from error
-        return t.cast("dict[str, t.Any]", args)
 
     def _write(self, path: str, found: Found, options: Options, deadline: float) -> dict[str, str] | None:
         """Bring the file to what it is to be; returns what changed of it, or None."""

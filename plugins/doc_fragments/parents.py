@@ -14,6 +14,7 @@ options:
   parent:
     description:
       - The VM, named in exactly one way. Either this or O(parents) is required.
+      - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions: &vm
       name:

@@ -20,7 +20,7 @@ _NEWEST = 20
 _LIBRARIES = "'pyvmomi>=8.0.3.0.1' 'requests>=2.32.3'"
 
 
-def require():
+def require() -> None:
     """End the module, with a result as any other failure has, where this Python is too old."""
     if sys.version_info[:2] >= OLDEST:
         return
@@ -28,7 +28,7 @@ def require():
     sys.exit(1)
 
 
-def result():
+def result() -> "dict[str, object]":
     """The result of a module that cannot begin: which Python it is, and how to give it a newer one."""
     minors = range(_NEWEST, OLDEST[1] - 1, -1)
     newer = next(filter(None, (shutil.which(f"python3.{minor}") for minor in minors)), None)

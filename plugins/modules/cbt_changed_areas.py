@@ -35,6 +35,7 @@ options:
   vm:
     description:
       - The VM, named in exactly one way. Either this or O(vms) is required, but with O(state=committed).
+      - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions: &vm
       name:
@@ -98,6 +99,7 @@ options:
   snapshot: &snapshot
     description:
       - An existing snapshot to ask about, named in exactly one way. It stays. Without it see O(create_snapshot).
+      - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions:
       name:

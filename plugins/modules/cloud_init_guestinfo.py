@@ -25,6 +25,7 @@ options:
   vm:
     description:
       - The VM, named in exactly one way. Either this or O(vms) is required.
+      - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions: &vm
       name:

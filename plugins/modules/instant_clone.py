@@ -26,6 +26,7 @@ options:
   parent:
     description:
       - The running VM to clone, named in exactly one way.
+      - A text is its name, or its path where it begins with a slash.
       - Required for O(state=present), unless every item of O(clones) names its own. With O(state=absent) it may be left
         out, where O(folder) is a whole path. Clones of any parent are then removed.
     type: dict

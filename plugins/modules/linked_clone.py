@@ -28,6 +28,7 @@ options:
   source:
     description:
       - The template or VM to clone, named in exactly one way.
+      - A text is its name, or its path where it begins with a slash.
       - Required, but with O(state=absent) it may be left out where O(folder) is a whole path. Clones of any source are
         then removed.
     type: dict
@@ -61,6 +62,7 @@ options:
   snapshot:
     description:
       - The snapshot of the source to clone, named in exactly one way. Its disks are then what linked clones share.
+      - A text is its name.
       - Without it linked clones share all layers of the source's disks but the topmost, of which each clone has a copy. A disk
         of one layer has nothing to share; then the task fails and says what to do. Templates that are made for linked
         clones have an empty layer on top.

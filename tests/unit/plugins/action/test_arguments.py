@@ -88,7 +88,7 @@ def play(shared_sim, tmp_path):
 
 
 def test_names_in_place_of_mappings_are_accepted_and_other_shapes_have_a_code(play):
-    clones, info, memory, guestinfo, vms, addresses = play(
+    clones, info, memory, guestinfo, vms, addresses, page, no_path = play(
         {
             "vforge.vsphere.linked_clone": {"source": "server-00001", "disk_mode": "full", "clones": ["x1", "x2"]},
             "check_mode": True,
@@ -98,19 +98,23 @@ def test_names_in_place_of_mappings_are_accepted_and_other_shapes_have_a_code(pl
         {"vforge.vsphere.instant_clone": {"parent": "server-00001", "name": "x", "guestinfo": ["a", "p"]}},
         {"vforge.vsphere.reported_hosts": {"vms": "web-1"}},
         {"vforge.vsphere.reported_hosts": {"vms": [], "timeout": "soon"}},
+        {"vforge.vsphere.changed_areas_page": {"path": "areas.html", "result": "night"}},
+        {"vforge.vsphere.changed_areas_page": {}},
     )
     assert [clone["name"] for clone in clones["clones"]] == ["x1", "x2"]
     assert info["parents"][0]["path"] == "/DC0/vm/server-00001"
     for refused, option, said in (
         (memory, "memory", "The option memory is the number 4096, where a mapping is wanted."),
         (guestinfo, "guestinfo", "The option guestinfo is a list, where a mapping is wanted."),
+        (page, "result", "The option result is the text 'night', where a mapping is wanted."),
         (vms, "vms", "The option vms is the text 'web-1', where a list of mappings is wanted."),
     ):
         assert (refused["failed"], refused["error_code"], refused["option"]) == (True, "invalid_option", option)
         assert refused["msg"].startswith(said)
         assert "invocation" not in refused
-    assert (addresses["failed"], addresses["error_code"]) == (True, "invalid_option")
-    assert "timeout" in addresses["msg"]
+    for refused, option in ((addresses, "timeout"), (no_path, "path")):
+        assert (refused["failed"], refused["error_code"]) == (True, "invalid_option")
+        assert option in refused["msg"]
 
 
 def test_a_module_on_another_machine_says_where_its_variables_have_to_be_set(play):

@@ -271,3 +271,19 @@ def test_what_ansible_itself_refuses_has_a_code_too(run, name):
         assert (result["failed"], result["error_code"]) == (True, "invalid_option")
         assert next(iter(wrong)) in result["msg"]
         assert result["timing"]["total"] >= 0
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_an_environment_variable_that_is_empty_is_not_set(run, monkeypatch, name):
+    spec = _module(name).argument_spec()
+    variables = {option: item["fallback"][1] for option, item in spec.items() if "fallback" in item}
+    assert {"hostname", "port", "validate_certs"} <= variables.keys()
+    for names in variables.values():
+        for variable in names:
+            monkeypatch.setenv(variable, "")
+    found = ArgumentSpecValidator(spec).validate(LEAST[name])
+    assert found.error_messages == []
+    unset = {option: spec[option].get("default") for option in variables if option not in LEAST[name]}
+    assert {option: found.validated_parameters.get(option) for option in unset} == unset
+    result = run(name, **LEAST[name])
+    assert (result["error_code"], result["option"]) == ("invalid_option", "hostname")
