@@ -178,8 +178,9 @@ def ova(files: Files, form: int = tarfile.USTAR_FORMAT, folders: collections.abc
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(data), 0o644
             tar.addfile(entry, io.BytesIO(data))
-    # Without the filling up to 10 KiB that tar drives once needed.
-    return {"web.ova": out.getvalue().rstrip(b"\0") + bytes(1024 + -len(out.getvalue().rstrip(b"\0")) % 512)}
+        end = tar.offset
+    # Without the filling up to 10 KiB that tape drives once needed.
+    return {"web.ova": out.getvalue()[:end] + bytes(1024)}
 
 
 def old_tar(files: Files, folder: str = "") -> Files:
@@ -294,6 +295,86 @@ def disk_of_no_file() -> Files:
         system("web", hardware("d1", "d2")),
     )
     return with_manifest(two(text=text))
+
+
+# --- files that the chosen hardware does not use ---
+
+
+def _second(number: int, attributes: str = "") -> str:
+    """One more disk on the controller."""
+    place = _value("AddressOnParent", 1) + _value("HostResource", "ovf:/disk/d2") + _value("Parent", 3)
+    return item(number, 17, place, attributes)
+
+
+def _two_disks(disk_section: str, more: str = "", before: str = "", other: bytes | None = None) -> Files:
+    text = envelope(
+        references({"f1": "a.vmdk", "f2": "b.vmdk"}),
+        disk_section,
+        networks("VM Network"),
+        before,
+        system("web", hardware("d1", more=more)),
+    )
+    return {"web.ovf": text, "a.vmdk": disk(), "b.vmdk": disk(2) if other is None else other}
+
+
+_BOTH = disks({"d1": "f1", "d2": "f2"})
+_SIZES = (
+    "<DeploymentOptionSection><Info>sizes</Info>"
+    '<Configuration ovf:id="small" ovf:default="true"><Label>s</Label><Description>s</Description></Configuration>'
+    '<Configuration ovf:id="big"><Label>b</Label><Description>b</Description></Configuration>'
+    "</DeploymentOptionSection>"
+)
+
+
+@shape
+def unused_disk_of_another_option() -> Files:
+    """A disk that one deployment option alone has: appliances of VMware's own, in their default option."""
+    more = _second(20, ' ovf:configuration="big"')
+    return ova(with_manifest(_two_disks(_BOTH, more, _SIZES)))
+
+
+@shape
+def unused_disk_of_another_option_damaged() -> Files:
+    """The same with another byte in it: nobody sends it, and it is of the package all the same."""
+    files = with_manifest(_two_disks(_BOTH, _second(20, ' ovf:configuration="big"'), _SIZES))
+    return ova({**files, "b.vmdk": damaged(files["b.vmdk"])})
+
+
+@shape
+def unused_disk_that_no_item_names() -> Files:
+    """A disk that the hardware forgot, and that no host would take."""
+    return ova(with_manifest(_two_disks(_BOTH, other=b"raw".ljust(4096, b"\0"))))
+
+
+@shape
+def unused_file_of_a_swap_disk() -> Files:
+    """A large disk for swap, which is made empty; a file for it is listed all the same."""
+    section = _BOTH.replace('ovf:diskId="d2" ovf:fileRef="f2" ovf:capacity="1"', 'ovf:diskId="d2" ovf:capacity="4096"')
+    return ova(with_manifest(_two_disks(section, _second(20))))
+
+
+@shape
+def disk_with_a_parent() -> Files:
+    """A disk of two files: the base, and what changed since."""
+    section = _BOTH.replace('ovf:diskId="d1"', 'ovf:diskId="d1" ovf:parentRef="d2"')
+    return ova(with_manifest(_two_disks(section)))
+
+
+@shape
+def file_of_bios_settings() -> Files:
+    """The nvram file of newer exports, for which old releases have no place."""
+    setting = '<vmw:ExtraConfig ovf:required="false" ovf:key="nvram" ovf:value="ovf:/file/f2"/>'
+    return ova(with_manifest(_two_disks(disks({"d1": "f1"}), setting, other=b"settings".ljust(8684, b"\0"))))
+
+
+@shape
+def properties_of_several_types() -> Files:
+    """A boolean, and one that its maker has hidden from users."""
+    product = (
+        f"<ProductSection><Info>p</Info>{_property('on', 'boolean', 'False')}"
+        '<Property ovf:key="secret" ovf:type="string" ovf:userConfigurable="false"/></ProductSection>'
+    )
+    return ova(with_manifest(two(text=plain(inside=product))))
 
 
 # --- manifests ---

@@ -149,7 +149,7 @@ def source_file(
     pin: str | None,
     headers: t.Mapping[str, str],
 ) -> t.Any:
-    """What a host is told to fetch."""
+    """What a host is to fetch."""
     return vim.HttpNfcLease.SourceFile(
         targetDeviceId=device_id,
         url=url,
@@ -168,7 +168,10 @@ def start_reconfigure(
     marks: t.Mapping[str, str],
     changes: t.Sequence[t.Any] = (),
 ) -> t.Any:
-    """``ReconfigVM_Task``, which fails with ConcurrentAccess when the VM is not of this change version any more."""
+    """``ReconfigVM_Task``.
+
+    It fails with ConcurrentAccess when the VM is not of this change version any more.
+    """
     spec = vim.vm.ConfigSpec(
         changeVersion=version,
         extraConfig=_pairs(marks),
@@ -196,7 +199,8 @@ def cancel_tasks(session: Session, moid: str) -> bool:
         {vim.Task: ("info.state", "info.cancelable")},
         TO_TASKS,
     )
-    due = [row.ref for row in found if str(row.get("info.state")) in ("running", "queued") and row.get("info.cancelable")]
+    cancelable = [row for row in found if row.get("info.cancelable")]
+    due = [row.ref for row in cancelable if str(row.get("info.state")) in ("running", "queued")]
     for ref in due:
         tasks.cancel(session, ref._GetMoId())
     return bool(due)

@@ -105,7 +105,9 @@ def compare(
     :raises TemplateError: ``incomplete_upload``, ``upload_unverified``.
     """
     received = lease.received()
-    sizes = {device.key: [_blob(job, item).size for item in items] for device, items in _by_device(pairs)}
+    sizes = {}
+    for device, items in _by_device(pairs):
+        sizes[device.key] = [_blob(job, item).size for item in items]
     for item, device in pairs:
         size, have = _blob(job, item).size, received.get(device.key)
         # Of a disk with parent references the host may report its last file, or all of them
@@ -124,22 +126,24 @@ def compare(
 
 def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | None) -> None:
     """Hold the digest that a host tells of what it has fetched against what was read from here."""
-    read = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
-    if not read:
+    known = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
+    if not known:
         return  # verify: none
-    told = [Digest(algorithm, value) for algorithm, value in (have.digests if have else ()) if algorithm in read]
-    if not told:
+    reported = [
+        Digest(algorithm, value) for algorithm, value in (have.digests if have is not None else ()) if algorithm in known
+    ]
+    if not reported:
         raise TemplateError(
             "upload_unverified",
-            f"The host tells no digest of {item.path}, so what it has fetched is not known. The import was aborted.",
+            f"The host reports no digest of {item.path}, so what it has fetched is not known. The import was aborted.",
             hint="Leave transfer on push, or set verify to none where the server of the source is trusted.",
         )
-    for found in told:
-        if found != read[found.algorithm]:
+    for found in reported:
+        if found != known[found.algorithm]:
             raise identity.mismatch(
                 item.path,
                 found,
-                read[found.algorithm],
+                known[found.algorithm],
                 "what was read of it from here",
             )
 
@@ -169,7 +173,8 @@ def _push(
         # After an error or a signal nothing more is sent; on success nothing is left to stop.
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
-    failures = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
+    ended = [future.exception() for future in futures if not future.cancelled()]
+    failures = [error for error in ended if error is not None]
     for error in sorted(failures, key=lambda one: isinstance(one, leases.Stopped)):
         raise error
 

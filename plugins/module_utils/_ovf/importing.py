@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a package to a template: take the name, send the files, look at the disks, add delta disks, publish.
+"""From a package to a template.
+
+The name is taken, files are sent, disks are looked at and get delta disks, the template is published.
 
 Up to the end of the lease vCenter itself removes what goes wrong. From then on the disks are whole:
 what stops half-way is left for the next run, which finishes it without sending anything.
@@ -133,7 +135,9 @@ class Finished:
 
 
 def prepare(task: TemplateTask, name: str) -> Prepared:
-    """Find the place, and ask vCenter what it makes of the descriptor. Changes nothing, so check mode does it too.
+    """Find the place, and ask vCenter what it makes of the descriptor.
+
+    Changes nothing, so check mode does it too.
 
     :raises PackageError: ``checksum_mismatch``, where files are read before.
     :raises InvalidOption: no place fits, or a network or property is not as the descriptor wants
@@ -213,7 +217,8 @@ def _check_privileges(task: TemplateTask, around: Surroundings, place: Placement
         wanted.append((ref, _NETWORK_NEEDS, f"network {network.path or network.name}"))
     asked = [(ref, names) for ref, names, _what in wanted]
     missing = missing_privileges(session, around.session_key, asked)
-    lacking = {what: missing[ref._GetMoId()] for ref, _names, what in wanted if ref._GetMoId() in missing}
+    by_object = {what: missing.get(ref._GetMoId()) for ref, _names, what in wanted}
+    lacking = {what: names for what, names in by_object.items() if names}
     if lacking:
         listed = "; ".join(f"{', '.join(names)} on the {what}" for what, names in lacking.items())
         raise NotPermitted(
@@ -260,7 +265,9 @@ def _read_before(task: TemplateTask) -> None:
 
 
 def bring_in(task: TemplateTask, prepared: Prepared) -> Imported | None:
-    """Import; what comes back is complete but for its delta disks. None: look again at who has the name.
+    """Import; what comes back is complete but for its delta disks.
+
+    None: look again at who has the name.
 
     That is so where another run took the name first, where the session ended, and where the answer
     of ``ImportVApp`` was lost, so that an import may have been begun.
@@ -399,7 +406,7 @@ def _entity(lease: leases.Lease) -> str | None:
 
 
 def _leave_or_remove(task: TemplateTask, moid: str, error: BaseException) -> None:
-    """What is to become of a VM that is whole: a failure leaves it to the next run, a signal removes it.
+    """What becomes of a VM that is whole: a failure leaves it to the next run, a signal removes it.
 
     :raises TemplateError: in place of a failure, saying that it is left.
     """
@@ -503,8 +510,9 @@ def _check_disks(
     moid: str,
     imported: Imported | None,
 ) -> None:
-    """Make sure that every disk is there, and holds what was sent for it, by the strongest witness that there is.
+    """Make sure that every disk is there, and holds what was sent for it.
 
+    The strongest witness that there is decides.
     That is the host's own account of what it got, which the lease has. Only where there is none are
     the sizes of the files looked at: vCenter keeps them, and refreshes them late.
 
@@ -520,7 +528,8 @@ def _check_disks(
             raise _incomplete(task, f"disks of {sizes} are not there")
         if imported.witnessed:
             return
-    kinds = [str(other.get("summary.type") or "") for other in rows.values() if kind_of(other.ref) == "Datastore"]
+    stores = [other for other in rows.values() if kind_of(other.ref) == "Datastore"]
+    kinds = [str(store.get("summary.type") or "") for store in stores]
     if any(kind not in _PLAIN for kind in kinds) or not _short(row):
         return
     apply.refresh_storage(task.session, moid)

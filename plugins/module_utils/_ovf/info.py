@@ -22,10 +22,10 @@ if t.TYPE_CHECKING:
 class InfoOptions:
     """What is asked for.
 
-    :ivar name: of a template, whose versions are then told; None for all templates.
+    :ivar name: of a template, whose versions are then returned; None for all templates.
     :ivar place: the folder to look in, with all below it; the whole datacenter, or inventory, where
         none is named.
-    :ivar users: whether it is told which VMs depend on each.
+    :ivar users: whether the VMs that depend on each are returned.
     """
 
     name: str | None
@@ -47,11 +47,17 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
 
     :raises NotFound: the folder or the datacenter is not there.
     """
-    anywhere = options.place == Place()
-    root = session.content.rootFolder if anywhere else read.folder(session, read.find_home(session, options.place).moid)
-    marked = [row.ref for row in collect(session, [root], read.VERSIONS, read.TO_ALL_VMS) if read.marks_of(row.values)]
-    found = [existing for existing in read.read_vms(session, marked).values() if _wanted(existing, options.name)]
-    used = dependents(session, [existing.moid for existing in found if existing.state == READY]) if options.users else None
+    root = session.content.rootFolder
+    if options.place != Place():
+        root = read.folder(session, read.find_home(session, options.place).moid)
+    rows = collect(session, [root], read.VERSIONS, read.TO_ALL_VMS)
+    marked = [row.ref for row in rows if read.marks_of(row.values)]
+    known = read.read_vms(session, marked).values()
+    found = [existing for existing in known if _wanted(existing, options.name)]
+    used = None
+    if options.users:
+        ready = [existing.moid for existing in found if existing.state == READY]
+        used = dependents(session, ready)
     return {
         "changed": False,
         "templates": [
@@ -64,4 +70,5 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
 def _wanted(existing: Existing, name: str | None) -> bool:
     if existing.state == FOREIGN:
         return False  # a clone, which has the pairs of its template
-    return name is None or names.same(existing.name, name) or names.same(existing.marks.get(NAME_KEY, ""), name)
+    called = (existing.name, existing.marks.get(NAME_KEY, ""))
+    return name is None or any(names.same(each, name) for each in called)

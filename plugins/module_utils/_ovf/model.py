@@ -179,8 +179,12 @@ def _properties(given: t.Any) -> dict[str, str]:
         with contextlib.suppress(ValueError):
             mapping = json.loads(given)
     if isinstance(mapping, dict):
-        given = {key: str(value) if isinstance(value, bool) else value for key, value in mapping.items()}
+        given = {key: _worded(value) for key, value in mapping.items()}
     return dict(pairs(given, "properties", "the template"))
+
+
+def _worded(value: t.Any) -> t.Any:
+    return str(value) if isinstance(value, bool) else value
 
 
 def _source(params: t.Mapping[str, t.Any]) -> str | None:
@@ -200,7 +204,8 @@ def _is_remote(params: t.Mapping[str, t.Any]) -> bool:
 def _access(params: t.Mapping[str, t.Any]) -> WebAccess:
     headers = dict(pairs(params.get("source_headers"), "source_headers", "the source"))
     for name, value in headers.items():
-        if not name.isascii() or any(ord(char) < 33 or char == ":" for char in name) or "\n" in value or "\r" in value:
+        odd = not name.isascii() or any(ord(char) < 33 or char == ":" for char in name)
+        if odd or "\n" in value or "\r" in value:
             raise InvalidOption(
                 "The option source_headers has a header that no request can carry.",
                 option="source_headers",
@@ -308,7 +313,7 @@ class Existing:
     """What has a name in the folder of the template.
 
     :ivar kind: ``VirtualMachine``, or what else.
-    :ivar configured: False while vCenter has no configuration of it yet, as at the begin of an
+    :ivar configured: False while vCenter has no configuration of it yet, as at the beginning of an
         import.
     """
 
@@ -348,7 +353,7 @@ class Existing:
 
     @property
     def state(self) -> str:
-        """``foreign``, ``unknown`` (no configuration yet), ``importing``, ``unpublished``, ``ready``."""
+        """``foreign``, ``unknown``, ``importing``, ``unpublished`` or ``ready``."""
         if self.kind != "VirtualMachine":
             return FOREIGN
         if not self.configured:

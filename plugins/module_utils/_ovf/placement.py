@@ -47,7 +47,8 @@ def networks_for(
             option="networks",
             descriptor_networks=list(offered),
         )
-    mapped = {name: deployment.networks.get(name) or deployment.default_network or "" for name in offered}
+    default = deployment.default_network or ""
+    mapped = {name: deployment.networks.get(name) or default for name in offered}
     missing = [name for name, network in mapped.items() if not network]
     if missing:
         raise InvalidOption(
@@ -72,7 +73,9 @@ class PropertyValues:
 
 
 def choices(descriptor: Descriptor, deployment: Deployment) -> PropertyValues:
-    """What is chosen of what the descriptor offers: vCenter would ignore some of what it does not have.
+    """What is chosen of what the descriptor offers.
+
+    vCenter would ignore some of what the descriptor does not have.
 
     :raises InvalidOption: it has no such property or deployment option, or a value cannot be that
         of its property; with those that there are.
@@ -90,7 +93,8 @@ def choices(descriptor: Descriptor, deployment: Deployment) -> PropertyValues:
             hint=f"It has: {names.listing(list(descriptor.options)) or 'none'}.",
             option="deployment_option",
         )
-    values = {key: _property_value(key, value, descriptor.kinds.get(key, "")) for key, value in deployment.properties.items()}
+    kinds = descriptor.kinds
+    values = {key: _property_value(key, value, kinds.get(key, "")) for key, value in deployment.properties.items()}
     hidden = {key: value for key, value in values.items() if key in descriptor.hidden}
     if hidden and not deployment.hidden_properties:
         raise InvalidOption(
@@ -122,7 +126,9 @@ def place(
     networks: t.Mapping[str, str],
     compatible: t.Collection[str] | None,
 ) -> Placement:
-    """The best place: the host with most free memory, of those that see the datastore with most free space.
+    """The best place.
+
+    That is the host with most free memory, of those that see the datastore with most free space.
 
     :param networks: as ``networks_for`` gives them.
     :param compatible: moids of the datastores that the storage policy allows; None for all.
@@ -171,7 +177,8 @@ def _why_not(host: Host, wanted: t.Sequence[Datastore], networks: t.Mapping[str,
     if host.maintenance:
         return "is in maintenance mode"
     if not any(datastore.moid in host.datastores for datastore in wanted):
-        return f"does not see the datastore {names.listing([datastore.name for datastore in wanted], most=3)}"
+        listed = names.listing([datastore.name for datastore in wanted], most=3)
+        return f"does not see the datastore {listed}"
     blind = [text for text, network in networks.items() if network.moid not in host.networks]
     return f"does not see the network {names.listing(blind)}" if blind else ""
 
@@ -191,10 +198,11 @@ def _compute(around: Surroundings, asked: Place) -> tuple[Compute, Pool]:
                 hint=f"There are: {names.listing(known) or 'none'}.",
                 known=known,
             )
-    fits = [(compute, pool) for compute in computes for pool in _pools(compute, asked.resource_pool)]
+    wanted = asked.resource_pool
+    fits = [(compute, pool) for compute in computes for pool in _pools(compute, wanted)]
     if len(fits) == 1:
         return fits[0]
-    known = [f"{compute.name}/{pool.path}" if asked.resource_pool else compute.name for compute, pool in fits]
+    known = [f"{compute.name}/{pool.path}" if wanted else compute.name for compute, pool in fits]
     if fits:
         raise InvalidOption(
             f"Where the template goes is not clear: there are {names.listing(known)}.",
@@ -212,9 +220,9 @@ def _compute(around: Surroundings, asked: Place) -> tuple[Compute, Pool]:
 
 
 def _pools(compute: Compute, text: str | None) -> list[Pool]:
-    return (
-        fitting_pools(compute.pools, compute.name, text) if text else [pool for pool in compute.pools if "/" not in pool.path]
-    )
+    if text:
+        return fitting_pools(compute.pools, compute.name, text)
+    return [pool for pool in compute.pools if "/" not in pool.path]
 
 
 _T = t.TypeVar("_T", Compute, Host)
@@ -234,9 +242,9 @@ def _named(items: t.Sequence[_T], text: str, kind: str, within: Compute | None) 
 
 
 def _is(name: str, path: str, text: str) -> bool:
-    return names.same(name, text) or (
-        bool(path) and "/" in text and names.split(path)[-len(names.split(text)) :] == names.split(text)
-    )
+    parts = names.split(text)
+    is_path = bool(path) and "/" in text
+    return names.same(name, text) or (is_path and names.split(path)[-len(parts) :] == parts)
 
 
 def _datastores(
@@ -251,7 +259,8 @@ def _datastores(
         found = [item for item in found if names.same(item.name, asked.datastore)]
         what = f"datastore {asked.datastore}"
     elif asked.datastore_cluster:
-        ids = [moid for moid, name in around.datastore_clusters.items() if names.same(name, asked.datastore_cluster)]
+        clusters = around.datastore_clusters.items()
+        ids = [moid for moid, name in clusters if names.same(name, asked.datastore_cluster)]
         found, known = (
             [item for item in found if item.cluster in ids],
             sorted(around.datastore_clusters.values()),
@@ -290,7 +299,8 @@ def _best_datastore(
     """
 
     def worth(datastore: Datastore) -> tuple[int, int, str]:
-        seen = 0 if asked.datastore_cluster else sum(datastore.moid in host.datastores for host in able)
+        seen = sum(datastore.moid in host.datastores for host in able)
+        seen = 0 if asked.datastore_cluster else seen
         return (seen, datastore.free, datastore.name)
 
     return max(wanted, key=worth)

@@ -130,7 +130,8 @@ def refuse_foreign(existing: Existing) -> None:
     :raises TemplateError: ``name_taken``.
     """
     if existing.state == FOREIGN:
-        what = "a VM that was not made of an OVF package here" if existing.kind == "VirtualMachine" else f"a {existing.kind}"
+        is_vm = existing.kind == "VirtualMachine"
+        what = "a VM that was not made of an OVF package here" if is_vm else f"a {existing.kind}"
         raise TemplateError(
             "name_taken",
             f"The name {existing.name} is taken by {what} ({existing.moid}), which is left alone.",

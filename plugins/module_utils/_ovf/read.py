@@ -19,7 +19,7 @@ from .._connector.pyvmomi import vim
 from .._errors import NotFound
 from .._vsphere import compute
 from .._vsphere.disks import disk_devices
-from .._vsphere.vm import kind_of, name_of, row_of
+from .._vsphere.vm import kind_of, moid_of, name_of, row_of
 from .model import KEYS, Existing, Place, Surroundings
 
 if t.TYPE_CHECKING:
@@ -127,7 +127,8 @@ def find_child(session: Session, folder_moid: str, name: str) -> t.Any:
 def marks_of(values: t.Mapping[str, t.Any]) -> dict[str, str]:
     """The marks among properties that were read."""
     pairs = (values.get(path) for path in MARKS)
-    return {pair.key: str(pair.value) for pair in pairs if pair is not None and pair.value not in (None, "")}
+    given = [pair for pair in pairs if pair is not None and pair.value not in (None, "")]
+    return {pair.key: str(pair.value) for pair in given}
 
 
 def count_capacities(devices: t.Iterable[t.Any]) -> collections.Counter[int]:
@@ -141,7 +142,8 @@ def addresses(devices: t.Iterable[t.Any]) -> dict[str, t.Any]:
     ``VirtualLsiLogicController0:1``.
     """
     known = list(devices)
-    controllers = {device.key: device for device in known if isinstance(device, vim.vm.device.VirtualController)}
+    kind = vim.vm.device.VirtualController
+    controllers = {device.key: device for device in known if isinstance(device, kind)}
     found = {}
     for disk in disk_devices(known):
         controller = controllers.get(disk.controllerKey)
@@ -151,7 +153,7 @@ def addresses(devices: t.Iterable[t.Any]) -> dict[str, t.Any]:
 
 
 def address(device_id: str) -> str:
-    """The address in a device's ID: ``/web/VirtualLsiLogicController0:1`` has that of the controller.
+    """The address in a device's ID, such as ``/web/VirtualLsiLogicController0:1``.
 
     There is one VM in an import, and its name is not escaped alike everywhere.
     """
@@ -167,14 +169,18 @@ def stored(values: t.Mapping[str, t.Any]) -> dict[int, int]:
     found = {}
     for disk in values.get("layoutEx.disk") or ():
         keys = disk.chain[0].fileKey if disk.chain else ()
-        sizes = [files[key].size for key in keys if key in files and files[key].type == "diskExtent"]
+        extents = [files[key] for key in keys if key in files]
+        sizes = [extent.size for extent in extents if extent.type == "diskExtent"]
         if sizes:
             found[disk.key] = sum(sizes)
     return found
 
 
 def sent_sizes(mark: str) -> dict[str, int]:
-    """In how many bytes each disk was sent, by its address, from the pair that came with the import."""
+    """In how many bytes each disk was sent, by its address.
+
+    :param mark: the pair that came with the import, which others may have changed.
+    """
     found = {}
     for word in mark.split():
         address_text, equals, size = word.rpartition("=")
@@ -216,9 +222,10 @@ def find_home(session: Session, place: Place) -> Home:
 
 def read_named(session: Session, home: Home, wanted: t.Sequence[str]) -> dict[str, Existing]:
     """What holds these names in the folder; a name that is free is left out."""
-    refs = {name: ref for name in wanted if (ref := find_child(session, home.moid, name)) is not None}
+    found = {name: find_child(session, home.moid, name) for name in wanted}
+    refs = {name: ref for name, ref in found.items() if ref is not None}
     known = read_vms(session, list(refs.values()))
-    return {name: known[ref._GetMoId()] for name, ref in refs.items() if ref._GetMoId() in known}
+    return {name: known[moid_of(ref)] for name, ref in refs.items() if moid_of(ref) in known}
 
 
 def read_vms(session: Session, refs: t.Sequence[t.Any]) -> dict[str, Existing]:
@@ -262,7 +269,7 @@ def survey(session: Session, home: Home) -> Surroundings:
     """What the datacenter of a folder offers, and the key of the session: one call."""
     roots = [folder(session, home.moid), session.content.sessionManager]
     rows = {row.moid: row for row in collect(session, roots, SURROUNDINGS, FROM_FOLDER)}
-    keys = [row.get("currentSession.key") for row in rows.values() if kind_of(row.ref) == "SessionManager"]
+    manager = row_of(rows, session.content.sessionManager)
     pods = [row for row in rows.values() if isinstance(row.ref, vim.StoragePod)]
     return Surroundings(
         computes=compute.computes_in(rows),
@@ -270,5 +277,5 @@ def survey(session: Session, home: Home) -> Surroundings:
         datastores=tuple(compute.datastores_in(rows).values()),
         networks=compute.networks_in(rows),
         datastore_clusters={row.moid: name_of(row) for row in pods},
-        session_key=next((key for key in keys if key), ""),
+        session_key=(manager.get("currentSession.key") if manager is not None else None) or "",
     )

@@ -59,7 +59,8 @@ class Meter:
         """``web.ova: 43 % of 1190 MiB, 88 MiB/s, 8 s left``."""
         rate = self.done / max(now - self._begun, 0.001)
         left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
-        return f"{self._what}: {self.percent()} % of {self.total / _MIB:.0f} MiB, {rate / _MIB:.0f} MiB/s{left}"
+        part = f"{self.percent()} % of {self.total / _MIB:.0f} MiB"
+        return f"{self._what}: {part}, {rate / _MIB:.0f} MiB/s{left}"
 
 
 def template(existing: Existing) -> dict[str, t.Any]:

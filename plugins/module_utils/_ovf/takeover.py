@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wait for the run that makes the template, notice when it has ended, and go on with what it has left."""
+"""Wait for the run that makes the template, notice when it has ended, go on with what it left."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 def wait_for(task: TemplateTask, existing: Existing) -> bool:
-    """Wait until something is different: it is ready, it is gone, or its maker has ended and this run has taken over.
+    """Wait until something is different.
+
+    It is ready, it is gone, or its maker has ended and this run has taken over.
 
     :returns: True when it is to be finished by this run; False to look again at who has the name.
     :raises TimedOut: neither happened in time.
@@ -148,7 +150,8 @@ class _Waiting:
     def _line(self) -> str:
         waited = f"({time.monotonic() - self._begun:.0f} s)"
         if self._now.owner == self._task.owner:
-            return f"waiting until vCenter removes {self._now.name}, whose lease is not known {waited}"
+            own = f"{self._now.name}, whose lease is not known"
+            return f"waiting until vCenter removes {own} {waited}"
         if self._ended.is_known(self._now):
             return f"waiting until vCenter removes {self._now.name}, whose maker has ended {waited}"
         return f"waiting for {self._now.name}, which {self._maker()} makes {waited}"
@@ -188,7 +191,7 @@ def _mark_owner(task: TemplateTask, existing: Existing, owner: str) -> t.Any:
 
 
 def left(task: TemplateTask, moid: str, error: VforgeError) -> TemplateError:
-    """Leave what is whole to the next run, and say so in its owner mark, so that nobody waits for this one.
+    """Leave what is whole to the next run, and say so in its owner mark: nobody waits for this one.
 
     :returns: the error to raise in place of the one that stood in the way.
     """
@@ -248,7 +251,7 @@ class _Ending:
         self._tried: set[str] = set()
 
     def is_known(self, existing: Existing) -> bool:
-        """Whether the run that has begun it is known to have ended, or it is our own import without a lease."""
+        """Whether its maker is known to have ended, or it is our own import without a lease."""
         owner = existing.owner
         if owner == self._task.owner:
             return True
@@ -273,7 +276,7 @@ class _Ending:
 
 @contextlib.contextmanager
 def recorded(task: TemplateTask) -> t.Iterator[t.Callable[[str], None]]:
-    """Keep, while an import lasts, what another run on this machine needs to end it should this one be killed.
+    """Keep, while an import lasts, what another run needs to end it should this one be killed.
 
     The record is a file that is locked as long as this run lives.
 

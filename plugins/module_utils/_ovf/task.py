@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task for a cached template from its options to its result: a task of one item, and of the versions it replaces.
+"""A task for a cached template from its options to its result.
+
+It is a task of one item, and of the versions that this one replaces.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -117,8 +119,9 @@ class Account:
 
 
 class TemplateTask(Task[Item]):
-    """A task whose package is known; ``template`` is its first item, the versions that go are the others.
+    """A task whose package is known.
 
+    ``template`` is its first item, the versions that go are the others.
     ``owner`` names this run in the owner mark of what it makes.
     """
 
@@ -168,7 +171,7 @@ class TemplateTask(Task[Item]):
         done_already: t.Collection[str] = (),
         deadline: float | None = None,
     ) -> bool:
-        """One change of the template, to its end. Its call may be made twice, where the answer was lost.
+        """One change of the template, to its end. Its call is made twice where an answer was lost.
 
         :param harmless: names of faults on which somebody else has changed it, or works on it.
         :param done_already: names of faults that, of a call made twice, say that the first one has
@@ -351,7 +354,8 @@ def _imported(task: TemplateTask, prepared: importing.Prepared) -> Existing | No
 def _waited(task: TemplateTask, existing: Existing) -> Existing | None:
     item = task.template
     # What this run has begun itself is no wait for another.
-    own = existing.owner == task.owner or (existing.state == UNKNOWN and task.account.lost_answers > 0)
+    begun = existing.state == UNKNOWN and task.account.lost_answers > 0
+    own = existing.owner == task.owner or begun
     if not own and WAIT not in item.steps:
         item.steps = (*item.steps, WAIT)
         item.done.append(WAIT)
@@ -405,7 +409,7 @@ def _absent(
     *,
     check: bool,
 ) -> dict[str, t.Any]:
-    """Remove the template, and its other versions where that is asked for; never what a VM depends on.
+    """Remove the template, and other versions where that is asked for; never what a VM depends on.
 
     :raises TemplateError: ``name_taken``, ``busy``, ``in_use``.
     :raises PartialFailure: something could not be removed; it holds the whole result.

@@ -396,8 +396,8 @@ func TestSizesAreReadAgainOnRequest(t *testing.T) {
 	b := start(t)
 	im := b.imported("late")
 	l := im.ready()
-	im.mustPut(l, 0, bytes.Repeat([]byte("a"), 4000))
-	im.mustPut(l, 1, bytes.Repeat([]byte("b"), 3000))
+	im.mustPut(l, 0, content(4000, 1))
+	im.mustPut(l, 1, content(3000, 2))
 	if err := im.complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -462,10 +462,10 @@ func TestEveryLinkOfADiskIsWaitedFor(t *testing.T) {
 	}
 	im := &importing{bench: b, lease: res.Returnval, items: spec.FileItem}
 	l := im.ready()
-	im.mustPut(l, 0, []byte("base"))
-	im.mustPut(l, 1, []byte("other disk"))
+	im.mustPut(l, 0, content(4000, 1))
+	im.mustPut(l, 1, content(3000, 2))
 	im.wantFault(im.callFault(im.complete()), &types.InvalidState{})
-	im.mustPut(l, 0, []byte("link"))
+	im.mustPut(l, 0, content(2000, 3))
 	if err := im.complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -30,17 +30,19 @@ class Case:
     :ivar code: of the error; empty where a template is made of it.
     :ivar says: what the error says, or what is warned of: a part of each warning, in their order.
     :ivar options: of the task, besides those that all have.
+    :ivar files: how many are sent to the host; None where that is not the point.
     """
 
     shape: str
     code: str = ""
     says: tuple[str, ...] = ()
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    files: int | None = None
 
 
-def made(shape: str, *warns: str, **options: t.Any) -> Case:
+def made(shape: str, *warns: str, files: int | None = None, **options: t.Any) -> Case:
     """One that a template is made of, with these warnings and no others."""
-    return Case(shape, "", warns, options)
+    return Case(shape, "", warns, options, files)
 
 
 def bad(shape: str, *says: str, **options: t.Any) -> Case:
@@ -68,6 +70,23 @@ CASES = [
     bad("disk-larger-than-its-descriptor-says", "is a disk of 2097152 bytes", "makes one of 1048576", "ovf:capacity"),
     made("disk-smaller-than-its-descriptor-says"),
     made("disk-of-no-file"),
+    # Files that the chosen hardware does not use, and those that it does
+    made("unused-disk-of-another-option", files=1),
+    made("unused-disk-of-another-option", files=2, deployment_option="big"),
+    mismatch("unused-disk-of-another-option-damaged", "b.vmdk"),
+    made("unused-disk-that-no-item-names", files=1),
+    made("unused-file-of-a-swap-disk", files=1),
+    made("disk-with-a-parent", files=2),
+    made("file-of-bios-settings", files=2),
+    made("properties-of-several-types", properties={"on": True}),
+    Case("properties-of-several-types", "invalid_option", ("on",), {"properties": {"on": "perhaps"}}),
+    Case(
+        "properties-of-several-types",
+        "invalid_option",
+        ("does not let users set secret", "enable_hidden_properties"),
+        {"properties": {"secret": "word"}},
+    ),
+    made("properties-of-several-types", properties={"secret": "word"}, enable_hidden_properties=True),
     # Manifests
     made("manifest-of-openssl-3", WIZARD),
     made("manifest-with-a-hyphen", WIZARD),
@@ -165,6 +184,7 @@ def play(templates: Templates, case: Case, where: t.Any, **options: t.Any) -> No
         assert [one for one, said in zip(case.says, templates.warnings, strict=True) if one not in said] == []
         assert ran.called("ImportVApp") == (0 if check else 1)
     if not case.code:
+        assert case.files in (None, len(templates.uploads()))
         template = templates.sim.govc("vm.info", "-e", "/DC0/vm/web")["virtualMachines"][0]
         assert template["config"]["template"] is True
         assert templates.run(where, **case.options, **options).result["changed"] is False
