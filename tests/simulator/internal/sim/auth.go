@@ -116,7 +116,7 @@ func (sh *sessionShim) ImpersonateUser(ctx *simulator.Context, req *types.Impers
 // Logout ends the session for the front too.
 func (sh *sessionShim) Logout(ctx *simulator.Context, req *types.Logout) soap.HasFault {
 	sh.s.sessions.close(ctx.Session.Key)
-	sh.s.hub.closeSession(ctx.Session.Key)
+	sh.s.props.hub.closeSession(ctx.Session.Key)
 	return sh.s.reg.SessionManager().Logout(ctx, req)
 }
 
@@ -126,7 +126,7 @@ func (sh *sessionShim) TerminateSession(ctx *simulator.Context, req *types.Termi
 	if res.Fault() == nil {
 		for _, key := range req.SessionId {
 			sh.s.sessions.close(key)
-			sh.s.hub.closeSession(key)
+			sh.s.props.hub.closeSession(key)
 		}
 	}
 	return res
@@ -134,7 +134,7 @@ func (sh *sessionShim) TerminateSession(ctx *simulator.Context, req *types.Termi
 
 // endSession has vcsim forget a session, and ends the waits that it has.
 func (s *Sim) endSession(key string) {
-	s.hub.closeSession(key)
+	s.props.hub.closeSession(key)
 	ctx := s.background("")
 	m := s.reg.SessionManager()
 	// That vcsim has lost it already is no failure: it is gone either way.

@@ -69,6 +69,41 @@ func (t *trackTable) keep(snapshot types.ManagedObjectReference, marks map[int32
 	t.marks[snapshot] = marks
 }
 
+// markOf is the mark that a snapshot has of a disk; it has no tracker where there was none.
+func (t *trackTable) markOf(snapshot types.ManagedObjectReference, disk int32) mark {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.marks[snapshot][disk]
+}
+
+// now is a mark of what was written up to this call, and not to where the epoch began.
+func (t *trackTable) now(vm types.ManagedObjectReference, disk int32) mark {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tr := t.live[vm][disk]; tr != nil {
+		return mark{tr, tr.moment() + 1}
+	}
+	return mark{}
+}
+
+// isBroken tells if the tracker of a mark did not survive a power failure.
+func (t *trackTable) isBroken(m mark) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return m.tracker != nil && m.tracker.broken
+}
+
+// since is what was written from a moment up to a mark. It returns false when the
+// moment is not one of the mark's past.
+func (t *trackTable) since(id string, moment int, upTo mark) (spans, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id != upTo.tracker.id || moment > upTo.moment {
+		return nil, false
+	}
+	return upTo.tracker.since(moment, upTo.moment), true
+}
+
 // drop forgets a VM or a snapshot.
 func (t *trackTable) drop(ref types.ManagedObjectReference) {
 	t.mu.Lock()
@@ -128,61 +163,61 @@ func canTrack(vm *simulator.VirtualMachine) bool {
 	return err == nil && version >= 7 && vm.Capability.ChangeTrackingSupported
 }
 
-// trackingSwitched is called when the configuration of a VM begins or ceases to ask for
+// switched is called when the configuration of a VM begins or ceases to ask for
 // tracking. The caller holds the VM's lock.
-func (s *Sim) trackingSwitched(vm *simulator.VirtualMachine) {
-	s.tracks.mu.Lock()
-	defer s.tracks.mu.Unlock()
-	s.tracks.clean[vm.Self] = vm.Snapshot == nil
+func (table *trackTable) switched(vm *simulator.VirtualMachine) {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	table.clean[vm.Self] = vm.Snapshot == nil
 }
 
-// trackingTakesEffect is called when a VM's disks are opened anew: then what its
+// takeEffect is called when a VM's disks are opened anew: then what its
 // configuration asks for begins or ends. The caller holds the VM's lock.
-func (s *Sim) trackingTakesEffect(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-	s.retrack(vm, func(old *tracker, disk *types.VirtualDisk) *tracker {
+func (table *trackTable) takeEffect(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	table.retrack(vm, func(old *tracker, disk *types.VirtualDisk) *tracker {
 		if old != nil && !old.broken {
 			return old
 		}
-		return s.newTracker(vm, disk)
+		return table.newTracker(vm, disk)
 	})
-	s.showChangeIDs(ctx, vm)
+	table.showIDs(ctx, vm)
 }
 
-// resetTracking begins tracking anew: no earlier changeId is good for the VM's
+// reset begins tracking anew: no earlier changeId is good for the VM's
 // disks any more. The caller holds the VM's lock.
-func (s *Sim) resetTracking(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-	s.retrack(vm, func(_ *tracker, disk *types.VirtualDisk) *tracker { return s.newTracker(vm, disk) })
-	s.showChangeIDs(ctx, vm)
+func (table *trackTable) reset(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	table.retrack(vm, func(_ *tracker, disk *types.VirtualDisk) *tracker { return table.newTracker(vm, disk) })
+	table.showIDs(ctx, vm)
 }
 
-// trackResized begins the tracking of the disks anew that have another size now. The
+// resized begins the tracking of the disks anew that have another size now. The
 // caller holds the VM's lock.
-func (s *Sim) trackResized(vm *simulator.VirtualMachine) {
-	s.tracks.mu.Lock()
-	defer s.tracks.mu.Unlock()
-	live := s.tracks.live[vm.Self]
+func (table *trackTable) resized(vm *simulator.VirtualMachine) {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	live := table.live[vm.Self]
 	for _, disk := range disksOf(vm.Config.Hardware.Device) {
 		if t := live[disk.Key]; t != nil && t.capacity != disk.CapacityInBytes {
-			live[disk.Key] = s.newTracker(vm, disk)
+			live[disk.Key] = table.newTracker(vm, disk)
 		}
 	}
 }
 
-// breakTracking is what a power failure does: the files of the trackers are not what
+// breakAll is what a power failure does: the files of the trackers are not what
 // the disks are. The caller holds the VM's lock.
-func (s *Sim) breakTracking(vm *simulator.VirtualMachine) {
-	s.tracks.mu.Lock()
-	defer s.tracks.mu.Unlock()
-	for _, t := range s.tracks.live[vm.Self] {
+func (table *trackTable) breakAll(vm *simulator.VirtualMachine) {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	for _, t := range table.live[vm.Self] {
 		t.broken = true
 	}
 }
 
-func (s *Sim) retrack(vm *simulator.VirtualMachine, each func(*tracker, *types.VirtualDisk) *tracker) {
-	s.tracks.mu.Lock()
-	defer s.tracks.mu.Unlock()
-	old := s.tracks.live[vm.Self]
-	delete(s.tracks.live, vm.Self)
+func (table *trackTable) retrack(vm *simulator.VirtualMachine, each func(*tracker, *types.VirtualDisk) *tracker) {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	old := table.live[vm.Self]
+	delete(table.live, vm.Self)
 	if !tracking(vm) {
 		return
 	}
@@ -192,12 +227,12 @@ func (s *Sim) retrack(vm *simulator.VirtualMachine, each func(*tracker, *types.V
 			now[disk.Key] = each(old[disk.Key], disk)
 		}
 	}
-	s.tracks.live[vm.Self] = now
+	table.live[vm.Self] = now
 }
 
 // newTracker begins with an empty epoch. The caller holds the table's lock.
-func (s *Sim) newTracker(vm *simulator.VirtualMachine, disk *types.VirtualDisk) *tracker {
-	clean, switched := s.tracks.clean[vm.Self]
+func (table *trackTable) newTracker(vm *simulator.VirtualMachine, disk *types.VirtualDisk) *tracker {
+	clean, switched := table.clean[vm.Self]
 	return &tracker{
 		id: newChangeSet(), epochs: make([]spans, 1), capacity: disk.CapacityInBytes,
 		complete: vm.Snapshot == nil && (clean || !switched),
@@ -216,28 +251,28 @@ func newChangeSet() string {
 	return strings.Join(text[:8], " ") + "-" + strings.Join(text[8:], " ")
 }
 
-// markChanges begins a new epoch on each disk of a VM and returns the moment. The caller
+// mark begins a new epoch on each disk of a VM and returns the moment. The caller
 // holds the VM's lock.
-func (s *Sim) markChanges(ctx *simulator.Context, vm *simulator.VirtualMachine) map[int32]mark {
+func (table *trackTable) mark(ctx *simulator.Context, vm *simulator.VirtualMachine) map[int32]mark {
 	marks := make(map[int32]mark)
-	s.tracks.mu.Lock()
-	for key, t := range s.tracks.live[vm.Self] {
+	table.mu.Lock()
+	for key, t := range table.live[vm.Self] {
 		t.epochs = append(t.epochs, nil)
 		marks[key] = mark{t, t.moment()}
 	}
-	s.tracks.mu.Unlock()
-	s.showChangeIDs(ctx, vm)
+	table.mu.Unlock()
+	table.showIDs(ctx, vm)
 	return marks
 }
 
-// showChangeIDs puts the changeIds of a VM's disks where clients read them.
-func (s *Sim) showChangeIDs(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-	s.tracks.mu.Lock()
+// showIDs puts the changeIds of a VM's disks where clients read them.
+func (table *trackTable) showIDs(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	table.mu.Lock()
 	ids := make(map[int32]string)
-	for key, t := range s.tracks.live[vm.Self] {
+	for key, t := range table.live[vm.Self] {
 		ids[key] = t.changeID(t.moment())
 	}
-	s.tracks.mu.Unlock()
+	table.mu.Unlock()
 	changed := false
 	devices := make([]types.BaseVirtualDevice, 0, len(vm.Config.Hardware.Device))
 	for _, d := range vm.Config.Hardware.Device {

@@ -61,8 +61,6 @@ func (s *Sim) changedAreas(vm *simulator.VirtualMachine, req *types.QueryChanged
 
 // changeQuery finds the disk, as it was at the end of the query.
 func (s *Sim) changeQuery(vm *simulator.VirtualMachine, req *types.QueryChangedDiskAreas) (q changeQuery, fault types.BaseMethodFault) {
-	s.tracks.mu.Lock()
-	defer s.tracks.mu.Unlock()
 	devices := vm.Config.Hardware.Device
 	if req.Snapshot != nil {
 		snapshot := s.snapshot(*req.Snapshot)
@@ -70,9 +68,9 @@ func (s *Sim) changeQuery(vm *simulator.VirtualMachine, req *types.QueryChangedD
 			return q, &types.NotFound{}
 		}
 		devices = snapshot.Config.Hardware.Device
-		q.mark = s.tracks.marks[snapshot.Self][req.DeviceKey]
-	} else if t := s.tracks.live[vm.Self][req.DeviceKey]; t != nil {
-		q.mark = mark{t, t.moment() + 1} // up to now, and not to where its epoch began
+		q.mark = s.tracks.markOf(snapshot.Self, req.DeviceKey)
+	} else {
+		q.mark = s.tracks.now(vm.Self, req.DeviceKey)
 	}
 	for _, disk := range disksOf(devices) {
 		if disk.Key == req.DeviceKey {
@@ -84,7 +82,7 @@ func (s *Sim) changeQuery(vm *simulator.VirtualMachine, req *types.QueryChangedD
 		return q, invalid("deviceKey")
 	case req.Snapshot == nil && vm.Runtime.PowerState != poweredOff:
 		return q, cbtFault(q.disk, "cannotGetChanges", "the disk is in use")
-	case req.Snapshot == nil && q.mark.tracker != nil && q.mark.tracker.broken:
+	case req.Snapshot == nil && s.tracks.isBroken(q.mark):
 		return q, cbtFault(q.disk, "cannotGetChanges", "the file with the changes cannot be used")
 	}
 	return q, nil
@@ -96,18 +94,17 @@ func (s *Sim) areasSince(q changeQuery, changeID string) (spans, types.BaseMetho
 	if !ok {
 		return nil, invalid("changeId")
 	}
-	s.tracks.mu.Lock()
-	defer s.tracks.mu.Unlock()
-	t := q.mark.tracker
 	switch {
-	case t == nil:
+	case q.mark.tracker == nil:
 		return nil, cbtFault(q.disk, "noTrack", "changes were not tracked")
 	case changeID == allInUse:
 		return s.areasInUse(q)
-	case id != t.id || moment > q.mark.moment:
+	}
+	areas, ok := s.tracks.since(id, moment, q.mark)
+	if !ok {
 		return nil, cbtFault(q.disk, "cannotGetChanges", "the changeId is not one of this disk's past")
 	}
-	return t.since(moment, q.mark.moment), nil
+	return areas, nil
 }
 
 // areasInUse is the answer to "*". Only VMFS knows what is in use.
@@ -122,7 +119,7 @@ func (s *Sim) areasInUse(q changeQuery) (spans, types.BaseMethodFault) {
 	if !q.mark.tracker.complete {
 		return nil, cbtFault(q.disk, "noEpoch", "there was a snapshot when tracking was switched on")
 	}
-	image, err := s.image(b, q.disk.CapacityInBytes)
+	image, err := s.diskLayers.image(b, q.disk.CapacityInBytes)
 	if err != nil {
 		return nil, &types.FileFault{File: b.FileName}
 	}

@@ -55,7 +55,7 @@ func (s *Sim) cloneVM(ctx *simulator.Context, p *clonePlan) (*simulator.VirtualM
 	s.layers.add(vm.Self, vm.Config.Hardware.Device)
 	s.link(ctx, vm, p.folder.Self)
 	if !p.off {
-		s.trackingTakesEffect(ctx, vm)
+		s.tracks.takeEffect(ctx, vm)
 	}
 	return vm, nil
 }

@@ -217,7 +217,7 @@ func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan, ref types.Man
 	s.customizeAtBoot(vm, p.custom)
 	s.link(ctx, vm, p.folder.Self)
 	if !p.off {
-		s.trackingTakesEffect(ctx, vm)
+		s.tracks.takeEffect(ctx, vm)
 	}
 	s.post(ctx, s.cloned(&p.clonePlan, vm)...)
 	return nil

@@ -135,7 +135,7 @@ func TestFullCloneOfARunningVM(t *testing.T) {
 func (b *bench) putBytes(vm *simulator.VirtualMachine, off int64, text string) {
 	b.Helper()
 	top, capacity := topOf(vm)
-	l, err := b.sim.layer(top, capacity)
+	l, err := b.sim.diskLayers.layer(top, capacity)
 	if err == nil {
 		err = l.write(spans{{off, off + int64(len(text))}}, func(p []byte, _ int64) error {
 			copy(p, text)
@@ -153,7 +153,7 @@ func TestFullCloneHasItsSourcesBytes(t *testing.T) {
 	b.putBytes(parent, 4096, "content")
 	b.clone("below") // the parent's disk is two layers now
 	b.putBytes(parent, 4099, "NEW")
-	image, err := b.sim.image(topOf(b.sim.vm(b.cloned(parent.Self, "full"))))
+	image, err := b.sim.diskLayers.image(topOf(b.sim.vm(b.cloned(parent.Self, "full"))))
 	if err != nil {
 		t.Fatal(err)
 	}

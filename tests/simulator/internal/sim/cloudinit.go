@@ -10,7 +10,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/sim/guestos"
+	"vforge.vsphere/simulator/internal/guestos"
 )
 
 // cloudKeys are the keys of guestinfo by which cloud-init finds its data source.

@@ -17,8 +17,8 @@ import (
 // collector is one property collector: its filters, and what has changed since its
 // client was last told.
 type collector struct {
-	s  *Sim
-	id collectorID
+	from *properties
+	id   collectorID
 
 	// call is held by the one call that reads or changes the filters.
 	call    sync.Mutex
@@ -50,9 +50,9 @@ type filter struct {
 	traversed map[types.ManagedObjectReference]bool
 }
 
-func newCollector(s *Sim, id collectorID) *collector {
+func newCollector(from *properties, id collectorID) *collector {
 	return &collector{
-		s: s, id: id,
+		from: from, id: id,
 		watched: make(map[types.ManagedObjectReference]bool),
 		dirty:   make(map[types.ManagedObjectReference]bool),
 		gone:    make(map[types.ManagedObjectReference]bool),
@@ -198,7 +198,7 @@ func (c *collector) missing(ctx *simulator.Context, f *filter) []types.MissingOb
 	}
 	var out []types.MissingObject
 	for _, o := range f.spec.ObjectSet {
-		if c.s.object(ctx, o.Obj) == nil {
+		if c.from.object(ctx, o.Obj) == nil {
 			out = append(out, types.MissingObject{Obj: o.Obj, Fault: *localized(&types.ManagedObjectNotFound{Obj: o.Obj})})
 		}
 	}
@@ -219,7 +219,7 @@ func (c *collector) filterChanges(ctx *simulator.Context, f *filter, dirty, gone
 		if reported && !dirty[ref] && !(moved && listsOthers(ref)) {
 			continue
 		}
-		content, ok, fault := c.s.read(ctx, ref, f.spec.PropSet)
+		content, ok, fault := c.from.read(ctx, ref, f.spec.PropSet)
 		if fault != nil {
 			return nil, fault
 		}
@@ -274,7 +274,7 @@ func (c *collector) reselect(ctx *simulator.Context, f *filter, gone map[types.M
 	// An object that went since the filter was made is reported as such, and is no
 	// fault.
 	spec.ReportMissingObjectsInResults = types.NewBool(true)
-	sel, fault := c.s.selectObjects(ctx, &spec, c.watch)
+	sel, fault := c.from.selectObjects(ctx, &spec, c.watch)
 	if fault != nil {
 		return nil, fault
 	}
@@ -323,4 +323,13 @@ func (f *filter) diff(old map[string]any, content types.ObjectContent, now map[s
 		}
 	}
 	return out
+}
+
+// onChange returns a channel that has a value when an object has changed, and the
+// function that ends this.
+func (p *properties) onChange(ref types.ManagedObjectReference) (changed <-chan struct{}, stop func()) {
+	c := newCollector(p, collectorID{ref: ref})
+	c.watch(ref)
+	p.hub.add(c)
+	return c.signal, func() { p.hub.drop(c.id) }
 }

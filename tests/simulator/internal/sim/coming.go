@@ -69,6 +69,6 @@ func (s *Sim) arrive(ctx *simulator.Context, vm *simulator.VirtualMachine, folde
 		s.reg.PutEntity(folder, vm)
 	})
 	if seen {
-		s.hub.UpdateObject(ctx, vm, nil) // of all that it did not have before
+		s.props.hub.UpdateObject(ctx, vm, nil) // of all that it did not have before
 	}
 }

@@ -124,7 +124,7 @@ func (c *consolidation) settle(layers []*flatBacking) error {
 
 // merge writes a layer into the one below it, which takes its place in all chains.
 func (c *consolidation) merge(upper *flatBacking, capacity int64) error {
-	image, err := c.s.image(upper, capacity)
+	image, err := c.s.diskLayers.image(upper, capacity)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (c *consolidation) ownLevels(top *flatBacking) []*flatBacking {
 func (c *consolidation) collapseDisk(own []*flatBacking) (*flatBacking, error) {
 	top, lowest := own[0], own[len(own)-1]
 	capacity := c.forest().sizes[keyOf(top)]
-	image, err := c.s.image(top, capacity)
+	image, err := c.s.diskLayers.image(top, capacity)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +238,7 @@ func (c *consolidation) detached(image *diskImage, n int, like *flatBacking) (*f
 	}
 	out, ref := *like, ds.Self
 	out.FileName, out.Datastore, out.Uuid = dsPath(ds.Name, file), &ref, newUUID(0x60)
-	into, err := c.s.layer(&out, image.capacity)
+	into, err := c.s.diskLayers.layer(&out, image.capacity)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +287,7 @@ func (s *Sim) removeLevel(key layerKey) {
 		return
 	}
 	_, file := splitDSPath(key.file)
-	err := s.removeFiles([]string{
+	err := s.diskLayers.remove([]string{
 		localPath(ds, file), localPath(ds, extentName(file, true)), localPath(ds, extentName(file, false)),
 	})
 	if err != nil {

@@ -61,7 +61,7 @@ func (s *Sim) open(t diskTarget) (*types.VirtualDisk, *diskImage, error) {
 	if !ok {
 		return nil, nil, conflict(fmt.Errorf("disk %d is a raw device, whose bytes are not simulated", t.key))
 	}
-	image, err := s.image(top, disk.CapacityInBytes)
+	image, err := s.diskLayers.image(top, disk.CapacityInBytes)
 	return disk, image, err
 }
 
@@ -280,7 +280,7 @@ func (s *Sim) postPowerFailure(r *http.Request) (any, error) {
 			err = conflict(errors.New("the VM is not powered on"))
 			return
 		}
-		s.breakTracking(vm)
+		s.tracks.breakAll(vm)
 		s.powerOff(ctx, vm)
 	})
 	return done, err

@@ -15,7 +15,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/sim/guestos"
+	"vforge.vsphere/simulator/internal/guestos"
 )
 
 // guestCustomizationSince is the API version that introduced customization of running

@@ -12,7 +12,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/sim/guestos"
+	"vforge.vsphere/simulator/internal/guestos"
 )
 
 // toolsConfig is where Tools of a Linux guest are told to take scripts.

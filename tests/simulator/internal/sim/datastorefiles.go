@@ -5,7 +5,6 @@
 package sim
 
 import (
-	"os"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -32,7 +31,7 @@ func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.D
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.DeleteDatastoreFileTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.s.forgetLayers)
+	sh.s.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.forgetRemoved)
 	return res
 }
 
@@ -48,7 +47,7 @@ func (sh *fileShim) MoveDatastoreFileTask(ctx *simulator.Context, req *types.Mov
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.MoveDatastoreFileTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.s.forgetLayers)
+	sh.s.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.forgetRemoved)
 	return res
 }
 
@@ -75,7 +74,7 @@ func (sh *fileShim) DeleteVirtualDiskTask(ctx *simulator.Context, req *types.Del
 	m := sh.s.reg.VirtualDiskManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.DeleteVirtualDiskTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.DeleteVirtualDisk_TaskBody).Res.Returnval, sh.s.forgetLayers)
+	sh.s.afterTask(res.(*methods.DeleteVirtualDisk_TaskBody).Res.Returnval, sh.s.diskLayers.forgetRemoved)
 	return res
 }
 
@@ -131,18 +130,4 @@ func (s *Sim) runs(ref types.ManagedObjectReference) (on bool) {
 		s.background("").WithLock(vm, func() { on = vm.Runtime.PowerState == poweredOn })
 	}
 	return on
-}
-
-// forgetLayers forgets what is known of the content of layers whose files were removed.
-func (s *Sim) forgetLayers() {
-	t := &s.diskLayers
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for extent, l := range t.layers {
-		l.mu.Lock()
-		if _, err := os.Stat(extent); os.IsNotExist(err) {
-			l.data = nil
-		}
-		l.mu.Unlock()
-	}
 }

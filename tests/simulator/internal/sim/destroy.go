@@ -39,7 +39,7 @@ func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	}
 	s.unlink(ctx, vm)
 	s.removeOrphans()
-	if err := s.removeFiles(files); err != nil {
+	if err := s.diskLayers.remove(files); err != nil {
 		log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
 	}
 }

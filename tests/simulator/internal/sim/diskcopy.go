@@ -5,8 +5,6 @@
 package sim
 
 import (
-	"errors"
-
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -51,11 +49,11 @@ func (s *Sim) copyLayer(ds *simulator.Datastore, file string, layer *flatBacking
 
 // copyBytes writes what the upper n layers of a chain hold into a new layer.
 func (s *Sim) copyBytes(into, top *flatBacking, capacity int64, n int) error {
-	to, err := s.layer(into, capacity)
+	to, err := s.diskLayers.layer(into, capacity)
 	if err != nil {
 		return err
 	}
-	from, err := s.image(top, capacity)
+	from, err := s.diskLayers.image(top, capacity)
 	if err != nil {
 		return err
 	}
@@ -73,16 +71,9 @@ func layersOf(top *flatBacking) []*flatBacking {
 
 // growBase makes a base disk larger; what is new reads as zeros.
 func (s *Sim) growBase(b *flatBacking, from, to int64) error {
-	l, err := s.layer(b, from)
+	l, err := s.diskLayers.layer(b, from)
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f, err := l.open()
-	if err != nil {
-		return err
-	}
-	l.capacity = to
-	return errors.Join(f.Truncate(to), f.Close())
+	return l.grow(to)
 }

@@ -39,24 +39,26 @@ type layer struct {
 
 // layerTable knows the layers of all disks by the paths of their extents.
 type layerTable struct {
+	reg    *simulator.Registry
 	mu     sync.Mutex
 	layers map[string]*layer
 }
 
+func newLayerTable(reg *simulator.Registry) *layerTable { return &layerTable{reg: reg} }
+
 // layer returns the layer of a backing, which need not have a file yet.
 //
 // It returns an error when the backing's datastore does not exist.
-func (s *Sim) layer(b *flatBacking, capacity int64) (*layer, error) {
+func (t *layerTable) layer(b *flatBacking, capacity int64) (*layer, error) {
 	name, file := splitDSPath(b.FileName)
 	if b.Datastore == nil {
 		return nil, fmt.Errorf("%s is on no known datastore", b.FileName)
 	}
-	ds, ok := s.reg.Get(*b.Datastore).(*simulator.Datastore)
+	ds, ok := t.reg.Get(*b.Datastore).(*simulator.Datastore)
 	if !ok || ds.Name != name {
 		return nil, fmt.Errorf("%s is not on datastore %s", b.FileName, b.Datastore.Value)
 	}
 	extent := localPath(ds, extentName(file, b.Parent != nil))
-	t := &s.diskLayers
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l, ok := t.layers[extent]
@@ -71,10 +73,9 @@ func (s *Sim) layer(b *flatBacking, capacity int64) (*layer, error) {
 	return l, nil
 }
 
-// removeFiles deletes files of this machine, and what is known of the layers in them.
+// remove deletes files of this machine, and what is known of the layers in them.
 // One that is gone already is no error.
-func (s *Sim) removeFiles(files []string) error {
-	t := &s.diskLayers
+func (t *layerTable) remove(files []string) error {
 	t.mu.Lock()
 	for _, f := range files {
 		delete(t.layers, f)
@@ -89,19 +90,19 @@ func (s *Sim) removeFiles(files []string) error {
 	return failed
 }
 
-// knownLayer is the layer whose extent is a file of this machine, or nil.
-func (s *Sim) knownLayer(extent string) *layer {
-	s.diskLayers.mu.Lock()
-	defer s.diskLayers.mu.Unlock()
-	return s.diskLayers.layers[extent]
+// known is the layer whose extent is a file of this machine, or nil.
+func (t *layerTable) known(extent string) *layer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.layers[extent]
 }
 
-// adoptLayer takes a file that lies where a layer's extent belongs for the layer's
+// adopt takes a file that lies where a layer's extent belongs for the layer's
 // content: all of it counts as written. Whoever has put a file there calls it.
 //
 // It returns an error when there is no such file.
-func (s *Sim) adoptLayer(b *flatBacking, capacity int64) error {
-	l, err := s.layer(b, capacity)
+func (t *layerTable) adopt(b *flatBacking, capacity int64) error {
+	l, err := t.layer(b, capacity)
 	if err != nil {
 		return err
 	}
@@ -137,6 +138,36 @@ func (l *layer) open() (*os.File, error) {
 		}
 	}
 	return os.OpenFile(l.extent, os.O_WRONLY, 0o600)
+}
+
+// makeFiles makes the layer's files if there are none.
+func (l *layer) makeFiles() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.open()
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// replaced counts all that the extent holds as written: somebody has put another file there.
+func (l *layer) replaced() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.adopt()
+}
+
+// grow makes a base layer larger, its files too; what is new reads as zeros.
+func (l *layer) grow(capacity int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.open()
+	if err != nil {
+		return err
+	}
+	l.capacity = capacity
+	return errors.Join(f.Truncate(capacity), f.Close())
 }
 
 // write writes ranges, each with the bytes that fill makes for it.
@@ -210,10 +241,10 @@ type diskImage struct {
 // image is the disk that a backing and those below it make.
 //
 // It returns an error when the datastore of one of them does not exist.
-func (s *Sim) image(top *flatBacking, capacity int64) (*diskImage, error) {
+func (t *layerTable) image(top *flatBacking, capacity int64) (*diskImage, error) {
 	d := &diskImage{capacity: capacity}
 	for b := top; b != nil; b = b.Parent {
-		l, err := s.layer(b, capacity)
+		l, err := t.layer(b, capacity)
 		if err != nil {
 			return nil, err
 		}
@@ -300,7 +331,7 @@ func (s *Sim) disksReconfigured(ctx *simulator.Context, vm *simulator.VirtualMac
 		if !ok {
 			continue
 		}
-		l, err := s.layer(top, disk.CapacityInBytes)
+		l, err := s.diskLayers.layer(top, disk.CapacityInBytes)
 		if err == nil {
 			err = l.resize(disk.CapacityInBytes)
 		}
@@ -308,8 +339,8 @@ func (s *Sim) disksReconfigured(ctx *simulator.Context, vm *simulator.VirtualMac
 			log.Printf("vforge-sim: reconfiguring %s: %v", vm.Name, err)
 		}
 	}
-	s.trackResized(vm)
-	s.showChangeIDs(ctx, vm)
+	s.tracks.resized(vm)
+	s.tracks.showIDs(ctx, vm)
 	s.trackLayers(vm)
 	s.tellFiles(ctx, vm)
 }
@@ -326,4 +357,17 @@ func (l *layer) resize(capacity int64) error {
 		return nil
 	}
 	return os.Truncate(l.extent, capacity)
+}
+
+// forgetRemoved forgets what is known of the content of layers whose files were removed.
+func (t *layerTable) forgetRemoved() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for extent, l := range t.layers {
+		l.mu.Lock()
+		if _, err := os.Stat(extent); os.IsNotExist(err) {
+			l.data = nil
+		}
+		l.mu.Unlock()
+	}
 }

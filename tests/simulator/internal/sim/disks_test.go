@@ -85,7 +85,7 @@ func TestAChainOfLayersReadsAsOneDisk(t *testing.T) {
 	put := func(vm *simulator.VirtualMachine, off int64, text string) {
 		t.Helper()
 		top, capacity := topOf(vm)
-		l, err := b.sim.layer(top, capacity)
+		l, err := b.sim.diskLayers.layer(top, capacity)
 		if err == nil {
 			err = l.write(spans{{off, off + int64(len(text))}}, func(p []byte, _ int64) error {
 				copy(p, text)
@@ -98,7 +98,7 @@ func TestAChainOfLayersReadsAsOneDisk(t *testing.T) {
 	}
 	get := func(vm *simulator.VirtualMachine, off int64, n int) string {
 		t.Helper()
-		image, err := b.sim.image(topOf(vm))
+		image, err := b.sim.diskLayers.image(topOf(vm))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,25 +24,35 @@ type shim interface {
 	Unlock()
 }
 
-type shimBase struct {
+// baseShim is what all shims have.
+type baseShim struct {
 	// MO stands first because vcsim looks at every registered object's managed
 	// object there, when it searches by UUID for one.
 	MO   mo.ExtensionManager
 	Self types.ManagedObjectReference
-	s    *Sim
 }
 
-func (b *shimBase) Reference() types.ManagedObjectReference { return b.Self }
+// newBaseShim makes the base of the shim for a kind of object.
+func newBaseShim(kind string) baseShim {
+	return baseShim{Self: types.ManagedObjectReference{Type: "VforgeShim", Value: kind}}
+}
+
+// Reference is the name under which vcsim's registry has the shim.
+func (b *baseShim) Reference() types.ManagedObjectReference { return b.Self }
 
 // Lock does nothing: see shim.
-func (b *shimBase) Lock() {}
+func (b *baseShim) Lock() {}
 
 // Unlock does nothing: see shim.
-func (b *shimBase) Unlock() {}
+func (b *baseShim) Unlock() {}
 
-func (s *Sim) shimFor(kind string) shimBase {
-	return shimBase{Self: types.ManagedObjectReference{Type: "VforgeShim", Value: kind}, s: s}
+// shimBase is the base of the shims that need all of the simulator.
+type shimBase struct {
+	baseShim
+	s *Sim
 }
+
+func (s *Sim) shimFor(kind string) shimBase { return shimBase{newBaseShim(kind), s} }
 
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
@@ -55,8 +65,8 @@ func (s *Sim) installShims() {
 		"Task":                   &taskShim{s.shimFor("Task")},
 		"ViewManager":            &viewShim{s.shimFor("ViewManager")},
 		"SearchIndex":            &searchShim{s.shimFor("SearchIndex")},
-		"PropertyCollector":      &pcShim{s.shimFor("PropertyCollector")},
-		"PropertyFilter":         &filterShim{s.shimFor("PropertyFilter")},
+		"PropertyCollector":      s.props.collectorShim(),
+		"PropertyFilter":         s.props.filterShim(),
 		"VirtualMachineSnapshot": &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
 	for _, kind := range []string{"FileManager", "VirtualDiskManager"} {
@@ -72,7 +82,7 @@ func (s *Sim) installShims() {
 		s.reg.Put(sh)
 	}
 	s.reg.Handler = s.route
-	s.reg.AddHandler(s.hub)
+	s.reg.AddHandler(s.props.hub)
 	s.reg.AddHandler(s.index)
 	s.reg.AddHandler(newCompleter())
 }

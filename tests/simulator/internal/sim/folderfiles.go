@@ -142,13 +142,8 @@ func (s *Sim) makeListed(ds *simulator.Datastore, file string) bool {
 	}
 	for _, delta := range []bool{false, true} {
 		extent := localPath(ds, extentName(descriptor, delta))
-		if l := s.knownLayer(extent); l != nil {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			f, err := l.open()
-			if err == nil {
-				err = f.Close()
-			}
+		if l := s.diskLayers.known(extent); l != nil {
+			err := l.makeFiles()
 			if err != nil {
 				log.Printf("vforge-sim: making %s: %v", extent, err)
 			}
@@ -161,9 +156,7 @@ func (s *Sim) makeListed(ds *simulator.Datastore, file string) bool {
 // replaced takes a file that a client has sent for the content of the layer that it
 // is the extent of, if it is one.
 func (s *Sim) replaced(extent string) {
-	if l := s.knownLayer(extent); l != nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.adopt()
+	if l := s.diskLayers.known(extent); l != nil {
+		l.replaced()
 	}
 }

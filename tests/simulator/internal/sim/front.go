@@ -212,7 +212,7 @@ func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call *sdkCall, fail
 		r.Header.Set("Cookie", soap.SessionCookieName+"="+call.session.key)
 	}
 	if strings.HasPrefix(call.method, "WaitForUpdates") {
-		defer s.hub.waiting(call.this, r.Context())()
+		defer s.props.hub.waiting(call.this, r.Context())()
 	}
 	r.Body = io.NopCloser(bytes.NewReader(call.body))
 	r.URL.Path = s.reg.Path

@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"context"
 	"io"
 	"log"
 	"net"
@@ -60,6 +61,20 @@ func (g *gate) become(state string, d time.Duration) {
 			conn.reset()
 		}
 		conn.mute = state == doSilence || state == doFreeze
+	}
+}
+
+// wait returns when the gate is open, or when ctx is done.
+func (g *gate) wait(ctx context.Context) {
+	g.mu.Lock()
+	opened := g.opened
+	g.mu.Unlock()
+	if opened == nil {
+		return
+	}
+	select {
+	case <-opened:
+	case <-ctx.Done():
 	}
 }
 
@@ -208,14 +223,5 @@ func (s *Sim) hold(r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		return
 	}
-	s.gate.mu.Lock()
-	opened := s.gate.opened
-	s.gate.mu.Unlock()
-	if opened == nil {
-		return
-	}
-	select {
-	case <-opened:
-	case <-r.Context().Done():
-	}
+	s.gate.wait(r.Context())
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/sim/guestos"
+	"vforge.vsphere/simulator/internal/guestos"
 )
 
 // guestTable holds the operating systems of the VMs that somebody has worked inside

@@ -12,7 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"vforge.vsphere/simulator/internal/sim/guestos"
+	"vforge.vsphere/simulator/internal/guestos"
 )
 
 // guestProcessShim starts and lists processes in guests.

@@ -34,7 +34,7 @@ func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges spans, 
 				r.length(), r.start, sectorSize, disk.CapacityInBytes))
 		}
 	}
-	l, err := s.layer(top, disk.CapacityInBytes)
+	l, err := s.diskLayers.layer(top, disk.CapacityInBytes)
 	if err != nil {
 		return err
 	}

@@ -148,23 +148,3 @@ func (s *Sim) trackLayers(vm *simulator.VirtualMachine) {
 		s.layers.add(vm.Self, snapshot.Config.Hardware.Device)
 	}
 }
-
-// snapshotsOf lists the snapshots of a VM, all branches of the tree.
-func (s *Sim) snapshotsOf(vm *simulator.VirtualMachine) []*simulator.VirtualMachineSnapshot {
-	if vm.Snapshot == nil {
-		return nil
-	}
-	var out []*simulator.VirtualMachineSnapshot
-	for _, ref := range snapshotsIn(vm.Snapshot.RootSnapshotList) {
-		if snapshot := s.snapshot(ref); snapshot != nil {
-			out = append(out, snapshot)
-		}
-	}
-	return out
-}
-
-// snapshot returns the snapshot of ref, or nil.
-func (s *Sim) snapshot(ref types.ManagedObjectReference) *simulator.VirtualMachineSnapshot {
-	snapshot, _ := s.reg.Get(ref).(*simulator.VirtualMachineSnapshot)
-	return snapshot
-}

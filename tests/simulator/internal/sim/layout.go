@@ -93,7 +93,7 @@ func (s *Sim) diskLayout(b *layoutBuilder, devices []types.BaseVirtualDevice) (e
 		chain := diskChain(disk)
 		for i := len(chain) - 1; i >= 0; i-- {
 			unit, size := chain[i], disk.CapacityInBytes
-			if l, err := s.layer(unit, size); err == nil {
+			if l, err := s.diskLayers.layer(unit, size); err == nil {
 				size = l.size()
 			}
 			exDisk.Chain = append(exDisk.Chain, types.VirtualMachineFileLayoutExDiskUnit{FileKey: []int32{

@@ -115,7 +115,7 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 		return err
 	}
 	if f.backing != nil {
-		if err := l.s.adoptLayer(f.backing, f.capacity); err != nil {
+		if err := l.s.diskLayers.adopt(f.backing, f.capacity); err != nil {
 			return err
 		}
 	}

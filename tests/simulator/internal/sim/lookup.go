@@ -10,33 +10,38 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// finder finds objects of the inventory by what refers to them.
+type finder struct{ reg *simulator.Registry }
+
+func newFinder(reg *simulator.Registry) finder { return finder{reg} }
+
 // vm returns the VM of ref, or nil.
-func (s *Sim) vm(ref types.ManagedObjectReference) *simulator.VirtualMachine {
-	vm, _ := s.reg.Get(ref).(*simulator.VirtualMachine)
+func (f *finder) vm(ref types.ManagedObjectReference) *simulator.VirtualMachine {
+	vm, _ := f.reg.Get(ref).(*simulator.VirtualMachine)
 	return vm
 }
 
-func (s *Sim) host(ref types.ManagedObjectReference) *simulator.HostSystem {
-	host, _ := s.reg.Get(ref).(*simulator.HostSystem)
+func (f *finder) host(ref types.ManagedObjectReference) *simulator.HostSystem {
+	host, _ := f.reg.Get(ref).(*simulator.HostSystem)
 	return host
 }
 
-func (s *Sim) hostOf(vm *simulator.VirtualMachine) *simulator.HostSystem {
+func (f *finder) hostOf(vm *simulator.VirtualMachine) *simulator.HostSystem {
 	if vm.Runtime.Host == nil {
 		return nil
 	}
-	return s.host(*vm.Runtime.Host)
+	return f.host(*vm.Runtime.Host)
 }
 
 // datastoreOf finds a datastore of the VM's host by name; names repeat across
 // datacenters, so the host decides.
-func (s *Sim) datastoreOf(vm *simulator.VirtualMachine, name string) (*simulator.Datastore, bool) {
-	host := s.hostOf(vm)
+func (f *finder) datastoreOf(vm *simulator.VirtualMachine, name string) (*simulator.Datastore, bool) {
+	host := f.hostOf(vm)
 	if host == nil {
 		return nil, false
 	}
 	for _, ref := range host.Datastore {
-		if ds, ok := s.reg.Get(ref).(*simulator.Datastore); ok && ds.Name == name {
+		if ds, ok := f.reg.Get(ref).(*simulator.Datastore); ok && ds.Name == name {
 			return ds, true
 		}
 	}
@@ -44,9 +49,9 @@ func (s *Sim) datastoreOf(vm *simulator.VirtualMachine, name string) (*simulator
 }
 
 // ancestor climbs from ref to the first object of kind.
-func (s *Sim) ancestor(ref types.ManagedObjectReference, kind string) mo.Entity {
+func (f *finder) ancestor(ref types.ManagedObjectReference, kind string) mo.Entity {
 	for {
-		e, ok := s.reg.Get(ref).(mo.Entity)
+		e, ok := f.reg.Get(ref).(mo.Entity)
 		if !ok {
 			return nil
 		}
@@ -62,9 +67,9 @@ func (s *Sim) ancestor(ref types.ManagedObjectReference, kind string) mo.Entity 
 
 // computeOf returns the compute resource, cluster or not, that a host or a
 // resource pool belongs to.
-func (s *Sim) computeOf(ref types.ManagedObjectReference) (types.ManagedObjectReference, bool) {
+func (f *finder) computeOf(ref types.ManagedObjectReference) (types.ManagedObjectReference, bool) {
 	for {
-		e, ok := s.reg.Get(ref).(mo.Entity)
+		e, ok := f.reg.Get(ref).(mo.Entity)
 		if !ok {
 			return types.ManagedObjectReference{}, false
 		}
@@ -111,4 +116,24 @@ func networkName(n mo.Reference) (string, bool) {
 		return n.Name, true
 	}
 	return "", false
+}
+
+// snapshotsOf lists the snapshots of a VM, all branches of the tree.
+func (f *finder) snapshotsOf(vm *simulator.VirtualMachine) []*simulator.VirtualMachineSnapshot {
+	if vm.Snapshot == nil {
+		return nil
+	}
+	var out []*simulator.VirtualMachineSnapshot
+	for _, ref := range snapshotsIn(vm.Snapshot.RootSnapshotList) {
+		if snapshot := f.snapshot(ref); snapshot != nil {
+			out = append(out, snapshot)
+		}
+	}
+	return out
+}
+
+// snapshot returns the snapshot of ref, or nil.
+func (f *finder) snapshot(ref types.ManagedObjectReference) *simulator.VirtualMachineSnapshot {
+	snapshot, _ := f.reg.Get(ref).(*simulator.VirtualMachineSnapshot)
+	return snapshot
 }

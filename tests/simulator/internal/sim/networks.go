@@ -35,10 +35,10 @@ func (n network) backing() types.BaseVirtualDeviceBackingInfo {
 }
 
 // networkByRef describes a network object; ok is false when ref is none.
-func (s *Sim) networkByRef(ref types.ManagedObjectReference) (network, bool) {
-	switch n := s.reg.Get(ref).(type) {
+func (f *finder) networkByRef(ref types.ManagedObjectReference) (network, bool) {
+	switch n := f.reg.Get(ref).(type) {
 	case *simulator.DistributedVirtualPortgroup:
-		dvs, ok := s.reg.Get(*n.Config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
+		dvs, ok := f.reg.Get(*n.Config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
 		if !ok {
 			return network{}, false
 		}
@@ -55,7 +55,7 @@ func (s *Sim) networkByRef(ref types.ManagedObjectReference) (network, bool) {
 }
 
 // networksOf lists the networks that NICs among devices are on, each once.
-func (s *Sim) networksOf(devices []types.BaseVirtualDevice) []types.ManagedObjectReference {
+func (f *finder) networksOf(devices []types.BaseVirtualDevice) []types.ManagedObjectReference {
 	var refs []types.ManagedObjectReference
 	for _, d := range devices {
 		nic, ok := d.(types.BaseVirtualEthernetCard)

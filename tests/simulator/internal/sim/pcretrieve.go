@@ -16,7 +16,37 @@ import (
 // pcShim answers property collectors' calls. vcsim's own collector copies values by
 // way of XML and looks at every object of every filter for each change anywhere,
 // which neither large inventories nor large waits can bear.
-type pcShim struct{ shimBase }
+type pcShim struct {
+	baseShim
+	p *properties
+}
+
+// properties answers for all property collectors of a server.
+type properties struct {
+	reg      *simulator.Registry
+	version  string // of the API
+	sessions loginState
+	hub      *hub
+	pages    pages
+}
+
+// loginState is what reading properties has to know of the sessions.
+type loginState interface {
+	// alive tells if a session with this key lives.
+	alive(key string) bool
+	// hidesFaults tells if reads on a dead session answer without a fault of the call.
+	hidesFaults() bool
+}
+
+// collectorShim answers the calls on property collectors.
+func (p *properties) collectorShim() shim { return &pcShim{newBaseShim("PropertyCollector"), p} }
+
+// filterShim answers the calls on property filters.
+func (p *properties) filterShim() shim { return &filterShim{newBaseShim("PropertyFilter"), p} }
+
+func newProperties(reg *simulator.Registry, version string, sessions loginState) *properties {
+	return &properties{reg: reg, version: version, sessions: sessions, hub: newHub()}
+}
 
 // pages keeps the rest of answers that were cut into pages, by token.
 type pages struct {
@@ -66,13 +96,13 @@ func sessionKey(ctx *simulator.Context) string {
 
 // RetrievePropertiesEx reads the properties of all objects of the filter specs.
 func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
-	objects, fault := sh.s.retrieve(ctx, req.SpecSet)
+	objects, fault := sh.p.retrieve(ctx, req.SpecSet)
 	if fault != nil {
 		return &methods.RetrievePropertiesExBody{Fault_: soapFault(fault)}
 	}
 	body := &methods.RetrievePropertiesExBody{Res: &types.RetrievePropertiesExResponse{}}
 	if len(objects) > 0 {
-		first, token := sh.s.pages.first(sessionKey(ctx), objects, int(req.Options.MaxObjects))
+		first, token := sh.p.pages.first(sessionKey(ctx), objects, int(req.Options.MaxObjects))
 		body.Res.Returnval = &types.RetrieveResult{Objects: first, Token: token}
 	}
 	return body
@@ -80,7 +110,7 @@ func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.Retrie
 
 // RetrieveProperties is the old form, without pages.
 func (sh *pcShim) RetrieveProperties(ctx *simulator.Context, req *types.RetrieveProperties) soap.HasFault {
-	objects, fault := sh.s.retrieve(ctx, req.SpecSet)
+	objects, fault := sh.p.retrieve(ctx, req.SpecSet)
 	if fault != nil {
 		return &methods.RetrievePropertiesBody{Fault_: soapFault(fault)}
 	}
@@ -89,11 +119,11 @@ func (sh *pcShim) RetrieveProperties(ctx *simulator.Context, req *types.Retrieve
 
 // ContinueRetrievePropertiesEx returns the next page.
 func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx) soap.HasFault {
-	rest, ok := sh.s.pages.take(sessionKey(ctx), req.Token)
+	rest, ok := sh.p.pages.take(sessionKey(ctx), req.Token)
 	if !ok {
 		return &methods.ContinueRetrievePropertiesExBody{Fault_: soapFault(&types.InvalidProperty{Name: "token"})}
 	}
-	objects, token := sh.s.pages.first(rest.session, rest.objects, rest.size)
+	objects, token := sh.p.pages.first(rest.session, rest.objects, rest.size)
 	return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{
 		Returnval: types.RetrieveResult{Objects: objects, Token: token},
 	}}
@@ -101,22 +131,22 @@ func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *type
 
 // CancelRetrievePropertiesEx throws the remaining pages away.
 func (sh *pcShim) CancelRetrievePropertiesEx(ctx *simulator.Context, req *types.CancelRetrievePropertiesEx) soap.HasFault {
-	if _, ok := sh.s.pages.take(sessionKey(ctx), req.Token); !ok {
+	if _, ok := sh.p.pages.take(sessionKey(ctx), req.Token); !ok {
 		return &methods.CancelRetrievePropertiesExBody{Fault_: soapFault(&types.InvalidProperty{Name: "token"})}
 	}
 	return &methods.CancelRetrievePropertiesExBody{Res: &types.CancelRetrievePropertiesExResponse{}}
 }
 
-func (s *Sim) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSpec) ([]types.ObjectContent, types.BaseMethodFault) {
+func (p *properties) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSpec) ([]types.ObjectContent, types.BaseMethodFault) {
 	var out []types.ObjectContent
 	at := make(map[types.ManagedObjectReference]int)
 	for i := range specs {
-		sel, fault := s.selectObjects(ctx, &specs[i], func(types.ManagedObjectReference) {})
+		sel, fault := p.selectObjects(ctx, &specs[i], func(types.ManagedObjectReference) {})
 		if fault != nil {
 			return nil, fault
 		}
 		for _, ref := range sel.order {
-			content, ok, fault := s.read(ctx, ref, specs[i].PropSet)
+			content, ok, fault := p.read(ctx, ref, specs[i].PropSet)
 			if fault != nil {
 				return nil, fault
 			}
@@ -136,8 +166,8 @@ func (s *Sim) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSpec)
 
 // read reads one object's properties. ok is false when it is gone or of a type that
 // is not asked for.
-func (s *Sim) read(ctx *simulator.Context, ref types.ManagedObjectReference, set []types.PropertySpec) (content types.ObjectContent, ok bool, fault types.BaseMethodFault) {
-	obj := s.object(ctx, ref)
+func (p *properties) read(ctx *simulator.Context, ref types.ManagedObjectReference, set []types.PropertySpec) (content types.ObjectContent, ok bool, fault types.BaseMethodFault) {
+	obj := p.object(ctx, ref)
 	if obj == nil {
 		return content, false, nil
 	}
@@ -152,17 +182,17 @@ func (s *Sim) read(ctx *simulator.Context, ref types.ManagedObjectReference, set
 			return
 		}
 		if ctx.Session == nil && ref.Type != "ServiceInstance" {
-			content.MissingSet, fault = s.withheld(ref, paths)
+			content.MissingSet, fault = p.withheld(ref, paths)
 			return
 		}
-		for _, p := range paths {
-			value, known := readProperty(v, p)
-			if !known || versionLess(s.cfg.APIVersion, propertySince[p]) {
-				fault = &types.InvalidProperty{Name: p}
+		for _, path := range paths {
+			value, known := readProperty(v, path)
+			if !known || versionLess(p.version, propertySince[path]) {
+				fault = &types.InvalidProperty{Name: path}
 				return
 			}
 			if value != nil {
-				content.PropSet = append(content.PropSet, types.DynamicProperty{Name: p, Val: value})
+				content.PropSet = append(content.PropSet, types.DynamicProperty{Name: path, Val: value})
 			}
 		}
 	})
@@ -172,14 +202,14 @@ func (s *Sim) read(ctx *simulator.Context, ref types.ManagedObjectReference, set
 // withheld answers a read without a live session: with a fault, or with one for each
 // property. Of the session manager clients ask whether they are logged in, so that
 // is never a fault of the call.
-func (s *Sim) withheld(ref types.ManagedObjectReference, paths []string) ([]types.MissingProperty, types.BaseMethodFault) {
+func (p *properties) withheld(ref types.ManagedObjectReference, paths []string) ([]types.MissingProperty, types.BaseMethodFault) {
 	denied := &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}
-	if !s.sessions.hidesFaults() && ref.Type != "SessionManager" {
+	if !p.sessions.hidesFaults() && ref.Type != "SessionManager" {
 		return nil, denied
 	}
 	var missing []types.MissingProperty
-	for _, p := range paths {
-		missing = append(missing, types.MissingProperty{Path: p, Fault: types.LocalizedMethodFault{Fault: denied}})
+	for _, path := range paths {
+		missing = append(missing, types.MissingProperty{Path: path, Fault: types.LocalizedMethodFault{Fault: denied}})
 	}
 	return missing, nil
 }

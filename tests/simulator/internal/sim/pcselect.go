@@ -14,7 +14,7 @@ import (
 
 // selection finds the objects that one filter spec is about.
 type selection struct {
-	s       *Sim
+	from    *properties
 	ctx     *simulator.Context
 	specs   map[string]*types.TraversalSpec
 	visited map[visit]bool
@@ -32,18 +32,18 @@ type visit struct {
 }
 
 // object looks a reference up as the caller's session sees it.
-func (s *Sim) object(ctx *simulator.Context, ref types.ManagedObjectReference) mo.Reference {
+func (p *properties) object(ctx *simulator.Context, ref types.ManagedObjectReference) mo.Reference {
 	if ctx.Session == nil {
-		return s.reg.Get(ref)
+		return p.reg.Get(ref)
 	}
 	return ctx.Session.Get(ref)
 }
 
 // selectObjects returns the objects of a filter spec in the order in which they
 // are met.
-func (s *Sim) selectObjects(ctx *simulator.Context, spec *types.PropertyFilterSpec, watch func(types.ManagedObjectReference)) (*selection, types.BaseMethodFault) {
+func (p *properties) selectObjects(ctx *simulator.Context, spec *types.PropertyFilterSpec, watch func(types.ManagedObjectReference)) (*selection, types.BaseMethodFault) {
 	sel := &selection{
-		s: s, ctx: ctx, watch: watch,
+		from: p, ctx: ctx, watch: watch,
 		visited:   make(map[visit]bool),
 		chosen:    make(map[types.ManagedObjectReference]bool),
 		traversed: make(map[types.ManagedObjectReference]bool),
@@ -51,7 +51,7 @@ func (s *Sim) selectObjects(ctx *simulator.Context, spec *types.PropertyFilterSp
 	for i := range spec.ObjectSet {
 		o := &spec.ObjectSet[i]
 		watch(o.Obj)
-		if s.object(ctx, o.Obj) == nil {
+		if p.object(ctx, o.Obj) == nil {
 			if spec.ReportMissingObjectsInResults != nil && *spec.ReportMissingObjectsInResults {
 				continue
 			}
@@ -121,7 +121,7 @@ func (sel *selection) follow(ref types.ManagedObjectReference, set []types.BaseS
 // object leads nowhere.
 func (sel *selection) step(ref types.ManagedObjectReference, ts *types.TraversalSpec) (next []types.ManagedObjectReference, fault types.BaseMethodFault) {
 	sel.watch(ref)
-	obj := sel.s.object(sel.ctx, ref)
+	obj := sel.from.object(sel.ctx, ref)
 	if obj == nil {
 		return nil, nil
 	}

@@ -28,18 +28,18 @@ const maxObjectUpdates = 100
 // from the start.
 func (sh *pcShim) collector(ctx *simulator.Context, ref types.ManagedObjectReference) *collector {
 	id := collectorID{ctx.Session.Key, ref}
-	if c := sh.s.hub.find(id); c != nil {
+	if c := sh.p.hub.find(id); c != nil {
 		return c
 	}
-	if ref != sh.s.rootCollector() {
+	if ref != sh.p.rootCollector() {
 		return nil
 	}
-	c := newCollector(sh.s, id)
-	sh.s.hub.add(c)
+	c := newCollector(sh.p, id)
+	sh.p.hub.add(c)
 	return c
 }
 
-func (s *Sim) rootCollector() types.ManagedObjectReference {
+func (p *properties) rootCollector() types.ManagedObjectReference {
 	return types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"}
 }
 
@@ -52,7 +52,7 @@ func (sh *pcShim) CreatePropertyCollector(ctx *simulator.Context, _ *types.Creat
 	ref := types.ManagedObjectReference{
 		Type: "PropertyCollector", Value: "session[" + ctx.Session.Key + "]" + newUUID(0x52),
 	}
-	sh.s.hub.add(newCollector(sh.s, collectorID{ctx.Session.Key, ref}))
+	sh.p.hub.add(newCollector(sh.p, collectorID{ctx.Session.Key, ref}))
 	return &methods.CreatePropertyCollectorBody{Res: &types.CreatePropertyCollectorResponse{Returnval: ref}}
 }
 
@@ -61,7 +61,7 @@ func (sh *pcShim) DestroyPropertyCollector(ctx *simulator.Context, req *types.De
 	if sh.collector(ctx, req.This) == nil {
 		return &methods.DestroyPropertyCollectorBody{Fault_: notFound(req.This)}
 	}
-	sh.s.hub.drop(collectorID{ctx.Session.Key, req.This})
+	sh.p.hub.drop(collectorID{ctx.Session.Key, req.This})
 	return &methods.DestroyPropertyCollectorBody{Res: &types.DestroyPropertyCollectorResponse{}}
 }
 
@@ -71,18 +71,21 @@ func (sh *pcShim) CreateFilter(ctx *simulator.Context, req *types.CreateFilter) 
 	if c == nil {
 		return &methods.CreateFilterBody{Fault_: notFound(req.This)}
 	}
-	if _, fault := sh.s.selectObjects(ctx, &req.Spec, func(types.ManagedObjectReference) {}); fault != nil {
+	if _, fault := sh.p.selectObjects(ctx, &req.Spec, func(types.ManagedObjectReference) {}); fault != nil {
 		return &methods.CreateFilterBody{Fault_: soapFault(fault)}
 	}
 	return &methods.CreateFilterBody{Res: &types.CreateFilterResponse{Returnval: c.addFilter(req.Spec, req.PartialUpdates)}}
 }
 
 // filterShim answers the calls on property filters.
-type filterShim struct{ shimBase }
+type filterShim struct {
+	baseShim
+	p *properties
+}
 
 // DestroyPropertyFilter takes a filter away from its collector.
 func (sh *filterShim) DestroyPropertyFilter(ctx *simulator.Context, req *types.DestroyPropertyFilter) soap.HasFault {
-	c, ok := sh.s.hub.filter(ctx.Session.Key, req.This)
+	c, ok := sh.p.hub.filter(ctx.Session.Key, req.This)
 	if !ok {
 		return &methods.DestroyPropertyFilterBody{Fault_: notFound(req.This)}
 	}
@@ -136,9 +139,9 @@ func (sh *pcShim) CheckForUpdates(ctx *simulator.Context, req *types.CheckForUpd
 func (sh *pcShim) wait(ctx *simulator.Context, req *types.WaitForUpdatesEx) (*types.UpdateSet, types.BaseMethodFault) {
 	c := sh.collector(ctx, req.This)
 	if c == nil {
-		return nil, sh.s.whyGone(ctx.Session.Key, req.This)
+		return nil, sh.p.whyGone(ctx.Session.Key, req.This)
 	}
-	client, stop := context.WithCancel(sh.s.hub.requestContext(req.This))
+	client, stop := context.WithCancel(sh.p.hub.requestContext(req.This))
 	defer stop()
 	limit, patient := maxObjectUpdates, true
 	if o := req.Options; o != nil {
@@ -195,7 +198,7 @@ func (c *collector) look(ctx *simulator.Context, version string, limit int, firs
 	c.call.Lock()
 	defer c.call.Unlock()
 	if c.isClosed() {
-		return nil, c.s.whyGone(c.id.session, c.id.ref)
+		return nil, c.from.whyGone(c.id.session, c.id.ref)
 	}
 	if first && version == "" {
 		c.restart()
@@ -225,8 +228,8 @@ func (c *collector) look(ctx *simulator.Context, version string, limit int, firs
 
 // whyGone tells why there is no such collector, also when it went after the call was let
 // in: it was destroyed, or its whole session was.
-func (s *Sim) whyGone(session string, ref types.ManagedObjectReference) types.BaseMethodFault {
-	if s.sessions.byKey(session) == nil {
+func (p *properties) whyGone(session string, ref types.ManagedObjectReference) types.BaseMethodFault {
+	if !p.sessions.alive(session) {
 		return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}
 	}
 	return &types.ManagedObjectNotFound{Obj: ref}

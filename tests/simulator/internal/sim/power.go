@@ -83,7 +83,7 @@ func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_T
 	if body, ok := res.(*methods.RelocateVM_TaskBody); ok && body.Res != nil {
 		sh.s.afterTask(body.Res.Returnval, func() {
 			ctx := sh.s.background("")
-			ctx.WithLock(vm, func() { sh.s.trackingTakesEffect(ctx, vm) })
+			ctx.WithLock(vm, func() { sh.s.tracks.takeEffect(ctx, vm) })
 		})
 	}
 	return res
@@ -205,7 +205,7 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 		s.endQuiescence(ctx, vm)
 	default:
 		if state == poweredOn {
-			s.trackingTakesEffect(ctx, vm)
+			s.tracks.takeEffect(ctx, vm)
 		}
 		s.pauseGuest(vm.Self, state == suspended)
 	}

@@ -176,7 +176,7 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	}
 	ctx.Update(vm, changes)
 	if on := spec.ChangeTrackingEnabled; on != nil && (old.ChangeTrackingEnabled == nil || *on != *old.ChangeTrackingEnabled) {
-		s.trackingSwitched(vm)
+		s.tracks.switched(vm)
 	}
 	if len(spec.DeviceChange) > 0 {
 		s.setHardware(ctx, vm, h)
@@ -208,8 +208,8 @@ func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	for _, disk := range h.doomed {
 		s.removeLevel(keyOf(diskChain(disk)[0]))
 	}
-	s.trackResized(vm)
-	s.showChangeIDs(ctx, vm)
+	s.tracks.resized(vm)
+	s.tracks.showIDs(ctx, vm)
 }
 
 // relinkNetworks tells the networks which VMs they have after a change.

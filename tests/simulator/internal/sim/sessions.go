@@ -87,6 +87,9 @@ func (t *sessionTable) byKey(key string) *liveSession {
 	return nil
 }
 
+// alive tells if a session with this key lives.
+func (t *sessionTable) alive(key string) bool { return t.byKey(key) != nil }
+
 func (t *sessionTable) close(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

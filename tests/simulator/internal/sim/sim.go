@@ -29,6 +29,7 @@ import (
 
 // Sim is one running simulator.
 type Sim struct {
+	finder
 	cfg      Config
 	id       *identity
 	svc      *simulator.Service
@@ -40,17 +41,16 @@ type Sim struct {
 	latency  latencies
 	auth     *authority
 	sessions sessionTable
-	hub      *hub
+	props    *properties
 	index    *nameIndex
 	layers   layerUsers
 	// diskLayers are the disks' bytes.
-	diskLayers layerTable
+	diskLayers *layerTable
 	// tracks are what is known of changed blocks.
 	tracks     *trackTable
 	snapshots  snapshotTable
 	workloads  workloads
 	cbtGranule atomic.Int64 // areas are widened to multiples of it
-	pages      pages
 	vms        *vmTable
 	guests     guestTable
 	forks      forkTable
@@ -113,9 +113,11 @@ func New(cfg Config) (*Sim, error) {
 		return nil, err
 	}
 	s := &Sim{
+		finder: newFinder(svc.Context.Map), diskLayers: newLayerTable(svc.Context.Map),
 		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
-		auth: newAuthority(cfg.Username, cfg.Password), hub: newHub(), index: newNameIndex(svc.Context.Map), vms: newVMTable(), tracks: newTrackTable(), macs: newMACPool(),
+		auth: newAuthority(cfg.Username, cfg.Password), index: newNameIndex(svc.Context.Map), vms: newVMTable(), tracks: newTrackTable(), macs: newMACPool(),
 	}
+	s.props = newProperties(s.reg, cfg.APIVersion, &s.sessions)
 	s.latency.set("*", cfg.Latency)
 	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()

@@ -106,7 +106,7 @@ func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine
 	}
 	err := merge(c, layers)
 	c.finish()
-	s.trackingTakesEffect(ctx, vm)
+	s.tracks.takeEffect(ctx, vm)
 	s.tellFiles(ctx, vm)
 	return consolidationFault(vm, err)
 }
@@ -118,7 +118,7 @@ func (s *Sim) forgetSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachin
 	for _, name := range []string{files.data, files.memory} {
 		dsName, file := splitDSPath(name)
 		if ds, ok := s.datastoreOf(vm, dsName); ok {
-			if err := s.removeFiles([]string{localPath(ds, file)}); err != nil {
+			if err := s.diskLayers.remove([]string{localPath(ds, file)}); err != nil {
 				log.Printf("vforge-sim: removing a snapshot of %s: %v", vm.Name, err)
 			}
 		}
@@ -254,7 +254,7 @@ func (s *Sim) revert(ctx *simulator.Context, vm *simulator.VirtualMachine, snaps
 	s.restoreConfig(ctx, vm, config, devices)
 	s.showTree(ctx, vm, vm.Snapshot.RootSnapshotList, &node.Snapshot)
 	c.finish()
-	s.resetTracking(ctx, vm)
+	s.tracks.reset(ctx, vm)
 	s.tellFiles(ctx, vm)
 	if node.State == poweredOn && !stayOff {
 		s.setPower(ctx, vm, poweredOn)

@@ -134,8 +134,8 @@ func independent(disk *types.VirtualDisk) bool {
 // takeSnapshot keeps the VM as it is: its disks go on in new layers.
 func (s *Sim) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine, spec snapshotSpec) (ref types.ManagedObjectReference, err error) {
 	on := vm.Runtime.PowerState == poweredOn
-	s.trackingTakesEffect(ctx, vm)
-	marks := s.markChanges(ctx, vm)
+	s.tracks.takeEffect(ctx, vm)
+	marks := s.tracks.mark(ctx, vm)
 	grown, err := s.onNewLayers(vm, vm.Config.Hardware.Device)
 	if err != nil {
 		return ref, err

@@ -58,7 +58,7 @@ func (d *diskBench) show(devices []types.BaseVirtualDevice) string { return d.se
 func (d *diskBench) sectors(devices []types.BaseVirtualDevice) string {
 	d.Helper()
 	disk := disksOf(devices)[0]
-	image, err := d.sim.image(disk.Backing.(*flatBacking), disk.CapacityInBytes)
+	image, err := d.sim.diskLayers.image(disk.Backing.(*flatBacking), disk.CapacityInBytes)
 	if err != nil {
 		d.Fatal(err)
 	}

@@ -124,14 +124,12 @@ func (s *Sim) failedTask(ctx *simulator.Context, ref types.ManagedObjectReferenc
 
 // afterTask runs f when a task of vcsim's is done.
 func (s *Sim) afterTask(ref types.ManagedObjectReference, f func()) {
-	w := newCollector(s, collectorID{ref: ref})
-	w.watch(ref)
-	s.hub.add(w)
+	changed, stop := s.props.onChange(ref)
 	ctx := s.background("")
 	go func() {
-		defer s.hub.drop(w.id)
+		defer stop()
 		for !s.taskDone(ctx, ref) {
-			<-w.signal
+			<-changed
 		}
 		f()
 	}()
