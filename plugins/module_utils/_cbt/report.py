@@ -266,9 +266,10 @@ def _lines(item: VmItem, tracking: bool, active: bool, leftovers: int) -> list[s
 # What committing a question does
 
 
-def committed(moves: t.Sequence[Move], path: str) -> dict[str, t.Any]:
-    """``changed``, ``vms`` and ``diff`` of a question that is committed.
+def committed(moves: t.Sequence[Move], missing: t.Sequence[_engine.Missing], path: str) -> dict[str, t.Any]:
+    """``changed``, ``vms``, ``failures`` and ``diff`` of a question that is committed.
 
+    :param missing: VMs that the state file does not know; they are behind the others.
     :param path: of the state file.
     """
     entries: dict[str, dict[str, t.Any]] = {}
@@ -285,8 +286,8 @@ def committed(moves: t.Sequence[Move], path: str) -> dict[str, t.Any]:
         )
     return {
         "changed": bool(moves),
-        "vms": list(entries.values()),
-        "failures": [],
+        "vms": [*entries.values(), *map(_committed_nothing, missing)],
+        "failures": [{"name": each.name, **_error(each)} for each in missing],
         "diff": {
             **_engine.diff(
                 [_committed_line(move.before) for move in moves],
@@ -296,6 +297,14 @@ def committed(moves: t.Sequence[Move], path: str) -> dict[str, t.Any]:
             "after_header": f"{path} after this task",
         },
     }
+
+
+def _committed_nothing(missing: _engine.Missing) -> dict[str, t.Any]:
+    return {**missing.entry, "changed": False, "disks": [], "error": _error(missing)}
+
+
+def _error(missing: _engine.Missing) -> dict[str, t.Any]:
+    return missing.error.as_result() if missing.error is not None else {}
 
 
 def _committed_vm(record: Record) -> dict[str, t.Any]:

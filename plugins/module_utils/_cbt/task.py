@@ -18,13 +18,14 @@ import time
 import typing as t
 
 from .._connector import names
-from .._engine import Item, Task
+from .._engine import Item, Missing, Task, reasons
 from .._errors import (
     Fault,
     Interrupted,
     InvalidOption,
     NotAttempted,
     NotFound,
+    PartialFailure,
     Reason,
     VforgeError,
 )
@@ -620,40 +621,54 @@ def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) 
     :param check: only find out what it would do.
     :returns: the module's result: ``changed``, ``question``, ``vms``, ``state_saved`` and ``diff``.
     :raises QuestionUnknown: when the state file does not know it.
-    :raises NotFound: when the state file knows no VM that is named.
+    :raises NotFound: when the state file does not know the only VM that is named.
+    :raises PartialFailure: when it does not know one of several; the others are committed.
     :raises VforgeError: as reading and writing the state file does.
     """
     path, deadline = options.files.state, time.monotonic() + options.timeout
-    if check:
-        there: contextlib.AbstractContextManager[state.State] = contextlib.nullcontext(state.load(path, deadline))
-    else:
-        there = state.locked(path, deadline, tell)
-    with there as known:
-        moves = known.moves(options.question, _chosen(known, options), path=path)
+    with _known(options, deadline, tell, check=check) as known:
+        wanted = [_named(known, target.selector) for target in options.targets]
+        missing = [each for each in wanted if isinstance(each, Missing)]
+        if missing and len(wanted) == 1:
+            raise missing[0].error or NotFound(missing[0].title)
+        uuids = [uuid for each in wanted if not isinstance(each, Missing) for uuid in each]
+        every = not options.targets
+        moves = known.moves(options.question, lambda record: every or record.vm_uuid in uuids, path=path)
         if moves and not check:
             state.save(path, known.moved(moves))
     at = known.questions[options.question].at
-    return {
-        **report.committed(moves, path),
+    result = {
+        **report.committed(moves, missing, path),
         "question": {"id": options.question, "at": at, "disks": len(moves)},
         "state_saved": bool(moves) and not check,
     }
+    if missing:
+        failed = f"{len(missing)} of {len(wanted)} VMs failed: {' '.join(reasons(missing))}"
+        raise PartialFailure(failed, result)
+    return result
 
 
-def _chosen(known: state.State, options: AreaOptions) -> t.Callable[[state.Record], bool]:
-    selectors = [target.selector for target in options.targets]
-    if not selectors:
-        return lambda _record: True
-    uuids: set[str] = set()
-    for selector in selectors:
-        fitting = {record.vm_uuid for record in known.records.values() if _fits(selector, record)}
-        if not fitting:
-            raise NotFound(
-                f"The state file knows no VM with the {selector}.",
-                hint="Name it as it was when it was asked about, or by its moid or instance UUID.",
-            )
-        uuids |= fitting
-    return lambda record: record.vm_uuid in uuids
+@contextlib.contextmanager
+def _known(options: AreaOptions, deadline: float, tell: t.Callable[[str], None], *, check: bool) -> t.Iterator[state.State]:
+    """What the state file has; under its lock where it is going to be written."""
+    if check:
+        yield state.load(options.files.state, deadline)
+        return
+    with state.locked(options.files.state, deadline, tell) as known:
+        yield known
+
+
+def _named(known: state.State, selector: Selector) -> set[str] | Missing:
+    """The instance UUIDs of the VMs of a state file that a selector fits."""
+    try:
+        fitting = {each.vm_uuid for each in known.records.values() if _fits(selector, each)}
+    except InvalidOption as error:
+        return Missing.of(selector, error)
+    unknown = NotFound(
+        f"The state file knows no VM with the {selector}.",
+        hint="Name it as it was when it was asked about, or by its moid or instance UUID.",
+    )
+    return fitting or Missing.of(selector, unknown)
 
 
 def _fits(selector: Selector, record: state.Record) -> bool:

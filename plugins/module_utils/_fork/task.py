@@ -8,6 +8,7 @@ Takes plain options and a Session, so that it runs in a module as well as in an 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -15,11 +16,11 @@ from .. import _freeze_stage
 from .._connector import names, tasks
 from .._connector.pyvmomi import vim
 from .._engine import Item, Missing, Task
-from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
+from .._errors import Fault, InvalidOption, NotAttempted, NotFound, TimedOut, VforgeError
 from .._freeze_stage import FreezeStage
 from .._vsphere import vm, wake
 from .._vsphere.addresses import warn
-from .._vsphere.compute import read_folders, read_names
+from .._vsphere.compute import find_folders, read_names
 from . import apply, plan, read, report
 from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Step
@@ -118,7 +119,7 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     every = read.find_parents(session, options.selectors, options.datacenter, task.deadline)
     found = [each for _place, each in task.found("parents", every, options.selectors)]
     known = [each.parent for each in found]
-    steps = _steps(session, _owned(task, options, known))
+    steps = _steps(task, options, known)
     plan.check_steps(steps, options)
     parents = [_parent(item, options, steps) for item in found]
     homes = {item.now.moid: item for item in parents}
@@ -136,55 +137,96 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     return Job(session, options, parents, children, task, quiescing)
 
 
-def _owned(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -> list[tuple[ChildRequest, Parent]]:
-    """The children with their parents. Where parents are missing, a child without one fails as they do.
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """A child that is asked for, and where: its place in the list, its parent, and the moid of its folder."""
 
-    :raises InvalidOption: all parents are there, and a child means none of them.
+    place: int
+    request: ChildRequest
+    parent: Parent
+    folder: str
+
+
+# What find_folders finds of the folders that children name, by datacenter.
+_Folders: t.TypeAlias = dict[str, dict[str, tuple[str, str] | NotFound]]
+
+
+def _steps(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -> list[Step]:
+    """What is asked for of children, beside what there is: at most three calls for each datacenter.
+
+    A child whose parent, folder, pool or datastore is not there is a failure of its own.
+
+    :raises InvalidOption: it is the only child, or two have one name in one folder.
     """
     owned = []
     for place, request in enumerate(options.children):
-        try:
-            owned.append((request, plan.owner(request, known)))
-        except InvalidOption as error:
-            if not task.missing.get("parents"):
-                raise
-            entry = {"name": request.name, "moid": None, "path": "", "action": "failed"}
-            task.miss("children", place, Missing(called=request.name, entry=entry, error=error))
-    return owned
-
-
-def _steps(session: Session, owned: t.Sequence[tuple[ChildRequest, Parent]]) -> list[Step]:
-    """What is asked for of children, beside what there is: at most three calls for each datacenter."""
-    if not owned:
-        return []
-    folders = _folders(session, owned)
-    homes = [folders[parent.datacenter][request.folder][0] if request.folder else parent.folder for request, parent in owned]
+        with _or_missing(task, options, place):
+            owned.append((place, request, plan.owner(request, known)))
+    folders = _folders(task.session, [(request, parent) for _place, request, parent in owned])
+    asked = []
+    for place, request, parent in owned:
+        with _or_missing(task, options, place):
+            asked.append(_Asked(place, request, parent, _folder(folders, request, parent)))
     wanted: dict[str, set[str]] = {}
-    for (request, _parent_vm), home in zip(owned, homes, strict=True):
-        if request.name in wanted.setdefault(home, set()):
-            raise InvalidOption(f"children names {request.name} twice in one folder.", option="children")
-        wanted[home].add(request.name)
-    taken = read_names(session, wanted)
-    existing = read.read_wanted(session, list(taken.values()))
+    for each in asked:
+        name = each.request.name
+        if name in wanted.setdefault(each.folder, set()):
+            raise InvalidOption(f"children names {name} twice in one folder.", option="children")
+        wanted[each.folder].add(name)
+    if not wanted:
+        return []
+    taken = read_names(task.session, wanted)
+    existing = read.read_wanted(task.session, list(taken.values()))
     steps = []
-    for (request, parent), home in zip(owned, homes, strict=True):
-        holder = taken.get((home, request.name))
+    for each in asked:
+        holder = taken.get((each.folder, each.request.name))
         found = existing.get(holder._GetMoId()) if holder is not None else None
-        if request.state == ABSENT:
-            steps.append(plan.absent(request, found, parent))
-        else:
-            placement = plan.place(request, parent, folders.get(parent.datacenter, {}))
-            steps.append(plan.present(request, placement, found, parent))
+        with _or_missing(task, options, each.place):
+            steps.append(_step(each, found, folders))
     return steps
 
 
-def _folders(session: Session, owned: t.Sequence[tuple[ChildRequest, Parent]]) -> dict[str, dict[str, tuple[str, str]]]:
-    """The folders that children name, by the datacenter of their parents."""
+@contextlib.contextmanager
+def _or_missing(task: Task[t.Any], options: ForkOptions, place: int) -> t.Iterator[None]:
+    """Make an error of one of several children a failure of that child."""
+    try:
+        yield
+    except (InvalidOption, NotFound) as error:
+        if len(options.children) == 1 and not task.missing:
+            raise
+        name = options.children[place].name
+        entry = {"name": name, "moid": None, "path": "", "action": "failed"}
+        task.miss("children", place, Missing(called=name, entry=entry, error=error))
+
+
+def _step(asked: _Asked, found: Child | None, folders: _Folders) -> Step:
+    if asked.request.state == ABSENT:
+        return plan.absent(asked.request, found, asked.parent)
+    there = folders.get(asked.parent.datacenter, {})
+    known = {text: folder for text, folder in there.items() if not isinstance(folder, NotFound)}
+    placement = plan.place(asked.request, asked.parent, known)
+    return plan.present(asked.request, placement, found, asked.parent)
+
+
+def _folder(folders: _Folders, request: ChildRequest, parent: Parent) -> str:
+    """The moid of the folder of a child.
+
+    :raises NotFound: the folder that it names is not there.
+    """
+    if not request.folder:
+        return parent.folder
+    folder = folders[parent.datacenter][request.folder]
+    if isinstance(folder, NotFound):
+        raise folder
+    return folder[0]
+
+
+def _folders(session: Session, owned: t.Sequence[tuple[ChildRequest, Parent]]) -> _Folders:
     texts: dict[str, list[str]] = {}
     for request, parent in owned:
         if request.folder:
             texts.setdefault(parent.datacenter, []).append(request.folder)
-    return {moid: read_folders(session, moid, dict.fromkeys(wanted)) for moid, wanted in texts.items()}
+    return {moid: find_folders(session, moid, dict.fromkeys(wanted)) for moid, wanted in texts.items()}
 
 
 def _parent(found: Found[Parent], options: ForkOptions, steps: t.Sequence[Step]) -> ParentItem:

@@ -106,6 +106,24 @@ def test_a_child_of_a_parent_that_cannot_be_found_fails_and_the_others_are_made(
     assert [failure["name"] for failure in result["failures"]] == ["gone", "1-of-gone", "2-of-gone"]
 
 
+def test_a_child_with_nowhere_to_be_fails_and_the_others_are_made(sim, tmp_path):
+    guest = {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
+    children = [
+        {"name": "a"},
+        {"name": "b", "folder": "nowhere"},
+        {"name": "c", "resource_pool": "none"},
+        {"name": "d", "datastore": "none"},
+        {"name": "e", "folder": "folder-1"},
+    ]
+    params = {"parent": {"name": "golden-parent"}, "children": children, "state": "quiesced", **guest}
+    for check in (True, False):
+        result = _run(sim, tmp_path, "fork_parent", params, check)
+        test_every_module.check("fork_parent", result)
+        assert [child["action"] for child in result["children"]] == ["created", "failed", "failed", "failed", "created"]
+        assert [child["name"] for child in result["children"]] == ["a", "b", "c", "d", "e"]
+        assert result["error_code"] == "partial_failure"
+
+
 def test_what_names_many_that_are_missing_costs_no_more_than_one(sim, tmp_path):
     """What an error says of them comes from what was read of all."""
 

@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils import _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import sink, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import state as states
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, PartialFailure, VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import options
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.steps import Steps, failing_at, killed_at
 
@@ -198,7 +198,11 @@ def test_a_part_of_a_question_may_be_committed(changed, files):
         {"uuid": uuid.upper(), "use_instance_uuid": True},
     ):
         assert [vm["name"] for vm in changed.commit(ran, path, check=True, vms=[selector])["vms"]] == ["web-1"]
-    changed.commit(ran, path, vms=[{"name": "web-1"}])
+    with pytest.raises(PartialFailure, match=r"1 of 3 VMs failed: .*no VM with the name web-3") as caught:
+        changed.commit(ran, path, vms=[{"name": "web-3"}, {"name": "web-1"}, {"name": "web-1", "folder": "/DC0/vm"}])
+    done = caught.value.result
+    assert [(vm["name"], vm["changed"]) for vm in done["vms"]] == [("web-1", True), ("web-3", False)]
+    assert ([each["error_code"] for each in done["failures"]], done["state_saved"]) == (["not_found"], True)
     since = [vm["disks"][0]["since"] for vm in changed.run(vms=both, **files).vms]
     assert since == [ran.vms[0]["disks"][0]["change_id"], None]
     with pytest.raises(NotFound, match="no VM with the name web-3"):
