@@ -59,8 +59,12 @@ class InstantClones(task.Way[InstantOptions]):
         asked = []
         for request in self.options.requests:
             selector = request.parent or self.options.parent
-            asked.append(Wanted(request, known[selector] if selector else None))
-        parents = {parent.moid: parent for parent in found}
+            parent = known[selector] if selector else None
+            if isinstance(parent, VforgeError):
+                asked.append(Wanted(request, None, parent))
+            else:
+                asked.append(Wanted(request, parent))
+        parents = {parent.moid: parent for parent in found if isinstance(parent, Parent)}
         return Found(tuple(parents.values()), tuple(read.read_wanted(self.session, asked)))
 
     def plan(self, wanted: Wanted) -> Plan:

@@ -15,7 +15,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Task, note_failure
-from .._errors import Fault, InvalidOption, TimedOut
+from .._errors import Fault, InvalidOption, TimedOut, VforgeError
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
@@ -39,6 +39,7 @@ from .task import Found
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
+    from .._connector.find import Selector
     from .._connector.session import Session
 
 
@@ -59,6 +60,10 @@ class SourceItem(Item):
         return "the source"
 
 
+# What no two requests of a task share: the folder as it is written, and the name.
+_Key = t.Tuple[t.Optional[str], str]  # noqa: UP006, UP045 (evaluated where modules run)
+
+
 class LinkedClones(task.Way[LinkedOptions]):
     """Clones whose disks share those of their source, or copy them."""
 
@@ -70,7 +75,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         self._snapshot = ""
         self._add_layer_to = ""
         self._used: dict[str, dict[str, str]] = {}
-        self._around: dict[tuple[str | None, str], Source] = {}
+        self._around: dict[_Key, Source | InvalidOption] = {}
 
     @property
     def born(self) -> str:
@@ -80,29 +85,43 @@ class LinkedClones(task.Way[LinkedOptions]):
 
     def read(self) -> Found:
         """Look everything up, in at most eight calls whatever the number of clones and VMs."""
-        parents: list[Source] = []
+        source: Source | None = None
         if self.options.parent is not None:
-            ref = find_vm(self.session, self.options.parent, self.options.datacenter)
-            named = [(ref, str(self.options.parent))]
-            parents = read.read_parents(self.session, named, Source)
+            source = self._read_source(self.options.parent)
             if self.options.state == PRESENT:
-                self._look_around(parents[0])
-        source = parents[0] if parents else None
+                self._look_around(source)
         asked = [Wanted(request, source) for request in self.options.requests]
         wanted = read.read_wanted(self.session, asked)
         if self.options.state == ABSENT:
             self._look_for_users(wanted)
-        return Found(tuple(parents), tuple(wanted))
+        return Found((source,) if source is not None else (), tuple(wanted))
+
+    def _read_source(self, selector: Selector) -> Source:
+        """What is cloned, in at most two calls.
+
+        :raises NotFound: there is no such VM.
+        """
+        ref = find_vm(self.session, selector, self.options.datacenter)
+        (found,) = read.read_parents(self.session, [(ref, str(selector))], Source)
+        if isinstance(found, VforgeError):
+            raise found
+        return found
 
     def _look_around(self, source: Source) -> None:
         """Where each clone may go, and what there is."""
-        requests = self.options.requests
         if self.options.snapshot is not None:
             self._snapshot = snapshots.choose(source.snapshots, self.options.snapshot, source.path).moid
         computes = read.read_compute(self.session, source.datacenter)
-        chosen = {_key(each): linked_plan.choose_host(each, source, computes) for each in requests}
-        reach = read.read_reach(self.session, {choice.host.moid for choice in chosen.values()})
-        self._around = {key: linked_plan.around(source, choice, reach[choice.host.moid]) for key, choice in chosen.items()}
+        chosen: dict[_Key, linked_plan.Choice] = {}
+        for request in self.options.requests:
+            try:
+                chosen[_key(request)] = linked_plan.choose_host(request, source, computes)
+            except InvalidOption as error:
+                self._around[_key(request)] = error
+        hosts = {choice.host.moid for choice in chosen.values()}
+        reach = read.read_reach(self.session, hosts)
+        for key, choice in chosen.items():
+            self._around[key] = linked_plan.around(source, choice, reach[choice.host.moid])
 
     def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
         """Which VMs use the disks of those that are to go; most have no delta disk that anybody else could use."""
@@ -121,6 +140,8 @@ class LinkedClones(task.Way[LinkedOptions]):
             planned = linked_plan.published(request, wanted.existing, _given(wanted))
         else:
             source = self._around[_key(request)]
+            if isinstance(source, InvalidOption):
+                raise source
             place = linked_plan.place(request, source, wanted.folders)
             version = linked_plan.made_of(wanted.existing, source, self.options.other_versions)
             planned = linked_plan.of_version(
@@ -201,7 +222,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         }
 
 
-def _key(request: CloneRequest) -> tuple[str | None, str]:
+def _key(request: CloneRequest) -> _Key:
     """What no two requests of a task share."""
     return request.folder, request.name
 

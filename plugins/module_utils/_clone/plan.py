@@ -208,6 +208,11 @@ class Refuse(Plan):
     error: VforgeError
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unresolved(Refuse):
+    """A request that names what is not there, or what cannot be for this clone."""
+
+
 def conflict(plan: Plan, doing: str, reason: str, hint: str) -> Refuse:
     """The plan for a request whose name belongs to something else.
 

@@ -13,10 +13,10 @@ from .._connector import names, tasks
 from .._connector.find import TO_ANCESTORS, find_folder, path_in, unreadable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
-from .._errors import Fault, InvalidOption, NotFound, NotSupported
+from .._errors import Fault, InvalidOption, NotFound, NotSupported, VforgeError
 from .._vsphere import compute, freeze
 from .._vsphere.addresses import guest_nics
-from .._vsphere.compute import read_folders, read_names
+from .._vsphere.compute import find_folders, read_names
 from .._vsphere.disks import disks_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
@@ -117,31 +117,33 @@ def require_customization(session: Session) -> None:
 P = t.TypeVar("P", bound=Parent)
 
 
-def read_parents(session: Session, named: t.Sequence[tuple[t.Any, str]], kind: type[P]) -> list[P]:
+def read_parents(
+    session: Session, named: t.Sequence[tuple[t.Any, str]], kind: type[P]
+) -> list[P | NotFound]:
     """What is cloned, with its host, the networks and datastores of that, the pools around it and its ancestors.
 
     One call for any number of them.
 
     :param named: references, each with its selector as text, for the message.
     :param kind: ``Parent``, or ``Source`` with its snapshots.
-    :raises NotFound: when a reference names no VM.
+    :returns: in their order; in the place of one that cannot be read its error.
     """
     roots = list({ref._GetMoId(): ref for ref, _what in named}.values())
     rows = {row.moid: row for row in collect(session, roots, _PARENT, _AROUND_PARENT)}
-    known: dict[str, P] = {}
+    known: dict[str, P | NotFound] = {}
     for ref, what in named:
         if ref._GetMoId() not in known:
             known[ref._GetMoId()] = _parent(rows, ref._GetMoId(), what, kind)
     return [known[ref._GetMoId()] for ref, _what in named]
 
 
-def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P:
+def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P | NotFound:
     vm = rows.get(moid)
     if vm is None or not is_readable(vm):
-        raise unreadable(what)
+        return unreadable(what)
     datacenter = datacenter_of(rows, vm)
     if datacenter is None:
-        raise NotFound(
+        return NotFound(
             f"The VM with the {what} is in a datacenter that this user may not see.",
             hint="Give the user the right to read the folders and the datacenter above the VM.",
         )
@@ -199,12 +201,14 @@ def _reach(rows: t.Mapping[str, Row], host: Row) -> compute.Surroundings:
 class Wanted:
     """A request, the parent of its clone, and what holds its name now, if anything.
 
-    :ivar parent: None only where clones of any parent are removed.
+    :ivar parent: None where clones of any parent are removed, and where it cannot be found.
+    :ivar error: why it is not known what the request means.
     :ivar folders: the folder option as written -> (moid, path), in the parent's datacenter.
     """
 
     request: CloneRequest
     parent: Parent | None
+    error: VforgeError | None = None
     existing: Existing | None = None
     folders: t.Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
@@ -226,13 +230,14 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
 
     At most three calls for any number of requests. Where parents are in several datacenters, the folders of each are one call.
 
-    :raises NotFound: a folder.
     :raises InvalidOption: when two spellings of a folder hide that a name is asked for twice.
     """
-    folders = _folders(session, asked)
-    placed = [dataclasses.replace(each, folders=folders.get(each.datacenter, {})) for each in asked]
+    folders = _folders(session, [each for each in asked if each.error is None])
+    placed = [_placed(each, folders.get(each.datacenter, {})) for each in asked]
     wanted: dict[str, set[str]] = {}
     for each in placed:
+        if each.error is not None:
+            continue
         name, taken = each.request.name, wanted.setdefault(each.home, set())
         if name in taken:
             where = f"the folder {each.request.folder}" if each.request.folder else "the parent's folder"
@@ -243,24 +248,39 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
             )
         taken.add(name)
     there = read_names(session, wanted)
-    refs = [there.get((each.home, each.request.name)) for each in placed]
+    refs = [None if each.error else there.get((each.home, each.request.name)) for each in placed]
     owned = [(ref, each.parent) for ref, each in zip(refs, placed, strict=True) if ref is not None]
     found = read_existing(session, owned)
     return [dataclasses.replace(each, existing=found.get(moid_of(ref))) for ref, each in zip(refs, placed, strict=True)]
 
 
-def _folders(session: Session, asked: t.Sequence[Wanted]) -> dict[str, dict[str, tuple[str, str]]]:
+# The folders of one datacenter as written, each with its moid and path, or with why it is not known.
+_Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as below)
+
+
+def _placed(wanted: Wanted, folders: _Folders) -> Wanted:
+    """The same with the folders of its datacenter; where its own is not there, with the error."""
+    found = {text: folder for text, folder in folders.items() if not isinstance(folder, NotFound)}
+    own = folders.get(wanted.request.folder or "")
+    error = wanted.error or (own if isinstance(own, NotFound) else None)
+    return dataclasses.replace(wanted, folders=found, error=error)
+
+
+def _folders(session: Session, asked: t.Sequence[Wanted]) -> dict[str, _Folders]:
     """The folders that the requests name, by the datacenter and as written."""
     texts: dict[str, dict[str, None]] = {}
     for each in asked:
         if each.request.folder:
             texts.setdefault(each.datacenter, {})[each.request.folder] = None
     whole = {text: _folder(session, text) for text in texts.pop("", ())}
-    return {"": whole, **{moid: read_folders(session, moid, known) for moid, known in texts.items()}}
+    return {"": whole, **{moid: find_folders(session, moid, known) for moid, known in texts.items()}}
 
 
-def _folder(session: Session, path: str) -> tuple[str, str]:
-    return moid_of(find_folder(session, path)), names.join(names.split(path))
+def _folder(session: Session, path: str) -> tuple[str, str] | NotFound:
+    try:
+        return moid_of(find_folder(session, path)), names.join(names.split(path))
+    except NotFound as error:
+        return error
 
 
 # References, each with the parent of the clone that it is, or may be.

@@ -22,7 +22,7 @@ from .._vsphere.addresses import warn
 from . import apply, guests, plan, read, report
 from .item import CloneItem
 from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
-from .plan import CREATE, DESTROY, UPDATE, Change, Create, Plan, Refuse
+from .plan import CREATE, DESTROY, UPDATE, Change, Create, Plan, Refuse, Unresolved
 from .read import Wanted
 
 if t.TYPE_CHECKING:
@@ -177,12 +177,26 @@ def _read(way: Way[t.Any], deadline: float) -> Found:
 
 def _items(way: Way[t.Any], found: Found) -> list[CloneItem]:
     absent = way.options.state == ABSENT
-    plans = tuple(way.absent(each) if absent else way.plan(each) for each in found.wanted)
+    plans = tuple(_plan(way, each) for each in found.wanted)
+    if plans and all(isinstance(each, Unresolved) for each in plans):
+        # There is nothing to go on with: it is the task that cannot be.
+        raise t.cast(Unresolved, plans[0]).error
     if not absent:
         plans = way.look_over(plans)
         _refuse_conflicts(plans, way.options)
     counts = collections.Counter(each.name for each in plans)
     return [_item(each, twice=counts[each.name] > 1) for each in plans]
+
+
+def _plan(way: Way[t.Any], wanted: Wanted) -> Plan:
+    """What is done for one request. What is wrong with it is its own failure, and the others go on."""
+    request, parent, existing = wanted.request, wanted.parent, wanted.existing
+    if wanted.error is not None:
+        return Unresolved(request=request, parent=parent, error=wanted.error)
+    try:
+        return way.absent(wanted) if way.options.state == ABSENT else way.plan(wanted)
+    except InvalidOption as error:
+        return Unresolved(request=request, parent=parent, existing=existing, error=error)
 
 
 def _item(planned: Plan, *, twice: bool) -> CloneItem:

@@ -380,23 +380,37 @@ def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
     :param wanted: absolute paths (``/Datacenter/vm/web``) or paths below the VM folder of the datacenter (``web``).
     :raises NotFound: naming the folder, with the nearest ones.
     """
+    known = find_folders(session, datacenter, wanted)
+    found = {}
+    for text, folder in known.items():
+        if isinstance(folder, NotFound):
+            raise folder
+        found[text] = folder
+    return found
+
+
+def find_folders(
+    session: Session, datacenter: str, wanted: t.Iterable[str]
+) -> dict[str, tuple[str, str] | NotFound]:
+    """As ``read_folders``, with the error of each folder that is not there in the place of that folder."""
     root = session.reference(vim.Datacenter, datacenter)
     rows = {row.moid: row for row in collect(session, [root], _FOLDERS, (*_TO_FOLDERS, *TO_ANCESTORS))}
     by_path = {path_in(rows, row.moid): row.moid for row in rows.values() if isinstance(row.ref, vim.Folder)}
     top = names.join([*names.split(path_in(rows, datacenter)), "vm"])
     below = {path: moid for path, moid in by_path.items() if path == top or path.startswith(f"{top}/")}
-    found = {}
+    found: dict[str, tuple[str, str] | NotFound] = {}
     for text in wanted:
         path = names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
-        if path not in below:
-            near = names.nearest(path, below) or sorted(below)
-            raise NotFound(
-                f"No folder {path} was found.",
-                hint=f"Folders of this datacenter: {names.listing(near)}.",
-                searched=top,
-                nearest=near[:3],
-            )
-        found[text] = (below[path], path)
+        if path in below:
+            found[text] = (below[path], path)
+            continue
+        near = names.nearest(path, below) or sorted(below)
+        found[text] = NotFound(
+            f"No folder {path} was found.",
+            hint=f"Folders of this datacenter: {names.listing(near)}.",
+            searched=top,
+            nearest=near[:3],
+        )
     return found
 
 

@@ -82,8 +82,10 @@ def test_pools_are_those_around_each_parent(start):
     ]
     ran = tasks.run(parent=None, clones=clones, datastore="LocalDS_0")
     assert [clone["resource_pool"] for clone in ran.result["clones"]] == list(pools)
-    error = tasks.refused(parent=None, clones=_spread(2, _PARENTS[:2]), resource_pool=pools[0])
-    assert error.details["allowed"] == ["Resources", "Resources/DC0_C1_RP1", "Resources/DC0_C1_RP2"]
+    mixed = [{**clone, "name": f"db-{n}"} for n, clone in enumerate(_spread(2, _PARENTS[:2]))]
+    ran = tasks.attempt(parent=None, clones=mixed, resource_pool=pools[0])
+    assert ran.actions == {"db-0": "created", "db-1": "failed"}
+    assert ran.clones["db-1"]["error"]["allowed"] == ["Resources", "Resources/DC0_C1_RP1", "Resources/DC0_C1_RP2"]
 
 
 def test_a_parent_that_is_not_there_is_named_before_anything_is_made(tasks):
