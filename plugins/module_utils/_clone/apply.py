@@ -16,7 +16,7 @@ from .._vsphere.customization import specification
 from .._vsphere.disks import delta_changes
 from .._vsphere.guest import authentication
 from .linked_plan import COPIES, OF_DELTAS, OF_SNAPSHOT
-from .model import BIOS_UUID, Settings
+from .model import Settings
 from .plan import Change, Create, NicEdit
 
 if t.TYPE_CHECKING:
@@ -48,12 +48,14 @@ def instant_spec(session: Session, plan: Create, config: t.Mapping[str, str]) ->
         location.pool = session.reference(vim.ResourcePool, place.pool.moid)
     if place.datastore:
         location.datastore = session.reference(vim.Datastore, place.datastore)
-    return vim.vm.InstantCloneSpec(
+    spec = vim.vm.InstantCloneSpec(
         name=names.escape(plan.name),
         location=location,
         config=vms.option_values(config),
-        biosUuid=plan.request.settings.get(BIOS_UUID),
     )
+    for setting, value in plan.request.settings.items():
+        setattr(spec, setting.instant, value)
+    return spec
 
 
 def start_instant_clone(session: Session, parent: str, spec: t.Any) -> t.Any:

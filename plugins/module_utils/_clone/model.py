@@ -54,6 +54,7 @@ class Setting:
     :ivar spec: the field of ``VirtualMachineConfigSpec`` that sets it.
     :ivar change: when an existing VM can get another value.
     :ivar hot_add: the property that says whether a running VM can get more, where that matters.
+    :ivar instant: the field of ``InstantCloneSpec`` that sets it; empty where an instant clone has its parent's.
     """
 
     option: str
@@ -61,9 +62,10 @@ class Setting:
     spec: str
     change: str
     hot_add: str = ""
+    instant: str = ""
 
 
-BIOS_UUID = Setting("bios_uuid", "config.uuid", "uuid", NEVER)
+BIOS_UUID = Setting("bios_uuid", "config.uuid", "uuid", NEVER, instant="biosUuid")
 CPU_CORES = Setting("cpu.cores", "config.hardware.numCPU", "numCPUs", HOT_ADD, "config.cpuHotAddEnabled")
 CORES_PER_SOCKET = Setting("cpu.cores_per_socket", "config.hardware.numCoresPerSocket", "numCoresPerSocket", WHILE_OFF)
 MEMORY_MB = Setting("memory.size_mb", "config.hardware.memoryMB", "memoryMB", HOT_ADD, "config.memoryHotAddEnabled")

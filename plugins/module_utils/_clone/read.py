@@ -34,7 +34,7 @@ from .._vsphere.vm import (
     nics_in,
     reference,
 )
-from .model import BIOS_UUID, SETTINGS, CloneRequest, Existing, Parent, Source, own_guest
+from .model import SETTINGS, CloneRequest, Existing, Parent, Source, own_guest
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -83,13 +83,13 @@ _TO_REACH = (*compute.HOST_TO_NETWORKS, compute.HOST_TO_DATASTORES)
 _MADE_VM = (
     "config.instanceUuid",
     "config.template",
-    BIOS_UUID.path,
+    *(setting.path for setting in SETTINGS if setting.instant),
     "runtime.powerState",
     *_PLACE,
     "guest.net",
 )
 _CONFIGURATION = (
-    *(setting.path for setting in SETTINGS if setting != BIOS_UUID),
+    *(setting.path for setting in SETTINGS if not setting.instant),
     *(setting.hot_add for setting in SETTINGS if setting.hot_add),
 )
 _EXISTING: dict[type, tuple[str, ...]] = {

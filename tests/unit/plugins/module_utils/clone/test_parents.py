@@ -88,9 +88,17 @@ def test_pools_are_those_around_each_parent(start):
     assert ran.clones["db-1"]["error"]["allowed"] == ["Resources", "Resources/DC0_C1_RP1", "Resources/DC0_C1_RP2"]
 
 
-def test_a_parent_that_is_not_there_is_named_before_anything_is_made(tasks):
-    error = tasks.refused(parent=None, clones=[*_spread(2), {"name": "x", "parent": {"name": "golden-parnet"}}])
-    assert error.error_code == "not_found"
+@pytest.mark.parametrize("check", [False, True])
+def test_a_parent_that_is_not_there_fails_its_clones_alone(tasks, check):
+    missing = [{"name": "x", "parent": {"name": "golden-parnet"}}, {"name": "y", "parent": {"moid": "vm-99999"}}]
+    ran = tasks.attempt(check=check, parent=None, clones=[*_spread(2), *missing])
+    assert ran.actions == {"web-0": "created", "web-1": "created", "x": "failed", "y": "failed"}
+    assert {ran.clones[name]["error"]["error_code"] for name in ("x", "y")} == {"not_found"}
+    assert "golden-parent" in ran.clones["x"]["error"]["msg"]
+
+
+def test_a_parent_of_the_task_that_is_not_there_is_an_error_though_no_clone_has_need_of_it(tasks):
+    assert tasks.refused(parent={"name": "none"}, clones=_spread(2)).error_code == "not_found"
 
 
 def test_each_clone_must_have_a_parent():
