@@ -31,7 +31,9 @@ _ABORT_SECONDS = 60.0
 
 
 def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredentials) -> None:
-    """Customize the clones that are to be and are not yet; a failure is aborted, and is its clone's alone.
+    """Customize the clones that are to be and are not yet.
+
+    A failure is aborted, and is its clone's alone.
 
     Three calls a clone: customize, start the network, and mark it, so that the next run knows.
 
@@ -77,7 +79,11 @@ def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredenti
             )
             task.call(
                 [item for item in due if item.error is None],
-                lambda item: vms.start_config_change(session, item.vm_moid, {CUSTOMIZED_KEY: item.name}),
+                lambda item: vms.start_config_change(
+                    session,
+                    item.vm_moid,
+                    {CUSTOMIZED_KEY: item.name},
+                ),
                 "clones marked",
                 note_marked,
             )
@@ -113,7 +119,9 @@ def _abort(task: Task[CloneItem], broken: t.Sequence[CloneItem], login: GuestCre
 
     def note(item: CloneItem, outcome: Outcome) -> None:
         if outcome.error is not None:
-            item.warnings.append(f"The customization of {item.title} could not be aborted: {outcome.error}")
+            item.warnings.append(
+                f"The customization of {item.title} could not be aborted: {outcome.error}",
+            )
 
     task.call(
         broken,
@@ -138,9 +146,9 @@ _DOING = {
 def wait(task: Task[CloneItem], options: CloneOptions) -> None:
     """Wait for what the options ask for of clones that are on, with one filter for all.
 
-    That is an address that others can reach, and the end of the scripts that a clone runs when it wakes. A clone in which
-    one has failed fails with ``wake_failed``; what has not come at the deadline is ``ip_timeout`` or ``wake_timeout``. The
-    clones themselves stay.
+    That is an address that others can reach, and the end of the scripts that a clone runs when it
+    wakes. A clone in which one has failed fails with ``wake_failed``; what has not come at the
+    deadline is ``ip_timeout`` or ``wake_timeout``. The clones themselves stay.
 
     :raises Reason: why the task ended early.
     """
@@ -182,7 +190,9 @@ def _is_on(item: CloneItem, options: CloneOptions) -> bool:
     if item.vm is None or item.vm.power_state == "poweredOn":
         return item.vm is not None
     if item.plan.request.powered_on and options.wait_for_ip:
-        item.warnings.append(f"{item.title} is {item.vm.power_state}: its address is not waited for.")
+        item.warnings.append(
+            f"{item.title} is {item.vm.power_state}: its address is not waited for.",
+        )
     return False
 
 
@@ -195,10 +205,14 @@ def _due(item: CloneItem, options: CloneOptions) -> set[str]:
 
 
 def _has_to_wake(item: CloneItem) -> bool:
-    """Whether the end of a clone's scripts is still to come; what an earlier run's clone has reported already is taken."""
+    """Whether the end of a clone's scripts is still to come.
+
+    What an earlier run's clone has reported already is taken.
+    """
     existing, parent = item.plan.existing, item.plan.parent
     if existing is None:
-        # One that another run has made meanwhile was read whole; that of an older release has no token.
+        # One that another run has made meanwhile was read whole; that of an older release has no
+        # token.
         known = item.vm.extra_config if item.vm is not None else {}
         scripts = parent.wake_scripts if parent is not None else 0
         return bool(scripts) and bool(not known or wake.token_of(known))

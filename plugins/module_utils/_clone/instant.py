@@ -126,12 +126,16 @@ class InstantClones(task.Way[InstantOptions]):
         owner = marker(planned.parent.instance_uuid, planned.name)
         config = {**planned.written, MARKER_KEY: owner}
         if planned.parent.wake_scripts:
-            # What the clone reports counts only with this token: its parent may have been a clone, too.
+            # What the clone reports counts only with this token: its parent may have been a clone,
+            # too.
             config[TOKEN_KEY] = new_run()
         return apply.instant_spec(self.session, planned, config)
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:
-        """A chain of delta disks that is too long is no fault of its own; what cures it is said where it may be that."""
+        """A chain of delta disks that is too long is no fault of its own.
+
+        What cures it is said where it may be that.
+        """
         may_be = isinstance(error, Fault) and error.fault in ("SystemError", "GenericVmConfigFault")
         parent = planned.parent
         if may_be and parent is not None and parent.delta_levels + len(self.options.requests) > 100:

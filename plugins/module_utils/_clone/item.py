@@ -22,7 +22,8 @@ class CloneItem(Item):
     :ivar rolled_back: whether it was made by this task, and removed again.
     :ivar customized: whether its guest was customized; None where that was not begun.
     :ivar ready: whether it is a template that can be cloned; None where it is to be none.
-    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
+    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked
+        after.
     :ivar parents_keys: whether it reports that its SSH host keys are its parent's.
     """
 

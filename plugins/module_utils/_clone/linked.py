@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Linked and full clones of a VM, a snapshot or a template, and those of them that become templates themselves.
 
-A clone becomes a template in two phases. One run wins the name, fills the VM, and publishes it; the others wait until it is a
-template. One that is not published is never changed by anybody else's run: its maker may be at work in it.
+A clone becomes a template in two phases. One run wins the name, fills the VM, and publishes it; the
+others wait until it is a template. One that is not published is never changed by anybody else's
+run: its maker may be at work in it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from . import apply, linked_plan, plan, read, report, task
 from .item import CloneItem
 from .model import (
     ABSENT,
-    LAYERED,
+    DELTAS_ADDED,
     OPEN,
     PRESENT,
     PUBLISHED,
@@ -73,7 +74,7 @@ class LinkedClones(task.Way[LinkedOptions]):
     def __init__(self, session: Session, options: LinkedOptions) -> None:
         super().__init__(session, options)
         self._snapshot = ""
-        self._add_layer_to = ""
+        self._add_deltas_to = ""
         self._used: dict[str, dict[str, str]] = {}
         self._around: dict[_Key, Source | InvalidOption] = {}
 
@@ -110,7 +111,11 @@ class LinkedClones(task.Way[LinkedOptions]):
     def _look_around(self, source: Source) -> None:
         """Where each clone may go, and what there is."""
         if self.options.snapshot is not None:
-            self._snapshot = snapshots.choose(source.snapshots, self.options.snapshot, source.path).moid
+            self._snapshot = snapshots.choose(
+                source.snapshots,
+                self.options.snapshot,
+                source.path,
+            ).moid
         computes = read.read_compute(self.session, source.datacenter)
         chosen: dict[_Key, linked_plan.Choice] = {}
         for request in self.options.requests:
@@ -124,7 +129,10 @@ class LinkedClones(task.Way[LinkedOptions]):
             self._around[key] = linked_plan.around(source, choice, reach[choice.host.moid])
 
     def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
-        """Which VMs use the disks of those that are to go; most have no delta disk that anybody else could use."""
+        """Which VMs use the disks of those that are to go.
+
+        Most have no delta disk that anybody else could use.
+        """
         there = [each.existing for each in wanted if each.existing is not None]
         doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
         suspects = disks.with_own_deltas(self.session, doomed) if doomed else []
@@ -148,8 +156,12 @@ class LinkedClones(task.Way[LinkedOptions]):
                 linked_plan.present(request, place, wanted.existing, version, self.options),
                 source,
             )
-            if isinstance(planned, Create) and linked_plan.needs_layer(source, self.options, self._snapshot):
-                self._add_layer_to = source.moid
+            if isinstance(planned, Create) and linked_plan.needs_deltas(
+                source,
+                self.options,
+                self._snapshot,
+            ):
+                self._add_deltas_to = source.moid
         if self.options.wait_for_ip:
             plan.check_ip_nic(_given(wanted), self.options.ip_nic)
         plan.check_customization(request, _given(wanted))
@@ -161,20 +173,31 @@ class LinkedClones(task.Way[LinkedOptions]):
         used = self._used.get(existing.moid, {}) if existing else {}
         if source is not None:
             source = linked_plan.made_of(existing, source, self.options.other_versions)
-        return linked_plan.absent(wanted.request, existing, source, used.values(), force=self.options.force)
+        return linked_plan.absent(
+            wanted.request,
+            existing,
+            source,
+            used.values(),
+            force=self.options.force,
+        )
 
     def prepare(self, task: Task[CloneItem]) -> None:
         """Put delta disks on the source's disks, where there are none to share."""
-        if not self._add_layer_to:
+        if not self._add_deltas_to:
             return
-        item = SourceItem(moid=self._add_layer_to)
+        item = SourceItem(moid=self._add_deltas_to)
         work = Task(self.session, [item], "sources", deadline=task.deadline, parallel=1)
-        with task.phase("layer"):
+        with task.phase("delta_disks"):
             known = read.read_disks(self.session, [item.moid])
             work.call(
                 [item],
-                lambda item: apply.start_layering(self.session, item.moid, known[item.moid], {}),
-                "layers added",
+                lambda item: apply.start_adding_deltas(
+                    self.session,
+                    item.moid,
+                    known[item.moid],
+                    {},
+                ),
+                "delta disks added",
                 note_failure,
             )
         if item.error is not None:
@@ -199,7 +222,10 @@ class LinkedClones(task.Way[LinkedOptions]):
         return apply.clone_spec(self.session, planned, config, disks, self._snapshot)
 
     def finish(self, task: Task[CloneItem]) -> None:
-        """Power on the clones that were there and off; publish templates, or wait for those that other runs fill."""
+        """Power on the clones that were there and off.
+
+        Publish templates, or wait for those that other runs fill.
+        """
         if self.options.state == PUBLISHED:
             _publish(task, self.options.timeout)
         elif self.options.as_template:
@@ -256,7 +282,10 @@ def _power_on(task: Task[CloneItem]) -> None:
 
 
 def _wait_until_published(task: Task[CloneItem], options: LinkedOptions) -> None:
-    """Wait for the templates that other runs fill, with one filter for all; what this run made is its own to fill."""
+    """Wait for the templates that other runs fill, with one filter for all.
+
+    What this run made is its own to fill.
+    """
     theirs: dict[str, CloneItem] = {}
     for item in task.items:
         vm = item.vm
@@ -304,7 +333,10 @@ def _never_published(item: CloneItem, timeout: int) -> TimedOut:
 
 
 def _publish(task: Task[CloneItem], timeout: int) -> None:
-    """Shut the guests down, put delta disks on the disks, and make templates: the last step is what others wait for."""
+    """Shut the guests down, put delta disks on the disks, and make templates.
+
+    The last step is what others wait for.
+    """
     due = [item for item in task.items if item.due(PUBLISH)]
     if not due:
         _note_ready(task)
@@ -312,7 +344,7 @@ def _publish(task: Task[CloneItem], timeout: int) -> None:
     try:
         with task.phase("publish"):
             _shut_down(task, due, timeout)
-            _layer(task, [item for item in due if item.error is None])
+            _add_deltas(task, [item for item in due if item.error is None])
             task.stage(
                 PUBLISH,
                 lambda item: apply.mark_as_template(task.session, item.vm_moid),
@@ -328,16 +360,16 @@ def _note_ready(task: Task[CloneItem]) -> None:
             item.ready = PUBLISH in item.done
 
 
-def _layer(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
+def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
     """Put an empty delta disk on each disk, where a run that died has not done it."""
-    bare = [item for item in items if item.vm is not None and not item.vm.layered]
+    bare = [item for item in items if item.vm is not None and not item.vm.has_new_deltas]
     known = read.read_disks(task.session, [item.vm_moid for item in bare])
 
     def start(item: CloneItem) -> t.Any:
-        mark = {TEMPLATE_KEY: level_mark(item.name, LAYERED, "")}
-        return apply.start_layering(task.session, item.vm_moid, known[item.vm_moid], mark)
+        mark = {TEMPLATE_KEY: level_mark(item.name, DELTAS_ADDED, "")}
+        return apply.start_adding_deltas(task.session, item.vm_moid, known[item.vm_moid], mark)
 
-    task.call(bare, start, "layers added", note_failure)
+    task.call(bare, start, "delta disks added", note_failure)
 
 
 def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:

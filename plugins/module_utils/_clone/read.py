@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is a constant number of calls, whatever the inventory's size."""
+"""What there is, read from vCenter.
+
+Each function is a constant number of calls, whatever the inventory's size.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,9 @@ P = t.TypeVar("P", bound=Parent)
 
 
 def read_parents(
-    session: Session, named: t.Sequence[tuple[t.Any, str]], kind: type[P]
+    session: Session,
+    named: t.Sequence[tuple[t.Any, str]],
+    kind: type[P],
 ) -> list[P | NotFound]:
     """What is cloned, with its host, the networks and datastores of that, the pools around it and its ancestors.
 
@@ -214,7 +219,10 @@ class Wanted:
 
     @property
     def datacenter(self) -> str:
-        """The moid of the datacenter in which the clone's folder is; empty where no parent says it."""
+        """The moid of the datacenter in which the clone's folder is.
+
+        Empty where no parent says it.
+        """
         return self.parent.datacenter if self.parent else ""
 
     @property
@@ -228,7 +236,8 @@ class Wanted:
 def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
     """The same with the folders that are asked for, and what holds the names there.
 
-    At most three calls for any number of requests. Where parents are in several datacenters, the folders of each are one call.
+    At most three calls for any number of requests. Where parents are in several datacenters, the
+    folders of each are one call.
 
     :raises InvalidOption: when two spellings of a folder hide that a name is asked for twice.
     """
@@ -254,7 +263,8 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
     return [dataclasses.replace(each, existing=found.get(moid_of(ref))) for ref, each in zip(refs, placed, strict=True)]
 
 
-# The folders of one datacenter as written, each with its moid and path, or with why it is not known.
+# The folders of one datacenter as written, each with its moid and path, or with why it is not
+# known.
 _Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as below)
 
 
@@ -273,7 +283,10 @@ def _folders(session: Session, asked: t.Sequence[Wanted]) -> dict[str, _Folders]
         if each.request.folder:
             texts.setdefault(each.datacenter, {})[each.request.folder] = None
     whole = {text: _folder(session, text) for text in texts.pop("", ())}
-    return {"": whole, **{moid: find_folders(session, moid, known) for moid, known in texts.items()}}
+    return {
+        "": whole,
+        **{moid: find_folders(session, moid, known) for moid, known in texts.items()},
+    }
 
 
 def _folder(session: Session, path: str) -> tuple[str, str] | NotFound:
@@ -290,34 +303,47 @@ _Owned = t.Sequence[tuple[t.Any, t.Optional[Parent]]]  # noqa: UP045 (pylint tak
 def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:
     """What is known of VMs and other objects of folders, by moid; one that is gone is left out.
 
-    :param owned: a parent knows the networks of the NICs of its clones, and which addresses are not theirs.
+    :param owned: a parent knows the networks of the NICs of its clones, and which addresses are not
+        theirs.
     """
     return _read_vms(session, owned, _EXISTING)
 
 
 def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
-    """The same of VMs that this task made or changed, without what it knows already: their extraConfig and other devices."""
+    """The same of VMs that this task made or changed, without what it knows already.
+
+    Their extraConfig and other devices.
+    """
     keys = {tuple(nic.key for nic in parent.nics) for _ref, parent in owned if parent}
     try:
-        # By their keys only where all have the same: a card that a VM lacks would be a wrong property of it.
+        # By their keys only where all have the same: a card that a VM lacks would be a wrong
+        # property of it.
         return _read_vms(session, owned, _made(keys.pop() if len(keys) == 1 else ()))
     except Fault as fault:
-        # Reading an element of an array by its key is the property collector's own notation, but tried on the simulator alone.
+        # Reading an element of an array by its key is the property collector's own notation, but
+        # tried on the simulator alone.
         if fault.fault != "InvalidProperty":
             raise
         return _read_vms(session, owned, _made(()))
 
 
 def _made(nic_keys: t.Collection[int]) -> dict[type, tuple[str, ...]]:
-    """What is read of a VM that was just made: no extraConfig, and of its devices only these, or all when none are named.
+    """What is read of a VM that was just made.
 
-    A device is some 60 XML elements and an instant clone has its parent's: by their keys only the NICs are sent.
+    No extraConfig, and of its devices only these, or all when none are named.
+
+    A device is some 60 XML elements and an instant clone has its parent's: by their keys only the
+    NICs are sent.
     """
     devices = [device_path(key) for key in nic_keys] or [DEVICES]
     return {vim.ManagedEntity: ("name",), vim.VirtualMachine: (*_MADE_VM, *devices)}
 
 
-def _read_vms(session: Session, owned: _Owned, paths: dict[type, tuple[str, ...]]) -> dict[str, Existing]:
+def _read_vms(
+    session: Session,
+    owned: _Owned,
+    paths: dict[type, tuple[str, ...]],
+) -> dict[str, Existing]:
     refs = [ref for ref, _parent in owned]
     rows = {row.moid: row for row in collect(session, refs, paths, compute.TO_PLACES)}
     known = [(rows[moid_of(ref)], parent) for ref, parent in owned if moid_of(ref) in rows]
@@ -349,7 +375,9 @@ def read_disks(session: Session, moids: t.Sequence[str]) -> dict[str, Row]:
 
 
 def wait_until_made(session: Session, moids: t.Sequence[str], power: str, deadline: float) -> None:
-    """Wait until VMs that another call is making are there in full: a VM can be seen by name long before.
+    """Wait until VMs that another call is making are there in full.
+
+    A VM can be seen by name long before.
 
     :param power: the power state that they have then; empty where any will do.
     """

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that clones, from its options to its result: what instant clones and linked clones have in common.
+"""A task that clones, from its options to its result.
+
+What instant clones and linked clones have in common.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -54,7 +56,8 @@ class Way(abc.ABC, t.Generic[O]):
     """A way of cloning, with the options of one task; all else is the same for every way.
 
     :cvar source: the option that names what is cloned, which is also what the result calls it.
-    :cvar sources: what the result calls the list of all that are cloned; empty where it can only be one.
+    :cvar sources: what the result calls the list of all that are cloned; empty where it can only be
+        one.
     """
 
     source: t.ClassVar[str]
@@ -109,7 +112,10 @@ class Way(abc.ABC, t.Generic[O]):
 
     @abc.abstractmethod
     def ask(self, planned: Create) -> t.Any:
-        """The call that asks vCenter whether it would make a clone; its result is a list of CheckResult."""
+        """The call that asks vCenter whether it would make a clone.
+
+        Its result is a list of CheckResult.
+        """
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:  # noqa: ARG002 (for others)
         """An error of a call, with what this way of cloning knows of its cause."""
@@ -134,7 +140,8 @@ class Way(abc.ABC, t.Generic[O]):
 def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``clones``, ``failures``, ``diff``, ``timing`` and the counts.
+    :returns: the module's result: ``changed``, ``clones``, ``failures``, ``diff``, ``timing`` and
+        the counts.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a clone failed; it holds the whole result.
     """
@@ -165,7 +172,10 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
 
 
 def _read(way: Way[t.Any], deadline: float) -> Found:
-    """What there is. VMs that somebody else is making are waited for: before that nobody can tell whose they are."""
+    """What there is.
+
+    VMs that somebody else is making are waited for: before that nobody can tell whose they are.
+    """
     found = way.read()
     moids = [each.existing.moid for each in found.wanted if each.existing and each.existing.half_made]
     if not moids:
@@ -189,7 +199,10 @@ def _items(way: Way[t.Any], found: Found) -> list[CloneItem]:
 
 
 def _plan(way: Way[t.Any], wanted: Wanted) -> Plan:
-    """What is done for one request. What is wrong with it is its own failure, and the others go on."""
+    """What is done for one request.
+
+    What is wrong with it is its own failure, and the others go on.
+    """
     request, parent, existing = wanted.request, wanted.parent, wanted.existing
     if wanted.error is not None:
         return Unresolved(request=request, parent=parent, error=wanted.error)
@@ -224,7 +237,10 @@ def _refuse_conflicts(plans: t.Iterable[Plan], options: CloneOptions) -> None:
 
 
 def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
-    """Ask vCenter whether each missing clone could be made. What a real run would do then counts as done."""
+    """Ask vCenter whether each missing clone could be made.
+
+    What a real run would do then counts as done.
+    """
     missing = [item for item in task.items if item.due(CREATE)]
     for item in task.items:
         if item.error is None and item not in missing:
@@ -278,7 +294,11 @@ def _carry_out(way: Way[t.Any], task: Task[CloneItem]) -> None:
             _roll_back(task)
 
 
-def _make(way: Way[t.Any], task: Task[CloneItem], taken: dict[str, tuple[CloneItem, Outcome]]) -> None:
+def _make(
+    way: Way[t.Any],
+    task: Task[CloneItem],
+    taken: dict[str, tuple[CloneItem, Outcome]],
+) -> None:
     """Make what is missing and change what is there, all at once.
 
     :param taken: gets those whose names were taken meanwhile, by the moid of what has the name.
@@ -305,11 +325,15 @@ def _make(way: Way[t.Any], task: Task[CloneItem], taken: dict[str, tuple[CloneIt
     task.call(due, start, "clones made", note, repeatable=True)
 
 
-def _take_over(way: Way[t.Any], task: Task[CloneItem], taken: t.Mapping[str, tuple[CloneItem, Outcome]]) -> None:
+def _take_over(
+    way: Way[t.Any],
+    task: Task[CloneItem],
+    taken: t.Mapping[str, tuple[CloneItem, Outcome]],
+) -> None:
     """A name that was taken meanwhile is success where what has it is this parent's clone of that name.
 
-    Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
-    what the first one made.
+    Its maker is another run, or this one: a call whose answer was lost is sent again, and then
+    finds the name taken by what the first one made.
     """
     if not taken:
         return
