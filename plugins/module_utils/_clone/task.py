@@ -19,6 +19,7 @@ import typing as t
 from .._connector import names
 from .._engine import Task
 from .._errors import Fault, InvalidOption, VforgeError
+from .._vm_stages import remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
 from . import apply, guests, plan, read, report
@@ -160,7 +161,7 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
         task.items = _items(way, found)
     if options.state == ABSENT:
         with task.phase("remove"), task.accounted():
-            _check(way, task) if check else _remove(task)
+            _check(way, task) if check else remove(task, task.items, DESTROY, "clones")
     elif check:
         with task.phase("check"), task.accounted():
             _check(way, task)
@@ -361,50 +362,6 @@ def _read_again(task: Task[CloneItem]) -> None:
         item.vm = known.get(item.vm_moid, item.vm)
 
 
-def _remove(task: Task[CloneItem]) -> None:
-    """Power off and destroy the clones that are to go; one that is gone by then is no failure."""
-    session = task.session
-    doomed = [item for item in task.items if item.due(DESTROY)]
-    running = [item for item in doomed if item.vm is None or not item.vm.powered_off]
-    task.call(
-        running,
-        lambda item: vms.start_power_off(session, item.vm_moid),
-        "clones powered off",
-        _note_off,
-        repeatable=True,
-    )
-    task.call(
-        [item for item in doomed if item.due(DESTROY)],
-        lambda item: vms.start_destroy(session, item.vm_moid),
-        "clones removed",
-        _note_destroyed,
-        repeatable=True,
-    )
-
-
-def _note_off(item: CloneItem, outcome: Outcome) -> None:
-    if outcome.error is None or _fault(outcome.error) == "InvalidPowerState":
-        return  # it is off, by this call or already
-    if _fault(outcome.error) == "ManagedObjectNotFound":
-        item.steps = ()  # somebody else was faster
-    else:
-        item.fail(outcome.error)
-
-
-def _note_destroyed(item: CloneItem, outcome: Outcome) -> None:
-    gone = _fault(outcome.error) == "ManagedObjectNotFound"
-    if gone and not outcome.repeated:
-        item.steps = ()  # somebody else was faster
-    elif outcome.error is not None and not gone:
-        item.fail(outcome.error)
-    else:
-        item.done.append(DESTROY)
-
-
-def _fault(error: VforgeError | None) -> str:
-    return error.fault if isinstance(error, Fault) else ""
-
-
 def _roll_back(task: Task[CloneItem]) -> None:
     """Remove what this task made, and nothing else."""
     made = [item for item in task.items if CREATE in item.done]
@@ -417,7 +374,7 @@ def _roll_back(task: Task[CloneItem]) -> None:
         parallel=task.parallel,
     )
     with removal.accounted():
-        _remove(removal)
+        remove(removal, removal.items, DESTROY, "clones")
     for item, gone in zip(made, doomed, strict=True):
         if gone.error is None:
             item.rolled_back, item.vm = True, None

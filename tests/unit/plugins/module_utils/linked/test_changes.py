@@ -168,7 +168,9 @@ def test_a_user_with_the_documented_privileges_can_make_and_remove_clones(start)
     assert other.run(name="a", state="absent").actions == {"a": "removed"}
     tasks.sim.add_user("looker", "secret", [])
     denied = tasks.as_user("looker", "secret").attempt(check=True, name="a")
-    assert "VirtualMachine.Provisioning.Clone" in denied.clones["a"]["error"]["msg"]
+    error = denied.clones["a"]["error"]
+    assert error["error_code"] == "no_permission"
+    assert "the privilege VirtualMachine.Provisioning.Clone is missing on /DC0/vm/golden" in error["msg"]
 
 
 @pytest.mark.parametrize("version", ["6.5", "6.7"])
