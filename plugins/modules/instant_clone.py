@@ -319,7 +319,7 @@ notes:
     VirtualMachine.Inventory.Delete; for O(customize) VirtualMachine.Provisioning.Customize and
     VirtualMachine.Config.AdvancedConfig.
   - A running parent that is not frozen gets one more delta disk with each clone. vSphere refuses clones at 255 of
-    them.
+    them. Clones that would not all fit are refused before any is made, in check mode too. From 200 on there is a warning.
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -547,7 +547,7 @@ counts:
   type: dict
   sample: {"created": 11, "unchanged": 1}
 parent:
-  description: The parent, with C(name), C(moid), C(path), C(instance_uuid), C(host) and C(frozen).
+  description: The parent, with C(name), C(moid), C(path), C(instance_uuid), C(host), C(frozen) and C(delta_levels).
   returned: as RV(clones), where exactly one parent was named
   type: dict
 parents:

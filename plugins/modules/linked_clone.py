@@ -8,7 +8,7 @@ module: linked_clone
 short_description: Make linked or full clones of a template, a VM or a snapshot, one or thousands in one task
 version_added: 0.1.0
 description:
-  - Makes clones whose disks begin as empty layers on the disks of a template or of a snapshot, so that a clone takes
+  - Makes clones whose disks begin as empty delta disks on the disks of a template or of a snapshot, so that a clone takes
     seconds and next to no space. With O(disk_mode=full) the disks are copied.
   - All clones of a task share one session, one lookup, and one wait. The number of calls to the vCenter is the number
     of clones and a few more, whatever the size of the inventory.
@@ -19,8 +19,8 @@ options:
     description:
       - V(present) makes the clones that are missing, and brings existing ones to what is asked as far as vSphere
         allows it in their power state. What would take a restart is reported and left.
-      - V(published) makes templates of clones that were made with O(as_template). Their guests are shut down, an empty layer
-        is put on their disks, and as the last thing they are marked as templates.
+      - V(published) makes templates of clones that were made with O(as_template). Their guests are shut down, an empty delta
+        disk is put on each disk, and as the last thing they are marked as templates.
       - V(absent) powers off and destroys the clones, and templates that were clones. One whose disks others use is left.
     type: str
     choices: [present, published, absent]
@@ -63,9 +63,9 @@ options:
     description:
       - The snapshot of the source to clone, named in exactly one way. Its disks are then what linked clones share.
       - A text is its name.
-      - Without it linked clones share all layers of the source's disks but the topmost, of which each clone has a copy. A disk
-        of one layer has nothing to share; then the task fails and says what to do. Templates that are made for linked
-        clones have an empty layer on top.
+      - Without it linked clones share all of the source's disk chains but the topmost disk, of which each clone has a copy.
+        A base disk alone has nothing to share; then the task fails and says what to do. Templates that are made for linked
+        clones have an empty delta disk on top.
     type: dict
     suboptions:
       name:
@@ -97,10 +97,10 @@ options:
       - With V(false) new clones are left off, and existing ones as they are.
     type: bool
     default: true
-  add_layer:
+  add_delta_disks:
     description:
-      - Whether a VM that has nothing to share gets an empty layer on every disk before it is cloned. It must be off and without
-        snapshots. A template is never changed so.
+      - Whether a VM that has nothing to share gets an empty delta disk on every disk before it is cloned. It must be off and
+        without snapshots. A template is never changed so.
     type: bool
     default: false
   as_template:
@@ -683,7 +683,7 @@ def argument_spec():
         "snapshot": {"type": "dict", "options": snapshot, "mutually_exclusive": [["name", "path", "moid"]]},
         "disk_mode": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
         "powered_on": {"type": "bool", "default": True},
-        "add_layer": {"type": "bool", "default": False},
+        "add_delta_disks": {"type": "bool", "default": False},
         "as_template": {"type": "bool", "default": False},
         "owner": {"type": "str"},
         "other_versions": {"type": "list", "elements": "str", "default": []},

@@ -16,7 +16,7 @@ from .._vsphere.customization import specification
 from .._vsphere.disks import delta_changes
 from .._vsphere.guest import authentication
 from .linked_plan import COPIES, OF_DELTAS, OF_SNAPSHOT
-from .model import BIOS_UUID, Settings
+from .model import Settings
 from .plan import Change, Create, NicEdit
 
 if t.TYPE_CHECKING:
@@ -35,7 +35,9 @@ _DISK_MOVES = {
 
 
 def instant_spec(session: Session, plan: Create, config: t.Mapping[str, str]) -> t.Any:
-    """The InstantCloneSpec: name, folder, pool, datastore, edits of NICs, extraConfig, UUID; nothing else is allowed in it.
+    """The InstantCloneSpec.
+
+    Name, folder, pool, datastore, edits of NICs, extraConfig, UUID; nothing else is allowed in it.
 
     :param config: all of its extraConfig.
     """
@@ -48,12 +50,14 @@ def instant_spec(session: Session, plan: Create, config: t.Mapping[str, str]) ->
         location.pool = session.reference(vim.ResourcePool, place.pool.moid)
     if place.datastore:
         location.datastore = session.reference(vim.Datastore, place.datastore)
-    return vim.vm.InstantCloneSpec(
+    spec = vim.vm.InstantCloneSpec(
         name=names.escape(plan.name),
         location=location,
         config=vms.option_values(config),
-        biosUuid=plan.request.settings.get(BIOS_UUID),
     )
+    for setting, value in plan.request.settings.items():
+        setattr(spec, setting.instant, value)
+    return spec
 
 
 def start_instant_clone(session: Session, parent: str, spec: t.Any) -> t.Any:
@@ -70,7 +74,13 @@ def start_instant_check(session: Session, parent: str, spec: t.Any) -> t.Any:
 # Linked and full clones
 
 
-def clone_spec(session: Session, plan: Create, config: t.Mapping[str, str], disks: str, snapshot: str) -> t.Any:
+def clone_spec(
+    session: Session,
+    plan: Create,
+    config: t.Mapping[str, str],
+    disks: str,
+    snapshot: str,
+) -> t.Any:
     """The CloneSpec.
 
     :param config: all of its extraConfig.
@@ -96,7 +106,10 @@ def clone_spec(session: Session, plan: Create, config: t.Mapping[str, str], disk
 
 
 def _cloned_nics(session: Session, plan: Create) -> list[t.Any]:
-    """The edits asked for, and one for each NIC whose MAC somebody has set: two VMs must not have it."""
+    """The edits asked for, and one for each NIC whose MAC somebody has set.
+
+    Two VMs must not have it.
+    """
     edited = {edit.nic.key for edit in plan.place.nics}
     kept = [nic for nic in plan.parent.nics if nic.key not in edited and _has_manual_mac(nic.device)]
     edits = (*plan.place.nics, *(NicEdit(nic) for nic in kept))
@@ -126,7 +139,9 @@ def start_check(session: Session, plan: Create, spec: t.Any) -> t.Any:
 
 
 def check_findings(results: t.Iterable[t.Any], name: str) -> tuple[VforgeError | None, list[str]]:
-    """What vCenter would refuse a clone for, with the code that the real call would have; and what it warns of.
+    """What vCenter would refuse a clone for, with the code that the real call would have.
+
+    And what it warns of.
 
     :param results: of the check of one clone.
     :param name: of the clone.
@@ -147,7 +162,10 @@ def check_findings(results: t.Iterable[t.Any], name: str) -> tuple[VforgeError |
 
 
 def start_update(session: Session, plan: Change) -> t.Any:
-    """Move a VM to another pool (done at once), and reconfigure it; a task, or None where moving was all."""
+    """Move a VM to another pool (done at once), and reconfigure it.
+
+    A task, or None where moving was all.
+    """
     moid = plan.existing.moid
     if plan.move_to_pool:
         pool = session.reference(vim.ResourcePool, plan.place.pool.moid)
@@ -159,8 +177,16 @@ def start_update(session: Session, plan: Change) -> t.Any:
     return vms.reference(session, moid).ReconfigVM_Task(spec)
 
 
-def start_layering(session: Session, moid: str, known: Row, config: t.Mapping[str, str]) -> t.Any:
-    """``ReconfigVM_Task`` that puts an empty delta disk on every disk; refused when the VM has changed since it was read."""
+def start_adding_deltas(
+    session: Session,
+    moid: str,
+    known: Row,
+    config: t.Mapping[str, str],
+) -> t.Any:
+    """``ReconfigVM_Task`` that puts an empty delta disk on every disk.
+
+    Refused when the VM has changed since it was read.
+    """
     devices = known.get("config.hardware.device") or ()
     spec = vim.vm.ConfigSpec(
         changeVersion=known.get("config.changeVersion"),
@@ -183,14 +209,25 @@ def shut_down_guest(session: Session, moid: str) -> None:
 # Guests
 
 
-def start_customizing(session: Session, moid: str, login: GuestCredentials, wanted: Customization, cards: int) -> t.Any:
+def start_customizing(
+    session: Session,
+    moid: str,
+    login: GuestCredentials,
+    wanted: Customization,
+    cards: int,
+) -> t.Any:
     """``CustomizeGuest_Task``.
 
     :param cards: how many the VM has.
     """
     manager = session.content.guestCustomizationManager
     spec = specification(wanted, cards)
-    return manager.CustomizeGuest_Task(vms.reference(session, moid), authentication(login), spec, None)
+    return manager.CustomizeGuest_Task(
+        vms.reference(session, moid),
+        authentication(login),
+        spec,
+        None,
+    )
 
 
 def start_network(session: Session, moid: str, login: GuestCredentials) -> t.Any:

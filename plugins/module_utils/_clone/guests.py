@@ -9,9 +9,9 @@ import dataclasses
 import time
 import typing as t
 
-from .._connector import tasks
 from .._engine import Task
-from .._errors import Fault, GuestError, TimedOut
+from .._errors import Fault, GuestError
+from .._vm_stages import ADDRESS, WAKE, GuestWait, no_address
 from .._vsphere import vm as vms
 from .._vsphere import wake
 from .._vsphere.guest import GuestCredentials, guest_error, wait_for_tools
@@ -31,7 +31,9 @@ _ABORT_SECONDS = 60.0
 
 
 def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredentials) -> None:
-    """Customize the clones that are to be and are not yet; a failure is aborted, and is its clone's alone.
+    """Customize the clones that are to be and are not yet.
+
+    A failure is aborted, and is its clone's alone.
 
     Three calls a clone: customize, start the network, and mark it, so that the next run knows.
 
@@ -77,7 +79,11 @@ def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredenti
             )
             task.call(
                 [item for item in due if item.error is None],
-                lambda item: vms.start_config_change(session, item.vm_moid, {CUSTOMIZED_KEY: item.name}),
+                lambda item: vms.start_config_change(
+                    session,
+                    item.vm_moid,
+                    {CUSTOMIZED_KEY: item.name},
+                ),
                 "clones marked",
                 note_marked,
             )
@@ -113,7 +119,9 @@ def _abort(task: Task[CloneItem], broken: t.Sequence[CloneItem], login: GuestCre
 
     def note(item: CloneItem, outcome: Outcome) -> None:
         if outcome.error is not None:
-            item.warnings.append(f"The customization of {item.title} could not be aborted: {outcome.error}")
+            item.warnings.append(
+                f"The customization of {item.title} could not be aborted: {outcome.error}",
+            )
 
     task.call(
         broken,
@@ -126,79 +134,77 @@ def _abort(task: Task[CloneItem], broken: t.Sequence[CloneItem], login: GuestCre
 
 # Waiting for what guests do by themselves
 
-_ADDRESS, _WAKE = "address", "wake"
-
-_DOING = {
-    (_ADDRESS,): "clones have an address",
-    (_WAKE,): "clones are awake",
-    (_ADDRESS, _WAKE): "clones are awake and have an address",
-}
-
 
 def wait(task: Task[CloneItem], options: CloneOptions) -> None:
     """Wait for what the options ask for of clones that are on, with one filter for all.
 
-    That is an address that others can reach, and the end of the scripts that a clone runs when it wakes. A clone in which
-    one has failed fails with ``wake_failed``; what has not come at the deadline is ``ip_timeout`` or ``wake_timeout``. The
-    clones themselves stay.
+    That is an address that others can reach, and the end of the scripts that a clone runs when it
+    wakes. A clone in which one has failed fails with ``wake_failed``; what has not come at the
+    deadline is ``ip_timeout`` or ``wake_timeout``. The clones themselves stay.
 
     :raises Reason: why the task ended early.
     """
     on = {item.vm_moid: item for item in task.items if item.error is None and _is_on(item, options)}
     due = {moid: _due(item, options) for moid, item in on.items()}
-    asked = tuple(what for what in (_ADDRESS, _WAKE) if any(what in each for each in due.values()))
-    if options.wait_for_ip or asked:
+    if options.wait_for_ip or any(due.values()):
         with task.phase("wait_for_ip" if options.wait_for_ip else "wait_for_wake"):
-            _wait(task, options, on, due, asked)
-    for item in on.values():
-        if item.parents_keys and item.error is None:
-            item.warnings.append(wake.keys_warning(item.title))
+            _guests(task, options).run(on, due)
 
 
-def _wait(
-    task: Task[CloneItem],
-    options: CloneOptions,
-    on: t.Mapping[str, CloneItem],
-    due: t.Mapping[str, set[str]],
-    asked: tuple[str, ...],
-) -> None:
-    waiting = {moid: item for moid, item in on.items() if due[moid]}
-    paths = (*(["guest.net"] if _ADDRESS in asked else []), *(wake.PATHS if _WAKE in asked else ()))
-    config: dict[str, dict[str, str]] = {moid: {} for moid in waiting}
+def _guests(task: Task[CloneItem], options: CloneOptions) -> GuestWait[CloneItem]:
+    where = f" on {options.ip_nic}" if options.ip_nic else ""
+    hint = (
+        "Check DHCP, the network of the NIC and VMware Tools in the guest. "
+        "Link-local addresses are not used, nor are those that the parent has."
+    )
 
-    def came(item: CloneItem, update: tasks.Update) -> bool:
-        config[update.moid].update(wake.config_in(update.values))
-        _note(item, update, due[update.moid], config[update.moid], options)
-        return item.error is not None or not due[update.moid]
+    def hear(item: CloneItem, net: t.Any) -> bool:
+        if item.vm is not None:
+            item.vm = dataclasses.replace(item.vm, guest=own_guest(net, item.plan.parent))
+        return _has_address(item, options)
 
-    late = task.wait_until(vms.VIRTUAL_MACHINE, paths, waiting, came, _DOING.get(asked, ""))
-    for item in late:
-        never_woke = _WAKE in due[item.vm_moid]
-        lateness = wake.lateness(item.title, item.wake, options.timeout)
-        item.fail(lateness if never_woke else _no_address(item, options))
+    return GuestWait(
+        task=task,
+        noun="clones",
+        timeout=options.timeout,
+        hear=hear,
+        no_address=lambda item: no_address(
+            item.title,
+            options.ip_family,
+            options.timeout,
+            where=where,
+            hint=hint,
+        ),
+    )
 
 
 def _is_on(item: CloneItem, options: CloneOptions) -> bool:
     if item.vm is None or item.vm.power_state == "poweredOn":
         return item.vm is not None
     if item.plan.request.powered_on and options.wait_for_ip:
-        item.warnings.append(f"{item.title} is {item.vm.power_state}: its address is not waited for.")
+        item.warnings.append(
+            f"{item.title} is {item.vm.power_state}: its address is not waited for.",
+        )
     return False
 
 
 def _due(item: CloneItem, options: CloneOptions) -> set[str]:
     """What is still to come from a clone."""
-    due = {_ADDRESS} if options.wait_for_ip and not _has_address(item, options) else set()
+    due = {ADDRESS} if options.wait_for_ip and not _has_address(item, options) else set()
     if options.wait_for_wake and _has_to_wake(item):
-        due.add(_WAKE)
+        due.add(WAKE)
     return due if item.error is None else set()
 
 
 def _has_to_wake(item: CloneItem) -> bool:
-    """Whether the end of a clone's scripts is still to come; what an earlier run's clone has reported already is taken."""
+    """Whether the end of a clone's scripts is still to come.
+
+    What an earlier run's clone has reported already is taken.
+    """
     existing, parent = item.plan.existing, item.plan.parent
     if existing is None:
-        # One that another run has made meanwhile was read whole; that of an older release has no token.
+        # One that another run has made meanwhile was read whole; that of an older release has no
+        # token.
         known = item.vm.extra_config if item.vm is not None else {}
         scripts = parent.wake_scripts if parent is not None else 0
         return bool(scripts) and bool(not known or wake.token_of(known))
@@ -209,50 +215,8 @@ def _has_to_wake(item: CloneItem) -> bool:
         # What a guest has reported may be gone with its last start.
         item.wake = "unknown"
         return False
-    return not _judged(item, reported)
-
-
-def _note(
-    item: CloneItem,
-    update: tasks.Update,
-    due: set[str],
-    config: t.Mapping[str, str],
-    options: CloneOptions,
-) -> None:
-    """Keep what a clone reports, and take away what it was waited for."""
-    if update.gone or item.vm is None:
-        item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
-        return
-    if "guest.net" in update.values:
-        net = update.values["guest.net"] or ()
-        item.vm = dataclasses.replace(item.vm, guest=own_guest(net, item.plan.parent))
-        if _has_address(item, options):
-            due.discard(_ADDRESS)
-    reported = wake.report_of(config)
-    if _WAKE in due and reported is not None and _judged(item, reported):
-        due.discard(_WAKE)
-
-
-def _judged(item: CloneItem, reported: wake.WakeReport) -> bool:
-    """Take what a clone reports; True when it is the end of its scripts."""
-    item.wake = reported.state
-    item.parents_keys = reported.parents_keys
-    if reported.state == wake.FAILED:
-        item.fail(wake.failure(item.title, reported))
-    return reported.state != wake.RUNNING
+    return not item.judge(reported)
 
 
 def _has_address(item: CloneItem, options: CloneOptions) -> bool:
     return item.vm is not None and bool(item.vm.addresses(options.ip_family, options.ip_nic))
-
-
-def _no_address(item: CloneItem, options: CloneOptions) -> TimedOut:
-    family = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(options.ip_family, "")
-    on_nic = f" on {options.ip_nic}" if options.ip_nic else ""
-    error = TimedOut(
-        f"{item.title} is there, but its guest reported no {family}address{on_nic} in {options.timeout} seconds.",
-        hint="Check DHCP, the network of the NIC and VMware Tools in the guest. "
-        "Link-local addresses are not used, nor are those that the parent has.",
-    )
-    error.error_code = "ip_timeout"
-    return error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from .._connector.find import find_vms
+from .._connector.find import find_some
 from .._connector.versions import require_instant_clones
 from .._engine import Task
 from .._errors import Fault, InvalidOption, VforgeError
@@ -23,6 +23,7 @@ from .read import Wanted
 from .task import Found
 
 if t.TYPE_CHECKING:
+    from .._connector.find import Selector
     from .._connector.session import Session
 
 
@@ -51,17 +52,34 @@ class InstantClones(task.Way[InstantOptions]):
 
     def read(self) -> Found:
         """Look everything up, in at most six calls whatever the number of parents, clones and VMs."""
-        selectors = self.options.parents
-        refs = find_vms(self.session, selectors, self.options.datacenter)
-        named = [(ref, str(selector)) for ref, selector in zip(refs, selectors, strict=True)]
-        found = read.read_parents(self.session, named, Parent)
-        known = dict(zip(selectors, found, strict=True))
+        known = self._read_parents()
         asked = []
         for request in self.options.requests:
             selector = request.parent or self.options.parent
-            asked.append(Wanted(request, known[selector] if selector else None))
-        parents = {parent.moid: parent for parent in found}
+            parent = known[selector] if selector else None
+            if isinstance(parent, VforgeError):
+                asked.append(Wanted(request, None, parent))
+            else:
+                asked.append(Wanted(request, parent))
+        parents = {each.moid: each for each in known.values() if isinstance(each, Parent)}
         return Found(tuple(parents.values()), tuple(read.read_wanted(self.session, asked)))
+
+    def _read_parents(self) -> dict[Selector, Parent | VforgeError]:
+        """The parents by what names them; in the place of one that is not there, why it is not.
+
+        :raises VforgeError: that of the task is not there, and no clone has need of it.
+        """
+        selectors = self.options.parents
+        refs = find_some(self.session, selectors, self.options.datacenter)
+        known = dict(zip(selectors, refs, strict=True))
+        named = [(each, ref) for each, ref in known.items() if not isinstance(ref, VforgeError)]
+        found = read.read_parents(self.session, [(ref, str(each)) for each, ref in named], Parent)
+        known.update(zip((each for each, _ref in named), found, strict=True))
+        own = self.options.parent
+        is_used = own is not None and any(not request.parent for request in self.options.requests)
+        if own is not None and not is_used and isinstance(known[own], VforgeError):
+            raise known[own]
+        return known
 
     def plan(self, wanted: Wanted) -> Plan:
         """What brings a clone to what is asked."""
@@ -108,12 +126,16 @@ class InstantClones(task.Way[InstantOptions]):
         owner = marker(planned.parent.instance_uuid, planned.name)
         config = {**planned.written, MARKER_KEY: owner}
         if planned.parent.wake_scripts:
-            # What the clone reports counts only with this token: its parent may have been a clone, too.
+            # What the clone reports counts only with this token: its parent may have been a clone,
+            # too.
             config[TOKEN_KEY] = new_run()
         return apply.instant_spec(self.session, planned, config)
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:
-        """A chain of delta disks that is too long is no fault of its own; what cures it is said where it may be that."""
+        """A chain of delta disks that is too long is no fault of its own.
+
+        What cures it is said where it may be that.
+        """
         may_be = isinstance(error, Fault) and error.fault in ("SystemError", "GenericVmConfigFault")
         parent = planned.parent
         if may_be and parent is not None and parent.delta_levels + len(self.options.requests) > 100:

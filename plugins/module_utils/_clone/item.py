@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._engine import Item
+from .._vm_stages import VmItem
 from .model import Existing
 from .plan import CREATE, DESTROY, Gone, Plan, Remove
 
 
 @dataclasses.dataclass(kw_only=True)
-class CloneItem(Item):
+class CloneItem(VmItem):
     """A clone of the task.
 
     :ivar twice: whether another clone of the task has the same name, in another folder.
@@ -22,8 +22,6 @@ class CloneItem(Item):
     :ivar rolled_back: whether it was made by this task, and removed again.
     :ivar customized: whether its guest was customized; None where that was not begun.
     :ivar ready: whether it is a template that can be cloned; None where it is to be none.
-    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
-    :ivar parents_keys: whether it reports that its SSH host keys are its parent's.
     """
 
     plan: Plan
@@ -33,8 +31,6 @@ class CloneItem(Item):
     rolled_back: bool = False
     customized: bool | None = None
     ready: bool | None = None
-    wake: str | None = None
-    parents_keys: bool = False
 
     @property
     def title(self) -> str:
@@ -52,6 +48,11 @@ class CloneItem(Item):
     def vm_moid(self) -> str:
         """The moid of its VM; empty where there is none."""
         return self.moid or (self.vm.moid if self.vm is not None else "")
+
+    @property
+    def powered_off(self) -> bool:
+        """Whether its VM is known to be off."""
+        return self.vm is not None and self.vm.powered_off
 
     @property
     def changed(self) -> bool:

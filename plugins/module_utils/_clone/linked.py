@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Linked and full clones of a VM, a snapshot or a template, and those of them that become templates themselves.
 
-A clone becomes a template in two phases. One run wins the name, fills the VM, and publishes it; the others wait until it is a
-template. One that is not published is never changed by anybody else's run: its maker may be at work in it.
+A clone becomes a template in two phases. One run wins the name, fills the VM, and publishes it; the
+others wait until it is a template. One that is not published is never changed by anybody else's
+run: its maker may be at work in it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Task, note_failure
-from .._errors import Fault, InvalidOption, TimedOut
+from .._errors import Fault, InvalidOption, TimedOut, VforgeError
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
@@ -23,7 +24,7 @@ from . import apply, linked_plan, plan, read, report, task
 from .item import CloneItem
 from .model import (
     ABSENT,
-    LAYERED,
+    DELTAS_ADDED,
     OPEN,
     PRESENT,
     PUBLISHED,
@@ -39,6 +40,7 @@ from .task import Found
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
+    from .._connector.find import Selector
     from .._connector.session import Session
 
 
@@ -59,6 +61,10 @@ class SourceItem(Item):
         return "the source"
 
 
+# What no two requests of a task share: the folder as it is written, and the name.
+_Key = t.Tuple[t.Optional[str], str]  # noqa: UP006, UP045 (evaluated where modules run)
+
+
 class LinkedClones(task.Way[LinkedOptions]):
     """Clones whose disks share those of their source, or copy them."""
 
@@ -68,9 +74,9 @@ class LinkedClones(task.Way[LinkedOptions]):
     def __init__(self, session: Session, options: LinkedOptions) -> None:
         super().__init__(session, options)
         self._snapshot = ""
-        self._add_layer_to = ""
+        self._add_deltas_to = ""
         self._used: dict[str, dict[str, str]] = {}
-        self._around: dict[tuple[str | None, str], Source] = {}
+        self._around: dict[_Key, Source | InvalidOption] = {}
 
     @property
     def born(self) -> str:
@@ -80,32 +86,53 @@ class LinkedClones(task.Way[LinkedOptions]):
 
     def read(self) -> Found:
         """Look everything up, in at most eight calls whatever the number of clones and VMs."""
-        parents: list[Source] = []
+        source: Source | None = None
         if self.options.parent is not None:
-            ref = find_vm(self.session, self.options.parent, self.options.datacenter)
-            named = [(ref, str(self.options.parent))]
-            parents = read.read_parents(self.session, named, Source)
+            source = self._read_source(self.options.parent)
             if self.options.state == PRESENT:
-                self._look_around(parents[0])
-        source = parents[0] if parents else None
+                self._look_around(source)
         asked = [Wanted(request, source) for request in self.options.requests]
         wanted = read.read_wanted(self.session, asked)
         if self.options.state == ABSENT:
             self._look_for_users(wanted)
-        return Found(tuple(parents), tuple(wanted))
+        return Found((source,) if source is not None else (), tuple(wanted))
+
+    def _read_source(self, selector: Selector) -> Source:
+        """What is cloned, in at most two calls.
+
+        :raises NotFound: there is no such VM.
+        """
+        ref = find_vm(self.session, selector, self.options.datacenter)
+        (found,) = read.read_parents(self.session, [(ref, str(selector))], Source)
+        if isinstance(found, VforgeError):
+            raise found
+        return found
 
     def _look_around(self, source: Source) -> None:
         """Where each clone may go, and what there is."""
-        requests = self.options.requests
         if self.options.snapshot is not None:
-            self._snapshot = snapshots.choose(source.snapshots, self.options.snapshot, source.path).moid
+            self._snapshot = snapshots.choose(
+                source.snapshots,
+                self.options.snapshot,
+                source.path,
+            ).moid
         computes = read.read_compute(self.session, source.datacenter)
-        chosen = {_key(each): linked_plan.choose_host(each, source, computes) for each in requests}
-        reach = read.read_reach(self.session, {choice.host.moid for choice in chosen.values()})
-        self._around = {key: linked_plan.around(source, choice, reach[choice.host.moid]) for key, choice in chosen.items()}
+        chosen: dict[_Key, linked_plan.Choice] = {}
+        for request in self.options.requests:
+            try:
+                chosen[_key(request)] = linked_plan.choose_host(request, source, computes)
+            except InvalidOption as error:
+                self._around[_key(request)] = error
+        hosts = {choice.host.moid for choice in chosen.values()}
+        reach = read.read_reach(self.session, hosts)
+        for key, choice in chosen.items():
+            self._around[key] = linked_plan.around(source, choice, reach[choice.host.moid])
 
     def _look_for_users(self, wanted: t.Sequence[Wanted]) -> None:
-        """Which VMs use the disks of those that are to go; most have no delta disk that anybody else could use."""
+        """Which VMs use the disks of those that are to go.
+
+        Most have no delta disk that anybody else could use.
+        """
         there = [each.existing for each in wanted if each.existing is not None]
         doomed = [each.moid for each in there if each.kind == "VirtualMachine"]
         suspects = disks.with_own_deltas(self.session, doomed) if doomed else []
@@ -121,14 +148,20 @@ class LinkedClones(task.Way[LinkedOptions]):
             planned = linked_plan.published(request, wanted.existing, _given(wanted))
         else:
             source = self._around[_key(request)]
+            if isinstance(source, InvalidOption):
+                raise source
             place = linked_plan.place(request, source, wanted.folders)
             version = linked_plan.made_of(wanted.existing, source, self.options.other_versions)
             planned = linked_plan.of_version(
                 linked_plan.present(request, place, wanted.existing, version, self.options),
                 source,
             )
-            if isinstance(planned, Create) and linked_plan.needs_layer(source, self.options, self._snapshot):
-                self._add_layer_to = source.moid
+            if isinstance(planned, Create) and linked_plan.needs_deltas(
+                source,
+                self.options,
+                self._snapshot,
+            ):
+                self._add_deltas_to = source.moid
         if self.options.wait_for_ip:
             plan.check_ip_nic(_given(wanted), self.options.ip_nic)
         plan.check_customization(request, _given(wanted))
@@ -140,20 +173,31 @@ class LinkedClones(task.Way[LinkedOptions]):
         used = self._used.get(existing.moid, {}) if existing else {}
         if source is not None:
             source = linked_plan.made_of(existing, source, self.options.other_versions)
-        return linked_plan.absent(wanted.request, existing, source, used.values(), force=self.options.force)
+        return linked_plan.absent(
+            wanted.request,
+            existing,
+            source,
+            used.values(),
+            force=self.options.force,
+        )
 
     def prepare(self, task: Task[CloneItem]) -> None:
         """Put delta disks on the source's disks, where there are none to share."""
-        if not self._add_layer_to:
+        if not self._add_deltas_to:
             return
-        item = SourceItem(moid=self._add_layer_to)
+        item = SourceItem(moid=self._add_deltas_to)
         work = Task(self.session, [item], "sources", deadline=task.deadline, parallel=1)
-        with task.phase("layer"):
+        with task.phase("delta_disks"):
             known = read.read_disks(self.session, [item.moid])
             work.call(
                 [item],
-                lambda item: apply.start_layering(self.session, item.moid, known[item.moid], {}),
-                "layers added",
+                lambda item: apply.start_adding_deltas(
+                    self.session,
+                    item.moid,
+                    known[item.moid],
+                    {},
+                ),
+                "delta disks added",
                 note_failure,
             )
         if item.error is not None:
@@ -178,7 +222,10 @@ class LinkedClones(task.Way[LinkedOptions]):
         return apply.clone_spec(self.session, planned, config, disks, self._snapshot)
 
     def finish(self, task: Task[CloneItem]) -> None:
-        """Power on the clones that were there and off; publish templates, or wait for those that other runs fill."""
+        """Power on the clones that were there and off.
+
+        Publish templates, or wait for those that other runs fill.
+        """
         if self.options.state == PUBLISHED:
             _publish(task, self.options.timeout)
         elif self.options.as_template:
@@ -201,7 +248,7 @@ class LinkedClones(task.Way[LinkedOptions]):
         }
 
 
-def _key(request: CloneRequest) -> tuple[str | None, str]:
+def _key(request: CloneRequest) -> _Key:
     """What no two requests of a task share."""
     return request.folder, request.name
 
@@ -235,7 +282,10 @@ def _power_on(task: Task[CloneItem]) -> None:
 
 
 def _wait_until_published(task: Task[CloneItem], options: LinkedOptions) -> None:
-    """Wait for the templates that other runs fill, with one filter for all; what this run made is its own to fill."""
+    """Wait for the templates that other runs fill, with one filter for all.
+
+    What this run made is its own to fill.
+    """
     theirs: dict[str, CloneItem] = {}
     for item in task.items:
         vm = item.vm
@@ -283,7 +333,10 @@ def _never_published(item: CloneItem, timeout: int) -> TimedOut:
 
 
 def _publish(task: Task[CloneItem], timeout: int) -> None:
-    """Shut the guests down, put delta disks on the disks, and make templates: the last step is what others wait for."""
+    """Shut the guests down, put delta disks on the disks, and make templates.
+
+    The last step is what others wait for.
+    """
     due = [item for item in task.items if item.due(PUBLISH)]
     if not due:
         _note_ready(task)
@@ -291,7 +344,7 @@ def _publish(task: Task[CloneItem], timeout: int) -> None:
     try:
         with task.phase("publish"):
             _shut_down(task, due, timeout)
-            _layer(task, [item for item in due if item.error is None])
+            _add_deltas(task, [item for item in due if item.error is None])
             task.stage(
                 PUBLISH,
                 lambda item: apply.mark_as_template(task.session, item.vm_moid),
@@ -307,16 +360,16 @@ def _note_ready(task: Task[CloneItem]) -> None:
             item.ready = PUBLISH in item.done
 
 
-def _layer(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
+def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
     """Put an empty delta disk on each disk, where a run that died has not done it."""
-    bare = [item for item in items if item.vm is not None and not item.vm.layered]
+    bare = [item for item in items if item.vm is not None and not item.vm.has_new_deltas]
     known = read.read_disks(task.session, [item.vm_moid for item in bare])
 
     def start(item: CloneItem) -> t.Any:
-        mark = {TEMPLATE_KEY: level_mark(item.name, LAYERED, "")}
-        return apply.start_layering(task.session, item.vm_moid, known[item.vm_moid], mark)
+        mark = {TEMPLATE_KEY: level_mark(item.name, DELTAS_ADDED, "")}
+        return apply.start_adding_deltas(task.session, item.vm_moid, known[item.vm_moid], mark)
 
-    task.call(bare, start, "layers added", note_failure)
+    task.call(bare, start, "delta disks added", note_failure)
 
 
 def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:

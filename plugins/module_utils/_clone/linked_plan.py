@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What linked and full clones have of their own: which snapshot, which host, and what becomes of templates. Pure."""
+"""What linked and full clones have of their own.
+
+Which snapshot, which host, and what becomes of templates. Pure.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from .model import (
 )
 from .plan import Change, Create, Leave, Placement, Plan, Publish, Remove
 
-# What the disks of a clone are made of: a snapshot of the source, the delta disks below its topmost, or copies.
+# What the disks of a clone are made of: a snapshot of the source, the delta disks below its
+# topmost, or copies.
 OF_SNAPSHOT, OF_DELTAS, COPIES = "snapshot", "deltas", "full"
 
 
@@ -31,8 +35,8 @@ OF_SNAPSHOT, OF_DELTAS, COPIES = "snapshot", "deltas", "full"
 class Choice:
     """Where a clone goes: a compute resource, and a host of it.
 
-    :ivar send_host: whether the host goes into the call. Where DRS chooses one, this host only shows what networks and
-        datastores there are.
+    :ivar send_host: whether the host goes into the call. Where DRS chooses one, this host only
+        shows what networks and datastores there are.
     """
 
     compute: Compute
@@ -79,7 +83,11 @@ def _asked_host(request: CloneRequest, computes: t.Sequence[Compute]) -> tuple[C
             hint="Bring it back, or choose another.",
             option="host",
         )
-    if request.resource_pool and not fitting_pools(compute.pools, compute.name, request.resource_pool):
+    if request.resource_pool and not fitting_pools(
+        compute.pools,
+        compute.name,
+        request.resource_pool,
+    ):
         raise InvalidOption(
             f"clone {request.name!r}: the resource pool {request.resource_pool} is not one of {compute.name}, to which "
             f"{host.name} belongs.",
@@ -90,7 +98,10 @@ def _asked_host(request: CloneRequest, computes: t.Sequence[Compute]) -> tuple[C
 
 
 def _asked_compute(request: CloneRequest, source: Source, computes: t.Sequence[Compute]) -> Compute:
-    """Where the pool is that is asked for, first of all around the source; around it where none is asked for."""
+    """Where the pool is that is asked for, first of all around the source.
+
+    Around it where none is asked for.
+    """
     own = [compute for compute in computes if any(host.moid == source.place.host for host in compute.hosts)]
     if not request.resource_pool:
         if not own:
@@ -133,24 +144,27 @@ def around(source: Source, chosen: Choice, reach: Surroundings) -> Source:
     )
 
 
-def needs_layer(source: Source, options: LinkedOptions, snapshot: str) -> bool:
+def needs_deltas(source: Source, options: LinkedOptions, snapshot: str) -> bool:
     """Whether the source gets delta disks before it is cloned.
 
-    :raises InvalidOption: when it has nothing that linked clones could share and gets none, saying what to do about it.
+    :raises InvalidOption: when it has nothing that linked clones could share and gets none, saying
+        what to do about it.
     """
     bare = [disk.label for disk in source.disks if disk.levels == 0]
     if options.disk_mode == FULL or snapshot or not bare:
         return False
     known = names.listing([item.path for item in source.snapshots])
-    advice = f"Set snapshot to one of its snapshots ({known})." if known else "Make a snapshot and set it, or set add_layer."
-    if source.template and not known:
+    advice = "Make a snapshot and set it, or set add_delta_disks."
+    if known:
+        advice = f"Set snapshot to one of its snapshots ({known})."
+    elif source.template:
         advice = "Make it a VM, take a snapshot, make it a template again, and set snapshot."
-    elif options.add_layer and source.powered_off and not source.snapshots:
+    elif options.add_delta_disks and source.powered_off and not source.snapshots:
         return True
-    elif options.add_layer:
-        advice = "A layer can be added only while it is off and has no snapshot. Otherwise set snapshot."
+    elif options.add_delta_disks:
+        advice = "Delta disks can be added only while it is off and has no snapshot. Otherwise set snapshot."
     raise InvalidOption(
-        f"{source.path} has no layer that linked clones could share: {names.listing(bare)} of it.",
+        f"{source.path} has nothing that linked clones could share: no delta disk on its {names.listing(bare)}.",
         hint=f"{advice} Whole copies need none of that: disk_mode full.",
         option="snapshot",
     )
@@ -163,7 +177,11 @@ def disks_from(disk_mode: str, snapshot: str) -> str:
     return OF_SNAPSHOT if snapshot else OF_DELTAS
 
 
-def place(request: CloneRequest, source: Source, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
+def place(
+    request: CloneRequest,
+    source: Source,
+    folders: t.Mapping[str, tuple[str, str]],
+) -> Placement:
     """Turn the names of a request into what they mean where the clone goes.
 
     :raises InvalidOption: when a name means nothing there; the hint lists what would do.
@@ -235,15 +253,23 @@ def _template(
     source: Source,
     options: LinkedOptions,
 ) -> Plan:
-    """A template, or what is to become one, is never changed: others build on it, or its maker is at work in it."""
+    """A template, or what is to become one, is never changed.
+
+    Others build on it, or its maker is at work in it.
+    """
     reason = plan.why_not_ours(existing, source.instance_uuid)
     if not reason and not options.as_template:
         reason = "a template holds the name"
-    if not reason and not existing.template and existing.filled_by is None and not existing.layered:
+    if not reason and not existing.template and existing.filled_by is None and not existing.has_new_deltas:
         reason = "a clone that is not to become a template holds the name"
     known = Leave(request=request, parent=source, place=placement, existing=existing)
     if reason:
-        return plan.conflict(known, "made", reason, "Choose another name or folder, or remove what holds the name.")
+        return plan.conflict(
+            known,
+            "made",
+            reason,
+            "Choose another name or folder, or remove what holds the name.",
+        )
     return known
 
 
@@ -284,7 +310,10 @@ def absent(
 def expected(found: Create) -> Existing:
     """What a new clone will be, as far as that is known before it is made: for check mode."""
     vm = plan.expected(found)
-    vm = dataclasses.replace(vm, power_state="poweredOn" if found.request.powered_on else "poweredOff")
+    vm = dataclasses.replace(
+        vm,
+        power_state="poweredOn" if found.request.powered_on else "poweredOff",
+    )
     if found.place.host:
         return vm
     return dataclasses.replace(vm, place=dataclasses.replace(vm.place, host="", host_name=""))

@@ -31,7 +31,7 @@ KEEP, ROLLBACK = "keep", "rollback"
 LINKED, FULL = "linked", "full"
 
 # How far the run is that fills a clone which is to become a template.
-OPEN, LAYERED = "open", "layered"
+OPEN, DELTAS_ADDED = "open", "layered"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -54,6 +54,8 @@ class Setting:
     :ivar spec: the field of ``VirtualMachineConfigSpec`` that sets it.
     :ivar change: when an existing VM can get another value.
     :ivar hot_add: the property that says whether a running VM can get more, where that matters.
+    :ivar instant: the field of ``InstantCloneSpec`` that sets it; empty where an instant clone has
+        its parent's.
     """
 
     option: str
@@ -61,12 +63,30 @@ class Setting:
     spec: str
     change: str
     hot_add: str = ""
+    instant: str = ""
 
 
-BIOS_UUID = Setting("bios_uuid", "config.uuid", "uuid", NEVER)
-CPU_CORES = Setting("cpu.cores", "config.hardware.numCPU", "numCPUs", HOT_ADD, "config.cpuHotAddEnabled")
-CORES_PER_SOCKET = Setting("cpu.cores_per_socket", "config.hardware.numCoresPerSocket", "numCoresPerSocket", WHILE_OFF)
-MEMORY_MB = Setting("memory.size_mb", "config.hardware.memoryMB", "memoryMB", HOT_ADD, "config.memoryHotAddEnabled")
+BIOS_UUID = Setting("bios_uuid", "config.uuid", "uuid", NEVER, instant="biosUuid")
+CPU_CORES = Setting(
+    "cpu.cores",
+    "config.hardware.numCPU",
+    "numCPUs",
+    HOT_ADD,
+    "config.cpuHotAddEnabled",
+)
+CORES_PER_SOCKET = Setting(
+    "cpu.cores_per_socket",
+    "config.hardware.numCoresPerSocket",
+    "numCoresPerSocket",
+    WHILE_OFF,
+)
+MEMORY_MB = Setting(
+    "memory.size_mb",
+    "config.hardware.memoryMB",
+    "memoryMB",
+    HOT_ADD,
+    "config.memoryHotAddEnabled",
+)
 ANNOTATION = Setting("annotation", "config.annotation", "annotation", ALWAYS)
 
 # In the order in which results list them.
@@ -128,7 +148,8 @@ class CloneOptions:
     :ivar datacenter: name or path of the datacenter in which the parent is looked for.
     :ivar timeout: seconds for all of the work, the lookup included.
     :ivar ip_nic: label of the NIC whose address is waited for; None for any.
-    :ivar wait_for_wake: whether the end of the scripts that clones run when they wake is waited for.
+    :ivar wait_for_wake: whether the end of the scripts that clones run when they wake is waited
+        for.
     """
 
     state: str
@@ -197,7 +218,7 @@ class LinkedOptions(CloneOptions):
 
     :ivar snapshot: of the source that is cloned; None for the source as it is.
     :ivar disk_mode: ``linked`` or ``full``.
-    :ivar add_layer: whether a source that is off and has nothing to share gets a delta disk.
+    :ivar add_delta_disks: whether a source that is off and has nothing to share gets delta disks.
     :ivar as_template: whether clones are to become templates.
     :ivar owner: what the run that fills templates calls itself; empty for nothing.
     :ivar other_versions: instance UUIDs of other versions of the source, whose clones are taken
@@ -206,7 +227,7 @@ class LinkedOptions(CloneOptions):
 
     snapshot: SnapshotSelector | None = None
     disk_mode: str = LINKED
-    add_layer: bool = False
+    add_delta_disks: bool = False
     as_template: bool = False
     owner: str = ""
     other_versions: tuple[str, ...] = ()
@@ -236,14 +257,18 @@ class LinkedOptions(CloneOptions):
             **_common(params, requests, Selector.from_params(source, "source") if source else None),
             snapshot=SnapshotSelector.from_params(params.get("snapshot")),
             disk_mode=params["disk_mode"],
-            add_layer=params["add_layer"],
+            add_delta_disks=params["add_delta_disks"],
             as_template=params["as_template"],
             owner=params.get("owner") or "",
             other_versions=tuple(uuid.lower() for uuid in params.get("other_versions") or ()),
         )
 
 
-def _common(params: t.Mapping[str, t.Any], requests: tuple[CloneRequest, ...], parent: Selector | None) -> dict[str, t.Any]:
+def _common(
+    params: t.Mapping[str, t.Any],
+    requests: tuple[CloneRequest, ...],
+    parent: Selector | None,
+) -> dict[str, t.Any]:
     """What the options of every way of cloning have in common."""
     return {
         "state": params["state"],
@@ -282,7 +307,10 @@ def parse(params: t.Mapping[str, t.Any]) -> list[CloneRequest]:
     if bool(params.get("name")) == (listed is not None):
         raise InvalidOption("Set either name, for one clone, or clones, for a list of them.", option="name")
     if params.get("bios_uuid") and listed is not None:
-        raise InvalidOption("A bios_uuid belongs to one clone: set it in the items of clones.", option="bios_uuid")
+        raise InvalidOption(
+            "A bios_uuid belongs to one clone: set it in the items of clones.",
+            option="bios_uuid",
+        )
     alone = {"name": params["name"], "bios_uuid": params.get("bios_uuid")}
     requests = [_request(item, params) for item in ([alone] if listed is None else listed)]
     _refuse_duplicates(requests)
@@ -349,7 +377,11 @@ def _settings(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where:
     return {setting: value for setting, value in asked.items() if value is not None}
 
 
-def _customization(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], name: str) -> Customization | None:
+def _customization(
+    item: t.Mapping[str, t.Any],
+    common: t.Mapping[str, t.Any],
+    name: str,
+) -> Customization | None:
     """A clone's own customization over the common one; ``{}`` is one with nothing set."""
     own, shared = item.get("customize"), common.get("customize")
     if own is None and shared is None:
@@ -360,7 +392,10 @@ def _customization(item: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], n
 def _nic(given: t.Mapping[str, t.Any], where: str) -> NicRequest:
     label, index = given.get("label") or None, given.get("index")
     if (label is None) == (index is None):
-        raise InvalidOption(f"{where}: each of networks needs either label or index.", option="networks")
+        raise InvalidOption(
+            f"{where}: each of networks needs either label or index.",
+            option="networks",
+        )
     return NicRequest(
         label=label,
         index=index,
@@ -410,7 +445,10 @@ def _config(given: t.Mapping[str, t.Any], where: str) -> dict[str, str]:
             prefixed = option == "extra_config" or key.startswith("guestinfo.")
             whole = key if prefixed else f"guestinfo.{key}"
             if whole.casefold() in own or wake.is_own(whole):
-                raise InvalidOption(f"{where}: the key {whole} is the collection's own.", option=option)
+                raise InvalidOption(
+                    f"{where}: the key {whole} is the collection's own.",
+                    option=option,
+                )
             if whole in config:
                 raise InvalidOption(
                     f"{where}: the key {whole} is given twice.",
@@ -556,9 +594,9 @@ class Existing(Vm):
         return owner if phase == OPEN else None
 
     @property
-    def layered(self) -> bool:
+    def has_new_deltas(self) -> bool:
         """Whether a run that publishes it has come as far as to put delta disks on its disks."""
-        return self._template_mark()[0] == LAYERED
+        return self._template_mark()[0] == DELTAS_ADDED
 
     def _template_mark(self) -> tuple[str, str]:
         return level_of(self.extra_config.get(TEMPLATE_KEY, ""), self.name) or ("", "")

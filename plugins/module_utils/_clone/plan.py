@@ -32,7 +32,13 @@ from .model import (
 )
 
 # Steps of a clone, in the order in which they are done.
-CREATE, UPDATE, CUSTOMIZE, POWER_ON, PUBLISH = "create", "update", "customize", "power_on", "publish"
+CREATE, UPDATE, CUSTOMIZE, POWER_ON, PUBLISH = (
+    "create",
+    "update",
+    "customize",
+    "power_on",
+    "publish",
+)
 DESTROY = "destroy"
 
 
@@ -72,7 +78,9 @@ class Placement:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What will be done for one request. Each kind of plan is a class of its own, which says what it needs.
+    """What will be done for one request.
+
+    Each kind of plan is a class of its own, which says what it needs.
 
     :ivar parent: what the clone is made from; None only where clones of any parent are removed.
     """
@@ -208,6 +216,11 @@ class Refuse(Plan):
     error: VforgeError
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unresolved(Refuse):
+    """A request that names what is not there, or what cannot be for this clone."""
+
+
 def conflict(plan: Plan, doing: str, reason: str, hint: str) -> Refuse:
     """The plan for a request whose name belongs to something else.
 
@@ -279,7 +292,9 @@ def absent(
     force: bool,
     templates: bool = False,
 ) -> Remove | Gone | Refuse:
-    """The plan that removes a clone: only a marked one (of this parent, where one is given), unless forced.
+    """The plan that removes a clone.
+
+    Only a marked one (of this parent, where one is given), unless forced.
 
     :param templates: whether a clone may have become a template.
     """
@@ -292,7 +307,13 @@ def absent(
     return Remove(request=request, parent=parent, existing=existing)
 
 
-def _why_it_stays(existing: Existing, parent: Parent | None, *, force: bool, templates: bool) -> str:
+def _why_it_stays(
+    existing: Existing,
+    parent: Parent | None,
+    *,
+    force: bool,
+    templates: bool,
+) -> str:
     """Why an object is not removed, or an empty text when it is."""
     if parent is not None and existing.moid == parent.moid:
         return f"it is the {parent.role} itself, which is never removed"
@@ -418,7 +439,11 @@ def check_customization(request: CloneRequest, parent: Parent) -> None:
 # Where a clone goes: what the names of a request mean around its parent
 
 
-def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[str, str]]) -> Placement:
+def place(
+    request: CloneRequest,
+    parent: Parent,
+    folders: t.Mapping[str, tuple[str, str]],
+) -> Placement:
     """Turn the names of a request into what they mean around this parent.
 
     :param folders: the folder option as written -> (moid, path).
@@ -443,7 +468,11 @@ def place(request: CloneRequest, parent: Parent, folders: t.Mapping[str, tuple[s
     )
 
 
-def _nic_edits(request: CloneRequest, nics: tuple[Nic, ...], networks: tuple[Network, ...]) -> tuple[NicEdit, ...]:
+def _nic_edits(
+    request: CloneRequest,
+    nics: tuple[Nic, ...],
+    networks: tuple[Network, ...],
+) -> tuple[NicEdit, ...]:
     edits = tuple(_nic_edit(request, wanted, nics, networks) for wanted in request.networks)
     labels = [edit.nic.label for edit in edits]
     twice = sorted({label for label in labels if labels.count(label) > 1})
@@ -500,7 +529,11 @@ def _needed(edit: NicEdit, existing: Existing) -> tuple[NicEdit, list[Difference
     return needed, found
 
 
-def _other_datastore(request: CloneRequest, place: Placement, existing: Existing) -> list[Difference]:
+def _other_datastore(
+    request: CloneRequest,
+    place: Placement,
+    existing: Existing,
+) -> list[Difference]:
     """A clone gets its datastore when it is made, and keeps it."""
     if not place.datastore or place.datastore in existing.place.datastores:
         return []
@@ -568,7 +601,10 @@ def too_deep(parent: Parent, clones: int) -> InvalidOption | None:
 
 
 def deep_warning(parent: Parent, clones: int) -> str:
-    """A warning for a parent whose disks will be near the limit after so many new clones; else empty."""
+    """A warning for a parent whose disks will be near the limit after so many new clones.
+
+    Else empty.
+    """
     levels = disks.levels_after(parent.delta_levels, clones, frozen=parent.frozen)
     if clones == 0 or levels < disks.MANY_LEVELS:
         return ""

@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is a constant number of calls, whatever the inventory's size."""
+"""What there is, read from vCenter.
+
+Each function is a constant number of calls, whatever the inventory's size.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from .._connector import names, tasks
 from .._connector.find import TO_ANCESTORS, find_folder, path_in, unreadable
 from .._connector.props import Row, collect
 from .._connector.pyvmomi import vim
-from .._errors import Fault, InvalidOption, NotFound, NotSupported
+from .._errors import Fault, InvalidOption, NotFound, NotSupported, VforgeError
 from .._vsphere import compute, freeze
 from .._vsphere.addresses import guest_nics
-from .._vsphere.compute import read_folders, read_names
+from .._vsphere.compute import find_folders, read_names
 from .._vsphere.disks import disks_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
@@ -34,7 +37,7 @@ from .._vsphere.vm import (
     nics_in,
     reference,
 )
-from .model import BIOS_UUID, SETTINGS, CloneRequest, Existing, Parent, Source, own_guest
+from .model import SETTINGS, CloneRequest, Existing, Parent, Source, own_guest
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -84,13 +87,13 @@ _TO_REACH = (*TO_ANCESTORS, *compute.HOST_TO_NETWORKS, compute.HOST_TO_DATASTORE
 _MADE_VM = (
     "config.instanceUuid",
     "config.template",
-    BIOS_UUID.path,
+    *(setting.path for setting in SETTINGS if setting.instant),
     "runtime.powerState",
     *_PLACE,
     "guest.net",
 )
 _CONFIGURATION = (
-    *(setting.path for setting in SETTINGS if setting != BIOS_UUID),
+    *(setting.path for setting in SETTINGS if not setting.instant),
     *(setting.hot_add for setting in SETTINGS if setting.hot_add),
 )
 _EXISTING: dict[type, tuple[str, ...]] = {
@@ -118,31 +121,35 @@ def require_customization(session: Session) -> None:
 P = t.TypeVar("P", bound=Parent)
 
 
-def read_parents(session: Session, named: t.Sequence[tuple[t.Any, str]], kind: type[P]) -> list[P]:
+def read_parents(
+    session: Session,
+    named: t.Sequence[tuple[t.Any, str]],
+    kind: type[P],
+) -> list[P | NotFound]:
     """What is cloned, with its host, the networks and datastores of that, the pools around it and its ancestors.
 
     One call for any number of them.
 
     :param named: references, each with its selector as text, for the message.
     :param kind: ``Parent``, or ``Source`` with its snapshots.
-    :raises NotFound: when a reference names no VM.
+    :returns: in their order; in the place of one that cannot be read its error.
     """
     roots = list({ref._GetMoId(): ref for ref, _what in named}.values())
     rows = {row.moid: row for row in collect(session, roots, _PARENT, _AROUND_PARENT)}
-    known: dict[str, P] = {}
+    known: dict[str, P | NotFound] = {}
     for ref, what in named:
         if ref._GetMoId() not in known:
             known[ref._GetMoId()] = _parent(rows, ref._GetMoId(), what, kind)
     return [known[ref._GetMoId()] for ref, _what in named]
 
 
-def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P:
+def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P | NotFound:
     vm = rows.get(moid)
     if vm is None or not is_readable(vm):
-        raise unreadable(what)
+        return unreadable(what)
     datacenter = datacenter_of(rows, vm)
     if datacenter is None:
-        raise NotFound(
+        return NotFound(
             f"The VM with the {what} is in a datacenter that this user may not see.",
             hint="Give the user the right to read the folders and the datacenter above the VM.",
         )
@@ -200,18 +207,23 @@ def _reach(rows: t.Mapping[str, Row], host: Row) -> compute.Surroundings:
 class Wanted:
     """A request, the parent of its clone, and what holds its name now, if anything.
 
-    :ivar parent: None only where clones of any parent are removed.
+    :ivar parent: None where clones of any parent are removed, and where it cannot be found.
+    :ivar error: why it is not known what the request means.
     :ivar folders: the folder option as written -> (moid, path), in the parent's datacenter.
     """
 
     request: CloneRequest
     parent: Parent | None
+    error: VforgeError | None = None
     existing: Existing | None = None
     folders: t.Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
     @property
     def datacenter(self) -> str:
-        """The moid of the datacenter in which the clone's folder is; empty where no parent says it."""
+        """The moid of the datacenter in which the clone's folder is.
+
+        Empty where no parent says it.
+        """
         return self.parent.datacenter if self.parent else ""
 
     @property
@@ -225,15 +237,17 @@ class Wanted:
 def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
     """The same with the folders that are asked for, and what holds the names there.
 
-    At most three calls for any number of requests. Where parents are in several datacenters, the folders of each are one call.
+    At most three calls for any number of requests. Where parents are in several datacenters, the
+    folders of each are one call.
 
-    :raises NotFound: a folder.
     :raises InvalidOption: when two spellings of a folder hide that a name is asked for twice.
     """
-    folders = _folders(session, asked)
-    placed = [dataclasses.replace(each, folders=folders.get(each.datacenter, {})) for each in asked]
+    folders = _folders(session, [each for each in asked if each.error is None])
+    placed = [_placed(each, folders.get(each.datacenter, {})) for each in asked]
     wanted: dict[str, set[str]] = {}
     for each in placed:
+        if each.error is not None:
+            continue
         name, taken = each.request.name, wanted.setdefault(each.home, set())
         if name in taken:
             where = f"the folder {each.request.folder}" if each.request.folder else "the parent's folder"
@@ -244,24 +258,43 @@ def read_wanted(session: Session, asked: t.Sequence[Wanted]) -> list[Wanted]:
             )
         taken.add(name)
     there = read_names(session, wanted)
-    refs = [there.get((each.home, each.request.name)) for each in placed]
+    refs = [None if each.error else there.get((each.home, each.request.name)) for each in placed]
     owned = [(ref, each.parent) for ref, each in zip(refs, placed, strict=True) if ref is not None]
     found = read_existing(session, owned)
     return [dataclasses.replace(each, existing=found.get(moid_of(ref))) for ref, each in zip(refs, placed, strict=True)]
 
 
-def _folders(session: Session, asked: t.Sequence[Wanted]) -> dict[str, dict[str, tuple[str, str]]]:
+# The folders of one datacenter as written, each with its moid and path, or with why it is not
+# known.
+_Folders = t.Mapping[str, t.Union[tuple[str, str], NotFound]]  # noqa: UP007 (as below)
+
+
+def _placed(wanted: Wanted, folders: _Folders) -> Wanted:
+    """The same with the folders of its datacenter; where its own is not there, with the error."""
+    found = {text: folder for text, folder in folders.items() if not isinstance(folder, NotFound)}
+    own = folders.get(wanted.request.folder or "")
+    error = wanted.error or (own if isinstance(own, NotFound) else None)
+    return dataclasses.replace(wanted, folders=found, error=error)
+
+
+def _folders(session: Session, asked: t.Sequence[Wanted]) -> dict[str, _Folders]:
     """The folders that the requests name, by the datacenter and as written."""
     texts: dict[str, dict[str, None]] = {}
     for each in asked:
         if each.request.folder:
             texts.setdefault(each.datacenter, {})[each.request.folder] = None
     whole = {text: _folder(session, text) for text in texts.pop("", ())}
-    return {"": whole, **{moid: read_folders(session, moid, known) for moid, known in texts.items()}}
+    return {
+        "": whole,
+        **{moid: find_folders(session, moid, known) for moid, known in texts.items()},
+    }
 
 
-def _folder(session: Session, path: str) -> tuple[str, str]:
-    return moid_of(find_folder(session, path)), names.join(names.split(path))
+def _folder(session: Session, path: str) -> tuple[str, str] | NotFound:
+    try:
+        return moid_of(find_folder(session, path)), names.join(names.split(path))
+    except NotFound as error:
+        return error
 
 
 # References, each with the parent of the clone that it is, or may be.
@@ -271,34 +304,47 @@ _Owned = t.Sequence[tuple[t.Any, t.Optional[Parent]]]  # noqa: UP045 (pylint tak
 def read_existing(session: Session, owned: _Owned) -> dict[str, Existing]:
     """What is known of VMs and other objects of folders, by moid; one that is gone is left out.
 
-    :param owned: a parent knows the networks of the NICs of its clones, and which addresses are not theirs.
+    :param owned: a parent knows the networks of the NICs of its clones, and which addresses are not
+        theirs.
     """
     return _read_vms(session, owned, _EXISTING)
 
 
 def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
-    """The same of VMs that this task made or changed, without what it knows already: their extraConfig and other devices."""
+    """The same of VMs that this task made or changed, without what it knows already.
+
+    Their extraConfig and other devices.
+    """
     keys = {tuple(nic.key for nic in parent.nics) for _ref, parent in owned if parent}
     try:
-        # By their keys only where all have the same: a card that a VM lacks would be a wrong property of it.
+        # By their keys only where all have the same: a card that a VM lacks would be a wrong
+        # property of it.
         return _read_vms(session, owned, _made(keys.pop() if len(keys) == 1 else ()))
     except Fault as fault:
-        # Reading an element of an array by its key is the property collector's own notation, but tried on the simulator alone.
+        # Reading an element of an array by its key is the property collector's own notation, but
+        # tried on the simulator alone.
         if fault.fault != "InvalidProperty":
             raise
         return _read_vms(session, owned, _made(()))
 
 
 def _made(nic_keys: t.Collection[int]) -> dict[type, tuple[str, ...]]:
-    """What is read of a VM that was just made: no extraConfig, and of its devices only these, or all when none are named.
+    """What is read of a VM that was just made.
 
-    A device is some 60 XML elements and an instant clone has its parent's: by their keys only the NICs are sent.
+    No extraConfig, and of its devices only these, or all when none are named.
+
+    A device is some 60 XML elements and an instant clone has its parent's: by their keys only the
+    NICs are sent.
     """
     devices = [device_path(key) for key in nic_keys] or [DEVICES]
     return {vim.ManagedEntity: ("name",), vim.VirtualMachine: (*_MADE_VM, *devices)}
 
 
-def _read_vms(session: Session, owned: _Owned, paths: dict[type, tuple[str, ...]]) -> dict[str, Existing]:
+def _read_vms(
+    session: Session,
+    owned: _Owned,
+    paths: dict[type, tuple[str, ...]],
+) -> dict[str, Existing]:
     refs = [ref for ref, _parent in owned]
     rows = {row.moid: row for row in collect(session, refs, paths, compute.TO_PLACES)}
     known = [(rows[moid_of(ref)], parent) for ref, parent in owned if moid_of(ref) in rows]
@@ -330,7 +376,9 @@ def read_disks(session: Session, moids: t.Sequence[str]) -> dict[str, Row]:
 
 
 def wait_until_made(session: Session, moids: t.Sequence[str], power: str, deadline: float) -> None:
-    """Wait until VMs that another call is making are there in full: a VM can be seen by name long before.
+    """Wait until VMs that another call is making are there in full.
+
+    A VM can be seen by name long before.
 
     :param power: the power state that they have then; empty where any will do.
     """

@@ -50,7 +50,8 @@ _ACTIONS = {
 def result(items: t.Sequence[CloneItem], options: CloneOptions) -> dict[str, t.Any]:
     """``changed``, ``clones`` (one entry each), ``refusals``, ``counts`` and ``diff``.
 
-    In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
+    In check mode a change that would be made is told as if it had been, as Ansible's other modules
+    do.
     """
     clones = entries(items, options)
     return {
@@ -71,7 +72,8 @@ def entries(items: t.Sequence[CloneItem], options: CloneOptions) -> list[dict[st
 def _word(item: CloneItem) -> Word:
     """What is said of a clone's addresses.
 
-    The pair of guestinfo is the user's word only where this task has just written it: the guest can change it.
+    The pair of guestinfo is the user's word only where this task has just written it: the guest can
+    change it.
     """
     request, vm = item.plan.request, item.vm
     cards = request.customization.cards if request.customization is not None else ()
@@ -136,7 +138,10 @@ def source(parent: Parent) -> dict[str, t.Any]:
 
 
 def _guestinfo(planned: Plan, vm: Existing | None) -> list[str]:
-    """The names of the guestinfo keys. A key that was just written counts, though the VM was read without its extraConfig."""
+    """The names of the guestinfo keys.
+
+    A key that was just written counts, though the VM was read without its extraConfig.
+    """
     before = planned.existing.extra_config if planned.existing else ()
     keys = {*planned.written, *before, *(vm.extra_config if vm else ())}
     return sorted(key for key in keys if key.startswith("guestinfo.") and not is_own(key))

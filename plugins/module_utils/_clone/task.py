@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that clones, from its options to its result: what instant clones and linked clones have in common.
+"""A task that clones, from its options to its result.
+
+What instant clones and linked clones have in common.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -17,12 +19,13 @@ import typing as t
 from .._connector import names
 from .._engine import Task
 from .._errors import Fault, InvalidOption, VforgeError
+from .._vm_stages import remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
 from . import apply, guests, plan, read, report
 from .item import CloneItem
 from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
-from .plan import CREATE, DESTROY, UPDATE, Change, Create, Plan, Refuse
+from .plan import CREATE, DESTROY, UPDATE, Change, Create, Plan, Refuse, Unresolved
 from .read import Wanted
 
 if t.TYPE_CHECKING:
@@ -54,7 +57,8 @@ class Way(abc.ABC, t.Generic[O]):
     """A way of cloning, with the options of one task; all else is the same for every way.
 
     :cvar source: the option that names what is cloned, which is also what the result calls it.
-    :cvar sources: what the result calls the list of all that are cloned; empty where it can only be one.
+    :cvar sources: what the result calls the list of all that are cloned; empty where it can only be
+        one.
     """
 
     source: t.ClassVar[str]
@@ -109,7 +113,10 @@ class Way(abc.ABC, t.Generic[O]):
 
     @abc.abstractmethod
     def ask(self, planned: Create) -> t.Any:
-        """The call that asks vCenter whether it would make a clone; its result is a list of CheckResult."""
+        """The call that asks vCenter whether it would make a clone.
+
+        Its result is a list of CheckResult.
+        """
 
     def explained(self, error: VforgeError, planned: Plan) -> VforgeError:  # noqa: ARG002 (for others)
         """An error of a call, with what this way of cloning knows of its cause."""
@@ -134,7 +141,8 @@ class Way(abc.ABC, t.Generic[O]):
 def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``clones``, ``failures``, ``diff``, ``timing`` and the counts.
+    :returns: the module's result: ``changed``, ``clones``, ``failures``, ``diff``, ``timing`` and
+        the counts.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a clone failed; it holds the whole result.
     """
@@ -153,7 +161,7 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
         task.items = _items(way, found)
     if options.state == ABSENT:
         with task.phase("remove"), task.accounted():
-            _check(way, task) if check else _remove(task)
+            _check(way, task) if check else remove(task, task.items, DESTROY, "clones")
     elif check:
         with task.phase("check"), task.accounted():
             _check(way, task)
@@ -165,7 +173,10 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
 
 
 def _read(way: Way[t.Any], deadline: float) -> Found:
-    """What there is. VMs that somebody else is making are waited for: before that nobody can tell whose they are."""
+    """What there is.
+
+    VMs that somebody else is making are waited for: before that nobody can tell whose they are.
+    """
     found = way.read()
     moids = [each.existing.moid for each in found.wanted if each.existing and each.existing.half_made]
     if not moids:
@@ -177,12 +188,29 @@ def _read(way: Way[t.Any], deadline: float) -> Found:
 
 def _items(way: Way[t.Any], found: Found) -> list[CloneItem]:
     absent = way.options.state == ABSENT
-    plans = tuple(way.absent(each) if absent else way.plan(each) for each in found.wanted)
+    plans = tuple(_plan(way, each) for each in found.wanted)
+    if plans and all(isinstance(each, Unresolved) for each in plans):
+        # There is nothing to go on with: it is the task that cannot be.
+        raise t.cast(Unresolved, plans[0]).error
     if not absent:
         plans = way.look_over(plans)
         _refuse_conflicts(plans, way.options)
     counts = collections.Counter(each.name for each in plans)
     return [_item(each, twice=counts[each.name] > 1) for each in plans]
+
+
+def _plan(way: Way[t.Any], wanted: Wanted) -> Plan:
+    """What is done for one request.
+
+    What is wrong with it is its own failure, and the others go on.
+    """
+    request, parent, existing = wanted.request, wanted.parent, wanted.existing
+    if wanted.error is not None:
+        return Unresolved(request=request, parent=parent, error=wanted.error)
+    try:
+        return way.absent(wanted) if way.options.state == ABSENT else way.plan(wanted)
+    except InvalidOption as error:
+        return Unresolved(request=request, parent=parent, existing=existing, error=error)
 
 
 def _item(planned: Plan, *, twice: bool) -> CloneItem:
@@ -210,7 +238,10 @@ def _refuse_conflicts(plans: t.Iterable[Plan], options: CloneOptions) -> None:
 
 
 def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
-    """Ask vCenter whether each missing clone could be made. What a real run would do then counts as done."""
+    """Ask vCenter whether each missing clone could be made.
+
+    What a real run would do then counts as done.
+    """
     missing = [item for item in task.items if item.due(CREATE)]
     for item in task.items:
         if item.error is None and item not in missing:
@@ -264,7 +295,11 @@ def _carry_out(way: Way[t.Any], task: Task[CloneItem]) -> None:
             _roll_back(task)
 
 
-def _make(way: Way[t.Any], task: Task[CloneItem], taken: dict[str, tuple[CloneItem, Outcome]]) -> None:
+def _make(
+    way: Way[t.Any],
+    task: Task[CloneItem],
+    taken: dict[str, tuple[CloneItem, Outcome]],
+) -> None:
     """Make what is missing and change what is there, all at once.
 
     :param taken: gets those whose names were taken meanwhile, by the moid of what has the name.
@@ -291,11 +326,15 @@ def _make(way: Way[t.Any], task: Task[CloneItem], taken: dict[str, tuple[CloneIt
     task.call(due, start, "clones made", note, repeatable=True)
 
 
-def _take_over(way: Way[t.Any], task: Task[CloneItem], taken: t.Mapping[str, tuple[CloneItem, Outcome]]) -> None:
+def _take_over(
+    way: Way[t.Any],
+    task: Task[CloneItem],
+    taken: t.Mapping[str, tuple[CloneItem, Outcome]],
+) -> None:
     """A name that was taken meanwhile is success where what has it is this parent's clone of that name.
 
-    Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
-    what the first one made.
+    Its maker is another run, or this one: a call whose answer was lost is sent again, and then
+    finds the name taken by what the first one made.
     """
     if not taken:
         return
@@ -323,50 +362,6 @@ def _read_again(task: Task[CloneItem]) -> None:
         item.vm = known.get(item.vm_moid, item.vm)
 
 
-def _remove(task: Task[CloneItem]) -> None:
-    """Power off and destroy the clones that are to go; one that is gone by then is no failure."""
-    session = task.session
-    doomed = [item for item in task.items if item.due(DESTROY)]
-    running = [item for item in doomed if item.vm is None or not item.vm.powered_off]
-    task.call(
-        running,
-        lambda item: vms.start_power_off(session, item.vm_moid),
-        "clones powered off",
-        _note_off,
-        repeatable=True,
-    )
-    task.call(
-        [item for item in doomed if item.due(DESTROY)],
-        lambda item: vms.start_destroy(session, item.vm_moid),
-        "clones removed",
-        _note_destroyed,
-        repeatable=True,
-    )
-
-
-def _note_off(item: CloneItem, outcome: Outcome) -> None:
-    if outcome.error is None or _fault(outcome.error) == "InvalidPowerState":
-        return  # it is off, by this call or already
-    if _fault(outcome.error) == "ManagedObjectNotFound":
-        item.steps = ()  # somebody else was faster
-    else:
-        item.fail(outcome.error)
-
-
-def _note_destroyed(item: CloneItem, outcome: Outcome) -> None:
-    gone = _fault(outcome.error) == "ManagedObjectNotFound"
-    if gone and not outcome.repeated:
-        item.steps = ()  # somebody else was faster
-    elif outcome.error is not None and not gone:
-        item.fail(outcome.error)
-    else:
-        item.done.append(DESTROY)
-
-
-def _fault(error: VforgeError | None) -> str:
-    return error.fault if isinstance(error, Fault) else ""
-
-
 def _roll_back(task: Task[CloneItem]) -> None:
     """Remove what this task made, and nothing else."""
     made = [item for item in task.items if CREATE in item.done]
@@ -379,7 +374,7 @@ def _roll_back(task: Task[CloneItem]) -> None:
         parallel=task.parallel,
     )
     with removal.accounted():
-        _remove(removal)
+        remove(removal, removal.items, DESTROY, "clones")
     for item, gone in zip(made, doomed, strict=True):
         if gone.error is None:
             item.rolled_back, item.vm = True, None

@@ -13,11 +13,10 @@ import dataclasses
 import typing as t
 
 from .. import _freeze_stage
-from .._connector import names, tasks
-from .._connector.pyvmomi import vim
-from .._engine import Item, Missing, Task
-from .._errors import Fault, InvalidOption, NotAttempted, NotFound, TimedOut, VforgeError
+from .._engine import Missing, Task
+from .._errors import Fault, InvalidOption, NotAttempted, NotFound
 from .._freeze_stage import FreezeStage
+from .._vm_stages import ADDRESS, WAKE, GuestWait, VmItem, fault_of, no_address, remove
 from .._vsphere import vm, wake
 from .._vsphere.addresses import warn
 from .._vsphere.compute import find_folders, read_names
@@ -35,22 +34,18 @@ ParentItem: t.TypeAlias = _freeze_stage.ParentItem[Parent]
 
 
 @dataclasses.dataclass(kw_only=True)
-class ChildItem(Item):
+class ChildItem(VmItem):
     """A child of the task.
 
     :ivar wanted: what its plan says.
     :ivar home: its parent.
     :ivar vm: the child as it was last read; None while it is not there.
-    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
-    :ivar parents_keys: whether it tells that its SSH host keys are its parent's.
     """
 
     wanted: Step
     home: ParentItem
     vm: Child | None = None
     moid: str = ""
-    wake: str | None = None
-    parents_keys: bool = False
 
     @property
     def title(self) -> str:
@@ -68,9 +63,15 @@ class ChildItem(Item):
         """The addresses that others can reach."""
         return self.vm.addresses(family) if self.vm is not None else []
 
-    def skip(self, step: str) -> None:
-        """Note that somebody else has done a step meanwhile."""
-        self.steps = tuple(each for each in self.steps if each != step)
+    @property
+    def vm_moid(self) -> str:
+        """The moid of the child; empty while it is not there."""
+        return self.moid
+
+    @property
+    def powered_off(self) -> bool:
+        """Whether it is known to be off."""
+        return self.vm is not None and not self.vm.running
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,7 +281,7 @@ def _check(job: Job) -> None:
 
 
 def _carry_out(job: Job) -> None:
-    _remove(job)
+    remove(job.task, job.children, DESTROY, "children")
     _bring_parents(job)
     job.quiescing.run(job.parents)
     _give_up(job)
@@ -289,15 +290,6 @@ def _carry_out(job: Job) -> None:
     _power(job)
     _read_children(job)
     _wait_for_guests(job)
-
-
-def _remove(job: Job) -> None:
-    """Power off and destroy the children that are to go; one that is gone by then is no failure."""
-    doomed = [child for child in job.children if child.due(DESTROY)]
-    running = [child for child in doomed if child.vm is None or child.vm.running]
-    job.task.call(running, _on_child(job, vm.start_power_off), "children powered off", _note_off, repeatable=True)
-    left = [child for child in doomed if child.due(DESTROY)]
-    job.task.call(left, _on_child(job, vm.start_destroy), "children removed", _note_destroyed, repeatable=True)
 
 
 # What a step of a parent calls, and what it makes of the parent.
@@ -400,15 +392,6 @@ def _read_children(job: Job) -> None:
         child.vm = known.get(child.moid, child.vm)
 
 
-# What is waited for, and what is said of how far it is.
-_ADDRESS, _WAKE = "address", "wake"
-_DOING = {
-    (_ADDRESS,): "children have an address",
-    (_WAKE,): "children are awake",
-    (_ADDRESS, _WAKE): "children are awake and have an address",
-}
-
-
 def _wait_for_guests(job: Job) -> None:
     """Wait for what the options ask for of every child that is on; the children themselves stay.
 
@@ -417,70 +400,38 @@ def _wait_for_guests(job: Job) -> None:
     asked = [child for child in job.children if child.error is None and child.vm and child.wanted.request.powered_on]
     on = {child.moid: child for child in asked if child.vm and child.vm.power_state == "poweredOn"}
     due = {moid: _due_of(job, child) for moid, child in on.items()}
-    waiting = {moid: child for moid, child in on.items() if due[moid]}
-    what = tuple(each for each in (_ADDRESS, _WAKE) if any(each in left for left in due.values()))
-    paths = (*(["guest.net"] if _ADDRESS in what else []), *(wake.PATHS if _WAKE in what else ()))
-    config: dict[str, dict[str, str]] = {moid: {} for moid in waiting}
+    hint = (
+        "Check that a script of on_wake binds the network cards again, and DHCP and the network of the NIC. "
+        "Link-local addresses are not used, nor are those of cards with the parent's MAC."
+    )
+    family, timeout = job.options.ip_family, job.options.timeout
 
-    def came(child: ChildItem, update: tasks.Update) -> bool:
-        config[child.moid].update(wake.config_in(update.values))
-        _note_guest(job, child, update, due[child.moid], config[child.moid])
-        return child.error is not None or not due[child.moid]
+    def hear(child: ChildItem, net: t.Any) -> bool:
+        if child.vm is not None:
+            child.vm = dataclasses.replace(child.vm, guest=read.guest_of(net))
+        return bool(child.addresses(family))
 
-    doing = _DOING.get(what, "")
-    for child in job.task.wait_until(vim.VirtualMachine, paths, waiting, came, doing):
-        late = wake.lateness(child.title, child.wake, job.options.timeout)
-        child.fail(late if _WAKE in due[child.moid] else _no_address(child, job.options))
-    same = [child.wanted.name for child in on.values() if child.parents_keys and child.error is None]
-    if same:
-        job.session.warn(wake.keys_warning(names.listing(same, most=5)))
+    GuestWait(
+        task=job.task,
+        noun="children",
+        timeout=timeout,
+        hear=hear,
+        no_address=lambda child: no_address(child.title, family, timeout, hint=hint),
+    ).run(on, due)
 
 
 def _due_of(job: Job, child: ChildItem) -> set[str]:
     """What is still to come from a child; what an earlier run's child has told already is taken."""
-    due = {_ADDRESS} if job.options.wait_for_ip and not child.addresses(job.options.ip_family) else set()
+    due = {ADDRESS} if job.options.wait_for_ip and not child.addresses(job.options.ip_family) else set()
     config = child.vm.config if child.vm is not None and job.options.wait_for_wake else {}
     report = wake.report_of(config)
     if report is not None:
-        due |= {_WAKE} if not _judged(child, report) else set()
+        due |= {WAKE} if not child.judge(report) else set()
     elif wake.token_of(config) and POWER_ON in child.done:
-        due.add(_WAKE)
+        due.add(WAKE)
     elif wake.token_of(config):
         child.wake = "unknown"  # what a guest has told may be gone with its last start
     return due if child.error is None else set()
-
-
-def _note_guest(job: Job, child: ChildItem, update: tasks.Update, due: set[str], config: dict[str, str]) -> None:
-    """Keep what a child tells, and take away what it was waited for."""
-    if update.gone or child.vm is None:
-        child.fail(TimedOut(f"{child.title} was removed while its guest was waited for."))
-        return
-    if "guest.net" in update.values:
-        child.vm = dataclasses.replace(child.vm, guest=read.guest_of(update.values["guest.net"]))
-        if child.addresses(job.options.ip_family):
-            due.discard(_ADDRESS)
-    report = wake.report_of(config)
-    if _WAKE in due and report is not None and _judged(child, report):
-        due.discard(_WAKE)
-
-
-def _judged(child: ChildItem, report: wake.WakeReport) -> bool:
-    """Take what a child tells; True when it is the end of its scripts."""
-    child.wake, child.parents_keys = report.state, report.parents_keys
-    if report.state == wake.FAILED:
-        child.fail(wake.failure(child.title, report))
-    return report.state != wake.RUNNING
-
-
-def _no_address(child: ChildItem, options: ForkOptions) -> TimedOut:
-    family = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(options.ip_family, "")
-    error = TimedOut(
-        f"{child.title} is there, but its guest reported no {family}address in {options.timeout} seconds.",
-        hint="Check that a script of on_wake binds the network cards again, and DHCP and the network of the NIC. "
-        "Link-local addresses do not count, nor do those of cards with the parent's MAC.",
-    )
-    error.error_code = "ip_timeout"
-    return error
 
 
 def _look_again(job: Job) -> None:
@@ -501,36 +452,13 @@ def _on_child(job: Job, start: t.Callable[[Session, str], t.Any]) -> t.Callable[
     return lambda child: start(job.session, child.moid)
 
 
-def _note_off(child: ChildItem, outcome: Outcome) -> None:
-    if outcome.error is None or _fault(outcome.error) == "InvalidPowerState":
-        return
-    if _fault(outcome.error) == "ManagedObjectNotFound":
-        child.skip(DESTROY)
-    else:
-        child.fail(outcome.error)
-
-
-def _note_destroyed(child: ChildItem, outcome: Outcome) -> None:
-    gone = _fault(outcome.error) == "ManagedObjectNotFound"
-    if gone and not outcome.repeated:
-        child.skip(DESTROY)  # somebody else was faster
-    elif outcome.error is not None and not gone:
-        child.fail(outcome.error)
-    else:
-        child.done.append(DESTROY)
-
-
 def _noting_power(step: str) -> t.Callable[[ChildItem, Outcome], None]:
     def note(child: ChildItem, outcome: Outcome) -> None:
         # Of a call that was sent twice, the first may have done it.
-        already = outcome.repeated and _fault(outcome.error) == "InvalidPowerState"
+        already = outcome.repeated and fault_of(outcome.error) == "InvalidPowerState"
         if outcome.error is not None and not already:
             child.fail(outcome.error)
         else:
             child.done.append(step)
 
     return note
-
-
-def _fault(error: VforgeError | None) -> str:
-    return error.fault if isinstance(error, Fault) else ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import pathlib
 import re
 
+import pytest
+
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
@@ -32,3 +34,34 @@ def test_each_value_from_outside_has_a_guard_and_a_test_that_are_there():
         assert set(named) <= tests, row
         for part in re.findall(r"`([\w/]+\.py)`", row[2]):
             assert any(path.endswith(f"/{part}") for path in code), row
+
+
+_FILES = (
+    "plugins/modules/instant_clone.py",
+    "plugins/modules/linked_clone.py",
+    "plugins/module_utils/_argspec.py",
+    "plugins/module_utils/_clone",
+)
+
+# As options are written, and as the fields of requests and settings are that are made of them.
+_OPTIONS = {
+    "bios_uuid": r'"bios_uuid"|^ +bios_uuid:|BIOS_UUID|\.bios_uuid\b',
+    "annotation": r'"annotation"|^ +annotation:|ANNOTATION|\.annotation\b',
+    "cpu": r'"cpu"|^ +cpu:|CPU_CORES|CORES_PER_SOCKET',
+    "memory": r'"memory"|^ +memory:|MEMORY_MB',
+    "networks": r'"networks"|^ +networks:|NicRequest|request\.networks\b',
+}
+
+
+def _sources():
+    for name in _FILES:
+        path = _ROOT / name
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+@pytest.mark.parametrize("option", sorted(_OPTIONS))
+def test_an_option_of_a_clone_is_in_few_files(option):
+    pattern = re.compile(_OPTIONS[option], re.MULTILINE)
+    files = [path.name for path in _sources() if pattern.search(path.read_text(encoding="utf-8"))]
+    assert "model.py" in files
+    assert len(files) <= 6, files

@@ -47,7 +47,7 @@ def test_a_source_that_linked_clones_cannot_share_says_which_mode_would_do(web):
     web.sim.create_vm("bare", on=False)
     ran = web.run(**{**_ASKED, "source": {"path": "/DC0/vm/bare"}, "snapshot": {}})
     assert ran.code != 0
-    assert "has no layer that linked clones could share" in ran.output
+    assert "has nothing that linked clones could share" in ran.output
     assert "For this role that is guest_cloud_init_clone: full." in ran.output
 
 

@@ -22,7 +22,7 @@ _LAYERS = (
     {"_connector"},
     {"_vsphere"},
     {"_engine"},
-    {"_freeze_stage"},
+    {"_freeze_stage", "_vm_stages"},
     _DOMAINS,
     {"_ansible"},
 )

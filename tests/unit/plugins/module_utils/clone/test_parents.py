@@ -82,13 +82,23 @@ def test_pools_are_those_around_each_parent(start):
     ]
     ran = tasks.run(parent=None, clones=clones, datastore="LocalDS_0")
     assert [clone["resource_pool"] for clone in ran.result["clones"]] == list(pools)
-    error = tasks.refused(parent=None, clones=_spread(2, _PARENTS[:2]), resource_pool=pools[0])
-    assert error.details["allowed"] == ["Resources", "Resources/DC0_C1_RP1", "Resources/DC0_C1_RP2"]
+    mixed = [{**clone, "name": f"db-{n}"} for n, clone in enumerate(_spread(2, _PARENTS[:2]))]
+    ran = tasks.attempt(parent=None, clones=mixed, resource_pool=pools[0])
+    assert ran.actions == {"db-0": "created", "db-1": "failed"}
+    assert ran.clones["db-1"]["error"]["allowed"] == ["Resources", "Resources/DC0_C1_RP1", "Resources/DC0_C1_RP2"]
 
 
-def test_a_parent_that_is_not_there_is_named_before_anything_is_made(tasks):
-    error = tasks.refused(parent=None, clones=[*_spread(2), {"name": "x", "parent": {"name": "golden-parnet"}}])
-    assert error.error_code == "not_found"
+@pytest.mark.parametrize("check", [False, True])
+def test_a_parent_that_is_not_there_fails_its_clones_alone(tasks, check):
+    missing = [{"name": "x", "parent": {"name": "golden-parnet"}}, {"name": "y", "parent": {"moid": "vm-99999"}}]
+    ran = tasks.attempt(check=check, parent=None, clones=[*_spread(2), *missing])
+    assert ran.actions == {"web-0": "created", "web-1": "created", "x": "failed", "y": "failed"}
+    assert {ran.clones[name]["error"]["error_code"] for name in ("x", "y")} == {"not_found"}
+    assert "golden-parent" in ran.clones["x"]["error"]["msg"]
+
+
+def test_a_parent_of_the_task_that_is_not_there_is_an_error_though_no_clone_has_need_of_it(tasks):
+    assert tasks.refused(parent={"name": "none"}, clones=_spread(2)).error_code == "not_found"
 
 
 def test_each_clone_must_have_a_parent():

@@ -79,11 +79,47 @@ def test_a_moid_of_something_else_as_parent(start, path):
 
 def test_a_pool_of_another_cluster_is_refused_before_any_call_with_those_that_would_do(start):
     tasks = start()
-    error = tasks.refused(clones=[{"name": "a"}, {"name": "b", "resource_pool": "DC0_C1_RP1"}])
+    error = tasks.refused(clones=[{"name": "b", "resource_pool": "DC0_C1_RP1"}])
     assert error.message == (
         "clone 'b': the resource pool DC0_C1_RP1 is not one of DC0_C0, to which its host DC0_C0_H0 belongs."
     )
     assert error.details["allowed"] == ["Resources", "Resources/DC0_C0_RP1", "Resources/DC0_C0_RP2"]
+
+
+_WRONG = [
+    ({"resource_pool": "none"}, "invalid_option"),
+    ({"datastore": "none"}, "invalid_option"),
+    ({"networks": [{"index": 7}]}, "invalid_option"),
+    ({"folder": "none"}, "not_found"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "code"), _WRONG)
+@pytest.mark.parametrize("check", [False, True])
+def test_what_is_wrong_with_one_clone_is_its_failure_and_the_others_are_made(start, wrong, code, check):
+    tasks = start()
+    ran = tasks.attempt(check=check, clones=[{"name": "a"}, {"name": "b", **wrong}, {"name": "c"}])
+    assert ran.actions == {"a": "created", "b": "failed", "c": "created"}
+    assert ran.clones["b"]["error"]["error_code"] == code
+    assert [item["name"] for item in ran.result["failures"]] == ["b"]
+    if not check:
+        gone = tasks.attempt(state="absent", clones=[{"name": "a"}, {"name": "b", **wrong}, {"name": "c"}])
+        assert [gone.actions[name] for name in ("a", "c")] == ["removed", "removed"]
+
+
+@pytest.mark.parametrize(("wrong", "_code"), _WRONG)
+def test_where_all_or_nothing_is_wanted_one_wrong_clone_keeps_all_from_being_made(start, wrong, _code):
+    error = start().refused(clones=[{"name": "a"}, {"name": "b", **wrong}], on_error="rollback")
+    assert error.hint == "Nothing was made, since on_error is rollback."
+    assert error.details["conflicts"] == ["b"]
+
+
+def test_a_parent_that_does_not_run_fails_its_clones_alone(start):
+    tasks = start("--parents", "2")
+    tasks.sim.govc("vm.power", "-off", "golden-parent-2")
+    ran = tasks.attempt(clones=[{"name": "a"}, {"name": "b", "parent": {"name": "golden-parent-2"}}])
+    assert ran.actions == {"a": "created", "b": "failed"}
+    assert "golden-parent-2 is poweredOff" in ran.clones["b"]["error"]["msg"]
 
 
 @pytest.mark.parametrize("pool", ["/DC0/host/DC0_C0/Resources/DC0_C0_RP2", "DC0_C0/DC0_C0_RP2", "Resources/DC0_C0_RP2"])

@@ -54,6 +54,16 @@ def test_check_mode_logs_in_to_the_guest_and_changes_nothing(start):
     assert set(real.children["web-1"]) == set(ran.children["web-1"])
 
 
+def test_check_mode_does_not_fail_for_tools_that_a_real_run_would_wait_for(start):
+    forks = start("--guest-time", "5s")
+    forks.sim.govc("vm.power", "-reset", "golden-parent")
+    ran = forks.run(check=True, children=named("web-1"))
+    assert (ran.one["actions"], ran.actions) == (["enabled", "quiesced"], {"web-1": "created"})
+    assert "ValidateCredentialsInGuest" not in ran.calls
+    (warning,) = ran.one["warnings"]
+    assert "A real run waits for them" in warning
+
+
 def test_check_mode_finds_wrong_credentials_and_leaves_the_children_alone(start):
     ran = start().attempt(check=True, guest_password="wrong", children=named("web-1"))  # noqa: S106 (that is the point)
     assert ran.code == "guest_wrong_credentials"

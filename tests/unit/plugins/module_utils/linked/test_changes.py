@@ -40,27 +40,27 @@ def test_of_two_snapshots_of_one_name_the_path_tells_which(start):
     assert below.result["source"]["snapshot"] != ran.result["source"]["snapshot"]
 
 
-def test_without_a_snapshot_there_must_be_a_layer(start):
+def test_without_a_snapshot_there_must_be_a_delta_disk(start):
     tasks = start()
     tasks.sim.create_vm("plain", on=False)
     asked = {"source": {"name": "plain"}, "snapshot": None, "name": "a"}
     refused = tasks.attempt(**asked)
-    assert "has no layer that linked clones could share" in str(refused.error)
-    assert "set add_layer" in str(refused.error)
-    assert tasks.run(**asked, add_layer=True).actions == {"a": "created"}
+    assert "has nothing that linked clones could share: no delta disk on its" in str(refused.error)
+    assert "set add_delta_disks" in str(refused.error)
+    assert tasks.run(**asked, add_delta_disks=True).actions == {"a": "created"}
     assert tasks.sim.vm("plain")["disks"][0]["deltas"] == 1
     # It has one now, and gets no second.
-    tasks.run(**{**asked, "name": "b"}, add_layer=True)
+    tasks.run(**{**asked, "name": "b"}, add_delta_disks=True)
     assert tasks.sim.vm("plain")["disks"][0]["deltas"] == 1
     assert tasks.sim.vm("a")["disks"][0]["files"][1:] == tasks.sim.vm("b")["disks"][0]["files"][1:]
 
 
-def test_a_running_vm_and_a_template_get_no_layer(start):
+def test_a_running_vm_and_a_template_get_no_delta_disk(start):
     tasks = start()
     tasks.sim.create_vm("running")
     tasks.sim.create_vm("template", template=True, on=False)
     for name, advice in (("running", "only while it is off"), ("template", "make it a template again")):
-        refused = tasks.attempt(source={"name": name}, snapshot=None, name="a", add_layer=True)
+        refused = tasks.attempt(source={"name": name}, snapshot=None, name="a", add_delta_disks=True)
         assert advice in str(refused.error)
         assert refused.called("ReconfigVM_Task") == 0
 
@@ -168,7 +168,9 @@ def test_a_user_with_the_documented_privileges_can_make_and_remove_clones(start)
     assert other.run(name="a", state="absent").actions == {"a": "removed"}
     tasks.sim.add_user("looker", "secret", [])
     denied = tasks.as_user("looker", "secret").attempt(check=True, name="a")
-    assert "VirtualMachine.Provisioning.Clone" in denied.clones["a"]["error"]["msg"]
+    error = denied.clones["a"]["error"]
+    assert error["error_code"] == "no_permission"
+    assert "the privilege VirtualMachine.Provisioning.Clone is missing on /DC0/vm/golden" in error["msg"]
 
 
 @pytest.mark.parametrize("version", ["6.5", "6.7"])

@@ -17,7 +17,7 @@ def _publish(tasks):
 
 
 def _files(tasks, name):
-    """The layers of a VM's first disk, the base first."""
+    """The chain of a VM's first disk, the base first."""
     return tasks.sim.vm(name)["disks"][0]["files"][::-1]
 
 
@@ -49,8 +49,8 @@ def test_a_level_on_a_level_reuses_both(start):
     tasks.run(**_OF_LEVEL, name="second", state="published")
     leaf = tasks.run(source={"name": "second"}, snapshot=None, name="leaf")
     assert leaf.actions == {"leaf": "created"}
-    layers = [name.split("] ")[1].split("/")[0] for name in _files(tasks, "leaf")]
-    assert layers == ["golden", "level", "second", "leaf"]
+    chain = [name.split("] ")[1].split("/")[0] for name in _files(tasks, "leaf")]
+    assert chain == ["golden", "level", "second", "leaf"]
 
 
 def test_others_wait_for_the_run_that_fills_it(start):
@@ -93,15 +93,15 @@ def test_who_waits_too_long_is_told_what_to_do(start):
     assert (mine.actions, mine.clones["level"]["ready"]) == ({"level": "unchanged"}, False)
 
 
-def test_a_run_that_died_between_layer_and_mark_is_gone_on_with(start):
+def test_a_run_that_died_between_delta_disk_and_mark_is_gone_on_with(start):
     tasks = start()
     tasks.run(**_LEVEL)
     tasks.sim.inject(method="MarkAsTemplate", do="fault", fault="SystemError")
     broken = tasks.attempt(state="published", name="level", snapshot=None)
     assert broken.actions == {"level": "failed"}
-    layers = len(_files(tasks, "level"))
+    chain = len(_files(tasks, "level"))
     assert _publish(tasks).clones["level"]["ready"]
-    assert len(_files(tasks, "level")) == layers
+    assert len(_files(tasks, "level")) == chain
 
 
 def test_a_guest_that_does_not_shut_down_is_not_switched_off(start):

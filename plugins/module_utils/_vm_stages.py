@@ -1,0 +1,207 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done with VMs that a task makes: the same for clones and for the children of VMFork.
+
+They are removed, and what their guests do by themselves is waited for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ._connector import tasks
+from ._engine import Item, Task
+from ._errors import Fault, TimedOut, VforgeError
+from ._vsphere import vm as vms
+from ._vsphere.wake import (
+    FAILED,
+    PATHS,
+    RUNNING,
+    WakeReport,
+    config_in,
+    failure,
+    keys_warning,
+    lateness,
+    report_of,
+)
+
+if t.TYPE_CHECKING:
+    from ._connector.batch import Outcome
+
+
+@dataclasses.dataclass(kw_only=True)
+class VmItem(Item):
+    """A VM that a task makes, changes or removes.
+
+    :ivar wake: how its scripts for waking went; None where it has none, or they were not asked after.
+    :ivar parents_keys: whether it reports that its SSH host keys are its parent's.
+    """
+
+    wake: str | None = None
+    parents_keys: bool = False
+
+    @property
+    def vm_moid(self) -> str:
+        """The moid of the VM; empty where there is none."""
+        raise NotImplementedError
+
+    @property
+    def powered_off(self) -> bool:
+        """Whether the VM is known to be off."""
+        raise NotImplementedError
+
+    def skip(self, step: str) -> None:
+        """Note that somebody else has done a step meanwhile."""
+        self.steps = tuple(each for each in self.steps if each != step)
+
+    def judge(self, reported: WakeReport) -> bool:
+        """Take what the guest reports of its scripts for waking; True when it is their end."""
+        self.wake, self.parents_keys = reported.state, reported.parents_keys
+        if reported.state == FAILED:
+            self.fail(failure(self.title, reported))
+        return reported.state != RUNNING
+
+
+V = t.TypeVar("V", bound=VmItem)
+
+# Removing
+
+
+def remove(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) -> None:
+    """Power off and destroy the VMs of items that a step is due for; one that is gone by then is no failure.
+
+    :param noun: what the progress calls them, in the plural.
+    :raises Reason: why the task ended early, after each item has its outcome.
+    """
+
+    def note_off(item: V, outcome: Outcome) -> None:
+        if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
+            return  # it is off, by this call or already
+        if fault_of(outcome.error) == "ManagedObjectNotFound":
+            item.skip(step)
+        else:
+            item.fail(outcome.error)
+
+    def note_destroyed(item: V, outcome: Outcome) -> None:
+        gone = fault_of(outcome.error) == "ManagedObjectNotFound"
+        if gone and not outcome.repeated:
+            item.skip(step)  # somebody else was faster
+        elif outcome.error is not None and not gone:
+            item.fail(outcome.error)
+        else:
+            item.done.append(step)
+
+    doomed = [item for item in items if item.due(step)]
+    task.call(
+        [item for item in doomed if not item.powered_off],
+        lambda item: vms.start_power_off(task.session, item.vm_moid),
+        f"{noun} powered off",
+        note_off,
+        repeatable=True,
+    )
+    task.call(
+        [item for item in doomed if item.due(step)],
+        lambda item: vms.start_destroy(task.session, item.vm_moid),
+        f"{noun} removed",
+        note_destroyed,
+        repeatable=True,
+    )
+
+
+def fault_of(error: VforgeError | None) -> str:
+    """The name of vSphere's fault that an error is, or empty."""
+    return error.fault if isinstance(error, Fault) else ""
+
+
+# Waiting
+
+# What can be still to come from a guest.
+ADDRESS, WAKE = "address", "wake"
+
+_DOING = {
+    (ADDRESS,): "have an address",
+    (WAKE,): "are awake",
+    (ADDRESS, WAKE): "are awake and have an address",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GuestWait(t.Generic[V]):
+    """Waits for guests, with one filter for all: for addresses, and for the ends of scripts for waking.
+
+    What has not come at the deadline is the failure of its VM, which stays.
+
+    :ivar noun: what the progress calls the VMs, in the plural.
+    :ivar timeout: seconds, as the user knows the deadline of the task.
+    :ivar hear: keeps what a guest reports in ``guest.net``; True when it has an address.
+    :ivar no_address: the error of one that has none.
+    """
+
+    task: Task[t.Any]
+    noun: str
+    timeout: int
+    hear: t.Callable[[V, t.Any], bool]
+    no_address: t.Callable[[V], TimedOut]
+
+    def run(self, items: t.Mapping[str, V], due: t.Mapping[str, set[str]]) -> None:
+        """Wait until nothing is due any more, or until the deadline.
+
+        :param items: by the moids of their VMs, which are on.
+        :param due: what is still to come from each; it is taken out as it comes.
+        :raises Reason: why the task ended early.
+        """
+        waiting = {moid: item for moid, item in items.items() if due[moid]}
+        asked = _asked(due)
+        paths = (
+            *(["guest.net"] if ADDRESS in asked else []),
+            *(PATHS if WAKE in asked else ()),
+        )
+        config: dict[str, dict[str, str]] = {moid: {} for moid in waiting}
+
+        def came(item: V, update: tasks.Update) -> bool:
+            moid = update.moid
+            config[moid].update(config_in(update.values))
+            self._note(item, update, due[moid], config[moid])
+            return item.error is not None or not due[moid]
+
+        doing = f"{self.noun} {_DOING.get(asked, 'are ready')}"
+        for item in self.task.wait_until(vms.VIRTUAL_MACHINE, paths, waiting, came, doing):
+            never_woke = lateness(item.title, item.wake, self.timeout)
+            item.fail(never_woke if WAKE in due[item.vm_moid] else self.no_address(item))
+        for item in items.values():
+            if item.parents_keys and item.error is None:
+                item.warnings.append(keys_warning(item.title))
+
+    def _note(self, item: V, update: tasks.Update, due: set[str], config: t.Mapping[str, str]) -> None:
+        """Keep what a guest reports, and take away what it was waited for."""
+        if update.gone:
+            item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))
+            return
+        if "guest.net" in update.values and self.hear(item, update.values["guest.net"] or ()):
+            due.discard(ADDRESS)
+        reported = report_of(config)
+        if WAKE in due and reported is not None and item.judge(reported):
+            due.discard(WAKE)
+
+
+def _asked(due: t.Mapping[str, set[str]]) -> tuple[str, ...]:
+    """What any of them is waited for."""
+    every = set().union(*due.values())
+    return tuple(what for what in (ADDRESS, WAKE) if what in every)
+
+
+def no_address(title: str, family: str, timeout: int, *, where: str = "", hint: str) -> TimedOut:
+    """The error for a VM whose guest has reported no address in time.
+
+    :param family: ``ipv4``, ``ipv6`` or ``any``.
+    :param where: the NIC that was asked for, as " on Network adapter 1"; empty for any.
+    """
+    kind = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(family, "")
+    error = TimedOut(
+        f"{title} is there, but its guest reported no {kind}address{where} in {timeout} seconds.",
+        hint=hint,
+    )
+    error.error_code = "ip_timeout"
+    return error
