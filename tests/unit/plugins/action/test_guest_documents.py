@@ -1,0 +1,158 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Metadata and user data of many VMs in one task: rendered with each VM's own variables, checked, and shown nowhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.vforge.vsphere.plugins.modules import guest_documents
+
+_COLLECTION = Path(guest_documents.__file__).parents[2]
+_HIDDEN = "hunter2-and-more"
+
+_METADATA = """\
+local-hostname: {{ guest.name }}.{{ domain }}
+tags: {role: {{ guest.role }}, zone: a}
+"""
+_USERDATA = """\
+#cloud-config
+{% include 'part.j2' %}
+
+{% if guest.role == 'web' %}
+packages: [{{ package }}]
+{% endif %}
+"""
+
+
+@pytest.fixture
+def play(tmp_path):
+    """A function that plays the task, with two templates, and returns its exit code, output and result."""
+
+    def played(*words, metadata=_METADATA, userdata=_USERDATA, part="password: {{ secret }}\n", **given):
+        templates = tmp_path / "templates"
+        templates.mkdir(exist_ok=True)
+        for name, text in (("metadata.j2", metadata), ("userdata.j2", userdata), ("part.j2", part)):
+            (templates / name).write_text(text, encoding="utf-8")
+        task = {"metadata_template": "metadata.j2", "userdata_template": "userdata.j2", **given}
+        variables = {"domain": "example.test", "package": "nginx", "secret": "{{ hidden }}", "hidden": _HIDDEN}
+        tasks = [
+            {"vforge.vsphere.guest_documents": task, "register": "made", "ignore_errors": True},
+            {"ansible.builtin.copy": {"dest": "made.json", "content": "{{ made | to_json }}"}, "no_log": True},
+        ]
+        text = json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}])
+        (tmp_path / "play.json").write_text(text, encoding="utf-8")
+        ran = subprocess.run(
+            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "HOME": str(tmp_path),
+                "ANSIBLE_HOME": str(tmp_path / "ansible"),
+                "ANSIBLE_COLLECTIONS_PATH": str(_COLLECTION.parents[2]),
+                "ANSIBLE_LOCALHOST_WARNING": "false",
+                "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = ran.stdout + ran.stderr
+        assert (tmp_path / "made.json").exists(), output
+        return output, json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
+
+    return played
+
+
+def test_each_vm_gets_its_own_and_no_secret_is_shown(play):
+    guests = [
+        {"name": "web-1", "role": "web", "metadata": {"tags": {"zone": "b"}}},
+        {"name": "db-1", "role": "db"},
+        {"name": "raw-1", "role": "web", "userdata": "#!/bin/sh\ntrue\n"},
+    ]
+    output, made = play("-vvvv", guests=guests)
+    assert _HIDDEN not in output
+    web, database, raw = (made["documents"][guest["name"]] for guest in guests)
+    assert web["metadata"] == {
+        "instance_id": "auto",
+        "local-hostname": "web-1.example.test",
+        "tags": {"role": "web", "zone": "b"},
+    }
+    assert yaml.safe_load(web["userdata"]) == {"password": _HIDDEN, "packages": ["nginx"]}
+    assert yaml.safe_load(database["userdata"]) == {"password": _HIDDEN}
+    assert database["metadata"]["tags"] == {"role": "db", "zone": "a"}
+    assert raw["userdata"] == "#!/bin/sh\ntrue\n"
+    assert made["clone_options"] == {}
+
+
+def test_in_advance_the_data_are_options_of_a_clone(play):
+    _output, made = play(guests=[{"name": "web-1", "role": "web"}], in_advance=True, report=True)
+    pairs = made["clone_options"]["web-1"]["extra_config"]
+    assert {"guestinfo.metadata", "guestinfo.userdata", "guestinfo.vendordata"} <= set(pairs)
+    assert made["documents"]["web-1"]["metadata"]["instance_id"] == "auto:web-1"
+
+
+def test_what_is_wrong_is_told_of_all_vms_with_template_and_line(play):
+    guests = [{"name": "web-1", "role": "web"}, {"name": "web-2"}, {"name": "db-1", "role": "db"}]
+    userdata = _USERDATA.replace("{{ package }}", "{{ nowhere }}")
+    output, made = play("-vvvv", guests=guests, userdata=userdata)
+    assert {failure["name"] for failure in made["failures"]} == {"web-1", "web-2"}
+    assert "web-1: userdata.j2, line 5, cannot be rendered: 'nowhere' is undefined." in made["msg"]
+    assert "web-2: metadata.j2, line 2, cannot be rendered: has no attribute 'role'." in made["msg"]
+    assert (made["error_code"], "documents" in made) == ("invalid_option", False)
+    assert made["msg"] in output
+
+
+@pytest.mark.parametrize(
+    ("templates", "words"),
+    [
+        ({"metadata": "- a\n"}, "web-1: metadata.j2 is no mapping of YAML."),
+        ({"metadata": "a: [{{ secret }}\n"}, "web-1: metadata.j2 cannot be read as YAML from line"),
+        ({"metadata": "a: {{ secret | from_json }}\n"}, "web-1: metadata.j2, line 1, cannot be rendered"),
+        ({"userdata": "#cloud-config\na: {% if %}\n"}, "web-1: userdata.j2, line 2, cannot be rendered"),
+        ({"userdata": "#cloud-config\na: [{{ secret }}\n"}, "web-1: userdata cannot be read as YAML from line"),
+        ({"userdata": "{{ secret }}\n"}, "web-1: userdata: its first line is no header of cloud-init"),
+    ],
+)
+def test_no_mistake_shows_a_value(play, templates, words):
+    output, made = play("-vvvv", guests=[{"name": "web-1", "role": "web"}], **templates)
+    assert words in made["msg"]
+    assert _HIDDEN not in output
+    assert _HIDDEN not in json.dumps(made)
+
+
+def test_two_vms_of_one_name_are_refused(play):
+    _output, made = play(guests=[{"name": "web-1", "role": "web"}] * 2)
+    assert made["msg"] == "Several VMs have the name web-1."
+
+
+def _tasks(entries):
+    for entry in entries or ():
+        yield entry
+        for block in ("block", "rescue", "always"):
+            yield from _tasks(entry.get(block))
+
+
+def test_no_role_loops_over_vms_but_to_add_hosts():
+    """Each round of a loop costs as much as a task; only ``add_host`` takes one host at a time."""
+    loops = {}
+    for file in sorted((_COLLECTION / "roles").glob("*/tasks/*.yml")):
+        for task in _tasks(yaml.safe_load(file.read_text(encoding="utf-8"))):
+            kept = [key for key in task if key == "loop" or key.startswith("with_")]
+            if kept and "ansible.builtin.add_host" not in task:
+                loops[f"{file.parent.parent.name}/{file.name}"] = task["loop"]
+    # Batches, of which a user wants one after the other.
+    assert loops == {
+        "instant_clone_fleet/main.yml": "{{ instant_clone_fleet_plan.rolls }}",
+        "vmfork_fleet/main.yml": "{{ vmfork_fleet_plan.rolls }}",
+        "ovf_linked_clones/replace.yml": "{{ ovf_linked_clones_old | batch(ovf_linked_clones_batch_size) | list }}",
+    }
