@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import payload
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.networks import Card
 from ansible_collections.vforge.vsphere.plugins.modules import guest_documents
 
 _COLLECTION = Path(guest_documents.__file__).parents[2]
@@ -133,6 +135,40 @@ def test_no_mistake_shows_a_value(play, templates, words):
 def test_two_vms_of_one_name_are_refused(play):
     _output, made = play(guests=[{"name": "web-1", "role": "web"}] * 2)
     assert made["msg"] == "Several VMs have the name web-1."
+
+
+@pytest.mark.parametrize(
+    ("guest", "device"),
+    [
+        ({}, {"match": {"macaddress": "00:50:56:00:00:01"}, "set-name": "eth0"}),
+        ({"interface": "ens192"}, {}),
+    ],
+)
+def test_the_roles_templates_are_right_on_every_renderer(play, guest, device):
+    """As ``test_corpus.py`` has cloud-init itself say of these two forms."""
+    role = _COLLECTION / "roles/guest_cloud_init"
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text(encoding="utf-8"))
+    more = {
+        "guest_cloud_init_gateway": "10.0.0.1",
+        "guest_cloud_init_dns_servers": ["10.0.0.2"],
+        "guest_cloud_init_user": "admin",
+    }
+    _output, made = play(
+        "-e",
+        json.dumps({**defaults, **more}),
+        guests=[{"name": "web-1", "address": "10.0.0.11/24", **guest}],
+        metadata_template=str(role / "templates/metadata.j2"),
+        userdata_template=str(role / "templates/userdata.j2"),
+    )
+    data = payload.build(made["documents"]["web-1"], {}, "web-1", mend=False, report=False)
+    data = data.with_cards([Card("Network adapter 1", "00:50:56:00:00:01")], "web-1")
+    assert data.warnings == ()
+    network = data.metadata.mapping["network"]["ethernets"]
+    (name,) = network
+    assert name == guest.get("interface", "eth0")
+    assert {key: network[name][key] for key in device} == device
+    assert ("match" in network[name]) is bool(device)
+    assert network[name]["routes"] == [{"to": "0.0.0.0/0", "via": "10.0.0.1"}]
 
 
 def _tasks(entries):

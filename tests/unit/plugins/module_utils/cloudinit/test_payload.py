@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, multipart, payload, report_script
+from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.networks import Card
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.modules import cloud_init_guestinfo, guest_documents, reported_hosts
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import options
 
 STATIC = {
@@ -313,3 +315,22 @@ def test_what_libraries_stumble_over_is_refused_in_a_sentence(given, words):
 
 def test_keys_that_are_no_texts_are_made_texts():
     assert json.loads(data(userdata={1: 2, "a": {True: 3}}).userdata.partition("\n")[2]) == {"1": 2, "a": {"true": 3}}
+
+
+# What we tell others to write
+
+
+@pytest.mark.parametrize(
+    "module", [cloud_init_guestinfo, guest_documents, reported_hosts], ids=lambda module: module.__name__[-20:]
+)
+def test_our_own_examples_are_warned_of_by_nothing(module):
+    name = "vforge.vsphere.cloud_init_guestinfo"
+    tasks = [task[name] for task in yaml.safe_load(module.EXAMPLES) if name in task]
+    assert tasks
+    for task in tasks:
+        # What a template comes to is known in a play only.
+        common = {kind: task.get(kind) for kind in payload.KINDS if not str(task.get(kind)).startswith("{{")}
+        for own in task.get("vms") or [{}]:
+            made = payload.build(own if isinstance(own, dict) else {}, common, "VM", mend=False, report=False)
+            made = made.with_cards([Card("Network adapter 1", "00:50:56:00:00:01")], "VM")
+            assert made.warnings == ()
