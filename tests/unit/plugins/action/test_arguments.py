@@ -62,13 +62,10 @@ def play(shared_sim, tmp_path):
     }
 
     def run(*tasks, variables=None, **more_environment):
-        steps = []
-        for number, task in enumerate(tasks):
-            kept = {"content": "{{ done | to_json }}", "dest": str(tmp_path / f"{number}.json")}
-            steps += [
-                {**task, "register": "done", "ignore_errors": True},
-                {"ansible.builtin.copy": kept, "delegate_to": "localhost"},
-            ]
+        names = [f"done_{number}" for number in range(len(tasks))]
+        steps = [{**task, "register": name, "ignore_errors": True} for task, name in zip(tasks, names, strict=True)]
+        kept = {"content": f"{{{{ [{', '.join(names)}] | to_json }}}}", "dest": str(tmp_path / "done.json")}
+        steps.append({"ansible.builtin.copy": kept})
         playbook = [{"hosts": "localhost", "gather_facts": False, "vars": variables or {}, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
         ended = subprocess.run(
@@ -78,11 +75,11 @@ def play(shared_sim, tmp_path):
             env={**environment, **more_environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        return [json.loads((tmp_path / f"{number}.json").read_text(encoding="utf-8")) for number in range(len(tasks))]
+        return json.loads((tmp_path / "done.json").read_text(encoding="utf-8"))
 
     return run
 
