@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/sim"
 )
 
@@ -28,13 +29,13 @@ func main() {
 }
 
 type options struct {
-	cfg           sim.Config
+	cfg           settings.Config
 	passwordFile  string
 	exitWithStdin bool
 }
 
 func parse(args []string, usage io.Writer) (options, error) {
-	o := options{cfg: sim.DefaultConfig()}
+	o := options{cfg: settings.DefaultConfig()}
 	c := &o.cfg
 	fs := flag.NewFlagSet("vforge-sim", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -45,7 +46,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.StringVar(&o.passwordFile, "password-file", "", "`file` with the administrator's password; else VFORGE_SIM_PASSWORD, else a random one")
 	fs.StringVar(&c.APIVersion, "api-version", c.APIVersion, "API `version` that is announced, 6.0 to 8.0.3.1")
 	fs.Func("cert", "certificate: valid, expired, wrong-host or self-signed (default valid)", func(v string) error {
-		c.Cert = sim.CertKind(v)
+		c.Cert = settings.CertKind(v)
 		return nil
 	})
 	fs.IntVar(&c.Datacenters, "datacenters", c.Datacenters, "`number` of datacenters")
@@ -130,7 +131,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func serve(ctx context.Context, cfg sim.Config, stdout io.Writer) error {
+func serve(ctx context.Context, cfg settings.Config, stdout io.Writer) error {
 	s, err := sim.New(cfg)
 	if err != nil {
 		return err

@@ -25,10 +25,10 @@ func (s *Sim) assignDenied(ctx *simulator.Context, host *simulator.HostSystem, n
 		if fault != nil {
 			continue // the rules say what is wrong with it
 		}
-		if at := h.find(card.GetVirtualEthernetCard().Key); at >= 0 && slices.Contains(s.networksOf(now[at:at+1]), net.ref) {
+		if at := h.find(card.GetVirtualEthernetCard().Key); at >= 0 && slices.Contains(s.NetworksOf(now[at:at+1]), net.Ref) {
 			continue
 		}
-		if fault := s.auth.denied(ctx.Session.UserName, net.ref, "Network.Assign"); fault != nil {
+		if fault := s.auth.Denied(ctx.Session.UserName, net.Ref, "Network.Assign"); fault != nil {
 			return fault
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // authorizationShim tells who may do what. vcsim would say yes to everything.
@@ -21,7 +23,7 @@ func (sh *authorizationShim) HasPrivilegeOnEntities(_ *simulator.Context, req *t
 	body := &methods.HasPrivilegeOnEntitiesBody{}
 	found, fault := sh.privileges(req.Entity, req.PrivId, sh.mayInSession(req.SessionId))
 	if fault != nil {
-		body.Fault_ = soapFault(fault)
+		body.Fault_ = faults.SOAP(fault)
 		return body
 	}
 	body.Res = &types.HasPrivilegeOnEntitiesResponse{Returnval: found}
@@ -46,7 +48,7 @@ func (b *onEntityBody) Fault() *soap.Fault { return b.Fault_ }
 func (sh *authorizationShim) HasPrivilegeOnEntity(_ *simulator.Context, req *types.HasPrivilegeOnEntity) soap.HasFault {
 	found, fault := sh.privileges([]types.ManagedObjectReference{req.Entity}, req.PrivId, sh.mayInSession(req.SessionId))
 	if fault != nil {
-		return &onEntityBody{Fault_: soapFault(fault)}
+		return &onEntityBody{Fault_: faults.SOAP(fault)}
 	}
 	res := &HasPrivilegeOnEntityResponse{}
 	for _, p := range found[0].PrivAvailability {
@@ -60,7 +62,7 @@ func (sh *authorizationShim) HasUserPrivilegeOnEntities(_ *simulator.Context, re
 	body := &methods.HasUserPrivilegeOnEntitiesBody{}
 	found, fault := sh.privileges(req.Entities, req.PrivId, sh.may(req.UserName))
 	if fault != nil {
-		body.Fault_ = soapFault(fault)
+		body.Fault_ = faults.SOAP(fault)
 		return body
 	}
 	body.Res = &types.HasUserPrivilegeOnEntitiesResponse{Returnval: found}
@@ -68,16 +70,16 @@ func (sh *authorizationShim) HasUserPrivilegeOnEntities(_ *simulator.Context, re
 }
 
 func (sh *authorizationShim) mayInSession(key string) func(string) bool {
-	session := sh.s.sessions.byKey(key)
+	session := sh.s.sessions.ByKey(key)
 	if session == nil {
 		return func(string) bool { return false }
 	}
-	return sh.may(session.user)
+	return sh.may(session.User)
 }
 
 func (sh *authorizationShim) may(name string) func(string) bool {
-	u, ok := sh.s.auth.find(name)
-	return func(privilege string) bool { return ok && u.may(privilege) }
+	u, ok := sh.s.auth.Find(name)
+	return func(privilege string) bool { return ok && u.May(privilege) }
 }
 
 // privileges asks for each privilege on each object.

@@ -14,12 +14,15 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // small is a VM that a test has made for itself, 64 sectors small unless said otherwise.
 func (b *bench) small(name string, more map[string]any) *diskBench {
 	b.Helper()
-	request := map[string]any{"name": name, "disks": []map[string]any{{"bytes": 64 * sectorSize}}}
+	request := map[string]any{"name": name, "disks": []map[string]any{{"bytes": 64 * vdisk.SectorSize}}}
 	for k, v := range more {
 		request[k] = v
 	}
@@ -59,12 +62,12 @@ func (d *diskBench) changeID(snapshot *types.ManagedObjectReference) string {
 		}
 		devices = kept.Config.Hardware.Device
 	}
-	return disksOf(devices)[0].Backing.(*flatBacking).ChangeId
+	return vdisk.DisksOf(devices)[0].Backing.(*vdisk.FlatBacking).ChangeId
 }
 
 func (d *diskBench) query(snapshot *types.ManagedObjectReference, offset int64, id string) (*types.DiskChangeInfo, error) {
 	res, err := methods.QueryChangedDiskAreas(d.ctx, d.client, &types.QueryChangedDiskAreas{
-		This: d.vm.Self, Snapshot: snapshot, DeviceKey: keyDisk, StartOffset: offset, ChangeId: id,
+		This: d.vm.Self, Snapshot: snapshot, DeviceKey: vhardware.KeyDisk, StartOffset: offset, ChangeId: id,
 	})
 	if err != nil {
 		return nil, err
@@ -76,7 +79,7 @@ func (d *diskBench) query(snapshot *types.ManagedObjectReference, offset int64, 
 func (d *diskBench) changes(snapshot *types.ManagedObjectReference, id string) string {
 	d.Helper()
 	var out []string
-	for offset, capacity := int64(0), disksOf(d.vm.Config.Hardware.Device)[0].CapacityInBytes; offset < capacity; {
+	for offset, capacity := int64(0), vdisk.DisksOf(d.vm.Config.Hardware.Device)[0].CapacityInBytes; offset < capacity; {
 		info, err := d.query(snapshot, offset, id)
 		if err != nil {
 			d.Fatal(err)
@@ -85,7 +88,7 @@ func (d *diskBench) changes(snapshot *types.ManagedObjectReference, id string) s
 			d.Fatalf("%+v at %d", info, offset)
 		}
 		for _, a := range info.ChangedArea {
-			out = append(out, fmt.Sprintf("%d+%d", a.Start/sectorSize, a.Length/sectorSize))
+			out = append(out, fmt.Sprintf("%d+%d", a.Start/vdisk.SectorSize, a.Length/vdisk.SectorSize))
 		}
 		offset += info.Length
 	}
@@ -133,7 +136,7 @@ func TestWhatWasWrittenIsTold(t *testing.T) {
 	if got := d.changes(nil, d.changeID(&third)); got != "5+1" {
 		t.Errorf("of a VM that is off: %q", got)
 	}
-	d.control("POST", "/cbt", map[string]any{"granule": 4 * sectorSize}, nil)
+	d.control("POST", "/cbt", map[string]any{"granule": 4 * vdisk.SectorSize}, nil)
 	if got := d.changes(&third, ids["first"]); got != "0+8 40+4" {
 		t.Errorf("with a granule: %q", got)
 	}
@@ -195,14 +198,14 @@ func TestTrackingTakesEffect(t *testing.T) {
 // migrate moves the VM to another host of its cluster.
 func (d *diskBench) migrate() {
 	d.Helper()
-	host := d.sim.hostOf(d.vm).Self
+	host := d.sim.HostOf(d.vm).Self
 	task, err := d.vc.Relocate(d.ctx, types.VirtualMachineRelocateSpec{Host: &host}, types.VirtualMachineMovePriorityDefaultPriority)
 	if err != nil {
 		d.Fatal(err)
 	}
 	d.result(task)
 	d.until(d.vm.Self, func(vm mo.VirtualMachine) bool {
-		return disksOf(vm.Config.Hardware.Device)[0].Backing.(*flatBacking).ChangeId != ""
+		return vdisk.DisksOf(vm.Config.Hardware.Device)[0].Backing.(*vdisk.FlatBacking).ChangeId != ""
 	})
 }
 
@@ -220,7 +223,7 @@ func TestTrackingBeginsAnew(t *testing.T) {
 		"resize": func(d *diskBench, first types.ManagedObjectReference) {
 			d.remove(first, false)
 			d.power(false)
-			d.grow(128 * sectorSize)
+			d.grow(128 * vdisk.SectorSize)
 			d.power(true)
 		},
 		"off and on": func(d *diskBench, first types.ManagedObjectReference) {
@@ -247,7 +250,7 @@ func TestTrackingBeginsAnew(t *testing.T) {
 // grow makes the first disk larger, and shows that the file is.
 func (d *diskBench) grow(to int64) {
 	d.Helper()
-	disk := *disksOf(d.read(d.vm.Self).Config.Hardware.Device)[0]
+	disk := *vdisk.DisksOf(d.read(d.vm.Self).Config.Hardware.Device)[0]
 	disk.CapacityInBytes, disk.CapacityInKB = to, to/1024
 	task, err := d.vc.Reconfigure(d.ctx, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
 		&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: &disk},
@@ -261,8 +264,8 @@ func (d *diskBench) grow(to int64) {
 // Disks that snapshots leave alone have no changeId, and go on as they are.
 func TestDisksWithoutTracking(t *testing.T) {
 	d := start(t).small("mixed", map[string]any{"disks": []map[string]any{
-		{"bytes": 64 * sectorSize}, {"bytes": 64 * sectorSize, "mode": "independent_persistent"},
-		{"bytes": 64 * sectorSize, "rdm": "physicalMode"}, {"bytes": 64 * sectorSize, "rdm": "virtualMode"},
+		{"bytes": 64 * vdisk.SectorSize}, {"bytes": 64 * vdisk.SectorSize, "mode": "independent_persistent"},
+		{"bytes": 64 * vdisk.SectorSize, "rdm": "physicalMode"}, {"bytes": 64 * vdisk.SectorSize, "rdm": "virtualMode"},
 	}}).tracked()
 	first := d.snap("first", false)
 	var kept mo.VirtualMachineSnapshot
@@ -270,9 +273,9 @@ func TestDisksWithoutTracking(t *testing.T) {
 		t.Fatal(err)
 	}
 	var has []bool
-	for _, disk := range disksOf(kept.Config.Hardware.Device) {
+	for _, disk := range vdisk.DisksOf(kept.Config.Hardware.Device) {
 		switch b := disk.Backing.(type) {
-		case *flatBacking:
+		case *vdisk.FlatBacking:
 			has = append(has, b.ChangeId != "")
 		case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
 			has = append(has, b.ChangeId != "")
@@ -281,7 +284,7 @@ func TestDisksWithoutTracking(t *testing.T) {
 	if fmt.Sprint(has) != "[true false false true]" {
 		t.Errorf("changeIds: %v", has)
 	}
-	_, err := methods.QueryChangedDiskAreas(d.ctx, d.client, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: &first, DeviceKey: keyDisk + 1, ChangeId: "*"})
+	_, err := methods.QueryChangedDiskAreas(d.ctx, d.client, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: &first, DeviceKey: vhardware.KeyDisk + 1, ChangeId: "*"})
 	d.wantCBT(err, "noTrack")
 	d.control("POST", "/vms/mixed/disks/2001/writes", map[string]any{"length": 512, "seed": 1}, nil)
 	d.revert(first)

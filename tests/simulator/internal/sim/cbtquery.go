@@ -12,6 +12,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // maxAreas is how many areas one answer lists.
@@ -25,11 +28,11 @@ const allInUse = "*"
 func (sh *vmShim) QueryChangedDiskAreas(ctx *simulator.Context, req *types.QueryChangedDiskAreas) soap.HasFault {
 	s := sh.s
 	body := &methods.QueryChangedDiskAreasBody{}
-	vm := s.vm(req.This)
+	vm := s.VM(req.This)
 	ctx.WithLock(vm, func() {
 		info, fault := s.changedAreas(vm, req)
 		if fault != nil {
-			body.Fault_ = soapFault(fault)
+			body.Fault_ = faults.SOAP(fault)
 			return
 		}
 		body.Res = &types.QueryChangedDiskAreasResponse{Returnval: *info}
@@ -40,7 +43,7 @@ func (sh *vmShim) QueryChangedDiskAreas(ctx *simulator.Context, req *types.Query
 // changeQuery is a request that has been found to name what exists.
 type changeQuery struct {
 	disk *types.VirtualDisk
-	mark mark // without a tracker where there was none
+	mark vdisk.Mark // without a tracker where there was none
 }
 
 func (s *Sim) changedAreas(vm *simulator.VirtualMachine, req *types.QueryChangedDiskAreas) (*types.DiskChangeInfo, types.BaseMethodFault) {
@@ -49,58 +52,58 @@ func (s *Sim) changedAreas(vm *simulator.VirtualMachine, req *types.QueryChanged
 		return nil, fault
 	}
 	if req.StartOffset < 0 || req.StartOffset >= q.disk.CapacityInBytes {
-		return nil, invalid("startOffset")
+		return nil, faults.Invalid("startOffset")
 	}
 	areas, fault := s.areasSince(q, req.ChangeId)
 	if fault != nil {
 		return nil, fault
 	}
-	areas = areas.aligned(s.cbtGranule.Load(), q.disk.CapacityInBytes)
-	return changePage(areas, span{req.StartOffset, q.disk.CapacityInBytes}), nil
+	areas = areas.Aligned(s.cbtGranule.Load(), q.disk.CapacityInBytes)
+	return changePage(areas, vdisk.Span{Start: req.StartOffset, End: q.disk.CapacityInBytes}), nil
 }
 
 // changeQuery finds the disk, as it was at the end of the query.
 func (s *Sim) changeQuery(vm *simulator.VirtualMachine, req *types.QueryChangedDiskAreas) (q changeQuery, fault types.BaseMethodFault) {
 	devices := vm.Config.Hardware.Device
 	if req.Snapshot != nil {
-		snapshot := s.snapshot(*req.Snapshot)
+		snapshot := s.Snapshot(*req.Snapshot)
 		if snapshot == nil || snapshot.Vm != vm.Self {
 			return q, &types.NotFound{}
 		}
 		devices = snapshot.Config.Hardware.Device
-		q.mark = s.tracks.markOf(snapshot.Self, req.DeviceKey)
+		q.mark = s.tracks.MarkOf(snapshot.Self, req.DeviceKey)
 	} else {
-		q.mark = s.tracks.now(vm.Self, req.DeviceKey)
+		q.mark = s.tracks.Now(vm.Self, req.DeviceKey)
 	}
-	for _, disk := range disksOf(devices) {
+	for _, disk := range vdisk.DisksOf(devices) {
 		if disk.Key == req.DeviceKey {
 			q.disk = disk
 		}
 	}
 	switch {
 	case q.disk == nil:
-		return q, invalid("deviceKey")
+		return q, faults.Invalid("deviceKey")
 	case req.Snapshot == nil && vm.Runtime.PowerState != poweredOff:
 		return q, cbtFault(q.disk, "cannotGetChanges", "the disk is in use")
-	case req.Snapshot == nil && s.tracks.isBroken(q.mark):
+	case req.Snapshot == nil && s.tracks.IsBroken(q.mark):
 		return q, cbtFault(q.disk, "cannotGetChanges", "the file with the changes cannot be used")
 	}
 	return q, nil
 }
 
 // areasSince lists the areas that a query is about, on the whole disk.
-func (s *Sim) areasSince(q changeQuery, changeID string) (spans, types.BaseMethodFault) {
+func (s *Sim) areasSince(q changeQuery, changeID string) (vdisk.Spans, types.BaseMethodFault) {
 	id, moment, ok := parseChangeID(changeID)
 	if !ok {
-		return nil, invalid("changeId")
+		return nil, faults.Invalid("changeId")
 	}
 	switch {
-	case q.mark.tracker == nil:
+	case q.mark.Tracker == nil:
 		return nil, cbtFault(q.disk, "noTrack", "changes were not tracked")
 	case changeID == allInUse:
 		return s.areasInUse(q)
 	}
-	areas, ok := s.tracks.since(id, moment, q.mark)
+	areas, ok := s.tracks.Since(id, moment, q.mark)
 	if !ok {
 		return nil, cbtFault(q.disk, "cannotGetChanges", "the changeId is not one of this disk's past")
 	}
@@ -108,34 +111,34 @@ func (s *Sim) areasSince(q changeQuery, changeID string) (spans, types.BaseMetho
 }
 
 // areasInUse is the answer to "*". Only VMFS knows what is in use.
-func (s *Sim) areasInUse(q changeQuery) (spans, types.BaseMethodFault) {
-	b, flat := q.disk.Backing.(*flatBacking)
+func (s *Sim) areasInUse(q changeQuery) (vdisk.Spans, types.BaseMethodFault) {
+	b, flat := q.disk.Backing.(*vdisk.FlatBacking)
 	if !flat {
-		return spans{{0, q.disk.CapacityInBytes}}, nil
+		return vdisk.Spans{{Start: 0, End: q.disk.CapacityInBytes}}, nil
 	}
 	if ds, ok := s.reg.Get(*b.Datastore).(*simulator.Datastore); !ok || ds.Summary.Type != string(types.HostFileSystemVolumeFileSystemTypeVMFS) {
-		return spans{{0, q.disk.CapacityInBytes}}, nil
+		return vdisk.Spans{{Start: 0, End: q.disk.CapacityInBytes}}, nil
 	}
-	if !q.mark.tracker.complete {
+	if !q.mark.Tracker.Complete {
 		return nil, cbtFault(q.disk, "noEpoch", "there was a snapshot when tracking was switched on")
 	}
-	image, err := s.diskLayers.image(b, q.disk.CapacityInBytes)
+	image, err := s.diskLayers.Image(b, q.disk.CapacityInBytes)
 	if err != nil {
 		return nil, &types.FileFault{File: b.FileName}
 	}
-	return image.allocated(), nil
+	return image.Allocated(), nil
 }
 
 // changePage is what one answer tells: the part of the disk that its areas cover.
-func changePage(areas spans, of span) *types.DiskChangeInfo {
-	areas = areas.within(of)
+func changePage(areas vdisk.Spans, of vdisk.Span) *types.DiskChangeInfo {
+	areas = areas.Within(of)
 	if len(areas) > maxAreas {
 		areas = areas[:maxAreas]
-		of.end = areas[maxAreas-1].end
+		of.End = areas[maxAreas-1].End
 	}
-	info := &types.DiskChangeInfo{StartOffset: of.start, Length: of.length()}
+	info := &types.DiskChangeInfo{StartOffset: of.Start, Length: of.Length()}
 	for _, a := range areas {
-		info.ChangedArea = append(info.ChangedArea, types.DiskChangeExtent{Start: a.start, Length: a.length()})
+		info.ChangedArea = append(info.ChangedArea, types.DiskChangeExtent{Start: a.Start, Length: a.Length()})
 	}
 	return info
 }

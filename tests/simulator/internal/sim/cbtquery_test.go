@@ -12,6 +12,9 @@ import (
 
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // Each answer lists 2,000 areas at most, and the answers together cover the disk.
@@ -69,21 +72,21 @@ func TestChangesThatCannotBeTold(t *testing.T) {
 		cbt      string // the FileFault's kind
 		property string // InvalidArgument's
 	}{
-		"running, no snapshot":   {nil, keyDisk, 0, id, "cannotGetChanges", ""},
-		"no such snapshot":       {&none, keyDisk, 0, id, "", ""},
-		"another VM's snapshot":  {&foreign, keyDisk, 0, id, "", ""},
+		"running, no snapshot":   {nil, vhardware.KeyDisk, 0, id, "cannotGetChanges", ""},
+		"no such snapshot":       {&none, vhardware.KeyDisk, 0, id, "", ""},
+		"another VM's snapshot":  {&foreign, vhardware.KeyDisk, 0, id, "", ""},
 		"no such disk":           {snapshot, 2001, 0, id, "", "deviceKey"},
-		"no disk":                {snapshot, keySCSI, 0, id, "", "deviceKey"},
-		"at the end":             {snapshot, keyDisk, 64 * sectorSize, id, "", "startOffset"},
-		"before the beginning":   {snapshot, keyDisk, -1, id, "", "startOffset"},
-		"empty changeId":         {snapshot, keyDisk, 0, "", "", "changeId"},
-		"no number":              {snapshot, keyDisk, 0, strings.Split(id, "/")[0], "", "changeId"},
-		"number 0":               {snapshot, keyDisk, 0, strings.Split(id, "/")[0] + "/0", "", "changeId"},
-		"not hexadecimal":        {snapshot, keyDisk, 0, "zz" + id[2:], "", "changeId"},
-		"another disk's":         {snapshot, keyDisk, 0, other.changeID(&foreign), "cannotGetChanges", ""},
-		"of the future":          {snapshot, keyDisk, 0, strings.Split(id, "/")[0] + "/99", "cannotGetChanges", ""},
-		"a wrong disk is first":  {snapshot, 2001, 64 * sectorSize, "", "", "deviceKey"},
-		"a wrong offset is next": {snapshot, keyDisk, 64 * sectorSize, "", "", "startOffset"},
+		"no disk":                {snapshot, vhardware.KeySCSI, 0, id, "", "deviceKey"},
+		"at the end":             {snapshot, vhardware.KeyDisk, 64 * vdisk.SectorSize, id, "", "startOffset"},
+		"before the beginning":   {snapshot, vhardware.KeyDisk, -1, id, "", "startOffset"},
+		"empty changeId":         {snapshot, vhardware.KeyDisk, 0, "", "", "changeId"},
+		"no number":              {snapshot, vhardware.KeyDisk, 0, strings.Split(id, "/")[0], "", "changeId"},
+		"number 0":               {snapshot, vhardware.KeyDisk, 0, strings.Split(id, "/")[0] + "/0", "", "changeId"},
+		"not hexadecimal":        {snapshot, vhardware.KeyDisk, 0, "zz" + id[2:], "", "changeId"},
+		"another disk's":         {snapshot, vhardware.KeyDisk, 0, other.changeID(&foreign), "cannotGetChanges", ""},
+		"of the future":          {snapshot, vhardware.KeyDisk, 0, strings.Split(id, "/")[0] + "/99", "cannotGetChanges", ""},
+		"a wrong disk is first":  {snapshot, 2001, 64 * vdisk.SectorSize, "", "", "deviceKey"},
+		"a wrong offset is next": {snapshot, vhardware.KeyDisk, 64 * vdisk.SectorSize, "", "", "startOffset"},
 	} {
 		_, err := methods.QueryChangedDiskAreas(b.ctx, b.client, &types.QueryChangedDiskAreas{
 			This: d.vm.Self, Snapshot: c.snapshot, DeviceKey: c.key, StartOffset: c.offset, ChangeId: c.id,
@@ -104,7 +107,7 @@ func TestChangesThatCannotBeTold(t *testing.T) {
 		}
 	}
 	user := b.as("System.View")
-	_, err := methods.QueryChangedDiskAreas(b.ctx, user, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: snapshot, DeviceKey: keyDisk, ChangeId: "*"})
+	_, err := methods.QueryChangedDiskAreas(b.ctx, user, &types.QueryChangedDiskAreas{This: d.vm.Self, Snapshot: snapshot, DeviceKey: vhardware.KeyDisk, ChangeId: "*"})
 	if fault, ok := b.callFault(err).(types.NoPermission); !ok || fault.PrivilegeId != "VirtualMachine.Provisioning.DiskRandomRead" {
 		t.Errorf("without the privilege: %+v", b.callFault(err))
 	}
@@ -120,17 +123,17 @@ func TestChangesUnderAWorkload(t *testing.T) {
 	id := d.changeID(&before)
 	for round := range 5 {
 		after := d.snap(fmt.Sprint(round), false)
-		var told spans
+		var told vdisk.Spans
 		info, err := d.query(&after, 0, id)
 		if err != nil || info.Length != size {
 			t.Fatalf("%+v %v", info, err)
 		}
 		for _, a := range info.ChangedArea {
-			told.add(span{a.Start, a.Start + a.Length})
+			told.Add(vdisk.Span{Start: a.Start, End: a.Start + a.Length})
 		}
 		now := d.diskBytes("busy", "snapshot="+after.Value)
-		for _, same := range told.outside(span{0, size}) {
-			if !bytes.Equal(old[same.start:same.end], now[same.start:same.end]) {
+		for _, same := range told.Outside(vdisk.Span{Start: 0, End: size}) {
+			if !bytes.Equal(old[same.Start:same.End], now[same.Start:same.End]) {
 				t.Errorf("round %d: %v differs, and is not told", round, same)
 			}
 		}

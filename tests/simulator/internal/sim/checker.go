@@ -12,6 +12,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // manyDeltas is how many layers a disk may have before vCenter warns of them.
@@ -25,9 +28,9 @@ type checkerShim struct{ shimBase }
 // broken.
 func (sh *checkerShim) CheckInstantCloneTask(ctx *simulator.Context, req *types.CheckInstantClone_Task) soap.HasFault {
 	s := sh.s
-	vm := s.vm(req.Vm)
+	vm := s.VM(req.Vm)
 	if vm == nil {
-		return &methods.CheckInstantClone_TaskBody{Fault_: notFound(req.Vm)}
+		return &methods.CheckInstantClone_TaskBody{Fault_: faults.NotFound(req.Vm)}
 	}
 	task := s.runTask(ctx, req.Vm, "checkInstantClone", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		var result types.CheckResult
@@ -45,23 +48,23 @@ func (s *Sim) checkClone(ctx *simulator.Context, vm *simulator.VirtualMachine, r
 			continue
 		}
 		if fault := rule.check(); fault != nil {
-			result.Error = append(result.Error, *localized(fault))
+			result.Error = append(result.Error, *faults.Localized(fault))
 		}
 	}
-	for _, privilege := range vmPrivileges["InstantClone_Task"] {
-		if fault := s.auth.denied(ctx.Session.UserName, vm.Self, privilege); fault != nil {
-			result.Error = append(result.Error, *localized(fault))
+	for _, privilege := range accounts.VMPrivileges["InstantClone_Task"] {
+		if fault := s.auth.Denied(ctx.Session.UserName, vm.Self, privilege); fault != nil {
+			result.Error = append(result.Error, *faults.Localized(fault))
 		}
 	}
 	if p.folder != nil && p.datastore != nil && p.pool != nil {
 		if fault := s.cloneDenied(ctx, p); fault != nil {
-			result.Error = append(result.Error, *localized(fault))
+			result.Error = append(result.Error, *faults.Localized(fault))
 		}
 	}
 	if n := deltasOf(vm); n > manyDeltas {
 		warning := &types.GenericVmConfigFault{Reason: fmt.Sprintf("The disks of the virtual machine have %d redo logs.", n)}
 		warning.FaultMessage = []types.LocalizableMessage{{Key: "vforge.redologs", Message: warning.Reason}}
-		result.Warning = append(result.Warning, *localized(warning))
+		result.Warning = append(result.Warning, *faults.Localized(warning))
 	}
 	return result
 }

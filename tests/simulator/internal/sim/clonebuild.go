@@ -12,6 +12,11 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // buildClone makes the clone of a plan. The caller holds the parent's lock and
@@ -32,7 +37,7 @@ func (s *Sim) buildClone(ctx *simulator.Context, p *clonePlan) (*simulator.Virtu
 func (s *Sim) cloneVM(ctx *simulator.Context, p *clonePlan) (*simulator.VirtualMachine, error) {
 	vm := &simulator.VirtualMachine{DataSets: make(map[string]*simulator.DataSet)}
 	s.reg.NewEntity(vm)
-	dir, err := makeVMDir(p.datastore, p.name)
+	dir, err := dsfiles.MakeVMDir(p.datastore, p.name)
 	if err != nil {
 		return nil, err
 	}
@@ -46,16 +51,16 @@ func (s *Sim) cloneVM(ctx *simulator.Context, p *clonePlan) (*simulator.VirtualM
 	}
 	for _, d := range p.devices {
 		if card, ok := d.(types.BaseVirtualEthernetCard); ok && card.GetVirtualEthernetCard().MacAddress == "" {
-			card.GetVirtualEthernetCard().MacAddress = s.macs.take()
+			card.GetVirtualEthernetCard().MacAddress = s.macs.Take()
 		}
 	}
-	s.copyConfig(vm, p, dsPath(p.datastore.Name, vmx), append(p.devices, disks...))
+	s.copyConfig(vm, p, dsfiles.Path(p.datastore.Name, vmx), append(p.devices, disks...))
 	s.copyRuntime(vm, p)
 	s.refreshFiles(vm)
-	s.layers.add(vm.Self, vm.Config.Hardware.Device)
+	s.layers.Add(vm.Self, vm.Config.Hardware.Device)
 	s.link(ctx, vm, p.folder.Self)
 	if !p.off {
-		s.tracks.takeEffect(ctx, vm)
+		s.tracks.TakeEffect(ctx, vm)
 	}
 	return vm, nil
 }
@@ -67,20 +72,20 @@ func (s *Sim) copyConfig(vm *simulator.VirtualMachine, p *clonePlan, vmx string,
 	dir := path.Dir(vmx) + "/"
 	config := *p.from
 	config.Hardware.Device = nil
-	config = clone(config)
+	config = deepcopy.Of(config)
 	config.Hardware.Device = devices
-	config.Name, config.Uuid, config.InstanceUuid = p.name, newUUID(0x42), newUUID(0x50)
+	config.Name, config.Uuid, config.InstanceUuid = p.name, ids.NewUUID(0x42), ids.NewUUID(0x50)
 	if p.biosUUID != "" {
 		config.Uuid = p.biosUUID
 	}
 	config.ChangeVersion, config.Modified, config.CreateDate = fmt.Sprint(now.UnixNano()), now, &now
 	config.ForkConfigInfo = p.fork
 	config.Files = types.VirtualMachineFileInfo{VmPathName: vmx, SnapshotDirectory: dir, SuspendDirectory: dir, LogDirectory: dir}
-	config.ExtraConfig = mergeExtra(config.ExtraConfig, p.config)
+	config.ExtraConfig = vhardware.MergeExtra(config.ExtraConfig, p.config)
 	vm.Name, vm.Config = p.name, &config
-	vm.Capability = clone(p.parent.Capability)
+	vm.Capability = deepcopy.Of(p.parent.Capability)
 	vm.EnvironmentBrowser = p.parent.EnvironmentBrowser
-	vm.Network = s.networksOf(devices)
+	vm.Network = s.NetworksOf(devices)
 
 	vm.Summary.Config = p.parent.Summary.Config
 	vm.Summary.Config.Name, vm.Summary.Config.VmPathName = p.name, vmx
@@ -119,31 +124,4 @@ func (s *Sim) copyRuntime(vm *simulator.VirtualMachine, p *clonePlan) {
 			vm.Datastore = append(vm.Datastore, ref) // the lower layers of its disks are there
 		}
 	}
-}
-
-// mergeExtra lays pairs over base; a pair with an empty value takes its key away.
-func mergeExtra(base, pairs []types.BaseOptionValue) []types.BaseOptionValue {
-	at := make(map[string]int, len(base))
-	out := make([]types.BaseOptionValue, 0, len(base)+len(pairs))
-	put := func(o types.BaseOptionValue) {
-		if i, ok := at[o.GetOptionValue().Key]; ok {
-			out[i] = o
-			return
-		}
-		at[o.GetOptionValue().Key] = len(out)
-		out = append(out, o)
-	}
-	for _, o := range base {
-		put(o)
-	}
-	for _, o := range pairs {
-		put(o)
-	}
-	kept := out[:0]
-	for _, o := range out {
-		if v, ok := o.GetOptionValue().Value.(string); !ok || v != "" {
-			kept = append(kept, o)
-		}
-	}
-	return kept
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/lookup"
 )
 
 // planDevices copies the parent's devices for the clone and applies the edits.
@@ -18,7 +21,7 @@ func (s *Sim) planDevices(p *clonePlan, changes []types.BaseVirtualDeviceConfigS
 	if p.host == nil {
 		return nil
 	}
-	p.devices = clone(withoutDisks(p.parent.Config.Hardware.Device))
+	p.devices = deepcopy.Of(withoutDisks(p.parent.Config.Hardware.Device))
 	manual := make(map[int32]bool)
 	for i, c := range changes {
 		fault := s.applyEdit(p, int32(i), c.GetVirtualDeviceConfigSpec(), manual)
@@ -82,7 +85,7 @@ func (s *Sim) applyEdit(p *clonePlan, index int32, c *types.VirtualDeviceConfigS
 		if at < 0 {
 			return invalidDevice(index, "virtualDeviceSpec.device.key")
 		}
-		p.devices[at] = clone(c.Device)
+		p.devices[at] = deepcopy.Of(c.Device)
 		return nil
 	}
 	return disallowedDevice(&types.DeviceNotSupported{Device: label})
@@ -102,8 +105,8 @@ func (s *Sim) editNIC(host *simulator.HostSystem, index int32, old, edit *types.
 		if fault != nil {
 			return fault
 		}
-		old.Backing = net.backing()
-		old.DeviceInfo = &types.Description{Label: old.DeviceInfo.GetDescription().Label, Summary: net.summary}
+		old.Backing = net.Backing()
+		old.DeviceInfo = &types.Description{Label: old.DeviceInfo.GetDescription().Label, Summary: net.Summary}
 	}
 	if edit.Connectable != nil {
 		connectable := *edit.Connectable
@@ -143,22 +146,22 @@ func validMAC(mac string) bool {
 
 // networkOf finds the network that a backing asks for among those that the host
 // sees.
-func (s *Sim) networkOf(host *simulator.HostSystem, index int32, b types.BaseVirtualDeviceBackingInfo) (network, types.BaseMethodFault) {
+func (s *Sim) networkOf(host *simulator.HostSystem, index int32, b types.BaseVirtualDeviceBackingInfo) (lookup.Network, types.BaseMethodFault) {
 	for _, ref := range host.Network {
-		net, ok := s.networkByRef(ref)
+		net, ok := s.NetworkByRef(ref)
 		if !ok {
 			continue
 		}
 		switch b := b.(type) {
 		case *types.VirtualEthernetCardDistributedVirtualPortBackingInfo:
-			if net.portgroup != "" && net.portgroup == b.Port.PortgroupKey && net.switchID == b.Port.SwitchUuid {
+			if net.Portgroup != "" && net.Portgroup == b.Port.PortgroupKey && net.SwitchID == b.Port.SwitchUuid {
 				return net, nil
 			}
 		case *types.VirtualEthernetCardNetworkBackingInfo:
-			if net.portgroup == "" && (b.DeviceName == net.name || b.DeviceName == "" && b.Network != nil && *b.Network == ref) {
+			if net.Portgroup == "" && (b.DeviceName == net.Name || b.DeviceName == "" && b.Network != nil && *b.Network == ref) {
 				return net, nil
 			}
 		}
 	}
-	return network{}, invalidDevice(index, "virtualDeviceSpec.device.backing")
+	return lookup.Network{}, invalidDevice(index, "virtualDeviceSpec.device.backing")
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // forkDisks makes the clone's disks: for each disk of the parent a delta whose
@@ -17,7 +20,7 @@ import (
 // so it gets a delta of its own; a frozen one writes nothing and stays as it is.
 func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]types.BaseVirtualDevice, error) {
 	var out []types.BaseVirtualDevice
-	for i, disk := range disksOf(p.parent.Config.Hardware.Device) {
+	for i, disk := range vdisk.DisksOf(p.parent.Config.Hardware.Device) {
 		top, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
 		if !ok {
 			return nil, fmt.Errorf("disk %d has a backing of type %T", disk.Key, disk.Backing)
@@ -43,12 +46,12 @@ func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]ty
 // newDelta makes the files of a layer on top of another and describes it. The
 // layer below is shared, not copied: it never changes again.
 func newDelta(ds *simulator.Datastore, file string, below *types.VirtualDiskFlatVer2BackingInfo, capacity int64) (*types.VirtualDiskFlatVer2BackingInfo, error) {
-	if err := writeDisk(ds, file, capacity, true); err != nil {
+	if err := dsfiles.WriteDisk(ds, file, capacity, true); err != nil {
 		return nil, err
 	}
 	ref := ds.Self
 	delta := *below
-	delta.FileName, delta.Datastore = dsPath(ds.Name, file), &ref
+	delta.FileName, delta.Datastore = dsfiles.Path(ds.Name, file), &ref
 	delta.DeltaDiskFormat = "seSparseFormat"
 	delta.ContentId, delta.ChangeId = "", ""
 	delta.Parent = below

@@ -5,23 +5,17 @@
 package sim
 
 import (
-	"regexp"
-
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
 )
-
-// maxNameBytes is the longest entity name that vCenter takes.
-const maxNameBytes = 80
-
-var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-
-func validUUID(id string) bool { return uuidPattern.MatchString(id) }
 
 // placeFolder finds the clone's folder. Without one in the request the clone goes to the datacenter's VM folder, not
 // to its parent's.
 func (s *Sim) placeFolder(p *clonePlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
-	dc, _ := s.ancestor(p.parent.Self, "Datacenter").(*simulator.Datacenter)
+	dc, _ := s.Ancestor(p.parent.Self, "Datacenter").(*simulator.Datacenter)
 	if dc == nil {
 		return &types.ManagedObjectNotFound{Obj: p.parent.Self}
 	}
@@ -32,8 +26,8 @@ func (s *Sim) placeFolder(p *clonePlan, ref *types.ManagedObjectReference) types
 	if !ok {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
-	if other, _ := s.ancestor(*ref, "Datacenter").(*simulator.Datacenter); other != dc || !holdsVMs(folder) {
-		return invalid("spec.location.folder")
+	if other, _ := s.Ancestor(*ref, "Datacenter").(*simulator.Datacenter); other != dc || !holdsVMs(folder) {
+		return faults.Invalid("spec.location.folder")
 	}
 	p.folder = folder
 	return nil
@@ -57,11 +51,11 @@ func (s *Sim) placePool(p *clonePlan, ref *types.ManagedObjectReference) types.B
 		return nil // a template, or a VM without a host: other rules refuse it
 	}
 	pool := s.reg.Get(*ref)
-	if poolVMs(pool) == nil {
+	if lookup.PoolVMs(pool) == nil {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
-	mine, _ := s.computeOf(p.host.Self)
-	theirs, ok := s.computeOf(*ref)
+	mine, _ := s.ComputeOf(p.host.Self)
+	theirs, ok := s.ComputeOf(*ref)
 	if !ok || mine != theirs {
 		fault := &types.InvalidArgument{InvalidProperty: "spec.pool"}
 		fault.FaultMessage = []types.LocalizableMessage{{
@@ -79,14 +73,14 @@ func (s *Sim) placeDatastore(p *clonePlan, ref *types.ManagedObjectReference) ty
 	if ref == nil {
 		ref = &p.parent.Datastore[0]
 	} else if s.cfg.StrictDatastore {
-		return invalid("spec.location.datastore")
+		return faults.Invalid("spec.location.datastore")
 	}
 	ds, ok := s.reg.Get(*ref).(*simulator.Datastore)
 	if !ok {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
 	if p.host != nil && simulator.FindReference(p.host.Datastore, *ref) == nil {
-		return invalid("spec.location.datastore")
+		return faults.Invalid("spec.location.datastore")
 	}
 	p.datastore = ds
 	return nil

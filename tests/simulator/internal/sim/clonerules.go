@@ -8,6 +8,11 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // maxDeltas is how many delta layers a disk may have above its base.
@@ -31,10 +36,6 @@ type clonePlan struct {
 	// of a child of VMFork
 	fork *types.VirtualMachineForkConfigInfo
 	off  bool
-}
-
-func invalid(property string) types.BaseMethodFault {
-	return &types.InvalidArgument{InvalidProperty: property}
 }
 
 // cloneRule is one thing that must be true of an instant clone, and the kind of test
@@ -64,7 +65,7 @@ func (s *Sim) cloneRules(p *clonePlan, spec *types.VirtualMachineInstantCloneSpe
 
 func (s *Sim) newPlan(parent *simulator.VirtualMachine, spec *types.VirtualMachineInstantCloneSpec) *clonePlan {
 	return &clonePlan{
-		parent: parent, from: parent.Config, host: s.hostOf(parent), name: escapeName(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid,
+		parent: parent, from: parent.Config, host: s.HostOf(parent), name: naming.Escape(spec.Name), config: spec.Config, biosUUID: spec.BiosUuid,
 	}
 }
 
@@ -83,17 +84,17 @@ func (s *Sim) planClone(parent *simulator.VirtualMachine, spec *types.VirtualMac
 // checkCloneSpec refuses what a spec may not hold, whatever the inventory.
 func checkCloneSpec(spec *types.VirtualMachineInstantCloneSpec) types.BaseMethodFault {
 	if spec.Name == "" {
-		return invalid("spec.name")
+		return faults.Invalid("spec.name")
 	}
-	if len(escapeName(spec.Name)) > maxNameBytes {
+	if len(naming.Escape(spec.Name)) > vhardware.MaxNameBytes {
 		return &types.InvalidName{Name: spec.Name}
 	}
-	if spec.BiosUuid != "" && !validUUID(spec.BiosUuid) {
-		return invalid("spec.biosUuid")
+	if spec.BiosUuid != "" && !vhardware.ValidUUID(spec.BiosUuid) {
+		return faults.Invalid("spec.biosUuid")
 	}
 	for _, c := range spec.Config {
 		if c == nil || c.GetOptionValue().Key == "" {
-			return invalid("spec.config")
+			return faults.Invalid("spec.config")
 		}
 	}
 	return checkRelocateSpec(&spec.Location)
@@ -115,7 +116,7 @@ func checkRelocateSpec(loc *types.VirtualMachineRelocateSpec) types.BaseMethodFa
 		{"cryptoSpec", loc.CryptoSpec != nil},
 	} {
 		if f.set {
-			return invalid("spec.location." + f.name)
+			return faults.Invalid("spec.location." + f.name)
 		}
 	}
 	return nil
@@ -125,7 +126,7 @@ func checkRelocateSpec(loc *types.VirtualMachineRelocateSpec) types.BaseMethodFa
 func (s *Sim) checkParent(p *clonePlan) types.BaseMethodFault {
 	vm := p.parent
 	if vm.Config.Template {
-		return invalid("vm")
+		return faults.Invalid("vm")
 	}
 	if vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
 		return &types.InvalidPowerState{
@@ -141,8 +142,8 @@ func (s *Sim) checkParent(p *clonePlan) types.BaseMethodFault {
 			return disallowedDevice(&types.DeviceNotSupported{Device: name})
 		}
 	}
-	for _, disk := range disksOf(vm.Config.Hardware.Device) {
-		if len(diskChain(disk)) > maxDeltas {
+	for _, disk := range vdisk.DisksOf(vm.Config.Hardware.Device) {
+		if len(vdisk.DiskChain(disk)) > maxDeltas {
 			return tooManyDeltas()
 		}
 	}
@@ -171,7 +172,7 @@ func uncloneable(d types.BaseVirtualDevice) (label string, no bool) {
 }
 
 func disallowedDevice(why types.BaseMethodFault) types.BaseMethodFault {
-	return &types.DisallowedMigrationDeviceAttached{Fault: *localized(why)}
+	return &types.DisallowedMigrationDeviceAttached{Fault: *faults.Localized(why)}
 }
 
 // tooManyDeltas is how vCenter reports a parent whose disk has as many layers as
@@ -181,7 +182,7 @@ func tooManyDeltas() types.BaseMethodFault {
 	cause := &types.GenericVmConfigFault{Reason: key}
 	cause.FaultMessage = []types.LocalizableMessage{{Key: key, Message: "Failed to prepare the virtual machine for migration."}}
 	fault := &types.SystemError{Reason: "vim.fault.GenericVmConfigFault"}
-	fault.FaultCause = localized(cause)
+	fault.FaultCause = faults.Localized(cause)
 	fault.FaultMessage = cause.FaultMessage
 	return fault
 }

@@ -13,6 +13,10 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // refusal is a clone that vCenter does not make.
@@ -72,7 +76,7 @@ var refusals = map[string]refusal{
 	},
 	"disk locators": {
 		change: spec(func(s *types.VirtualMachineInstantCloneSpec) {
-			s.Location.Disk = []types.VirtualMachineRelocateSpecDiskLocator{{DiskId: keyDisk}}
+			s.Location.Disk = []types.VirtualMachineRelocateSpecDiskLocator{{DiskId: vhardware.KeyDisk}}
 		}),
 		want: &types.InvalidArgument{}, says: "spec.location.disk",
 	},
@@ -142,9 +146,9 @@ var refusals = map[string]refusal{
 	"MAC address that is none":  {change: nicEdit(func(n *types.VirtualEthernetCard) { n.AddressType, n.MacAddress = "manual", "00:50" }), want: &types.InvalidDeviceSpec{}, says: "macAddress"},
 	"multicast MAC address":     {change: nicEdit(func(n *types.VirtualEthernetCard) { n.AddressType, n.MacAddress = "manual", "01:00:5e:00:00:01" }), want: &types.InvalidDeviceSpec{}, says: "macAddress"},
 	"manual without an address": {change: nicEdit(func(n *types.VirtualEthernetCard) { n.AddressType = "manual" }), want: &types.InvalidDeviceSpec{}, says: "macAddress"},
-	"network that is not there": {change: nicEdit(func(n *types.VirtualEthernetCard) { n.Backing = network{name: "No Network"}.backing() }), want: &types.InvalidDeviceSpec{}, says: "backing"},
+	"network that is not there": {change: nicEdit(func(n *types.VirtualEthernetCard) { n.Backing = lookup.Network{Name: "No Network"}.Backing() }), want: &types.InvalidDeviceSpec{}, says: "backing"},
 	"port group not on the host": {change: nicEdit(func(n *types.VirtualEthernetCard) {
-		n.Backing = network{portgroup: "dvportgroup-9999", switchID: "s"}.backing()
+		n.Backing = lookup.Network{Portgroup: "dvportgroup-9999", SwitchID: "s"}.Backing()
 	}), want: &types.InvalidDeviceSpec{}, says: "backing"},
 }
 
@@ -286,7 +290,7 @@ func TestCheckWarnsOfManyDeltas(t *testing.T) {
 }
 
 func TestDatastoreIsRefusedWhenAskedTo(t *testing.T) {
-	b := start(t, func(c *Config) { c.StrictDatastore = true })
+	b := start(t, func(c *settings.Config) { c.StrictDatastore = true })
 	ds := b.find("/DC0/datastore/LocalDS_0")
 	task, err := b.parent().InstantClone(b.ctx, cloneSpec("x", func(s *types.VirtualMachineInstantCloneSpec) { s.Location.Datastore = &ds }))
 	if err != nil {
@@ -359,7 +363,7 @@ func TestOldAPIVersionsDoNotKnowInstantClones(t *testing.T) {
 		"old server": {"6.5", "8.0.3.0"}, "old client": {"8.0.3.0", "6.5"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, func(cfg *Config) { cfg.APIVersion = c.server })
+			b := start(t, func(cfg *settings.Config) { cfg.APIVersion = c.server })
 			parent := b.parent()
 			b.client.Version = c.client
 			_, err := parent.InstantClone(b.ctx, cloneSpec("x"))

@@ -13,6 +13,12 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/taskqueue"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // clonesAtOnce is how many full and linked clones of one source are made at the same
@@ -23,16 +29,16 @@ const clonesAtOnce = 8
 // templates. The call returns its task at once.
 func (sh *vmShim) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
 	s := sh.s
-	source := s.vm(req.This)
+	source := s.VM(req.This)
 	if source == nil {
-		return &methods.CloneVM_TaskBody{Fault_: notFound(req.This)}
+		return &methods.CloneVM_TaskBody{Fault_: faults.NotFound(req.This)}
 	}
 	j := &vmCloneJob{s: s, ctx: detached(ctx), req: req, stop: make(chan struct{})}
 	if denied := s.vmCloneDenied(ctx, source, req); denied != nil {
-		return &methods.CloneVM_TaskBody{Fault_: soapFault(denied)}
+		return &methods.CloneVM_TaskBody{Fault_: faults.SOAP(denied)}
 	}
 	j.task = s.newTask(ctx, req.This, "clone", true)
-	s.queues.submit(&job{parent: cloneQueue(req.This), task: j.task, atOnce: clonesAtOnce, stop: j.stop, run: j.run})
+	s.queues.Submit(&taskqueue.Job{Parent: cloneQueue(req.This), Task: j.task, AtOnce: clonesAtOnce, Stop: j.stop, Run: j.run})
 	return &methods.CloneVM_TaskBody{Res: &types.CloneVM_TaskResponse{Returnval: j.task.Self}}
 }
 
@@ -74,7 +80,7 @@ func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMac
 		if n.ref == nil || s.reg.Get(*n.ref) == nil {
 			continue // the rules say what is wrong with it
 		}
-		if fault := s.auth.denied(ctx.Session.UserName, *n.ref, n.privilege); fault != nil {
+		if fault := s.auth.Denied(ctx.Session.UserName, *n.ref, n.privilege); fault != nil {
 			return fault
 		}
 	}
@@ -82,7 +88,7 @@ func (s *Sim) vmCloneDenied(ctx *simulator.Context, source *simulator.VirtualMac
 	if spec.Config != nil {
 		changes = append(changes, spec.Config.DeviceChange...)
 	}
-	return s.assignDenied(ctx, s.hostOf(source), source.Config.Hardware.Device, changes)
+	return s.assignDenied(ctx, s.HostOf(source), source.Config.Hardware.Device, changes)
 }
 
 func cloneKindPrivilege(fromTemplate, toTemplate bool) string {
@@ -114,8 +120,8 @@ func (j *vmCloneJob) run() {
 	s.reg.AtomicUpdate(j.ctx, j.task, []types.PropertyChange{{Name: "info.cancelable", Val: true}})
 	key, ref, fault := j.reserve()
 	if fault != nil {
-		s.queues.settle(j.task.Self)
-		s.finishTask(j.ctx, j.task, nil, localized(fault))
+		s.queues.Settle(j.task.Self)
+		s.finishTask(j.ctx, j.task, nil, faults.Localized(fault))
 		return
 	}
 	if half := s.cfg.CloneTime / 2; half > 0 {
@@ -123,7 +129,7 @@ func (j *vmCloneJob) run() {
 		s.progress(j.ctx, j.task, 50)
 		j.sleep(half)
 	}
-	if s.queues.settle(j.task.Self) {
+	if s.queues.Settle(j.task.Self) {
 		s.creating.Lock()
 		s.withdraw(j.ctx, key, ref)
 		s.creating.Unlock()
@@ -131,7 +137,7 @@ func (j *vmCloneJob) run() {
 		return
 	}
 	if fault = j.make(key, ref); fault != nil {
-		s.finishTask(j.ctx, j.task, nil, localized(fault))
+		s.finishTask(j.ctx, j.task, nil, faults.Localized(fault))
 		return
 	}
 	if j.req.Spec.PowerOn && !j.req.Spec.Template {
@@ -151,9 +157,9 @@ func (j *vmCloneJob) sleep(d time.Duration) {
 }
 
 // reserve applies all rules, and takes the clone's name.
-func (j *vmCloneJob) reserve() (key childName, ref types.ManagedObjectReference, fault types.BaseMethodFault) {
+func (j *vmCloneJob) reserve() (key naming.Child, ref types.ManagedObjectReference, fault types.BaseMethodFault) {
 	s := j.s
-	source := s.vm(j.req.This)
+	source := s.VM(j.req.This)
 	if source == nil {
 		return key, ref, &types.ManagedObjectNotFound{Obj: j.req.This}
 	}
@@ -169,19 +175,19 @@ func (j *vmCloneJob) reserve() (key childName, ref types.ManagedObjectReference,
 			return
 		}
 		s.post(j.ctx, s.beingCloned(&p.clonePlan))
-		key = childName{p.folder.Self, p.name}
+		key = naming.Child{Folder: p.folder.Self, Name: p.name}
 		ref = s.announceVM(j.ctx, key, j.task.Self)
 	})
 	return key, ref, fault
 }
 
 // make makes the clone. What was true in the beginning may have changed since.
-func (j *vmCloneJob) make(key childName, ref types.ManagedObjectReference) (fault types.BaseMethodFault) {
+func (j *vmCloneJob) make(key naming.Child, ref types.ManagedObjectReference) (fault types.BaseMethodFault) {
 	s := j.s
 	s.creating.Lock()
 	defer s.creating.Unlock()
 	defer s.withdraw(j.ctx, key, ref)
-	source := s.vm(j.req.This)
+	source := s.VM(j.req.This)
 	if source == nil {
 		return &types.ManagedObjectNotFound{Obj: j.req.This}
 	}
@@ -217,7 +223,7 @@ func (s *Sim) buildVMClone(ctx *simulator.Context, p *vmClonePlan, ref types.Man
 	s.customizeAtBoot(vm, p.custom)
 	s.link(ctx, vm, p.folder.Self)
 	if !p.off {
-		s.tracks.takeEffect(ctx, vm)
+		s.tracks.TakeEffect(ctx, vm)
 	}
 	s.post(ctx, s.cloned(&p.clonePlan, vm)...)
 	return nil
@@ -236,20 +242,20 @@ func (s *Sim) fillVMClone(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	}
 	for _, d := range h.devices {
 		if card, ok := d.(types.BaseVirtualEthernetCard); ok && card.GetVirtualEthernetCard().MacAddress == "" {
-			card.GetVirtualEthernetCard().MacAddress = s.macs.take()
+			card.GetVirtualEthernetCard().MacAddress = s.macs.Take()
 		}
 	}
-	s.copyConfig(vm, &p.clonePlan, dsPath(p.datastore.Name, home.vmx()), h.devices)
+	s.copyConfig(vm, &p.clonePlan, dsfiles.Path(p.datastore.Name, home.vmx()), h.devices)
 	s.copyRuntime(vm, &p.clonePlan)
 	vm.Datastore = s.datastoresOf(p.datastore, h.devices)
 	setTemplate(vm, p.spec.Template)
 	if p.spec.Config != nil {
-		if fault := applyConfig(vm, p.spec.Config); fault != nil {
+		if fault := vhardware.ApplyConfig(vm, p.spec.Config); fault != nil {
 			return fault
 		}
 	}
-	summarize(vm)
+	vhardware.Summarize(vm)
 	s.refreshFiles(vm)
-	s.layers.add(vm.Self, vm.Config.Hardware.Device)
+	s.layers.Add(vm.Self, vm.Config.Hardware.Device)
 	return nil
 }

@@ -18,6 +18,12 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 type vmCloneChange func(*types.CloneVM_Task)
@@ -78,7 +84,7 @@ func (b *bench) ref(path string) *types.ManagedObjectReference {
 func (b *bench) files(vm types.ManagedObjectReference) []string {
 	b.Helper()
 	var out []string
-	for _, layer := range diskChain(disksOf(b.read(vm).Config.Hardware.Device)[0]) {
+	for _, layer := range vdisk.DiskChain(vdisk.DisksOf(b.read(vm).Config.Hardware.Device)[0]) {
 		out = append(out, layer.FileName)
 	}
 	return out
@@ -116,7 +122,7 @@ func TestFullCloneOfARunningVM(t *testing.T) {
 		t.Errorf("files %v", files)
 	}
 	if vm.Config.Hardware.NumCPU != 4 || vm.Config.Hardware.MemoryMB != 4096 || vm.Summary.Config.NumCpu != 4 ||
-		vm.Config.Annotation != "made for a test" || extraValue(vm.Config.ExtraConfig, "guestinfo.role") != "db" {
+		vm.Config.Annotation != "made for a test" || guestinfo.ExtraValue(vm.Config.ExtraConfig, "guestinfo.role") != "db" {
 		t.Errorf("config %+v", vm.Config)
 	}
 	if vm.Config.Uuid == source.Config.Uuid || vm.Config.InstanceUuid == source.Config.InstanceUuid ||
@@ -135,9 +141,9 @@ func TestFullCloneOfARunningVM(t *testing.T) {
 func (b *bench) putBytes(vm *simulator.VirtualMachine, off int64, text string) {
 	b.Helper()
 	top, capacity := topOf(vm)
-	l, err := b.sim.diskLayers.layer(top, capacity)
+	l, err := b.sim.diskLayers.Layer(top, capacity)
 	if err == nil {
-		err = l.write(spans{{off, off + int64(len(text))}}, func(p []byte, _ int64) error {
+		err = l.Write(vdisk.Spans{{Start: off, End: off + int64(len(text))}}, func(p []byte, _ int64) error {
 			copy(p, text)
 			return nil
 		})
@@ -149,17 +155,17 @@ func (b *bench) putBytes(vm *simulator.VirtualMachine, off int64, text string) {
 
 func TestFullCloneHasItsSourcesBytes(t *testing.T) {
 	b := start(t)
-	parent := b.sim.vm(b.parent().Reference())
+	parent := b.sim.VM(b.parent().Reference())
 	b.putBytes(parent, 4096, "content")
 	b.clone("below") // the parent's disk is two layers now
 	b.putBytes(parent, 4099, "NEW")
-	image, err := b.sim.diskLayers.image(topOf(b.sim.vm(b.cloned(parent.Self, "full"))))
+	image, err := b.sim.diskLayers.Image(topOf(b.sim.VM(b.cloned(parent.Self, "full"))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 7)
-	if _, err := image.ReadAt(got, 4096); err != nil || string(got) != "conNEWt" || len(image.layers) != 1 {
-		t.Errorf("%q in %d layers, %v", got, len(image.layers), err)
+	if _, err := image.ReadAt(got, 4096); err != nil || string(got) != "conNEWt" || len(image.Layers) != 1 {
+		t.Errorf("%q in %d layers, %v", got, len(image.Layers), err)
 	}
 }
 
@@ -211,16 +217,16 @@ func TestLinkedClonesOfTemplatesWithALayer(t *testing.T) {
 // addLayer puts a delta on each disk of a VM, as one does before making it a template.
 func (b *bench) addLayer(ref types.ManagedObjectReference) {
 	b.Helper()
-	b.result(b.reconfigured(ref, types.VirtualMachineConfigSpec{DeviceChange: layerSpec(disksOf(b.read(ref).Config.Hardware.Device))}))
+	b.result(b.reconfigured(ref, types.VirtualMachineConfigSpec{DeviceChange: layerSpec(vdisk.DisksOf(b.read(ref).Config.Hardware.Device))}))
 }
 
 func layerSpec(disks []*types.VirtualDisk) []types.BaseVirtualDeviceConfigSpec {
 	var out []types.BaseVirtualDeviceConfigSpec
 	for _, disk := range disks {
-		delta := clone(disk)
-		backing := delta.Backing.(*flatBacking)
-		name, _ := splitDSPath(backing.FileName)
-		backing.Parent, backing.FileName = disk.Backing.(*flatBacking), "["+name+"]"
+		delta := deepcopy.Of(disk)
+		backing := delta.Backing.(*vdisk.FlatBacking)
+		name, _ := dsfiles.Split(backing.FileName)
+		backing.Parent, backing.FileName = disk.Backing.(*vdisk.FlatBacking), "["+name+"]"
 		out = append(out,
 			&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disk},
 			&types.VirtualDeviceConfigSpec{
@@ -252,7 +258,7 @@ func TestCustomizationOfAClone(t *testing.T) {
 
 // Of twenty that want a name at the same time one gets it, and the others learn who.
 func TestANameHasOneWinner(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = 20 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.CloneTime = 20 * time.Millisecond })
 	parent := b.parent().Reference()
 	const many = 20
 	var mu sync.Mutex
@@ -292,7 +298,7 @@ func TestANameHasOneWinner(t *testing.T) {
 
 func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
 	const each = 100 * time.Millisecond
-	b := start(t, func(c *Config) { c.CloneTime = each })
+	b := start(t, func(c *settings.Config) { c.CloneTime = each })
 	var tasks []*object.Task
 	for i := range clonesAtOnce + 1 {
 		task, err := b.cloneVM(b.client, b.parent().Reference(), fmt.Sprintf("web-%d", i))
@@ -312,12 +318,12 @@ func TestClonesOfOneSourceRunBesideEachOther(t *testing.T) {
 }
 
 func TestClonesAtAPI65(t *testing.T) {
-	b := start(t, func(c *Config) { c.APIVersion = "6.5" })
+	b := start(t, func(c *settings.Config) { c.APIVersion = "6.5" })
 	b.ready(b.cloned(b.parent().Reference(), "old", poweredOnClone))
 }
 
 func TestAFullCloneThatRunsCanBeCancelled(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = deadline })
+	b := start(t, func(c *settings.Config) { c.CloneTime = deadline })
 	task, err := b.cloneVM(b.client, b.parent().Reference(), "never")
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // CheckCloneTask tells what would be wrong with a full or linked clone, and changes
@@ -16,9 +18,9 @@ import (
 // whether the name is taken, and which privilege is missing.
 func (sh *checkerShim) CheckCloneTask(ctx *simulator.Context, req *types.CheckClone_Task) soap.HasFault {
 	s := sh.s
-	vm := s.vm(req.Vm)
+	vm := s.VM(req.Vm)
 	if vm == nil {
-		return &methods.CheckClone_TaskBody{Fault_: notFound(req.Vm)}
+		return &methods.CheckClone_TaskBody{Fault_: faults.NotFound(req.Vm)}
 	}
 	task := s.runTask(ctx, req.Vm, "checkClone", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		var result types.CheckResult
@@ -38,7 +40,7 @@ func (s *Sim) checkVMClone(ctx *simulator.Context, vm *simulator.VirtualMachine,
 	}
 	for _, found := range []types.BaseMethodFault{fault, s.vmCloneDenied(ctx, vm, asked)} {
 		if found != nil {
-			result.Error = append(result.Error, *localized(found))
+			result.Error = append(result.Error, *faults.Localized(found))
 		}
 	}
 	return result

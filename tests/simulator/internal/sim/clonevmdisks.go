@@ -9,6 +9,9 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 var diskMoveTypes = []types.VirtualMachineRelocateDiskMoveOptions{
@@ -28,7 +31,7 @@ type diskClonePlan struct {
 
 // planDisks decides for each disk of the source what its clone shares with it.
 func (s *Sim) planDisks(p *vmClonePlan) types.BaseMethodFault {
-	disks := disksOf(p.from.Hardware.Device)
+	disks := vdisk.DisksOf(p.from.Hardware.Device)
 	locators, fault := s.diskLocators(p, disks)
 	if fault != nil {
 		return fault
@@ -43,7 +46,7 @@ func (s *Sim) planDisks(p *vmClonePlan) types.BaseMethodFault {
 		}
 		// Sharing what a running VM writes to would corrupt it.
 		if d.move == types.VirtualMachineRelocateDiskMoveOptionsCreateNewChildDiskBacking && p.spec.Snapshot == nil {
-			return invalid("spec.snapshot")
+			return faults.Invalid("spec.snapshot")
 		}
 		if fault := s.checkShared(p, &d); fault != nil {
 			return fault
@@ -61,13 +64,13 @@ func (s *Sim) diskLocators(p *vmClonePlan, disks []*types.VirtualDisk) (map[int3
 			found = found || disk.Key == l.DiskId
 		}
 		if !found {
-			return nil, invalid("spec.location.disk.diskId")
+			return nil, faults.Invalid("spec.location.disk.diskId")
 		}
 		if _, ok := s.reg.Get(l.Datastore).(*simulator.Datastore); !ok {
 			return nil, &types.ManagedObjectNotFound{Obj: l.Datastore}
 		}
 		if simulator.FindReference(p.host.Datastore, l.Datastore) == nil {
-			return nil, invalid("spec.location.disk.datastore")
+			return nil, faults.Invalid("spec.location.disk.datastore")
 		}
 		out[l.DiskId] = l
 	}
@@ -76,7 +79,7 @@ func (s *Sim) diskLocators(p *vmClonePlan, disks []*types.VirtualDisk) (map[int3
 
 // checkShared refuses a clone on a host that does not see the layers it shares.
 func (s *Sim) checkShared(p *vmClonePlan, d *diskClonePlan) types.BaseMethodFault {
-	chain := diskChain(d.disk)
+	chain := vdisk.DiskChain(d.disk)
 	if len(chain) == 0 {
 		return &types.NotSupported{} // raw device mappings are not simulated
 	}
@@ -84,7 +87,7 @@ func (s *Sim) checkShared(p *vmClonePlan, d *diskClonePlan) types.BaseMethodFaul
 		if layer.Datastore != nil && simulator.FindReference(p.host.Datastore, *layer.Datastore) == nil {
 			return &types.CannotAccessVmDisk{
 				CannotAccessVmDevice: types.CannotAccessVmDevice{Device: d.disk.DeviceInfo.GetDescription().Label, Backing: layer.FileName},
-				Fault:                *localized(&types.InvalidDatastore{Datastore: layer.Datastore}),
+				Fault:                *faults.Localized(&types.InvalidDatastore{Datastore: layer.Datastore}),
 			}
 		}
 	}
@@ -92,7 +95,7 @@ func (s *Sim) checkShared(p *vmClonePlan, d *diskClonePlan) types.BaseMethodFaul
 }
 
 // shared are the layers that the clone does not get copies of.
-func (d *diskClonePlan) shared(chain []*flatBacking) []*flatBacking {
+func (d *diskClonePlan) shared(chain []*vdisk.FlatBacking) []*vdisk.FlatBacking {
 	switch d.move {
 	case types.VirtualMachineRelocateDiskMoveOptionsCreateNewChildDiskBacking:
 		return chain
@@ -118,8 +121,8 @@ func (s *Sim) cloneDisks(p *vmClonePlan, home *vmHome) ([]types.BaseVirtualDevic
 	return out, nil
 }
 
-func (s *Sim) cloneDisk(d *diskClonePlan, file string) (*flatBacking, error) {
-	chain := diskChain(d.disk)
+func (s *Sim) cloneDisk(d *diskClonePlan, file string) (*vdisk.FlatBacking, error) {
+	chain := vdisk.DiskChain(d.disk)
 	capacity := d.disk.CapacityInBytes
 	switch shared := d.shared(chain); {
 	case len(shared) == len(chain):
@@ -133,8 +136,8 @@ func (s *Sim) cloneDisk(d *diskClonePlan, file string) (*flatBacking, error) {
 // datastoresOf lists the datastores that a VM has files on, its own first.
 func (s *Sim) datastoresOf(own *simulator.Datastore, devices []types.BaseVirtualDevice) []types.ManagedObjectReference {
 	refs := []types.ManagedObjectReference{own.Self}
-	for _, disk := range disksOf(devices) {
-		for _, layer := range diskChain(disk) {
+	for _, disk := range vdisk.DisksOf(devices) {
+		for _, layer := range vdisk.DiskChain(disk) {
 			if layer.Datastore != nil && simulator.FindReference(refs, *layer.Datastore) == nil {
 				refs = append(refs, *layer.Datastore)
 			}

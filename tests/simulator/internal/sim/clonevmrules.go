@@ -10,6 +10,12 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // vmClonePlan is a full or linked clone that passed all rules, with every default
@@ -27,7 +33,7 @@ type vmClonePlan struct {
 func (s *Sim) planVMClone(source *simulator.VirtualMachine, req *types.CloneVM_Task) (*vmClonePlan, types.BaseMethodFault) {
 	spec := &req.Spec
 	p := &vmClonePlan{spec: spec, clonePlan: clonePlan{
-		parent: source, name: escapeName(req.Name), from: source.Config, off: !spec.PowerOn || spec.Template,
+		parent: source, name: naming.Escape(req.Name), from: source.Config, off: !spec.PowerOn || spec.Template,
 	}}
 	if spec.Config != nil {
 		p.config, p.biosUUID = spec.Config.ExtraConfig, spec.Config.Uuid
@@ -55,18 +61,18 @@ func checkVMCloneSpec(req *types.CloneVM_Task) types.BaseMethodFault {
 	loc := &req.Spec.Location
 	switch {
 	case req.Name == "":
-		return invalid("name")
-	case len(escapeName(req.Name)) > maxNameBytes:
+		return faults.Invalid("name")
+	case len(naming.Escape(req.Name)) > vhardware.MaxNameBytes:
 		return &types.InvalidName{Name: req.Name}
 	case loc.Service != nil, loc.CryptoSpec != nil:
 		return &types.NotSupported{} // other vCenters and encryption are not simulated
 	case loc.DiskMoveType != "" && !slices.Contains(diskMoveTypes, types.VirtualMachineRelocateDiskMoveOptions(loc.DiskMoveType)):
-		return invalid("spec.location.diskMoveType")
+		return faults.Invalid("spec.location.diskMoveType")
 	}
 	if req.Spec.Config == nil {
 		return nil
 	}
-	return checkConfigSpec(req.Spec.Config)
+	return vhardware.CheckConfigSpec(req.Spec.Config)
 }
 
 // cloneFrom finds what is cloned: the VM as it is, or as it was at a snapshot.
@@ -83,7 +89,7 @@ func (s *Sim) cloneFrom(p *vmClonePlan) types.BaseMethodFault {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
 	if snapshot.Vm != p.parent.Self {
-		return invalid("spec.snapshot")
+		return faults.Invalid("spec.snapshot")
 	}
 	p.from = &snapshot.Config
 	return nil
@@ -96,7 +102,7 @@ func (s *Sim) placeVMFolder(p *vmClonePlan, ref types.ManagedObjectReference) ty
 		return &types.ManagedObjectNotFound{Obj: ref}
 	}
 	if !holdsVMs(folder) {
-		return invalid("folder")
+		return faults.Invalid("folder")
 	}
 	p.folder = folder
 	return nil
@@ -113,10 +119,10 @@ func (s *Sim) placeVMPool(p *vmClonePlan) types.BaseMethodFault {
 		if p.spec.Template {
 			return nil
 		}
-		return invalid("spec.location.pool")
+		return faults.Invalid("spec.location.pool")
 	}
 	pool := s.reg.Get(*ref)
-	if poolVMs(pool) == nil {
+	if lookup.PoolVMs(pool) == nil {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
 	p.pool = pool
@@ -128,7 +134,7 @@ func (s *Sim) placeVMPool(p *vmClonePlan) types.BaseMethodFault {
 // compatible one. A pool of a cluster without DRS needs a host beside it.
 func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
 	if ref := p.spec.Location.Host; ref != nil {
-		if p.host = s.host(*ref); p.host == nil {
+		if p.host = s.Host(*ref); p.host == nil {
 			return &types.ManagedObjectNotFound{Obj: *ref}
 		}
 		if p.pool != nil && !s.sameCompute(p.host.Self, p.pool.Reference()) {
@@ -137,9 +143,9 @@ func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
 		return hostFault(p.host)
 	}
 	if pool := p.spec.Location.Pool; pool != nil && !s.placedByDRS(*pool) {
-		return invalid("spec.location.host")
+		return faults.Invalid("spec.location.host")
 	}
-	p.host = s.hostOf(p.parent)
+	p.host = s.HostOf(p.parent)
 	if p.pool != nil && (p.host == nil || hostFault(p.host) != nil || !s.sameCompute(p.host.Self, p.pool.Reference())) {
 		p.host = s.compatibleHost(p)
 	}
@@ -150,8 +156,8 @@ func (s *Sim) placeVMHost(p *vmClonePlan) types.BaseMethodFault {
 }
 
 func (s *Sim) sameCompute(host, pool types.ManagedObjectReference) bool {
-	a, _ := s.computeOf(host)
-	b, ok := s.computeOf(pool)
+	a, _ := s.ComputeOf(host)
+	b, ok := s.ComputeOf(pool)
 	return ok && a == b
 }
 
@@ -182,7 +188,7 @@ func (s *Sim) compatibleHost(p *vmClonePlan) *simulator.HostSystem {
 	if wanted == nil && len(p.parent.Datastore) > 0 {
 		wanted = &p.parent.Datastore[0]
 	}
-	cr, _ := s.computeOf(p.pool.Reference())
+	cr, _ := s.ComputeOf(p.pool.Reference())
 	return s.leastHost(cr, func(h *simulator.HostSystem) bool {
 		return wanted == nil || simulator.FindReference(h.Datastore, *wanted) != nil
 	})
@@ -194,7 +200,7 @@ func (s *Sim) leastHost(cr types.ManagedObjectReference, fit func(*simulator.Hos
 	var best *simulator.HostSystem
 	for _, e := range s.reg.All("HostSystem") {
 		host := e.(*simulator.HostSystem)
-		if mine, _ := s.computeOf(host.Self); mine != cr || hostFault(host) != nil || !fit(host) {
+		if mine, _ := s.ComputeOf(host.Self); mine != cr || hostFault(host) != nil || !fit(host) {
 			continue
 		}
 		if best == nil || len(host.Vm) < len(best.Vm) || len(host.Vm) == len(best.Vm) && host.Self.Value < best.Self.Value {
@@ -211,21 +217,21 @@ func (s *Sim) placeVMDatastore(p *vmClonePlan) types.BaseMethodFault {
 		ref = &p.parent.Datastore[0]
 	}
 	if s.dcOf(p.folder.Self) != s.dcOf(p.host.Self) {
-		return invalid("folder")
+		return faults.Invalid("folder")
 	}
 	ds, ok := s.reg.Get(*ref).(*simulator.Datastore)
 	if !ok {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
 	if simulator.FindReference(p.host.Datastore, *ref) == nil {
-		return invalid("spec.location.datastore")
+		return faults.Invalid("spec.location.datastore")
 	}
 	p.datastore = ds
 	return nil
 }
 
 func (s *Sim) dcOf(ref types.ManagedObjectReference) types.ManagedObjectReference {
-	dc := s.ancestor(ref, "Datacenter")
+	dc := s.Ancestor(ref, "Datacenter")
 	if dc == nil {
 		return types.ManagedObjectReference{}
 	}
@@ -236,7 +242,7 @@ func (s *Sim) dcOf(ref types.ManagedObjectReference) types.ManagedObjectReferenc
 // location says of network cards; anything else there is ignored. Cards get new
 // addresses, unless theirs were given by hand.
 func (s *Sim) planVMCards(p *vmClonePlan) types.BaseMethodFault {
-	p.devices = connected(clone(withoutDisks(p.from.Hardware.Device)), !p.off)
+	p.devices = connected(deepcopy.Of(withoutDisks(p.from.Hardware.Device)), !p.off)
 	for _, d := range p.devices {
 		if card, ok := d.(types.BaseVirtualEthernetCard); ok {
 			nic := card.GetVirtualEthernetCard()

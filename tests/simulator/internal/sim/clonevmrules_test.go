@@ -138,8 +138,8 @@ func TestPrivilegesOfFullAndLinkedClones(t *testing.T) {
 
 // onNetwork puts the clone's card on a network.
 func onNetwork(b *bench, path string) vmCloneChange {
-	net, _ := b.sim.networkByRef(b.find(path))
+	net, _ := b.sim.NetworkByRef(b.find(path))
 	edit := cardEdit(4000)
-	edit[0].GetVirtualDeviceConfigSpec().Device.GetVirtualDevice().Backing = net.backing()
+	edit[0].GetVirtualDeviceConfigSpec().Device.GetVirtualDevice().Backing = net.Backing()
 	return func(r *types.CloneVM_Task) { r.Spec.Location.DeviceChange = edit }
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/guestinfo"
 	"vforge.vsphere/simulator/internal/guestos"
 )
 
@@ -44,7 +45,7 @@ func (s *Sim) bootSystem(ref types.ManagedObjectReference, boot int) {
 // cloudDue tells, once a boot, if cloud-init has something to do, and what addresses
 // the guest gets.
 func (s *Sim) cloudDue(ref types.ManagedObjectReference, boot int) (addr4, addr6 string, due bool) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	if vm == nil {
 		return "", "", false
 	}
@@ -64,7 +65,7 @@ func (s *Sim) cloudDue(ref types.ManagedObjectReference, boot int) (addr4, addr6
 			return
 		}
 		if st.guest.ipv4 == "" {
-			st.guest.ipv4, st.guest.prefix = s.dhcp.take()
+			st.guest.ipv4, st.guest.prefix = s.dhcp.Take()
 		}
 		addr4, addr6 = st.guest.ipv4, st.guest.ipv6
 	})
@@ -73,7 +74,7 @@ func (s *Sim) cloudDue(ref types.ManagedObjectReference, boot int) (addr4, addr6
 
 func hasCloudData(vm *simulator.VirtualMachine) bool {
 	for _, key := range cloudKeys {
-		if v := strings.TrimSpace(extraValue(vm.Config.ExtraConfig, key)); v != "" && v != "---" {
+		if v := strings.TrimSpace(guestinfo.ExtraValue(vm.Config.ExtraConfig, key)); v != "" && v != "---" {
 			return true
 		}
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // offWith makes a VM that is off and has these pairs in its extra configuration.
@@ -28,7 +31,7 @@ func (b *bench) offWith(name string, config map[string]string) *object.VirtualMa
 func (b *bench) told(vm types.ManagedObjectReference, key, value string) {
 	b.Helper()
 	err := property.Wait(b.ctx, property.DefaultCollector(b.client), vm, []string{"config.extraConfig"}, func([]types.PropertyChange) bool {
-		return extraValue(b.read(vm).Config.ExtraConfig, key) == value
+		return guestinfo.ExtraValue(b.read(vm).Config.ExtraConfig, key) == value
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -59,7 +62,7 @@ func TestABootSetsAGuestUpFromGuestinfo(t *testing.T) {
 	for key, want := range map[string]string{
 		"guestinfo.local-ipv4": "192.0.2.9", "guestinfo.userdata": "---", "guestinfo.userdata.encoding": " ", "guestinfo.metadata": bootMetadata,
 	} {
-		if got := extraValue(seen.Config.ExtraConfig, key); got != want {
+		if got := guestinfo.ExtraValue(seen.Config.ExtraConfig, key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 	}
@@ -74,7 +77,7 @@ func TestEncodingsAreComparedLetterByLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.result(task)
-	if v := b.until(vm.Reference(), hasIP); extraValue(v.Config.ExtraConfig, "guestinfo.local-ipv4") != "" {
+	if v := b.until(vm.Reference(), hasIP); guestinfo.ExtraValue(v.Config.ExtraConfig, "guestinfo.local-ipv4") != "" {
 		t.Error("an encoding that cloud-init does not know was taken for one that it does")
 	}
 }
@@ -115,7 +118,7 @@ func TestACustomizationByCloudInitWaitsForTheNextStart(t *testing.T) {
 }
 
 func TestOldReleasesKnowNoCustomizationByCloudInit(t *testing.T) {
-	b := start(t, func(c *Config) { c.APIVersion = "7.0.2.0" })
+	b := start(t, func(c *settings.Config) { c.APIVersion = "7.0.2.0" })
 	task, err := b.offWith("old", nil).Customize(b.ctx, prepSpec("{}", ""))
 	if err != nil {
 		t.Fatal(err)

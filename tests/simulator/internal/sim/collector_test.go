@@ -14,6 +14,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // filter makes a property filter on one object.
@@ -93,7 +95,7 @@ func (b *bench) allVMs(paths ...string) types.PropertyFilterSpec {
 }
 
 func TestTraversalFindsEachVMOnce(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = 30 })
+	b := start(t, func(c *settings.Config) { c.VMs = 30 })
 	for _, size := range []int32{0, 7, 31, 100} {
 		objects, err := b.retrieve(b.allVMs("name"), size)
 		if err != nil {
@@ -220,7 +222,7 @@ func TestVersionsOfAWait(t *testing.T) {
 }
 
 func TestWaitIsCutIntoPages(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = 249 })
+	b := start(t, func(c *settings.Config) { c.VMs = 249 })
 	pc := b.collector()
 	_, err := methods.CreateFilter(b.ctx, b.client, &types.CreateFilter{This: pc, Spec: b.allVMs("name")})
 	if err != nil {

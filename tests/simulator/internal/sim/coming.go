@@ -8,6 +8,8 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/naming"
 )
 
 // comingVM is a VM that is being made: everybody sees its name and where it is to be, and
@@ -20,17 +22,17 @@ type comingVM struct {
 
 // announceVM takes a name for a VM that a task makes, and shows it. The caller holds
 // Sim.creating, and has looked whether the name is free.
-func (s *Sim) announceVM(ctx *simulator.Context, key childName, task types.ManagedObjectReference) types.ManagedObjectReference {
+func (s *Sim) announceVM(ctx *simulator.Context, key naming.Child, task types.ManagedObjectReference) types.ManagedObjectReference {
 	coming := &comingVM{task: task}
-	coming.Self, coming.Name = s.newVMRef(), key.name
+	coming.Self, coming.Name = s.newVMRef(), key.Name
 	coming.Runtime.ConnectionState = types.VirtualMachineConnectionStateConnected
 	coming.Runtime.PowerState = poweredOff
 	coming.Runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateNotConfigured
 	coming.Runtime.RecordReplayState = types.VirtualMachineRecordReplayStateInactive
 	coming.Summary.Vm, coming.Summary.Runtime = &coming.Self, coming.Runtime
 	coming.GuestHeartbeatStatus = types.ManagedEntityStatusGray
-	s.index.reserve(key, coming.Self)
-	folder := s.reg.Get(key.folder).(*simulator.Folder)
+	s.index.Reserve(key, coming.Self)
+	folder := s.reg.Get(key.Folder).(*simulator.Folder)
 	ctx.WithLock(folder, func() {
 		folder.ChildEntity = append(folder.ChildEntity, coming.Self)
 		s.reg.PutEntity(folder, coming)
@@ -40,17 +42,17 @@ func (s *Sim) announceVM(ctx *simulator.Context, key childName, task types.Manag
 
 // withdraw gives the name of a VM back. One that was made keeps it by itself; one that was not
 // is seen no more. The caller holds Sim.creating.
-func (s *Sim) withdraw(ctx *simulator.Context, key childName, ref types.ManagedObjectReference) {
-	if s.index.reserved(key) != ref {
+func (s *Sim) withdraw(ctx *simulator.Context, key naming.Child, ref types.ManagedObjectReference) {
+	if s.index.Reserved(key) != ref {
 		return // it was given back before, and another may have it
 	}
 	if s.coming(ref) != nil {
 		s.reg.Remove(ctx, ref)
-		if folder, ok := s.reg.Get(key.folder).(*simulator.Folder); ok {
+		if folder, ok := s.reg.Get(key.Folder).(*simulator.Folder); ok {
 			s.reg.RemoveReference(ctx, folder, &folder.ChildEntity, ref)
 		}
 	}
-	s.index.unreserve(key)
+	s.index.Unreserve(key)
 }
 
 // coming returns the VM of ref if it is being made, or nil.
@@ -69,6 +71,6 @@ func (s *Sim) arrive(ctx *simulator.Context, vm *simulator.VirtualMachine, folde
 		s.reg.PutEntity(folder, vm)
 	})
 	if seen {
-		s.props.hub.UpdateObject(ctx, vm, nil) // of all that it did not have before
+		s.props.Hub.UpdateObject(ctx, vm, nil) // of all that it did not have before
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // halfMade waits until the VM of a name can be seen in the datacenter's folder, and checks
@@ -56,7 +58,7 @@ func (b *bench) halfMade(name string) types.ManagedObjectReference {
 }
 
 func TestACloneIsSeenBeforeItIsMade(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = deadline })
+	b := start(t, func(c *settings.Config) { c.CloneTime = deadline })
 	task, err := b.cloneVM(b.client, b.parent().Reference(), "half")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +83,7 @@ func TestACloneIsSeenBeforeItIsMade(t *testing.T) {
 }
 
 func TestAnImportThatIsAbortedBeforeItIsThere(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = deadline })
+	b := start(t, func(c *settings.Config) { c.CloneTime = deadline })
 	im := b.imported("half")
 	ref := b.halfMade("half")
 	if err := im.abort(); err != nil {
@@ -95,7 +97,7 @@ func TestAnImportThatIsAbortedBeforeItIsThere(t *testing.T) {
 }
 
 func TestAWatchedVMGetsItsConfiguration(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = 100 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.CloneTime = 100 * time.Millisecond })
 	task, err := b.cloneVM(b.client, b.parent().Reference(), "whole")
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,10 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // consolidation merges layers of one VM's disks. The caller holds the VM's lock and
@@ -24,23 +28,23 @@ type consolidation struct {
 	s      *Sim
 	ctx    *simulator.Context
 	vm     *simulator.VirtualMachine
-	before map[layerKey]bool
+	before map[vdisk.LayerKey]bool
 }
 
 func (s *Sim) consolidating(ctx *simulator.Context, vm *simulator.VirtualMachine) *consolidation {
-	return &consolidation{s, ctx, vm, s.layers.levels(vm.Self)}
+	return &consolidation{s, ctx, vm, s.layers.Levels(vm.Self)}
 }
 
 // finish deletes the layers that have fallen out of all chains, as far as they are the
 // VM's own. One that others build on goes with the last of them.
 func (c *consolidation) finish() {
 	c.s.trackLayers(c.vm)
-	now := c.s.layers.levels(c.vm.Self)
+	now := c.s.layers.Levels(c.vm.Self)
 	for key := range c.before {
 		switch {
 		case now[key] || !c.own(key):
-		case c.s.layers.shared(c.vm.Self, key):
-			c.s.layers.abandon(key)
+		case c.s.layers.Shared(c.vm.Self, key):
+			c.s.layers.Abandon(key)
 		default:
 			c.s.removeLevel(key)
 		}
@@ -49,41 +53,41 @@ func (c *consolidation) finish() {
 }
 
 // own tells if a layer lies in the VM's folder.
-func (c *consolidation) own(key layerKey) bool {
-	return path.Dir(key.file) == path.Dir(c.vm.Config.Files.VmPathName)
+func (c *consolidation) own(key vdisk.LayerKey) bool {
+	return path.Dir(key.File) == path.Dir(c.vm.Config.Files.VmPathName)
 }
 
 // free tells if a layer may be written to or deleted: it is the VM's, and no other VM
 // reads it.
-func (c *consolidation) free(b *flatBacking) bool {
-	return c.own(keyOf(b)) && !c.s.layers.shared(c.vm.Self, keyOf(b))
+func (c *consolidation) free(b *vdisk.FlatBacking) bool {
+	return c.own(vdisk.KeyOf(b)) && !c.s.layers.Shared(c.vm.Self, vdisk.KeyOf(b))
 }
 
 // forest is how the layers of a VM's disks rest on each other: those of its current
 // disks and those of all snapshots.
 type forest struct {
-	known map[layerKey]*flatBacking
-	sizes map[layerKey]int64
-	above map[layerKey]map[layerKey]bool // the layers that rest on one
-	tops  map[layerKey]bool              // what a disk or a snapshot's disk begins with
+	known map[vdisk.LayerKey]*vdisk.FlatBacking
+	sizes map[vdisk.LayerKey]int64
+	above map[vdisk.LayerKey]map[vdisk.LayerKey]bool // the layers that rest on one
+	tops  map[vdisk.LayerKey]bool                    // what a disk or a snapshot's disk begins with
 }
 
 func (c *consolidation) forest() *forest {
 	f := &forest{
-		known: make(map[layerKey]*flatBacking), sizes: make(map[layerKey]int64),
-		above: make(map[layerKey]map[layerKey]bool), tops: make(map[layerKey]bool),
+		known: make(map[vdisk.LayerKey]*vdisk.FlatBacking), sizes: make(map[vdisk.LayerKey]int64),
+		above: make(map[vdisk.LayerKey]map[vdisk.LayerKey]bool), tops: make(map[vdisk.LayerKey]bool),
 	}
 	f.add(c.vm.Config.Hardware.Device)
-	for _, snapshot := range c.s.snapshotsOf(c.vm) {
+	for _, snapshot := range c.s.SnapshotsOf(c.vm) {
 		f.add(snapshot.Config.Hardware.Device)
 	}
 	return f
 }
 
 func (f *forest) add(devices []types.BaseVirtualDevice) {
-	for _, disk := range disksOf(devices) {
-		for i, b := range diskChain(disk) {
-			key := keyOf(b)
+	for _, disk := range vdisk.DisksOf(devices) {
+		for i, b := range vdisk.DiskChain(disk) {
+			key := vdisk.KeyOf(b)
 			f.known[key], f.sizes[key] = b, disk.CapacityInBytes
 			if i == 0 {
 				f.tops[key] = true
@@ -91,9 +95,9 @@ func (f *forest) add(devices []types.BaseVirtualDevice) {
 			if b.Parent == nil {
 				continue
 			}
-			below := keyOf(b.Parent)
+			below := vdisk.KeyOf(b.Parent)
 			if f.above[below] == nil {
-				f.above[below] = make(map[layerKey]bool)
+				f.above[below] = make(map[vdisk.LayerKey]bool)
 			}
 			f.above[below][key] = true
 		}
@@ -103,17 +107,17 @@ func (f *forest) add(devices []types.BaseVirtualDevice) {
 // settle merges, for each of the layers that are no snapshot's any more, the one layer
 // that rests on it into it, if that is possible: none of the two is read by others,
 // and nothing else rests on it.
-func (c *consolidation) settle(layers []*flatBacking) error {
+func (c *consolidation) settle(layers []*vdisk.FlatBacking) error {
 	var failed error
 	for _, b := range layers {
 		f := c.forest()
-		for b != nil && f.known[keyOf(b)] == nil {
+		for b != nil && f.known[vdisk.KeyOf(b)] == nil {
 			b = b.Parent // an abandoned branch: what it grew from may be in the way now
 		}
-		if b == nil || f.tops[keyOf(b)] || len(f.above[keyOf(b)]) != 1 || !c.free(b) {
+		if b == nil || f.tops[vdisk.KeyOf(b)] || len(f.above[vdisk.KeyOf(b)]) != 1 || !c.free(b) {
 			continue
 		}
-		for key := range maps.Keys(f.above[keyOf(b)]) {
+		for key := range maps.Keys(f.above[vdisk.KeyOf(b)]) {
 			if upper := f.known[key]; c.free(upper) {
 				failed = errors.Join(failed, c.merge(upper, f.sizes[key]))
 			}
@@ -123,26 +127,26 @@ func (c *consolidation) settle(layers []*flatBacking) error {
 }
 
 // merge writes a layer into the one below it, which takes its place in all chains.
-func (c *consolidation) merge(upper *flatBacking, capacity int64) error {
-	image, err := c.s.diskLayers.image(upper, capacity)
+func (c *consolidation) merge(upper *vdisk.FlatBacking, capacity int64) error {
+	image, err := c.s.diskLayers.Image(upper, capacity)
 	if err != nil {
 		return err
 	}
-	if err := image.copyTo(image.layers[1], 1); err != nil {
+	if err := image.CopyTo(image.Layers[1], 1); err != nil {
 		return err
 	}
-	gone := keyOf(upper)
-	c.rechain(func(b *flatBacking) *flatBacking { return without(b, gone) })
+	gone := vdisk.KeyOf(upper)
+	c.rechain(func(b *vdisk.FlatBacking) *vdisk.FlatBacking { return without(b, gone) })
 	return nil
 }
 
 // without cuts a layer out of a chain. What is the disk's, and not the layer's, stays
 // when it was the top one.
-func without(b *flatBacking, gone layerKey) *flatBacking {
+func without(b *vdisk.FlatBacking, gone vdisk.LayerKey) *vdisk.FlatBacking {
 	if b == nil {
 		return nil
 	}
-	if keyOf(b) == gone {
+	if vdisk.KeyOf(b) == gone {
 		below := *b.Parent
 		below.DiskMode, below.ChangeId = b.DiskMode, b.ChangeId
 		return &below
@@ -157,21 +161,21 @@ func without(b *flatBacking, gone layerKey) *flatBacking {
 }
 
 // rechain gives the disks of the VM and of its snapshots other chains.
-func (c *consolidation) rechain(change func(*flatBacking) *flatBacking) {
+func (c *consolidation) rechain(change func(*vdisk.FlatBacking) *vdisk.FlatBacking) {
 	if devices, changed := rechained(c.vm.Config.Hardware.Device, change); changed {
 		c.ctx.Update(c.vm, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
 	}
-	for _, snapshot := range c.s.snapshotsOf(c.vm) {
+	for _, snapshot := range c.s.SnapshotsOf(c.vm) {
 		if devices, changed := rechained(snapshot.Config.Hardware.Device, change); changed {
 			c.s.reg.AtomicUpdate(c.ctx, snapshot, []types.PropertyChange{{Name: "config.hardware.device", Val: devices}})
 		}
 	}
 }
 
-func rechained(devices []types.BaseVirtualDevice, change func(*flatBacking) *flatBacking) (out []types.BaseVirtualDevice, changed bool) {
+func rechained(devices []types.BaseVirtualDevice, change func(*vdisk.FlatBacking) *vdisk.FlatBacking) (out []types.BaseVirtualDevice, changed bool) {
 	for _, d := range devices {
 		if disk, ok := d.(*types.VirtualDisk); ok {
-			if b, ok := disk.Backing.(*flatBacking); ok {
+			if b, ok := disk.Backing.(*vdisk.FlatBacking); ok {
 				if other := change(b); other != b {
 					moved := *disk
 					moved.Backing, d, changed = other, &moved, true
@@ -189,7 +193,7 @@ func rechained(devices []types.BaseVirtualDevice, change func(*flatBacking) *fla
 // would change what others read, and the disk gets a new file.
 func (c *consolidation) collapse() error {
 	var failed error
-	c.rechain(func(top *flatBacking) *flatBacking {
+	c.rechain(func(top *vdisk.FlatBacking) *vdisk.FlatBacking {
 		own := c.ownLevels(top)
 		if len(own) < 2 {
 			return top
@@ -205,18 +209,18 @@ func (c *consolidation) collapse() error {
 }
 
 // ownLevels are the levels of a disk that lie in the VM's folder, top first.
-func (c *consolidation) ownLevels(top *flatBacking) []*flatBacking {
-	var own []*flatBacking
-	for b := top; b != nil && c.own(keyOf(b)); b = b.Parent {
+func (c *consolidation) ownLevels(top *vdisk.FlatBacking) []*vdisk.FlatBacking {
+	var own []*vdisk.FlatBacking
+	for b := top; b != nil && c.own(vdisk.KeyOf(b)); b = b.Parent {
 		own = append(own, b)
 	}
 	return own
 }
 
-func (c *consolidation) collapseDisk(own []*flatBacking) (*flatBacking, error) {
+func (c *consolidation) collapseDisk(own []*vdisk.FlatBacking) (*vdisk.FlatBacking, error) {
 	top, lowest := own[0], own[len(own)-1]
-	capacity := c.forest().sizes[keyOf(top)]
-	image, err := c.s.diskLayers.image(top, capacity)
+	capacity := c.forest().sizes[vdisk.KeyOf(top)]
+	image, err := c.s.diskLayers.Image(top, capacity)
 	if err != nil {
 		return nil, err
 	}
@@ -227,22 +231,22 @@ func (c *consolidation) collapseDisk(own []*flatBacking) (*flatBacking, error) {
 			return c.detached(image, len(own), &merged)
 		}
 	}
-	return &merged, image.copyTo(image.layers[len(own)-1], len(own)-1)
+	return &merged, image.CopyTo(image.Layers[len(own)-1], len(own)-1)
 }
 
 // detached writes the upper n layers of a disk into a new file.
-func (c *consolidation) detached(image *diskImage, n int, like *flatBacking) (*flatBacking, error) {
+func (c *consolidation) detached(image *vdisk.Image, n int, like *vdisk.FlatBacking) (*vdisk.FlatBacking, error) {
 	ds, file, err := c.s.freeLayerName(c.vm, like, c.s.nextDelta(c.vm.Self))
 	if err != nil {
 		return nil, err
 	}
 	out, ref := *like, ds.Self
-	out.FileName, out.Datastore, out.Uuid = dsPath(ds.Name, file), &ref, newUUID(0x60)
-	into, err := c.s.diskLayers.layer(&out, image.capacity)
+	out.FileName, out.Datastore, out.Uuid = dsfiles.Path(ds.Name, file), &ref, ids.NewUUID(0x60)
+	into, err := c.s.diskLayers.Layer(&out, image.Capacity)
 	if err != nil {
 		return nil, err
 	}
-	return &out, image.copyTo(into, n)
+	return &out, image.CopyTo(into, n)
 }
 
 // numbered is the end of the name of a file that had another before it.
@@ -250,22 +254,22 @@ var numbered = regexp.MustCompile(`-\d{6}$`)
 
 // freeLayerName is a name that no layer has yet, beside the VM's other files: that of
 // the disk's base with a number, from the given one on.
-func (s *Sim) freeLayerName(vm *simulator.VirtualMachine, b *flatBacking, number int) (*simulator.Datastore, string, error) {
+func (s *Sim) freeLayerName(vm *simulator.VirtualMachine, b *vdisk.FlatBacking, number int) (*simulator.Datastore, string, error) {
 	for b.Parent != nil {
 		b = b.Parent
 	}
-	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
-	ds, ok := s.datastoreOf(vm, dsName)
+	dsName, vmx := dsfiles.Split(vm.Config.Files.VmPathName)
+	ds, ok := s.DatastoreOf(vm, dsName)
 	if !ok {
 		return nil, "", fmt.Errorf("datastore %q is not on the VM's host", dsName)
 	}
 	// The layer lies beside the VM's own files, also where the disk began as another VM's.
-	_, file := splitDSPath(b.FileName)
+	_, file := dsfiles.Split(b.FileName)
 	base := path.Join(path.Dir(vmx), numbered.ReplaceAllString(strings.TrimSuffix(path.Base(file), path.Ext(file)), ""))
-	for taken := s.layers.levels(vm.Self); ; number++ {
+	for taken := s.layers.Levels(vm.Self); ; number++ {
 		file := fmt.Sprintf("%s-%06d.vmdk", base, number)
-		_, err := os.Stat(localPath(ds, file))
-		if errors.Is(err, os.ErrNotExist) && !taken[layerKey{ds.Self.Value, dsPath(ds.Name, file)}] {
+		_, err := os.Stat(dsfiles.Local(ds, file))
+		if errors.Is(err, os.ErrNotExist) && !taken[vdisk.LayerKey{Datastore: ds.Self.Value, File: dsfiles.Path(ds.Name, file)}] {
 			return ds, file, nil
 		}
 	}
@@ -281,20 +285,20 @@ func (s *Sim) nextDelta(vm types.ManagedObjectReference) (number int) {
 }
 
 // removeLevel deletes the files of a layer, and its folder with the last of them.
-func (s *Sim) removeLevel(key layerKey) {
-	ds, ok := s.reg.Get(types.ManagedObjectReference{Type: "Datastore", Value: key.datastore}).(*simulator.Datastore)
+func (s *Sim) removeLevel(key vdisk.LayerKey) {
+	ds, ok := s.reg.Get(types.ManagedObjectReference{Type: "Datastore", Value: key.Datastore}).(*simulator.Datastore)
 	if !ok {
 		return
 	}
-	_, file := splitDSPath(key.file)
-	err := s.diskLayers.remove([]string{
-		localPath(ds, file), localPath(ds, extentName(file, true)), localPath(ds, extentName(file, false)),
+	_, file := dsfiles.Split(key.File)
+	err := s.diskLayers.Remove([]string{
+		dsfiles.Local(ds, file), dsfiles.Local(ds, dsfiles.Extent(file, true)), dsfiles.Local(ds, dsfiles.Extent(file, false)),
 	})
 	if err != nil {
-		log.Printf("vforge-sim: removing %s: %v", key.file, err)
+		log.Printf("vforge-sim: removing %s: %v", key.File, err)
 	}
-	if left, err := os.ReadDir(localPath(ds, path.Dir(file))); err == nil && len(left) == 0 {
-		if err := os.Remove(localPath(ds, path.Dir(file))); err != nil {
+	if left, err := os.ReadDir(dsfiles.Local(ds, path.Dir(file))); err == nil && len(left) == 0 {
+		if err := os.Remove(dsfiles.Local(ds, path.Dir(file))); err != nil {
 			log.Printf("vforge-sim: removing %s: %v", path.Dir(file), err)
 		}
 	}
@@ -302,7 +306,7 @@ func (s *Sim) removeLevel(key layerKey) {
 
 // removeOrphans deletes the layers whose last user has gone.
 func (s *Sim) removeOrphans() {
-	for _, key := range s.layers.orphans() {
+	for _, key := range s.layers.Orphans() {
 		s.removeLevel(key)
 	}
 }

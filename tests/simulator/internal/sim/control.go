@@ -13,6 +13,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/inject"
 )
 
 // controlError is a refusal with its HTTP status.
@@ -123,43 +126,43 @@ func (s *Sim) getCalls(r *http.Request) (any, error) {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), time.Duration(within)*time.Millisecond)
 		defer cancel()
-		s.calls.wait(ctx, q.Get("method"), count)
+		s.calls.Wait(ctx, q.Get("method"), count)
 	}
-	total, by := s.calls.snapshot()
+	total, by := s.calls.Snapshot()
 	return map[string]any{"total": total, "by_method": by}, nil
 }
 
 func (s *Sim) resetCalls(*http.Request) (any, error) {
-	s.calls.reset()
+	s.calls.Reset()
 	s.uploads.reset()
 	return done, nil
 }
 
 func (s *Sim) getInject(*http.Request) (any, error) {
-	return map[string]any{"rules": s.inject.list()}, nil
+	return map[string]any{"rules": s.inject.List()}, nil
 }
 
 func (s *Sim) postInject(r *http.Request) (any, error) {
-	var add rule
+	var add inject.Rule
 	if err := decode(r, &add); err != nil {
 		return nil, err
 	}
-	if err := add.check(); err != nil {
+	if err := add.Check(); err != nil {
 		return nil, badRequest(err)
 	}
-	return map[string]int{"id": s.inject.add(add)}, nil
+	return map[string]int{"id": s.inject.Add(add)}, nil
 }
 
 func (s *Sim) deleteInject(r *http.Request) (any, error) {
 	text := r.PathValue("id")
 	if text == "" {
-		s.inject.remove(0)
+		s.inject.Remove(0)
 		s.uploads.calm()
-		s.gate.calm()
+		s.gate.Calm()
 		return done, nil
 	}
 	id, err := strconv.Atoi(text)
-	if err != nil || id < 1 || !s.inject.remove(id) {
+	if err != nil || id < 1 || !s.inject.Remove(id) {
 		return nil, noSuch("rule", text)
 	}
 	return done, nil
@@ -176,12 +179,12 @@ func (s *Sim) postLatency(r *http.Request) (any, error) {
 	if body.MS < 0 || body.Method == "" {
 		return nil, badRequest(errors.New(`"ms" must not be negative, "method" not empty`))
 	}
-	s.latency.set(body.Method, time.Duration(body.MS*float64(time.Millisecond)))
+	s.latency.Set(body.Method, time.Duration(body.MS*float64(time.Millisecond)))
 	return done, nil
 }
 
 func (s *Sim) getSessions(*http.Request) (any, error) {
-	list := s.sessions.list()
+	list := s.sessions.List()
 	return map[string]any{"count": len(list), "sessions": list}, nil
 }
 
@@ -200,21 +203,21 @@ func (s *Sim) expireSessions(r *http.Request) (any, error) {
 
 // endSessions ends all sessions and returns how many there were.
 func (s *Sim) endSessions(missingSet bool) int {
-	dead := s.sessions.expire(missingSet)
+	dead := s.sessions.Expire(missingSet)
 	for _, d := range dead {
-		s.endSession(d.key)
+		s.endSession(d.Key)
 	}
 	return len(dead)
 }
 
 func (s *Sim) postUser(r *http.Request) (any, error) {
-	var u user
+	var u accounts.User
 	if err := decode(r, &u); err != nil {
 		return nil, err
 	}
 	if u.Name == "" {
 		return nil, badRequest(errors.New(`"username" is needed`))
 	}
-	s.auth.add(u)
+	s.auth.Add(u)
 	return done, nil
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/inject"
 )
 
 func (b *bench) inject(rule map[string]any) int {
@@ -90,28 +93,28 @@ func TestAskingForCallsWaitsForAsManyAsAreNamed(t *testing.T) {
 func TestWhichCallsARuleStrikes(t *testing.T) {
 	two, ever := 2, 0
 	for name, c := range map[string]struct {
-		rule rule
+		rule inject.Rule
 		want string
 	}{
-		"the first":           {rule{}, "x........."},
-		"the third":           {rule{Nth: 3}, "..x......."},
-		"two from the second": {rule{Nth: 2, Times: &two}, ".xx......."},
-		"all":                 {rule{Times: &ever}, "xxxxxxxxxx"},
-		"all from the eighth": {rule{Nth: 8, Times: &ever}, ".......xxx"},
-		"every third":         {rule{Times: &ever, Every: 3}, "x..x..x..x"},
-		"every other, twice":  {rule{Nth: 2, Times: &two, Every: 2}, ".x.x......"},
+		"the first":           {inject.Rule{}, "x........."},
+		"the third":           {inject.Rule{Nth: 3}, "..x......."},
+		"two from the second": {inject.Rule{Nth: 2, Times: &two}, ".xx......."},
+		"all":                 {inject.Rule{Times: &ever}, "xxxxxxxxxx"},
+		"all from the eighth": {inject.Rule{Nth: 8, Times: &ever}, ".......xxx"},
+		"every third":         {inject.Rule{Times: &ever, Every: 3}, "x..x..x..x"},
+		"every other, twice":  {inject.Rule{Nth: 2, Times: &two, Every: 2}, ".x.x......"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := c.rule
-			r.Method, r.Do = "*", doDrop
-			if err := r.check(); err != nil {
+			r.Method, r.Do = "*", inject.DoDrop
+			if err := r.Check(); err != nil {
 				t.Fatal(err)
 			}
-			var i injector
-			i.add(r)
+			var i inject.Rules
+			i.Add(r)
 			got := ""
 			for range c.want {
-				if i.match("Any", func() []string { return nil }) != nil {
+				if i.Match("Any", func() []string { return nil }) != nil {
 					got += "x"
 				} else {
 					got += "."
@@ -133,7 +136,7 @@ func TestRulesPickCallsByNameAndMethod(t *testing.T) {
 	if !strings.Contains(err.Error(), "not now") {
 		t.Error(err)
 	}
-	var list struct{ Rules []rule }
+	var list struct{ Rules []inject.Rule }
 	b.control("GET", "/inject", nil, &list)
 	if len(list.Rules) != 1 || list.Rules[0].Hits != 1 || list.Rules[0].Seen != 1 {
 		t.Errorf("%+v", list)
@@ -215,7 +218,7 @@ func TestADelayWithoutATimeLastsUntilItsRuleIsRemoved(t *testing.T) {
 		answered <- err
 	}()
 	for hits := 0; hits == 0; {
-		var answer struct{ Rules []rule }
+		var answer struct{ Rules []inject.Rule }
 		b.control("GET", "/inject", nil, &answer)
 		hits = answer.Rules[0].Hits
 	}
@@ -322,18 +325,18 @@ func TestVersionsCompare(t *testing.T) {
 		{"6.5", "6.7", true}, {"6.7", "6.7", false}, {"6.7", "6.5", false}, {"6.7.3", "6.8.7", true}, {"8.0.0.0", "8.0.0.1", true},
 		{"7.0.3.2", "8.0.0.0", true}, {"2.5u2", "6.7", true}, {"10.0", "9.0", false},
 	} {
-		if got := versionLess(c.a, c.b); got != c.less {
+		if got := apiversion.Less(c.a, c.b); got != c.less {
 			t.Errorf("%s before %s: %v", c.a, c.b, got)
 		}
 	}
 	for action, want := range map[string]string{
 		"urn:vim25/6.5": "6.5", `"urn:vim25/7.0.3.0"`: "7.0.3.0", "urn:vim25/9.1.0.0": "8.0.3.0", "urn:vim25/8.0.3.1": "8.0.3.0", "": "8.0.3.0",
 	} {
-		if got := requestVersion(action, "8.0.3.0"); got != want {
+		if got := apiversion.OfRequest(action, "8.0.3.0"); got != want {
 			t.Errorf("%q is spoken as %s, want %s", action, got, want)
 		}
 	}
-	if p := priorVersions("6.7"); p[0] != "6.5" || p[len(p)-1] != "2.5" {
+	if p := apiversion.Prior("6.7"); p[0] != "6.5" || p[len(p)-1] != "2.5" {
 		t.Errorf("prior versions %v", p)
 	}
 }

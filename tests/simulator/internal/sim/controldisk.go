@@ -17,6 +17,9 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // maxReply bounds what one request reads of a disk.
@@ -44,10 +47,10 @@ func (s *Sim) diskTarget(r *http.Request) (t diskTarget, err error) {
 
 // open finds the disk of a target, and what it shows. It lasts as long as the caller
 // holds the VM's lock.
-func (s *Sim) open(t diskTarget) (*types.VirtualDisk, *diskImage, error) {
+func (s *Sim) open(t diskTarget) (*types.VirtualDisk, *vdisk.Image, error) {
 	devices := t.vm.Config.Hardware.Device
 	if t.snapshot != "" {
-		snapshot := s.snapshot(types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: t.snapshot})
+		snapshot := s.Snapshot(types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: t.snapshot})
 		if snapshot == nil || snapshot.Vm != t.vm.Self {
 			return nil, nil, noSuch("snapshot", t.snapshot)
 		}
@@ -57,11 +60,11 @@ func (s *Sim) open(t diskTarget) (*types.VirtualDisk, *diskImage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	top, ok := disk.Backing.(*flatBacking)
+	top, ok := disk.Backing.(*vdisk.FlatBacking)
 	if !ok {
 		return nil, nil, conflict(fmt.Errorf("disk %d is a raw device, whose bytes are not simulated", t.key))
 	}
-	image, err := s.diskLayers.image(top, disk.CapacityInBytes)
+	image, err := s.diskLayers.Image(top, disk.CapacityInBytes)
 	return disk, image, err
 }
 
@@ -74,29 +77,29 @@ func (s *Sim) getDisk(r *http.Request) (out any, err error) {
 	}
 	s.background("").WithLock(t.vm, func() {
 		var disk *types.VirtualDisk
-		var image *diskImage
+		var image *vdisk.Image
 		if disk, image, err = s.open(t); err != nil {
 			return
 		}
 		var layers []map[string]any
-		for i, b := range diskChain(disk) {
+		for i, b := range vdisk.DiskChain(disk) {
 			layers = append(layers, map[string]any{
-				"file": b.FileName, "extent": image.layers[i].extent, "written": areaPairs(image.layers[i].written()),
+				"file": b.FileName, "extent": image.Layers[i].Extent, "written": areaPairs(image.Layers[i].Written()),
 			})
 		}
 		out = map[string]any{
-			"key": disk.Key, "bytes": disk.CapacityInBytes, "change_id": disk.Backing.(*flatBacking).ChangeId,
-			"layers": layers, "written": areaPairs(image.allocated()),
+			"key": disk.Key, "bytes": disk.CapacityInBytes, "change_id": disk.Backing.(*vdisk.FlatBacking).ChangeId,
+			"layers": layers, "written": areaPairs(image.Allocated()),
 		}
 	})
 	return out, err
 }
 
 // areaPairs lists areas as [start, length].
-func areaPairs(s spans) [][2]int64 {
+func areaPairs(s vdisk.Spans) [][2]int64 {
 	out := make([][2]int64, 0, len(s))
 	for _, a := range s {
-		out = append(out, [2]int64{a.start, a.length()})
+		out = append(out, [2]int64{a.Start, a.Length()})
 	}
 	return out
 }
@@ -120,25 +123,25 @@ func (s *Sim) diskBytes(r *http.Request) (text []byte, err error) {
 	}
 	s.background("").WithLock(t.vm, func() {
 		var disk *types.VirtualDisk
-		var image *diskImage
+		var image *vdisk.Image
 		if disk, image, err = s.open(t); err != nil {
 			return
 		}
-		part := span{0, disk.CapacityInBytes}
+		part := vdisk.Span{Start: 0, End: disk.CapacityInBytes}
 		if part, err = pickPart(r, part); err != nil {
 			return
 		}
-		text = make([]byte, part.length())
-		if _, err = image.ReadAt(text, part.start); errors.Is(err, io.EOF) {
+		text = make([]byte, part.Length())
+		if _, err = image.ReadAt(text, part.Start); errors.Is(err, io.EOF) {
 			err = nil
 		}
 	})
 	return text, err
 }
 
-func pickPart(r *http.Request, all span) (span, error) {
+func pickPart(r *http.Request, all vdisk.Span) (vdisk.Span, error) {
 	part, length := all, int64(-1)
-	for name, into := range map[string]*int64{"offset": &part.start, "length": &length} {
+	for name, into := range map[string]*int64{"offset": &part.Start, "length": &length} {
 		if text := r.URL.Query().Get(name); text != "" {
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil || n < 0 {
@@ -148,10 +151,10 @@ func pickPart(r *http.Request, all span) (span, error) {
 		}
 	}
 	if length >= 0 {
-		part.end = min(part.start+length, all.end)
+		part.End = min(part.Start+length, all.End)
 	}
-	if part.length() < 0 || part.length() > maxReply {
-		return part, badRequest(fmt.Errorf("%d bytes at %d of %d: at most %d at once", part.length(), part.start, all.end, maxReply))
+	if part.Length() < 0 || part.Length() > maxReply {
+		return part, badRequest(fmt.Errorf("%d bytes at %d of %d: at most %d at once", part.Length(), part.Start, all.End, maxReply))
 	}
 	return part, nil
 }
@@ -184,11 +187,11 @@ func (d *diskWrite) check() (data []byte, err error) {
 	return data, nil
 }
 
-func (d *diskWrite) ranges() spans {
-	out := make(spans, 0, d.Count)
+func (d *diskWrite) ranges() vdisk.Spans {
+	out := make(vdisk.Spans, 0, d.Count)
 	for i := range d.Count {
 		start := d.Offset + i*d.Stride
-		out = out.append(span{start, start + d.Length})
+		out = out.Append(vdisk.Span{Start: start, End: start + d.Length})
 	}
 	return out
 }
@@ -211,7 +214,7 @@ func (s *Sim) postWrites(r *http.Request) (any, error) {
 	} else if body.diskWrite != (diskWrite{}) {
 		return nil, badRequest(errors.New(`a list of "writes" stands alone`))
 	}
-	total := spans{}
+	total := vdisk.Spans{}
 	ctx := s.background("")
 	ctx.WithLock(t.vm, func() {
 		for i := range body.Writes {
@@ -221,11 +224,11 @@ func (s *Sim) postWrites(r *http.Request) (any, error) {
 		}
 		s.tellFiles(ctx, t.vm)
 	})
-	return map[string]int64{"bytes": total.bytes()}, err
+	return map[string]int64{"bytes": total.Bytes()}, err
 }
 
 // writeOne has the guest write one of a list. The caller holds the VM's lock.
-func (s *Sim) writeOne(t diskTarget, d *diskWrite, total spans) (spans, error) {
+func (s *Sim) writeOne(t diskTarget, d *diskWrite, total vdisk.Spans) (vdisk.Spans, error) {
 	data, err := d.check()
 	if err != nil {
 		return total, err
@@ -235,7 +238,7 @@ func (s *Sim) writeOne(t diskTarget, d *diskWrite, total spans) (spans, error) {
 		fill = d.repeated(data)
 	}
 	ranges := d.ranges()
-	return total.with(ranges), s.guestWrite(t.vm, t.key, ranges, fill)
+	return total.With(ranges), s.guestWrite(t.vm, t.key, ranges, fill)
 }
 
 // repeated fills each of a write's places with the same bytes.
@@ -256,12 +259,12 @@ func (d *diskWrite) repeated(data []byte) func(p []byte, off int64) error {
 // are never all zeros.
 func seeded(seed uint64) func(p []byte, off int64) error {
 	return func(p []byte, off int64) error {
-		for sector := range slices.Chunk(p, sectorSize) {
+		for sector := range slices.Chunk(p, vdisk.SectorSize) {
 			random := rand.NewPCG(seed, uint64(off))
 			for word := range slices.Chunk(sector, 8) {
 				binary.LittleEndian.PutUint64(word, random.Uint64()|1)
 			}
-			off += sectorSize
+			off += vdisk.SectorSize
 		}
 		return nil
 	}
@@ -280,7 +283,7 @@ func (s *Sim) postPowerFailure(r *http.Request) (any, error) {
 			err = conflict(errors.New("the VM is not powered on"))
 			return
 		}
-		s.tracks.breakAll(vm)
+		s.tracks.BreakAll(vm)
 		s.powerOff(ctx, vm)
 	})
 	return done, err
@@ -297,7 +300,7 @@ func (s *Sim) postCBT(r *http.Request) (any, error) {
 	if body.Granule == nil {
 		return nil, badRequest(errors.New(`"granule" is needed`))
 	}
-	if err := checkGranule(*body.Granule); err != nil {
+	if err := settings.CheckGranule(*body.Granule); err != nil {
 		return nil, badRequest(err)
 	}
 	s.cbtGranule.Store(*body.Granule)

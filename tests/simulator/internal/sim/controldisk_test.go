@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // raw sends a request to the control endpoint, or with a client to the SDK's, and
@@ -147,7 +149,7 @@ func TestAWorkload(t *testing.T) {
 		b.control("GET", path, nil, &told)
 	}
 	b.control("DELETE", path, nil, &told)
-	if told.Writes < 20 || told.Bytes < 20*sectorSize {
+	if told.Writes < 20 || told.Bytes < 20*vdisk.SectorSize {
 		t.Errorf("told %+v", told)
 	}
 	var disk struct{ Written [][2]int64 }

@@ -13,6 +13,9 @@ import (
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // getLeases lists all leases since the start, and those that live.
@@ -25,7 +28,7 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 		ctx.WithLock(l, func() {
 			view = map[string]any{"lease": l.Self.Value, "state": l.State, "percent": l.TransferProgress, "task": l.task.Self.Value}
 			if l.Error != nil {
-				view["error"] = faultName(l.Error.Fault)
+				view["error"] = faults.Name(l.Error.Fault)
 			}
 		})
 		l.mu.Lock()
@@ -71,7 +74,7 @@ func (s *Sim) postLeases(r *http.Request) (any, error) {
 	if body.Fail == "" {
 		return done, nil
 	}
-	fault, err := newFault(body.Fail, "")
+	fault, err := faults.New(body.Fail, "")
 	if err != nil {
 		return nil, badRequest(err)
 	}
@@ -120,9 +123,9 @@ func (s *Sim) getOrphans(*http.Request) (any, error) {
 func (s *Sim) noteFiles(vm *simulator.VirtualMachine, known map[string]bool) {
 	s.background("").WithLock(vm, func() {
 		note := func(name string) {
-			dsName, file := splitDSPath(name)
-			if ds, ok := s.datastoreOf(vm, dsName); ok && file != "" {
-				known[localPath(ds, file)] = true
+			dsName, file := dsfiles.Split(name)
+			if ds, ok := s.DatastoreOf(vm, dsName); ok && file != "" {
+				known[dsfiles.Local(ds, file)] = true
 			}
 		}
 		if vm.LayoutEx != nil {
@@ -134,8 +137,8 @@ func (s *Sim) noteFiles(vm *simulator.VirtualMachine, known map[string]bool) {
 		for _, name := range []string{"/vmware.log", "/" + vm.Name + ".nvram"} {
 			note(dir + name)
 		}
-		for key := range s.layers.levels(vm.Self) {
-			for _, name := range []string{key.file, extentName(key.file, false), extentName(key.file, true)} {
+		for key := range s.layers.Levels(vm.Self) {
+			for _, name := range []string{key.File, dsfiles.Extent(key.File, false), dsfiles.Extent(key.File, true)} {
 				note(name)
 			}
 		}

@@ -13,23 +13,26 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // vmRequest is what POST /vms makes. Places are inventory paths or names; what is
 // left out is as for golden-parent.
 type vmRequest struct {
-	Name        string            `json:"name"`
-	Folder      string            `json:"folder"`
-	Datacenter  string            `json:"datacenter"`
-	Host        string            `json:"host"`
-	Pool        string            `json:"pool"`
-	Datastore   string            `json:"datastore"`
-	Networks    []string          `json:"networks"`
-	On          *bool             `json:"on"`
-	Template    bool              `json:"template"`
-	ExtraConfig map[string]string `json:"extra_config"`
-	Disks       []diskSpec        `json:"disks"`
-	Hardware    string            `json:"hardware"`
+	Name        string               `json:"name"`
+	Folder      string               `json:"folder"`
+	Datacenter  string               `json:"datacenter"`
+	Host        string               `json:"host"`
+	Pool        string               `json:"pool"`
+	Datastore   string               `json:"datastore"`
+	Networks    []string             `json:"networks"`
+	On          *bool                `json:"on"`
+	Template    bool                 `json:"template"`
+	ExtraConfig map[string]string    `json:"extra_config"`
+	Disks       []vhardware.DiskSpec `json:"disks"`
+	Hardware    string               `json:"hardware"`
 }
 
 func (s *Sim) postVM(r *http.Request) (any, error) {
@@ -77,7 +80,7 @@ func (s *Sim) vmSpecFor(req *vmRequest) (vmSpec, error) {
 			return spec, err
 		}
 		spec.host = host.Reference()
-		cr, _ := s.computeOf(spec.host)
+		cr, _ := s.ComputeOf(spec.host)
 		for i, c := range site.clusters {
 			if c.Self == cr {
 				spec.pool = site.pools[i][0]
@@ -107,11 +110,11 @@ func (s *Sim) vmSpecFor(req *vmRequest) (vmSpec, error) {
 	if req.Disks != nil {
 		spec.disks = req.Disks
 	}
-	if len(spec.disks) > maxDisks {
-		return spec, badRequest(fmt.Errorf("%d disks: at most %d are possible", len(spec.disks), maxDisks))
+	if len(spec.disks) > vhardware.MaxDisks {
+		return spec, badRequest(fmt.Errorf("%d disks: at most %d are possible", len(spec.disks), vhardware.MaxDisks))
 	}
 	for i := range spec.disks {
-		if err := spec.disks[i].check(); err != nil {
+		if err := spec.disks[i].Check(); err != nil {
 			return spec, badRequest(err)
 		}
 	}
@@ -126,12 +129,12 @@ func (s *Sim) vmSpecFor(req *vmRequest) (vmSpec, error) {
 	return spec, err
 }
 
-func pickNetworks(st *site, names []string) ([]network, error) {
-	out := []network{}
+func pickNetworks(st *site, names []string) ([]lookup.Network, error) {
+	out := []lookup.Network{}
 	for _, name := range names {
 		found := false
 		for _, net := range st.networks {
-			if net.name == name {
+			if net.Name == name {
 				out, found = append(out, net), true
 				break
 			}

@@ -13,12 +13,15 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // findVM finds a VM by managed object id or by name, as vCenter keeps it or as a
 // person writes it.
 func (s *Sim) findVM(name string) (*simulator.VirtualMachine, error) {
-	if vm := s.vm(types.ManagedObjectReference{Type: "VirtualMachine", Value: name}); vm != nil {
+	if vm := s.VM(types.ManagedObjectReference{Type: "VirtualMachine", Value: name}); vm != nil {
 		return vm, nil
 	}
 	var found []*simulator.VirtualMachine
@@ -27,7 +30,7 @@ func (s *Sim) findVM(name string) (*simulator.VirtualMachine, error) {
 		if !made {
 			continue
 		}
-		if n := s.nameOf(vm); n == name || n == escapeName(name) {
+		if n := s.nameOf(vm); n == name || n == naming.Escape(name) {
 			found = append(found, vm)
 		}
 	}
@@ -109,7 +112,7 @@ func (s *Sim) viewNIC(nic *types.VirtualEthernetCard) map[string]any {
 
 func viewDisk(d *types.VirtualDisk) map[string]any {
 	var files []string
-	for _, b := range diskChain(d) {
+	for _, b := range vdisk.DiskChain(d) {
 		files = append(files, b.FileName)
 	}
 	return map[string]any{"key": d.Key, "files": files, "deltas": len(files) - 1, "bytes": d.CapacityInBytes}
@@ -190,8 +193,8 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 
 func deltasOf(vm *simulator.VirtualMachine) int {
 	most := 0
-	for _, d := range disksOf(vm.Config.Hardware.Device) {
-		most = max(most, len(diskChain(d))-1)
+	for _, d := range vdisk.DisksOf(vm.Config.Hardware.Device) {
+		most = max(most, len(vdisk.DiskChain(d))-1)
 	}
 	return most
 }

@@ -15,14 +15,9 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
-)
-
-// guestCustomizationSince is the API version that introduced customization of running
-// guests; customizationInfoSince the one that tells of it in guest.customizationInfo.
-const (
-	guestCustomizationSince = "6.8.7"
-	customizationInfoSince  = "7.0.2.0"
 )
 
 const customizePrivilege = "VirtualMachine.Provisioning.Customize"
@@ -36,7 +31,7 @@ type customizationShim struct{ shimBase }
 
 // installGuestCustomization offers the manager, on a release that has it.
 func (s *Sim) installGuestCustomization() {
-	if versionLess(s.cfg.APIVersion, guestCustomizationSince) {
+	if apiversion.Less(s.cfg.APIVersion, apiversion.GuestCustomizationSince) {
 		return
 	}
 	const kind = "VirtualMachineGuestCustomizationManager"
@@ -50,10 +45,10 @@ func (s *Sim) installGuestCustomization() {
 // in which the credentials are the administrator's.
 func (sh *customizationShim) start(ctx *simulator.Context, vm types.ManagedObjectReference, auth types.BaseGuestAuthentication, id string, work func(*workInside) types.BaseMethodFault) (types.ManagedObjectReference, types.BaseMethodFault) {
 	s := sh.s
-	if s.vm(vm) == nil {
+	if s.VM(vm) == nil {
 		return types.ManagedObjectReference{}, &types.ManagedObjectNotFound{Obj: vm}
 	}
-	if fault := s.auth.denied(ctx.Session.UserName, vm, customizePrivilege); fault != nil {
+	if fault := s.auth.Denied(ctx.Session.UserName, vm, customizePrivilege); fault != nil {
 		return types.ManagedObjectReference{}, fault
 	}
 	return s.runTask(ctx, vm, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
@@ -74,7 +69,7 @@ func (sh *customizationShim) CustomizeGuestTask(ctx *simulator.Context, req *typ
 		return sh.s.customize(req.Vm, in.sys, &req.Spec)
 	})
 	if fault != nil {
-		return &methods.CustomizeGuest_TaskBody{Fault_: soapFault(fault)}
+		return &methods.CustomizeGuest_TaskBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.CustomizeGuest_TaskBody{Res: &types.CustomizeGuest_TaskResponse{Returnval: task}}
 }
@@ -86,7 +81,7 @@ func (sh *customizationShim) StartGuestNetworkTask(ctx *simulator.Context, req *
 		return nil
 	})
 	if fault != nil {
-		return &methods.StartGuestNetwork_TaskBody{Fault_: soapFault(fault)}
+		return &methods.StartGuestNetwork_TaskBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.StartGuestNetwork_TaskBody{Res: &types.StartGuestNetwork_TaskResponse{Returnval: task}}
 }
@@ -104,7 +99,7 @@ func (sh *customizationShim) AbortCustomizationTask(ctx *simulator.Context, req 
 		return nil
 	})
 	if fault != nil {
-		return &methods.AbortCustomization_TaskBody{Fault_: soapFault(fault)}
+		return &methods.AbortCustomization_TaskBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.AbortCustomization_TaskBody{Res: &types.AbortCustomization_TaskResponse{Returnval: task}}
 }
@@ -180,7 +175,7 @@ func (s *Sim) carryOut(sys *guestos.System, plan *customizationPlan, aborted <-c
 // noteCustomization publishes the state of a customization, on a release that does,
 // and posts its event.
 func (s *Sim) noteCustomization(ref types.ManagedObjectReference, status types.GuestInfoCustomizationStatus, problem string) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	if vm == nil {
 		return
 	}
@@ -204,7 +199,7 @@ func (s *Sim) noteCustomization(ref types.ManagedObjectReference, status types.G
 			s.post(ctx, &types.CustomizationFailed{CustomizationEvent: e})
 		}
 		s.vms.with(ref, func(st *vmState) { st.customization = &info })
-		if !versionLess(s.cfg.APIVersion, customizationInfoSince) {
+		if !apiversion.Less(s.cfg.APIVersion, apiversion.CustomizationInfoSince) {
 			ctx.Update(vm, []types.PropertyChange{{Name: "guest.customizationInfo", Val: &info}})
 		}
 	})

@@ -12,6 +12,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 func linuxSpec(name, addr, mask string) types.CustomizationSpec {
@@ -214,7 +216,7 @@ func TestCustomizationNeedsAPrivilege(t *testing.T) {
 }
 
 func TestCustomizationNeedsARelease(t *testing.T) {
-	old := start(t, func(c *Config) { c.APIVersion = "6.7.3" })
+	old := start(t, func(c *settings.Config) { c.APIVersion = "6.7.3" })
 	if ref := old.client.ServiceContent.GuestCustomizationManager; ref != nil {
 		t.Errorf("6.7.3 offers %v", ref)
 	}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
+	"vforge.vsphere/simulator/internal/ids"
 )
 
 // toolsConfig is where Tools of a Linux guest are told to take scripts.
@@ -35,7 +37,7 @@ type cardPlan struct {
 // planCustomization applies the rules of a specification; the first that is broken is
 // the answer.
 func (s *Sim) planCustomization(ref types.ManagedObjectReference, spec *types.CustomizationSpec) (plan *customizationPlan, fault types.BaseMethodFault) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	if vm == nil {
 		return nil, &types.ManagedObjectNotFound{Obj: ref}
 	}
@@ -69,7 +71,7 @@ func (p *customizationPlan) identity(windows bool, vm string, identity types.Bas
 		}
 		return p.called(vm, id.UserData.ComputerName, "spec.identity.userData.computerName")
 	}
-	return invalid("spec.identity")
+	return faults.Invalid("spec.identity")
 }
 
 func (p *customizationPlan) called(vm string, name types.BaseCustomizationName, property string) types.BaseMethodFault {
@@ -79,10 +81,10 @@ func (p *customizationPlan) called(vm string, name types.BaseCustomizationName, 
 	case *types.CustomizationVirtualMachineName:
 		p.name = vm
 	case *types.CustomizationPrefixName:
-		p.name = n.Base + "-" + newToken()[:8]
+		p.name = n.Base + "-" + ids.NewToken()[:8]
 	}
 	if p.name == "" {
-		return invalid(property)
+		return faults.Invalid(property)
 	}
 	return nil
 }
@@ -103,7 +105,7 @@ func (p *customizationPlan) network(devices []types.BaseVirtualDevice, settings 
 		card := cards[i]
 		if settings[i].MacAddress != "" {
 			if card = cardWithMAC(cards, settings[i].MacAddress); card == nil {
-				return invalid("spec.nicSettingMap.macAddress")
+				return faults.Invalid("spec.nicSettingMap.macAddress")
 			}
 		}
 		c, fault := planCard(card.Key, &settings[i].Adapter)
@@ -132,16 +134,16 @@ func planCard(key int32, settings *types.CustomizationIPSettings) (cardPlan, typ
 	case *types.CustomizationFixedIp:
 		addr, err := netip.ParseAddr(ip.IpAddress)
 		if err != nil || !addr.Is4() {
-			return c, invalid("spec.nicSettingMap.adapter.ip")
+			return c, faults.Invalid("spec.nicSettingMap.adapter.ip")
 		}
 		prefix, ok := maskPrefix(settings.SubnetMask)
 		if !ok {
-			return c, invalid("spec.nicSettingMap.adapter.subnetMask")
+			return c, faults.Invalid("spec.nicSettingMap.adapter.subnetMask")
 		}
 		c.addr, c.prefix = addr.String(), prefix
 		return c, nil
 	}
-	return c, invalid("spec.nicSettingMap.adapter.ip") // one that asks a person, or a program that is not there
+	return c, faults.Invalid("spec.nicSettingMap.adapter.ip") // one that asks a person, or a program that is not there
 }
 
 // maskPrefix is the length of an IPv4 mask.

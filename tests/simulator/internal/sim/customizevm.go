@@ -9,6 +9,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // cloudinitPrepSince is the API version that introduced customization by cloud-init;
@@ -24,7 +27,7 @@ func (sh *vmShim) CustomizeVMTask(ctx *simulator.Context, req *types.CustomizeVM
 	s := sh.s
 	prep, cloud := req.Spec.Identity.(*types.CustomizationCloudinitPrep)
 	if !cloud {
-		vm := s.vm(req.This)
+		vm := s.VM(req.This)
 		var res soap.HasFault
 		ctx.WithLock(vm, func() { res = vm.CustomizeVMTask(ctx, req) })
 		return res
@@ -43,14 +46,14 @@ func (sh *vmShim) CustomizeVMTask(ctx *simulator.Context, req *types.CustomizeVM
 func (s *Sim) cloudinitPrepFault(vm *simulator.VirtualMachine, prep *types.CustomizationCloudinitPrep) types.BaseMethodFault {
 	st := s.vms.get(vm.Self)
 	switch {
-	case versionLess(s.cfg.APIVersion, cloudinitPrepSince):
-		return invalid("spec.identity")
+	case apiversion.Less(s.cfg.APIVersion, cloudinitPrepSince):
+		return faults.Invalid("spec.identity")
 	case vm.Runtime.PowerState != poweredOff:
 		return wrongPower(vm, poweredOff)
 	case prep.Metadata == "" || len(prep.Metadata) > maxCloudinitPrep:
-		return invalid("spec.identity.metadata")
+		return faults.Invalid("spec.identity.metadata")
 	case len(prep.Userdata) > maxCloudinitPrep:
-		return invalid("spec.identity.userdata")
+		return faults.Invalid("spec.identity.userdata")
 	case st.guest.noTools:
 		return &types.UncustomizableGuest{UncustomizableGuestOS: vm.Config.GuestId}
 	case st.cloudPrep != nil:

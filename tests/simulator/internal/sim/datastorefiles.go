@@ -12,6 +12,9 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // fileShim keeps what VMs need from being removed by those who work on files.
@@ -22,7 +25,7 @@ const filePrivilege = "Datastore.FileManagement"
 // DeleteDatastoreFileTask deletes a file or a directory, unless a VM needs a disk in it.
 func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.DeleteDatastoreFile_Task) soap.HasFault {
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
-		return &methods.DeleteDatastoreFile_TaskBody{Fault_: soapFault(denied)}
+		return &methods.DeleteDatastoreFile_TaskBody{Fault_: faults.SOAP(denied)}
 	}
 	if fault := sh.s.needed(req.Name, req.Datacenter); fault != nil {
 		task := sh.s.failedTask(ctx, req.This, "deleteDatastoreFile", fault)
@@ -31,14 +34,14 @@ func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.D
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.DeleteDatastoreFileTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.forgetRemoved)
+	sh.s.afterTask(res.(*methods.DeleteDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.ForgetRemoved)
 	return res
 }
 
 // MoveDatastoreFileTask moves a file or a directory, unless a VM needs a disk in it.
 func (sh *fileShim) MoveDatastoreFileTask(ctx *simulator.Context, req *types.MoveDatastoreFile_Task) soap.HasFault {
 	if denied := sh.denied(ctx, req.SourceName, req.SourceDatacenter); denied != nil {
-		return &methods.MoveDatastoreFile_TaskBody{Fault_: soapFault(denied)}
+		return &methods.MoveDatastoreFile_TaskBody{Fault_: faults.SOAP(denied)}
 	}
 	if fault := sh.s.needed(req.SourceName, req.SourceDatacenter); fault != nil {
 		task := sh.s.failedTask(ctx, req.This, "moveDatastoreFile", fault)
@@ -47,14 +50,14 @@ func (sh *fileShim) MoveDatastoreFileTask(ctx *simulator.Context, req *types.Mov
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.MoveDatastoreFileTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.forgetRemoved)
+	sh.s.afterTask(res.(*methods.MoveDatastoreFile_TaskBody).Res.Returnval, sh.s.diskLayers.ForgetRemoved)
 	return res
 }
 
 // MakeDirectory makes a directory.
 func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirectory) soap.HasFault {
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
-		return &methods.MakeDirectoryBody{Fault_: soapFault(denied)}
+		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(denied)}
 	}
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
@@ -65,7 +68,7 @@ func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirecto
 // DeleteVirtualDiskTask deletes a disk, unless a VM needs it.
 func (sh *fileShim) DeleteVirtualDiskTask(ctx *simulator.Context, req *types.DeleteVirtualDisk_Task) soap.HasFault {
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
-		return &methods.DeleteVirtualDisk_TaskBody{Fault_: soapFault(denied)}
+		return &methods.DeleteVirtualDisk_TaskBody{Fault_: faults.SOAP(denied)}
 	}
 	if fault := sh.s.needed(req.Name, req.Datacenter); fault != nil {
 		task := sh.s.failedTask(ctx, req.This, "deleteVirtualDisk", fault)
@@ -74,7 +77,7 @@ func (sh *fileShim) DeleteVirtualDiskTask(ctx *simulator.Context, req *types.Del
 	m := sh.s.reg.VirtualDiskManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.DeleteVirtualDiskTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.DeleteVirtualDisk_TaskBody).Res.Returnval, sh.s.diskLayers.forgetRemoved)
+	sh.s.afterTask(res.(*methods.DeleteVirtualDisk_TaskBody).Res.Returnval, sh.s.diskLayers.ForgetRemoved)
 	return res
 }
 
@@ -84,12 +87,12 @@ func (sh *fileShim) denied(ctx *simulator.Context, name string, dc *types.Manage
 	if ds == nil {
 		return nil // vcsim says what is wrong with the name
 	}
-	return sh.s.auth.denied(ctx.Session.UserName, ds.Self, filePrivilege)
+	return sh.s.auth.Denied(ctx.Session.UserName, ds.Self, filePrivilege)
 }
 
 // datastoreIn finds the datastore of a file in a datacenter.
 func (s *Sim) datastoreIn(dc *types.ManagedObjectReference, name string) *simulator.Datastore {
-	dsName, _ := splitDSPath(name)
+	dsName, _ := dsfiles.Split(name)
 	for _, e := range s.reg.All("Datastore") {
 		ds, ok := e.(*simulator.Datastore)
 		if ok && ds.Name == dsName && (dc == nil || s.dcOf(mo.Reference(ds).Reference()) == *dc) {
@@ -106,13 +109,13 @@ func (s *Sim) needed(name string, dc *types.ManagedObjectReference) types.BaseMe
 	if ds == nil {
 		return nil
 	}
-	for key, users := range s.layers.all() {
-		if key.datastore != ds.Self.Value || !touches(name, key.file) {
+	for key, users := range s.layers.All() {
+		if key.Datastore != ds.Self.Value || !touches(name, key.File) {
 			continue
 		}
 		for _, ref := range users {
 			if len(users) > 1 || s.runs(ref) {
-				return fileLocked(key.file)
+				return fileLocked(key.File)
 			}
 		}
 	}
@@ -122,11 +125,11 @@ func (s *Sim) needed(name string, dc *types.ManagedObjectReference) types.BaseMe
 // touches tells if a path is that of a disk, of its extent, or of a directory above it.
 func touches(name, disk string) bool {
 	name = strings.TrimSuffix(name, "/")
-	return name == disk || name == extentName(disk, false) || name == extentName(disk, true) || strings.HasPrefix(disk, name+"/")
+	return name == disk || name == dsfiles.Extent(disk, false) || name == dsfiles.Extent(disk, true) || strings.HasPrefix(disk, name+"/")
 }
 
 func (s *Sim) runs(ref types.ManagedObjectReference) (on bool) {
-	if vm := s.vm(ref); vm != nil {
+	if vm := s.VM(ref); vm != nil {
 		s.background("").WithLock(vm, func() { on = vm.Runtime.PowerState == poweredOn })
 	}
 	return on

@@ -13,6 +13,11 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // DestroyTask deletes a VM that is not powered on, with those of its files that no
@@ -30,38 +35,38 @@ func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 
 // destroy takes a VM out of the inventory and removes its files. The caller holds its lock.
 func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) {
-	shared := s.layers.release(vm.Self)
+	shared := s.layers.Release(vm.Self)
 	files := append(s.ownFiles(vm, shared), s.disksElsewhere(vm, shared)...)
 	for key := range shared {
-		if path.Dir(key.file) == path.Dir(vm.Config.Files.VmPathName) {
-			s.layers.abandon(key)
+		if path.Dir(key.File) == path.Dir(vm.Config.Files.VmPathName) {
+			s.layers.Abandon(key)
 		}
 	}
 	s.unlink(ctx, vm)
 	s.removeOrphans()
-	if err := s.diskLayers.remove(files); err != nil {
+	if err := s.diskLayers.Remove(files); err != nil {
 		log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
 	}
 }
 
 // disksElsewhere lists the files of a VM's disks that lie outside of its directory and that
 // no other VM uses, and the directories that are empty without them.
-func (s *Sim) disksElsewhere(vm *simulator.VirtualMachine, shared map[layerKey]bool) []string {
+func (s *Sim) disksElsewhere(vm *simulator.VirtualMachine, shared map[vdisk.LayerKey]bool) []string {
 	var files []string
-	for _, disk := range disksOf(vm.Config.Hardware.Device) {
-		chain := diskChain(disk)
-		if len(chain) == 0 || shared[keyOf(chain[0])] || path.Dir(chain[0].FileName) == path.Dir(vm.Config.Files.VmPathName) {
+	for _, disk := range vdisk.DisksOf(vm.Config.Hardware.Device) {
+		chain := vdisk.DiskChain(disk)
+		if len(chain) == 0 || shared[vdisk.KeyOf(chain[0])] || path.Dir(chain[0].FileName) == path.Dir(vm.Config.Files.VmPathName) {
 			continue
 		}
-		name, file := splitDSPath(chain[0].FileName)
-		ds, ok := s.datastoreOf(vm, name)
+		name, file := dsfiles.Split(chain[0].FileName)
+		ds, ok := s.DatastoreOf(vm, name)
 		if !ok {
 			continue
 		}
-		for _, f := range []string{file, extentName(file, false), extentName(file, true)} {
-			files = append(files, localPath(ds, f))
+		for _, f := range []string{file, dsfiles.Extent(file, false), dsfiles.Extent(file, true)} {
+			files = append(files, dsfiles.Local(ds, f))
 		}
-		dir := localPath(ds, path.Dir(file))
+		dir := dsfiles.Local(ds, path.Dir(file))
 		if entries, err := os.ReadDir(dir); err == nil && len(entries) == 2 { // the descriptor and the extent
 			files = append(files, dir)
 		}
@@ -72,38 +77,38 @@ func (s *Sim) disksElsewhere(vm *simulator.VirtualMachine, shared map[layerKey]b
 // UnregisterVM takes a VM that is not powered on out of the inventory; its files
 // stay.
 func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) soap.HasFault {
-	vm := sh.s.vm(req.This)
+	vm := sh.s.VM(req.This)
 	var fault types.BaseMethodFault
 	ctx.WithLock(vm, func() {
 		if vm.Runtime.PowerState == poweredOn {
 			fault = wrongPower(vm, poweredOff)
 			return
 		}
-		sh.s.layers.release(vm.Self)
+		sh.s.layers.Release(vm.Self)
 		sh.s.unlink(ctx, vm)
 	})
 	if fault != nil {
-		return &methods.UnregisterVMBody{Fault_: soapFault(fault)}
+		return &methods.UnregisterVMBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.UnregisterVMBody{Res: &types.UnregisterVMResponse{}}
 }
 
 // ownFiles lists what is in the VM's directory, without the layers that others need.
-func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[layerKey]bool) []string {
-	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
-	ds, ok := s.datastoreOf(vm, dsName)
+func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[vdisk.LayerKey]bool) []string {
+	dsName, vmx := dsfiles.Split(vm.Config.Files.VmPathName)
+	ds, ok := s.DatastoreOf(vm, dsName)
 	if !ok {
 		return nil
 	}
-	dir := localPath(ds, path.Dir(vmx))
+	dir := dsfiles.Local(ds, path.Dir(vmx))
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // gone already
 	}
 	keep := make(map[string]bool)
 	for key := range shared {
-		base := path.Base(key.file)
-		keep[base], keep[extentName(base, false)], keep[extentName(base, true)] = true, true, true
+		base := path.Base(key.File)
+		keep[base], keep[dsfiles.Extent(base, false)], keep[dsfiles.Extent(base, true)] = true, true, true
 	}
 	var out []string
 	for _, e := range entries {
@@ -121,12 +126,12 @@ func (s *Sim) ownFiles(vm *simulator.VirtualMachine, shared map[layerKey]bool) [
 func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	s.post(ctx, &types.VmRemovedEvent{VmEvent: s.vmEvent(vm)})
 	s.index.RemoveObject(ctx, vm.Self) // the name is free from here on
-	if host := s.hostOf(vm); host != nil {
+	if host := s.HostOf(vm); host != nil {
 		s.reg.RemoveReference(ctx, host, &host.Vm, vm.Self)
 	}
 	if vm.ResourcePool != nil {
-		if pool := s.reg.Get(*vm.ResourcePool); poolVMs(pool) != nil {
-			s.reg.RemoveReference(ctx, pool, poolVMs(pool), vm.Self)
+		if pool := s.reg.Get(*vm.ResourcePool); lookup.PoolVMs(pool) != nil {
+			s.reg.RemoveReference(ctx, pool, lookup.PoolVMs(pool), vm.Self)
 		}
 	}
 	for _, ref := range vm.Datastore {
@@ -135,19 +140,19 @@ func (s *Sim) unlink(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		}
 	}
 	for _, ref := range vm.Network {
-		if net := s.reg.Get(ref); networkVMs(net) != nil {
-			s.reg.RemoveReference(ctx, net, networkVMs(net), vm.Self)
+		if net := s.reg.Get(ref); lookup.NetworkVMs(net) != nil {
+			s.reg.RemoveReference(ctx, net, lookup.NetworkVMs(net), vm.Self)
 		}
 	}
 	if f, ok := s.reg.Get(*vm.Parent).(*simulator.Folder); ok {
 		s.reg.RemoveReference(ctx, f, &f.ChildEntity, vm.Self)
 	}
-	for _, snapshot := range s.snapshotsOf(vm) {
+	for _, snapshot := range s.SnapshotsOf(vm) {
 		s.forgetSnapshot(ctx, vm, snapshot.Self)
 	}
 	s.reg.Remove(ctx, vm.Self)
 	s.vms.drop(vm.Self)
-	s.tracks.drop(vm.Self)
+	s.tracks.Drop(vm.Self)
 	s.workloads.drop(vm.Self)
 	s.guests.drop(vm.Self)
 	s.forks.drop(vm.Self)

@@ -7,29 +7,33 @@ package sim
 import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // newBaseDisk makes the files of an empty disk and describes it.
-func newBaseDisk(ds *simulator.Datastore, file string, capacity int64) (*flatBacking, error) {
-	if err := writeDisk(ds, file, capacity, false); err != nil {
+func newBaseDisk(ds *simulator.Datastore, file string, capacity int64) (*vdisk.FlatBacking, error) {
+	if err := dsfiles.WriteDisk(ds, file, capacity, false); err != nil {
 		return nil, err
 	}
 	return baseBacking(ds, file), nil
 }
 
 // baseBacking describes a disk that builds on no other.
-func baseBacking(ds *simulator.Datastore, file string) *flatBacking {
+func baseBacking(ds *simulator.Datastore, file string) *vdisk.FlatBacking {
 	ref := ds.Self
-	return &flatBacking{
-		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsPath(ds.Name, file), Datastore: &ref},
+	return &vdisk.FlatBacking{
+		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsfiles.Path(ds.Name, file), Datastore: &ref},
 		DiskMode:                     string(types.VirtualDiskModePersistent),
 		ThinProvisioned:              types.NewBool(true),
-		Uuid:                         newUUID(0x60),
+		Uuid:                         ids.NewUUID(0x60),
 	}
 }
 
 // copyDisk makes one disk of what a chain of layers holds.
-func (s *Sim) copyDisk(ds *simulator.Datastore, file string, top *flatBacking, capacity int64) (*flatBacking, error) {
+func (s *Sim) copyDisk(ds *simulator.Datastore, file string, top *vdisk.FlatBacking, capacity int64) (*vdisk.FlatBacking, error) {
 	made, err := newBaseDisk(ds, file, capacity)
 	if err != nil {
 		return nil, err
@@ -39,7 +43,7 @@ func (s *Sim) copyDisk(ds *simulator.Datastore, file string, top *flatBacking, c
 }
 
 // copyLayer copies one layer; what is below it is shared.
-func (s *Sim) copyLayer(ds *simulator.Datastore, file string, layer *flatBacking, capacity int64) (*flatBacking, error) {
+func (s *Sim) copyLayer(ds *simulator.Datastore, file string, layer *vdisk.FlatBacking, capacity int64) (*vdisk.FlatBacking, error) {
 	made, err := newDelta(ds, file, layer.Parent, capacity)
 	if err != nil {
 		return nil, err
@@ -48,21 +52,21 @@ func (s *Sim) copyLayer(ds *simulator.Datastore, file string, layer *flatBacking
 }
 
 // copyBytes writes what the upper n layers of a chain hold into a new layer.
-func (s *Sim) copyBytes(into, top *flatBacking, capacity int64, n int) error {
-	to, err := s.diskLayers.layer(into, capacity)
+func (s *Sim) copyBytes(into, top *vdisk.FlatBacking, capacity int64, n int) error {
+	to, err := s.diskLayers.Layer(into, capacity)
 	if err != nil {
 		return err
 	}
-	from, err := s.diskLayers.image(top, capacity)
+	from, err := s.diskLayers.Image(top, capacity)
 	if err != nil {
 		return err
 	}
-	return from.copyTo(to, n)
+	return from.CopyTo(to, n)
 }
 
 // layersOf lists a layer and those below it.
-func layersOf(top *flatBacking) []*flatBacking {
-	var out []*flatBacking
+func layersOf(top *vdisk.FlatBacking) []*vdisk.FlatBacking {
+	var out []*vdisk.FlatBacking
 	for b := top; b != nil; b = b.Parent {
 		out = append(out, b)
 	}
@@ -70,10 +74,10 @@ func layersOf(top *flatBacking) []*flatBacking {
 }
 
 // growBase makes a base disk larger; what is new reads as zeros.
-func (s *Sim) growBase(b *flatBacking, from, to int64) error {
-	l, err := s.diskLayers.layer(b, from)
+func (s *Sim) growBase(b *vdisk.FlatBacking, from, to int64) error {
+	l, err := s.diskLayers.Layer(b, from)
 	if err != nil {
 		return err
 	}
-	return l.grow(to)
+	return l.Grow(to)
 }

@@ -11,16 +11,18 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // diskHeader is the header of a disk of 1 MiB, in the form of qemu-img and without a grain, as a
 // test changes it.
-func diskHeader(change ...func(*sparseHeader)) []byte {
-	h := sparseHeader{
-		Version: sparseVersion, Flags: compressedGrains | 0x20001, Capacity: 2048, GrainSize: 128, DescriptorOffset: 1,
-		DescriptorSize: 1, TableEntries: 512, SecondDirectory: 2, Directory: 2, Overhead: 3, LineEnds: [4]byte{'\n', ' ', '\r', '\n'}, Compression: deflate,
+func diskHeader(change ...func(*vdisk.SparseHeader)) []byte {
+	h := vdisk.SparseHeader{
+		Magic: [4]byte{'K', 'D', 'M', 'V'}, Version: 3, Flags: 1<<16 | 0x20001, Capacity: 2048, GrainSize: 128,
+		DescriptorOffset: 1, DescriptorSize: 1, TableEntries: 512, SecondDirectory: 2, Directory: 2, Overhead: 3,
+		LineEnds: [4]byte{'\n', ' ', '\r', '\n'}, Compression: 1,
 	}
-	copy(h.Magic[:], sparseMagic)
 	for _, f := range change {
 		f(&h)
 	}
@@ -28,14 +30,14 @@ func diskHeader(change ...func(*sparseHeader)) []byte {
 	if err := binary.Write(&out, binary.LittleEndian, &h); err != nil {
 		panic(err)
 	}
-	return append(out.Bytes(), make([]byte, sectorSize-out.Len())...)
+	return append(out.Bytes(), make([]byte, vdisk.SectorSize-out.Len())...)
 }
 
 // streamed is a disk in the form of VMware's tools.
 func streamed() []byte {
-	atEnd := diskHeader(func(h *sparseHeader) { h.Directory = directoryAtEnd })
-	disk := append(atEnd, make([]byte, 4*sectorSize)...)
-	return append(append(disk, diskHeader()...), make([]byte, sectorSize)...)
+	atEnd := diskHeader(func(h *vdisk.SparseHeader) { h.Directory = ^uint64(0) })
+	disk := append(atEnd, make([]byte, 4*vdisk.SectorSize)...)
+	return append(append(disk, diskHeader()...), make([]byte, vdisk.SectorSize)...)
 }
 
 // A host takes two forms of one kind of disk.
@@ -56,12 +58,12 @@ func TestDisksThatNoHostTakes(t *testing.T) {
 	for name, disk := range map[string][]byte{
 		"raw":                bytes.Repeat([]byte("raw"), 1000),
 		"nearly nothing":     []byte("KDMV"),
-		"not compressed":     diskHeader(func(h *sparseHeader) { h.Flags, h.Compression = 3, 0 }),
-		"of version 1":       diskHeader(func(h *sparseHeader) { h.Version = 1 }),
-		"of version 4":       diskHeader(func(h *sparseHeader) { h.Version = 4 }),
-		"larger than its VM": diskHeader(func(h *sparseHeader) { h.Capacity = 4097 }),
-		"without its end":    noEnd[:len(noEnd)-sectorSize],
-		"without its footer": noFooter[:len(noFooter)-2*sectorSize],
+		"not compressed":     diskHeader(func(h *vdisk.SparseHeader) { h.Flags, h.Compression = 3, 0 }),
+		"of version 1":       diskHeader(func(h *vdisk.SparseHeader) { h.Version = 1 }),
+		"of version 4":       diskHeader(func(h *vdisk.SparseHeader) { h.Version = 4 }),
+		"larger than its VM": diskHeader(func(h *vdisk.SparseHeader) { h.Capacity = 4097 }),
+		"without its end":    noEnd[:len(noEnd)-vdisk.SectorSize],
+		"without its footer": noFooter[:len(noFooter)-2*vdisk.SectorSize],
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t)

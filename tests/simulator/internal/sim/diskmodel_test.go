@@ -16,6 +16,10 @@ import (
 
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/snaptree"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 const modelSectors = 16
@@ -55,7 +59,7 @@ func (m *diskModel) pick() (types.ManagedObjectReference, bool) {
 	if m.vm.Snapshot == nil {
 		return types.ManagedObjectReference{}, false
 	}
-	all := snapshotsIn(m.vm.Snapshot.RootSnapshotList)
+	all := snaptree.Refs(m.vm.Snapshot.RootSnapshotList)
 	return all[m.random.IntN(len(all))], true
 }
 
@@ -87,7 +91,7 @@ func (m *diskModel) removeOne() {
 	m.remove(ref, children)
 	left := make(map[types.ManagedObjectReference]bool)
 	if m.vm.Snapshot != nil {
-		for _, ref := range snapshotsIn(m.vm.Snapshot.RootSnapshotList) {
+		for _, ref := range snaptree.Refs(m.vm.Snapshot.RootSnapshotList) {
 			left[ref] = true
 		}
 	}
@@ -164,7 +168,7 @@ func (m *diskModel) check() {
 	refs := slices.SortedFunc(maps.Keys(m.snapshots), func(a, b types.ManagedObjectReference) int { return strings.Compare(a.Value, b.Value) })
 	for _, ref := range refs { // in an order that repeats
 		then := m.snapshots[ref]
-		if got := m.sectors(m.sim.snapshot(ref).Config.Hardware.Device); got != m.text(then.shows) {
+		if got := m.sectors(m.sim.Snapshot(ref).Config.Hardware.Device); got != m.text(then.shows) {
 			m.fail("%s shows %q, want %q", ref.Value, got, m.text(then.shows))
 		}
 		if len(m.past) > 0 {
@@ -193,8 +197,8 @@ func (m *diskModel) checkChanges(ref types.ManagedObjectReference, from, to mode
 	}
 	var told, wrote [modelSectors]bool
 	for _, a := range info.ChangedArea {
-		for at := a.Start; at < a.Start+a.Length; at += sectorSize {
-			told[at/sectorSize] = true
+		for at := a.Start; at < a.Start+a.Length; at += vdisk.SectorSize {
+			told[at/vdisk.SectorSize] = true
 		}
 	}
 	for _, sector := range m.writes[from.wrote:to.wrote] {
@@ -215,7 +219,7 @@ func TestDisksAgreeWithAModel(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			b := start(t)
 			m := &diskModel{
-				diskBench: b.small("one", map[string]any{"disks": []map[string]any{{"bytes": modelSectors * sectorSize}}}).tracked(),
+				diskBench: b.small("one", map[string]any{"disks": []map[string]any{{"bytes": modelSectors * vdisk.SectorSize}}}).tracked(),
 				random:    rand.New(rand.NewPCG(seed, 1)), snapshots: make(map[types.ManagedObjectReference]modelMoment),
 			}
 			clones := make(map[*diskBench]string)
@@ -259,9 +263,9 @@ func TestDisksAgreeWithAModel(t *testing.T) {
 // wantNoLayerTooMany fails the test unless the disk is one file, with nothing beside it.
 func (m *diskModel) wantNoLayerTooMany() {
 	m.Helper()
-	dsName, vmx := splitDSPath(m.vm.Config.Files.VmPathName)
-	ds, _ := m.sim.datastoreOf(m.vm, dsName)
-	entries, err := os.ReadDir(localPath(ds, path.Dir(vmx)))
+	dsName, vmx := dsfiles.Split(m.vm.Config.Files.VmPathName)
+	ds, _ := m.sim.DatastoreOf(m.vm, dsName)
+	entries, err := os.ReadDir(dsfiles.Local(ds, path.Dir(vmx)))
 	if err != nil {
 		m.Fatal(err)
 	}

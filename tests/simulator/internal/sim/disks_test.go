@@ -12,34 +12,36 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // A set of bytes keeps what a plain map of bytes keeps.
 func TestSpansAgreeWithAMap(t *testing.T) {
 	const size = 64
 	random := rand.New(rand.NewPCG(1, 2))
-	draw := func() span {
+	draw := func() vdisk.Span {
 		start := random.Int64N(size)
-		return span{start, start + random.Int64N(size-start+1)}
+		return vdisk.Span{Start: start, End: start + random.Int64N(size-start+1)}
 	}
-	members := func(s spans) (in [size]bool) {
+	members := func(s vdisk.Spans) (in [size]bool) {
 		for i, r := range s {
-			if r.start >= r.end || i > 0 && r.start <= s[i-1].end {
+			if r.Start >= r.End || i > 0 && r.Start <= s[i-1].End {
 				t.Fatalf("%v is not sorted, disjoint and merged", s)
 			}
-			for at := r.start; at < r.end; at++ {
+			for at := r.Start; at < r.End; at++ {
 				in[at] = true
 			}
 		}
 		return in
 	}
 	for range 2000 {
-		var a, b spans
+		var a, b vdisk.Spans
 		var want [size]bool
 		for range random.IntN(6) {
 			r := draw()
-			a.add(r)
-			for at := r.start; at < r.end; at++ {
+			a.Add(r)
+			for at := r.Start; at < r.End; at++ {
 				want[at] = true
 			}
 		}
@@ -47,13 +49,13 @@ func TestSpansAgreeWithAMap(t *testing.T) {
 			t.Fatalf("%v after adding", a)
 		}
 		for range random.IntN(6) {
-			b.add(draw())
+			b.Add(draw())
 		}
-		inA, inB, both, window := members(a), members(b), members(a.union(b)), draw()
-		within, outside := members(a.within(window)), members(a.outside(window))
-		wide := members(a.aligned(8, size-3))
+		inA, inB, both, window := members(a), members(b), members(a.Union(b)), draw()
+		within, outside := members(a.Within(window)), members(a.Outside(window))
+		wide := members(a.Aligned(8, size-3))
 		for at := range both {
-			inside := window.start <= int64(at) && int64(at) < window.end
+			inside := window.Start <= int64(at) && int64(at) < window.End
 			granule := at / 8 * 8
 			touched := false
 			for i := granule; i < granule+8; i++ {
@@ -61,19 +63,19 @@ func TestSpansAgreeWithAMap(t *testing.T) {
 			}
 			switch {
 			case both[at] != (inA[at] || inB[at]):
-				t.Fatalf("union of %v and %v is %v", a, b, a.union(b))
+				t.Fatalf("union of %v and %v is %v", a, b, a.Union(b))
 			case within[at] != (inside && inA[at]) || outside[at] != (inside && !inA[at]):
-				t.Fatalf("%v in %v: %v, and not %v", a, window, a.within(window), a.outside(window))
+				t.Fatalf("%v in %v: %v, and not %v", a, window, a.Within(window), a.Outside(window))
 			case at < size-3 && wide[at] != touched:
-				t.Fatalf("%v aligned is %v", a, a.aligned(8, size-3))
+				t.Fatalf("%v aligned is %v", a, a.Aligned(8, size-3))
 			}
 		}
 	}
 }
 
 // topOf is the top backing of a VM's first disk.
-func topOf(vm *simulator.VirtualMachine) (*flatBacking, int64) {
-	d := disksOf(vm.Config.Hardware.Device)[0]
+func topOf(vm *simulator.VirtualMachine) (*vdisk.FlatBacking, int64) {
+	d := vdisk.DisksOf(vm.Config.Hardware.Device)[0]
 	return d.Backing.(*types.VirtualDiskFlatVer2BackingInfo), d.CapacityInBytes
 }
 
@@ -81,13 +83,13 @@ func topOf(vm *simulator.VirtualMachine) (*flatBacking, int64) {
 // its parent had, whatever is written to the parent afterwards.
 func TestAChainOfLayersReadsAsOneDisk(t *testing.T) {
 	b := start(t)
-	parent := b.sim.vm(b.parent().Reference())
+	parent := b.sim.VM(b.parent().Reference())
 	put := func(vm *simulator.VirtualMachine, off int64, text string) {
 		t.Helper()
 		top, capacity := topOf(vm)
-		l, err := b.sim.diskLayers.layer(top, capacity)
+		l, err := b.sim.diskLayers.Layer(top, capacity)
 		if err == nil {
-			err = l.write(spans{{off, off + int64(len(text))}}, func(p []byte, _ int64) error {
+			err = l.Write(vdisk.Spans{{Start: off, End: off + int64(len(text))}}, func(p []byte, _ int64) error {
 				copy(p, text)
 				return nil
 			})
@@ -98,7 +100,7 @@ func TestAChainOfLayersReadsAsOneDisk(t *testing.T) {
 	}
 	get := func(vm *simulator.VirtualMachine, off int64, n int) string {
 		t.Helper()
-		image, err := b.sim.diskLayers.image(topOf(vm))
+		image, err := b.sim.diskLayers.Image(topOf(vm))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +111,7 @@ func TestAChainOfLayersReadsAsOneDisk(t *testing.T) {
 		return string(bytes.ReplaceAll(p, []byte{0}, []byte{'.'}))
 	}
 	put(parent, 1000, "base base")
-	clone := b.sim.vm(b.clone("web"))
+	clone := b.sim.VM(b.clone("web"))
 	put(parent, 1002, "PP")
 	put(clone, 1005, "CCCCCC")
 	if got := get(parent, 998, 15); got != "..baPP base...." {

@@ -5,58 +5,25 @@
 package sim
 
 import (
-	"reflect"
-	"strings"
-
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/shim"
 )
-
-// shim answers calls in place of vcsim's own object. vcsim finds the method to run
-// by reflection on the object that a call names, so a call is handed to a shim by
-// changing that name on the way (see route); the request still holds the real one.
-type shim interface {
-	mo.Reference
-	// Lock and Unlock keep vcsim from serialising all calls that go through the
-	// shim: each of them takes the locks of the real objects that it touches.
-	Lock()
-	Unlock()
-}
-
-// baseShim is what all shims have.
-type baseShim struct {
-	// MO stands first because vcsim looks at every registered object's managed
-	// object there, when it searches by UUID for one.
-	MO   mo.ExtensionManager
-	Self types.ManagedObjectReference
-}
-
-// newBaseShim makes the base of the shim for a kind of object.
-func newBaseShim(kind string) baseShim {
-	return baseShim{Self: types.ManagedObjectReference{Type: "VforgeShim", Value: kind}}
-}
-
-// Reference is the name under which vcsim's registry has the shim.
-func (b *baseShim) Reference() types.ManagedObjectReference { return b.Self }
-
-// Lock does nothing: see shim.
-func (b *baseShim) Lock() {}
-
-// Unlock does nothing: see shim.
-func (b *baseShim) Unlock() {}
 
 // shimBase is the base of the shims that need all of the simulator.
 type shimBase struct {
-	baseShim
+	shim.Base
 	s *Sim
 }
 
-func (s *Sim) shimFor(kind string) shimBase { return shimBase{newBaseShim(kind), s} }
+func (s *Sim) shimFor(kind string) shimBase { return shimBase{shim.NewBase(kind), s} }
 
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
-	s.shims = map[string]shim{
+	s.shims = map[string]shim.Shim{
 		"VirtualMachine":         &vmShim{s.shimFor("VirtualMachine")},
 		"Folder":                 &folderShim{s.shimFor("Folder")},
 		"ResourcePool":           &poolShim{s.shimFor("ResourcePool")},
@@ -65,8 +32,8 @@ func (s *Sim) installShims() {
 		"Task":                   &taskShim{s.shimFor("Task")},
 		"ViewManager":            &viewShim{s.shimFor("ViewManager")},
 		"SearchIndex":            &searchShim{s.shimFor("SearchIndex")},
-		"PropertyCollector":      s.props.collectorShim(),
-		"PropertyFilter":         s.props.filterShim(),
+		"PropertyCollector":      s.props.CollectorShim(),
+		"PropertyFilter":         s.props.FilterShim(),
 		"VirtualMachineSnapshot": &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
 	for _, kind := range []string{"FileManager", "VirtualDiskManager"} {
@@ -82,7 +49,7 @@ func (s *Sim) installShims() {
 		s.reg.Put(sh)
 	}
 	s.reg.Handler = s.route
-	s.reg.AddHandler(s.props.hub)
+	s.reg.AddHandler(s.props.Hub)
 	s.reg.AddHandler(s.index)
 	s.reg.AddHandler(newCompleter())
 }
@@ -93,7 +60,7 @@ var ownObjects = map[string]bool{"PropertyCollector": true, "PropertyFilter": tr
 // route is called by vcsim for every call before it looks for the method.
 func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
 	sh, ok := s.shims[method.This.Type]
-	if !ok || !hasMethod(sh, method.Name) {
+	if !ok || !shim.HasMethod(sh, method.Name) {
 		return nil, nil
 	}
 	if !ownObjects[method.This.Type] && s.reg.Get(method.This) == nil {
@@ -105,18 +72,8 @@ func (s *Sim) route(ctx *simulator.Context, method *simulator.Method) (mo.Refere
 	if ctx.Session == nil && !openMethods[method.Name] {
 		// The session has ended since the front let the call through. vcsim's own fault would
 		// name the shim, whose type no client knows.
-		return nil, notAuthenticated(method.This)
+		return nil, faults.NotAuthenticated(method.This)
 	}
 	method.This = sh.Reference()
 	return sh, nil
-}
-
-// hasMethod tells if vcsim would find name on obj: PowerOnVM_Task is the Go method
-// PowerOnVMTask.
-func hasMethod(obj any, name string) bool {
-	if base, ok := strings.CutSuffix(name, "_Task"); ok {
-		name = base + "Task"
-	}
-	_, ok := reflect.TypeOf(obj).MethodByName(name)
-	return ok
 }

@@ -33,7 +33,7 @@ func (s *Sim) setDRS(cluster *simulator.ClusterComputeResource, behavior string)
 // placedByDRS tells if vCenter chooses the host for a VM of a pool. On a cluster without DRS
 // the caller has to.
 func (s *Sim) placedByDRS(pool types.ManagedObjectReference) bool {
-	cr, _ := s.computeOf(pool)
+	cr, _ := s.ComputeOf(pool)
 	cluster, ok := s.reg.Get(cr).(*simulator.ClusterComputeResource)
 	if !ok {
 		return true // a host of its own is the only one

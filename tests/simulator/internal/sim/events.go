@@ -8,6 +8,8 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // post adds events to vCenter's history. The lock of the VM that they tell of may
@@ -29,14 +31,14 @@ func entityArgument(e mo.Entity) types.EntityEventArgument {
 func (s *Sim) vmEvent(vm *simulator.VirtualMachine) types.VmEvent {
 	e := types.VmEvent{Template: vm.Config.Template}
 	e.Vm = &types.VmEventArgument{EntityEventArgument: types.EntityEventArgument{Name: vm.Name}, Vm: vm.Self}
-	if host := s.hostOf(vm); host != nil {
+	if host := s.HostOf(vm); host != nil {
 		e.Host = &types.HostEventArgument{EntityEventArgument: entityArgument(host), Host: host.Self}
-		if ref, ok := s.computeOf(host.Self); ok {
+		if ref, ok := s.ComputeOf(host.Self); ok {
 			if cr, ok := s.reg.Get(ref).(mo.Entity); ok {
 				e.ComputeResource = &types.ComputeResourceEventArgument{EntityEventArgument: entityArgument(cr), ComputeResource: ref}
 			}
 		}
-		if dc := s.ancestor(host.Self, "Datacenter"); dc != nil {
+		if dc := s.Ancestor(host.Self, "Datacenter"); dc != nil {
 			e.Datacenter = &types.DatacenterEventArgument{EntityEventArgument: entityArgument(dc), Datacenter: dc.Reference()}
 		}
 	}
@@ -78,6 +80,6 @@ func (s *Sim) cloneFailed(p *clonePlan, fault types.BaseMethodFault) types.BaseE
 		DestFolder:   types.FolderEventArgument{EntityEventArgument: entityArgument(p.folder), Folder: p.folder.Self},
 		DestName:     p.name,
 		DestHost:     types.HostEventArgument{EntityEventArgument: entityArgument(p.host), Host: p.host.Self},
-		Reason:       *localized(fault),
+		Reason:       *faults.Localized(fault),
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // serveFolder gives access to the files of datastores: those that no running VM has
@@ -26,7 +29,7 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 	}
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/folder")
 	name = strings.TrimPrefix(name, "/")
-	info, err := os.Stat(localPath(ds, name))
+	info, err := os.Stat(dsfiles.Local(ds, name))
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	privilege := "Datastore.FileManagement"
 	if reading && err == nil && info.IsDir() {
@@ -35,7 +38,7 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.Contains(r.URL.Path, ".."):
 		http.Error(w, "a path within the datastore is needed", http.StatusBadRequest)
-	case s.auth.denied(s.sessions.of(r).user, ds.Self, privilege) != nil:
+	case s.auth.Denied(s.sessions.Of(r).User, ds.Self, privilege) != nil:
 		http.Error(w, privilege+" is needed", http.StatusForbidden)
 	case s.locked(ds, name):
 		http.Error(w, "the file is locked by a running VM", http.StatusInternalServerError)
@@ -45,7 +48,7 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 		s.svc.ServeDatastore(w, r)
 	case r.Method == http.MethodPut || r.Method == http.MethodPost:
 		s.svc.ServeDatastore(w, r)
-		s.replaced(localPath(ds, name))
+		s.replaced(dsfiles.Local(ds, name))
 	default:
 		http.Error(w, r.Method+" is not possible", http.StatusMethodNotAllowed)
 	}
@@ -57,7 +60,7 @@ func (s *Sim) datastoreAsked(query url.Values) (*simulator.Datastore, bool) {
 	var found []*simulator.Datastore
 	for _, e := range s.reg.All("Datastore") {
 		ds := e.(*simulator.Datastore)
-		dc := s.ancestor(ds.Self, "Datacenter")
+		dc := s.Ancestor(ds.Self, "Datacenter")
 		if ds.Name != query.Get("dsName") || dc == nil {
 			continue
 		}
@@ -76,7 +79,7 @@ func (s *Sim) datastoreAsked(query url.Values) (*simulator.Datastore, bool) {
 // the file is its extent.
 func descriptorOf(file string) (name string, extent bool) {
 	for _, delta := range []bool{false, true} {
-		if base, ok := strings.CutSuffix(file, extentName("", delta)); ok {
+		if base, ok := strings.CutSuffix(file, dsfiles.Extent("", delta)); ok {
 			return base + ".vmdk", true
 		}
 	}
@@ -90,9 +93,9 @@ func (s *Sim) locked(ds *simulator.Datastore, file string) bool {
 	if !extent {
 		return false
 	}
-	key := layerKey{ds.Self.Value, dsPath(ds.Name, descriptor)}
-	for _, ref := range s.layers.usersOf(key) {
-		if vm := s.vm(ref); vm != nil && s.runsOn(vm, key) {
+	key := vdisk.LayerKey{Datastore: ds.Self.Value, File: dsfiles.Path(ds.Name, descriptor)}
+	for _, ref := range s.layers.UsersOf(key) {
+		if vm := s.VM(ref); vm != nil && s.runsOn(vm, key) {
 			return true
 		}
 	}
@@ -100,14 +103,14 @@ func (s *Sim) locked(ds *simulator.Datastore, file string) bool {
 }
 
 // runsOn tells if a VM is powered on with a disk that has a layer.
-func (s *Sim) runsOn(vm *simulator.VirtualMachine, key layerKey) (runs bool) {
+func (s *Sim) runsOn(vm *simulator.VirtualMachine, key vdisk.LayerKey) (runs bool) {
 	s.background("").WithLock(vm, func() {
 		if vm.Runtime.PowerState != poweredOn {
 			return
 		}
-		for _, disk := range disksOf(vm.Config.Hardware.Device) {
-			for _, b := range diskChain(disk) {
-				runs = runs || keyOf(b) == key
+		for _, disk := range vdisk.DisksOf(vm.Config.Hardware.Device) {
+			for _, b := range vdisk.DiskChain(disk) {
+				runs = runs || vdisk.KeyOf(b) == key
 			}
 		}
 	})
@@ -116,9 +119,9 @@ func (s *Sim) runsOn(vm *simulator.VirtualMachine, key layerKey) (runs bool) {
 
 // serveFile sends a file, or the part of it that is asked for.
 func (s *Sim) serveFile(w http.ResponseWriter, r *http.Request, ds *simulator.Datastore, file string) {
-	f, err := os.Open(localPath(ds, file))
+	f, err := os.Open(dsfiles.Local(ds, file))
 	if errors.Is(err, os.ErrNotExist) && s.makeListed(ds, file) {
-		f, err = os.Open(localPath(ds, file))
+		f, err = os.Open(dsfiles.Local(ds, file))
 	}
 	if err != nil {
 		http.Error(w, "no such file", http.StatusNotFound)
@@ -137,13 +140,13 @@ func (s *Sim) serveFile(w http.ResponseWriter, r *http.Request, ds *simulator.Da
 // makeListed makes the files of a disk layer that so far was only listed.
 func (s *Sim) makeListed(ds *simulator.Datastore, file string) bool {
 	descriptor, _ := descriptorOf(file)
-	if len(s.layers.usersOf(layerKey{ds.Self.Value, dsPath(ds.Name, descriptor)})) == 0 {
+	if len(s.layers.UsersOf(vdisk.LayerKey{Datastore: ds.Self.Value, File: dsfiles.Path(ds.Name, descriptor)})) == 0 {
 		return false
 	}
 	for _, delta := range []bool{false, true} {
-		extent := localPath(ds, extentName(descriptor, delta))
-		if l := s.diskLayers.known(extent); l != nil {
-			err := l.makeFiles()
+		extent := dsfiles.Local(ds, dsfiles.Extent(descriptor, delta))
+		if l := s.diskLayers.Known(extent); l != nil {
+			err := l.MakeFiles()
 			if err != nil {
 				log.Printf("vforge-sim: making %s: %v", extent, err)
 			}
@@ -156,7 +159,7 @@ func (s *Sim) makeListed(ds *simulator.Datastore, file string) bool {
 // replaced takes a file that a client has sent for the content of the layer that it
 // is the extent of, if it is one.
 func (s *Sim) replaced(extent string) {
-	if l := s.diskLayers.known(extent); l != nil {
-		l.replaced()
+	if l := s.diskLayers.Known(extent); l != nil {
+		l.Replaced()
 	}
 }

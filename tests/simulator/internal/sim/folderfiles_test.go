@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi/vim25"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // file asks for a file of a datastore as a client of the API would.
@@ -64,7 +66,7 @@ func TestFilesOfDatastores(t *testing.T) {
 
 // The files of a large inventory are made when somebody asks for them.
 func TestListedFilesAreMade(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = maxRealFiles + 2 })
+	b := start(t, func(c *settings.Config) { c.VMs = maxRealFiles + 2 })
 	part := map[string]string{"Range": "bytes=0-3"}
 	status, text := b.file(b.client, "LocalDS_1", "server-00002/server-00002-flat.vmdk", part)
 	if status != http.StatusPartialContent || string(text) != "\x00\x00\x00\x00" {

@@ -12,6 +12,8 @@ import (
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // freezeWith puts scripts on golden-parent and runs the first, which freezes it.
@@ -68,10 +70,10 @@ func TestFreezingFromWithin(t *testing.T) {
 	}
 	_, err := in.pm.ListProcesses(b.ctx, in.auth, nil)
 	b.wantFault(b.callFault(err), &types.GuestOperationsUnavailable{})
-	deltas := deltasOf(b.sim.vm(in.vm))
+	deltas := deltasOf(b.sim.VM(in.vm))
 	b.clone("one")
 	b.clone("two")
-	if n := deltasOf(b.sim.vm(in.vm)); n != deltas {
+	if n := deltasOf(b.sim.VM(in.vm)); n != deltas {
 		t.Errorf("a frozen parent went from %d deltas to %d", deltas, n)
 	}
 	b.reset("golden-parent")
@@ -125,7 +127,7 @@ func TestACloneOfAParentFrozenFromOutsideSetsItselfUp(t *testing.T) {
 }
 
 func TestFreezingNeedsARelease(t *testing.T) {
-	b := start(t, func(c *Config) { c.APIVersion = "6.5" })
+	b := start(t, func(c *settings.Config) { c.APIVersion = "6.5" })
 	in := b.inside(b.parent().Reference())
 	if code := in.ended(in.start("/bin/sh", `-c 'vmware-rpctool instantclone.freeze' > /tmp/log 2>&1`)); code != 1 {
 		t.Errorf("exit code %d", code)

@@ -6,16 +6,13 @@ package sim
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +20,13 @@ import (
 	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/clock"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/inject"
+	"vforge.vsphere/simulator/internal/wire"
 )
 
 // maxBody is the largest SOAP request that is read; vCenter's own limit is of this
@@ -35,35 +39,6 @@ var openMethods = map[string]bool{
 	"RetrieveServiceContent": true, "RetrieveInternalContent": true,
 	"Login": true, "LoginByToken": true, "LoginExtensionByCertificate": true, "CloneSession": true,
 	"Fetch": true, "RetrieveProperties": true, "RetrievePropertiesEx": true,
-}
-
-// latencies are the delays added to calls: one for all, and by method.
-type latencies struct {
-	mu  sync.Mutex
-	all time.Duration
-	by  map[string]time.Duration
-}
-
-func (l *latencies) set(method string, d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if method == "*" {
-		l.all, l.by = d, nil
-		return
-	}
-	if l.by == nil {
-		l.by = make(map[string]time.Duration)
-	}
-	l.by[method] = d
-}
-
-func (l *latencies) of(method string) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if d, ok := l.by[method]; ok {
-		return d
-	}
-	return l.all
 }
 
 // front is the HTTP handler of the SDK endpoint: it sees every call before vcsim
@@ -92,7 +67,7 @@ func (s *Sim) front() http.Handler {
 // loggedIn lets only requests with a live session through.
 func (s *Sim) loggedIn(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.sessions.of(r) == nil {
+		if s.sessions.Of(r) == nil {
 			http.Error(w, "not authenticated", http.StatusUnauthorized)
 			return
 		}
@@ -106,64 +81,64 @@ func (s *Sim) serveSDK(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "request body: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	call, err := parseCall(body)
+	call, err := wire.Parse(body)
 	if err != nil {
-		writeFault(w, &types.InvalidRequest{}, err.Error())
+		wire.WriteFault(w, &types.InvalidRequest{}, err.Error())
 		return
 	}
-	s.calls.add(call.method)
-	call.session = s.sessions.of(r)
-	call.version = requestVersion(r.Header.Get("SOAPAction"), s.cfg.APIVersion)
-	rule := s.inject.match(call.method, func() []string { return s.names(call) })
-	sleep(r.Context(), s.latency.of(call.method))
+	s.calls.Add(call.Method)
+	call.Session = s.sessions.Of(r)
+	call.Version = apiversion.OfRequest(r.Header.Get("SOAPAction"), s.cfg.APIVersion)
+	rule := s.inject.Match(call.Method, func() []string { return s.names(call) })
+	clock.Sleep(r.Context(), s.latency.Of(call.Method))
 	s.act(w, r, call, rule)
 }
 
 // act answers a call, or does to it what a rule says.
-func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *sdkCall, rule *rule) {
+func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *wire.Call, rule *inject.Rule) {
 	if rule == nil {
 		s.answer(w, r, call, nil)
 		return
 	}
 	switch rule.Do {
-	case doDelay:
-		rule.delay(r.Context())
+	case inject.DoDelay:
+		rule.Delay(r.Context())
 		s.answer(w, r, call, nil)
-	case doFault:
-		fault, _ := newFault(rule.Fault, rule.Message) // checked when the rule was made
-		writeFault(w, fault, rule.Message)
-	case doTaskFault:
+	case inject.DoFault:
+		fault, _ := faults.New(rule.Fault, rule.Message) // checked when the rule was made
+		wire.WriteFault(w, fault, rule.Message)
+	case inject.DoTaskFault:
 		s.answer(w, r, call, rule)
-	case doStatus:
+	case inject.DoStatus:
 		http.Error(w, rule.Message, rule.Status)
-	case doDropAfter:
+	case inject.DoDropAfter:
 		s.answer(httptest.NewRecorder(), r, call, nil)
-		hangUp(w)
-	case doDrop:
-		hangUp(w)
-	case doHalf:
+		inject.HangUp(w)
+	case inject.DoDrop:
+		inject.HangUp(w)
+	case inject.DoHalf:
 		s.answerHalf(w, r, call, time.Duration(rule.DelayMS)*time.Millisecond)
-	case doExpire:
+	case inject.DoExpire:
 		s.endSessions(false)
 		s.answer(w, r, call, nil)
-	case doSignal:
-		if err := syscall.Kill(rule.PID, ruleSignals[rule.Signal]); err != nil {
+	case inject.DoSignal:
+		if err := syscall.Kill(rule.PID, inject.RuleSignals[rule.Signal]); err != nil {
 			log.Printf("vforge-sim: sending a signal to %d: %v", rule.PID, err)
 		}
-		sleep(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond)
+		clock.Sleep(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond)
 		s.answer(w, r, call, nil)
-	case doSilence, doFreeze, doGone, doRestart:
-		if rule.Do == doRestart {
+	case inject.DoSilence, inject.DoFreeze, inject.DoGone, inject.DoRestart:
+		if rule.Do == inject.DoRestart {
 			s.endSessions(false)
 		}
-		s.gate.become(rule.Do, time.Duration(rule.DelayMS)*time.Millisecond)
+		s.gate.Become(rule.Do, time.Duration(rule.DelayMS)*time.Millisecond)
 		s.turnAway(w, r, rule.Do)
 	}
 }
 
 // answerHalf carries a call out and sends half of the answer, then nothing for a while,
 // then the end of the connection.
-func (s *Sim) answerHalf(w http.ResponseWriter, r *http.Request, call *sdkCall, silent time.Duration) {
+func (s *Sim) answerHalf(w http.ResponseWriter, r *http.Request, call *wire.Call, silent time.Duration) {
 	whole := httptest.NewRecorder()
 	s.answer(whole, r, call, nil)
 	for name, values := range whole.Header() {
@@ -178,28 +153,17 @@ func (s *Sim) answerHalf(w http.ResponseWriter, r *http.Request, call *sdkCall, 
 	if err != nil {
 		log.Printf("vforge-sim: sending half of an answer: %v", err)
 	}
-	sleep(r.Context(), silent)
-	hangUp(w)
-}
-
-// hangUp closes the connection without an answer.
-func hangUp(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err == nil {
-		err = conn.Close()
-	}
-	if err != nil && !errors.Is(err, net.ErrClosed) {
-		log.Printf("vforge-sim: dropping a connection: %v", err)
-	}
+	clock.Sleep(r.Context(), silent)
+	inject.HangUp(w)
 }
 
 // answer carries out a call. With a rule, what the call starts fails.
-func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call *sdkCall, failing *rule) {
-	if call.session != nil && s.sessions.named(call.session.token) == nil {
-		call.session = nil // it has ended while the call was held up
+func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call *wire.Call, failing *inject.Rule) {
+	if call.Session != nil && s.sessions.Named(call.Session.Token) == nil {
+		call.Session = nil // it has ended while the call was held up
 	}
 	if fault, text := s.refuse(call); fault != nil {
-		writeFault(w, fault, text)
+		wire.WriteFault(w, fault, text)
 		return
 	}
 	if failing != nil {
@@ -208,23 +172,23 @@ func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call *sdkCall, fail
 	}
 	// vcsim's cookie is the session's key.
 	r.Header.Del("Cookie")
-	if call.session != nil {
-		r.Header.Set("Cookie", soap.SessionCookieName+"="+call.session.key)
+	if call.Session != nil {
+		r.Header.Set("Cookie", soap.SessionCookieName+"="+call.Session.Key)
 	}
-	if strings.HasPrefix(call.method, "WaitForUpdates") {
-		defer s.props.hub.waiting(call.this, r.Context())()
+	if strings.HasPrefix(call.Method, "WaitForUpdates") {
+		defer s.props.Hub.Waiting(call.This, r.Context())()
 	}
-	r.Body = io.NopCloser(bytes.NewReader(call.body))
+	r.Body = io.NopCloser(bytes.NewReader(call.Body))
 	r.URL.Path = s.reg.Path
-	s.svc.ServeSDK(&cookieWriter{w, s.openSession}, r)
+	s.svc.ServeSDK(&accounts.CookieWriter{ResponseWriter: w, Open: s.openSession}, r)
 }
 
 // openSession is called when vcsim has logged somebody in.
 func (s *Sim) openSession(key string) string {
-	if live := s.sessions.byKey(key); live != nil {
-		return live.token
+	if live := s.sessions.ByKey(key); live != nil {
+		return live.Token
 	}
-	return s.sessions.open(key, s.userOf(key)).token
+	return s.sessions.Open(key, s.userOf(key)).Token
 }
 
 // userOf asks vcsim whose session a key is.
@@ -242,30 +206,30 @@ func (s *Sim) userOf(key string) string {
 
 // refuse checks what vcsim does not: the session, the API version and the caller's
 // privileges on the object of the call.
-func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
-	if call.session == nil && !openMethods[call.method] {
-		return notAuthenticated(call.this), ""
+func (s *Sim) refuse(call *wire.Call) (types.BaseMethodFault, string) {
+	if call.Session == nil && !openMethods[call.Method] {
+		return faults.NotAuthenticated(call.This), ""
 	}
-	if since, ok := methodSince[call.method]; ok && versionLess(call.version, since) {
-		return unknownMethod(call.method)
+	if since, ok := accounts.MethodSince[call.Method]; ok && apiversion.Less(call.Version, since) {
+		return faults.UnknownMethod(call.Method)
 	}
 	if fault := s.forkMethodFault(call); fault != nil {
 		return fault, ""
 	}
-	if call.session == nil {
+	if call.Session == nil {
 		return nil, ""
 	}
-	if name := missingParam(call); name != "" {
-		return &types.InvalidRequest{}, "Required property " + name + " is missing from the parameters of " + call.method
+	if name := wire.MissingParam(call); name != "" {
+		return &types.InvalidRequest{}, "Required property " + name + " is missing from the parameters of " + call.Method
 	}
-	if call.this.Type == "VirtualMachine" && changesVM(call.method) {
-		if fault := s.inProgress(call.this); fault != nil {
+	if call.This.Type == "VirtualMachine" && accounts.ChangesVM(call.Method) {
+		if fault := s.inProgress(call.This); fault != nil {
 			return fault, ""
 		}
 	}
-	if s.reg.Get(call.this) != nil {
-		for _, p := range methodPrivileges(call.this.Type, call.method) {
-			if fault := s.auth.denied(call.session.user, call.this, p); fault != nil {
+	if s.reg.Get(call.This) != nil {
+		for _, p := range accounts.MethodPrivileges(call.This.Type, call.Method) {
+			if fault := s.auth.Denied(call.Session.User, call.This, p); fault != nil {
 				return fault, ""
 			}
 		}
@@ -273,28 +237,17 @@ func (s *Sim) refuse(call *sdkCall) (types.BaseMethodFault, string) {
 	return nil, ""
 }
 
-// notAuthenticated is the fault of a call without a live session.
-func notAuthenticated(object types.ManagedObjectReference) types.BaseMethodFault {
-	return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &object, PrivilegeId: "System.View"}}
-}
-
-// unknownMethod is how a server answers a method that its version does not have.
-func unknownMethod(method string) (types.BaseMethodFault, string) {
-	return &types.InvalidRequest{}, "Unable to resolve WSDL method name " + method + " for namespace name urn:vim25\n\n" +
-		"while parsing SOAP body"
-}
-
 // answerFailing accepts a call whose task then fails as a rule says.
-func (s *Sim) answerFailing(w http.ResponseWriter, call *sdkCall, rule *rule) {
-	fault, _ := newFault(rule.Fault, rule.Message) // checked when the rule was made
-	if call.method == "ImportVApp" && s.reg.Get(call.this) != nil {
-		writeTask(w, call.method, s.failingImport(call, fault))
+func (s *Sim) answerFailing(w http.ResponseWriter, call *wire.Call, rule *inject.Rule) {
+	fault, _ := faults.New(rule.Fault, rule.Message) // checked when the rule was made
+	if call.Method == "ImportVApp" && s.reg.Get(call.This) != nil {
+		wire.WriteTask(w, call.Method, s.failingImport(call, fault))
 		return
 	}
 	task, ok := s.failingTask(call, fault)
 	if !ok {
-		writeFault(w, &types.ManagedObjectNotFound{Obj: call.this}, "")
+		wire.WriteFault(w, &types.ManagedObjectNotFound{Obj: call.This}, "")
 		return
 	}
-	writeTask(w, call.method, task)
+	wire.WriteTask(w, call.Method, task)
 }

@@ -5,198 +5,16 @@
 package sim
 
 import (
-	"context"
 	"io"
-	"log"
-	"net"
 	"net/http"
-	"sync"
-	"time"
+
+	"vforge.vsphere/simulator/internal/inject"
 )
-
-// gate stands between the network and the SDK endpoint. It is open until a rule has
-// the server be silent, frozen, gone or restarting, and opens again with the end of
-// the rules.
-type gate struct {
-	net.Listener
-	mu     sync.Mutex
-	state  string        // one of the actions doSilence, doFreeze, doGone, doRestart, or nothing
-	until  time.Time     // when a restart is over; zero for never
-	opened chan struct{} // closed when the gate opens again
-	conns  map[*gateConn]bool
-}
-
-func newGate(l net.Listener) *gate {
-	return &gate{Listener: l, conns: make(map[*gateConn]bool)}
-}
-
-// now is what the gate does at present.
-func (g *gate) now() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.current()
-}
-
-func (g *gate) current() string {
-	if g.state == doRestart && !g.until.IsZero() && time.Now().After(g.until) {
-		g.open()
-	}
-	return g.state
-}
-
-// become changes what the gate does to calls from now on, and to those that are not
-// answered yet.
-func (g *gate) become(state string, d time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.opened == nil {
-		g.opened = make(chan struct{})
-	}
-	g.state, g.until = state, time.Time{}
-	if d > 0 {
-		g.until = time.Now().Add(d)
-	}
-	for conn := range g.conns {
-		if state == doGone {
-			conn.reset()
-		}
-		conn.mute = state == doSilence || state == doFreeze
-	}
-}
-
-// wait returns when the gate is open, or when ctx is done.
-func (g *gate) wait(ctx context.Context) {
-	g.mu.Lock()
-	opened := g.opened
-	g.mu.Unlock()
-	if opened == nil {
-		return
-	}
-	select {
-	case <-opened:
-	case <-ctx.Done():
-	}
-}
-
-// calm opens the gate. What was held is not answered any more.
-func (g *gate) calm() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open()
-	for conn := range g.conns {
-		if conn.mute {
-			conn.reset()
-		}
-	}
-}
-
-func (g *gate) open() {
-	g.state = ""
-	if g.opened != nil {
-		close(g.opened)
-		g.opened = nil
-	}
-}
-
-// Accept lets nobody in while the server is gone.
-func (g *gate) Accept() (net.Conn, error) {
-	for {
-		conn, err := g.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		known := &gateConn{Conn: conn, gate: g, closed: make(chan struct{})}
-		g.mu.Lock()
-		gone := g.current() == doGone
-		if !gone {
-			g.conns[known] = true
-		}
-		g.mu.Unlock()
-		if !gone {
-			return known, nil
-		}
-		known.reset()
-	}
-}
-
-// Close closes the listener and lets go of what is held.
-func (g *gate) Close() error {
-	g.calm()
-	return g.Listener.Close()
-}
-
-// held returns a channel to wait on before a connection may be used, or nil.
-func (g *gate) held(reading bool, conn *gateConn) <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if state := g.current(); (reading && state == doFreeze) || (!reading && conn.mute && state != "") {
-		return g.opened
-	}
-	return nil
-}
-
-// gateConn is a connection that is held while the server is frozen.
-type gateConn struct {
-	net.Conn
-	gate   *gate
-	mute   bool // guarded by gate.mu: opened before the server fell silent, so that nothing comes any more
-	once   sync.Once
-	closed chan struct{}
-}
-
-// Read waits while the server is frozen: not even the TLS handshake gets an answer.
-func (c *gateConn) Read(b []byte) (int, error) {
-	if err := c.wait(true); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-// Write waits while the server is silent.
-func (c *gateConn) Write(b []byte) (int, error) {
-	if err := c.wait(false); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *gateConn) wait(reading bool) error {
-	held := c.gate.held(reading, c)
-	if held == nil {
-		return nil
-	}
-	select {
-	case <-held:
-	case <-c.closed:
-	}
-	return net.ErrClosed
-}
-
-// Close forgets the connection.
-func (c *gateConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	c.gate.mu.Lock()
-	delete(c.gate.conns, c)
-	c.gate.mu.Unlock()
-	return c.Conn.Close()
-}
-
-// reset closes the connection as the machine behind it would that is gone.
-func (c *gateConn) reset() {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		if err := tcp.SetLinger(0); err != nil {
-			log.Printf("vforge-sim: resetting a connection: %v", err)
-		}
-	}
-	if err := c.Conn.Close(); err != nil {
-		log.Printf("vforge-sim: resetting a connection: %v", err)
-	}
-}
 
 // guarded answers requests as the gate says.
 func (s *Sim) guarded(open http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if state := s.gate.now(); state != "" {
+		if state := s.gate.Now(); state != "" {
 			s.turnAway(w, r, state)
 			return
 		}
@@ -207,14 +25,14 @@ func (s *Sim) guarded(open http.Handler) http.Handler {
 // turnAway does not answer a request, or as the gateway of a vCenter whose service is
 // not up.
 func (s *Sim) turnAway(w http.ResponseWriter, r *http.Request, state string) {
-	if state == doRestart {
+	if state == inject.DoRestart {
 		http.Error(w, "no healthy upstream", http.StatusServiceUnavailable)
 		return
 	}
-	if state != doGone {
+	if state != inject.DoGone {
 		s.hold(r)
 	}
-	hangUp(w)
+	inject.HangUp(w)
 }
 
 // hold keeps a request waiting until the gate opens, or until its client has gone.
@@ -223,5 +41,5 @@ func (s *Sim) hold(r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		return
 	}
-	s.gate.wait(r.Context())
+	s.gate.Wait(r.Context())
 }

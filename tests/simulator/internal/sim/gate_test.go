@@ -170,7 +170,7 @@ func TestASessionThatEndsDuringACall(t *testing.T) {
 	} {
 		b.inject(map[string]any{"method": method, "do": "delay", "delay_ms": 300})
 		go func() {
-			for _, by := b.sim.calls.snapshot(); by[method] == 0; _, by = b.sim.calls.snapshot() {
+			for _, by := b.sim.calls.Snapshot(); by[method] == 0; _, by = b.sim.calls.Snapshot() {
 				time.Sleep(time.Millisecond)
 			}
 			b.sim.endSessions(false)

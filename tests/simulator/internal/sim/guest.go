@@ -9,6 +9,11 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/lookup"
 )
 
 // guestOff is what vCenter says of a guest that reports nothing.
@@ -139,7 +144,7 @@ func (s *Sim) reportGuest(ref types.ManagedObjectReference, boot int) {
 // report publishes what info says, if the guest still is what it was when the report
 // was due.
 func (s *Sim) report(ref types.ManagedObjectReference, boot int, info func(*simulator.VirtualMachine, guestState) *types.GuestInfo) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	if vm == nil {
 		return
 	}
@@ -151,10 +156,10 @@ func (s *Sim) report(ref types.ManagedObjectReference, boot int, info func(*simu
 		}
 		var st guestState
 		s.vms.with(ref, func(v *vmState) {
-			if addr, prefix, ok := guestinfoIPv4(vm); ok && !s.guestAwake(ref) {
+			if addr, prefix, ok := guestinfo.IPv4(vm); ok && !s.guestAwake(ref) {
 				v.guest.ipv4, v.guest.prefix = addr, prefix
 			} else if v.guest.ipv4 == "" {
-				v.guest.ipv4, v.guest.prefix = s.dhcp.take()
+				v.guest.ipv4, v.guest.prefix = s.dhcp.Take()
 			}
 			st = v.guest
 		})
@@ -177,7 +182,7 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 	g.GuestState = string(types.VirtualMachineGuestStateRunning)
 	g.GuestOperationsReady = types.NewBool(true)
 	g.GuestId, g.GuestFullName, g.GuestFamily = vm.Config.GuestId, vm.Config.GuestFullName, string(types.VirtualMachineGuestOsFamilyLinuxGuest)
-	g.HostName = guestHostName(vm)
+	g.HostName = guestinfo.HostName(vm)
 	if sys := s.guests.find(vm.Self); sys != nil && sys.Named() != "" {
 		g.HostName = sys.Named()
 	}
@@ -187,7 +192,7 @@ func (s *Sim) guestInfo(vm *simulator.VirtualMachine, st guestState) *types.Gues
 	if st.family != "" {
 		g.GuestFamily = st.family
 	}
-	if !versionLess(s.cfg.APIVersion, customizationInfoSince) {
+	if !apiversion.Less(s.cfg.APIVersion, apiversion.CustomizationInfoSince) {
 		g.CustomizationInfo = s.vms.get(vm.Self).customization
 	}
 	if st.hang {
@@ -245,12 +250,12 @@ func addAddresses(info *types.GuestNicInfo, v4 string, prefix int32, v6 string) 
 	}
 	add(v4, prefix)
 	add(v6, 64)
-	add(linkLocal(info.MacAddress), 64)
+	add(ids.LinkLocal(info.MacAddress), 64)
 }
 
 func firstRoutable(info types.GuestNicInfo) string {
 	for _, a := range info.IpAddress {
-		if a != linkLocal(info.MacAddress) {
+		if a != ids.LinkLocal(info.MacAddress) {
 			return a
 		}
 	}
@@ -258,10 +263,10 @@ func firstRoutable(info types.GuestNicInfo) string {
 }
 
 func (s *Sim) nicNetworkName(nic *types.VirtualEthernetCard) string {
-	ref, ok := backingNetwork(nic.Backing)
+	ref, ok := lookup.BackingNetwork(nic.Backing)
 	if !ok {
 		return ""
 	}
-	net, _ := s.networkByRef(ref)
-	return net.name
+	net, _ := s.NetworkByRef(ref)
+	return net.Name
 }

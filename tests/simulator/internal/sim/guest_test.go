@@ -13,6 +13,9 @@ import (
 
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 func pairs(kv ...string) cloneChange {
@@ -40,7 +43,7 @@ func TestGuestReportsWhatToolsWould(t *testing.T) {
 	if len(g.Net) != 1 || g.Net[0].MacAddress != nic.MacAddress || g.Net[0].DeviceConfigId != nic.Key || g.Net[0].Network != "DC0_DVPG0" || !g.Net[0].Connected {
 		t.Fatalf("cards %+v", g.Net)
 	}
-	if want := []string{g.IpAddress, linkLocal(nic.MacAddress)}; !slices.Equal(g.Net[0].IpAddress, want) {
+	if want := []string{g.IpAddress, ids.LinkLocal(nic.MacAddress)}; !slices.Equal(g.Net[0].IpAddress, want) {
 		t.Errorf("addresses %v, want %v", g.Net[0].IpAddress, want)
 	}
 	if ip := g.Net[0].IpConfig.IpAddress; len(ip) != 2 || ip[0].PrefixLength != 16 || ip[1].PrefixLength != 64 {
@@ -52,7 +55,7 @@ func TestLinkLocalAddress(t *testing.T) {
 	for mac, want := range map[string]string{
 		"00:50:56:80:d0:ec": "fe80::250:56ff:fe80:d0ec", "02:00:00:00:00:01": "fe80::ff:fe00:1", "nonsense": "",
 	} {
-		if got := linkLocal(mac); got != want {
+		if got := ids.LinkLocal(mac); got != want {
 			t.Errorf("%s gives %s, want %s", mac, got, want)
 		}
 	}
@@ -98,7 +101,7 @@ func TestGuestReadsItsIdentityFromGuestinfo(t *testing.T) {
 }
 
 func TestAddressesAreGivenOnce(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = 100 })
+	b := start(t, func(c *settings.Config) { c.VMs = 100 })
 	seen := make(map[string]string)
 	for _, e := range b.sim.reg.All("VirtualMachine") {
 		vm := b.read(e.Reference())

@@ -12,6 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
 )
 
@@ -49,7 +50,7 @@ func attributesOf(n guestos.Node) *types.GuestPosixFileAttributes {
 func (sh *guestFileShim) CreateTemporaryFileInGuest(ctx *simulator.Context, req *types.CreateTemporaryFileInGuest) soap.HasFault {
 	name, fault := sh.temporary(ctx, req.Vm, req.Auth, req.DirectoryPath, req.Prefix, req.Suffix, false)
 	if fault != nil {
-		return &methods.CreateTemporaryFileInGuestBody{Fault_: soapFault(fault)}
+		return &methods.CreateTemporaryFileInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.CreateTemporaryFileInGuestBody{Res: &types.CreateTemporaryFileInGuestResponse{Returnval: name}}
 }
@@ -58,7 +59,7 @@ func (sh *guestFileShim) CreateTemporaryFileInGuest(ctx *simulator.Context, req 
 func (sh *guestFileShim) CreateTemporaryDirectoryInGuest(ctx *simulator.Context, req *types.CreateTemporaryDirectoryInGuest) soap.HasFault {
 	name, fault := sh.temporary(ctx, req.Vm, req.Auth, req.DirectoryPath, req.Prefix, req.Suffix, true)
 	if fault != nil {
-		return &methods.CreateTemporaryDirectoryInGuestBody{Fault_: soapFault(fault)}
+		return &methods.CreateTemporaryDirectoryInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.CreateTemporaryDirectoryInGuestBody{Res: &types.CreateTemporaryDirectoryInGuestResponse{Returnval: name}}
 }
@@ -78,7 +79,7 @@ func (sh *guestFileShim) MakeDirectoryInGuest(ctx *simulator.Context, req *types
 		return in.sys.Mkdir(in.user, req.DirectoryPath, req.CreateParentDirectories)
 	})
 	if fault != nil {
-		return &methods.MakeDirectoryInGuestBody{Fault_: soapFault(fault)}
+		return &methods.MakeDirectoryInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.MakeDirectoryInGuestBody{Res: &types.MakeDirectoryInGuestResponse{}}
 }
@@ -89,7 +90,7 @@ func (sh *guestFileShim) DeleteFileInGuest(ctx *simulator.Context, req *types.De
 		return in.sys.Remove(in.user, req.FilePath)
 	})
 	if fault != nil {
-		return &methods.DeleteFileInGuestBody{Fault_: soapFault(fault)}
+		return &methods.DeleteFileInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.DeleteFileInGuestBody{Res: &types.DeleteFileInGuestResponse{}}
 }
@@ -100,7 +101,7 @@ func (sh *guestFileShim) DeleteDirectoryInGuest(ctx *simulator.Context, req *typ
 		return in.sys.RemoveDir(in.user, req.DirectoryPath, req.Recursive)
 	})
 	if fault != nil {
-		return &methods.DeleteDirectoryInGuestBody{Fault_: soapFault(fault)}
+		return &methods.DeleteDirectoryInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.DeleteDirectoryInGuestBody{Res: &types.DeleteDirectoryInGuestResponse{}}
 }
@@ -114,7 +115,7 @@ func (sh *guestFileShim) MoveFileInGuest(ctx *simulator.Context, req *types.Move
 		return in.sys.Move(in.user, req.SrcFilePath, req.DstFilePath, req.Overwrite)
 	})
 	if fault != nil {
-		return &methods.MoveFileInGuestBody{Fault_: soapFault(fault)}
+		return &methods.MoveFileInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.MoveFileInGuestBody{Res: &types.MoveFileInGuestResponse{}}
 }
@@ -128,7 +129,7 @@ func (sh *guestFileShim) MoveDirectoryInGuest(ctx *simulator.Context, req *types
 		return in.sys.Move(in.user, req.SrcDirectoryPath, req.DstDirectoryPath, false)
 	})
 	if fault != nil {
-		return &methods.MoveDirectoryInGuestBody{Fault_: soapFault(fault)}
+		return &methods.MoveDirectoryInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.MoveDirectoryInGuestBody{Res: &types.MoveDirectoryInGuestResponse{}}
 }
@@ -139,7 +140,7 @@ func (sh *guestFileShim) ChangeFileAttributesInGuest(ctx *simulator.Context, req
 		return in.sys.Change(in.user, req.GuestFilePath, posix(req.FileAttributes, -1), "")
 	})
 	if fault != nil {
-		return &methods.ChangeFileAttributesInGuestBody{Fault_: soapFault(fault)}
+		return &methods.ChangeFileAttributesInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.ChangeFileAttributesInGuestBody{Res: &types.ChangeFileAttributesInGuestResponse{}}
 }
@@ -151,7 +152,7 @@ func (sh *guestFileShim) modify(ctx *simulator.Context, vm types.ManagedObjectRe
 		return fault
 	}
 	if path == "" || path[0] != '/' {
-		return invalid("path")
+		return faults.Invalid("path")
 	}
 	return guestFileFault(do(in), path)
 }
@@ -161,11 +162,11 @@ func (sh *guestFileShim) modify(ctx *simulator.Context, vm types.ManagedObjectRe
 func (sh *guestFileShim) ListFilesInGuest(ctx *simulator.Context, req *types.ListFilesInGuest) soap.HasFault {
 	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
 	if fault != nil {
-		return &methods.ListFilesInGuestBody{Fault_: soapFault(fault)}
+		return &methods.ListFilesInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	info, fault := in.list(req)
 	if fault != nil {
-		return &methods.ListFilesInGuestBody{Fault_: soapFault(fault)}
+		return &methods.ListFilesInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.ListFilesInGuestBody{Res: &types.ListFilesInGuestResponse{Returnval: *info}}
 }
@@ -173,7 +174,7 @@ func (sh *guestFileShim) ListFilesInGuest(ctx *simulator.Context, req *types.Lis
 func (in *workInside) list(req *types.ListFilesInGuest) (*types.GuestListFileInfo, types.BaseMethodFault) {
 	pattern, err := regexp.Compile("^(?:" + req.MatchPattern + ")$")
 	if err != nil {
-		return nil, invalid("matchPattern")
+		return nil, faults.Invalid("matchPattern")
 	}
 	entries, err := in.sys.List(in.user, req.FilePath)
 	if err != nil {

@@ -20,6 +20,9 @@ import (
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // transfer makes one HTTPS request that trusts only the certificate in pem.
@@ -140,7 +143,7 @@ func TestTransfers(t *testing.T) {
 	in := b.inside(vm)
 	cert, thumb := b.hostCert(vm)
 	block, _ := pem.Decode(cert)
-	if sha1Thumbprint(block.Bytes) != thumb {
+	if certs.SHA1Thumbprint(block.Bytes) != thumb {
 		t.Error("certificate and thumbprint of the host are not the same")
 	}
 	ca, err := os.ReadFile(b.sim.cfg.StateDir + "/ca.pem")
@@ -216,7 +219,7 @@ func (b *bench) reset(name string) {
 }
 
 func TestEachHostHasACertificateOfItsOwn(t *testing.T) {
-	b := start(t, func(c *Config) { c.Hosts = 3 })
+	b := start(t, func(c *settings.Config) { c.Hosts = 3 })
 	seen := make(map[string]bool)
 	hosts := b.sim.reg.All("HostSystem")
 	for _, e := range hosts {

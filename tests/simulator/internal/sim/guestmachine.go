@@ -11,7 +11,10 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/guestinfo"
 	"vforge.vsphere/simulator/internal/guestos"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // guestTable holds the operating systems of the VMs that somebody has worked inside
@@ -118,7 +121,7 @@ type guestMachine struct {
 
 // with calls f with the VM and its lock, unless the VM has gone.
 func (m *guestMachine) with(f func(*simulator.Context, *simulator.VirtualMachine)) {
-	if vm := m.s.vm(m.vm); vm != nil {
+	if vm := m.s.VM(m.vm); vm != nil {
 		ctx := m.s.background("")
 		ctx.WithLock(vm, func() { f(ctx, vm) })
 	}
@@ -126,7 +129,7 @@ func (m *guestMachine) with(f func(*simulator.Context, *simulator.VirtualMachine
 
 // Name is the name that guestinfo gives, or the VM's.
 func (m *guestMachine) Name() (name string) {
-	m.with(func(_ *simulator.Context, vm *simulator.VirtualMachine) { name = guestHostName(vm) })
+	m.with(func(_ *simulator.Context, vm *simulator.VirtualMachine) { name = guestinfo.HostName(vm) })
 	return name
 }
 
@@ -147,7 +150,7 @@ func (m *guestMachine) Cards() (cards []guestos.Card) {
 func (m *guestMachine) Lease() (addr string, prefix int32) {
 	m.s.vms.with(m.vm, func(st *vmState) {
 		if st.guest.ipv4 == "" {
-			st.guest.ipv4, st.guest.prefix = m.s.dhcp.take()
+			st.guest.ipv4, st.guest.prefix = m.s.dhcp.Take()
 		}
 		addr, prefix = st.guest.ipv4, st.guest.prefix
 	})
@@ -170,7 +173,7 @@ func (m *guestMachine) Guestinfo(key string) (value string, ok bool) {
 func (m *guestMachine) SetGuestinfo(key, value string) {
 	m.with(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		pairs := []types.BaseOptionValue{&types.OptionValue{Key: "guestinfo." + key, Value: value}}
-		ctx.Update(vm, []types.PropertyChange{{Name: "config.extraConfig", Val: mergeExtra(vm.Config.ExtraConfig, pairs)}})
+		ctx.Update(vm, []types.PropertyChange{{Name: "config.extraConfig", Val: vhardware.MergeExtra(vm.Config.ExtraConfig, pairs)}})
 	})
 }
 
@@ -185,7 +188,7 @@ func (m *guestMachine) Freeze(how guestos.Freezing) (err error) {
 			err = m.s.quiesceForkParent(ctx, vm)
 			return
 		}
-		if versionLess(m.s.cfg.APIVersion, instantCloneSince) {
+		if apiversion.Less(m.s.cfg.APIVersion, apiversion.InstantCloneSince) {
 			err = errUnknownCommand
 			return
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
 )
 
@@ -27,13 +28,6 @@ const (
 	guestModify  = "VirtualMachine.GuestOperations.Modify"
 	guestExecute = "VirtualMachine.GuestOperations.Execute"
 )
-
-// guestManagers are the kinds of objects whose methods name their VM as an argument,
-// so that their shim checks the privileges.
-var guestManagers = map[string]bool{
-	"GuestAuthManager": true, "GuestFileManager": true, "GuestProcessManager": true,
-	"VirtualMachineGuestCustomizationManager": true,
-}
 
 // installGuestOperations completes vcsim's guest operations manager and puts shims
 // before its parts.
@@ -57,11 +51,11 @@ type workInside struct {
 // enter checks all that work inside a guest needs: a privilege on the VM, the VM
 // powered on, Tools running, and credentials.
 func (s *Sim) enter(ctx *simulator.Context, ref types.ManagedObjectReference, auth types.BaseGuestAuthentication, privilege string) (*workInside, types.BaseMethodFault) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	if vm == nil {
 		return nil, &types.ManagedObjectNotFound{Obj: ref}
 	}
-	if fault := s.auth.denied(ctx.Session.UserName, ref, privilege); fault != nil {
+	if fault := s.auth.Denied(ctx.Session.UserName, ref, privilege); fault != nil {
 		return nil, fault
 	}
 	var fault types.BaseMethodFault
@@ -109,45 +103,23 @@ func guestFileFault(err error, path string) types.BaseMethodFault {
 	return &file
 }
 
-// guestFaultText is vCenter's English text for the faults of guest operations; ok is
-// false for any other fault.
-func guestFaultText(f types.BaseMethodFault) (text string, ok bool) {
-	switch f := f.(type) {
-	case *types.GuestOperationsUnavailable:
-		return "The guest operations agent could not be contacted.", true
-	case *types.InvalidGuestLogin:
-		return "Failed to authenticate with the guest operating system using the supplied credentials.", true
-	case *types.GuestPermissionDenied:
-		return "Insufficient permissions in the guest operating system.", true
-	case *types.OperationNotSupportedByGuest:
-		return "The operation is not supported by the guest operating system.", true
-	case *types.GuestProcessNotFound:
-		return "The process is not found in the guest operating system.", true
-	case *types.FileNotFound:
-		return "File " + f.File + " was not found", true
-	case *types.FileAlreadyExists:
-		return "A file named " + f.File + " already exists.", true
-	}
-	return "", false
-}
-
 // guestAuthShim checks credentials.
 type guestAuthShim struct{ shimBase }
 
 // ValidateCredentialsInGuest tells if credentials are right.
 func (sh *guestAuthShim) ValidateCredentialsInGuest(ctx *simulator.Context, req *types.ValidateCredentialsInGuest) soap.HasFault {
 	if _, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery); fault != nil {
-		return &methods.ValidateCredentialsInGuestBody{Fault_: soapFault(fault)}
+		return &methods.ValidateCredentialsInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.ValidateCredentialsInGuestBody{Res: &types.ValidateCredentialsInGuestResponse{}}
 }
 
 // AcquireCredentialsInGuest is for single sign-on of Windows guests: there is none.
 func (sh *guestAuthShim) AcquireCredentialsInGuest(ctx *simulator.Context, req *types.AcquireCredentialsInGuest) soap.HasFault {
-	return &methods.AcquireCredentialsInGuestBody{Fault_: soapFault(&types.OperationNotSupportedByGuest{})}
+	return &methods.AcquireCredentialsInGuestBody{Fault_: faults.SOAP(&types.OperationNotSupportedByGuest{})}
 }
 
 // ReleaseCredentialsInGuest has nothing to release.
 func (sh *guestAuthShim) ReleaseCredentialsInGuest(ctx *simulator.Context, req *types.ReleaseCredentialsInGuest) soap.HasFault {
-	return &methods.ReleaseCredentialsInGuestBody{Fault_: soapFault(&types.OperationNotSupportedByGuest{})}
+	return &methods.ReleaseCredentialsInGuestBody{Fault_: faults.SOAP(&types.OperationNotSupportedByGuest{})}
 }

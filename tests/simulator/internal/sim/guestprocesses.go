@@ -12,6 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
 )
 
@@ -26,7 +27,7 @@ func (sh *guestProcessShim) StartProgramInGuest(ctx *simulator.Context, req *typ
 		pid, fault = in.startProgram(req.Spec.GetGuestProgramSpec())
 	}
 	if fault != nil {
-		return &methods.StartProgramInGuestBody{Fault_: soapFault(fault)}
+		return &methods.StartProgramInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.StartProgramInGuestBody{Res: &types.StartProgramInGuestResponse{Returnval: pid}}
 }
@@ -36,7 +37,7 @@ func (sh *guestProcessShim) StartProgramInGuest(ctx *simulator.Context, req *typ
 func (in *workInside) startProgram(spec *types.GuestProgramSpec) (int64, types.BaseMethodFault) {
 	program := strings.Trim(spec.ProgramPath, `"`)
 	if program == "" {
-		return 0, invalid("spec.programPath")
+		return 0, faults.Invalid("spec.programPath")
 	}
 	node, err := in.sys.Stat(program)
 	switch {
@@ -53,7 +54,7 @@ func (in *workInside) startProgram(spec *types.GuestProgramSpec) (int64, types.B
 	}
 	for _, pair := range spec.EnvVariables {
 		if !strings.Contains(pair, "=") {
-			return 0, invalid("spec.envVariables")
+			return 0, faults.Invalid("spec.envVariables")
 		}
 	}
 	return in.sys.Start(in.user, program, spec.Arguments, spec.WorkingDirectory, spec.EnvVariables), nil
@@ -64,7 +65,7 @@ func (in *workInside) startProgram(spec *types.GuestProgramSpec) (int64, types.B
 func (sh *guestProcessShim) ListProcessesInGuest(ctx *simulator.Context, req *types.ListProcessesInGuest) soap.HasFault {
 	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
 	if fault != nil {
-		return &methods.ListProcessesInGuestBody{Fault_: soapFault(fault)}
+		return &methods.ListProcessesInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	res := &types.ListProcessesInGuestResponse{}
 	for _, p := range in.sys.Processes(req.Pids) {
@@ -90,7 +91,7 @@ func (sh *guestProcessShim) TerminateProcessInGuest(ctx *simulator.Context, req 
 		}
 	}
 	if fault != nil {
-		return &methods.TerminateProcessInGuestBody{Fault_: soapFault(fault)}
+		return &methods.TerminateProcessInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.TerminateProcessInGuestBody{Res: &types.TerminateProcessInGuestResponse{}}
 }
@@ -99,7 +100,7 @@ func (sh *guestProcessShim) TerminateProcessInGuest(ctx *simulator.Context, req 
 func (sh *guestProcessShim) ReadEnvironmentVariableInGuest(ctx *simulator.Context, req *types.ReadEnvironmentVariableInGuest) soap.HasFault {
 	in, fault := sh.s.enter(ctx, req.Vm, req.Auth, guestQuery)
 	if fault != nil {
-		return &methods.ReadEnvironmentVariableInGuestBody{Fault_: soapFault(fault)}
+		return &methods.ReadEnvironmentVariableInGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	res := &types.ReadEnvironmentVariableInGuestResponse{}
 	for _, pair := range guestos.LoginEnvironment(in.user) {

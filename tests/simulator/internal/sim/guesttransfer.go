@@ -21,6 +21,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/guestos"
 )
 
@@ -98,7 +99,7 @@ func (sh *guestFileShim) InitiateFileTransferToGuest(ctx *simulator.Context, req
 		})
 	}
 	if fault != nil {
-		return &methods.InitiateFileTransferToGuestBody{Fault_: soapFault(fault)}
+		return &methods.InitiateFileTransferToGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.InitiateFileTransferToGuestBody{Res: &types.InitiateFileTransferToGuestResponse{Returnval: address}}
 }
@@ -106,10 +107,10 @@ func (sh *guestFileShim) InitiateFileTransferToGuest(ctx *simulator.Context, req
 // mayReceive checks the place of a file before it comes.
 func (in *workInside) mayReceive(req *types.InitiateFileTransferToGuest) types.BaseMethodFault {
 	if req.FileSize < 0 || req.FileSize > maxGuestFile {
-		return invalid("fileSize")
+		return faults.Invalid("fileSize")
 	}
 	if req.GuestFilePath == "" || req.GuestFilePath[0] != '/' {
-		return invalid("guestFilePath")
+		return faults.Invalid("guestFilePath")
 	}
 	return guestFileFault(in.sys.CanWrite(in.user, req.GuestFilePath, req.Overwrite), req.GuestFilePath)
 }
@@ -129,7 +130,7 @@ func (sh *guestFileShim) InitiateFileTransferFromGuest(ctx *simulator.Context, r
 		}
 	}
 	if fault != nil {
-		return &methods.InitiateFileTransferFromGuestBody{Fault_: soapFault(fault)}
+		return &methods.InitiateFileTransferFromGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.InitiateFileTransferFromGuestBody{Res: &types.InitiateFileTransferFromGuestResponse{Returnval: info}}
 }
@@ -137,9 +138,9 @@ func (sh *guestFileShim) InitiateFileTransferFromGuest(ctx *simulator.Context, r
 // announce gives a transfer its URL: at the VM's host, or with "*" for the server
 // that was asked when a test wants that.
 func (s *Sim) announce(ref types.ManagedObjectReference, tr *transfer) (string, types.BaseMethodFault) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	var host *simulator.HostSystem
-	s.background("").WithLock(vm, func() { host = s.hostOf(vm) })
+	s.background("").WithLock(vm, func() { host = s.HostOf(vm) })
 	if host == nil {
 		return "", &types.InvalidState{}
 	}
@@ -189,7 +190,7 @@ func (s *Sim) serveGuestFile(w http.ResponseWriter, r *http.Request) {
 
 // toolsRun tells if a VM's guest can be worked with.
 func (s *Sim) toolsRun(ref types.ManagedObjectReference) (run bool) {
-	vm := s.vm(ref)
+	vm := s.VM(ref)
 	if vm == nil {
 		return false
 	}

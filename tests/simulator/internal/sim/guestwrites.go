@@ -10,13 +10,15 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // guestWrite has the guest of a VM write to one of its disks: ranges, each with the
 // bytes that fill makes for it. The caller holds the VM's lock.
 //
 // It returns an error when no guest runs that could write, or the disk is not there.
-func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges spans, fill func(p []byte, off int64) error) error {
+func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges vdisk.Spans, fill func(p []byte, off int64) error) error {
 	disk, err := diskOf(vm.Config.Hardware.Device, key)
 	if err != nil {
 		return err
@@ -24,27 +26,27 @@ func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges spans, 
 	if vm.Runtime.PowerState != poweredOn || frozen(vm) {
 		return conflict(errors.New("no guest is running that could write"))
 	}
-	top, ok := disk.Backing.(*flatBacking)
+	top, ok := disk.Backing.(*vdisk.FlatBacking)
 	if !ok {
 		return conflict(fmt.Errorf("disk %d is a raw device, whose bytes are not simulated", key))
 	}
 	for _, r := range ranges {
-		if r.start%sectorSize != 0 || r.end%sectorSize != 0 || r.start < 0 || r.end > disk.CapacityInBytes {
+		if r.Start%vdisk.SectorSize != 0 || r.End%vdisk.SectorSize != 0 || r.Start < 0 || r.End > disk.CapacityInBytes {
 			return badRequest(fmt.Errorf("%d bytes at %d: a guest writes whole sectors of %d bytes, up to %d",
-				r.length(), r.start, sectorSize, disk.CapacityInBytes))
+				r.Length(), r.Start, vdisk.SectorSize, disk.CapacityInBytes))
 		}
 	}
-	l, err := s.diskLayers.layer(top, disk.CapacityInBytes)
+	l, err := s.diskLayers.Layer(top, disk.CapacityInBytes)
 	if err != nil {
 		return err
 	}
 	// Told first: a change that is told and did not happen does no harm.
-	s.tracks.wrote(vm.Self, key, ranges)
-	return l.write(ranges, fill)
+	s.tracks.Wrote(vm.Self, key, ranges)
+	return l.Write(ranges, fill)
 }
 
 func diskOf(devices []types.BaseVirtualDevice, key int32) (*types.VirtualDisk, error) {
-	for _, disk := range disksOf(devices) {
+	for _, disk := range vdisk.DisksOf(devices) {
 		if disk.Key == key {
 			return disk, nil
 		}

@@ -10,6 +10,10 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // hardware is the devices of a VM while they are changed. Nothing of it shows until all
@@ -75,7 +79,7 @@ func (h *hardware) edit(index int32, c *types.VirtualDeviceConfigSpec) types.Bas
 	if at < 0 {
 		return invalidDevice(index, "virtualDeviceSpec.device.key")
 	}
-	now := clone(h.devices[at])
+	now := deepcopy.Of(h.devices[at])
 	var fault types.BaseMethodFault
 	switch edit := c.Device.(type) {
 	case types.BaseVirtualEthernetCard:
@@ -92,10 +96,10 @@ func (h *hardware) edit(index int32, c *types.VirtualDeviceConfigSpec) types.Bas
 		fault = h.editDisk(index, disk, edit)
 	default:
 		if edit.GetVirtualDevice().Backing != nil {
-			now.GetVirtualDevice().Backing = clone(edit.GetVirtualDevice().Backing)
+			now.GetVirtualDevice().Backing = deepcopy.Of(edit.GetVirtualDevice().Backing)
 		}
 		if edit.GetVirtualDevice().Connectable != nil && now.GetVirtualDevice().Connectable != nil {
-			now.GetVirtualDevice().Connectable = clone(edit.GetVirtualDevice().Connectable)
+			now.GetVirtualDevice().Connectable = deepcopy.Of(edit.GetVirtualDevice().Connectable)
 		}
 	}
 	if fault != nil {
@@ -125,8 +129,8 @@ func (h *hardware) editDisk(index int32, disk, edit *types.VirtualDisk) types.Ba
 	if want == 0 || want == disk.CapacityInBytes && edit.CapacityInKB != disk.CapacityInKB {
 		want = edit.CapacityInKB * 1024
 	}
-	backing, _ := disk.Backing.(*flatBacking)
-	if to, ok := edit.Backing.(*flatBacking); ok && backing != nil {
+	backing, _ := disk.Backing.(*vdisk.FlatBacking)
+	if to, ok := edit.Backing.(*vdisk.FlatBacking); ok && backing != nil {
 		if to.FileName != "" && to.FileName != backing.FileName && !h.cloning {
 			return invalidDevice(index, "virtualDeviceSpec.device.backing.fileName")
 		}
@@ -139,7 +143,7 @@ func (h *hardware) editDisk(index int32, disk, edit *types.VirtualDisk) types.Ba
 	if want == 0 || want == disk.CapacityInBytes {
 		return nil
 	}
-	if want < disk.CapacityInBytes || backing == nil || backing.Parent != nil || h.s.layers.shared(h.vm, keyOf(backing)) {
+	if want < disk.CapacityInBytes || backing == nil || backing.Parent != nil || h.s.layers.Shared(h.vm, vdisk.KeyOf(backing)) {
 		return &types.InvalidDeviceOperation{InvalidDeviceSpec: types.InvalidDeviceSpec{DeviceIndex: index}}
 	}
 	if err := h.s.growBase(backing, disk.CapacityInBytes, want); err != nil {
@@ -147,7 +151,7 @@ func (h *hardware) editDisk(index int32, disk, edit *types.VirtualDisk) types.Ba
 		return &types.FileFault{File: backing.FileName}
 	}
 	disk.CapacityInBytes, disk.CapacityInKB = want, want/1024
-	disk.DeviceInfo = &types.Description{Label: disk.DeviceInfo.GetDescription().Label, Summary: thousands(want/1024) + " KB"}
+	disk.DeviceInfo = &types.Description{Label: disk.DeviceInfo.GetDescription().Label, Summary: vhardware.Thousands(want/1024) + " KB"}
 	return nil
 }
 
@@ -161,8 +165,8 @@ func (h *hardware) remove(index int32, c *types.VirtualDeviceConfigSpec) types.B
 	switch d := h.devices[at].(type) {
 	case *types.VirtualDisk:
 		if c.FileOperation == types.VirtualDeviceConfigSpecFileOperationDestroy {
-			for _, layer := range diskChain(d)[:min(1, len(diskChain(d)))] {
-				if h.s.layers.shared(h.vm, keyOf(layer)) {
+			for _, layer := range vdisk.DiskChain(d)[:min(1, len(vdisk.DiskChain(d)))] {
+				if h.s.layers.Shared(h.vm, vdisk.KeyOf(layer)) {
 					return fileLocked(layer.FileName)
 				}
 			}

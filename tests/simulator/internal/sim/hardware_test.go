@@ -13,6 +13,10 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // local is where a file of the first datastore lies.
@@ -21,15 +25,15 @@ func (b *bench) local(file string) string {
 }
 
 func diskEdit(vm mo.VirtualMachine, capacity int64) []types.BaseVirtualDeviceConfigSpec {
-	disk := clone(disksOf(vm.Config.Hardware.Device)[0])
+	disk := deepcopy.Of(vdisk.DisksOf(vm.Config.Hardware.Device)[0])
 	disk.CapacityInBytes, disk.CapacityInKB = capacity, capacity/1024
 	return []types.BaseVirtualDeviceConfigSpec{&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: disk}}
 }
 
 func newDiskSpec(file string, capacity int64, unit int32) *types.VirtualDeviceConfigSpec {
 	disk := &types.VirtualDisk{CapacityInBytes: capacity}
-	disk.Key, disk.ControllerKey, disk.UnitNumber = -1, keySCSI, &unit
-	disk.Backing = &flatBacking{VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: file}, DiskMode: "persistent"}
+	disk.Key, disk.ControllerKey, disk.UnitNumber = -1, vhardware.KeySCSI, &unit
+	disk.Backing = &vdisk.FlatBacking{VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: file}, DiskMode: "persistent"}
 	return &types.VirtualDeviceConfigSpec{
 		Operation: types.VirtualDeviceConfigSpecOperationAdd, FileOperation: types.VirtualDeviceConfigSpecFileOperationCreate, Device: disk,
 	}
@@ -44,17 +48,17 @@ func TestDisksComeGrowAndGo(t *testing.T) {
 		return b.read(ref)
 	}
 	vm := change(newDiskSpec("", 1<<20, 1), newDiskSpec("[LocalDS_0] store/own.vmdk", 2<<20, 2))
-	disks := disksOf(vm.Config.Hardware.Device)
-	if len(disks) != 3 || disks[1].Key != 2001 || disks[2].Backing.(*flatBacking).FileName != "[LocalDS_0] store/own.vmdk" || vm.Summary.Config.NumVirtualDisks != 3 {
+	disks := vdisk.DisksOf(vm.Config.Hardware.Device)
+	if len(disks) != 3 || disks[1].Key != 2001 || disks[2].Backing.(*vdisk.FlatBacking).FileName != "[LocalDS_0] store/own.vmdk" || vm.Summary.Config.NumVirtualDisks != 3 {
 		t.Fatalf("%d disks", len(disks))
 	}
 	if b.read(ref).LayoutEx == nil || len(vm.LayoutEx.Disk) != 3 {
 		t.Errorf("layout %+v", vm.LayoutEx)
 	}
-	grown := clone(disks[2])
+	grown := deepcopy.Of(disks[2])
 	grown.CapacityInBytes = 4 << 20
 	vm = change(&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: grown})
-	if disk := disksOf(vm.Config.Hardware.Device)[2]; disk.CapacityInKB != 4096 {
+	if disk := vdisk.DisksOf(vm.Config.Hardware.Device)[2]; disk.CapacityInKB != 4096 {
 		t.Errorf("capacity %d KB", disk.CapacityInKB)
 	}
 	change(
@@ -68,7 +72,7 @@ func TestDisksComeGrowAndGo(t *testing.T) {
 	}
 	again := newDiskSpec("[LocalDS_0] store/store_1.vmdk", 0, 1)
 	again.FileOperation = ""
-	if vm = change(again); disksOf(vm.Config.Hardware.Device)[1].CapacityInBytes != 1<<20 {
+	if vm = change(again); vdisk.DisksOf(vm.Config.Hardware.Device)[1].CapacityInBytes != 1<<20 {
 		t.Error("a disk that is attached again has its capacity")
 	}
 }
@@ -82,7 +86,7 @@ func TestDeviceChangesThatAreRefused(t *testing.T) {
 		f(spec.Device.(*types.VirtualDisk))
 		return spec
 	}
-	backing := func(d *types.VirtualDisk) *flatBacking { return d.Backing.(*flatBacking) }
+	backing := func(d *types.VirtualDisk) *vdisk.FlatBacking { return d.Backing.(*vdisk.FlatBacking) }
 	for name, c := range map[string]struct {
 		vm   types.ManagedObjectReference
 		spec types.BaseVirtualDeviceConfigSpec
@@ -95,13 +99,13 @@ func TestDeviceChangesThatAreRefused(t *testing.T) {
 		"no such controller": {ref, edit(newDiskSpec("", 1<<20, 1), func(d *types.VirtualDisk) { d.ControllerKey = 1007 }), &types.InvalidDeviceSpec{}},
 		"no such datastore":  {ref, newDiskSpec("[elsewhere]", 1<<20, 1), &types.InvalidDatastorePath{}},
 		"no such parent": {ref, edit(newDiskSpec("", 0, 1), func(d *types.VirtualDisk) {
-			backing(d).Parent = &flatBacking{VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: "[LocalDS_0] a/b.vmdk"}}
+			backing(d).Parent = &vdisk.FlatBacking{VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: "[LocalDS_0] a/b.vmdk"}}
 		}), &types.InvalidDeviceSpec{}},
 		"sparse on a host":        {ref, edit(newDiskSpec("", 1<<20, 1), func(d *types.VirtualDisk) { d.Backing = &types.VirtualDiskSparseVer2BackingInfo{} }), &types.DeviceUnsupportedForVmPlatform{}},
 		"smaller":                 {ref, diskEdit(b.read(ref), 1<<20)[0], &types.InvalidDeviceOperation{}},
 		"larger, on a parent":     {layered, diskEdit(b.read(layered), 11*gib)[0], &types.InvalidDeviceOperation{}},
 		"removal of what is not":  {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.VirtualDisk{VirtualDevice: types.VirtualDevice{Key: 2099}}}, &types.InvalidDeviceSpec{}},
-		"controller that is used": {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.ParaVirtualSCSIController{VirtualSCSIController: types.VirtualSCSIController{SharedBus: "noSharing", VirtualController: types.VirtualController{VirtualDevice: types.VirtualDevice{Key: keySCSI}}}}}, &types.InvalidDeviceOperation{}},
+		"controller that is used": {ref, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: &types.ParaVirtualSCSIController{VirtualSCSIController: types.VirtualSCSIController{SharedBus: "noSharing", VirtualController: types.VirtualController{VirtualDevice: types.VirtualDevice{Key: vhardware.KeySCSI}}}}}, &types.InvalidDeviceOperation{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The disk before it is made, and is gone again when the second change fails.
@@ -127,7 +131,7 @@ func TestLayersThatOthersBuildOnStay(t *testing.T) {
 	base.FileOperation = ""
 	thief := b.made("thief", map[string]any{"on": false})
 	b.result(b.reconfigured(thief, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{base}}))
-	stolen := disksOf(b.read(thief).Config.Hardware.Device)[1]
+	stolen := vdisk.DisksOf(b.read(thief).Config.Hardware.Device)[1]
 	b.wantFault(b.taskFault(b.reconfigured(thief, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
 		&types.VirtualDeviceConfigSpec{
 			Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: stolen,
@@ -201,7 +205,7 @@ func TestTemplates(t *testing.T) {
 	for name, spec := range map[string]types.VirtualMachineConfigSpec{
 		"CPUs":  {NumCPUs: 4},
 		"pairs": {ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: "a", Value: "b"}}},
-		"layer": {DeviceChange: layerSpec(disksOf(b.read(ref).Config.Hardware.Device))},
+		"layer": {DeviceChange: layerSpec(vdisk.DisksOf(b.read(ref).Config.Hardware.Device))},
 	} {
 		t.Run(name, func(*testing.T) { b.wantFault(b.taskFault(b.reconfigured(ref, spec)), &types.NotSupported{}) })
 	}

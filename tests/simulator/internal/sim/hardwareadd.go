@@ -14,11 +14,16 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vmdk"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // add puts a new device in.
 func (h *hardware) add(index int32, c *types.VirtualDeviceConfigSpec) types.BaseMethodFault {
-	dev := clone(c.Device)
+	dev := deepcopy.Of(c.Device)
 	d := dev.GetVirtualDevice()
 	asked := d.Key
 	if h.fresh && d.ControllerKey == 0 && h.find(asked) >= 0 {
@@ -64,7 +69,7 @@ func (h *hardware) place(index int32, d *types.VirtualDevice, first int32) types
 			return invalidDevice(index, "virtualDeviceSpec.device.controllerKey")
 		}
 		var ok bool
-		if controller, ok = clone(h.devices[at]).(types.BaseVirtualController); !ok {
+		if controller, ok = deepcopy.Of(h.devices[at]).(types.BaseVirtualController); !ok {
 			return invalidDevice(index, "virtualDeviceSpec.device.controllerKey")
 		}
 		h.devices[at] = controller.(types.BaseVirtualDevice) // others still read the one that was there
@@ -101,7 +106,7 @@ func (h *hardware) taken(controller, unit int32) bool {
 
 func (h *hardware) freeUnit(c types.BaseVirtualController) int32 {
 	unit := int32(0)
-	if c.GetVirtualController().Key == keyPCI {
+	if c.GetVirtualController().Key == vhardware.KeyPCI {
 		unit = 7 // below are the slots of what every VM has
 	}
 	own := int32(-1)
@@ -123,7 +128,7 @@ func (h *hardware) addController(index int32, x types.BaseVirtualController) typ
 	first, label := int32(0), ""
 	switch scsi := x.(type) {
 	case types.BaseVirtualSCSIController:
-		first, label = keySCSI, "SCSI controller"
+		first, label = vhardware.KeySCSI, "SCSI controller"
 		if scsi.GetVirtualSCSIController().SharedBus == "" {
 			return invalidDevice(index, "virtualDeviceSpec.device.sharedBus")
 		}
@@ -144,7 +149,7 @@ func (h *hardware) addController(index int32, x types.BaseVirtualController) typ
 	if h.find(first+c.BusNumber) >= 0 {
 		return invalidDevice(index, "virtualDeviceSpec.device.busNumber")
 	}
-	c.Key, c.ControllerKey, c.Device = first+c.BusNumber, keyPCI, nil
+	c.Key, c.ControllerKey, c.Device = first+c.BusNumber, vhardware.KeyPCI, nil
 	c.DeviceInfo = &types.Description{Label: fmt.Sprintf("%s %d", label, c.BusNumber), Summary: label}
 	return nil
 }
@@ -162,14 +167,14 @@ func (h *hardware) addCard(index int32, x types.BaseVirtualEthernetCard) types.B
 		}
 		nic.AddressType = string(types.VirtualEthernetCardMacTypeManual)
 	} else {
-		nic.MacAddress, nic.AddressType = h.s.macs.take(), string(types.VirtualEthernetCardMacTypeAssigned)
+		nic.MacAddress, nic.AddressType = h.s.macs.Take(), string(types.VirtualEthernetCardMacTypeAssigned)
 	}
-	nic.ControllerKey = keyPCI
-	if fault := h.place(index, &nic.VirtualDevice, keyNIC); fault != nil {
+	nic.ControllerKey = vhardware.KeyPCI
+	if fault := h.place(index, &nic.VirtualDevice, vhardware.KeyNIC); fault != nil {
 		return fault
 	}
-	nic.Backing = net.backing()
-	nic.DeviceInfo = &types.Description{Label: fmt.Sprintf("Network adapter %d", nic.Key-keyNIC+1), Summary: net.summary}
+	nic.Backing = net.Backing()
+	nic.DeviceInfo = &types.Description{Label: fmt.Sprintf("Network adapter %d", nic.Key-vhardware.KeyNIC+1), Summary: net.Summary}
 	if nic.Connectable == nil {
 		nic.Connectable = &types.VirtualDeviceConnectInfo{StartConnected: true, AllowGuestControl: true}
 	}
@@ -180,7 +185,7 @@ func (h *hardware) addCard(index int32, x types.BaseVirtualEthernetCard) types.B
 
 // addDisk adds a disk: a new one, a new delta on another, or one that exists.
 func (h *hardware) addDisk(index int32, disk *types.VirtualDisk, op types.VirtualDeviceConfigSpecFileOperation) types.BaseMethodFault {
-	backing, ok := disk.Backing.(*flatBacking)
+	backing, ok := disk.Backing.(*vdisk.FlatBacking)
 	if !ok {
 		return &types.DeviceUnsupportedForVmPlatform{InvalidDeviceSpec: types.InvalidDeviceSpec{
 			InvalidVmConfig: types.InvalidVmConfig{Property: "virtualDeviceSpec.device.backing"}, DeviceIndex: index,
@@ -189,7 +194,7 @@ func (h *hardware) addDisk(index int32, disk *types.VirtualDisk, op types.Virtua
 	if disk.ControllerKey == 0 || op == types.VirtualDeviceConfigSpecFileOperationCreate && disk.UnitNumber == nil {
 		return invalidDevice(index, "virtualDeviceSpec.device.unitNumber")
 	}
-	if fault := h.place(index, &disk.VirtualDevice, keyDisk); fault != nil {
+	if fault := h.place(index, &disk.VirtualDevice, vhardware.KeyDisk); fault != nil {
 		return fault
 	}
 	if disk.CapacityInBytes == 0 {
@@ -209,14 +214,14 @@ func (h *hardware) addDisk(index int32, disk *types.VirtualDisk, op types.Virtua
 	}
 	disk.CapacityInKB = disk.CapacityInBytes / 1024
 	disk.DeviceInfo = &types.Description{
-		Label: fmt.Sprintf("Hard disk %d", len(disksOf(h.devices))+1), Summary: thousands(disk.CapacityInKB) + " KB",
+		Label: fmt.Sprintf("Hard disk %d", len(vdisk.DisksOf(h.devices))+1), Summary: vhardware.Thousands(disk.CapacityInKB) + " KB",
 	}
 	return nil
 }
 
 // createDisk makes the files of a new disk. With a parent it is a delta: of the parent's
 // capacity, and the parent never changes again.
-func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *flatBacking) (*flatBacking, types.BaseMethodFault) {
+func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *vdisk.FlatBacking) (*vdisk.FlatBacking, types.BaseMethodFault) {
 	ds, fault := h.diskDatastore(index, want)
 	if fault != nil {
 		return nil, fault
@@ -233,7 +238,7 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *flatBa
 		delta, err := newDelta(ds, file, parent, capacity)
 		if err != nil {
 			log.Printf("vforge-sim: %v", err)
-			return nil, &types.FileFault{File: dsPath(ds.Name, file)}
+			return nil, &types.FileFault{File: dsfiles.Path(ds.Name, file)}
 		}
 		disk.CapacityInBytes = capacity
 		if want.DiskMode != "" {
@@ -251,7 +256,7 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *flatBa
 	made, err := newBaseDisk(ds, file, disk.CapacityInBytes)
 	if err != nil {
 		log.Printf("vforge-sim: %v", err)
-		return nil, &types.FileFault{File: dsPath(ds.Name, file)}
+		return nil, &types.FileFault{File: dsfiles.Path(ds.Name, file)}
 	}
 	made.DiskMode, made.ThinProvisioned, made.EagerlyScrub = want.DiskMode, want.ThinProvisioned, want.EagerlyScrub
 	if made.DiskMode == "" {
@@ -267,11 +272,11 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *flatBa
 // fileFor is the file that a new disk is to have: the one that is named, or with only a
 // datastore named one in the VM's directory.
 func (h *hardware) fileFor(ds *simulator.Datastore, name string, otherwise func(*simulator.Datastore) string) (string, types.BaseMethodFault) {
-	_, file := splitDSPath(name)
+	_, file := dsfiles.Split(name)
 	if file == "" {
 		return otherwise(ds), nil
 	}
-	if _, err := os.Lstat(localPath(ds, file)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(dsfiles.Local(ds, file)); !errors.Is(err, os.ErrNotExist) {
 		return "", &types.FileAlreadyExists{FileFault: types.FileFault{File: name}}
 	}
 	h.home.note(ds, file)
@@ -279,8 +284,8 @@ func (h *hardware) fileFor(ds *simulator.Datastore, name string, otherwise func(
 }
 
 // diskDatastore is the datastore that a backing names, by default the VM's own.
-func (h *hardware) diskDatastore(index int32, b *flatBacking) (*simulator.Datastore, types.BaseMethodFault) {
-	name, _ := splitDSPath(b.FileName)
+func (h *hardware) diskDatastore(index int32, b *vdisk.FlatBacking) (*simulator.Datastore, types.BaseMethodFault) {
+	name, _ := dsfiles.Split(b.FileName)
 	if name == "" && b.FileName != "" {
 		return nil, invalidDevice(index, "virtualDeviceSpec.device.backing.fileName")
 	}
@@ -297,7 +302,7 @@ func (h *hardware) diskDatastore(index int32, b *flatBacking) (*simulator.Datast
 }
 
 // attachDisk describes a disk that exists.
-func (h *hardware) attachDisk(index int32, disk *types.VirtualDisk, want *flatBacking) (*flatBacking, types.BaseMethodFault) {
+func (h *hardware) attachDisk(index int32, disk *types.VirtualDisk, want *vdisk.FlatBacking) (*vdisk.FlatBacking, types.BaseMethodFault) {
 	found, capacity, fault := h.layer(index, want, "virtualDeviceSpec.device.backing.fileName")
 	if fault != nil {
 		return nil, fault
@@ -312,28 +317,28 @@ func (h *hardware) attachDisk(index int32, disk *types.VirtualDisk, want *flatBa
 
 // layer finds a disk layer by its file: among the disks that were just removed, the VM's
 // own, or on the datastore.
-func (h *hardware) layer(index int32, want *flatBacking, property string) (*flatBacking, int64, types.BaseMethodFault) {
+func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) (*vdisk.FlatBacking, int64, types.BaseMethodFault) {
 	ds, fault := h.diskDatastore(index, want)
 	if fault != nil {
 		return nil, 0, fault
 	}
-	_, file := splitDSPath(want.FileName)
-	for _, disk := range append(append([]*types.VirtualDisk{}, h.removed...), disksOf(h.devices)...) {
+	_, file := dsfiles.Split(want.FileName)
+	for _, disk := range append(append([]*types.VirtualDisk{}, h.removed...), vdisk.DisksOf(h.devices)...) {
 		if b := layerNamed(disk, ds, file); b != nil {
 			return b, disk.CapacityInBytes, nil
 		}
 	}
 	if want.Parent != nil { // a delta of another VM
 		below, capacity, fault := h.layer(index, want.Parent, property)
-		if fault != nil || !exists(localPath(ds, file)) || !exists(localPath(ds, extentName(file, true))) {
+		if fault != nil || !exists(dsfiles.Local(ds, file)) || !exists(dsfiles.Local(ds, dsfiles.Extent(file, true))) {
 			return nil, 0, invalidDevice(index, property)
 		}
 		out := *want
 		out.Parent = below
 		return &out, capacity, nil
 	}
-	f, err := os.Open(localPath(ds, file))
-	if err != nil || !exists(localPath(ds, extentName(file, false))) {
+	f, err := os.Open(dsfiles.Local(ds, file))
+	if err != nil || !exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
 		return nil, 0, invalidDevice(index, property)
 	}
 	defer f.Close()
@@ -349,9 +354,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func layerNamed(disk *types.VirtualDisk, ds *simulator.Datastore, file string) *flatBacking {
-	for _, b := range diskChain(disk) {
-		if _, f := splitDSPath(b.FileName); f == file && b.Datastore != nil && *b.Datastore == ds.Self {
+func layerNamed(disk *types.VirtualDisk, ds *simulator.Datastore, file string) *vdisk.FlatBacking {
+	for _, b := range vdisk.DiskChain(disk) {
+		if _, f := dsfiles.Split(b.FileName); f == file && b.Datastore != nil && *b.Datastore == ds.Self {
 			return b
 		}
 	}

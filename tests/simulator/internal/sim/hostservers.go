@@ -8,22 +8,22 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha1" // an ESXi thumbprint is a SHA-1 in the API
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // hostServers are the HTTPS servers of the ESXi hosts: each has a certificate of its
@@ -58,7 +58,7 @@ func (s *Sim) hostCertificate(host *simulator.HostSystem) (tls.Certificate, erro
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	template := leafTemplate(CertValid, time.Now())
+	template := certs.LeafTemplate(settings.CertValid, time.Now())
 	template.Subject.CommonName = host.Name
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -67,17 +67,8 @@ func (s *Sim) hostCertificate(host *simulator.HostSystem) (tls.Certificate, erro
 	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	s.hosts.certs[host.Self] = cert
 	host.Config.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	host.Summary.Config.SslThumbprint = sha1Thumbprint(der)
+	host.Summary.Config.SslThumbprint = certs.SHA1Thumbprint(der)
 	return cert, nil
-}
-
-func sha1Thumbprint(der []byte) string {
-	sum := sha1.Sum(der)
-	parts := make([]string, len(sum))
-	for i, b := range sum {
-		parts[i] = fmt.Sprintf("%02X", b)
-	}
-	return strings.Join(parts, ":")
 }
 
 // hostAddress is where a host's server listens; it is started on first use.

@@ -18,6 +18,15 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
+	"vforge.vsphere/simulator/internal/wire"
 )
 
 // importTable remembers by how many files each device of a VM to come is filled: an import's
@@ -60,7 +69,7 @@ func (sh *poolShim) ImportVApp(ctx *simulator.Context, req *types.ImportVApp) so
 	s := sh.s
 	p, fault := s.planImport(ctx, req)
 	if fault != nil {
-		return &methods.ImportVAppBody{Fault_: soapFault(fault)}
+		return &methods.ImportVAppBody{Fault_: faults.SOAP(fault)}
 	}
 	l := s.startImport(ctx, req.This)
 	bg := detached(ctx)
@@ -82,10 +91,10 @@ func (s *Sim) startImport(ctx *simulator.Context, pool types.ManagedObjectRefere
 }
 
 // failingImport makes the lease of an import that fails.
-func (s *Sim) failingImport(call *sdkCall, fault types.BaseMethodFault) types.ManagedObjectReference {
-	ctx := s.background(call.session.user)
-	ctx.Session.Key = call.session.key
-	l := s.startImport(ctx, call.this)
+func (s *Sim) failingImport(call *wire.Call, fault types.BaseMethodFault) types.ManagedObjectReference {
+	ctx := s.background(call.Session.User)
+	ctx.Session.Key = call.Session.Key
+	l := s.startImport(ctx, call.This)
 	go l.fail(fault)
 	return l.Self
 }
@@ -107,7 +116,7 @@ func (s *Sim) planImport(ctx *simulator.Context, req *types.ImportVApp) (*import
 		return nil, &types.NotSupported{} // vApps are not simulated
 	}
 	config := &spec.ConfigSpec
-	p := &importPlan{spec: config, name: escapeName(config.Name), pool: s.reg.Get(req.This)}
+	p := &importPlan{spec: config, name: naming.Escape(config.Name), pool: s.reg.Get(req.This)}
 	for _, check := range []func() types.BaseMethodFault{
 		func() types.BaseMethodFault { return checkImportSpec(config) },
 		func() types.BaseMethodFault { return s.importFolder(p, req.Folder) },
@@ -125,19 +134,19 @@ func (s *Sim) planImport(ctx *simulator.Context, req *types.ImportVApp) (*import
 func checkImportSpec(config *types.VirtualMachineConfigSpec) types.BaseMethodFault {
 	switch {
 	case config.Name == "":
-		return invalid("spec.configSpec.name")
-	case len(escapeName(config.Name)) > maxNameBytes:
+		return faults.Invalid("spec.configSpec.name")
+	case len(naming.Escape(config.Name)) > vhardware.MaxNameBytes:
 		return &types.InvalidName{Name: config.Name}
 	case config.Files == nil || config.Files.VmPathName == "":
-		return invalid("spec.configSpec.files.vmPathName")
+		return faults.Invalid("spec.configSpec.files.vmPathName")
 	}
-	return checkConfigSpec(config)
+	return vhardware.CheckConfigSpec(config)
 }
 
 func (s *Sim) importFolder(p *importPlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
-	dc, ok := s.ancestor(p.pool.Reference(), "Datacenter").(*simulator.Datacenter)
+	dc, ok := s.Ancestor(p.pool.Reference(), "Datacenter").(*simulator.Datacenter)
 	if !ok {
-		return invalid("folder")
+		return faults.Invalid("folder")
 	}
 	if ref == nil {
 		ref = &dc.VmFolder
@@ -147,7 +156,7 @@ func (s *Sim) importFolder(p *importPlan, ref *types.ManagedObjectReference) typ
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
 	if s.dcOf(*ref) != dc.Self || !holdsVMs(folder) {
-		return invalid("folder")
+		return faults.Invalid("folder")
 	}
 	p.folder = folder
 	return nil
@@ -157,11 +166,11 @@ func (s *Sim) importFolder(p *importPlan, ref *types.ManagedObjectReference) typ
 // datastore.
 func (s *Sim) importHost(p *importPlan, ref *types.ManagedObjectReference) types.BaseMethodFault {
 	if ref == nil && !s.placedByDRS(p.pool.Reference()) {
-		return invalid("host")
+		return faults.Invalid("host")
 	}
 	if ref == nil {
-		name, _ := splitDSPath(p.spec.Files.VmPathName)
-		cr, _ := s.computeOf(p.pool.Reference())
+		name, _ := dsfiles.Split(p.spec.Files.VmPathName)
+		cr, _ := s.ComputeOf(p.pool.Reference())
 		p.host = s.leastHost(cr, func(h *simulator.HostSystem) bool { return s.hostDatastore(h, name) != nil })
 		if p.host != nil {
 			return nil
@@ -171,17 +180,17 @@ func (s *Sim) importHost(p *importPlan, ref *types.ManagedObjectReference) types
 		}
 		return &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Name: name}, DatastorePath: p.spec.Files.VmPathName}
 	}
-	if p.host = s.host(*ref); p.host == nil {
+	if p.host = s.Host(*ref); p.host == nil {
 		return &types.ManagedObjectNotFound{Obj: *ref}
 	}
 	if !s.sameCompute(*ref, p.pool.Reference()) {
-		return invalid("host")
+		return faults.Invalid("host")
 	}
 	return hostFault(p.host)
 }
 
 func (s *Sim) importDatastore(p *importPlan) types.BaseMethodFault {
-	name, _ := splitDSPath(p.spec.Files.VmPathName)
+	name, _ := dsfiles.Split(p.spec.Files.VmPathName)
 	if p.datastore = s.hostDatastore(p.host, name); p.datastore == nil {
 		return &types.InvalidDatastorePath{InvalidDatastore: types.InvalidDatastore{Name: name}, DatastorePath: p.spec.Files.VmPathName}
 	}
@@ -209,7 +218,7 @@ func (s *Sim) importDenied(ctx *simulator.Context, p *importPlan) types.BaseMeth
 		{p.datastore.Self, "Datastore.AllocateSpace"},
 		{p.pool.Reference(), "Resource.AssignVMToPool"},
 	} {
-		if fault := s.auth.denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
+		if fault := s.auth.Denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
 			return fault
 		}
 	}
@@ -218,9 +227,9 @@ func (s *Sim) importDenied(ctx *simulator.Context, p *importPlan) types.BaseMeth
 
 // runImport makes the VM and opens its lease. The name is taken from the beginning.
 func (s *Sim) runImport(ctx *simulator.Context, l *nfcLease, p *importPlan) {
-	key := childName{p.folder.Self, p.name}
+	key := naming.Child{Folder: p.folder.Self, Name: p.name}
 	s.creating.Lock()
-	holder := s.holder(key.folder, key.name)
+	holder := s.holder(key.Folder, key.Name)
 	if holder == nil && !l.ended() {
 		l.name, l.coming = key, s.announceVM(ctx, key, l.task.Self)
 	}
@@ -277,25 +286,25 @@ func (s *Sim) importVM(ctx *simulator.Context, l *nfcLease, p *importPlan) (*sim
 		log.Printf("vforge-sim: import of %s: %v", p.name, err)
 		return nil, &types.FileFault{File: p.name}
 	}
-	h := &hardware{s: s, host: p.host, home: home, fresh: true, devices: boardDevices()}
+	h := &hardware{s: s, host: p.host, home: home, fresh: true, devices: vhardware.BoardDevices()}
 	fault := h.change(p.spec.DeviceChange)
 	if fault == nil {
 		pool := p.pool.Reference()
-		s.fillConfig(vm, vmSpec{name: p.name, datastore: p.datastore, cpus: 1, memoryMB: 128}, dsPath(p.datastore.Name, home.vmx()), h.devices)
+		s.fillConfig(vm, vmSpec{name: p.name, datastore: p.datastore, cpus: 1, memoryMB: 128}, dsfiles.Path(p.datastore.Name, home.vmx()), h.devices)
 		s.fillRuntime(vm, vmSpec{name: p.name, host: p.host.Self, pool: pool})
-		vm.Config.ExtraConfig = mergeExtra(nil, p.spec.ExtraConfig)
-		fault = applyConfig(vm, p.spec)
+		vm.Config.ExtraConfig = vhardware.MergeExtra(nil, p.spec.ExtraConfig)
+		fault = vhardware.ApplyConfig(vm, p.spec)
 	}
 	if fault != nil {
 		home.remove()
 		return nil, fault
 	}
-	vm.Network = s.networksOf(h.devices)
+	vm.Network = s.NetworksOf(h.devices)
 	vm.Datastore = s.datastoresOf(p.datastore, h.devices)
-	summarize(vm)
+	vhardware.Summarize(vm)
 	s.refreshFiles(vm)
 	forgetSizes(vm, h.pending)
-	s.layers.add(vm.Self, h.devices)
+	s.layers.Add(vm.Self, h.devices)
 	l.expect(p, vm, h)
 	return vm, nil
 }
@@ -328,23 +337,23 @@ func (l *nfcLease) expect(p *importPlan, vm *simulator.VirtualMachine, h *hardwa
 			if !h.pending[dev.Key] {
 				continue
 			}
-			f.disk, f.backing, f.capacity = true, dev.Backing.(*flatBacking), dev.CapacityInBytes
+			f.disk, f.backing, f.capacity = true, dev.Backing.(*vdisk.FlatBacking), dev.CapacityInBytes
 			f.name = fmt.Sprintf("disk-%d.vmdk", len(l.order))
 			f.needed = l.s.imports.needs(p.name, key)
-			_, file := splitDSPath(f.backing.FileName)
+			_, file := dsfiles.Split(f.backing.FileName)
 			ds := l.s.reg.Get(*f.backing.Datastore).(*simulator.Datastore)
-			f.path = localPath(ds, extentName(file, f.backing.Parent != nil))
+			f.path = dsfiles.Local(ds, dsfiles.Extent(file, f.backing.Parent != nil))
 		case *types.VirtualCdrom, *types.VirtualFloppy:
 			b, ok := dev.GetVirtualDevice().Backing.(types.BaseVirtualDeviceFileBackingInfo)
 			if !ok {
 				continue
 			}
-			name, file := splitDSPath(b.GetVirtualDeviceFileBackingInfo().FileName)
+			name, file := dsfiles.Split(b.GetVirtualDeviceFileBackingInfo().FileName)
 			ds := l.s.hostDatastore(p.host, name)
 			if ds == nil || file == "" {
 				continue
 			}
-			f.create, f.needed, f.name, f.path = true, 1, path.Base(file), localPath(ds, file)
+			f.create, f.needed, f.name, f.path = true, 1, path.Base(file), dsfiles.Local(ds, file)
 		default:
 			continue
 		}
@@ -358,13 +367,13 @@ func (l *nfcLease) expect(p *importPlan, vm *simulator.VirtualMachine, h *hardwa
 // the files of an import, and have no place for it.
 func (l *nfcLease) expectNvram(p *importPlan, vm *simulator.VirtualMachine) {
 	key := nvramKey(p.name)
-	if versionLess(l.s.cfg.APIVersion, nvramSince) || !l.s.imports.stores(p.name, key) {
+	if apiversion.Less(l.s.cfg.APIVersion, nvramSince) || !l.s.imports.stores(p.name, key) {
 		return
 	}
-	_, file := splitDSPath(strings.TrimSuffix(vm.Config.Files.VmPathName, ".vmx") + ".nvram")
+	_, file := dsfiles.Split(strings.TrimSuffix(vm.Config.Files.VmPathName, ".vmx") + ".nvram")
 	f := &leaseFile{
 		name: "nvram", key: "/" + vm.Self.Value + "/nvram", importKey: key, create: true, needed: 1,
-		path: localPath(p.datastore, file),
+		path: dsfiles.Local(p.datastore, file),
 	}
 	l.files[f.name] = f
 	l.order = append(l.order, f)
@@ -422,7 +431,7 @@ func (l *nfcLease) info(p *importPlan) (*types.HttpNfcLeaseInfo, error) {
 // when a test wants that; and the certificate that is there.
 func (s *Sim) transferAddress(host *simulator.HostSystem) (address, thumb string, err error) {
 	if s.leases.relayed() {
-		return "*", sha1Thumbprint(s.id.leaf.Certificate[0]), nil
+		return "*", certs.SHA1Thumbprint(s.id.Leaf.Certificate[0]), nil
 	}
 	address, err = s.hostAddress(host)
 	return address, host.Summary.Config.SslThumbprint, err

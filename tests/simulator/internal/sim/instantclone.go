@@ -9,6 +9,10 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/clock"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/taskqueue"
 )
 
 // vmShim answers the calls on virtual machines in which vcsim differs from vCenter.
@@ -18,14 +22,14 @@ type vmShim struct{ shimBase }
 // at once; clones of one parent are made one after the other.
 func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClone_Task) soap.HasFault {
 	s := sh.s
-	parent := s.vm(req.This)
+	parent := s.VM(req.This)
 	if parent == nil {
-		return &methods.InstantClone_TaskBody{Fault_: notFound(req.This)}
+		return &methods.InstantClone_TaskBody{Fault_: faults.NotFound(req.This)}
 	}
 	plan, fault := s.planLocked(ctx, parent, &req.Spec)
 	if fault == nil {
 		if denied := s.cloneDenied(ctx, plan); denied != nil {
-			return &methods.InstantClone_TaskBody{Fault_: soapFault(denied)}
+			return &methods.InstantClone_TaskBody{Fault_: faults.SOAP(denied)}
 		}
 	}
 	j := &cloneJob{s: s, ctx: detached(ctx), vm: req.This, spec: req.Spec}
@@ -33,7 +37,7 @@ func (sh *vmShim) InstantCloneTask(ctx *simulator.Context, req *types.InstantClo
 	if fault != nil {
 		go j.refuse(fault)
 	} else {
-		s.queues.submit(&job{parent: req.This, task: j.task, run: j.run})
+		s.queues.Submit(&taskqueue.Job{Parent: req.This, Task: j.task, Run: j.run})
 	}
 	return &methods.InstantClone_TaskBody{Res: &types.InstantClone_TaskResponse{Returnval: j.task.Self}}
 }
@@ -49,7 +53,7 @@ func (s *Sim) cloneDenied(ctx *simulator.Context, p *clonePlan) types.BaseMethod
 		{p.datastore.Self, "Datastore.AllocateSpace"},
 		{p.pool.Reference(), "Resource.AssignVMToPool"},
 	} {
-		if fault := s.auth.denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
+		if fault := s.auth.Denied(ctx.Session.UserName, need.ref, need.privilege); fault != nil {
 			return fault
 		}
 	}
@@ -74,7 +78,7 @@ type cloneJob struct {
 // refuse ends a task whose request cannot be carried out.
 func (j *cloneJob) refuse(fault types.BaseMethodFault) {
 	j.s.startTask(j.ctx, j.task)
-	j.s.finishTask(j.ctx, j.task, nil, localized(fault))
+	j.s.finishTask(j.ctx, j.task, nil, faults.Localized(fault))
 }
 
 // run makes the clone. What was true when the call was accepted may have changed
@@ -83,13 +87,13 @@ func (j *cloneJob) run() {
 	s := j.s
 	s.startTask(j.ctx, j.task)
 	if half := s.cfg.CloneTime / 2; half > 0 {
-		sleep(j.ctx, half)
+		clock.Sleep(j.ctx, half)
 		s.progress(j.ctx, j.task, 50)
-		sleep(j.ctx, half)
+		clock.Sleep(j.ctx, half)
 	}
 	ref, fault := j.make()
 	if fault != nil {
-		s.finishTask(j.ctx, j.task, nil, localized(fault))
+		s.finishTask(j.ctx, j.task, nil, faults.Localized(fault))
 		return
 	}
 	s.forkGuest(j.vm, ref)
@@ -99,7 +103,7 @@ func (j *cloneJob) run() {
 
 func (j *cloneJob) make() (types.ManagedObjectReference, types.BaseMethodFault) {
 	s := j.s
-	parent := s.vm(j.vm)
+	parent := s.VM(j.vm)
 	if parent == nil {
 		return types.ManagedObjectReference{}, &types.ManagedObjectNotFound{Obj: j.vm}
 	}

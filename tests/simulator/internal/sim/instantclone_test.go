@@ -13,6 +13,13 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 type cloneChange = func(*types.VirtualMachineInstantCloneSpec)
@@ -31,7 +38,7 @@ func firstNIC(vm mo.VirtualMachine) *types.VirtualEthernetCard {
 func editNIC(change func(*types.VirtualEthernetCard)) cloneChange {
 	return func(s *types.VirtualMachineInstantCloneSpec) {
 		card := &types.VirtualVmxnet3{}
-		card.Key = keyNIC
+		card.Key = vhardware.KeyNIC
 		change(&card.VirtualEthernetCard)
 		s.Location.DeviceChange = append(s.Location.DeviceChange, &types.VirtualDeviceConfigSpec{
 			Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: card,
@@ -41,11 +48,11 @@ func editNIC(change func(*types.VirtualEthernetCard)) cloneChange {
 
 func (b *bench) dvpg(name string) types.BaseVirtualDeviceBackingInfo {
 	b.Helper()
-	net, ok := b.sim.networkByRef(b.find("/DC0/network/" + name))
+	net, ok := b.sim.NetworkByRef(b.find("/DC0/network/" + name))
 	if !ok {
 		b.Fatalf("%s is no network", name)
 	}
-	return net.backing()
+	return net.Backing()
 }
 
 func TestCloneIsLikeItsParentWithAnIdentityOfItsOwn(t *testing.T) {
@@ -61,7 +68,7 @@ func TestCloneIsLikeItsParentWithAnIdentityOfItsOwn(t *testing.T) {
 	if vm.Parent.Value != b.find("/DC0/vm").Value {
 		t.Errorf("folder %v, want the datacenter's", vm.Parent)
 	}
-	if vm.Config.Uuid == parent.Config.Uuid || vm.Config.InstanceUuid == parent.Config.InstanceUuid || !validUUID(vm.Config.Uuid) {
+	if vm.Config.Uuid == parent.Config.Uuid || vm.Config.InstanceUuid == parent.Config.InstanceUuid || !vhardware.ValidUUID(vm.Config.Uuid) {
 		t.Errorf("UUIDs %s, %s", vm.Config.Uuid, vm.Config.InstanceUuid)
 	}
 	nic, old := firstNIC(vm), firstNIC(parent)
@@ -108,7 +115,7 @@ func TestExtraConfigIsMergedOverTheParents(t *testing.T) {
 	for key, want := range map[string]string{
 		"guestinfo.kept": "parent", "guestinfo.changed": "clone", "guestinfo.new": "clone", "guestinfo.dropped": "",
 	} {
-		if got := extraValue(vm.Config.ExtraConfig, key); got != want {
+		if got := guestinfo.ExtraValue(vm.Config.ExtraConfig, key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 	}
@@ -128,7 +135,7 @@ func TestCardEdits(t *testing.T) {
 				return editNIC(func(n *types.VirtualEthernetCard) { n.Backing = b.dvpg("DC0_DVPG1") })
 			},
 			func(b *bench, n *types.VirtualEthernetCard) bool {
-				ref, _ := backingNetwork(n.Backing)
+				ref, _ := lookup.BackingNetwork(n.Backing)
 				return ref == b.find("/DC0/network/DC0_DVPG1") && n.AddressType == "assigned"
 			},
 		},
@@ -137,7 +144,7 @@ func TestCardEdits(t *testing.T) {
 				return editNIC(func(n *types.VirtualEthernetCard) { n.Backing = b.dvpg("VM Network") })
 			},
 			func(b *bench, n *types.VirtualEthernetCard) bool {
-				ref, _ := backingNetwork(n.Backing)
+				ref, _ := lookup.BackingNetwork(n.Backing)
 				return ref == b.find("/DC0/network/VM Network")
 			},
 		},
@@ -185,11 +192,11 @@ func TestAnAddressInUseIsNotRefused(t *testing.T) {
 func TestRunningParentGrowsADeltaForEachClone(t *testing.T) {
 	b := start(t)
 	before := b.read(b.parent().Reference())
-	base := diskChain(disksOf(before.Config.Hardware.Device)[0])[0].FileName
+	base := vdisk.DiskChain(vdisk.DisksOf(before.Config.Hardware.Device)[0])[0].FileName
 	first := b.read(b.clone("first"))
 	second := b.read(b.clone("second"))
 	chain := func(vm mo.VirtualMachine) (names []string) {
-		for _, l := range diskChain(disksOf(vm.Config.Hardware.Device)[0]) {
+		for _, l := range vdisk.DiskChain(vdisk.DisksOf(vm.Config.Hardware.Device)[0]) {
 			names = append(names, strings.TrimSuffix(strings.TrimPrefix(l.FileName, "[LocalDS_0] "), ".vmdk"))
 		}
 		return names
@@ -212,9 +219,9 @@ func TestRunningParentGrowsADeltaForEachClone(t *testing.T) {
 		t.Errorf("layoutEx has %d units, the first of %v", len(units), units[0])
 	}
 	for _, f := range parent.LayoutEx.File {
-		ds, p := splitDSPath(f.Name)
-		at, _ := b.sim.datastoreOf(b.sim.vm(parent.Self), ds)
-		if info, err := os.Stat(localPath(at, p)); err != nil || info.Size() != f.Size {
+		ds, p := dsfiles.Split(f.Name)
+		at, _ := b.sim.DatastoreOf(b.sim.VM(parent.Self), ds)
+		if info, err := os.Stat(dsfiles.Local(at, p)); err != nil || info.Size() != f.Size {
 			t.Errorf("%s: %v, size %d", f.Name, err, f.Size)
 		}
 	}
@@ -232,12 +239,12 @@ func TestFrozenParentStaysAsItIs(t *testing.T) {
 	}
 	for _, name := range []string{"f1", "f2", "f3"} {
 		vm := b.read(b.clone(name))
-		if n := len(diskChain(disksOf(vm.Config.Hardware.Device)[0])); n != 2 || *vm.Runtime.InstantCloneFrozen {
+		if n := len(vdisk.DiskChain(vdisk.DisksOf(vm.Config.Hardware.Device)[0])); n != 2 || *vm.Runtime.InstantCloneFrozen {
 			t.Errorf("%s has %d layers, frozen %v", name, n, *vm.Runtime.InstantCloneFrozen)
 		}
 	}
 	after := b.read(b.parent().Reference())
-	if n := len(diskChain(disksOf(after.Config.Hardware.Device)[0])); n != 1 || len(after.LayoutEx.File) != len(before.LayoutEx.File) {
+	if n := len(vdisk.DiskChain(vdisk.DisksOf(after.Config.Hardware.Device)[0])); n != 1 || len(after.LayoutEx.File) != len(before.LayoutEx.File) {
 		t.Errorf("the frozen parent has %d layers and %d files now", n, len(after.LayoutEx.File))
 	}
 }
@@ -286,7 +293,7 @@ func TestEventsOfAClone(t *testing.T) {
 }
 
 func TestAVMOfALargeInventoryCanBeAParent(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = maxRealFiles + 1 })
+	b := start(t, func(c *settings.Config) { c.VMs = maxRealFiles + 1 })
 	vm := object.NewVirtualMachine(b.client, b.find("/DC0/vm/server-00001"))
 	before := b.read(vm.Reference())
 	if before.LayoutEx.File[len(before.LayoutEx.File)-1].Size != 10*gib {

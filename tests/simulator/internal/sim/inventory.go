@@ -16,6 +16,12 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // maxRealFiles is how many plain VMs get real files.
@@ -33,13 +39,13 @@ var building sync.Mutex
 // newService has vcsim build datacenters, clusters, hosts, pools and networks. The
 // datastores are made here, as vcsim's would lie in the system's temporary
 // directory; VMs are added afterwards, directly.
-func newService(cfg Config) (*simulator.Service, error) {
+func newService(cfg settings.Config) (*simulator.Service, error) {
 	m := simulator.VPX()
 	m.Datacenter, m.Cluster, m.ClusterHost, m.Host = cfg.Datacenters, cfg.Clusters, cfg.Hosts, 0
 	m.Pool, m.Datastore, m.Portgroup, m.Machine = cfg.Pools, 0, cfg.Portgroups, 0
 	about := &m.ServiceContent.About
 	about.ApiVersion = cfg.APIVersion
-	about.Version = productVersion(cfg.APIVersion)
+	about.Version = apiversion.Product(cfg.APIVersion)
 	about.Build = "24022515"
 	about.FullName = fmt.Sprintf("%s %s build-%s", about.Name, about.Version, about.Build)
 	about.LicenseProductVersion = about.Version
@@ -55,7 +61,7 @@ func newService(cfg Config) (*simulator.Service, error) {
 }
 
 // addDatastores gives every host of a datacenter that datacenter's datastores.
-func addDatastores(ctx *simulator.Context, cfg Config) error {
+func addDatastores(ctx *simulator.Context, cfg settings.Config) error {
 	root := datastoreDir(cfg.StateDir)
 	if err := os.RemoveAll(root); err != nil { // of a simulator that was killed here
 		return err
@@ -100,7 +106,7 @@ type site struct {
 	clusters   []*simulator.ClusterComputeResource
 	pools      [][]types.ManagedObjectReference // by cluster: the named ones, or Resources
 	datastores []*simulator.Datastore
-	networks   []network // port groups first, then "VM Network"
+	networks   []lookup.Network // port groups first, then "VM Network"
 }
 
 // populate adds folders, parents and plain VMs.
@@ -140,7 +146,7 @@ func (s *Sim) spread(st *site, i int, name string) vmSpec {
 	hosts, pools := st.clusters[c].Host, st.pools[c]
 	k := i / len(st.clusters)
 	return vmSpec{
-		name:      escapeName(name),
+		name:      naming.Escape(name),
 		folder:    st.folders[i%len(st.folders)],
 		host:      hosts[k%len(hosts)],
 		pool:      pools[k%len(pools)],
@@ -148,7 +154,7 @@ func (s *Sim) spread(st *site, i int, name string) vmSpec {
 		networks:  st.networks[i%len(st.networks) : i%len(st.networks)+1],
 		memoryMB:  2048,
 		cpus:      2,
-		disks:     []diskSpec{{Bytes: 10 * gib}},
+		disks:     []vhardware.DiskSpec{{Bytes: 10 * gib}},
 	}
 }
 
@@ -177,16 +183,16 @@ func (s *Sim) sites() ([]*site, error) {
 			st.datastores = append(st.datastores, s.reg.Get(ref).(*simulator.Datastore))
 		}
 		for _, ref := range dc.Network {
-			if net, ok := s.networkByRef(ref); ok && !strings.Contains(net.name, "DVUplinks") {
+			if net, ok := s.NetworkByRef(ref); ok && !strings.Contains(net.Name, "DVUplinks") {
 				st.networks = append(st.networks, net)
 			}
 		}
 		sort.Slice(st.networks, func(i, j int) bool {
 			a, b := st.networks[i], st.networks[j]
-			if (a.portgroup == "") != (b.portgroup == "") {
-				return a.portgroup != ""
+			if (a.Portgroup == "") != (b.Portgroup == "") {
+				return a.Portgroup != ""
 			}
-			return a.name < b.name
+			return a.Name < b.Name
 		})
 		for _, ref := range s.reg.Get(dc.HostFolder).(*simulator.Folder).ChildEntity {
 			c := s.reg.Get(ref).(*simulator.ClusterComputeResource)

@@ -12,27 +12,10 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
-
-// diskChain returns the backings of a disk, top first.
-func diskChain(disk *types.VirtualDisk) []*types.VirtualDiskFlatVer2BackingInfo {
-	var chain []*types.VirtualDiskFlatVer2BackingInfo
-	b, _ := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
-	for ; b != nil; b = b.Parent {
-		chain = append(chain, b)
-	}
-	return chain
-}
-
-func disksOf(devices []types.BaseVirtualDevice) []*types.VirtualDisk {
-	var disks []*types.VirtualDisk
-	for _, d := range devices {
-		if disk, ok := d.(*types.VirtualDisk); ok {
-			disks = append(disks, disk)
-		}
-	}
-	return disks
-}
 
 // layoutBuilder collects the files of one VM.
 type layoutBuilder struct {
@@ -87,18 +70,18 @@ func (s *Sim) layout(vm *simulator.VirtualMachine) (*types.VirtualMachineFileLay
 
 // diskLayout lists the files of the disks among devices.
 func (s *Sim) diskLayout(b *layoutBuilder, devices []types.BaseVirtualDevice) (ex []types.VirtualMachineFileLayoutExDiskLayout, flat []types.VirtualMachineFileLayoutDiskLayout) {
-	for _, disk := range disksOf(devices) {
+	for _, disk := range vdisk.DisksOf(devices) {
 		exDisk := types.VirtualMachineFileLayoutExDiskLayout{Key: disk.Key}
 		flatDisk := types.VirtualMachineFileLayoutDiskLayout{Key: disk.Key}
-		chain := diskChain(disk)
+		chain := vdisk.DiskChain(disk)
 		for i := len(chain) - 1; i >= 0; i-- {
 			unit, size := chain[i], disk.CapacityInBytes
-			if l, err := s.diskLayers.layer(unit, size); err == nil {
-				size = l.size()
+			if l, err := s.diskLayers.Layer(unit, size); err == nil {
+				size = l.Size()
 			}
 			exDisk.Chain = append(exDisk.Chain, types.VirtualMachineFileLayoutExDiskUnit{FileKey: []int32{
 				b.add(unit.FileName, types.VirtualMachineFileLayoutExFileTypeDiskDescriptor, 0),
-				b.addSized(extentName(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent, size),
+				b.addSized(dsfiles.Extent(unit.FileName, unit.Parent != nil), types.VirtualMachineFileLayoutExFileTypeDiskExtent, size),
 			}})
 			flatDisk.DiskFile = append(flatDisk.DiskFile, unit.FileName)
 		}
@@ -109,15 +92,15 @@ func (s *Sim) diskLayout(b *layoutBuilder, devices []types.BaseVirtualDevice) (e
 
 // snapshotLayout lists the files of a VM's snapshots, with the disks as they were.
 func (s *Sim) snapshotLayout(vm *simulator.VirtualMachine, b *layoutBuilder, flat *types.VirtualMachineFileLayout, ex *types.VirtualMachineFileLayoutEx) {
-	for _, snapshot := range s.snapshotsOf(vm) {
-		files := s.snapshots.get(snapshot.Self)
+	for _, snapshot := range s.SnapshotsOf(vm) {
+		files := s.snapshots.Get(snapshot.Self)
 		of := types.VirtualMachineFileLayoutExSnapshotLayout{
-			Key: snapshot.Self, DataKey: b.add(files.data, types.VirtualMachineFileLayoutExFileTypeSnapshotData, 0), MemoryKey: -1,
+			Key: snapshot.Self, DataKey: b.add(files.Data, types.VirtualMachineFileLayoutExFileTypeSnapshotData, 0), MemoryKey: -1,
 		}
-		names := []string{files.data}
-		if files.memory != "" {
-			of.MemoryKey = b.add(files.memory, types.VirtualMachineFileLayoutExFileTypeSnapshotMemory, 0)
-			names = append(names, files.memory)
+		names := []string{files.Data}
+		if files.Memory != "" {
+			of.MemoryKey = b.add(files.Memory, types.VirtualMachineFileLayoutExFileTypeSnapshotMemory, 0)
+			names = append(names, files.Memory)
 		}
 		of.Disk, _ = s.diskLayout(b, snapshot.Config.Hardware.Device)
 		ex.Snapshot = append(ex.Snapshot, of)
@@ -127,12 +110,12 @@ func (s *Sim) snapshotLayout(vm *simulator.VirtualMachine, b *layoutBuilder, fla
 
 // fileSize is the size of a file of vm, or otherwise for one that is only listed.
 func (s *Sim) fileSize(vm *simulator.VirtualMachine, name string, otherwise int64) int64 {
-	dsName, p := splitDSPath(name)
-	ds, ok := s.datastoreOf(vm, dsName)
+	dsName, p := dsfiles.Split(name)
+	ds, ok := s.DatastoreOf(vm, dsName)
 	if !ok {
 		return otherwise
 	}
-	info, err := os.Stat(localPath(ds, p))
+	info, err := os.Stat(dsfiles.Local(ds, p))
 	if err != nil {
 		return otherwise
 	}
@@ -145,8 +128,8 @@ func (s *Sim) storage(vm *simulator.VirtualMachine, ex *types.VirtualMachineFile
 	index := make(map[types.ManagedObjectReference]int)
 	own := path.Dir(vm.Config.Files.VmPathName) + "/"
 	for _, f := range ex.File {
-		name, _ := splitDSPath(f.Name)
-		ds, ok := s.datastoreOf(vm, name)
+		name, _ := dsfiles.Split(f.Name)
+		ds, ok := s.DatastoreOf(vm, name)
 		if !ok {
 			continue
 		}

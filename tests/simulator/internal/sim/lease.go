@@ -13,6 +13,12 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // nfcLease is the lease of an import: while it lives the VM is there and waits for the
@@ -24,7 +30,7 @@ type nfcLease struct {
 	user    string
 	token   string // names the lease in URLs
 	// name and coming are the VM before it is made, vm when it is.
-	name   childName
+	name   naming.Child
 	coming types.ManagedObjectReference
 	vm     types.ManagedObjectReference
 	host   types.ManagedObjectReference
@@ -55,7 +61,7 @@ type leaseFile struct {
 	needed    int    // by how many files it is filled, one after the other
 	taken     int    // how many have come in
 	path      string // on this machine
-	backing   *flatBacking
+	backing   *vdisk.FlatBacking
 	capacity  int64
 	size      int64 // what came in
 	sha1      string
@@ -138,12 +144,12 @@ func (l *nfcLease) holds(vm types.ManagedObjectReference) bool {
 // newLease registers a lease that makes its VM.
 func (s *Sim) newLease(ctx *simulator.Context, task *simulator.Task) *nfcLease {
 	l := &nfcLease{
-		s: s, session: ctx.Session.Key, user: ctx.Session.UserName, token: newToken(), task: task, made: time.Now(),
+		s: s, session: ctx.Session.Key, user: ctx.Session.UserName, token: ids.NewToken(), task: task, made: time.Now(),
 		files: make(map[string]*leaseFile), gone: make(chan struct{}),
 	}
-	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: "session[" + l.session + "]" + newUUID(0x52)}
+	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: "session[" + l.session + "]" + ids.NewUUID(0x52)}
 	l.State, l.Mode = types.HttpNfcLeaseStateInitializing, string(types.HttpNfcLeaseModePushOrGet)
-	l.Capabilities = types.HttpNfcLeaseCapabilities{PullModeSupported: !versionLess(s.cfg.APIVersion, pullSince), CorsSupported: true}
+	l.Capabilities = types.HttpNfcLeaseCapabilities{PullModeSupported: !apiversion.Less(s.cfg.APIVersion, apiversion.PullSince), CorsSupported: true}
 	s.leases.add(l)
 	s.reg.Put(l)
 	return l
@@ -219,9 +225,9 @@ func (l *nfcLease) fail(fault types.BaseMethodFault) bool {
 	l.s.creating.Unlock()
 	l.update(
 		types.PropertyChange{Name: "info", Val: nil},
-		types.PropertyChange{Name: "error", Val: localized(fault)},
+		types.PropertyChange{Name: "error", Val: faults.Localized(fault)},
 		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateError})
-	l.s.finishTask(l.s.background(l.user), l.task, nil, localized(fault))
+	l.s.finishTask(l.s.background(l.user), l.task, nil, faults.Localized(fault))
 	return true
 }
 
@@ -252,7 +258,7 @@ func (l *nfcLease) discard() {
 	s := l.s
 	ctx := s.background(l.user)
 	s.withdraw(ctx, l.name, l.coming)
-	vm := s.vm(l.vm)
+	vm := s.VM(l.vm)
 	if vm == nil {
 		return
 	}

@@ -21,6 +21,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // importing is an import of a descriptor as a client makes it.
@@ -159,8 +162,8 @@ func (b *bench) noOrphans() {
 
 // content is a disk of 1 MiB whose file has a size, 1,536 bytes at least.
 func content(size int, seed byte) []byte {
-	p := append(diskHeader(), make([]byte, size-sectorSize)...)
-	for i := 3 * sectorSize; i < size; i++ { // behind an empty grain directory
+	p := append(diskHeader(), make([]byte, size-vdisk.SectorSize)...)
+	for i := 3 * vdisk.SectorSize; i < size; i++ { // behind an empty grain directory
 		p[i] = seed + byte(i*7)
 	}
 	return p
@@ -175,7 +178,7 @@ func TestAnImport(t *testing.T) {
 	}
 	vm := b.read(l.Info.Entity)
 	if vm.Name != "appliance" || vm.Config.Template || vm.Runtime.PowerState != poweredOff || vm.Config.Hardware.NumCPU != 2 || vm.Config.Hardware.MemoryMB != 512 ||
-		vm.Config.Version != "vmx-13" || len(disksOf(vm.Config.Hardware.Device)) != 2 || len(vm.Network) != 1 {
+		vm.Config.Version != "vmx-13" || len(vdisk.DisksOf(vm.Config.Hardware.Device)) != 2 || len(vm.Network) != 1 {
 		t.Errorf("config %+v", vm.Config)
 	}
 	for i, item := range im.items {
@@ -275,7 +278,7 @@ func TestNothingIsLeftOfAnImportThatFails(t *testing.T) {
 }
 
 func TestALeaseEndsWithoutSignsOfLife(t *testing.T) {
-	b := start(t, func(c *Config) { c.LeaseTimeout = 50 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.LeaseTimeout = 50 * time.Millisecond })
 	im := b.imported("appliance")
 	l := im.state(types.HttpNfcLeaseStateInitializing)
 	if l.State == types.HttpNfcLeaseStateReady {
@@ -287,7 +290,7 @@ func TestALeaseEndsWithoutSignsOfLife(t *testing.T) {
 
 // Data that moves keeps a lease from stalling, the client's word alone does not.
 func TestALeaseThroughWhichNothingMoves(t *testing.T) {
-	b := start(t, func(c *Config) { c.LeaseTimeout = 400 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.LeaseTimeout = 400 * time.Millisecond })
 	im := b.imported("appliance")
 	im.state(types.HttpNfcLeaseStateInitializing)
 	var err error
@@ -299,7 +302,7 @@ func TestALeaseThroughWhichNothingMoves(t *testing.T) {
 }
 
 func TestImportsOfATakenName(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = 20 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.CloneTime = 20 * time.Millisecond })
 	const many = 20
 	var mu sync.Mutex
 	var winners []types.ManagedObjectReference

@@ -9,6 +9,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // leaseShim answers the calls on leases.
@@ -56,7 +58,7 @@ func (sh *leaseShim) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.Htt
 	switch {
 	case fault != nil:
 	case req.Percent < 0 || req.Percent > 100:
-		fault = invalid("percent")
+		fault = faults.Invalid("percent")
 	case l.stalled():
 		fault = &types.Timedout{}
 		l.fail(fault)
@@ -66,7 +68,7 @@ func (sh *leaseShim) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.Htt
 		sh.s.progress(ctx, l.task, req.Percent)
 	}
 	if fault != nil {
-		return &methods.HttpNfcLeaseProgressBody{Fault_: soapFault(fault)}
+		return &methods.HttpNfcLeaseProgressBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.HttpNfcLeaseProgressBody{Res: &types.HttpNfcLeaseProgressResponse{}}
 }
@@ -78,7 +80,7 @@ func (sh *leaseShim) HttpNfcLeaseComplete(ctx *simulator.Context, req *types.Htt
 		fault = &types.InvalidState{}
 	}
 	if fault != nil {
-		return &methods.HttpNfcLeaseCompleteBody{Fault_: soapFault(fault)}
+		return &methods.HttpNfcLeaseCompleteBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.HttpNfcLeaseCompleteBody{Res: &types.HttpNfcLeaseCompleteResponse{}}
 }
@@ -108,7 +110,7 @@ func (sh *leaseShim) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNf
 		}
 	}
 	if fault != nil {
-		return &methods.HttpNfcLeaseAbortBody{Fault_: soapFault(fault)}
+		return &methods.HttpNfcLeaseAbortBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.HttpNfcLeaseAbortBody{Res: &types.HttpNfcLeaseAbortResponse{}}
 }
@@ -117,7 +119,7 @@ func (sh *leaseShim) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNf
 func (sh *leaseShim) HttpNfcLeaseGetManifest(ctx *simulator.Context, req *types.HttpNfcLeaseGetManifest) soap.HasFault {
 	l, fault := sh.open(ctx, req.This)
 	if fault != nil {
-		return &methods.HttpNfcLeaseGetManifestBody{Fault_: soapFault(fault)}
+		return &methods.HttpNfcLeaseGetManifestBody{Fault_: faults.SOAP(fault)}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

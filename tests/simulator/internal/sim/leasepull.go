@@ -7,7 +7,7 @@ package sim
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha1" // a thumbprint of the API is one
+	"crypto/sha1"
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
@@ -22,24 +22,25 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
-)
 
-// pullSince is the API version that lets hosts fetch files by themselves.
-const pullSince = "6.7"
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/vdisk"
+)
 
 // pullError is what goes wrong with a pull, as the API says it.
 type pullError struct{ fault types.BaseMethodFault }
 
-func (e *pullError) Error() string { return faultText(e.fault) }
+func (e *pullError) Error() string { return faults.Text(e.fault) }
 
 // HttpNfcLeasePullFromUrlsTask has the host fetch the files of a lease from web servers.
 func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *types.HttpNfcLeasePullFromUrls_Task) soap.HasFault {
 	l, fault := sh.open(ctx, req.This)
 	if fault == nil && len(req.Files) == 0 {
-		fault = invalid("files")
+		fault = faults.Invalid("files")
 	}
 	if fault != nil {
-		return &methods.HttpNfcLeasePullFromUrls_TaskBody{Fault_: soapFault(fault)}
+		return &methods.HttpNfcLeasePullFromUrls_TaskBody{Fault_: faults.SOAP(fault)}
 	}
 	task := sh.s.runTask(ctx, l.vm, "pullFromUrls", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		for i := range req.Files {
@@ -48,10 +49,10 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 				if errors.As(err, &known) {
 					return nil, known.fault
 				}
-				var refused *diskFormatError
+				var refused *vdisk.DiskFormatError
 				if errors.As(err, &refused) {
-					go l.fail(refused.fault())
-					return nil, refused.fault()
+					go l.fail(refused.Fault())
+					return nil, refused.Fault()
 				}
 				return nil, &types.HttpFault{StatusMessage: err.Error()}
 			}
@@ -69,7 +70,7 @@ func (l *nfcLease) pull(src *types.HttpNfcLeaseSourceFile) error {
 	}
 	f, status := l.begin(l.nameOf(src.TargetDeviceId), method)
 	if status != http.StatusOK {
-		return &pullError{invalid("files.targetDeviceId")}
+		return &pullError{faults.Invalid("files.targetDeviceId")}
 	}
 	defer l.transfers.Done()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -110,7 +111,7 @@ func (l *nfcLease) nameOf(device string) string {
 func (l *nfcLease) fetch(ctx context.Context, src *types.HttpNfcLeaseSourceFile, f *leaseFile, up *upload) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, src.Url, nil)
 	if err != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return &pullError{invalid("files.url")}
+		return &pullError{faults.Invalid("files.url")}
 	}
 	for _, h := range src.HttpHeaders {
 		req.Header.Set(h.Key, h.Value)
@@ -144,7 +145,7 @@ func pullTLS(thumb string) *tls.Config {
 		VerifyConnection: func(state tls.ConnectionState) error {
 			sum := sha1.Sum(state.PeerCertificates[0].Raw)
 			if hex.EncodeToString(sum[:]) != want {
-				return &pullError{&types.SSLVerifyFault{Thumbprint: sha1Thumbprint(state.PeerCertificates[0].Raw)}}
+				return &pullError{&types.SSLVerifyFault{Thumbprint: certs.SHA1Thumbprint(state.PeerCertificates[0].Raw)}}
 			}
 			return nil
 		},

@@ -5,7 +5,7 @@
 package sim
 
 import (
-	"crypto/sha1" // the lease's manifest is of SHA-1 in the API
+	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -16,6 +16,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"vforge.vsphere/simulator/internal/inject"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // partSuffix marks a file that is still coming in.
@@ -53,14 +56,14 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	}()
 	err := l.receive(f, up, r.Body)
 	l.end(f, up, err)
-	var refused *diskFormatError
+	var refused *vdisk.DiskFormatError
 	if errors.As(err, &refused) {
 		http.Error(w, refused.Error(), http.StatusInternalServerError)
-		go l.fail(refused.fault()) // which waits for this transfer to be over
+		go l.fail(refused.Fault()) // which waits for this transfer to be over
 		return
 	}
 	if err != nil {
-		hangUp(w)
+		inject.HangUp(w)
 		return
 	}
 	w.WriteHeader(http.StatusCreated)
@@ -107,7 +110,7 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 		return err
 	}
 	if f.disk && !l.s.cfg.DiscardUploads {
-		if err := checkDiskFormat(part, f.capacity); err != nil {
+		if err := vdisk.CheckDiskFormat(part, f.capacity); err != nil {
 			return err
 		}
 	}
@@ -115,7 +118,7 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 		return err
 	}
 	if f.backing != nil {
-		if err := l.s.diskLayers.adopt(f.backing, f.capacity); err != nil {
+		if err := l.s.diskLayers.Adopt(f.backing, f.capacity); err != nil {
 			return err
 		}
 	}

@@ -16,11 +16,13 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/accounts"
 )
 
 func TestCredentialsAreChecked(t *testing.T) {
 	b := start(t)
-	b.sim.auth.add(user{Name: "locked@vsphere.local", Password: "secret", Privileges: []string{"*"}, Locked: true})
+	b.sim.auth.Add(accounts.User{Name: "locked@vsphere.local", Password: "secret", Privileges: []string{"*"}, Locked: true})
 	for name, c := range map[string]struct{ user, password, says string }{
 		"wrong password": {b.sim.cfg.Username, "wrong", "incorrect user name or password"},
 		"no password":    {b.sim.cfg.Username, "", "incorrect user name or password"},

@@ -11,6 +11,10 @@ import (
 
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/wire"
 )
 
 func ovfItem(id, kind int, more string) string {
@@ -105,7 +109,7 @@ func TestImportSpec(t *testing.T) {
 				t.Errorf("card %+v", d)
 			}
 		case *types.VirtualDisk:
-			if backing := d.Backing.(*flatBacking); *backing.ThinProvisioned || !*backing.EagerlyScrub {
+			if backing := d.Backing.(*vdisk.FlatBacking); *backing.ThinProvisioned || !*backing.EagerlyScrub {
 				t.Errorf("disk %+v", backing)
 			}
 		}
@@ -200,13 +204,13 @@ func TestPlacesOfADescriptor(t *testing.T) {
 // Parameters that are required are sent, be they empty.
 func TestParametersThatMustBeSent(t *testing.T) {
 	b := start(t)
-	for _, left := range ovfParams {
+	for _, left := range wire.OVFParams {
 		body := `<ParseDescriptor xmlns="urn:vim25"><_this type="OvfManager">OvfManager</_this><ovfDescriptor/><pdp><locale/><deploymentOption/></pdp></ParseDescriptor>`
-		call, err := parseCall([]byte("<Envelope><Body>" + strings.Replace(body, "<"+left+"/>", "", 1) + "</Body></Envelope>"))
+		call, err := wire.Parse([]byte("<Envelope><Body>" + strings.Replace(body, "<"+left+"/>", "", 1) + "</Body></Envelope>"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		call.session = &liveSession{}
+		call.Session = &accounts.Session{}
 		if fault, text := b.sim.refuse(call); fault == nil || !strings.Contains(text, left) {
 			t.Errorf("without %s: %v %q", left, fault, text)
 		}

@@ -12,6 +12,12 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/ovf"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/ovfdoc"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // CIM's numbers of the kinds of hardware that a descriptor lists.
@@ -34,7 +40,7 @@ const (
 // items turns the hardware of the chosen configuration into devices. Controllers come
 // first, whatever their place in the list.
 func (im *ovfImport) items() {
-	section := im.system.VirtualHardware[0]
+	section := im.System.VirtualHardware[0]
 	for _, pass := range []bool{true, false} {
 		for i := range section.Item {
 			item := &section.Item[i]
@@ -46,10 +52,10 @@ func (im *ovfImport) items() {
 	}
 	im.nvram()
 	if im.spec.NumCPUs == 0 {
-		im.fail(&types.OvfMissingHardware{Name: "CPU", ResourceType: cimCPU})
+		im.Fail(&types.OvfMissingHardware{Name: "CPU", ResourceType: cimCPU})
 	}
 	if im.spec.MemoryMB == 0 {
-		im.fail(&types.OvfMissingHardware{Name: "memory", ResourceType: cimMemory})
+		im.Fail(&types.OvfMissingHardware{Name: "memory", ResourceType: cimMemory})
 	}
 }
 
@@ -80,7 +86,7 @@ func (im *ovfImport) item(item *ovf.ResourceAllocationSettingData) {
 	case cimCPU:
 		im.spec.NumCPUs = int32(quantity(item))
 		if threads := int32(im.host.Summary.Hardware.NumCpuThreads); threads > 0 && im.spec.NumCPUs > threads {
-			im.fail(&types.OvfHardwareCheck{})
+			im.Fail(&types.OvfHardwareCheck{})
 		}
 		if c := item.CoresPerSocket; c != nil && c.Value > 0 {
 			im.spec.NumCoresPerSocket = &c.Value
@@ -130,17 +136,17 @@ func (im *ovfImport) unsupported(item *ovf.ResourceAllocationSettingData) {
 		}
 	}
 	if item.Required != nil && !*item.Required {
-		im.warn(fault)
+		im.Warn(fault)
 		return
 	}
-	im.fail(fault)
+	im.Fail(fault)
 }
 
 // nextKey is the key of a new device in the specification, which is none that a VM has.
 func (im *ovfImport) nextKey() int32 { return -100 - int32(len(im.device)) }
 
 func (im *ovfImport) controller(item *ovf.ResourceAllocationSettingData) {
-	kind := strings.ToLower(text(item.ResourceSubType))
+	kind := strings.ToLower(ovfdoc.Text(item.ResourceSubType))
 	var made types.BaseVirtualDevice
 	var err error
 	switch int(*item.ResourceType) {
@@ -170,7 +176,7 @@ func (im *ovfImport) controller(item *ovf.ResourceAllocationSettingData) {
 
 // busNumber is the item's address if it has one, else the next of its kind.
 func (im *ovfImport) busNumber(made types.BaseVirtualDevice, item *ovf.ResourceAllocationSettingData) int32 {
-	if n, err := strconv.Atoi(text(item.Address)); err == nil && n >= 0 && n < 4 {
+	if n, err := strconv.Atoi(ovfdoc.Text(item.Address)); err == nil && n >= 0 && n < 4 {
 		return int32(n)
 	}
 	n := int32(0)
@@ -186,13 +192,13 @@ func (im *ovfImport) busNumber(made types.BaseVirtualDevice, item *ovf.ResourceA
 
 // seat puts a device on its controller.
 func (im *ovfImport) seat(item *ovf.ResourceAllocationSettingData, v *types.VirtualDevice) bool {
-	controller, ok := im.parent[text(item.Parent)]
+	controller, ok := im.parent[ovfdoc.Text(item.Parent)]
 	if !ok {
-		im.fail(badReference("Item "+item.InstanceID, "Parent", text(item.Parent)))
+		im.Fail(ovfdoc.BadReference("Item "+item.InstanceID, "Parent", ovfdoc.Text(item.Parent)))
 		return false
 	}
 	v.Key, v.ControllerKey = im.nextKey(), controller.GetVirtualDevice().Key
-	unit, err := strconv.Atoi(text(item.AddressOnParent))
+	unit, err := strconv.Atoi(ovfdoc.Text(item.AddressOnParent))
 	if err != nil {
 		unit = 0
 		for _, d := range im.device {
@@ -208,7 +214,7 @@ func (im *ovfImport) seat(item *ovf.ResourceAllocationSettingData, v *types.Virt
 // card makes a network card on the network that is meant for it, by default the host's
 // first.
 func (im *ovfImport) card(item *ovf.ResourceAllocationSettingData) {
-	kind := strings.ToLower(text(item.ResourceSubType))
+	kind := strings.ToLower(ovfdoc.Text(item.ResourceSubType))
 	name := ""
 	if len(item.Connection) > 0 {
 		name = item.Connection[0]
@@ -221,14 +227,14 @@ func (im *ovfImport) card(item *ovf.ResourceAllocationSettingData) {
 		}
 	}
 	if name != "" && !declared {
-		im.fail(badReference("Item "+item.InstanceID, "Connection", name))
+		im.Fail(ovfdoc.BadReference("Item "+item.InstanceID, "Connection", name))
 		return
 	}
 	net, ok := im.network(name)
 	if !ok {
 		return
 	}
-	made, err := object.VirtualDeviceList{}.CreateEthernetCard(kind, net.backing())
+	made, err := object.VirtualDeviceList{}.CreateEthernetCard(kind, net.Backing())
 	if err != nil {
 		im.unsupported(item)
 		return
@@ -243,33 +249,33 @@ func (im *ovfImport) card(item *ovf.ResourceAllocationSettingData) {
 }
 
 // network finds the network for one of the descriptor's.
-func (im *ovfImport) network(name string) (network, bool) {
+func (im *ovfImport) network(name string) (lookup.Network, bool) {
 	for _, m := range im.params.NetworkMapping {
 		if m.Name != name {
 			continue
 		}
 		for _, ref := range im.host.Network {
 			if ref == m.Network {
-				return im.s.networkByRef(ref)
+				return im.s.NetworkByRef(ref)
 			}
 		}
-		im.fail(&types.OvfNetworkMappingNotSupported{})
-		return network{}, false
+		im.Fail(&types.OvfNetworkMappingNotSupported{})
+		return lookup.Network{}, false
 	}
-	var names []network
+	var names []lookup.Network
 	for _, ref := range im.host.Network {
-		if net, ok := im.s.networkByRef(ref); ok && !strings.Contains(net.name, "DVUplinks") {
+		if net, ok := im.s.NetworkByRef(ref); ok && !strings.Contains(net.Name, "DVUplinks") {
 			names = append(names, net)
 		}
 	}
 	for _, net := range names {
-		if net.portgroup == "" {
+		if net.Portgroup == "" {
 			return net, true
 		}
 	}
 	if len(names) == 0 {
-		im.fail(&types.OvfNoHostNic{})
-		return network{}, false
+		im.Fail(&types.OvfNoHostNic{})
+		return lookup.Network{}, false
 	}
 	return names[0], true
 }
@@ -280,27 +286,27 @@ func (im *ovfImport) disk(item *ovf.ResourceAllocationSettingData) {
 	if len(item.HostResource) > 0 {
 		id = item.HostResource[0][strings.LastIndex(item.HostResource[0], "/")+1:]
 	}
-	desc := im.diskNamed(id)
+	desc := im.DiskNamed(id)
 	if desc == nil {
-		im.fail(badReference("Item "+item.InstanceID, "HostResource", id))
+		im.Fail(ovfdoc.BadReference("Item "+item.InstanceID, "HostResource", id))
 		return
 	}
-	disk := &types.VirtualDisk{CapacityInBytes: diskCapacity(desc), CapacityInKB: diskCapacity(desc) / 1024}
+	disk := &types.VirtualDisk{CapacityInBytes: ovfdoc.DiskCapacity(desc), CapacityInKB: ovfdoc.DiskCapacity(desc) / 1024}
 	if !im.seat(item, &disk.VirtualDevice) {
 		return
 	}
 	disk.DeviceInfo = &types.Description{Label: item.ElementName, Summary: item.ElementName}
 	ref := im.ds.Self
 	provisioning := im.params.DiskProvisioning
-	disk.Backing = &flatBacking{
-		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsPath(im.ds.Name, ""), Datastore: &ref},
+	disk.Backing = &vdisk.FlatBacking{
+		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsfiles.Path(im.ds.Name, ""), Datastore: &ref},
 		DiskMode:                     string(types.VirtualDiskModePersistent),
 		ThinProvisioned:              types.NewBool(provisioning == "" || provisioning == "thin" || provisioning == "sparse" || provisioning == "seSparse"),
 		EagerlyScrub:                 types.NewBool(provisioning == "eagerZeroedThick"),
 	}
 	im.device = append(im.device, disk)
 	for _, link := range im.chain(desc) {
-		if file := im.file(text(link.FileRef)); file != nil {
+		if file := im.File(ovfdoc.Text(link.FileRef)); file != nil {
 			im.want(item, disk, file, false)
 		}
 	}
@@ -312,7 +318,7 @@ func (im *ovfImport) chain(disk *ovf.VirtualDiskDesc) []*ovf.VirtualDiskDesc {
 	var out []*ovf.VirtualDiskDesc
 	for disk != nil && !slices.Contains(out, disk) {
 		out = append(out, disk)
-		disk = im.diskNamed(text(disk.ParentRef))
+		disk = im.DiskNamed(ovfdoc.Text(disk.ParentRef))
 	}
 	slices.Reverse(out)
 	return out
@@ -321,12 +327,12 @@ func (im *ovfImport) chain(disk *ovf.VirtualDiskDesc) []*ovf.VirtualDiskDesc {
 // nvram notes the file that a descriptor has for the VM's BIOS settings, which an entry of
 // its extra configuration names.
 func (im *ovfImport) nvram() {
-	for _, entry := range im.system.VirtualHardware[0].ExtraConfig {
+	for _, entry := range im.System.VirtualHardware[0].ExtraConfig {
 		if entry.Key != "nvram" {
 			continue
 		}
-		if file := im.file(entry.Value[strings.LastIndex(entry.Value, "/")+1:]); file != nil {
-			key := nvramKey(escapeName(im.spec.Name))
+		if file := im.File(entry.Value[strings.LastIndex(entry.Value, "/")+1:]); file != nil {
+			key := nvramKey(naming.Escape(im.spec.Name))
 			im.files = append(im.files, types.OvfFileItem{
 				DeviceId: key, Path: file.Href, Size: int64(file.Size), CimType: cimOther, Create: true,
 			})
@@ -351,15 +357,15 @@ func (im *ovfImport) drive(item *ovf.ResourceAllocationSettingData) {
 		return
 	}
 	id := item.HostResource[0][strings.LastIndex(item.HostResource[0], "/")+1:]
-	file := im.file(id)
+	file := im.File(id)
 	if file == nil {
-		im.fail(badReference("Item "+item.InstanceID, "HostResource", id))
+		im.Fail(ovfdoc.BadReference("Item "+item.InstanceID, "HostResource", id))
 		return
 	}
 	drive.Connectable.StartConnected = true
 	name := strings.ReplaceAll(im.spec.Name, "/", "_") + "/_deviceImage" + strconv.Itoa(len(im.files)) + ".iso"
 	drive.Backing = &types.VirtualCdromIsoBackingInfo{
-		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsPath(im.ds.Name, name)},
+		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsfiles.Path(im.ds.Name, name)},
 	}
 	im.want(item, drive, file, true)
 }
@@ -368,7 +374,7 @@ func (im *ovfImport) drive(item *ovf.ResourceAllocationSettingData) {
 func (im *ovfImport) want(item *ovf.ResourceAllocationSettingData, d types.BaseVirtualDevice, file *ovf.File, create bool) {
 	key := importKey(im.spec.Name, im.device, d)
 	f := types.OvfFileItem{
-		DeviceId: key, Path: file.Href, Size: int64(file.Size), CompressionMethod: text(file.Compression),
+		DeviceId: key, Path: file.Href, Size: int64(file.Size), CompressionMethod: ovfdoc.Text(file.Compression),
 		CimType: int32(*item.ResourceType), Create: create,
 	}
 	if file.ChunkSize != nil {

@@ -15,6 +15,13 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/ovfdoc"
 )
 
 // diskProvisionings are the ways in which a host can make an imported disk.
@@ -28,7 +35,7 @@ var hardwareVersions = []struct {
 
 func newestHardware(api string) int {
 	for _, v := range hardwareVersions {
-		if !versionLess(api, v.since) {
+		if !apiversion.Less(api, v.since) {
 			return v.vmx
 		}
 	}
@@ -37,7 +44,7 @@ func newestHardware(api string) int {
 
 // ovfImport is a descriptor on its way to a specification.
 type ovfImport struct {
-	*descriptor
+	*ovfdoc.Descriptor
 	s      *Sim
 	params *types.OvfCreateImportSpecParams
 	pool   mo.Reference
@@ -56,20 +63,20 @@ type ovfImport struct {
 // descriptor, or does not fit the place, is in the result, not a fault.
 func (sh *ovfShim) CreateImportSpec(_ *simulator.Context, req *types.CreateImportSpec) soap.HasFault {
 	im := &ovfImport{
-		descriptor: readDescriptor(req.OvfDescriptor), s: sh.s, params: req.Cisp.GetOvfCreateImportSpecParams(),
+		Descriptor: ovfdoc.Read(req.OvfDescriptor), s: sh.s, params: req.Cisp.GetOvfCreateImportSpecParams(),
 		parent: make(map[string]types.BaseVirtualDevice), filled: make(map[string]int), values: make(map[string]string),
 	}
 	if fault := im.place(req); fault != nil {
-		return &methods.CreateImportSpecBody{Fault_: soapFault(fault)}
+		return &methods.CreateImportSpecBody{Fault_: faults.SOAP(fault)}
 	}
-	if len(im.errors) == 0 {
+	if len(im.Errors) == 0 {
 		im.build()
 	}
-	res := types.OvfCreateImportSpecResult{Error: localizedAll(im.errors), Warning: localizedAll(im.warnings)}
-	if len(im.errors) == 0 {
+	res := types.OvfCreateImportSpecResult{Error: faults.LocalizedAll(im.Errors), Warning: faults.LocalizedAll(im.Warnings)}
+	if len(im.Errors) == 0 {
 		res.ImportSpec = &types.VirtualMachineImportSpec{ConfigSpec: *im.spec, ResPoolEntity: &req.ResourcePool}
 		res.FileItem = im.files
-		sh.s.imports.set(escapeName(im.spec.Name), im.filled)
+		sh.s.imports.set(naming.Escape(im.spec.Name), im.filled)
 	}
 	return &methods.CreateImportSpecBody{Res: &types.CreateImportSpecResponse{Returnval: res}}
 }
@@ -78,7 +85,7 @@ func (sh *ovfShim) CreateImportSpec(_ *simulator.Context, req *types.CreateImpor
 func (im *ovfImport) place(req *types.CreateImportSpec) types.BaseMethodFault {
 	s := im.s
 	im.pool = s.reg.Get(req.ResourcePool)
-	if poolVMs(im.pool) == nil {
+	if lookup.PoolVMs(im.pool) == nil {
 		return &types.ManagedObjectNotFound{Obj: req.ResourcePool}
 	}
 	ds, ok := s.reg.Get(req.Datastore).(*simulator.Datastore)
@@ -88,19 +95,19 @@ func (im *ovfImport) place(req *types.CreateImportSpec) types.BaseMethodFault {
 	im.ds = ds
 	sees := func(h *simulator.HostSystem) bool { return simulator.FindReference(h.Datastore, ds.Self) != nil }
 	if ref := im.params.HostSystem; ref != nil {
-		if im.host = s.host(*ref); im.host == nil {
+		if im.host = s.Host(*ref); im.host == nil {
 			return &types.ManagedObjectNotFound{Obj: *ref}
 		}
 		if !s.sameCompute(*ref, req.ResourcePool) {
-			return invalid("cisp.hostSystem")
+			return faults.Invalid("cisp.hostSystem")
 		}
 		if fault := hostFault(im.host); fault != nil {
 			return fault
 		}
 	} else if !s.placedByDRS(req.ResourcePool) {
-		return invalid("cisp.hostSystem")
+		return faults.Invalid("cisp.hostSystem")
 	} else {
-		cr, _ := s.computeOf(req.ResourcePool)
+		cr, _ := s.ComputeOf(req.ResourcePool)
 		im.host = s.leastHost(cr, sees)
 	}
 	if im.host == nil || !sees(im.host) {
@@ -111,36 +118,36 @@ func (im *ovfImport) place(req *types.CreateImportSpec) types.BaseMethodFault {
 
 // build turns the descriptor into a specification, and notes all that is wrong on the way.
 func (im *ovfImport) build() {
-	if im.system == nil {
-		im.fail(&types.OvfUnsupportedElement{Name: "VirtualSystemCollection"}) // vApps are not simulated
+	if im.System == nil {
+		im.Fail(&types.OvfUnsupportedElement{Name: "VirtualSystemCollection"}) // vApps are not simulated
 		return
 	}
 	name := im.params.EntityName
 	if name == "" {
-		name = im.entityName()
+		name = im.EntityName()
 	}
 	if im.option = im.params.DeploymentOption; im.option == "" {
-		im.option = im.defaultOption()
-	} else if !im.hasOption(im.option) {
-		im.fail(&types.OvfInvalidValueConfiguration{OvfInvalidValue: types.OvfInvalidValue{
+		im.option = im.DefaultOption()
+	} else if !im.HasOption(im.option) {
+		im.Fail(&types.OvfInvalidValueConfiguration{OvfInvalidValue: types.OvfInvalidValue{
 			OvfAttribute: types.OvfAttribute{ElementName: "Configuration", AttributeName: "id"}, Value: im.option,
 		}})
 	}
 	if p := im.params.DiskProvisioning; p != "" && !slices.Contains(diskProvisionings, p) {
-		im.fail(&types.OvfUnsupportedDiskProvisioning{DiskProvisioning: p, SupportedDiskProvisioning: strings.Join(diskProvisionings, ",")})
+		im.Fail(&types.OvfUnsupportedDiskProvisioning{DiskProvisioning: p, SupportedDiskProvisioning: strings.Join(diskProvisionings, ",")})
 	}
 	im.spec = &types.VirtualMachineConfigSpec{
-		Name: unescapeName(escapeName(name)), Files: &types.VirtualMachineFileInfo{VmPathName: dsPath(im.ds.Name, "")},
+		Name: naming.Unescape(naming.Escape(name)), Files: &types.VirtualMachineFileInfo{VmPathName: dsfiles.Path(im.ds.Name, "")},
 		NumCoresPerSocket: types.NewInt32(1),
 	}
-	if im.system.Annotation != nil {
-		im.spec.Annotation = im.system.Annotation.Annotation
+	if im.System.Annotation != nil {
+		im.spec.Annotation = im.System.Annotation.Annotation
 	}
 	im.guestID()
 	im.version()
 	im.items()
 	im.properties()
-	for _, c := range im.system.VirtualHardware[0].ExtraConfig {
+	for _, c := range im.System.VirtualHardware[0].ExtraConfig {
 		im.spec.ExtraConfig = append(im.spec.ExtraConfig, &types.OptionValue{Key: c.Key, Value: c.Value})
 	}
 	for i := range im.device {
@@ -156,22 +163,22 @@ func (im *ovfImport) build() {
 func (im *ovfImport) guestID() {
 	const other = types.VirtualMachineGuestOsIdentifierOtherGuest64
 	im.spec.GuestId = string(other)
-	os := im.system.OperatingSystem
+	os := im.System.OperatingSystem
 	if os == nil {
 		return
 	}
-	known := types.VirtualMachineGuestOsIdentifier(text(os.OSType))
+	known := types.VirtualMachineGuestOsIdentifier(ovfdoc.Text(os.OSType))
 	if slices.Contains(known.Values(), known) {
 		im.spec.GuestId = string(known)
 		return
 	}
-	im.warn(&types.OvfMappedOsId{OvfId: int32(os.ID), OvfDescription: text(os.OSType), TargetDescription: string(other)})
+	im.Warn(&types.OvfMappedOsId{OvfId: int32(os.ID), OvfDescription: ovfdoc.Text(os.OSType), TargetDescription: string(other)})
 }
 
 // version picks the newest hardware that the descriptor allows and the release has.
 func (im *ovfImport) version() {
-	system := im.system.VirtualHardware[0].System
-	if system == nil || text(system.VirtualSystemType) == "" {
+	system := im.System.VirtualHardware[0].System
+	if system == nil || ovfdoc.Text(system.VirtualSystemType) == "" {
 		return
 	}
 	best, newest := 0, newestHardware(im.s.cfg.APIVersion)
@@ -182,7 +189,7 @@ func (im *ovfImport) version() {
 		}
 	}
 	if best == 0 {
-		im.fail(&types.OvfNoSupportedHardwareFamily{Version: *system.VirtualSystemType})
+		im.Fail(&types.OvfNoSupportedHardwareFamily{Version: *system.VirtualSystemType})
 		return
 	}
 	im.spec.Version = fmt.Sprintf("vmx-%02d", best)
@@ -194,7 +201,7 @@ func (im *ovfImport) properties() {
 	for _, m := range im.params.PropertyMapping {
 		given[m.Key] = m.Value
 	}
-	products, properties := im.products(given)
+	products, properties := im.Products(given)
 	if len(products) == 0 && len(given) == 0 {
 		return
 	}
@@ -205,7 +212,7 @@ func (im *ovfImport) properties() {
 			ArrayUpdateSpec: types.ArrayUpdateSpec{Operation: types.ArrayUpdateOperationAdd}, Info: &p,
 		})
 	}
-	for _, section := range im.system.Product {
+	for _, section := range im.System.Product {
 		for _, p := range section.Property {
 			known[section.Key(p)] = true
 			im.checkValue(section.Key(p), p.Type, given[section.Key(p)], p.UserConfigurable)
@@ -213,7 +220,7 @@ func (im *ovfImport) properties() {
 	}
 	for key, value := range given {
 		if !known[key] {
-			im.fail(&types.OvfPropertyValue{OvfProperty: types.OvfProperty{Type: key, Value: value}})
+			im.Fail(&types.OvfPropertyValue{OvfProperty: types.OvfProperty{Type: key, Value: value}})
 		}
 	}
 	for _, p := range properties {
@@ -221,7 +228,7 @@ func (im *ovfImport) properties() {
 			ArrayUpdateSpec: types.ArrayUpdateSpec{Operation: types.ArrayUpdateOperationAdd}, Info: &p,
 		})
 	}
-	if t := im.system.VirtualHardware[0].Transport; t != nil {
+	if t := im.System.VirtualHardware[0].Transport; t != nil {
 		vapp.OvfEnvironmentTransport = strings.Fields(*t)
 	}
 	im.spec.VAppConfig = vapp
@@ -235,7 +242,7 @@ func (im *ovfImport) checkValue(key, kind, value string, configurable *bool) {
 	var err error
 	switch {
 	case configurable == nil || !*configurable:
-		im.fail(&types.OvfPropertyQualifier{OvfProperty: types.OvfProperty{Type: key, Value: value}, Qualifier: "userConfigurable"})
+		im.Fail(&types.OvfPropertyQualifier{OvfProperty: types.OvfProperty{Type: key, Value: value}, Qualifier: "userConfigurable"})
 		return
 	case kind == "boolean":
 		if !slices.Contains([]string{"True", "False"}, value) {
@@ -249,6 +256,6 @@ func (im *ovfImport) checkValue(key, kind, value string, configurable *bool) {
 		_, err = strconv.ParseFloat(value, 64)
 	}
 	if err != nil {
-		im.fail(&types.OvfPropertyValue{OvfProperty: types.OvfProperty{Type: kind, Value: value}})
+		im.Fail(&types.OvfPropertyValue{OvfProperty: types.OvfProperty{Type: kind, Value: value}})
 	}
 }

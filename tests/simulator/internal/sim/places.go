@@ -10,6 +10,10 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
 )
 
 // poolShim answers calls on resource pools that vcsim does not know.
@@ -19,18 +23,18 @@ type poolShim struct{ shimBase }
 func (sh *poolShim) MoveIntoResourcePool(ctx *simulator.Context, req *types.MoveIntoResourcePool) soap.HasFault {
 	s := sh.s
 	if fault := s.movable(ctx, req); fault != nil {
-		return &methods.MoveIntoResourcePoolBody{Fault_: soapFault(fault)}
+		return &methods.MoveIntoResourcePoolBody{Fault_: faults.SOAP(fault)}
 	}
 	to := s.reg.Get(req.This)
 	for _, ref := range req.List {
-		vm := s.vm(ref)
+		vm := s.VM(ref)
 		ctx.WithLock(vm, func() {
 			if *vm.ResourcePool == req.This {
 				return
 			}
 			from := s.reg.Get(*vm.ResourcePool)
-			s.reg.RemoveReference(ctx, from, poolVMs(from), ref)
-			s.reg.AppendReference(ctx, to, poolVMs(to), ref)
+			s.reg.RemoveReference(ctx, from, lookup.PoolVMs(from), ref)
+			s.reg.AppendReference(ctx, to, lookup.PoolVMs(to), ref)
 			e := s.vmEvent(vm)
 			pool := func(p mo.Reference) types.ResourcePoolEventArgument {
 				return types.ResourcePoolEventArgument{EntityEventArgument: entityArgument(p.(mo.Entity)), ResourcePool: p.Reference()}
@@ -44,7 +48,7 @@ func (sh *poolShim) MoveIntoResourcePool(ctx *simulator.Context, req *types.Move
 
 // movable checks all of a move before any of it is done.
 func (s *Sim) movable(ctx *simulator.Context, req *types.MoveIntoResourcePool) types.BaseMethodFault {
-	target, ok := s.computeOf(req.This)
+	target, ok := s.ComputeOf(req.This)
 	if !ok {
 		return &types.ManagedObjectNotFound{Obj: req.This}
 	}
@@ -52,19 +56,19 @@ func (s *Sim) movable(ctx *simulator.Context, req *types.MoveIntoResourcePool) t
 		if ref.Type != "VirtualMachine" {
 			return &types.NotSupported{} // pools and vApps stay where they are in this simulator
 		}
-		vm := s.vm(ref)
+		vm := s.VM(ref)
 		if vm == nil {
 			return &types.ManagedObjectNotFound{Obj: ref}
 		}
-		if fault := s.auth.denied(ctx.Session.UserName, ref, "Resource.AssignVMToPool"); fault != nil {
+		if fault := s.auth.Denied(ctx.Session.UserName, ref, "Resource.AssignVMToPool"); fault != nil {
 			return fault
 		}
 		var fault types.BaseMethodFault
 		ctx.WithLock(vm, func() {
 			if vm.ResourcePool == nil {
 				fault = &types.NotSupported{} // a template is in no pool
-			} else if now, _ := s.computeOf(*vm.ResourcePool); now != target {
-				fault = invalid("list")
+			} else if now, _ := s.ComputeOf(*vm.ResourcePool); now != target {
+				fault = faults.Invalid("list")
 			}
 		})
 		if fault != nil {
@@ -86,7 +90,7 @@ func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_T
 	}
 	var res soap.HasFault
 	f := sh.s.reg.Get(req.This).(*simulator.Folder)
-	req.Config.Name = unescapeName(req.Config.Name)
+	req.Config.Name = naming.Unescape(req.Config.Name)
 	ctx.WithLock(f, func() { res = f.CreateVMTask(ctx, req) })
 	return res
 }
@@ -94,15 +98,15 @@ func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_T
 // CreateFolder makes a folder; vcsim would escape what is escaped already.
 func (sh *folderShim) CreateFolder(ctx *simulator.Context, req *types.CreateFolder) soap.HasFault {
 	f := sh.s.reg.Get(req.This).(*simulator.Folder)
-	req.Name = unescapeName(req.Name)
+	req.Name = naming.Unescape(req.Name)
 	var res soap.HasFault
 	ctx.WithLock(f, func() { res = f.CreateFolder(ctx, req) })
 	return res
 }
 
 func (sh *folderShim) taken(folder types.ManagedObjectReference, name string) types.BaseMethodFault {
-	if holder := sh.s.holder(folder, escapeName(name)); holder != nil {
-		return &types.DuplicateName{Name: escapeName(name), Object: *holder}
+	if holder := sh.s.holder(folder, naming.Escape(name)); holder != nil {
+		return &types.DuplicateName{Name: naming.Escape(name), Object: *holder}
 	}
 	return nil
 }
@@ -112,7 +116,7 @@ func (sh *folderShim) MoveIntoFolderTask(ctx *simulator.Context, req *types.Move
 	for _, ref := range req.List {
 		e, ok := sh.s.reg.Get(ref).(mo.Entity)
 		if !ok {
-			return &methods.MoveIntoFolder_TaskBody{Fault_: notFound(ref)}
+			return &methods.MoveIntoFolder_TaskBody{Fault_: faults.NotFound(ref)}
 		}
 		if holder := sh.s.holder(req.This, e.Entity().Name); holder != nil && *holder != ref {
 			fault := &types.DuplicateName{Name: e.Entity().Name, Object: *holder}

@@ -20,6 +20,8 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
+
+	"vforge.vsphere/simulator/internal/wire"
 )
 
 // policyTable is what storage policies allow: moids of datastores by the policy's ID. One
@@ -77,20 +79,20 @@ func (s *Sim) servePBM(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "request body: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	call, err := parseCall(body)
+	call, err := wire.Parse(body)
 	if err != nil {
-		writeFault(w, &types.InvalidRequest{}, err.Error())
+		wire.WriteFault(w, &types.InvalidRequest{}, err.Error())
 		return
 	}
-	s.calls.add(call.method)
-	live := s.sessions.named(sessionInHeader(body))
+	s.calls.Add(call.Method)
+	live := s.sessions.Named(sessionInHeader(body))
 	if live == nil {
-		writeFault(w, &types.NotAuthenticated{NoPermission: types.NoPermission{
-			Object: &call.this, PrivilegeId: "StorageProfile.View",
+		wire.WriteFault(w, &types.NotAuthenticated{NoPermission: types.NoPermission{
+			Object: &call.This, PrivilegeId: "StorageProfile.View",
 		}}, "")
 		return
 	}
-	r.Header.Set("Cookie", soap.SessionCookieName+"="+live.key)
+	r.Header.Set("Cookie", soap.SessionCookieName+"="+live.Key)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.svc.ServeSDK(w, r)
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 const (
@@ -23,7 +26,7 @@ const (
 func (sh *vmShim) vmTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
 	s := sh.s
 	return s.runTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
-		vm := s.vm(ref)
+		vm := s.VM(ref)
 		if vm == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: ref}
 		}
@@ -40,7 +43,7 @@ func wrongPower(vm *simulator.VirtualMachine, wanted types.VirtualMachinePowerSt
 // PowerOnVMTask powers a VM on, or resumes it.
 func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "powerOn", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
-		switch host := sh.s.hostOf(vm); {
+		switch host := sh.s.HostOf(vm); {
 		case vm.Config.Template:
 			return &types.NotSupported{}
 		case vm.Runtime.PowerState == poweredOn:
@@ -77,13 +80,13 @@ func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_T
 
 // RelocateVMTask moves a VM; a change of its tracking takes effect with that.
 func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_Task) soap.HasFault {
-	vm := sh.s.vm(req.This)
+	vm := sh.s.VM(req.This)
 	var res soap.HasFault
 	ctx.WithLock(vm, func() { res = vm.RelocateVMTask(ctx, req) })
 	if body, ok := res.(*methods.RelocateVM_TaskBody); ok && body.Res != nil {
 		sh.s.afterTask(body.Res.Returnval, func() {
 			ctx := sh.s.background("")
-			ctx.WithLock(vm, func() { sh.s.tracks.takeEffect(ctx, vm) })
+			ctx.WithLock(vm, func() { sh.s.tracks.TakeEffect(ctx, vm) })
 		})
 	}
 	return res
@@ -131,7 +134,7 @@ func (sh *vmShim) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest
 		})
 	})
 	if fault != nil {
-		return &methods.ShutdownGuestBody{Fault_: soapFault(fault)}
+		return &methods.ShutdownGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.ShutdownGuestBody{Res: &types.ShutdownGuestResponse{}}
 }
@@ -143,14 +146,14 @@ func (sh *vmShim) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) so
 		sh.s.restart(ctx, vm)
 	})
 	if fault != nil {
-		return &methods.RebootGuestBody{Fault_: soapFault(fault)}
+		return &methods.RebootGuestBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.RebootGuestBody{Res: &types.RebootGuestResponse{}}
 }
 
 // askGuest does something that needs Tools, or says why it cannot.
 func (sh *vmShim) askGuest(ctx *simulator.Context, ref types.ManagedObjectReference, do func(*simulator.Context, *simulator.VirtualMachine)) (fault types.BaseMethodFault) {
-	vm := sh.s.vm(ref)
+	vm := sh.s.VM(ref)
 	ctx.WithLock(vm, func() {
 		switch {
 		case vm.Runtime.PowerState != poweredOn:
@@ -205,7 +208,7 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 		s.endQuiescence(ctx, vm)
 	default:
 		if state == poweredOn {
-			s.tracks.takeEffect(ctx, vm)
+			s.tracks.TakeEffect(ctx, vm)
 		}
 		s.pauseGuest(vm.Self, state == suspended)
 	}
@@ -222,7 +225,7 @@ func connected(devices []types.BaseVirtualDevice, on bool) []types.BaseVirtualDe
 		if d.GetVirtualDevice().Connectable == nil {
 			continue
 		}
-		out[i] = clone(d)
+		out[i] = deepcopy.Of(d)
 		c := out[i].GetVirtualDevice().Connectable
 		c.Connected = on && c.StartConnected
 	}

@@ -37,7 +37,7 @@ func (s *Sim) writeState() error {
 		Port:              s.sdkAddr.Port,
 		Username:          s.cfg.Username,
 		CA:                path("ca.pem"),
-		Thumbprint:        s.id.thumbprint,
+		Thumbprint:        s.id.Thumbprint,
 		Control:           s.ControlURL(),
 		PID:               os.Getpid(),
 		PasswordFile:      path("password"),
@@ -53,7 +53,7 @@ func (s *Sim) writeState() error {
 		data []byte
 		mode os.FileMode
 	}{
-		{"ca.pem", s.id.caPEM, 0o644},
+		{"ca.pem", s.id.CAPEM, 0o644},
 		{"url", []byte(ready.URL + "\n"), 0o644},
 		{"control-url", []byte(ready.Control + "\n"), 0o644},
 		{"thumbprint", []byte(ready.Thumbprint + "\n"), 0o644},

@@ -14,6 +14,12 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // ReconfigVMTask changes a VM's configuration. The settings that vcsim alone knows are left
@@ -21,17 +27,17 @@ import (
 func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
 	s := sh.s
 	for _, p := range reconfigPrivileges(&req.Spec) {
-		if fault := s.auth.denied(ctx.Session.UserName, req.This, p); fault != nil {
-			return &methods.ReconfigVM_TaskBody{Fault_: soapFault(fault)}
+		if fault := s.auth.Denied(ctx.Session.UserName, req.This, p); fault != nil {
+			return &methods.ReconfigVM_TaskBody{Fault_: faults.SOAP(fault)}
 		}
 	}
-	vm := s.vm(req.This)
+	vm := s.VM(req.This)
 	var denied types.BaseMethodFault
-	ctx.WithLock(vm, func() { denied = s.assignDenied(ctx, s.hostOf(vm), vm.Config.Hardware.Device, req.Spec.DeviceChange) })
+	ctx.WithLock(vm, func() { denied = s.assignDenied(ctx, s.HostOf(vm), vm.Config.Hardware.Device, req.Spec.DeviceChange) })
 	if denied != nil {
-		return &methods.ReconfigVM_TaskBody{Fault_: soapFault(denied)}
+		return &methods.ReconfigVM_TaskBody{Fault_: faults.SOAP(denied)}
 	}
-	if unknownConfig(&req.Spec) == "" {
+	if vhardware.UnknownConfig(&req.Spec) == "" {
 		task := sh.vmTask(ctx, req.This, "reconfigure", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 			if fault := s.reconfigFault(vm, &req.Spec); fault != nil {
 				return fault
@@ -107,17 +113,17 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 	if vm.Config.Template && !templateMay(spec) {
 		return &types.NotSupported{}
 	}
-	if spec.Name != "" && escapeName(spec.Name) != vm.Name {
-		if holder := s.holder(*vm.Parent, escapeName(spec.Name)); holder != nil {
+	if spec.Name != "" && naming.Escape(spec.Name) != vm.Name {
+		if holder := s.holder(*vm.Parent, naming.Escape(spec.Name)); holder != nil {
 			return &types.DuplicateName{Name: spec.Name, Object: *holder}
 		}
 	}
 	for _, id := range []string{spec.Uuid, spec.InstanceUuid} {
-		if id != "" && !validUUID(id) {
-			return invalid("configSpec.uuid")
+		if id != "" && !vhardware.ValidUUID(id) {
+			return faults.Invalid("configSpec.uuid")
 		}
 	}
-	if on := spec.ChangeTrackingEnabled; on != nil && *on && !canTrack(vm) {
+	if on := spec.ChangeTrackingEnabled; on != nil && *on && !vdisk.CanTrack(vm) {
 		return &types.NotSupported{}
 	}
 	if vm.Runtime.PowerState != poweredOn {
@@ -145,7 +151,7 @@ func templateMay(spec *types.VirtualMachineConfigSpec) bool {
 
 // reconfigure applies a change, all of it or nothing. The caller holds the VM's lock.
 func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
-	if fault := checkConfigSpec(spec); fault != nil {
+	if fault := vhardware.CheckConfigSpec(spec); fault != nil {
 		return fault
 	}
 	home, ok := s.homeOf(vm)
@@ -153,14 +159,14 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 		return &types.InvalidState{}
 	}
 	h := &hardware{
-		s: s, vm: vm.Self, host: s.hostOf(vm), home: home, on: vm.Runtime.PowerState == poweredOn,
+		s: s, vm: vm.Self, host: s.HostOf(vm), home: home, on: vm.Runtime.PowerState == poweredOn,
 		devices: slices.Clone(vm.Config.Hardware.Device),
 	}
 	old, config := vm.Config, *vm.Config
 	fault := h.change(spec.DeviceChange)
 	if fault == nil {
 		vm.Config = &config
-		fault = applyConfig(vm, spec)
+		fault = vhardware.ApplyConfig(vm, spec)
 	}
 	if fault != nil {
 		vm.Config = old
@@ -169,19 +175,19 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	}
 	now := time.Now()
 	config.ChangeVersion, config.Modified = fmt.Sprint(now.UnixNano()), now
-	config.ExtraConfig = mergeExtra(old.ExtraConfig, spec.ExtraConfig)
+	config.ExtraConfig = vhardware.MergeExtra(old.ExtraConfig, spec.ExtraConfig)
 	changes := []types.PropertyChange{{Name: "config", Val: &config}}
-	if name := escapeName(spec.Name); name != "" {
+	if name := naming.Escape(spec.Name); name != "" {
 		changes = append(changes, types.PropertyChange{Name: "name", Val: name}, types.PropertyChange{Name: "config.name", Val: name})
 	}
 	ctx.Update(vm, changes)
 	if on := spec.ChangeTrackingEnabled; on != nil && (old.ChangeTrackingEnabled == nil || *on != *old.ChangeTrackingEnabled) {
-		s.tracks.switched(vm)
+		s.tracks.Switched(vm)
 	}
 	if len(spec.DeviceChange) > 0 {
 		s.setHardware(ctx, vm, h)
 	}
-	summarize(vm)
+	vhardware.Summarize(vm)
 	s.post(ctx, &types.VmReconfiguredEvent{VmEvent: s.vmEvent(vm), ConfigSpec: *spec})
 	return nil
 }
@@ -190,7 +196,7 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 // datastores and guest.
 func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, h *hardware) {
 	if h.cards {
-		networks := s.networksOf(h.devices)
+		networks := s.NetworksOf(h.devices)
 		s.relinkNetworks(ctx, vm, networks)
 		ctx.Update(vm, []types.PropertyChange{{Name: "network", Val: networks}})
 		s.after(s.cfg.GuestTime, func() { s.rereport(vm) })
@@ -206,22 +212,22 @@ func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	s.setDevices(ctx, vm, h.devices)
 	s.trackLayers(vm)
 	for _, disk := range h.doomed {
-		s.removeLevel(keyOf(diskChain(disk)[0]))
+		s.removeLevel(vdisk.KeyOf(vdisk.DiskChain(disk)[0]))
 	}
-	s.tracks.resized(vm)
-	s.tracks.showIDs(ctx, vm)
+	s.tracks.Resized(vm)
+	s.tracks.ShowIDs(ctx, vm)
 }
 
 // relinkNetworks tells the networks which VMs they have after a change.
 func (s *Sim) relinkNetworks(ctx *simulator.Context, vm *simulator.VirtualMachine, now []types.ManagedObjectReference) {
 	for _, ref := range vm.Network {
-		if net := s.reg.Get(ref); networkVMs(net) != nil && simulator.FindReference(now, ref) == nil {
-			s.reg.RemoveReference(ctx, net, networkVMs(net), vm.Self)
+		if net := s.reg.Get(ref); lookup.NetworkVMs(net) != nil && simulator.FindReference(now, ref) == nil {
+			s.reg.RemoveReference(ctx, net, lookup.NetworkVMs(net), vm.Self)
 		}
 	}
 	for _, ref := range now {
-		if net := s.reg.Get(ref); networkVMs(net) != nil {
-			s.reg.AddReference(ctx, net, networkVMs(net), vm.Self)
+		if net := s.reg.Get(ref); lookup.NetworkVMs(net) != nil {
+			s.reg.AddReference(ctx, net, lookup.NetworkVMs(net), vm.Self)
 		}
 	}
 }
@@ -240,16 +246,16 @@ func (s *Sim) mend(vm *simulator.VirtualMachine) {
 
 // RefreshStorageInfo reads the sizes of the VM's files again.
 func (sh *vmShim) RefreshStorageInfo(ctx *simulator.Context, req *types.RefreshStorageInfo) soap.HasFault {
-	vm := sh.s.vm(req.This)
+	vm := sh.s.VM(req.This)
 	ctx.WithLock(vm, func() { sh.s.refreshFiles(vm) })
 	return &methods.RefreshStorageInfoBody{Res: &types.RefreshStorageInfoResponse{}}
 }
 
 // RenameTask renames a VM; its files keep their names.
 func (sh *vmShim) RenameTask(ctx *simulator.Context, req *types.Rename_Task) soap.HasFault {
-	name := escapeName(req.NewName)
+	name := naming.Escape(req.NewName)
 	task := sh.vmTask(ctx, req.This, "rename", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
-		if name == "" || len(name) > maxNameBytes {
+		if name == "" || len(name) > vhardware.MaxNameBytes {
 			return &types.InvalidName{Name: req.NewName}
 		}
 		if holder := sh.s.holder(*vm.Parent, name); holder != nil && *holder != vm.Self {

@@ -24,11 +24,11 @@ func (s *Sim) serveREST() http.Handler {
 	_, known := vapi.New(s.svc.Listen, s.reg)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := restID.ReplaceAllString(r.URL.Path[len(rest.Path):], "/id")
-		s.calls.add("REST " + r.Method + " " + path)
+		s.calls.Add("REST " + r.Method + " " + path)
 		// vcsim logs everybody in: the check that it has was given to the SOAP sessions here.
 		if r.URL.Path == restSession && r.Method == http.MethodPost && r.URL.RawQuery == "" {
 			name, password, ok := r.BasicAuth()
-			if !ok || s.auth.refuse(name, password) != "" {
+			if !ok || s.auth.Refuse(name, password) != "" {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusUnauthorized)
 				return

@@ -12,6 +12,8 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
 )
 
 // searchShim searches the inventory. vcsim's own search looks at VMs without their
@@ -33,7 +35,7 @@ func (s *Sim) findVMs(ctx *simulator.Context, dc *types.ManagedObjectReference, 
 			continue
 		}
 		if dc != nil {
-			if at := s.ancestor(vm.Self, "Datacenter"); at == nil || at.Reference() != *dc {
+			if at := s.Ancestor(vm.Self, "Datacenter"); at == nil || at.Reference() != *dc {
 				continue
 			}
 		}
@@ -136,7 +138,7 @@ func (sh *searchShim) FindByDatastorePath(ctx *simulator.Context, req *types.Fin
 // FindChild finds an entity below another by name.
 func (sh *searchShim) FindChild(ctx *simulator.Context, req *types.FindChild) soap.HasFault {
 	if sh.s.reg.Get(req.Entity) == nil {
-		return &methods.FindChildBody{Fault_: notFound(req.Entity)}
+		return &methods.FindChildBody{Fault_: faults.NotFound(req.Entity)}
 	}
 	return &methods.FindChildBody{Res: &types.FindChildResponse{Returnval: sh.s.child(ctx, req.Entity, req.Name)}}
 }

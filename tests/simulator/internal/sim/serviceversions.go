@@ -9,6 +9,8 @@ import (
 	"net/http"
 
 	"github.com/vmware/govmomi/vim25/xml"
+
+	"vforge.vsphere/simulator/internal/apiversion"
 )
 
 type versionNamespace struct {
@@ -26,7 +28,7 @@ func (s *Sim) serveVersions(w http.ResponseWriter, _ *http.Request) {
 		Namespace []versionNamespace `xml:"namespace"`
 	}{
 		Version:   "1.0",
-		Namespace: []versionNamespace{{Name: "urn:vim25", Version: s.cfg.APIVersion, Prior: priorVersions(s.cfg.APIVersion)}},
+		Namespace: []versionNamespace{{Name: "urn:vim25", Version: s.cfg.APIVersion, Prior: apiversion.Prior(s.cfg.APIVersion)}},
 	}
 	text, err := xml.MarshalIndent(doc, "", "  ")
 	if err != nil {

@@ -7,7 +7,6 @@
 package sim
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
@@ -24,31 +23,43 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/accounts"
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/inject"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/props"
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/shim"
+	"vforge.vsphere/simulator/internal/snaptree"
+	"vforge.vsphere/simulator/internal/taskqueue"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // Sim is one running simulator.
 type Sim struct {
-	finder
-	cfg      Config
-	id       *identity
+	lookup.Finder
+	cfg      settings.Config
+	id       *certs.Identity
 	svc      *simulator.Service
 	reg      *simulator.Registry
 	base     *simulator.Context
-	shims    map[string]shim
-	calls    callCounter
-	inject   injector
-	latency  latencies
-	auth     *authority
-	sessions sessionTable
-	props    *properties
-	index    *nameIndex
-	layers   layerUsers
+	shims    map[string]shim.Shim
+	calls    inject.Calls
+	inject   inject.Rules
+	latency  inject.Latencies
+	auth     *accounts.Authority
+	sessions accounts.Sessions
+	props    *props.Server
+	index    *naming.Index
+	layers   vdisk.Users
 	// diskLayers are the disks' bytes.
-	diskLayers *layerTable
+	diskLayers *vdisk.Layers
 	// tracks are what is known of changed blocks.
-	tracks     *trackTable
-	snapshots  snapshotTable
+	tracks     *vdisk.Tracks
+	snapshots  snaptree.Table
 	workloads  workloads
 	cbtGranule atomic.Int64 // areas are widened to multiples of it
 	vms        *vmTable
@@ -62,16 +73,16 @@ type Sim struct {
 	policies  policyTable
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
-	queues  cloneQueues
-	macs    *macPool
+	queues  taskqueue.Queues
+	macs    *ids.MACPool
 	// layoutSites are the datacenters as they were built.
 	layoutSites []*site
-	dhcp        dhcp
+	dhcp        ids.DHCP
 	creating    sync.Mutex // held while a VM is made, from the check of its name on
 	closed      bool       // guarded by creating: nothing is made any more
 	sdk         *http.Server
 	control     *http.Server
-	gate        *gate // in front of sdk
+	gate        *inject.Gate // in front of sdk
 	sdkAddr     *net.TCPAddr
 	ctrlAddr    *net.TCPAddr
 	serving     sync.WaitGroup
@@ -81,7 +92,7 @@ type Sim struct {
 //
 // It returns an error when the configuration is not valid, or when the state
 // directory cannot be written.
-func New(cfg Config) (*Sim, error) {
+func New(cfg settings.Config) (*Sim, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -104,7 +115,7 @@ func New(cfg Config) (*Sim, error) {
 	if err := clearState(cfg.StateDir); err != nil {
 		return nil, err
 	}
-	id, err := newIdentity(cfg.Cert)
+	id, err := certs.New(cfg.Cert)
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +124,12 @@ func New(cfg Config) (*Sim, error) {
 		return nil, err
 	}
 	s := &Sim{
-		finder: newFinder(svc.Context.Map), diskLayers: newLayerTable(svc.Context.Map),
+		Finder: lookup.NewFinder(svc.Context.Map), diskLayers: vdisk.NewLayers(svc.Context.Map),
 		cfg: cfg, id: id, svc: svc, reg: svc.Context.Map, base: svc.Context,
-		auth: newAuthority(cfg.Username, cfg.Password), index: newNameIndex(svc.Context.Map), vms: newVMTable(), tracks: newTrackTable(), macs: newMACPool(),
+		auth: accounts.NewAuthority(cfg.Username, cfg.Password), index: naming.NewIndex(svc.Context.Map), vms: newVMTable(), tracks: vdisk.NewTracks(), macs: ids.NewMACPool(),
 	}
-	s.props = newProperties(s.reg, cfg.APIVersion, &s.sessions)
-	s.latency.set("*", cfg.Latency)
+	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions)
+	s.latency.Set("*", cfg.Latency)
 	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()
 	if err := s.populate(); err != nil {
@@ -166,10 +177,10 @@ func (s *Sim) Start() error {
 		ReadHeaderTimeout: time.Minute,
 		// A dropped connection must be a dropped call: no multiplexing.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{s.id.leaf}, MinVersion: tls.VersionTLS12},
+		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{s.id.Leaf}, MinVersion: tls.VersionTLS12},
 	}
 	s.control = &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: time.Minute}
-	s.gate = newGate(sdk)
+	s.gate = inject.NewGate(sdk)
 	s.serve(func() error { return s.sdk.ServeTLS(s.gate, "", "") })
 	s.serve(func() error { return s.control.Serve(ctrl) })
 	return s.writeState()
@@ -205,24 +216,3 @@ func (s *Sim) URL() *url.URL {
 
 // ControlURL is the address of the control endpoint.
 func (s *Sim) ControlURL() string { return "http://" + s.ctrlAddr.String() }
-
-// sleep waits for d, or until the client that is waiting has gone.
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-// localized pairs a fault with the text that vCenter shows for it.
-func localized(f types.BaseMethodFault) *types.LocalizedMethodFault {
-	if f == nil {
-		return nil
-	}
-	return &types.LocalizedMethodFault{Fault: f, LocalizedMessage: faultText(f)}
-}

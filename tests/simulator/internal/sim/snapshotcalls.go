@@ -14,6 +14,13 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/snaptree"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // snapshotShim answers the calls on snapshots.
@@ -25,9 +32,9 @@ type snapshotShim struct{ shimBase }
 func (sh *snapshotShim) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapshot_Task) soap.HasFault {
 	s := sh.s
 	body := &methods.RemoveSnapshot_TaskBody{}
-	snapshot := s.snapshot(req.This)
+	snapshot := s.Snapshot(req.This)
 	if snapshot == nil {
-		body.Fault_ = notFound(req.This)
+		body.Fault_ = faults.NotFound(req.This)
 		return body
 	}
 	merge := req.Consolidate == nil || *req.Consolidate
@@ -35,15 +42,15 @@ func (sh *snapshotShim) RemoveSnapshotTask(ctx *simulator.Context, req *types.Re
 		if vm.Snapshot == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: req.This}
 		}
-		found := snapshotPath(vm.Snapshot.RootSnapshotList, req.This)
+		found := snaptree.PathTo(vm.Snapshot.RootSnapshotList, req.This)
 		if len(found) == 0 {
 			return nil, &types.ManagedObjectNotFound{Obj: req.This}
 		}
 		gone := []types.ManagedObjectReference{req.This}
 		if req.RemoveChildren {
-			gone = snapshotsIn(found[len(found)-1:])
+			gone = snaptree.Refs(found[len(found)-1:])
 		}
-		return nil, s.dropSnapshots(ctx, vm, gone, func(c *consolidation, layers []*flatBacking) error {
+		return nil, s.dropSnapshots(ctx, vm, gone, func(c *consolidation, layers []*vdisk.FlatBacking) error {
 			if !merge {
 				ctx.Update(vm, []types.PropertyChange{
 					{Name: "runtime.consolidationNeeded", Val: true}, {Name: "summary.runtime.consolidationNeeded", Val: true},
@@ -67,7 +74,7 @@ func (sh *vmShim) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.Remo
 		if vm.Snapshot == nil {
 			return nil, nil
 		}
-		return nil, s.dropSnapshots(ctx, vm, snapshotsIn(vm.Snapshot.RootSnapshotList), func(c *consolidation, _ []*flatBacking) error {
+		return nil, s.dropSnapshots(ctx, vm, snaptree.Refs(vm.Snapshot.RootSnapshotList), func(c *consolidation, _ []*vdisk.FlatBacking) error {
 			if !merge {
 				return nil
 			}
@@ -79,34 +86,34 @@ func (sh *vmShim) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.Remo
 
 // dropSnapshots takes snapshots out of a VM's tree, has their layers merged, and
 // deletes the files that are not needed any more.
-func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine, gone []types.ManagedObjectReference, merge func(*consolidation, []*flatBacking) error) types.BaseMethodFault {
+func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine, gone []types.ManagedObjectReference, merge func(*consolidation, []*vdisk.FlatBacking) error) types.BaseMethodFault {
 	c := s.consolidating(ctx, vm)
 	removed := make(map[types.ManagedObjectReference]bool)
-	var layers []*flatBacking
+	var layers []*vdisk.FlatBacking
 	for _, ref := range gone {
 		removed[ref] = true
-		for _, disk := range disksOf(s.snapshot(ref).Config.Hardware.Device) {
-			if chain := diskChain(disk); len(chain) > 0 {
+		for _, disk := range vdisk.DisksOf(s.Snapshot(ref).Config.Hardware.Device) {
+			if chain := vdisk.DiskChain(disk); len(chain) > 0 {
 				layers = append(layers, chain[0])
 			}
 		}
 	}
 	current := vm.Snapshot.CurrentSnapshot
 	if current != nil {
-		path := snapshotPath(vm.Snapshot.RootSnapshotList, *current)
+		path := snaptree.PathTo(vm.Snapshot.RootSnapshotList, *current)
 		for current = nil; len(path) > 0 && current == nil; path = path[:len(path)-1] {
 			if ref := path[len(path)-1].Snapshot; !removed[ref] {
 				current = &ref
 			}
 		}
 	}
-	s.showTree(ctx, vm, treeWithout(vm.Snapshot.RootSnapshotList, removed), current)
+	s.showTree(ctx, vm, snaptree.Without(vm.Snapshot.RootSnapshotList, removed), current)
 	for _, ref := range gone {
 		s.forgetSnapshot(ctx, vm, ref)
 	}
 	err := merge(c, layers)
 	c.finish()
-	s.tracks.takeEffect(ctx, vm)
+	s.tracks.TakeEffect(ctx, vm)
 	s.tellFiles(ctx, vm)
 	return consolidationFault(vm, err)
 }
@@ -114,17 +121,17 @@ func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine
 // forgetSnapshot deletes a snapshot that is in no tree any more. Its children know
 // nothing of it; its disks' layers are the caller's business.
 func (s *Sim) forgetSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine, ref types.ManagedObjectReference) {
-	files := s.snapshots.get(ref)
-	for _, name := range []string{files.data, files.memory} {
-		dsName, file := splitDSPath(name)
-		if ds, ok := s.datastoreOf(vm, dsName); ok {
-			if err := s.diskLayers.remove([]string{localPath(ds, file)}); err != nil {
+	files := s.snapshots.Get(ref)
+	for _, name := range []string{files.Data, files.Memory} {
+		dsName, file := dsfiles.Split(name)
+		if ds, ok := s.DatastoreOf(vm, dsName); ok {
+			if err := s.diskLayers.Remove([]string{dsfiles.Local(ds, file)}); err != nil {
 				log.Printf("vforge-sim: removing a snapshot of %s: %v", vm.Name, err)
 			}
 		}
 	}
-	s.snapshots.drop(ref)
-	s.tracks.drop(ref)
+	s.snapshots.Drop(ref)
+	s.tracks.Drop(ref)
 	s.reg.Remove(ctx, ref)
 }
 
@@ -146,7 +153,7 @@ func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Cons
 			err = c.collapse()
 		} else {
 			f := c.forest()
-			var layers []*flatBacking
+			var layers []*vdisk.FlatBacking
 			for key := range f.known {
 				// The same layer again and again: each merge lets the next one down.
 				for b := f.known[key]; b != nil; b = b.Parent {
@@ -169,18 +176,18 @@ func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Cons
 func (sh *snapshotShim) RenameSnapshot(ctx *simulator.Context, req *types.RenameSnapshot) soap.HasFault {
 	s := sh.s
 	body := &methods.RenameSnapshotBody{}
-	snapshot := s.snapshot(req.This)
+	snapshot := s.Snapshot(req.This)
 	if snapshot == nil {
-		body.Fault_ = notFound(req.This)
+		body.Fault_ = faults.NotFound(req.This)
 		return body
 	}
-	if len(escapeName(req.Name)) > maxNameBytes {
-		body.Fault_ = soapFault(&types.InvalidName{Name: req.Name})
+	if len(naming.Escape(req.Name)) > vhardware.MaxNameBytes {
+		body.Fault_ = faults.SOAP(&types.InvalidName{Name: req.Name})
 		return body
 	}
-	vm := s.vm(snapshot.Vm)
+	vm := s.VM(snapshot.Vm)
 	ctx.WithLock(vm, func() {
-		tree := editTree(vm.Snapshot.RootSnapshotList, func(node snapshotNode) []snapshotNode {
+		tree := snaptree.Edit(vm.Snapshot.RootSnapshotList, func(node snaptree.Node) []snaptree.Node {
 			if node.Snapshot == req.This {
 				if req.Name != "" {
 					node.Name = req.Name
@@ -189,7 +196,7 @@ func (sh *snapshotShim) RenameSnapshot(ctx *simulator.Context, req *types.Rename
 					node.Description = req.Description
 				}
 			}
-			return []snapshotNode{node}
+			return []snaptree.Node{node}
 		})
 		s.showTree(ctx, vm, tree, vm.Snapshot.CurrentSnapshot)
 	})
@@ -199,9 +206,9 @@ func (sh *snapshotShim) RenameSnapshot(ctx *simulator.Context, req *types.Rename
 
 // RevertToSnapshotTask makes a VM what it was when the snapshot was taken.
 func (sh *snapshotShim) RevertToSnapshotTask(ctx *simulator.Context, req *types.RevertToSnapshot_Task) soap.HasFault {
-	snapshot := sh.s.snapshot(req.This)
+	snapshot := sh.s.Snapshot(req.This)
 	if snapshot == nil {
-		return &methods.RevertToSnapshot_TaskBody{Fault_: notFound(req.This)}
+		return &methods.RevertToSnapshot_TaskBody{Fault_: faults.NotFound(req.This)}
 	}
 	stayOff := req.SuppressPowerOn != nil && *req.SuppressPowerOn
 	task := sh.s.revertTask(ctx, "revertToSnapshot", snapshot.Vm, req.This, stayOff)
@@ -210,7 +217,7 @@ func (sh *snapshotShim) RevertToSnapshotTask(ctx *simulator.Context, req *types.
 
 // RevertToCurrentSnapshotTask is the same with the snapshot that the VM goes on from.
 func (sh *vmShim) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types.RevertToCurrentSnapshot_Task) soap.HasFault {
-	vm := sh.s.vm(req.This)
+	vm := sh.s.VM(req.This)
 	var current *types.ManagedObjectReference
 	ctx.WithLock(vm, func() {
 		if vm.Snapshot != nil {
@@ -218,7 +225,7 @@ func (sh *vmShim) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types
 		}
 	})
 	if current == nil {
-		return &methods.RevertToCurrentSnapshot_TaskBody{Fault_: soapFault(&types.NotFound{})}
+		return &methods.RevertToCurrentSnapshot_TaskBody{Fault_: faults.SOAP(&types.NotFound{})}
 	}
 	stayOff := req.SuppressPowerOn != nil && *req.SuppressPowerOn
 	task := sh.s.revertTask(ctx, "revertToCurrentSnapshot", req.This, *current, stayOff)
@@ -227,11 +234,11 @@ func (sh *vmShim) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types
 
 func (s *Sim) revertTask(ctx *simulator.Context, id string, of, to types.ManagedObjectReference, stayOff bool) types.ManagedObjectReference {
 	return s.snapshotTask(ctx, of, id, func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
-		snapshot := s.snapshot(to)
+		snapshot := s.Snapshot(to)
 		if snapshot == nil || vm.Snapshot == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: to}
 		}
-		path := snapshotPath(vm.Snapshot.RootSnapshotList, to)
+		path := snaptree.PathTo(vm.Snapshot.RootSnapshotList, to)
 		if len(path) == 0 {
 			return nil, &types.ManagedObjectNotFound{Obj: to}
 		}
@@ -241,7 +248,7 @@ func (s *Sim) revertTask(ctx *simulator.Context, id string, of, to types.Managed
 
 // revert: the disks go on in new layers on the snapshot's, and what the VM has written
 // since is gone.
-func (s *Sim) revert(ctx *simulator.Context, vm *simulator.VirtualMachine, snapshot *simulator.VirtualMachineSnapshot, node snapshotNode, stayOff bool) types.BaseMethodFault {
+func (s *Sim) revert(ctx *simulator.Context, vm *simulator.VirtualMachine, snapshot *simulator.VirtualMachineSnapshot, node snaptree.Node, stayOff bool) types.BaseMethodFault {
 	c := s.consolidating(ctx, vm)
 	config := keptConfig(&snapshot.Config)
 	devices, err := s.onNewLayers(vm, withLiveIndependent(config.Hardware.Device, vm.Config.Hardware.Device))
@@ -254,7 +261,7 @@ func (s *Sim) revert(ctx *simulator.Context, vm *simulator.VirtualMachine, snaps
 	s.restoreConfig(ctx, vm, config, devices)
 	s.showTree(ctx, vm, vm.Snapshot.RootSnapshotList, &node.Snapshot)
 	c.finish()
-	s.tracks.reset(ctx, vm)
+	s.tracks.Reset(ctx, vm)
 	s.tellFiles(ctx, vm)
 	if node.State == poweredOn && !stayOff {
 		s.setPower(ctx, vm, poweredOn)
@@ -269,10 +276,10 @@ func withLiveIndependent(kept, live []types.BaseVirtualDevice) []types.BaseVirtu
 	out := slices.Clone(kept)
 	for i, d := range out {
 		disk, ok := d.(*types.VirtualDisk)
-		if !ok || !independent(disk) {
+		if !ok || !vdisk.Independent(disk) {
 			continue
 		}
-		for _, now := range disksOf(live) {
+		for _, now := range vdisk.DisksOf(live) {
 			if now.Key == disk.Key {
 				out[i] = now
 			}
@@ -289,7 +296,7 @@ func (s *Sim) restoreConfig(ctx *simulator.Context, vm *simulator.VirtualMachine
 	config.Files, config.Template = vm.Config.Files, vm.Config.Template
 	config.ChangeVersion, config.Modified = fmt.Sprint(now.UnixNano()), now
 	config.Hardware.Device = connected(devices, false)
-	networks := s.networksOf(devices)
+	networks := s.NetworksOf(devices)
 	s.relinkNetworks(ctx, vm, networks)
 	ctx.Update(vm, []types.PropertyChange{
 		{Name: "config", Val: &config},

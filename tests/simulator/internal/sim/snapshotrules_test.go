@@ -15,6 +15,11 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/snaptree"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 func TestSnapshotsThatAreRefused(t *testing.T) {
@@ -30,7 +35,7 @@ func TestSnapshotsThatAreRefused(t *testing.T) {
 		want  types.BaseMethodFault
 	}{
 		"no name":       {b.small("unnamed", on), "", &types.InvalidName{}},
-		"a long name":   {b.small("long", on), strings.Repeat("n", maxNameBytes+1), &types.InvalidName{}},
+		"a long name":   {b.small("long", on), strings.Repeat("n", vhardware.MaxNameBytes+1), &types.InvalidName{}},
 		"of a template": {b.small("template", map[string]any{"template": true}), "first", &types.NotSupported{}},
 		"too many":      {deep, "one more", &types.TooManySnapshotLevels{}},
 	} {
@@ -94,7 +99,7 @@ func TestCallsOnSnapshots(t *testing.T) {
 	if *told.Info.Entity != d.vm.Self || told.Info.DescriptionId != "vm.Snapshot.revert" || told.Info.Name != "RevertToSnapshot_Task" {
 		t.Errorf("task %+v", told.Info)
 	}
-	if tree := d.read(d.vm.Self).Snapshot; len(snapshotsIn(tree.RootSnapshotList)) != 1 {
+	if tree := d.read(d.vm.Self).Snapshot; len(snaptree.Refs(tree.RootSnapshotList)) != 1 {
 		t.Errorf("tree %+v", tree)
 	}
 	var calls struct {
@@ -133,7 +138,7 @@ func TestWhatSnapshotsShow(t *testing.T) {
 	if err := d.vc.Properties(d.ctx, first, nil, &object); err != nil {
 		t.Fatal(err)
 	}
-	kept := disksOf(object.Config.Hardware.Device)[0].Backing.(*flatBacking)
+	kept := vdisk.DisksOf(object.Config.Hardware.Device)[0].Backing.(*vdisk.FlatBacking)
 	if fmt.Sprint(object.ChildSnapshot) != fmt.Sprint([]types.ManagedObjectReference{second, third}) || object.Vm != d.vm.Self ||
 		kept.FileName != "[LocalDS_0] golden-parent/golden-parent.vmdk" || kept.Parent != nil {
 		t.Errorf("the object %+v", object.Config.Hardware.Device)
@@ -191,7 +196,7 @@ func TestRevertingBringsTheConfigurationBack(t *testing.T) {
 		t.Errorf("it is %s (%s)", after.Name, after.Config.InstanceUuid)
 	}
 	if after.Config.Hardware.NumCPU != before.Config.Hardware.NumCPU || after.Summary.Config.MemorySizeMB != before.Summary.Config.MemorySizeMB ||
-		after.Config.Annotation != "" || extraValue(after.Config.ExtraConfig, "guestinfo.role") != "web" || after.Config.ChangeVersion == before.Config.ChangeVersion {
+		after.Config.Annotation != "" || guestinfo.ExtraValue(after.Config.ExtraConfig, "guestinfo.role") != "web" || after.Config.ChangeVersion == before.Config.ChangeVersion {
 		t.Errorf("config %+v", after.Config)
 	}
 }

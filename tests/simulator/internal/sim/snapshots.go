@@ -10,56 +10,30 @@ import (
 	"os"
 	"path"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/clock"
+	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/snaptree"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // maxSnapshots is how many snapshots can follow each other.
 const maxSnapshots = 32
 
-// snapshotFiles are the files of one snapshot besides its disks'.
-type snapshotFiles struct {
-	data   string
-	memory string // empty without memory
-}
-
-// snapshotTable knows the files of all snapshots.
-type snapshotTable struct {
-	mu    sync.Mutex
-	files map[types.ManagedObjectReference]snapshotFiles
-}
-
-func (t *snapshotTable) put(ref types.ManagedObjectReference, files snapshotFiles) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.files == nil {
-		t.files = make(map[types.ManagedObjectReference]snapshotFiles)
-	}
-	t.files[ref] = files
-}
-
-func (t *snapshotTable) get(ref types.ManagedObjectReference) snapshotFiles {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.files[ref]
-}
-
-func (t *snapshotTable) drop(ref types.ManagedObjectReference) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.files, ref)
-}
-
 // snapshotTask starts a task that changes a VM's snapshots; it takes --snapshot-time.
 func (s *Sim) snapshotTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault)) types.ManagedObjectReference {
 	return s.runTask(ctx, ref, id, func(ctx *simulator.Context) (result types.AnyType, fault types.BaseMethodFault) {
-		sleep(ctx, s.cfg.SnapshotTime)
-		vm := s.vm(ref)
+		clock.Sleep(ctx, s.cfg.SnapshotTime)
+		vm := s.VM(ref)
 		if vm == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: ref}
 		}
@@ -104,43 +78,29 @@ func (sh *vmShim) createSnapshot(ctx *simulator.Context, ref types.ManagedObject
 // snapshotFault refuses what cannot have such a snapshot.
 func (s *Sim) snapshotFault(vm *simulator.VirtualMachine, spec snapshotSpec) types.BaseMethodFault {
 	switch {
-	case spec.name == "" || len(escapeName(spec.name)) > maxNameBytes:
+	case spec.name == "" || len(naming.Escape(spec.name)) > vhardware.MaxNameBytes:
 		return &types.InvalidName{Name: spec.name}
 	case vm.Config.Template:
 		return &types.NotSupported{}
 	case vm.Snapshot != nil && vm.Snapshot.CurrentSnapshot != nil &&
-		len(snapshotPath(vm.Snapshot.RootSnapshotList, *vm.Snapshot.CurrentSnapshot)) >= maxSnapshots:
+		len(snaptree.PathTo(vm.Snapshot.RootSnapshotList, *vm.Snapshot.CurrentSnapshot)) >= maxSnapshots:
 		return &types.TooManySnapshotLevels{}
-	case spec.memory && vm.Runtime.PowerState == poweredOn && slices.ContainsFunc(disksOf(vm.Config.Hardware.Device), independent):
+	case spec.memory && vm.Runtime.PowerState == poweredOn && slices.ContainsFunc(vdisk.DisksOf(vm.Config.Hardware.Device), vdisk.Independent):
 		return &types.MemorySnapshotOnIndependentDisk{}
 	}
 	return nil
 }
 
-// independent tells if snapshots leave a disk alone: for its mode, or as it is a raw
-// device that the guest speaks to itself.
-func independent(disk *types.VirtualDisk) bool {
-	switch b := disk.Backing.(type) {
-	case *flatBacking:
-		return b.DiskMode == string(types.VirtualDiskModeIndependent_persistent) ||
-			b.DiskMode == string(types.VirtualDiskModeIndependent_nonpersistent)
-	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
-		return b.CompatibilityMode == string(types.VirtualDiskCompatibilityModePhysicalMode) ||
-			b.DiskMode == string(types.VirtualDiskModeIndependent_persistent)
-	}
-	return false
-}
-
 // takeSnapshot keeps the VM as it is: its disks go on in new layers.
 func (s *Sim) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine, spec snapshotSpec) (ref types.ManagedObjectReference, err error) {
 	on := vm.Runtime.PowerState == poweredOn
-	s.tracks.takeEffect(ctx, vm)
-	marks := s.tracks.mark(ctx, vm)
+	s.tracks.TakeEffect(ctx, vm)
+	marks := s.tracks.Mark(ctx, vm)
 	grown, err := s.onNewLayers(vm, vm.Config.Hardware.Device)
 	if err != nil {
 		return ref, err
 	}
-	node := snapshotNode{
+	node := snaptree.Node{
 		Vm: vm.Self, Name: spec.name, Description: spec.description, CreateTime: time.Now(), State: poweredOff,
 		Quiesced:        spec.quiesce && on && vm.Guest.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning),
 		ReplaySupported: types.NewBool(false),
@@ -159,8 +119,8 @@ func (s *Sim) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine,
 	snapshot := &simulator.VirtualMachineSnapshot{}
 	snapshot.Vm, snapshot.Config = vm.Self, keptConfig(vm.Config)
 	s.reg.Put(snapshot)
-	s.snapshots.put(snapshot.Self, files)
-	s.tracks.keep(snapshot.Self, marks)
+	s.snapshots.Put(snapshot.Self, files)
+	s.tracks.Keep(snapshot.Self, marks)
 	node.Snapshot = snapshot.Self
 	s.plantSnapshot(ctx, vm, node)
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: grown}})
@@ -174,13 +134,13 @@ func (s *Sim) takeSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine,
 func keptConfig(of *types.VirtualMachineConfigInfo) types.VirtualMachineConfigInfo {
 	config := *of
 	config.Hardware.Device = nil
-	config = clone(config)
+	config = deepcopy.Of(config)
 	for _, d := range of.Hardware.Device {
 		if disk, ok := d.(*types.VirtualDisk); ok {
 			kept := *disk
 			d = &kept
 		} else {
-			d = clone(d)
+			d = deepcopy.Of(d)
 		}
 		config.Hardware.Device = append(config.Hardware.Device, d)
 	}
@@ -192,7 +152,7 @@ func (s *Sim) onNewLayers(vm *simulator.VirtualMachine, devices []types.BaseVirt
 	number := s.nextDelta(vm.Self)
 	out := make([]types.BaseVirtualDevice, 0, len(devices))
 	for _, d := range devices {
-		if disk, ok := d.(*types.VirtualDisk); ok && !independent(disk) {
+		if disk, ok := d.(*types.VirtualDisk); ok && !vdisk.Independent(disk) {
 			grown, err := s.growDisk(vm, disk, number)
 			if err != nil {
 				return nil, err
@@ -205,36 +165,36 @@ func (s *Sim) onNewLayers(vm *simulator.VirtualMachine, devices []types.BaseVirt
 }
 
 // writeSnapshotFiles makes the files of a snapshot besides its disks'.
-func (s *Sim) writeSnapshotFiles(vm *simulator.VirtualMachine, node snapshotNode) (files snapshotFiles, err error) {
-	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
-	ds, ok := s.datastoreOf(vm, dsName)
+func (s *Sim) writeSnapshotFiles(vm *simulator.VirtualMachine, node snaptree.Node) (files snaptree.Files, err error) {
+	dsName, vmx := dsfiles.Split(vm.Config.Files.VmPathName)
+	ds, ok := s.DatastoreOf(vm, dsName)
 	if !ok {
 		return files, fmt.Errorf("datastore %q is not on the VM's host", dsName)
 	}
 	base := fmt.Sprintf("%s-Snapshot%d", vmx[:len(vmx)-len(path.Ext(vmx))], node.Id)
-	if err = os.MkdirAll(localPath(ds, path.Dir(vmx)), 0o700); err != nil {
+	if err = os.MkdirAll(dsfiles.Local(ds, path.Dir(vmx)), 0o700); err != nil {
 		return files, err
 	}
-	files.data = dsPath(ds.Name, base+".vmsn")
-	if err = os.WriteFile(localPath(ds, base+".vmsn"), []byte(node.Name+"\n"), 0o600); err != nil || node.State != poweredOn {
+	files.Data = dsfiles.Path(ds.Name, base+".vmsn")
+	if err = os.WriteFile(dsfiles.Local(ds, base+".vmsn"), []byte(node.Name+"\n"), 0o600); err != nil || node.State != poweredOn {
 		return files, err
 	}
-	files.memory = dsPath(ds.Name, base+".vmem")
-	return files, writeSparse(localPath(ds, base+".vmem"), int64(vm.Config.Hardware.MemoryMB)<<20)
+	files.Memory = dsfiles.Path(ds.Name, base+".vmem")
+	return files, dsfiles.WriteSparse(dsfiles.Local(ds, base+".vmem"), int64(vm.Config.Hardware.MemoryMB)<<20)
 }
 
 // plantSnapshot shows a new snapshot in the VM's tree, as the current one.
-func (s *Sim) plantSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine, node snapshotNode) {
-	var tree []snapshotNode
+func (s *Sim) plantSnapshot(ctx *simulator.Context, vm *simulator.VirtualMachine, node snaptree.Node) {
+	var tree []snaptree.Node
 	var current *types.ManagedObjectReference
 	if vm.Snapshot != nil {
 		tree, current = vm.Snapshot.RootSnapshotList, vm.Snapshot.CurrentSnapshot
 	}
-	s.showTree(ctx, vm, treeWith(tree, current, node), &node.Snapshot)
+	s.showTree(ctx, vm, snaptree.With(tree, current, node), &node.Snapshot)
 }
 
 // showTree tells clients of a VM's snapshots.
-func (s *Sim) showTree(ctx *simulator.Context, vm *simulator.VirtualMachine, tree []snapshotNode, current *types.ManagedObjectReference) {
+func (s *Sim) showTree(ctx *simulator.Context, vm *simulator.VirtualMachine, tree []snaptree.Node, current *types.ManagedObjectReference) {
 	if len(tree) == 0 {
 		ctx.Update(vm, []types.PropertyChange{{Name: "snapshot", Val: nil}, {Name: "rootSnapshot", Val: nil}})
 		return
@@ -247,14 +207,14 @@ func (s *Sim) showTree(ctx *simulator.Context, vm *simulator.VirtualMachine, tre
 		{Name: "snapshot", Val: &types.VirtualMachineSnapshotInfo{CurrentSnapshot: current, RootSnapshotList: tree}},
 		{Name: "rootSnapshot", Val: roots},
 	})
-	editTree(tree, func(node snapshotNode) []snapshotNode {
+	snaptree.Edit(tree, func(node snaptree.Node) []snaptree.Node {
 		var children []types.ManagedObjectReference
 		for _, child := range node.ChildSnapshotList {
 			children = append(children, child.Snapshot)
 		}
-		if snapshot := s.snapshot(node.Snapshot); snapshot != nil && !slices.Equal(snapshot.ChildSnapshot, children) {
+		if snapshot := s.Snapshot(node.Snapshot); snapshot != nil && !slices.Equal(snapshot.ChildSnapshot, children) {
 			s.reg.AtomicUpdate(ctx, snapshot, []types.PropertyChange{{Name: "childSnapshot", Val: children}})
 		}
-		return []snapshotNode{node}
+		return []snaptree.Node{node}
 	})
 }

@@ -15,6 +15,10 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 // diskBench is a VM whose disk a test writes to and whose snapshots it changes.
@@ -30,7 +34,7 @@ func (b *bench) disks(path string) *diskBench {
 }
 
 func (b *bench) of(ref types.ManagedObjectReference) *diskBench {
-	return &diskBench{b, b.sim.vm(ref), object.NewVirtualMachine(b.client, ref)}
+	return &diskBench{b, b.sim.VM(ref), object.NewVirtualMachine(b.client, ref)}
 }
 
 // put has the guest write one sector full of a letter.
@@ -38,7 +42,7 @@ func (d *diskBench) put(sector int64, letter byte) {
 	d.Helper()
 	var err error
 	d.sim.background("").WithLock(d.vm, func() {
-		err = d.sim.guestWrite(d.vm, keyDisk, spans{{sector * sectorSize, (sector + 1) * sectorSize}}, func(p []byte, _ int64) error {
+		err = d.sim.guestWrite(d.vm, vhardware.KeyDisk, vdisk.Spans{{Start: sector * vdisk.SectorSize, End: (sector + 1) * vdisk.SectorSize}}, func(p []byte, _ int64) error {
 			for i := range p {
 				p[i] = letter
 			}
@@ -57,15 +61,15 @@ func (d *diskBench) show(devices []types.BaseVirtualDevice) string { return d.se
 // sectors prints the first letter of each of the first sixteen sectors.
 func (d *diskBench) sectors(devices []types.BaseVirtualDevice) string {
 	d.Helper()
-	disk := disksOf(devices)[0]
-	image, err := d.sim.diskLayers.image(disk.Backing.(*flatBacking), disk.CapacityInBytes)
+	disk := vdisk.DisksOf(devices)[0]
+	image, err := d.sim.diskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
 	if err != nil {
 		d.Fatal(err)
 	}
 	var out bytes.Buffer
 	for sector := range int64(16) {
-		p := make([]byte, sectorSize)
-		if _, err := image.ReadAt(p, sector*sectorSize); err != nil {
+		p := make([]byte, vdisk.SectorSize)
+		if _, err := image.ReadAt(p, sector*vdisk.SectorSize); err != nil {
 			d.Fatal(err)
 		}
 		for _, c := range p {
@@ -85,7 +89,7 @@ func (d *diskBench) live() string { return d.show(d.vm.Config.Hardware.Device) }
 
 func (d *diskBench) kept(ref types.ManagedObjectReference) string {
 	d.Helper()
-	return d.show(d.sim.snapshot(ref).Config.Hardware.Device)
+	return d.show(d.sim.Snapshot(ref).Config.Hardware.Device)
 }
 
 func (d *diskBench) snap(name string, memory bool) types.ManagedObjectReference {
@@ -195,9 +199,9 @@ func TestSnapshotsMoveBytes(t *testing.T) {
 // wantFiles fails the test unless the VM's folder has just these files.
 func (d *diskBench) wantFiles(want ...string) {
 	d.Helper()
-	dsName, vmx := splitDSPath(d.vm.Config.Files.VmPathName)
-	ds, _ := d.sim.datastoreOf(d.vm, dsName)
-	entries, err := os.ReadDir(localPath(ds, path.Dir(vmx)))
+	dsName, vmx := dsfiles.Split(d.vm.Config.Files.VmPathName)
+	ds, _ := d.sim.DatastoreOf(d.vm, dsName)
+	entries, err := os.ReadDir(dsfiles.Local(ds, path.Dir(vmx)))
 	if err != nil {
 		d.Fatal(err)
 	}

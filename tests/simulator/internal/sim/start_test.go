@@ -15,6 +15,10 @@ import (
 
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 func TestStateFiles(t *testing.T) {
@@ -43,7 +47,7 @@ func TestStateFiles(t *testing.T) {
 }
 
 func TestCloseLeavesNothingReady(t *testing.T) {
-	cfg := DefaultConfig()
+	cfg := settings.DefaultConfig()
 	cfg.StateDir = t.TempDir()
 	s, err := New(cfg)
 	if err != nil {
@@ -64,23 +68,23 @@ func TestCloseLeavesNothingReady(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*Config)
+		change func(*settings.Config)
 		says   string
 	}{
-		"no state directory": {func(c *Config) { c.StateDir = "" }, "--state-dir"},
-		"certificate":        {func(c *Config) { c.Cert = "pretty" }, "--cert"},
-		"API version":        {func(c *Config) { c.APIVersion = "8.0" }, "--api-version"},
-		"old API version":    {func(c *Config) { c.APIVersion = "5.5" }, "--api-version"},
-		"control address":    {func(c *Config) { c.Control = "0.0.0.0:0" }, "loopback"},
-		"control host":       {func(c *Config) { c.Control = "example.test:0" }, "loopback"},
-		"listen address":     {func(c *Config) { c.Listen = "nowhere" }, "--listen"},
-		"no host":            {func(c *Config) { c.Hosts = 0 }, "--hosts"},
-		"negative VMs":       {func(c *Config) { c.VMs = -1 }, "--vms"},
-		"negative time":      {func(c *Config) { c.CloneTime = -1 }, "--clone-time"},
-		"no user":            {func(c *Config) { c.Username = "" }, "--username"},
+		"no state directory": {func(c *settings.Config) { c.StateDir = "" }, "--state-dir"},
+		"certificate":        {func(c *settings.Config) { c.Cert = "pretty" }, "--cert"},
+		"API version":        {func(c *settings.Config) { c.APIVersion = "8.0" }, "--api-version"},
+		"old API version":    {func(c *settings.Config) { c.APIVersion = "5.5" }, "--api-version"},
+		"control address":    {func(c *settings.Config) { c.Control = "0.0.0.0:0" }, "loopback"},
+		"control host":       {func(c *settings.Config) { c.Control = "example.test:0" }, "loopback"},
+		"listen address":     {func(c *settings.Config) { c.Listen = "nowhere" }, "--listen"},
+		"no host":            {func(c *settings.Config) { c.Hosts = 0 }, "--hosts"},
+		"negative VMs":       {func(c *settings.Config) { c.VMs = -1 }, "--vms"},
+		"negative time":      {func(c *settings.Config) { c.CloneTime = -1 }, "--clone-time"},
+		"no user":            {func(c *settings.Config) { c.Username = "" }, "--username"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := DefaultConfig()
+			cfg := settings.DefaultConfig()
 			cfg.StateDir = t.TempDir()
 			c.change(&cfg)
 			if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -91,28 +95,28 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 func TestCertificates(t *testing.T) {
-	for _, kind := range certKinds {
+	for _, kind := range settings.CertKinds {
 		t.Run(string(kind), func(t *testing.T) {
-			id, err := newIdentity(kind)
+			id, err := certs.New(kind)
 			if err != nil {
 				t.Fatal(err)
 			}
 			pool := x509.NewCertPool()
-			if !pool.AppendCertsFromPEM(id.caPEM) {
+			if !pool.AppendCertsFromPEM(id.CAPEM) {
 				t.Fatal("ca.pem holds no certificate")
 			}
-			leaf, err := x509.ParseCertificate(id.leaf.Certificate[0])
+			leaf, err := x509.ParseCertificate(id.Leaf.Certificate[0])
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, host := range []string{"127.0.0.1", "::1", "localhost"} {
 				_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: host})
-				if (err == nil) != (kind == CertValid) {
+				if (err == nil) != (kind == settings.CertValid) {
 					t.Errorf("verifying for %s: %v", host, err)
 				}
 			}
-			if got := thumbprint(leaf.Raw); got != id.thumbprint || len(got) != 95 {
-				t.Errorf("thumbprint %q, want %q", id.thumbprint, got)
+			if got := certs.Thumbprint(leaf.Raw); got != id.Thumbprint || len(got) != 95 {
+				t.Errorf("thumbprint %q, want %q", id.Thumbprint, got)
 			}
 		})
 	}
@@ -125,13 +129,13 @@ func TestEndpointPresentsTheCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if got := thumbprint(conn.ConnectionState().PeerCertificates[0].Raw); got != b.sim.id.thumbprint {
-		t.Errorf("presented %s, announced %s", got, b.sim.id.thumbprint)
+	if got := certs.Thumbprint(conn.ConnectionState().PeerCertificates[0].Raw); got != b.sim.id.Thumbprint {
+		t.Errorf("presented %s, announced %s", got, b.sim.id.Thumbprint)
 	}
 }
 
 func TestInventory(t *testing.T) {
-	b := start(t, func(c *Config) {
+	b := start(t, func(c *settings.Config) {
 		c.Datacenters, c.Clusters, c.Hosts, c.Pools, c.Datastores = 2, 2, 3, 2, 3
 		c.Portgroups, c.Folders, c.VMs, c.Parents = 2, 3, 40, 3
 	})
@@ -157,8 +161,8 @@ func TestInventory(t *testing.T) {
 		if on := vm.Runtime.PowerState == poweredOn; on != (vm.Guest.IpAddress != "") {
 			t.Errorf("%s: powered on %v, address %q", vm.Name, on, vm.Guest.IpAddress)
 		}
-		mine, _ := b.sim.computeOf(*vm.Runtime.Host)
-		if pools, _ := b.sim.computeOf(*vm.ResourcePool); mine != pools {
+		mine, _ := b.sim.ComputeOf(*vm.Runtime.Host)
+		if pools, _ := b.sim.ComputeOf(*vm.ResourcePool); mine != pools {
 			t.Errorf("%s: host and pool are of different compute resources", vm.Name)
 		}
 	}
@@ -167,11 +171,11 @@ func TestInventory(t *testing.T) {
 func TestParentIsReadyToBeCloned(t *testing.T) {
 	b := start(t)
 	vm := b.read(b.parent().Reference())
-	if vm.Runtime.PowerState != poweredOn || frozen(b.sim.vm(vm.Self)) || vm.Guest.ToolsRunningStatus != "guestToolsRunning" {
+	if vm.Runtime.PowerState != poweredOn || frozen(b.sim.VM(vm.Self)) || vm.Guest.ToolsRunningStatus != "guestToolsRunning" {
 		t.Errorf("runtime %+v, tools %s", vm.Runtime, vm.Guest.ToolsRunningStatus)
 	}
-	disks := disksOf(vm.Config.Hardware.Device)
-	if len(disks) != 1 || disks[0].CapacityInBytes != 10*gib || len(diskChain(disks[0])) != 1 {
+	disks := vdisk.DisksOf(vm.Config.Hardware.Device)
+	if len(disks) != 1 || disks[0].CapacityInBytes != 10*gib || len(vdisk.DiskChain(disks[0])) != 1 {
 		t.Errorf("disks %+v", disks)
 	}
 	nics := 0
@@ -186,7 +190,7 @@ func TestParentIsReadyToBeCloned(t *testing.T) {
 }
 
 func TestManyVMsAreFoundByName(t *testing.T) {
-	b := start(t, func(c *Config) { c.VMs = 60 })
+	b := start(t, func(c *settings.Config) { c.VMs = 60 })
 	for _, name := range []string{"server-00001", "server-00060"} {
 		if _, err := b.sim.findVM(name); err != nil {
 			t.Error(err)

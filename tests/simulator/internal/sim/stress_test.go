@@ -16,12 +16,14 @@ import (
 	"github.com/vmware/govmomi/view"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // TestEverythingAtOnce has several clients clone, look, wait and destroy at the same
 // time: what it asks of is the race detector, and that nobody waits for ever.
 func TestEverythingAtOnce(t *testing.T) {
-	b := start(t, func(c *Config) { c.Parents, c.VMs = 2, 20 })
+	b := start(t, func(c *settings.Config) { c.Parents, c.VMs = 2, 20 })
 	const rounds = 8
 	var all sync.WaitGroup
 	do := func(work func(context.Context, int) error) {

@@ -13,6 +13,11 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/clock"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/taskqueue"
+	"vforge.vsphere/simulator/internal/wire"
 )
 
 // newTask registers a queued task on an object. vcsim's own tasks start while the
@@ -102,7 +107,7 @@ func (s *Sim) finishTask(ctx *simulator.Context, task *simulator.Task, result ty
 // cancelTask ends a task that somebody has cancelled.
 func (s *Sim) cancelTask(ctx *simulator.Context, task *simulator.Task) {
 	s.reg.AtomicUpdate(ctx, task, []types.PropertyChange{{Name: "info.cancelled", Val: true}})
-	s.finishTask(ctx, task, nil, localized(&types.RequestCanceled{}))
+	s.finishTask(ctx, task, nil, faults.Localized(&types.RequestCanceled{}))
 }
 
 // runTask starts a task at once and returns its reference.
@@ -112,7 +117,7 @@ func (s *Sim) runTask(ctx *simulator.Context, ref types.ManagedObjectReference, 
 	go func() {
 		s.startTask(bg, task)
 		result, fault := work(bg)
-		s.finishTask(bg, task, result, localized(fault))
+		s.finishTask(bg, task, result, faults.Localized(fault))
 	}()
 	return task.Self
 }
@@ -124,7 +129,7 @@ func (s *Sim) failedTask(ctx *simulator.Context, ref types.ManagedObjectReferenc
 
 // afterTask runs f when a task of vcsim's is done.
 func (s *Sim) afterTask(ref types.ManagedObjectReference, f func()) {
-	changed, stop := s.props.onChange(ref)
+	changed, stop := s.props.OnChange(ref)
 	ctx := s.background("")
 	go func() {
 		defer stop()
@@ -147,25 +152,25 @@ func (s *Sim) taskDone(ctx *simulator.Context, ref types.ManagedObjectReference)
 
 // failingTask makes a task for a call that is accepted and then fails. That of an
 // instant clone takes its turn in the parent's queue.
-func (s *Sim) failingTask(call *sdkCall, fault types.BaseMethodFault) (types.ManagedObjectReference, bool) {
+func (s *Sim) failingTask(call *wire.Call, fault types.BaseMethodFault) (types.ManagedObjectReference, bool) {
 	this := s.entity(call)
 	if s.reg.Get(this) == nil {
 		return types.ManagedObjectReference{}, false
 	}
-	ctx := s.background(call.session.user)
-	id := strings.TrimSuffix(call.method, "_Task")
+	ctx := s.background(call.Session.User)
+	id := strings.TrimSuffix(call.Method, "_Task")
 	id = strings.ToLower(id[:1]) + id[1:]
-	queued := call.method == "InstantClone_Task" || call.method == "CreateForkChild_Task"
+	queued := call.Method == "InstantClone_Task" || call.Method == "CreateForkChild_Task"
 	task := s.newTask(ctx, this, id, queued)
 	run := func() {
 		s.startTask(ctx, task)
 		if queued {
-			sleep(ctx, s.cfg.CloneTime)
+			clock.Sleep(ctx, s.cfg.CloneTime)
 		}
-		s.finishTask(ctx, task, nil, localized(fault))
+		s.finishTask(ctx, task, nil, faults.Localized(fault))
 	}
 	if queued {
-		s.queues.submit(&job{parent: call.this, task: task, run: run})
+		s.queues.Submit(&taskqueue.Job{Parent: call.This, Task: task, Run: run})
 	} else {
 		go run()
 	}
@@ -182,16 +187,16 @@ func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) so
 	s := sh.s
 	task, ok := s.reg.Get(req.This).(*simulator.Task)
 	if !ok {
-		return &methods.CancelTaskBody{Fault_: notFound(req.This)}
+		return &methods.CancelTaskBody{Fault_: faults.NotFound(req.This)}
 	}
-	if s.queues.cancel(req.This) != nil {
+	if s.queues.Cancel(req.This) != nil {
 		s.cancelTask(ctx, task)
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
 	if l := s.leases.ofTask(req.This); l != nil && l.fail(&types.RequestCanceled{}) {
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
-	if s.queues.stop(req.This) { // it ends by itself
+	if s.queues.Stop(req.This) { // it ends by itself
 		return &methods.CancelTaskBody{Res: &types.CancelTaskResponse{}}
 	}
 	var fault types.BaseMethodFault = &types.NotSupported{}
@@ -200,5 +205,5 @@ func (sh *taskShim) CancelTask(ctx *simulator.Context, req *types.CancelTask) so
 			fault = &types.InvalidState{}
 		}
 	})
-	return &methods.CancelTaskBody{Fault_: soapFault(fault)}
+	return &methods.CancelTaskBody{Fault_: faults.SOAP(fault)}
 }

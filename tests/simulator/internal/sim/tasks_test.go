@@ -13,6 +13,8 @@ import (
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // submit starts clones without waiting for them.
@@ -40,7 +42,7 @@ func (b *bench) info(task *object.Task) types.TaskInfo {
 
 // slow makes clones take so long that a test can look at them while they wait; it
 // never waits for them to end.
-func slow(c *Config) { c.CloneTime = time.Hour }
+func slow(c *settings.Config) { c.CloneTime = time.Hour }
 
 func TestClonesOfOneParentAreMadeInTurn(t *testing.T) {
 	b := start(t)
@@ -90,7 +92,7 @@ func TestQueuedCloneCanBeCancelled(t *testing.T) {
 }
 
 func TestParentsCloneBesideEachOther(t *testing.T) {
-	b := start(t, slow, func(c *Config) { c.Parents = 2 })
+	b := start(t, slow, func(c *settings.Config) { c.Parents = 2 })
 	other := object.NewVirtualMachine(b.client, b.find("/DC0/vm/golden-parent-2"))
 	for _, task := range append(b.submit(b.parent(), "a"), b.submit(other, "b")...) {
 		err := property.Wait(b.ctx, property.DefaultCollector(b.client), task.Reference(), []string{"info.state"}, func(c []types.PropertyChange) bool {
@@ -115,7 +117,7 @@ func TestTaskOfAClone(t *testing.T) {
 }
 
 func TestARunningCloneTellsItsProgress(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = 2 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.CloneTime = 2 * time.Millisecond })
 	task := b.submit(b.parent(), "progressing")[0]
 	b.result(task)
 	if info := b.info(task); info.Progress != 50 {
@@ -129,7 +131,7 @@ func TestClosingWhileClonesWaitIsNoFailure(t *testing.T) {
 }
 
 func TestWhatChangesWhileACloneWaitsIsSeen(t *testing.T) {
-	b := start(t, func(c *Config) { c.CloneTime = 20 * time.Millisecond })
+	b := start(t, func(c *settings.Config) { c.CloneTime = 20 * time.Millisecond })
 	tasks := b.submit(b.parent(), "same", "same") // both were free when they were asked for
 	b.result(tasks[0])
 	b.wantFault(b.taskFault(tasks[1]), &types.DuplicateName{})

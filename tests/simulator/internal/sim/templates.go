@@ -9,6 +9,9 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/lookup"
 )
 
 // setTemplate makes a VM a template, which is in no resource pool, or a VM again.
@@ -22,7 +25,7 @@ func setTemplate(vm *simulator.VirtualMachine, template bool) {
 // MarkAsTemplate turns a VM that is powered off into a template, at once.
 func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTemplate) soap.HasFault {
 	s := sh.s
-	vm := s.vm(req.This)
+	vm := s.VM(req.This)
 	var fault types.BaseMethodFault
 	ctx.WithLock(vm, func() {
 		switch {
@@ -38,7 +41,7 @@ func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTempla
 		}
 		if vm.ResourcePool != nil {
 			pool := s.reg.Get(*vm.ResourcePool)
-			s.reg.RemoveReference(ctx, pool, poolVMs(pool), vm.Self)
+			s.reg.RemoveReference(ctx, pool, lookup.PoolVMs(pool), vm.Self)
 		}
 		setTemplate(vm, true)
 		ctx.Update(vm, []types.PropertyChange{
@@ -46,7 +49,7 @@ func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTempla
 		})
 	})
 	if fault != nil {
-		return &methods.MarkAsTemplateBody{Fault_: soapFault(fault)}
+		return &methods.MarkAsTemplateBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.MarkAsTemplateBody{Res: &types.MarkAsTemplateResponse{}}
 }
@@ -54,32 +57,32 @@ func (sh *vmShim) MarkAsTemplate(ctx *simulator.Context, req *types.MarkAsTempla
 // MarkAsVirtualMachine turns a template into a VM of a pool, at once.
 func (sh *vmShim) MarkAsVirtualMachine(ctx *simulator.Context, req *types.MarkAsVirtualMachine) soap.HasFault {
 	s := sh.s
-	vm := s.vm(req.This)
-	fault := s.auth.denied(ctx.Session.UserName, req.Pool, "Resource.AssignVMToPool")
+	vm := s.VM(req.This)
+	fault := s.auth.Denied(ctx.Session.UserName, req.Pool, "Resource.AssignVMToPool")
 	if fault == nil {
 		ctx.WithLock(vm, func() { fault = s.markAsVM(ctx, vm, req) })
 	}
 	if fault != nil {
-		return &methods.MarkAsVirtualMachineBody{Fault_: soapFault(fault)}
+		return &methods.MarkAsVirtualMachineBody{Fault_: faults.SOAP(fault)}
 	}
 	return &methods.MarkAsVirtualMachineBody{Res: &types.MarkAsVirtualMachineResponse{}}
 }
 
 func (s *Sim) markAsVM(ctx *simulator.Context, vm *simulator.VirtualMachine, req *types.MarkAsVirtualMachine) types.BaseMethodFault {
 	pool := s.reg.Get(req.Pool)
-	if poolVMs(pool) == nil {
+	if lookup.PoolVMs(pool) == nil {
 		return &types.ManagedObjectNotFound{Obj: req.Pool}
 	}
 	if !vm.Config.Template {
 		return &types.NotSupported{}
 	}
-	host := s.hostOf(vm)
+	host := s.HostOf(vm)
 	if req.Host != nil {
-		if host = s.host(*req.Host); host == nil {
+		if host = s.Host(*req.Host); host == nil {
 			return &types.ManagedObjectNotFound{Obj: *req.Host}
 		}
 	} else if !s.placedByDRS(req.Pool) {
-		return invalid("host")
+		return faults.Invalid("host")
 	}
 	if host == nil || !s.sameCompute(host.Self, req.Pool) {
 		return poolMismatch()
@@ -92,11 +95,11 @@ func (s *Sim) markAsVM(ctx *simulator.Context, vm *simulator.VirtualMachine, req
 			return &types.InvalidDatastore{Datastore: &ref}
 		}
 	}
-	if old := s.hostOf(vm); old != host {
+	if old := s.HostOf(vm); old != host {
 		s.reg.RemoveReference(ctx, old, &old.Vm, vm.Self)
 		s.reg.AddReference(ctx, host, &host.Vm, vm.Self)
 	}
-	s.reg.AppendReference(ctx, pool, poolVMs(pool), vm.Self)
+	s.reg.AppendReference(ctx, pool, lookup.PoolVMs(pool), vm.Self)
 	setTemplate(vm, false)
 	ctx.Update(vm, []types.PropertyChange{
 		{Name: "config.template", Val: false}, {Name: "summary.config.template", Val: false},

@@ -20,6 +20,9 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 // A lease ends an upload that is still running, however slow, and removes what has come in.
@@ -135,7 +138,7 @@ func TestPull(t *testing.T) {
 	secure.StartTLS()
 	t.Cleanup(plain.Close)
 	t.Cleanup(secure.Close)
-	thumb := sha1Thumbprint(secure.Certificate().Raw)
+	thumb := certs.SHA1Thumbprint(secure.Certificate().Raw)
 	im := b.imported("appliance")
 	l := im.ready()
 	pull := func(i int, url, thumb string) (*object.Task, error) {
@@ -185,7 +188,7 @@ func TestPull(t *testing.T) {
 }
 
 func TestUploadsThroughTheServerThatWasAsked(t *testing.T) {
-	b := start(t, func(c *Config) { c.DiscardUploads = true })
+	b := start(t, func(c *settings.Config) { c.DiscardUploads = true })
 	b.control("POST", "/leases", map[string]any{"relayed": true}, nil)
 	im := b.imported("appliance")
 	l := im.ready()
@@ -215,7 +218,7 @@ func TestHostsHaveCertificatesOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if got := sha1Thumbprint(conn.ConnectionState().PeerCertificates[0].Raw); got != l.Info.DeviceUrl[0].SslThumbprint {
+	if got := certs.SHA1Thumbprint(conn.ConnectionState().PeerCertificates[0].Raw); got != l.Info.DeviceUrl[0].SslThumbprint {
 		t.Errorf("%s, announced was %s", got, l.Info.DeviceUrl[0].SslThumbprint)
 	}
 	if errors.Is(b.ctx.Err(), context.DeadlineExceeded) {

@@ -12,6 +12,10 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/props"
 )
 
 // entityKinds are the types that a container view can list; those with true can be
@@ -31,22 +35,22 @@ type viewShim struct{ shimBase }
 func (sh *viewShim) CreateContainerView(ctx *simulator.Context, req *types.CreateContainerView) soap.HasFault {
 	body := &methods.CreateContainerViewBody{}
 	if sh.s.reg.Get(req.Container) == nil {
-		body.Fault_ = notFound(req.Container)
+		body.Fault_ = faults.NotFound(req.Container)
 		return body
 	}
 	if !entityKinds[req.Container.Type] {
-		body.Fault_ = soapFault(invalid("container"))
+		body.Fault_ = faults.SOAP(faults.Invalid("container"))
 		return body
 	}
 	for _, kind := range req.Type {
 		if _, ok := entityKinds[kind]; !ok {
-			body.Fault_ = soapFault(invalid("type"))
+			body.Fault_ = faults.SOAP(faults.Invalid("type"))
 			return body
 		}
 	}
 	v := &containerView{s: sh.s, session: ctx.Session.Registry}
 	v.Container, v.Recursive, v.Type = req.Container, req.Recursive, req.Type
-	v.Self = types.ManagedObjectReference{Type: "ContainerView", Value: "session[" + ctx.Session.Key + "]" + newUUID(0x52)}
+	v.Self = types.ManagedObjectReference{Type: "ContainerView", Value: "session[" + ctx.Session.Key + "]" + ids.NewUUID(0x52)}
 	ctx.Session.Registry.Put(v)
 	body.Res = &types.CreateContainerViewResponse{Returnval: v.Self}
 	return body
@@ -105,8 +109,8 @@ func (w *viewWalk) lists(ref types.ManagedObjectReference) bool {
 	if len(w.v.Type) == 0 {
 		return true
 	}
-	m := managed(obj)
-	return m.IsValid() && slices.ContainsFunc(w.v.Type, func(kind string) bool { return isA(m.Type(), ref, kind) })
+	m := props.Managed(obj)
+	return m.IsValid() && slices.ContainsFunc(w.v.Type, func(kind string) bool { return props.IsA(m.Type(), ref, kind) })
 }
 
 // children copies the list of what is directly below an entity.
@@ -116,7 +120,7 @@ func (s *Sim) children(ctx *simulator.Context, ref types.ManagedObjectReference)
 		return nil
 	}
 	ctx.WithLock(ref, func() {
-		switch e := managed(obj).Addr().Interface().(type) {
+		switch e := props.Managed(obj).Addr().Interface().(type) {
 		case *mo.Datacenter:
 			out = []types.ManagedObjectReference{e.VmFolder, e.HostFolder, e.DatastoreFolder, e.NetworkFolder}
 		case *mo.Folder:

@@ -13,6 +13,10 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/settings"
 )
 
 func TestPowerOffForgetsTheGuest(t *testing.T) {
@@ -112,7 +116,7 @@ func TestDestroyKeepsLayersThatOthersNeed(t *testing.T) {
 	}
 	second := b.find("/DC0/vm/second")
 	b.destroy(second)
-	if exists("second") || b.sim.vm(second) != nil {
+	if exists("second") || b.sim.VM(second) != nil {
 		t.Error("a clone that nobody builds on leaves files or itself behind")
 	}
 	b.destroy(b.find("/DC0/vm/golden-parent"))
@@ -134,7 +138,7 @@ func TestDestroyKeepsLayersThatOthersNeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ref := range h.Vm {
-		if b.sim.vm(ref) == nil {
+		if b.sim.VM(ref) == nil {
 			t.Errorf("the host still lists %v", ref)
 		}
 	}
@@ -172,7 +176,7 @@ func TestReconfigureOfARunningVM(t *testing.T) {
 	after := b.until(ref, func(vm mo.VirtualMachine) bool {
 		return len(vm.Guest.Net) == 1 && vm.Guest.Net[0].Network == "DC0_DVPG1"
 	})
-	if extraValue(after.Config.ExtraConfig, "guestinfo.role") != "db" || after.Config.ChangeVersion == before.Config.ChangeVersion {
+	if guestinfo.ExtraValue(after.Config.ExtraConfig, "guestinfo.role") != "db" || after.Config.ChangeVersion == before.Config.ChangeVersion {
 		t.Errorf("configuration %+v", after.Config.ExtraConfig)
 	}
 	if firstNIC(after).MacAddress != firstNIC(before).MacAddress || after.Guest.IpAddress != before.Guest.IpAddress || len(after.Network) != 1 {
@@ -183,7 +187,7 @@ func TestReconfigureOfARunningVM(t *testing.T) {
 		want types.BaseMethodFault
 	}{
 		"MAC address":    {nic(func(n *types.VirtualEthernetCard) { n.AddressType, n.MacAddress = "manual", "00:50:56:01:02:03" }), &types.InvalidPowerState{}},
-		"BIOS UUID":      {types.VirtualMachineConfigSpec{Uuid: newUUID(0x42)}, &types.InvalidPowerState{}},
+		"BIOS UUID":      {types.VirtualMachineConfigSpec{Uuid: ids.NewUUID(0x42)}, &types.InvalidPowerState{}},
 		"CPUs":           {types.VirtualMachineConfigSpec{NumCPUs: 8}, &types.CpuHotPlugNotSupported{}},
 		"memory":         {types.VirtualMachineConfigSpec{MemoryMB: 8192}, &types.MemoryHotPlugNotSupported{}},
 		"unknown card":   {nic(func(n *types.VirtualEthernetCard) { n.Key = 4077 }), &types.InvalidDeviceSpec{}},
@@ -304,7 +308,7 @@ func TestVMsOfVcsimsOwnMakingCanBeReadAndCloned(t *testing.T) {
 }
 
 func TestSearchByUUIDAndAddress(t *testing.T) {
-	b := start(t, func(c *Config) { c.Datacenters = 2 })
+	b := start(t, func(c *settings.Config) { c.Datacenters = 2 })
 	vm := b.until(b.clone("wanted"), hasIP)
 	si := object.NewSearchIndex(b.client)
 	dc, other := object.NewDatacenter(b.client, b.find("/DC0")), object.NewDatacenter(b.client, b.find("/DC1"))

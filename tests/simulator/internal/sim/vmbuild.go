@@ -15,6 +15,11 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/lookup"
+	"vforge.vsphere/simulator/internal/vhardware"
 )
 
 const gib = int64(1) << 30
@@ -27,12 +32,12 @@ type vmSpec struct {
 	pool      types.ManagedObjectReference
 	host      types.ManagedObjectReference
 	datastore *simulator.Datastore
-	networks  []network
+	networks  []lookup.Network
 	on        bool
 	template  bool
 	memoryMB  int32
 	cpus      int32
-	disks     []diskSpec
+	disks     []vhardware.DiskSpec
 	hardware  string // empty: a new one
 	extra     []types.BaseOptionValue
 	// listed VMs have files in their layout only: fifty thousand real ones would take
@@ -49,19 +54,19 @@ func (s *Sim) addVM(ctx *simulator.Context, spec vmSpec) (*simulator.VirtualMach
 		return nil, err
 	}
 	vmx := path.Join(dir, spec.name+".vmx")
-	devices := baseDevices()
+	devices := vhardware.BaseDevices()
 	for i, disk := range spec.disks {
-		devices = append(devices, newDisk(i, disk.backing(spec.datastore, spec.diskFile(dir, i)), disk.Bytes))
+		devices = append(devices, vhardware.NewDisk(i, disk.Backing(spec.datastore, spec.diskFile(dir, i)), disk.Bytes))
 	}
-	attach(devices)
+	vhardware.Attach(devices)
 	for i, net := range spec.networks {
-		devices = append(devices, newNIC(int32(i), net, s.macs.take(), spec.on))
+		devices = append(devices, vhardware.NewNIC(int32(i), net, s.macs.Take(), spec.on))
 	}
-	vm.Network = s.networksOf(devices)
-	s.fillConfig(vm, spec, dsPath(spec.datastore.Name, vmx), devices)
+	vm.Network = s.NetworksOf(devices)
+	s.fillConfig(vm, spec, dsfiles.Path(spec.datastore.Name, vmx), devices)
 	s.fillRuntime(vm, spec)
 	s.refreshFiles(vm)
-	s.layers.add(vm.Self, vm.Config.Hardware.Device)
+	s.layers.Add(vm.Self, vm.Config.Hardware.Device)
 	s.link(ctx, vm, spec.folder)
 	return vm, nil
 }
@@ -80,13 +85,13 @@ func writeVM(spec *vmSpec) (string, error) {
 	if spec.listed {
 		return spec.name, nil
 	}
-	dir, err := makeVMDir(spec.datastore, spec.name)
+	dir, err := dsfiles.MakeVMDir(spec.datastore, spec.name)
 	if err != nil {
 		return "", err
 	}
 	err = writeVMFiles(spec.datastore, path.Join(dir, spec.name+".vmx"))
 	for i, disk := range spec.disks {
-		err = errors.Join(err, writeDisk(spec.datastore, spec.diskFile(dir, i), disk.Bytes, false))
+		err = errors.Join(err, dsfiles.WriteDisk(spec.datastore, spec.diskFile(dir, i), disk.Bytes, false))
 	}
 	return dir, err
 }
@@ -100,7 +105,7 @@ func writeVMFiles(ds *simulator.Datastore, vmx string) error {
 		{path.Join(path.Dir(vmx), "vmware.log"), fmt.Sprintf("%s vmx created\n", time.Now().UTC().Format(time.RFC3339))},
 	}
 	for _, f := range files {
-		if err := os.WriteFile(localPath(ds, f.name), []byte(f.text), 0o600); err != nil {
+		if err := os.WriteFile(dsfiles.Local(ds, f.name), []byte(f.text), 0o600); err != nil {
 			return err
 		}
 	}
@@ -121,8 +126,8 @@ func (s *Sim) fillConfig(vm *simulator.VirtualMachine, spec vmSpec, vmx string, 
 		GuestId:       string(types.VirtualMachineGuestOsIdentifierDebian12_64Guest),
 		Version:       cmp.Or(spec.hardware, "vmx-21"),
 		Firmware:      string(types.GuestOsDescriptorFirmwareTypeBios),
-		Uuid:          newUUID(0x42),
-		InstanceUuid:  newUUID(0x50),
+		Uuid:          ids.NewUUID(0x42),
+		InstanceUuid:  ids.NewUUID(0x50),
 		Template:      spec.template,
 		Files: types.VirtualMachineFileInfo{
 			VmPathName: vmx, SnapshotDirectory: dir + "/", SuspendDirectory: dir + "/", LogDirectory: dir + "/",
@@ -176,7 +181,7 @@ func (s *Sim) fillRuntime(vm *simulator.VirtualMachine, spec vmSpec) {
 	vm.Summary.OverallStatus = types.ManagedEntityStatusGreen
 	vm.Summary.QuickStats.GuestHeartbeatStatus = types.ManagedEntityStatusGray
 	vm.GuestHeartbeatStatus = types.ManagedEntityStatusGray
-	if cr, ok := s.computeOf(host); ok {
+	if cr, ok := s.ComputeOf(host); ok {
 		switch c := s.reg.Get(cr).(type) {
 		case *simulator.ClusterComputeResource:
 			vm.EnvironmentBrowser = *c.EnvironmentBrowser
@@ -203,19 +208,19 @@ func (s *Sim) refreshFiles(vm *simulator.VirtualMachine) {
 // link puts a finished VM in the inventory: folder, host, pool, datastores and
 // networks know it from here on.
 func (s *Sim) link(ctx *simulator.Context, vm *simulator.VirtualMachine, folder types.ManagedObjectReference) {
-	host := s.hostOf(vm)
+	host := s.HostOf(vm)
 	s.reg.AppendReference(ctx, host, &host.Vm, vm.Self)
 	if vm.ResourcePool != nil {
 		pool := s.reg.Get(*vm.ResourcePool)
-		s.reg.AppendReference(ctx, pool, poolVMs(pool), vm.Self)
+		s.reg.AppendReference(ctx, pool, lookup.PoolVMs(pool), vm.Self)
 	}
 	for _, ref := range vm.Datastore {
 		ds := s.reg.Get(ref).(*simulator.Datastore)
 		s.reg.AppendReference(ctx, ds, &ds.Vm, vm.Self)
 	}
 	for _, ref := range vm.Network {
-		if net := s.reg.Get(ref); networkVMs(net) != nil {
-			s.reg.AppendReference(ctx, net, networkVMs(net), vm.Self)
+		if net := s.reg.Get(ref); lookup.NetworkVMs(net) != nil {
+			s.reg.AppendReference(ctx, net, lookup.NetworkVMs(net), vm.Self)
 		}
 	}
 	s.arrive(ctx, vm, s.reg.Get(folder).(*simulator.Folder))

@@ -12,6 +12,11 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/vmforkapi"
+	"vforge.vsphere/simulator/internal/wire"
 )
 
 // forkTable knows which VMs are children of which, and which parents stand still. It
@@ -77,12 +82,12 @@ func (s *Sim) canFork() bool { return s.cfg.APIVersion == "6.0" || s.cfg.APIVers
 
 // forkMethodFault refuses the methods of VMFork on a release that lacks them, and to a
 // client that speaks an older version.
-func (s *Sim) forkMethodFault(call *sdkCall) types.BaseMethodFault {
-	if forkRequests[call.method] == nil || s.canFork() && !versionLess(call.version, "6.0") {
+func (s *Sim) forkMethodFault(call *wire.Call) types.BaseMethodFault {
+	if vmforkapi.ForkRequests[call.Method] == nil || s.canFork() && !apiversion.Less(call.Version, "6.0") {
 		return nil
 	}
-	this := call.this
-	return &types.MethodNotFound{Receiver: this, Method: call.method}
+	this := call.This
+	return &types.MethodNotFound{Receiver: this, Method: call.Method}
 }
 
 // forkInfo is config.forkConfigInfo of a VM, or an empty one.
@@ -103,7 +108,7 @@ func quiescedParent(vm *simulator.VirtualMachine) bool {
 }
 
 // EnableForkParentTask makes a VM a parent that can be forked.
-func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *EnableForkParentRequest) soap.HasFault {
+func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *vmforkapi.EnableForkParentRequest) soap.HasFault {
 	task := sh.vmTask(ctx, req.This, "enableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		info := forkInfo(vm)
 		switch {
@@ -112,20 +117,20 @@ func (sh *vmShim) EnableForkParentTask(ctx *simulator.Context, req *EnableForkPa
 		case isForkParent(vm) || info.ChildForkGroupId != "" && info.ChildType != string(types.VirtualMachineForkConfigInfoChildTypeNone):
 			return &types.InvalidState{}
 		}
-		info.ParentEnabled, info.ParentForkGroupId = types.NewBool(true), newUUID(0x52)
+		info.ParentEnabled, info.ParentForkGroupId = types.NewBool(true), ids.NewUUID(0x52)
 		if info.ChildType == "" {
 			info.ChildType = string(types.VirtualMachineForkConfigInfoChildTypeNone)
 		}
 		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
 		return nil
 	})
-	return &EnableForkParentBody{Res: &EnableForkParent_TaskResponse{task}}
+	return &vmforkapi.EnableForkParentBody{Res: &vmforkapi.EnableForkParent_TaskResponse{Returnval: task}}
 }
 
 // DisableForkParentTask undoes EnableForkParent_Task, as long as no child that depends
 // on the parent's memory runs. A parent that stands still goes on standing still until
 // it is reset or powered off.
-func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *DisableForkParentRequest) soap.HasFault {
+func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *vmforkapi.DisableForkParentRequest) soap.HasFault {
 	busy := sh.s.forkChildrenRun(req.This)
 	task := sh.vmTask(ctx, req.This, "disableForkParent", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		if !isForkParent(vm) || busy {
@@ -136,14 +141,14 @@ func (sh *vmShim) DisableForkParentTask(ctx *simulator.Context, req *DisableFork
 		ctx.Update(vm, []types.PropertyChange{{Name: "config.forkConfigInfo", Val: &info}})
 		return nil
 	})
-	return &DisableForkParentBody{Res: &DisableForkParent_TaskResponse{task}}
+	return &vmforkapi.DisableForkParentBody{Res: &vmforkapi.DisableForkParent_TaskResponse{Returnval: task}}
 }
 
 // forkChildrenRun tells if a non-persistent child of a parent is powered on. No lock
 // may be held.
 func (s *Sim) forkChildrenRun(parent types.ManagedObjectReference) (run bool) {
 	for _, ref := range s.forks.childrenOf(parent) {
-		child := s.vm(ref)
+		child := s.VM(ref)
 		if child == nil {
 			continue
 		}
@@ -156,16 +161,16 @@ func (s *Sim) forkChildrenRun(parent types.ManagedObjectReference) (run bool) {
 }
 
 // RetrieveForkChildrenTask lists a parent's children, persistent ones too.
-func (sh *vmShim) RetrieveForkChildrenTask(ctx *simulator.Context, req *RetrieveForkChildrenRequest) soap.HasFault {
+func (sh *vmShim) RetrieveForkChildrenTask(ctx *simulator.Context, req *vmforkapi.RetrieveForkChildrenRequest) soap.HasFault {
 	s := sh.s
 	task := s.runTask(ctx, req.This, "retrieveForkChildren", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		return types.ArrayOfManagedObjectReference{ManagedObjectReference: s.forks.childrenOf(req.This)}, nil
 	})
-	return &RetrieveForkChildrenBody{Res: &RetrieveForkChildren_TaskResponse{task}}
+	return &vmforkapi.RetrieveForkChildrenBody{Res: &vmforkapi.RetrieveForkChildren_TaskResponse{Returnval: task}}
 }
 
 // RetrieveForkParentTask finds a child's parent; that of any other VM is nothing.
-func (sh *vmShim) RetrieveForkParentTask(ctx *simulator.Context, req *RetrieveForkParentRequest) soap.HasFault {
+func (sh *vmShim) RetrieveForkParentTask(ctx *simulator.Context, req *vmforkapi.RetrieveForkParentRequest) soap.HasFault {
 	s := sh.s
 	task := s.runTask(ctx, req.This, "retrieveForkParent", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		if parent, _, ok := s.forks.parentOf(req.This); ok {
@@ -173,7 +178,7 @@ func (sh *vmShim) RetrieveForkParentTask(ctx *simulator.Context, req *RetrieveFo
 		}
 		return nil, nil
 	})
-	return &RetrieveForkParentBody{Res: &RetrieveForkParent_TaskResponse{task}}
+	return &vmforkapi.RetrieveForkParentBody{Res: &vmforkapi.RetrieveForkParent_TaskResponse{Returnval: task}}
 }
 
 // errNoForkParent is what the host says to vmfork-begin in a VM that is no parent.

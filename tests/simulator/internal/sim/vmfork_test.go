@@ -13,34 +13,37 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vmforkapi"
 )
 
 // The calls as a client sends them.
 type (
 	enableCall struct {
-		Req    *EnableForkParentRequest `xml:"urn:vim25 EnableForkParent_Task,omitempty"`
-		Res    *forkResponse            `xml:"EnableForkParent_TaskResponse,omitempty"`
-		Fault_ *soap.Fault              `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Req    *vmforkapi.EnableForkParentRequest `xml:"urn:vim25 EnableForkParent_Task,omitempty"`
+		Res    *vmforkapi.ForkResponse            `xml:"EnableForkParent_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                        `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	disableCall struct {
-		Req    *DisableForkParentRequest `xml:"urn:vim25 DisableForkParent_Task,omitempty"`
-		Res    *forkResponse             `xml:"DisableForkParent_TaskResponse,omitempty"`
-		Fault_ *soap.Fault               `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Req    *vmforkapi.DisableForkParentRequest `xml:"urn:vim25 DisableForkParent_Task,omitempty"`
+		Res    *vmforkapi.ForkResponse             `xml:"DisableForkParent_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                         `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	childCall struct {
-		Req    *CreateForkChildRequest `xml:"urn:vim25 CreateForkChild_Task,omitempty"`
-		Res    *forkResponse           `xml:"CreateForkChild_TaskResponse,omitempty"`
-		Fault_ *soap.Fault             `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Req    *vmforkapi.CreateForkChildRequest `xml:"urn:vim25 CreateForkChild_Task,omitempty"`
+		Res    *vmforkapi.ForkResponse           `xml:"CreateForkChild_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                       `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	childrenCall struct {
-		Req    *RetrieveForkChildrenRequest `xml:"urn:vim25 RetrieveForkChildren_Task,omitempty"`
-		Res    *forkResponse                `xml:"RetrieveForkChildren_TaskResponse,omitempty"`
-		Fault_ *soap.Fault                  `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Req    *vmforkapi.RetrieveForkChildrenRequest `xml:"urn:vim25 RetrieveForkChildren_Task,omitempty"`
+		Res    *vmforkapi.ForkResponse                `xml:"RetrieveForkChildren_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                            `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 	parentCall struct {
-		Req    *RetrieveForkParentRequest `xml:"urn:vim25 RetrieveForkParent_Task,omitempty"`
-		Res    *forkResponse              `xml:"RetrieveForkParent_TaskResponse,omitempty"`
-		Fault_ *soap.Fault                `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
+		Req    *vmforkapi.RetrieveForkParentRequest `xml:"urn:vim25 RetrieveForkParent_Task,omitempty"`
+		Res    *vmforkapi.ForkResponse              `xml:"RetrieveForkParent_TaskResponse,omitempty"`
+		Fault_ *soap.Fault                          `xml:"http://schemas.xmlsoap.org/soap/envelope/ Fault,omitempty"`
 	}
 )
 
@@ -58,32 +61,32 @@ type fork struct {
 
 func startFork(t *testing.T, version string) *fork {
 	t.Helper()
-	b := start(t, func(c *Config) { c.APIVersion = version })
+	b := start(t, func(c *settings.Config) { c.APIVersion = version })
 	return &fork{b, b.parent().Reference()}
 }
 
 func (f *fork) enable() (*object.Task, error) {
 	var c enableCall
-	return f.task(f.client.RoundTrip(f.ctx, &enableCall{Req: &EnableForkParentRequest{This: f.parent}}, &c), &c.Res)
+	return f.task(f.client.RoundTrip(f.ctx, &enableCall{Req: &vmforkapi.EnableForkParentRequest{This: f.parent}}, &c), &c.Res)
 }
 
 func (f *fork) disable() *object.Task {
 	f.Helper()
 	var c disableCall
-	return f.must(f.task(f.client.RoundTrip(f.ctx, &disableCall{Req: &DisableForkParentRequest{This: f.parent}}, &c), &c.Res))
+	return f.must(f.task(f.client.RoundTrip(f.ctx, &disableCall{Req: &vmforkapi.DisableForkParentRequest{This: f.parent}}, &c), &c.Res))
 }
 
-func (f *fork) child(name string, spec VirtualMachineCreateChildSpec) *object.Task {
+func (f *fork) child(name string, spec vmforkapi.VirtualMachineCreateChildSpec) *object.Task {
 	f.Helper()
 	var c childCall
-	req := &CreateForkChildRequest{This: f.parent, Name: name, Spec: spec}
+	req := &vmforkapi.CreateForkChildRequest{This: f.parent, Name: name, Spec: spec}
 	return f.must(f.task(f.client.RoundTrip(f.ctx, &childCall{Req: req}, &c), &c.Res))
 }
 
 func (f *fork) children() []types.ManagedObjectReference {
 	f.Helper()
 	var c childrenCall
-	task := f.must(f.task(f.client.RoundTrip(f.ctx, &childrenCall{Req: &RetrieveForkChildrenRequest{This: f.parent}}, &c), &c.Res))
+	task := f.must(f.task(f.client.RoundTrip(f.ctx, &childrenCall{Req: &vmforkapi.RetrieveForkChildrenRequest{This: f.parent}}, &c), &c.Res))
 	info, err := task.WaitForResult(f.ctx, nil)
 	if err != nil {
 		f.Fatal(err)
@@ -94,7 +97,7 @@ func (f *fork) children() []types.ManagedObjectReference {
 func (f *fork) parentOf(vm types.ManagedObjectReference) types.AnyType {
 	f.Helper()
 	var c parentCall
-	task := f.must(f.task(f.client.RoundTrip(f.ctx, &parentCall{Req: &RetrieveForkParentRequest{This: vm}}, &c), &c.Res))
+	task := f.must(f.task(f.client.RoundTrip(f.ctx, &parentCall{Req: &vmforkapi.RetrieveForkParentRequest{This: vm}}, &c), &c.Res))
 	info, err := task.WaitForResult(f.ctx, nil)
 	if err != nil {
 		f.Fatal(err)
@@ -103,7 +106,7 @@ func (f *fork) parentOf(vm types.ManagedObjectReference) types.AnyType {
 }
 
 // task returns the task of a call that went well; res is read after the call.
-func (f *fork) task(err error, res **forkResponse) (*object.Task, error) {
+func (f *fork) task(err error, res **vmforkapi.ForkResponse) (*object.Task, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -225,16 +228,16 @@ func TestQuiescing(t *testing.T) {
 		t.Errorf("quiesced: %+v, Tools %s", vm.Runtime, vm.Guest.ToolsRunningStatus)
 	}
 	f.reset("golden-parent")
-	if vm := f.read(f.parent); *vm.Runtime.QuiescedForkParent || !isForkParent(f.sim.vm(f.parent)) {
+	if vm := f.read(f.parent); *vm.Runtime.QuiescedForkParent || !isForkParent(f.sim.VM(f.parent)) {
 		t.Errorf("after a reset: %+v", vm.Runtime)
 	}
 }
 
 func TestNonPersistentChildren(t *testing.T) {
 	f := startFork(t, "6.5")
-	f.wantFault(f.taskFault(f.child("early", VirtualMachineCreateChildSpec{})), &types.InvalidState{})
+	f.wantFault(f.taskFault(f.child("early", vmforkapi.VirtualMachineCreateChildSpec{})), &types.InvalidState{})
 	f.result(f.must(f.enable()))
-	child := f.result(f.child("child", VirtualMachineCreateChildSpec{ConfigParams: hostnameParam("forked")}))
+	child := f.result(f.child("child", vmforkapi.VirtualMachineCreateChildSpec{ConfigParams: hostnameParam("forked")}))
 	vm := f.read(child)
 	info := vm.Config.ForkConfigInfo
 	if vm.Runtime.PowerState != poweredOff || info.ChildType != childNonpersistent || info.ChildForkGroupId != f.read(f.parent).Config.ForkConfigInfo.ParentForkGroupId {
@@ -259,7 +262,7 @@ func TestAChildGoesOnWhereItsParentStandsStill(t *testing.T) {
 	f := startFork(t, "6.5")
 	f.quiesce()
 	for _, name := range []string{"one", "two"} {
-		child := f.result(f.child(name, VirtualMachineCreateChildSpec{ConfigParams: hostnameParam("forked-" + name)}))
+		child := f.result(f.child(name, vmforkapi.VirtualMachineCreateChildSpec{ConfigParams: hostnameParam("forked-" + name)}))
 		for range 2 { // a second start is a fork again
 			f.result(f.powerOn(child))
 			g := f.reports(child, func(g *types.GuestInfo) bool { return g.HostName == "forked-"+name })
@@ -287,7 +290,7 @@ func TestAChildGoesOnWhereItsParentStandsStill(t *testing.T) {
 
 func TestPersistentChildren(t *testing.T) {
 	f := startFork(t, "6.5")
-	spec := VirtualMachineCreateChildSpec{Persistent: true, ConfigParams: hostnameParam("forked")}
+	spec := vmforkapi.VirtualMachineCreateChildSpec{Persistent: true, ConfigParams: hostnameParam("forked")}
 	f.result(f.must(f.enable()))
 	f.wantFault(f.taskFault(f.child("early", spec)), &types.InvalidState{})
 	f.snapshot()
@@ -319,7 +322,7 @@ func TestPersistentChildren(t *testing.T) {
 func TestAPersistentChildNeedsASnapshot(t *testing.T) {
 	f := startFork(t, "6.5")
 	f.quiesce()
-	f.wantFault(f.taskFault(f.child("child", VirtualMachineCreateChildSpec{Persistent: true})), &types.InvalidState{})
+	f.wantFault(f.taskFault(f.child("child", vmforkapi.VirtualMachineCreateChildSpec{Persistent: true})), &types.InvalidState{})
 }
 
 func TestWhatAChildsSpecificationMayHold(t *testing.T) {
@@ -328,7 +331,7 @@ func TestWhatAChildsSpecificationMayHold(t *testing.T) {
 	f.snapshot()
 	host := *f.read(f.parent).Runtime.Host
 	other := f.find("/DC0/host/DC0_C1/Resources")
-	if mine, _ := f.sim.computeOf(host); mine == f.find("/DC0/host/DC0_C1") {
+	if mine, _ := f.sim.ComputeOf(host); mine == f.find("/DC0/host/DC0_C1") {
 		other = f.find("/DC0/host/DC0_C0/Resources")
 	}
 	folder, ds := f.find("/DC0/vm/DC0_F0"), f.find("/DC0/datastore/LocalDS_1")
@@ -353,7 +356,7 @@ func TestWhatAChildsSpecificationMayHold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.T = t
-			task := f.child(c.child, VirtualMachineCreateChildSpec{Location: &c.loc, Persistent: c.persistent, ConfigParams: c.params})
+			task := f.child(c.child, vmforkapi.VirtualMachineCreateChildSpec{Location: &c.loc, Persistent: c.persistent, ConfigParams: c.params})
 			if c.want == nil {
 				f.result(task)
 				return
@@ -366,7 +369,7 @@ func TestWhatAChildsSpecificationMayHold(t *testing.T) {
 func TestDeletingAParentForgetsItsChildren(t *testing.T) {
 	f := startFork(t, "6.5")
 	f.result(f.must(f.enable()))
-	child := f.result(f.child("child", VirtualMachineCreateChildSpec{}))
+	child := f.result(f.child("child", vmforkapi.VirtualMachineCreateChildSpec{}))
 	f.destroy(f.parent)
 	if got := f.parentOf(child); got != nil {
 		t.Errorf("parent %v", got)

@@ -10,6 +10,13 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/clock"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/taskqueue"
+	"vforge.vsphere/simulator/internal/vhardware"
+	"vforge.vsphere/simulator/internal/vmforkapi"
 )
 
 const (
@@ -20,28 +27,28 @@ const (
 
 // CreateForkChildTask makes a child of a parent, powered off. Children of one parent
 // are made one after the other.
-func (sh *vmShim) CreateForkChildTask(ctx *simulator.Context, req *CreateForkChildRequest) soap.HasFault {
+func (sh *vmShim) CreateForkChildTask(ctx *simulator.Context, req *vmforkapi.CreateForkChildRequest) soap.HasFault {
 	s := sh.s
-	parent := s.vm(req.This)
+	parent := s.VM(req.This)
 	if parent == nil {
-		return &CreateForkChildBody{Fault_: notFound(req.This)}
+		return &vmforkapi.CreateForkChildBody{Fault_: faults.NotFound(req.This)}
 	}
 	bg := detached(ctx)
 	task := s.newTask(ctx, req.This, "createForkChild", true)
-	s.queues.submit(&job{parent: req.This, task: task, run: func() {
+	s.queues.Submit(&taskqueue.Job{Parent: req.This, Task: task, Run: func() {
 		s.startTask(bg, task)
-		sleep(bg, s.cfg.CloneTime)
+		clock.Sleep(bg, s.cfg.CloneTime)
 		child, fault := s.makeForkChild(bg, parent, req)
 		if fault != nil {
-			s.finishTask(bg, task, nil, localized(fault))
+			s.finishTask(bg, task, nil, faults.Localized(fault))
 			return
 		}
 		s.finishTask(bg, task, child, nil)
 	}})
-	return &CreateForkChildBody{Res: &CreateForkChild_TaskResponse{task.Self}}
+	return &vmforkapi.CreateForkChildBody{Res: &vmforkapi.CreateForkChild_TaskResponse{Returnval: task.Self}}
 }
 
-func (s *Sim) makeForkChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *CreateForkChildRequest) (ref types.ManagedObjectReference, fault types.BaseMethodFault) {
+func (s *Sim) makeForkChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *vmforkapi.CreateForkChildRequest) (ref types.ManagedObjectReference, fault types.BaseMethodFault) {
 	s.creating.Lock()
 	defer s.creating.Unlock()
 	if s.closed {
@@ -66,13 +73,13 @@ func (s *Sim) makeForkChild(ctx *simulator.Context, parent *simulator.VirtualMac
 }
 
 // planChild applies the rules, in the order: the request, the parent, the places.
-func (s *Sim) planChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *CreateForkChildRequest) (*clonePlan, types.BaseMethodFault) {
+func (s *Sim) planChild(ctx *simulator.Context, parent *simulator.VirtualMachine, req *vmforkapi.CreateForkChildRequest) (*clonePlan, types.BaseMethodFault) {
 	loc := req.Spec.Location
 	if loc == nil {
 		loc = &types.VirtualMachineRelocateSpec{}
 	}
 	p := &clonePlan{
-		parent: parent, from: parent.Config, host: s.hostOf(parent), name: escapeName(req.Name), off: true,
+		parent: parent, from: parent.Config, host: s.HostOf(parent), name: naming.Escape(req.Name), off: true,
 		fork: &types.VirtualMachineForkConfigInfo{ChildForkGroupId: forkInfo(parent).ParentForkGroupId, ChildType: childNonpersistent},
 	}
 	if req.Spec.Persistent {
@@ -103,16 +110,16 @@ func (s *Sim) planChild(ctx *simulator.Context, parent *simulator.VirtualMachine
 }
 
 // checkChildSpec refuses what a child's specification may not hold.
-func checkChildSpec(req *CreateForkChildRequest, loc *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
+func checkChildSpec(req *vmforkapi.CreateForkChildRequest, loc *types.VirtualMachineRelocateSpec) types.BaseMethodFault {
 	if req.Name == "" {
-		return invalid("name")
+		return faults.Invalid("name")
 	}
-	if len(escapeName(req.Name)) > maxNameBytes {
+	if len(naming.Escape(req.Name)) > vhardware.MaxNameBytes {
 		return &types.InvalidName{Name: req.Name}
 	}
 	for _, o := range req.Spec.ConfigParams {
 		if o == nil || o.GetOptionValue().Key == "" {
-			return invalid("spec.configParams")
+			return faults.Invalid("spec.configParams")
 		}
 	}
 	allowed := *loc
@@ -120,7 +127,7 @@ func checkChildSpec(req *CreateForkChildRequest, loc *types.VirtualMachineReloca
 		allowed.Disk = nil // each of its disks may have a datastore of its own
 	}
 	if len(allowed.DeviceChange) > 0 {
-		return invalid("spec.location.deviceChange")
+		return faults.Invalid("spec.location.deviceChange")
 	}
 	return checkRelocateSpec(&allowed)
 }

@@ -12,6 +12,8 @@ import (
 	"path"
 
 	"github.com/vmware/govmomi/simulator"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
 )
 
 // vmHome is the directory of a VM to which files are added, all of which go again when
@@ -25,13 +27,13 @@ type vmHome struct {
 
 // newVMHome makes the directory and the small files of a new VM.
 func newVMHome(ds *simulator.Datastore, name string) (*vmHome, error) {
-	dir, err := makeVMDir(ds, name)
+	dir, err := dsfiles.MakeVMDir(ds, name)
 	if err != nil {
 		return nil, err
 	}
-	h := &vmHome{ds: ds, name: name, dir: dir, made: []string{localPath(ds, dir)}}
+	h := &vmHome{ds: ds, name: name, dir: dir, made: []string{dsfiles.Local(ds, dir)}}
 	for _, f := range []string{h.vmx(), path.Join(dir, name+".nvram"), path.Join(dir, "vmware.log")} {
-		h.made = append(h.made, localPath(ds, f))
+		h.made = append(h.made, dsfiles.Local(ds, f))
 	}
 	if err := writeVMFiles(ds, h.vmx()); err != nil {
 		h.remove()
@@ -42,14 +44,14 @@ func newVMHome(ds *simulator.Datastore, name string) (*vmHome, error) {
 
 // homeOf is the home of a VM that exists.
 func (s *Sim) homeOf(vm *simulator.VirtualMachine) (*vmHome, bool) {
-	dsName, vmx := splitDSPath(vm.Config.Files.VmPathName)
-	ds, ok := s.datastoreOf(vm, dsName)
+	dsName, vmx := dsfiles.Split(vm.Config.Files.VmPathName)
+	ds, ok := s.DatastoreOf(vm, dsName)
 	return &vmHome{ds: ds, name: vm.Name, dir: path.Dir(vmx)}, ok
 }
 
 func (h *vmHome) vmx() string { return path.Join(h.dir, h.name+".vmx") }
 
-// newDisk names a disk that is to be made on a datastore: NAME.vmdk, else NAME_1.vmdk
+// NewDisk names a disk that is to be made on a datastore: NAME.vmdk, else NAME_1.vmdk
 // and so on.
 func (h *vmHome) newDisk(ds *simulator.Datastore) string {
 	return h.free(ds, func(i int) string {
@@ -68,7 +70,7 @@ func (h *vmHome) newLayer(ds *simulator.Datastore) string {
 func (h *vmHome) free(ds *simulator.Datastore, name func(int) string) string {
 	for i := 0; ; i++ {
 		file := path.Join(h.dir, name(i))
-		if _, err := os.Lstat(localPath(ds, file)); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Lstat(dsfiles.Local(ds, file)); errors.Is(err, os.ErrNotExist) {
 			h.note(ds, file)
 			return file
 		}
@@ -77,8 +79,8 @@ func (h *vmHome) free(ds *simulator.Datastore, name func(int) string) string {
 
 // note has the files of a disk go with the rest when the work fails.
 func (h *vmHome) note(ds *simulator.Datastore, file string) {
-	for _, f := range []string{file, extentName(file, false), extentName(file, true)} {
-		h.made = append(h.made, localPath(ds, f))
+	for _, f := range []string{file, dsfiles.Extent(file, false), dsfiles.Extent(file, true)} {
+		h.made = append(h.made, dsfiles.Local(ds, f))
 	}
 }
 

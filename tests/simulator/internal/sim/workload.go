@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // workload is a guest that goes on writing to one disk, at random places.
@@ -84,8 +86,8 @@ func (w *workload) check() error {
 	if w.Rate == 0 {
 		w.Rate = 100
 	}
-	if w.Rate < 0 || w.Rate > 10_000 || w.MaxLength < sectorSize || w.Within < 0 {
-		return fmt.Errorf(`"rate" is up to 10000 writes in a second, "max_length" at least %d bytes`, sectorSize)
+	if w.Rate < 0 || w.Rate > 10_000 || w.MaxLength < vdisk.SectorSize || w.Within < 0 {
+		return fmt.Errorf(`"rate" is up to 10000 writes in a second, "max_length" at least %d bytes`, vdisk.SectorSize)
 	}
 	return nil
 }
@@ -172,15 +174,15 @@ func (s *Sim) work(t diskTarget, w *workload) {
 			return
 		case <-tick.C:
 		}
-		sectors := 1 + random.Int64N(min(w.MaxLength, w.Within)/sectorSize)
-		start := random.Int64N(w.Within/sectorSize - sectors + 1)
-		area := span{start * sectorSize, (start + sectors) * sectorSize}
+		sectors := 1 + random.Int64N(min(w.MaxLength, w.Within)/vdisk.SectorSize)
+		start := random.Int64N(w.Within/vdisk.SectorSize - sectors + 1)
+		area := vdisk.Span{Start: start * vdisk.SectorSize, End: (start + sectors) * vdisk.SectorSize}
 		seed := random.Uint64()
 		var err error
-		ctx.WithLock(t.vm, func() { err = s.guestWrite(t.vm, t.key, spans{area}, seeded(seed)) })
+		ctx.WithLock(t.vm, func() { err = s.guestWrite(t.vm, t.key, vdisk.Spans{area}, seeded(seed)) })
 		if err == nil {
 			w.mu.Lock()
-			w.writes, w.bytes = w.writes+1, w.bytes+area.length()
+			w.writes, w.bytes = w.writes+1, w.bytes+area.Length()
 			w.mu.Unlock()
 		}
 	}

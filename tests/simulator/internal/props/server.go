@@ -1,0 +1,234 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package props
+
+import (
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/ids"
+	"vforge.vsphere/simulator/internal/shim"
+)
+
+// pcShim answers property collectors' calls. vcsim's own collector copies values by
+// way of XML and looks at every object of every filter for each change anywhere,
+// which neither large inventories nor large waits can bear.
+type pcShim struct {
+	shim.Base
+	p *Server
+}
+
+// Server answers for all property collectors of a server.
+type Server struct {
+	reg      *simulator.Registry
+	version  string // of the API
+	sessions LoginState
+	Hub      *hub
+	pages    pages
+}
+
+// LoginState is what reading properties has to know of the sessions.
+type LoginState interface {
+	// Alive tells if a session with this key lives.
+	Alive(key string) bool
+	// HidesFaults tells if reads on a dead session answer without a fault of the call.
+	HidesFaults() bool
+}
+
+// CollectorShim answers the calls on property collectors.
+func (p *Server) CollectorShim() shim.Shim { return &pcShim{shim.NewBase("PropertyCollector"), p} }
+
+// FilterShim answers the calls on property filters.
+func (p *Server) FilterShim() shim.Shim { return &filterShim{shim.NewBase("PropertyFilter"), p} }
+
+func New(reg *simulator.Registry, version string, sessions LoginState) *Server {
+	return &Server{reg: reg, version: version, sessions: sessions, Hub: newHub()}
+}
+
+// pages keeps the rest of answers that were cut into pages, by token.
+type pages struct {
+	mu   sync.Mutex
+	rest map[string]page
+}
+
+type page struct {
+	session string
+	size    int
+	objects []types.ObjectContent
+}
+
+// first returns the first page of objects, and the token of the rest.
+func (p *pages) first(session string, objects []types.ObjectContent, size int) ([]types.ObjectContent, string) {
+	if size <= 0 || len(objects) <= size {
+		return objects, ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest == nil {
+		p.rest = make(map[string]page)
+	}
+	token := ids.NewToken()
+	p.rest[token] = page{session, size, objects[size:]}
+	return objects[:size], token
+}
+
+// take removes what a token stands for.
+func (p *pages) take(session, token string) (page, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest, ok := p.rest[token]
+	if !ok || rest.session != session {
+		return page{}, false
+	}
+	delete(p.rest, token)
+	return rest, true
+}
+
+func sessionKey(ctx *simulator.Context) string {
+	if ctx.Session == nil {
+		return ""
+	}
+	return ctx.Session.Key
+}
+
+// RetrievePropertiesEx reads the properties of all objects of the filter specs.
+func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
+	objects, fault := sh.p.retrieve(ctx, req.SpecSet)
+	if fault != nil {
+		return &methods.RetrievePropertiesExBody{Fault_: faults.SOAP(fault)}
+	}
+	body := &methods.RetrievePropertiesExBody{Res: &types.RetrievePropertiesExResponse{}}
+	if len(objects) > 0 {
+		first, token := sh.p.pages.first(sessionKey(ctx), objects, int(req.Options.MaxObjects))
+		body.Res.Returnval = &types.RetrieveResult{Objects: first, Token: token}
+	}
+	return body
+}
+
+// RetrieveProperties is the old form, without pages.
+func (sh *pcShim) RetrieveProperties(ctx *simulator.Context, req *types.RetrieveProperties) soap.HasFault {
+	objects, fault := sh.p.retrieve(ctx, req.SpecSet)
+	if fault != nil {
+		return &methods.RetrievePropertiesBody{Fault_: faults.SOAP(fault)}
+	}
+	return &methods.RetrievePropertiesBody{Res: &types.RetrievePropertiesResponse{Returnval: objects}}
+}
+
+// ContinueRetrievePropertiesEx returns the next page.
+func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx) soap.HasFault {
+	rest, ok := sh.p.pages.take(sessionKey(ctx), req.Token)
+	if !ok {
+		return &methods.ContinueRetrievePropertiesExBody{Fault_: faults.SOAP(&types.InvalidProperty{Name: "token"})}
+	}
+	objects, token := sh.p.pages.first(rest.session, rest.objects, rest.size)
+	return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{
+		Returnval: types.RetrieveResult{Objects: objects, Token: token},
+	}}
+}
+
+// CancelRetrievePropertiesEx throws the remaining pages away.
+func (sh *pcShim) CancelRetrievePropertiesEx(ctx *simulator.Context, req *types.CancelRetrievePropertiesEx) soap.HasFault {
+	if _, ok := sh.p.pages.take(sessionKey(ctx), req.Token); !ok {
+		return &methods.CancelRetrievePropertiesExBody{Fault_: faults.SOAP(&types.InvalidProperty{Name: "token"})}
+	}
+	return &methods.CancelRetrievePropertiesExBody{Res: &types.CancelRetrievePropertiesExResponse{}}
+}
+
+func (p *Server) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSpec) ([]types.ObjectContent, types.BaseMethodFault) {
+	var out []types.ObjectContent
+	at := make(map[types.ManagedObjectReference]int)
+	for i := range specs {
+		sel, fault := p.selectObjects(ctx, &specs[i], func(types.ManagedObjectReference) {})
+		if fault != nil {
+			return nil, fault
+		}
+		for _, ref := range sel.order {
+			content, ok, fault := p.read(ctx, ref, specs[i].PropSet)
+			if fault != nil {
+				return nil, fault
+			}
+			if !ok {
+				continue
+			}
+			if k, seen := at[ref]; seen {
+				out[k] = mergeContent(out[k], content)
+				continue
+			}
+			at[ref] = len(out)
+			out = append(out, content)
+		}
+	}
+	return out, nil
+}
+
+// read reads one object's properties. ok is false when it is gone or of a type that
+// is not asked for.
+func (p *Server) read(ctx *simulator.Context, ref types.ManagedObjectReference, set []types.PropertySpec) (content types.ObjectContent, ok bool, fault types.BaseMethodFault) {
+	obj := p.object(ctx, ref)
+	if obj == nil {
+		return content, false, nil
+	}
+	content.Obj = ref
+	ctx.WithLock(ref, func() {
+		v := Managed(obj)
+		if !v.IsValid() {
+			return
+		}
+		var paths []string
+		if paths, ok, fault = pathsFor(v, ref, set); !ok || fault != nil {
+			return
+		}
+		if ctx.Session == nil && ref.Type != "ServiceInstance" {
+			content.MissingSet, fault = p.withheld(ref, paths)
+			return
+		}
+		for _, path := range paths {
+			value, known := readProperty(v, path)
+			if !known || apiversion.Less(p.version, apiversion.PropertySince[path]) {
+				fault = &types.InvalidProperty{Name: path}
+				return
+			}
+			if value != nil {
+				content.PropSet = append(content.PropSet, types.DynamicProperty{Name: path, Val: value})
+			}
+		}
+	})
+	return content, ok, fault
+}
+
+// withheld answers a read without a live session: with a fault, or with one for each
+// property. Of the session manager clients ask whether they are logged in, so that
+// is never a fault of the call.
+func (p *Server) withheld(ref types.ManagedObjectReference, paths []string) ([]types.MissingProperty, types.BaseMethodFault) {
+	denied := &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}
+	if !p.sessions.HidesFaults() && ref.Type != "SessionManager" {
+		return nil, denied
+	}
+	var missing []types.MissingProperty
+	for _, path := range paths {
+		missing = append(missing, types.MissingProperty{Path: path, Fault: types.LocalizedMethodFault{Fault: denied}})
+	}
+	return missing, nil
+}
+
+// mergeContent joins what two filter specs of one call ask of the same object.
+func mergeContent(a, b types.ObjectContent) types.ObjectContent {
+	have := make(map[string]bool, len(a.PropSet))
+	for _, p := range a.PropSet {
+		have[p.Name] = true
+	}
+	for _, p := range b.PropSet {
+		if !have[p.Name] {
+			a.PropSet = append(a.PropSet, p)
+		}
+	}
+	return a
+}
