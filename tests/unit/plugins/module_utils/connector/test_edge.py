@@ -124,6 +124,14 @@ def test_a_partial_failure_has_the_whole_account(run):
     assert "clone" in result["timing"]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_diff_is_returned_in_diff_mode_alone(run, fails):
+    account = {"changed": True, "diff": {"before": "", "after": "web-1\n"}}
+    work = raising(PartialFailure("1 of 2 failed.", account)) if fails else lambda _session, _options: account
+    assert "diff" not in run(work)[1]
+    assert run(work, _ansible_diff=True)[1]["diff"] == account["diff"]
+
+
 @pytest.mark.parametrize("way", ["result", "error", "partial"])
 def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, way):
     rude = "\x1b]0;title\x07 \x9b2J \u202exe\r\x7f"
