@@ -68,6 +68,7 @@ func (t *Sessions) Named(token string) *Session {
 	return t.byToken[token]
 }
 
+// ByKey returns the live session with a key, or nil.
 func (t *Sessions) ByKey(key string) *Session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,6 +83,7 @@ func (t *Sessions) ByKey(key string) *Session {
 // Alive tells if a session with this key lives.
 func (t *Sessions) Alive(key string) bool { return t.ByKey(key) != nil }
 
+// Close ends a session.
 func (t *Sessions) Close(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,6 +106,7 @@ func (t *Sessions) Expire(missingSet bool) []*Session {
 	return dead
 }
 
+// HidesFaults tells if property reads on a dead session answer without a fault of the call.
 func (t *Sessions) HidesFaults() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

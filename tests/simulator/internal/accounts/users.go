@@ -37,18 +37,21 @@ type Authority struct {
 	users map[string]*User
 }
 
+// NewAuthority knows one user, who may do everything.
 func NewAuthority(name, password string) *Authority {
 	a := &Authority{users: make(map[string]*User)}
 	a.Add(User{Name: name, Password: password, Privileges: []string{"*"}})
 	return a
 }
 
+// Add adds a user, or takes the place of one of the same name.
 func (a *Authority) Add(u User) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.users[strings.ToLower(u.Name)] = &u
 }
 
+// Find returns the user of a name.
 func (a *Authority) Find(name string) (User, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

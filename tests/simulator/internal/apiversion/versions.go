@@ -33,6 +33,7 @@ var PropertySince = map[string]string{
 	"summary.runtime.instantCloneFrozen": "6.7",
 }
 
+// Known returns an error for what is no API version that a server can have.
 func Known(v string) error {
 	if i := slices.Index(apiVersions, v); i >= 0 && i <= slices.Index(apiVersions, "6.0") {
 		return nil

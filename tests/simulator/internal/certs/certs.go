@@ -31,6 +31,7 @@ type Identity struct {
 	Thumbprint string // SHA-256 of the leaf, AA:BB:.. as vCenter's own tools print it
 }
 
+// New makes a CA and the certificate that the endpoint presents.
 func New(kind settings.CertKind) (*Identity, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -74,6 +75,7 @@ func New(kind settings.CertKind) (*Identity, error) {
 	}, nil
 }
 
+// LeafTemplate is what the endpoint's certificate says.
 func LeafTemplate(kind settings.CertKind, now time.Time) *x509.Certificate {
 	t := &x509.Certificate{
 		SerialNumber:          serial(),
@@ -104,6 +106,7 @@ func serial() *big.Int {
 	return n
 }
 
+// Thumbprint is the SHA-256 of a certificate, as vCenter's own tools print it.
 func Thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	parts := make([]string, len(sum))
@@ -113,6 +116,7 @@ func Thumbprint(der []byte) string {
 	return strings.Join(parts, ":")
 }
 
+// SHA1Thumbprint is the SHA-1 of a certificate, as the API has it.
 func SHA1Thumbprint(der []byte) string {
 	sum := sha1.Sum(der)
 	parts := make([]string, len(sum))

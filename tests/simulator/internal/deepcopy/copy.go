@@ -9,6 +9,7 @@ import (
 	"time"
 )
 
+// TimeType is copied by assignment: it has no exported fields.
 var TimeType = reflect.TypeOf(time.Time{})
 
 // Of returns a copy of v that shares no memory with it. vcsim copies by
@@ -18,6 +19,7 @@ func Of[T any](v T) T {
 	return out
 }
 
+// CloneValue is Of for a value that is known by reflection.
 func CloneValue(v reflect.Value) reflect.Value {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -25,6 +25,7 @@ func Path(datastore, path string) string {
 	return p.String()
 }
 
+// Split takes a datastore path apart; both parts are empty for what is none.
 func Split(s string) (datastore, path string) {
 	var p object.DatastorePath
 	if !p.FromString(s) {
@@ -80,6 +81,7 @@ func MakeLayerFiles(descriptor, extent string, capacity int64, delta bool) error
 	return WriteSparse(extent, capacity)
 }
 
+// WriteSparse makes a file of a size with nothing in it.
 func WriteSparse(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -93,6 +93,7 @@ func Localized(f types.BaseMethodFault) *types.LocalizedMethodFault {
 	return &types.LocalizedMethodFault{Fault: f, LocalizedMessage: Text(f)}
 }
 
+// LocalizedAll is Localized for each of some faults.
 func LocalizedAll(faults []types.BaseMethodFault) []types.LocalizedMethodFault {
 	var out []types.LocalizedMethodFault
 	for _, f := range faults {
@@ -101,6 +102,7 @@ func LocalizedAll(faults []types.BaseMethodFault) []types.LocalizedMethodFault {
 	return out
 }
 
+// Invalid is the fault for an argument that is not correct.
 func Invalid(property string) types.BaseMethodFault {
 	return &types.InvalidArgument{InvalidProperty: property}
 }
@@ -116,6 +118,7 @@ func UnknownMethod(method string) (types.BaseMethodFault, string) {
 		"while parsing SOAP body"
 }
 
+// NotFound is the fault of a call on an object that is not there.
 func NotFound(ref types.ManagedObjectReference) *soap.Fault {
 	return SOAP(&types.ManagedObjectNotFound{Obj: ref})
 }

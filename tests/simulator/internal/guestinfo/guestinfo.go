@@ -84,6 +84,7 @@ func IPv4(vm *simulator.VirtualMachine) (addr string, prefix int32, ok bool) {
 	return p.Addr().String(), int32(p.Bits()), true
 }
 
+// ExtraValue is the value of a key of the extra configuration, or nothing.
 func ExtraValue(pairs []types.BaseOptionValue, key string) string {
 	for _, p := range pairs {
 		if o := p.GetOptionValue(); o.Key == key {

@@ -28,6 +28,7 @@ type MACPool struct {
 	next uint32
 }
 
+// NewMACPool begins at a random place of the range.
 func NewMACPool() *MACPool {
 	var b [2]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -36,6 +37,7 @@ func NewMACPool() *MACPool {
 	return &MACPool{next: uint32(b[0])<<8 | uint32(b[1])}
 }
 
+// Take returns the next address.
 func (p *MACPool) Take() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,6 +52,7 @@ type DHCP struct {
 	next uint32
 }
 
+// Take returns the next address.
 func (d *DHCP) Take() (addr string, prefix int32) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,6 +72,7 @@ func LinkLocal(mac string) string {
 	return ip.String()
 }
 
+// NewToken makes a random word that nobody guesses.
 func NewToken() string {
 	var b [20]byte
 	if _, err := rand.Read(b[:]); err != nil {

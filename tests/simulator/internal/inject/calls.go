@@ -19,6 +19,7 @@ type Calls struct {
 	more chan struct{}
 }
 
+// Add counts a call.
 func (c *Calls) Add(method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,12 +55,14 @@ func (c *Calls) Wait(ctx context.Context, method string, count int) {
 	}
 }
 
+// Reset counts from nothing again.
 func (c *Calls) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total, c.byMethod = 0, nil
 }
 
+// Snapshot returns how many calls there were, in all and by method.
 func (c *Calls) Snapshot() (int, map[string]int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

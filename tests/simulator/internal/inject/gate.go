@@ -24,6 +24,7 @@ type Gate struct {
 	conns  map[*gateConn]bool
 }
 
+// NewGate stands before a listener, open.
 func NewGate(l net.Listener) *Gate {
 	return &Gate{Listener: l, conns: make(map[*gateConn]bool)}
 }

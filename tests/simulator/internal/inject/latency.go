@@ -20,6 +20,7 @@ type Latencies struct {
 	by  map[string]time.Duration
 }
 
+// Set sets the delay of a method; "*" is all of them.
 func (l *Latencies) Set(method string, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,6 +34,7 @@ func (l *Latencies) Set(method string, d time.Duration) {
 	l.by[method] = d
 }
 
+// Of is the delay of a method.
 func (l *Latencies) Of(method string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -155,6 +155,7 @@ type Rules struct {
 	rules []*Rule
 }
 
+// Add adds a rule and returns its number.
 func (i *Rules) Add(r Rule) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -164,6 +165,7 @@ func (i *Rules) Add(r Rule) int {
 	return r.ID
 }
 
+// List returns the rules, with how often they matched and struck.
 func (i *Rules) List() []Rule {
 	i.mu.Lock()
 	defer i.mu.Unlock()

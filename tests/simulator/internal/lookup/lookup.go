@@ -15,6 +15,7 @@ import (
 // Finder finds objects of the inventory by what refers to them.
 type Finder struct{ reg *simulator.Registry }
 
+// NewFinder looks things up in vcsim's registry.
 func NewFinder(reg *simulator.Registry) Finder { return Finder{reg} }
 
 // VM returns the VM of ref, or nil.
@@ -23,11 +24,13 @@ func (f *Finder) VM(ref types.ManagedObjectReference) *simulator.VirtualMachine 
 	return vm
 }
 
+// Host returns the host of ref, or nil.
 func (f *Finder) Host(ref types.ManagedObjectReference) *simulator.HostSystem {
 	host, _ := f.reg.Get(ref).(*simulator.HostSystem)
 	return host
 }
 
+// HostOf returns the host that a VM is on, or nil.
 func (f *Finder) HostOf(vm *simulator.VirtualMachine) *simulator.HostSystem {
 	if vm.Runtime.Host == nil {
 		return nil

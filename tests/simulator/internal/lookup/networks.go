@@ -21,6 +21,7 @@ type Network struct {
 	SwitchID  string
 }
 
+// Backing is the backing of a NIC that is on the network.
 func (n Network) Backing() types.BaseVirtualDeviceBackingInfo {
 	if n.Portgroup != "" {
 		return &types.VirtualEthernetCardDistributedVirtualPortBackingInfo{

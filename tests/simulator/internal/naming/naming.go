@@ -39,11 +39,13 @@ type Index struct {
 	coming map[Child]types.ManagedObjectReference
 }
 
+// Child is a name in a folder.
 type Child struct {
 	Folder types.ManagedObjectReference
 	Name   string
 }
 
+// NewIndex makes an index for the objects of a registry.
 func NewIndex(reg *simulator.Registry) *Index {
 	return &Index{
 		self:   types.ManagedObjectReference{Type: "VforgeNames", Value: "names"},
@@ -103,6 +105,7 @@ func (x *Index) leave(ref types.ManagedObjectReference) {
 	}
 }
 
+// Find returns what has a name in a folder, also a VM that is being made.
 func (x *Index) Find(folder types.ManagedObjectReference, name string) (types.ManagedObjectReference, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -128,6 +131,7 @@ func (x *Index) Unreserve(key Child) {
 	delete(x.coming, key)
 }
 
+// Reserved returns the VM that a name was reserved for.
 func (x *Index) Reserved(key Child) types.ManagedObjectReference {
 	x.mu.Lock()
 	defer x.mu.Unlock()

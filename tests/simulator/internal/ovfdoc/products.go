@@ -9,6 +9,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// Describe fills in what the descriptor says of its VM.
 func (d *Descriptor) Describe(res *types.OvfParseDescriptorResult) {
 	for _, e := range d.System.Eula {
 		res.Eula = append(res.Eula, e.License)

@@ -28,7 +28,10 @@ type Descriptor struct {
 	Warnings []types.BaseMethodFault
 }
 
+// Fail notes an error.
 func (d *Descriptor) Fail(fault types.BaseMethodFault) { d.Errors = append(d.Errors, fault) }
+
+// Warn notes a warning.
 func (d *Descriptor) Warn(fault types.BaseMethodFault) { d.Warnings = append(d.Warnings, fault) }
 
 func ovfElement(name string) types.OvfElement { return types.OvfElement{Name: name} }
@@ -168,6 +171,7 @@ func (d *Descriptor) checkReferences() {
 	}
 }
 
+// BadReference is the fault for a name that means nothing.
 func BadReference(element, attribute, value string) types.BaseMethodFault {
 	return &types.OvfInvalidValueReference{OvfInvalidValue: types.OvfInvalidValue{
 		OvfAttribute: types.OvfAttribute{ElementName: element, AttributeName: attribute}, Value: value,
@@ -190,6 +194,7 @@ func DiskCapacity(disk *ovf.VirtualDiskDesc) int64 {
 	return (n*unit + vdisk.SectorSize - 1) / vdisk.SectorSize * vdisk.SectorSize
 }
 
+// File returns the file of an id, or nil.
 func (d *Descriptor) File(id string) *ovf.File {
 	for i := range d.References {
 		if d.References[i].ID == id {
@@ -199,6 +204,7 @@ func (d *Descriptor) File(id string) *ovf.File {
 	return nil
 }
 
+// DiskNamed returns the disk of an id, or nil.
 func (d *Descriptor) DiskNamed(id string) *ovf.VirtualDiskDesc {
 	if d.Disk != nil {
 		for i := range d.Disk.Disks {
@@ -223,6 +229,7 @@ func (d *Descriptor) DefaultOption() string {
 	return d.DeploymentOption.Configuration[0].ID
 }
 
+// HasOption tells if there is such a configuration.
 func (d *Descriptor) HasOption(id string) bool {
 	return d.DeploymentOption != nil && slices.ContainsFunc(d.DeploymentOption.Configuration, func(c ovf.DeploymentOptionConfiguration) bool {
 		return c.ID == id
@@ -240,6 +247,7 @@ func (d *Descriptor) EntityName() string {
 	return d.System.ID
 }
 
+// Text is what a pointer points to, or nothing.
 func Text(s *string) string {
 	if s == nil {
 		return ""

@@ -49,6 +49,7 @@ func (p *Server) CollectorShim() shim.Shim { return &pcShim{shim.NewBase("Proper
 // FilterShim answers the calls on property filters.
 func (p *Server) FilterShim() shim.Shim { return &filterShim{shim.NewBase("PropertyFilter"), p} }
 
+// New answers about the objects of a registry, in an API version.
 func New(reg *simulator.Registry, version string, sessions LoginState) *Server {
 	return &Server{reg: reg, version: version, sessions: sessions, Hub: newHub()}
 }

@@ -28,6 +28,7 @@ const (
 	CertSelfSigned CertKind = "self-signed"
 )
 
+// CertKinds are all kinds.
 var CertKinds = []CertKind{CertValid, CertExpired, CertWrongHost, CertSelfSigned}
 
 // Config is everything that can be chosen about one simulator.
@@ -141,7 +142,7 @@ func (c *Config) validateCounts() error {
 	return CheckGranule(c.CBTGranule)
 }
 
-// CheckGranule: what is told of changes may be too much, in whole sectors.
+// CheckGranule refuses a wrong granule. What is told of changes may be too much, in whole sectors.
 func CheckGranule(n int64) error {
 	if n < 0 || n%vdisk.SectorSize != 0 {
 		return fmt.Errorf("--cbt-granule %d: a multiple of %d is needed, or 0", n, vdisk.SectorSize)

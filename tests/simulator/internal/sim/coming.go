@@ -31,12 +31,13 @@ func (s *Sim) announceVM(ctx *simulator.Context, key naming.Child, task types.Ma
 	coming.Runtime.RecordReplayState = types.VirtualMachineRecordReplayStateInactive
 	coming.Summary.Vm, coming.Summary.Runtime = &coming.Self, coming.Runtime
 	coming.GuestHeartbeatStatus = types.ManagedEntityStatusGray
-	s.index.Reserve(key, coming.Self)
 	folder := s.reg.Get(key.Folder).(*simulator.Folder)
 	ctx.WithLock(folder, func() {
 		folder.ChildEntity = append(folder.ChildEntity, coming.Self)
 		s.reg.PutEntity(folder, coming)
 	})
+	// Not before: who finds the VM by its name has to find it in the folder, too.
+	s.index.Reserve(key, coming.Self)
 	return coming.Self
 }
 

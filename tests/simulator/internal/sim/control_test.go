@@ -212,7 +212,7 @@ func TestInjectedHTTPStatusAndDelay(t *testing.T) {
 func TestADelayWithoutATimeLastsUntilItsRuleIsRemoved(t *testing.T) {
 	b := start(t)
 	id := b.inject(map[string]any{"method": "CurrentTime", "do": "delay"})
-	answered := make(chan error)
+	answered := make(chan error, 1)
 	go func() {
 		_, err := methods.GetCurrentTime(b.ctx, b.client)
 		answered <- err

@@ -22,6 +22,7 @@ type Table struct {
 	files map[types.ManagedObjectReference]Files
 }
 
+// Put notes the files of a snapshot.
 func (t *Table) Put(ref types.ManagedObjectReference, files Files) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,12 +32,14 @@ func (t *Table) Put(ref types.ManagedObjectReference, files Files) {
 	t.files[ref] = files
 }
 
+// Get returns the files of a snapshot.
 func (t *Table) Get(ref types.ManagedObjectReference) Files {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.files[ref]
 }
 
+// Drop forgets a snapshot.
 func (t *Table) Drop(ref types.ManagedObjectReference) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -32,6 +32,7 @@ type Queues struct {
 	live    map[types.ManagedObjectReference]*Job // by task: those that run and can be cancelled
 }
 
+// Submit has a job wait for its turn.
 func (q *Queues) Submit(j *Job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -18,6 +18,7 @@ func DiskChain(disk *types.VirtualDisk) []*types.VirtualDiskFlatVer2BackingInfo 
 	return chain
 }
 
+// DisksOf lists the disks among devices.
 func DisksOf(devices []types.BaseVirtualDevice) []*types.VirtualDisk {
 	var disks []*types.VirtualDisk
 	for _, d := range devices {

@@ -44,8 +44,10 @@ var sparseMagic = []byte("KDMV")
 // DiskFormatError is why a host does not take a file as the content of a disk.
 type DiskFormatError struct{ why string }
 
+// Error is vCenter's text for it.
 func (e *DiskFormatError) Error() string { return "Not a supported disk format (" + e.why + ")" }
 
+// Fault is the fault that the API has of it.
 func (e *DiskFormatError) Fault() types.BaseMethodFault {
 	fault := &types.SystemError{Reason: e.Error()}
 	fault.FaultMessage = []types.LocalizableMessage{{Key: "vforge.disk.format", Message: e.Error()}}

@@ -45,6 +45,7 @@ type Layers struct {
 	layers map[string]*layer
 }
 
+// NewLayers knows no layer yet; it finds their datastores in a registry.
 func NewLayers(reg *simulator.Registry) *Layers { return &Layers{reg: reg} }
 
 // Layer returns the layer of a backing, which need not have a file yet.

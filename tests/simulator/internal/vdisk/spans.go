@@ -12,6 +12,7 @@ import (
 // Span is a range of bytes: start belongs to it, end does not.
 type Span struct{ Start, End int64 }
 
+// Length is how many bytes the range has.
 func (s Span) Length() int64 { return s.End - s.Start }
 
 // Spans is a set of bytes: sorted, disjoint, and no two of them touch.
@@ -109,6 +110,7 @@ func (s Spans) Aligned(granule, limit int64) Spans {
 	return out
 }
 
+// Bytes is how many bytes the set has.
 func (s Spans) Bytes() (n int64) {
 	for _, in := range s {
 		n += in.Length()

@@ -54,6 +54,7 @@ type Tracks struct {
 	clean map[types.ManagedObjectReference]bool
 }
 
+// NewTracks tracks no disk yet.
 func NewTracks() *Tracks {
 	return &Tracks{
 		live:  make(map[types.ManagedObjectReference]map[int32]*tracker),

@@ -13,6 +13,7 @@ import (
 // LayerKey names a layer: datastores of two datacenters can have the same name.
 type LayerKey struct{ Datastore, File string }
 
+// KeyOf is the key of the layer that a backing describes.
 func KeyOf(b *FlatBacking) LayerKey {
 	if b.Datastore == nil {
 		return LayerKey{"", b.FileName}

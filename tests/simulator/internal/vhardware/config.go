@@ -195,4 +195,5 @@ const MaxNameBytes = 80
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
+// ValidUUID tells if a text is a UUID.
 func ValidUUID(id string) bool { return uuidPattern.MatchString(id) }

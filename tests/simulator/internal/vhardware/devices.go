@@ -68,6 +68,7 @@ type DiskSpec struct {
 // MaxDisks is how many disks fit to one SCSI controller.
 const MaxDisks = 15
 
+// Check returns an error for what is no disk.
 func (d *DiskSpec) Check() error {
 	modes := []string{"", string(types.VirtualDiskModePersistent), string(types.VirtualDiskModeIndependent_persistent), string(types.VirtualDiskModeIndependent_nonpersistent)}
 	raw := []string{"", string(types.VirtualDiskCompatibilityModePhysicalMode), string(types.VirtualDiskCompatibilityModeVirtualMode)}
