@@ -61,7 +61,7 @@ class Template:
         self._shared.maps[0].clear()
         self._shared.maps[0].update(variables)
         self._templar.available_variables = self._shared
-        more = {} if _BY_TRUST else {"convert_data": False}
+        more: dict[str, t.Any] = {} if _BY_TRUST else {"convert_data": False}
         try:
             return self._templar.template(self._text, preserve_trailing_newlines=True, escape_backslashes=False, **more)
         except (AnsibleError, TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -80,9 +80,9 @@ def _text_of(loader: DataLoader, path: str) -> str:
     if _BY_TRUST:
         from ansible.template import trust_as_template
 
-        return t.cast("str", trust_as_template(loader.get_text_file_contents(path)))
+        return trust_as_template(loader.get_text_file_contents(path))
     data, _shown = loader._get_file_contents(path)
-    return t.cast("bytes", data).decode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _chain(error: BaseException) -> t.Iterator[BaseException]:
