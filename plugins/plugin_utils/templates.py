@@ -94,12 +94,16 @@ def _chain(error: BaseException) -> t.Iterator[BaseException]:
 
 
 def _line_of(error: BaseException) -> int | None:
-    """The line of the template that an error was raised in; Jinja puts the template's own lines into the traceback."""
+    """The line of the template that an error was raised in, or None.
+
+    Where Jinja has not put the template's own lines into the traceback, the template knows them of its code.
+    """
     line = getattr(error, "lineno", None)
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename in _CODE:
-            line = step.tb_lineno
+            template = step.tb_frame.f_globals.get("__jinja_template__")
+            line = template.get_corresponding_lineno(step.tb_lineno) if template is not None else step.tb_lineno
         step = step.tb_next
     return line if isinstance(line, int) else None
 
