@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import checks, documents
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import guest_documents
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.templates import Template
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -26,17 +26,14 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """What no module could do: it renders templates with the variables of the play."""
-
-    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Make the data; where one VM's are wrong, all that are wrong are named and nothing is returned."""
         result = super().run(tmp, task_vars)
-        _checked, args = self.validate_argument_spec(ARGUMENTS)
         try:
-            made = self._made(args)
+            made = self._made(self.checked(ARGUMENTS))
         except VforgeError as error:
             return {**result, "failed": True, **error.as_result()}
         if made.failures:
@@ -49,9 +46,7 @@ class ActionModule(ActionBase):
         return {**result, **told, "_ansible_no_log": True}
 
     def _made(self, args: dict[str, t.Any]) -> guest_documents.Made:
-        twice = guest_documents.repeated(args["guests"])
-        if twice:
-            return guest_documents.Made(failures=[{"name": "", "error_code": "invalid_option", "msg": twice}])
+        guest_documents.check_names(args["guests"])
         return guest_documents.make(
             args["guests"],
             self._template(args["metadata_template"]),

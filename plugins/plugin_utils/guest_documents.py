@@ -8,6 +8,7 @@ No message quotes the data.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import typing as t
 
@@ -118,8 +119,14 @@ def _merged(below: t.Mapping[str, t.Any], above: t.Mapping[str, t.Any]) -> dict[
     return found
 
 
-def repeated(guests: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """The names that several VMs have, in a sentence; empty where there are none."""
-    seen: set[str] = set()
-    twice = sorted({str(guest["name"]) for guest in guests if str(guest["name"]) in seen or seen.add(str(guest["name"]))})
-    return f"Several VMs have the name {names.listing(twice)}." if twice else ""
+def check_names(guests: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Make sure that each VM has a name of its own.
+
+    :raises InvalidOption: naming those that several have.
+    """
+    counts = collections.Counter(str(guest.get("name") or "") for guest in guests)
+    if counts[""]:
+        raise InvalidOption("An entry of guests has no name.", hint="Give each VM a name.", option="guests")
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise InvalidOption(f"Several VMs have the name {names.listing(twice)}.", option="guests")

@@ -61,7 +61,7 @@ class Template:
         self._shared.maps[0].clear()
         self._shared.maps[0].update(variables)
         self._templar.available_variables = self._shared
-        more = {} if _BY_TRUST else {"convert_data": False}
+        more: dict[str, t.Any] = {} if _BY_TRUST else {"convert_data": False}
         try:
             return self._templar.template(self._text, preserve_trailing_newlines=True, escape_backslashes=False, **more)
         except (AnsibleError, TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -80,9 +80,9 @@ def _text_of(loader: DataLoader, path: str) -> str:
     if _BY_TRUST:
         from ansible.template import trust_as_template
 
-        return t.cast("str", trust_as_template(loader.get_text_file_contents(path)))
+        return trust_as_template(loader.get_text_file_contents(path))
     data, _shown = loader._get_file_contents(path)
-    return t.cast("bytes", data).decode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _chain(error: BaseException) -> t.Iterator[BaseException]:
@@ -94,12 +94,16 @@ def _chain(error: BaseException) -> t.Iterator[BaseException]:
 
 
 def _line_of(error: BaseException) -> int | None:
-    """The line of the template that an error was raised in; Jinja puts the template's own lines into the traceback."""
+    """The line of the template that an error was raised in, or None.
+
+    Where Jinja has not put the template's own lines into the traceback, the template knows them of its code.
+    """
     line = getattr(error, "lineno", None)
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename in _CODE:
-            line = step.tb_lineno
+            template = step.tb_frame.f_globals.get("__jinja_template__")
+            line = template.get_corresponding_lineno(step.tb_lineno) if template is not None else step.tb_lineno
         step = step.tb_next
     return line if isinstance(line, int) else None
 

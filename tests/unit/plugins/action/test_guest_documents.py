@@ -134,7 +134,7 @@ def test_no_mistake_shows_a_value(play, templates, words):
 
 def test_two_vms_of_one_name_are_refused(play):
     _output, made = play(guests=[{"name": "web-1", "role": "web"}] * 2)
-    assert made["msg"] == "Several VMs have the name web-1."
+    assert (made["msg"], made["error_code"]) == ("Several VMs have the name web-1.", "invalid_option")
 
 
 @pytest.mark.parametrize(

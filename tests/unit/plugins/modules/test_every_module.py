@@ -287,7 +287,7 @@ def _spec(name):
 def test_what_only_an_action_plugin_does_has_the_options_that_are_documented(name):
     text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
     options = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
-    kept = ("type", "elements", "required", "default")
+    kept = ("type", "elements", "required", "default", "choices")
     assert {key: {each: item[each] for each in kept if each in item} for key, item in options.items()} == _spec(name)
 
 

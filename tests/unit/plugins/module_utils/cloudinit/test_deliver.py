@@ -430,3 +430,24 @@ def test_a_hundred_vms_cost_a_call_each_and_sixteen_more_at_most(make_sim, size)
         "RetrievePropertiesEx": 2,
         "RetrieveServiceContent": 1,
     }
+
+
+def test_a_card_by_its_label_costs_no_call_and_stays_the_same(cloud, vm):
+    name, other = vm(), vm()
+    device = {"match": {"macaddress": "Network adapter 1"}, "set-name": "eth0", "dhcp4": True}
+    asked = {"metadata": {"network": {"ethernets": {"eth0": device}}}}
+    by_label = cloud.run(vm={"name": name}, **asked)
+    assert by_label.one["warnings"] == []
+    plain = cloud.run(vm={"name": other}, metadata={"network": {"ethernets": {"ens192": {"dhcp4": True}}}})
+    assert by_label.calls == plain.calls
+    match = json.loads(cloud.delivered(name, "metadata"))["network"]["ethernets"]["eth0"]["match"]
+    assert match["macaddress"].startswith("00:50:56:")
+    assert cloud.run(vm={"name": name}, **asked).result["changed"] is False
+
+
+def test_data_that_keep_cloud_init_from_all_others_are_warned_of(cloud, vm):
+    name = vm(extra_config={"guestinfo.userdata": "no base64!", "guestinfo.userdata.encoding": "base64"})
+    ran = cloud.run(vm={"name": name}, metadata={"local_hostname": "web-1"})
+    (warning,) = ran.one["warnings"]
+    assert f"{name} has userdata that cannot be decoded" in warning
+    assert cloud.run(vm={"name": name}, metadata={"local_hostname": "web-1"}, userdata={"a": 1}).one["warnings"] == []

@@ -84,3 +84,13 @@ def test_a_fingerprint_depends_on_salt_and_text_and_not_on_blanks_at_the_end():
 
 def test_no_secret_is_in_a_repr():
     assert "hunter2" not in repr(encoding.encode("hunter2", "plain"))
+
+
+def test_the_slow_step_is_taken_once_a_text(monkeypatch):
+    taken = []
+    slow = encoding.hashlib.scrypt
+    monkeypatch.setattr(encoding, "_DERIVED", {})
+    monkeypatch.setattr(encoding.hashlib, "scrypt", lambda text, **how: taken.append(text) or slow(text, **how))
+    found = {encoding.fingerprint(salt, texts) for salt in ("a", "b", "c") for texts in (["x"], ["y"])}
+    assert encoding.fingerprint("a", ["x\r\n"]) in found
+    assert (sorted(taken), len(found)) == ([b"x", b"y"], 6)
