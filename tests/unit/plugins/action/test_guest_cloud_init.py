@@ -51,6 +51,17 @@ def test_a_source_that_linked_clones_cannot_share_says_which_mode_would_do(web):
     assert "For this role that is guest_cloud_init_clone: full." in ran.output
 
 
+def test_a_vm_that_cannot_be_made_fails_at_the_end_and_the_others_are_set_up(web):
+    web.sim.inject(method="CloneVM_Task", nth=2, times=1, do="task-fault", fault="SystemError", message="a disk on fire")
+    ran = web.run(**_ASKED)
+    assert ran.code != 0
+    assert "a disk on fire" in ran.output.partition("Fail where VMs could not be made")[2]
+    (lost,) = ran.left["cloned"]["failures"]
+    others = sorted({guest["name"] for guest in _ASKED["guests"]} - {lost["name"]})
+    assert [(vm["name"], vm["finished"]) for vm in ran.left["result"]["vms"]] == [(name, "done") for name in others]
+    assert sorted(ran.left["groups"]["guests"]) == others
+
+
 # Guests in which somebody else has root
 
 
