@@ -303,26 +303,32 @@ class Task(t.Generic[I]):
         """Wait until something holds for each of these items, by updates of their properties, with one filter for all.
 
         :param waiting: the items by the moids of their objects, which are of ``kind``.
-        :param holds: is told each update, the first of which has the whole state; True ends the wait for this item.
+        :param holds: is called with each item and update, whose ``state`` has all values as they
+            are now; True ends the wait for this item.
         :param doing: for the progress; empty where ``between`` says how far it is.
-        :param rounds: the most seconds of each round, for a wait that has something to ask between them.
-        :param between: is called after each round, also one that brought nothing; True ends the whole wait.
+        :param rounds: the most seconds of each round, for a wait that has something to ask between
+            them.
+        :param between: is called after each round, also one that brought nothing; True ends the
+            whole wait.
         :returns: the items for which it does not hold at the deadline, or at the end of the wait.
         """
-        late = dict(waiting)
-        refs: list[t.Any] = [self.session.reference(kind, moid) for moid in sorted(late)]
-        until = deadline or self.deadline
-        changes = tasks.updates(self.session, refs, kind, paths, until, rounds)
-        with contextlib.closing(changes):
-            for changed in changes if late else ():
-                for update in changed:
-                    if update.moid in late and holds(late[update.moid], update):
-                        del late[update.moid]
-                if doing:
-                    self.session.tell(f"{len(waiting) - len(late)} of {len(waiting)} {doing}")
-                if not late or (between is not None and between()):
-                    break
-        return list(late.values())
+
+        def after_round(left: set[str], _changed: bool) -> bool:
+            if doing:
+                self.session.tell(f"{len(waiting) - len(left)} of {len(waiting)} {doing}")
+            return between is not None and between()
+
+        late = tasks.wait_until(
+            self.session,
+            [self.session.reference(kind, moid) for moid in sorted(waiting)],
+            kind,
+            paths,
+            deadline or self.deadline,
+            lambda update: holds(waiting[update.moid], update),
+            rounds=rounds,
+            after_round=after_round,
+        )
+        return [item for moid, item in waiting.items() if moid in late]
 
     def finish(self, result: dict[str, t.Any], *, advice: str = "", subject: I | None = None) -> dict[str, t.Any]:
         """The result of the task: what the domain returns, with ``failures``, ``timing`` and the warnings of the items.

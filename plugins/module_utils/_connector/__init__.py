@@ -29,13 +29,12 @@ Many calls at once, one wait for all of their tasks, and an account that no fail
     done = run_batch(session, works, parallel=8, deadline=time.monotonic() + 600)
     made = [outcome.result for outcome in done.outcomes.values() if outcome.error is None]
 
-Waiting for changes: the state at the start, then a list of changes a round, at most four rounds a second. Close it to
-leave before the deadline, while the session is open::
+Waiting until something holds for each of some objects, with one filter for all, at most four rounds a second::
 
-    with contextlib.closing(updates(session, made, vim.VirtualMachine, ["guest.net"], deadline)) as rounds:
-        for changes in rounds:
-            ...
+    paths = ["runtime.powerState"]
+    is_off = lambda update: update.gone or update.state["runtime.powerState"] == "poweredOff"
+    late = wait_until(session, made, vim.VirtualMachine, paths, deadline, is_off)
 
 All parts raise ``VforgeError`` and its kinds alone (``_errors``), whose text is for the user to read. ``faults`` makes
-them of vSphere's faults; ``names`` and ``addresses`` are pure. Threads may share a session, processes may not.
+them of vSphere's faults; ``names`` is pure. Threads may share a session, processes may not.
 """

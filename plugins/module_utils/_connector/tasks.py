@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wait for changes: of any objects' properties, and of tasks in particular.
 
-All waiting is one WaitForUpdatesEx at a time on one filter. A round comes back for every change, so rounds are paced here, and
-nowhere else, to at most four a second; in the meantime vCenter gathers the changes.
+All waiting is one WaitForUpdatesEx at a time on one filter, and ``wait_until`` is the one loop over its rounds.
+A round comes back for every change, so rounds are paced here, and nowhere else, to at most four a second; in the
+meantime vCenter gathers the changes.
 """
 
 from __future__ import annotations
@@ -118,11 +119,17 @@ def growing_rounds() -> t.Iterator[int]:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """A change of one object: ``values`` by path; ``gone`` when the object was removed."""
+    """A change of one object.
+
+    :ivar values: what changed, by property path; of the first update all that was asked for.
+    :ivar gone: whether the object was removed.
+    :ivar state: in ``wait_until``, all values as they are now.
+    """
 
     moid: str
     values: dict[str, t.Any]
     gone: bool = False
+    state: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 def updates(
@@ -165,6 +172,44 @@ def updates(
         except CallTimedOut:
             if session.unreachable() or session.limit.over() or time.monotonic() >= deadline:
                 raise
+
+
+def wait_until(
+    session: Session,
+    refs: t.Sequence[t.Any],
+    kind: type,
+    paths: t.Sequence[str],
+    deadline: float,
+    holds: t.Callable[[Update], bool],
+    *,
+    rounds: t.Iterator[int] | None = None,
+    after_round: t.Callable[[set[str], bool], bool] | None = None,
+) -> set[str]:
+    """Wait until something holds for each of these objects, by updates of their properties, with one filter for all.
+
+    :param deadline: of ``time.monotonic()``.
+    :param holds: is called with each update of an object that is still waited for; True ends the wait for it.
+    :param rounds: as for ``updates``.
+    :param after_round: is called after each round with the moids that are still waited for, of which
+        it may take some off, and with whether the round brought anything; True ends the wait.
+    :returns: the moids of those for which it does not hold at the deadline, or at the end of the
+        wait.
+    """
+    states: dict[str, dict[str, t.Any]] = {ref._GetMoId(): {} for ref in refs}
+    left = set(states)
+    if not left:
+        return left
+    with contextlib.closing(updates(session, refs, kind, paths, deadline, rounds)) as batches:
+        for batch in batches:
+            for update in batch:
+                state = states[update.moid]
+                state.update(update.values)
+                if update.moid in left and holds(dataclasses.replace(update, state=state)):
+                    left.discard(update.moid)
+            ended = after_round is not None and after_round(left, bool(batch))
+            if ended or not left:
+                break
+    return left
 
 
 def _one_filter(
@@ -253,25 +298,22 @@ def wait_for_tasks(
     :param enough: asked after each update; True ends the wait before all have ended.
     :returns: the moids of the tasks that have not ended, at the deadline or when there was enough.
     """
-    seen: dict[str, dict[str, t.Any]] = {task._GetMoId(): {} for task in tasks}
-    open_tasks = set(seen)
-    if not open_tasks:
-        return open_tasks
-    waiting = updates(session, tasks, vim.Task, _TASK_PATHS, deadline)
-    try:
-        for batch in waiting:
-            for update in batch:
-                info = seen[update.moid]
-                info.update(update.values)
-                end = _task_end(update.moid, info, update.gone)
-                if end is not None and update.moid in open_tasks:
-                    open_tasks.discard(update.moid)
-                    on_end(update.moid, end)
-            if not open_tasks or enough():
-                break
-    finally:
-        waiting.close()
-    return open_tasks
+
+    def has_ended(update: Update) -> bool:
+        end = _task_end(update.moid, update.state, update.gone)
+        if end is not None:
+            on_end(update.moid, end)
+        return end is not None
+
+    return wait_until(
+        session,
+        tasks,
+        vim.Task,
+        _TASK_PATHS,
+        deadline,
+        has_ended,
+        after_round=lambda _left, _changed: enough(),
+    )
 
 
 def cancel(session: Session, task_moid: str) -> bool:
@@ -283,7 +325,7 @@ def cancel(session: Session, task_moid: str) -> bool:
     return True
 
 
-def _task_end(moid: str, info: dict[str, t.Any], gone: bool) -> TaskEnd | None:
+def _task_end(moid: str, info: t.Mapping[str, t.Any], gone: bool) -> TaskEnd | None:
     """How the task ended, or None when it has not."""
     state = info.get("info.state")
     if state == "success":
@@ -302,7 +344,7 @@ def _task_end(moid: str, info: dict[str, t.Any], gone: bool) -> TaskEnd | None:
     return None
 
 
-def _duration(info: dict[str, t.Any]) -> float | None:
+def _duration(info: t.Mapping[str, t.Any]) -> float | None:
     begun, ended = info.get("info.queueTime"), info.get("info.completeTime")
     if isinstance(begun, datetime.datetime) and isinstance(ended, datetime.datetime):
         return round((ended - begun).total_seconds(), 3)

@@ -151,19 +151,29 @@ def wait(
     waiting = {item.moid: item for item in items}
     refs = [session.reference(vim.VirtualMachine, moid) for moid in waiting]
     paths = (manner.shown_by, FROZEN_PATH)
-    changes = tasks.updates(session, refs, vim.VirtualMachine, paths, deadline, tasks.growing_rounds())
-    try:
-        for changed in changes if waiting else ():
-            for update in changed:
-                _note(waiting, update, manner, on_stand)
-            _refuse_others(waiting, manner)
-            if not changed:
-                _look_for_ends(waiting, manner, scripts)
-            session.tell(f"{len(items) - len(waiting)} of {len(items)} parents are {manner.state}")
-            if not waiting:
-                break
-    finally:
-        changes.close()
+
+    def came(update: tasks.Update) -> bool:
+        _note(waiting, update, manner, on_stand)
+        return update.moid not in waiting
+
+    def after_round(left: set[str], changed: bool) -> bool:
+        _refuse_others(waiting, manner)
+        if not changed:
+            _look_for_ends(waiting, manner, scripts)
+        left.intersection_update(waiting)
+        session.tell(f"{len(items) - len(waiting)} of {len(items)} parents are {manner.state}")
+        return False
+
+    tasks.wait_until(
+        session,
+        refs,
+        vim.VirtualMachine,
+        paths,
+        deadline,
+        came,
+        rounds=tasks.growing_rounds(),
+        after_round=after_round,
+    )
     for item in waiting.values():
         item.error = _late(item, manner, timeout)
 

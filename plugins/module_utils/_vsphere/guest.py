@@ -21,7 +21,7 @@ import typing as t
 from .._connector import names, web
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
-from .._connector.tasks import Backoff, updates
+from .._connector.tasks import Backoff, Update, wait_until
 from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, InvalidOption, VforgeError
 from .._text import printable
 
@@ -321,23 +321,19 @@ def wait_for_tools(session: Session, refs: t.Sequence[t.Any], deadline: float, w
     :param what: for the progress: "3 of 5 " and this.
     :returns: the moids of those that cannot be at the deadline, or that were removed meanwhile.
     """
-    known: dict[str, dict[str, t.Any]] = {ref._GetMoId(): {} for ref in refs}
-    waiting, gone = set(known), set[str]()
-    changes = updates(session, refs, vim.VirtualMachine, READY, deadline)
-    try:
-        for batch in changes if waiting else ():
-            for update in batch:
-                known[update.moid].update(update.values)
-                if update.gone or tools_ready(known[update.moid]):
-                    waiting.discard(update.moid)
-                if update.gone:
-                    gone.add(update.moid)
-            session.tell(f"{len(known) - len(waiting)} of {len(known)} {what}")
-            if not waiting:
-                break
-    finally:
-        changes.close()
-    return waiting | gone
+    gone: set[str] = set()
+
+    def answers(update: Update) -> bool:
+        if update.gone:
+            gone.add(update.moid)
+        return update.gone or tools_ready(update.state)
+
+    def progress(left: set[str], _changed: bool) -> bool:
+        session.tell(f"{len(refs) - len(left)} of {len(refs)} {what}")
+        return False
+
+    late = wait_until(session, refs, vim.VirtualMachine, READY, deadline, answers, after_round=progress)
+    return late | gone
 
 
 class Guest:

@@ -21,7 +21,7 @@ import typing as t
 from .._connector import faults
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._connector.tasks import Backoff, updates
+from .._connector.tasks import Backoff, Update, wait_until
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 
@@ -100,19 +100,22 @@ class Lease:
         :raises Fault: the lease ended in error instead; a taken name is one, ``DuplicateName``.
         :raises TimedOut: the deadline passed.
         """
-        known: dict[str, t.Any] = {}
-        with contextlib.closing(updates(self._session, [self.ref], vim.HttpNfcLease, _PATHS, deadline)) as rounds:
-            for changes in rounds:
-                for change in changes:
-                    known.update(change.values)
-                state = str(known.get("state"))
-                if state == "error" or any(change.gone for change in changes):
-                    raise _why(known)
-                if state == "ready" and known.get("info") is not None:
-                    return _ready(known["info"])
-        raise TimedOut(
-            "The lease was not ready in the time allowed.", hint="Raise timeout, or look at the tasks of the vCenter."
-        )
+        found: list[Ready] = []
+
+        def is_ready(update: Update) -> bool:
+            state, info = str(update.state.get("state")), update.state.get("info")
+            if state == "error" or update.gone:
+                raise _why(update.state)
+            if state == "ready" and info is not None:
+                found.append(_ready(info))
+            return bool(found)
+
+        if wait_until(self._session, [self.ref], vim.HttpNfcLease, _PATHS, deadline, is_ready):
+            raise TimedOut(
+                "The lease was not ready in the time allowed.",
+                hint="Raise timeout, or look at the tasks of the vCenter.",
+            )
+        return found[0]
 
     def received(self) -> dict[str, Received]:
         """What the host has of each device, by its key, as far as vCenter tells."""
@@ -210,7 +213,12 @@ class Lease:
 def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
     fault = known.get("error")
     if fault is None:
-        return Fault("Timedout", "lease_lost", "The lease ended before it was ready, without saying why.", hint="Run again.")
+        return Fault(
+            "Timedout",
+            "lease_lost",
+            "The lease ended before it was ready, without saying why.",
+            hint="Run again.",
+        )
     return faults.translate(fault)
 
 
@@ -226,7 +234,10 @@ def _ready(info: t.Any) -> Ready:
 def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
     """SHA-1 from all releases, and what else newer ones make of it."""
     kind, value = getattr(entry, "checksumType", None), getattr(entry, "checksum", None)
-    for algorithm, digest in (("sha1", entry.sha1), (str(kind or "").lower().replace("-", ""), value)):
+    for algorithm, digest in (
+        ("sha1", entry.sha1),
+        (str(kind or "").lower().replace("-", ""), value),
+    ):
         if algorithm and digest:
             yield algorithm, digest.lower()
 
@@ -264,7 +275,10 @@ def send(
     """
     clock = Clock(options.connection_timeout, deadline, receiving=_SECONDS_FOR_THE_ANSWER)
     host = Host(options, device.url, device.pin, clock, stop)
-    headers = {"Content-Type": "application/x-vnd.vmware-streamVmdk", **({"Overwrite": "t"} if create else {})}
+    headers = {
+        "Content-Type": "application/x-vnd.vmware-streamVmdk",
+        **({"Overwrite": "t"} if create else {}),
+    }
     body = _Body(size, parts, stop) if size else b""
     try:
         host.send("PUT" if create else "POST", headers, body)
@@ -275,7 +289,8 @@ def send(
         raise
     except Late as late:
         raise TimedOut(
-            f"The time allowed for the task was over while a disk was sent: {late.why}.", hint="Raise timeout."
+            f"The time allowed for the task was over while a disk was sent: {late.why}.",
+            hint="Raise timeout.",
         ) from late
 
 
@@ -299,8 +314,4 @@ class _Body:
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
     """Wait until a VM is gone, as one is whose import was aborted; False when it is still there at the deadline."""
-    with contextlib.closing(updates(session, [vm], vim.VirtualMachine, ("name",), deadline)) as rounds:
-        for changes in rounds:
-            if any(change.gone for change in changes):
-                return True
-    return False
+    return not wait_until(session, [vm], vim.VirtualMachine, ("name",), deadline, lambda update: update.gone)
