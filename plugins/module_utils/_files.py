@@ -3,14 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every file that the collection writes, or reads and trusts: one set of rules for all of them.
 
-A path is walked by descriptors of its folders, so that nobody can put another folder in its place half way.
+A path is walked by descriptors of its folders, so that nobody can put another folder in its place
+half way.
 
-- A folder is trusted when root or this user owns it and nobody else may write into it. One like ``/tmp``, in which only
-  the owner of a file may replace it, will do for files; so will one whose group is root's or this user's own.
-- A symbolic link is followed when root or this user made it, in a trusted folder; the last part of a path never is one
-  in a folder like ``/tmp``.
-- A file is a regular one that root or this user owns and nobody else may write. In a folder like ``/tmp`` it has one
-  name only: a second one may be somebody else's, for a file that was never meant.
+- A folder is trusted when root or this user owns it and nobody else may write into it. One like
+  ``/tmp``, in which only the owner of a file may replace it, will do for files; so will one whose
+  group is root's or this user's own.
+- A symbolic link is followed when root or this user made it, in a trusted folder; the last part of
+  a path never is one in a folder like ``/tmp``.
+- A file is a regular one that root or this user owns and nobody else may write. In a folder like
+  ``/tmp`` it has one name only: a second one may be somebody else's, for a file that was never
+  meant.
 
 Nothing here waits for a pipe, or opens a device.
 """
@@ -96,12 +99,14 @@ def read(path: str, most: int, *, what: str, deadline: float | None = None) -> b
 
 
 def replace(path: str, data: bytes, mode: int = 0o600, *, what: str) -> None:
-    """Write a file whole or not at all, whoever reads at the same moment and even when the machine fails in the middle.
+    """Write a file whole or not at all, whoever reads at the same moment and even when the machine
+    fails in the middle.
 
     :param mode: of a new file; one that was there keeps its own.
     :param what: it is, for messages.
     :raises FileRefused: when what is there is none of ours.
-    :raises FileUnwritable: as the system says; the file is then as it was, and nothing else is left.
+    :raises FileUnwritable: as the system says; the file is then as it was, and nothing else is
+        left.
     """
     with _holding(path, what, FileUnwritable) as (folder, name):
         folder.replace(name, data, mode)
@@ -121,7 +126,8 @@ def check(path: str, *, what: str) -> None:
 def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: str) -> t.Iterator[None]:
     """Hold the lock of a file among processes; the end of a process, however it comes, releases it.
 
-    The lock is a file beside it, with the ending ``.lock``, which is made where there is none, and stays.
+    The lock is a file beside it, with the ending ``.lock``, which is made where there is none, and
+    stays.
 
     :param path: of the file, which need not be there.
     :param deadline: of ``time.monotonic()``.
@@ -202,7 +208,9 @@ def told(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.
     except OSError as error:
         doing = "read" if kind is FileUnreadable else "written"
         raise kind(
-            f"The {what} {path} cannot be {doing}: {error.strerror or error}.", hint=_advice(error, doing), path=path
+            f"The {what} {path} cannot be {doing}: {error.strerror or error}.",
+            hint=_advice(error, doing),
+            path=path,
         ) from error
 
 
@@ -245,7 +253,8 @@ class Folder:
         return os.listdir(self.handle)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """A descriptor of a regular file; where the folder is trusted, of one that is to be trusted too.
+        """A descriptor of a regular file; where the folder is trusted, of one that is to be trusted
+        too.
 
         :raises FileMissing: when there is none.
         :raises FileRefused: when it is something else, or not to be trusted.
@@ -308,7 +317,12 @@ class Folder:
         """
         with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             if stat.S_ISDIR(os.stat(name, dir_fd=self.handle, follow_symlinks=False).st_mode):
-                raise _refused(self._what, self.path_of(name), "it is a folder", "Choose another path, or remove it.")
+                raise _refused(
+                    self._what,
+                    self.path_of(name),
+                    "it is a folder",
+                    "Choose another path, or remove it.",
+                )
             os.unlink(name, dir_fd=self.handle)
 
     def sweep(self, name: str = "") -> None:
@@ -325,7 +339,9 @@ class Folder:
                 self._sweep(found)
 
     def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
-        """A descriptor that holds the lock of a file, which is made where there is none; see ``locked``."""
+        """A descriptor that holds the lock of a file, which is made where there is none; see
+        ``locked``.
+        """
         while True:
             handle = self.made(name, os.O_RDWR)
             _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, tell))
@@ -367,7 +383,12 @@ class Folder:
     def _judge(self, name: str, status: os.stat_result) -> None:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is not None:
-            raise _refused(self._what, self.path_of(name), f"it is {kind}", "Choose another path, or remove it.")
+            raise _refused(
+                self._what,
+                self.path_of(name),
+                f"it is {kind}",
+                "Choose another path, or remove it.",
+            )
         if not self._trusted:
             return
         why = None
@@ -445,7 +466,12 @@ class Draft:
             os.fsync(handle)
             # Looked at again: whoever has put a folder or a link there meanwhile is told so.
             self._folder._check_target(self._name)
-            os.rename(self._part or "", self._name, src_dir_fd=self._folder.handle, dst_dir_fd=self._folder.handle)
+            os.rename(
+                self._part or "",
+                self._name,
+                src_dir_fd=self._folder.handle,
+                dst_dir_fd=self._folder.handle,
+            )
             self._part = None
             os.fsync(self._folder.handle)
             self._handle = None
@@ -485,7 +511,8 @@ class Draft:
 
 
 def parsed(data: bytes) -> t.Any:
-    """The JSON of a file: objects, lists, texts, whole numbers, true, false and null, as this collection writes them.
+    """The JSON of a file: objects, lists, texts, whole numbers, true, false and null, as this
+    collection writes them.
 
     :raises ValueError: for anything else, nested deep or not even text.
     """
@@ -504,7 +531,9 @@ def _no_number(text: str) -> t.NoReturn:
 
 @contextlib.contextmanager
 def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tuple[Folder, str]]:
-    """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends in some."""
+    """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends
+    in some.
+    """
     with told(path, what, kind), _no_folder(path, what, kind):
         handle, at, name = _walk(path, what, to_file=True)
     folder = Folder(handle, at, what)
@@ -519,7 +548,9 @@ def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tupl
 
 @contextlib.contextmanager
 def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[None]:
-    """Where something is to be written, a folder that is missing is another thing than a file that is."""
+    """Where something is to be written, a folder that is missing is another thing than a file that
+    is.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -531,7 +562,8 @@ def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[No
 
 
 def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) -> tuple[int, str, str]:
-    """A folder: its descriptor, its path, and the name of the file in it with ``to_file``, where links lead to.
+    """A folder: its descriptor, its path, and the name of the file in it with ``to_file``, where
+    links lead to.
 
     :param make: whether folders are made where there are none.
     :raises FileRefused: for what is not trusted on the way.
@@ -634,7 +666,12 @@ def _trust_folder(handle: int, at: str, path: str, what: str) -> None:
     elif _others_write(handle, status) and not status.st_mode & stat.S_ISVTX:
         why = f"others may write into the folder {at}"
     if why is not None:
-        raise _refused(what, path, why, "Choose a folder that only this user, or root, may write into, or make it one.")
+        raise _refused(
+            what,
+            path,
+            why,
+            "Choose a folder that only this user, or root, may write into, or make it one.",
+        )
 
 
 def _others_write(handle: int, status: os.stat_result) -> bool:
@@ -656,7 +693,9 @@ def _is_own_group(gid: int) -> bool:
 
 
 def _has_acl(handle: int) -> bool:
-    """Whether more is allowed than the mode shows: with an access list, what it shows of the group is the list's mask."""
+    """Whether more is allowed than the mode shows: with an access list, what it shows of the group
+    is the list's mask.
+    """
     try:
         return "system.posix_acl_access" in os.listxattr(f"/proc/self/fd/{handle}")
     except (AttributeError, OSError):
@@ -697,7 +736,8 @@ class _Wait(t.NamedTuple):
 def _wait_for_lock(handle: int, wait: _Wait) -> None:
     """Lock an open file; it is closed where that fails.
 
-    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left the handle to close.
+    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
+    the handle to close.
     """
     try:
         with told(wait.path, wait.what):
@@ -791,7 +831,8 @@ class PrivateFolder:
         return None
 
     def open(self, name: str, flags: int) -> int | None:
-        """A file of ours, open; None when there is none, or, with a warning, when it may be somebody else's.
+        """A file of ours, open; None when there is none, or, with a warning, when it may be
+        somebody else's.
 
         :param flags: with ``os.O_CREAT`` it is made where there is none.
         """

@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stage that freezes parents, and the item that it works on: the same for instant clones and for VMFork.
+"""The stage that freezes parents, and the item that it works on: the same for instant clones and
+for VMFork.
 
 All guests are prepared at once, and one wait sees all of them frozen.
 """
@@ -115,7 +116,8 @@ class FreezeStage:
     def run(self, items: t.Sequence[I]) -> None:
         """Freeze the parents that are due; nothing of one that cannot be stays in its guest.
 
-        :raises Reason: why the task ended early; of each parent it is known then whether it is frozen.
+        :raises Reason: why the task ended early; of each parent it is known then whether it is
+            frozen.
         """
         self.wait_for_tools(self.reachable(items))
         parents = {item.now.moid: item for item in self.reachable(items)}
@@ -136,7 +138,15 @@ class FreezeStage:
                 note_failure,
             )
             waiting = [begun[moid] for moid, item in parents.items() if item.error is None]
-            freeze.wait(self.task.session, waiting, self.manner, self.scripts, self.task.deadline, self.timeout, frozen)
+            freeze.wait(
+                self.task.session,
+                waiting,
+                self.manner,
+                self.scripts,
+                self.task.deadline,
+                self.timeout,
+                frozen,
+            )
         except Reason:
             freeze.clean_up(begun.values(), self.manner)
             freeze.settle(self.task.session, begun.values(), self.manner, frozen)

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How texts are shown: what comes from outside (guests, servers, files of others), and sizes, times and numbers. Pure."""
+"""How texts are shown: what comes from outside (guests, servers, files of others), and sizes, times
+and numbers. Pure.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def size(count: float | None) -> str:
 
 
 def seconds(span: float) -> str:
-    """A span of time as people read it: ``0.42 s``, ``3.2 s``, ``90 s``, and ``12 min 5 s`` from ten minutes on."""
+    """A span of time as people read it: ``0.42 s``, ``3.2 s``, ``90 s``, and ``12 min 5 s`` from
+    ten minutes on.
+    """
     if span >= 600:
         minutes, rest = divmod(round(span), 60)
         return f"{number(minutes)} min {rest} s" if rest else f"{number(minutes)} min"

@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Freeze guests, of which clones are made then: one wait sees all of them frozen.
 
-The command that does it never returns in the guest itself, so its script is started and left to itself, and a
-property of the VM shows when the guest is frozen.
+The command that does it never returns in the guest itself, so its script is started and left to
+itself, and a property of the VM shows when the guest is frozen.
 
-Runs that were killed leave things in a guest: scripts that go on, and folders with scripts in them. A script that
-goes on would freeze the guest with the scripts of that run. A folder would be copied into each clone, with the
-secrets that scripts hold. Both are known by the names that this collection alone gives.
+Runs that were killed leave things in a guest: scripts that go on, and folders with scripts in them.
+A script that goes on would freeze the guest with the scripts of that run. A folder would be copied
+into each clone, with the secrets that scripts hold. Both are known by the names that this
+collection alone gives.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class ParentVm(Vm):
 
     :ivar tools: whether Tools run and take guest operations; not while it is frozen.
     :ivar tools_installed: False where vSphere knows that there are none.
-    :ivar record: what its guest reported of itself when it was frozen last; it counts while it is frozen.
+    :ivar record: what its guest reported of itself when it was frozen last; it counts while it is
+        frozen.
     """
 
     tools: bool
@@ -62,7 +64,9 @@ P = t.TypeVar("P", bound=ParentVm)
 
 @dataclasses.dataclass(frozen=True)
 class Found(t.Generic[P]):
-    """A parent and the way into its guest; ``no_access`` says why there is none, where there is none."""
+    """A parent and the way into its guest; ``no_access`` says why there is none, where there is
+    none.
+    """
 
     parent: P
     access: Access | None = None
@@ -70,7 +74,9 @@ class Found(t.Generic[P]):
 
 
 def found_in(session: Session, rows: t.Mapping[str, Row], parent: P) -> Found[P]:
-    """A parent with the way into its guest, from rows that were read with the paths and routes of ``guest``."""
+    """A parent with the way into its guest, from rows that were read with the paths and routes of
+    ``guest``.
+    """
     try:
         return Found(parent, access_in(session, rows, parent.moid))
     except GuestError as error:
@@ -117,7 +123,8 @@ def new_record(instance_uuid: str, scripts: Scripts, salt: str) -> FreezeRecord:
 
 
 def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
-    """Remove what earlier runs have left, write the scripts into the guest and start the one that freezes it.
+    """Remove what earlier runs have left, write the scripts into the guest and start the one that
+    freezes it.
 
     :raises GuestError: what was written by then is for ``clean_up``.
     """
@@ -141,9 +148,11 @@ def wait(
     timeout: int,
     on_stand: t.Callable[[Stopping], None],
 ) -> None:
-    """Wait until all of them are frozen, with the scripts of this run; each that is not gets its error.
+    """Wait until all of them are frozen, with the scripts of this run; each that is not gets its
+    error.
 
-    Between rounds that bring nothing it is asked whether a script has ended without freezing its guest.
+    Between rounds that bring nothing it is asked whether a script has ended without freezing its
+    guest.
 
     :param deadline: of ``time.monotonic()``; ``timeout`` is what the user knows it by.
     :param on_stand: called with each as soon as it is seen to be frozen.
@@ -178,7 +187,8 @@ def wait(
         item.error = _late(item, manner, timeout)
 
 
-# The lines of a diff, before and after, of a parent that is frozen again for its scripts: its state is the same.
+# The lines of a diff, before and after, of a parent that is frozen again for its scripts: its state
+# is the same.
 SCRIPTS = ("  scripts: others than this task asks for\n", "  scripts: those of this task\n")
 
 FROZEN_PATH = config_path(wake.FROZEN_KEY)
@@ -190,7 +200,8 @@ PARENT_PATHS = ("guest.toolsVersionStatus2", *READY, FROZEN_PATH)
 def parent_basics(rows: t.Mapping[str, Row], vm: Row) -> dict[str, t.Any]:
     """The fields of ``ParentVm``.
 
-    :param vm: read with ``vm.BASICS``, ``PARENT_PATHS`` and ``runtime.host``; its host with ``compute.HOST``.
+    :param vm: read with ``vm.BASICS``, ``PARENT_PATHS`` and ``runtime.host``; its host with
+        ``compute.HOST``.
     """
     host = host_of(rows, vm)
     known = basics(rows, vm)
@@ -211,7 +222,9 @@ def record_in(values: t.Mapping[str, t.Any], instance_uuid: str) -> FreezeRecord
 
 
 def is_up_to_date(record: FreezeRecord | None, scripts: Scripts) -> bool:
-    """Whether a frozen VM is frozen with these scripts. One that shows none is, where none are asked for."""
+    """Whether a frozen VM is frozen with these scripts. One that shows none is, where none are
+    asked for.
+    """
     if record is None:
         return not scripts
     return hmac.compare_digest(record.digest, scripts.digest(record.salt))
@@ -223,13 +236,15 @@ def out_of_date(path: str, manner: Manner, record: FreezeRecord | None) -> Guest
     return GuestError(
         "parent_out_of_date",
         f"{path} is {manner.state} {how} those that this task asks for. Its copies run what it is {manner.state} with.",
-        hint=f"Set allow_reset to have it reset and {manner.state} again with these scripts. What its memory holds "
+        hint=f"Set allow_reset to have it reset and {manner.state} again with these scripts. What "
+        "its memory holds "
         "is lost then; clones that are there go on as they are.",
     )
 
 
 def clean_up(items: t.Iterable[Stopping], manner: Manner) -> None:
-    """Leave guests that do not stand still as they were. A signal that comes meanwhile waits until that is done.
+    """Leave guests that do not stand still as they were. A signal that comes meanwhile waits until
+    that is done.
 
     :raises Interrupted: one came.
     """
@@ -251,7 +266,8 @@ def _clean_up(item: Stopping, manner: Manner) -> None:
     if item.pid is not None:
         otherwise = f"The script to {manner.verb}, in {item.folder}, was left running in {item.path}"
         item.guest.attempt(otherwise, lambda: _terminate(item, manner))
-    # Where a script was left running its folder stays, too: by that the next run knows that there is one.
+    # Where a script was left running its folder stays, too: by that the next run knows that there
+    # is one.
     if item.folder and item.pid is None:
         item.guest.attempt(f"{item.folder} was left in the guest of {item.path}", lambda: _remove_folder(item))
 
@@ -271,8 +287,14 @@ def _remove_folder(item: Stopping) -> None:
     item.folder = ""
 
 
-def settle(session: Session, items: t.Iterable[Stopping], manner: Manner, on_stand: t.Callable[[Stopping], None]) -> None:
-    """After an early end: find out which of those that were begun are frozen after all, in one call.
+def settle(
+    session: Session,
+    items: t.Iterable[Stopping],
+    manner: Manner,
+    on_stand: t.Callable[[Stopping], None],
+) -> None:
+    """After an early end: find out which of those that were begun are frozen after all, in one
+    call.
 
     Of each of which that cannot be found out it is said.
     """
@@ -299,7 +321,10 @@ def settle(session: Session, items: t.Iterable[Stopping], manner: Manner, on_sta
 
 
 def _not_known(item: Stopping, manner: Manner, why: str) -> StillRunning:
-    return StillRunning(f"It is not known whether {item.path} is {manner.state} by this run: {why}", hint="Run again.")
+    return StillRunning(
+        f"It is not known whether {item.path} is {manner.state} by this run: {why}",
+        hint="Run again.",
+    )
 
 
 def no_tools(path: str, manner: Manner, *, installed: bool) -> GuestError:
@@ -311,7 +336,12 @@ def no_tools(path: str, manner: Manner, *, installed: bool) -> GuestError:
     )
 
 
-def _note(waiting: dict[str, Stopping], update: tasks.Update, manner: Manner, on_stand: t.Callable[[Stopping], None]) -> None:
+def _note(
+    waiting: dict[str, Stopping],
+    update: tasks.Update,
+    manner: Manner,
+    on_stand: t.Callable[[Stopping], None],
+) -> None:
     item = waiting.get(update.moid)
     if item is None:
         return
@@ -330,7 +360,9 @@ def _note(waiting: dict[str, Stopping], update: tasks.Update, manner: Manner, on
 
 
 def _refuse_others(waiting: dict[str, Stopping], manner: Manner) -> None:
-    """A guest that is frozen, and not by this run: somebody else was faster, with scripts of their own."""
+    """A guest that is frozen, and not by this run: somebody else was faster, with scripts of their
+    own.
+    """
     for moid, item in list(waiting.items()):
         if item.frozen_since is not None and time.monotonic() - item.frozen_since > _RECORD_SECONDS:
             item.error = out_of_date(item.path, manner, item.shown)
@@ -364,7 +396,10 @@ def _failed(item: Stopping, manner: Manner, scripts: Scripts, code: int) -> Gues
     lacking = wake.missing_in(written, scripts.needs) if code == wake.NEEDS else []
     if lacking:
         return _lacks(item, manner, lacking)
-    why = manner.endings.get(code, f"its script went on behind the {manner.verb} command, and ended with exit code {code}")
+    why = manner.endings.get(
+        code,
+        f"its script went on behind the {manner.verb} command, and ended with exit code {code}",
+    )
     last = written.splitlines()[-1] if written else "it wrote nothing"
     return GuestError(
         f"{manner.verb}_failed",
@@ -380,7 +415,8 @@ def _lacks(item: Stopping, manner: Manner, lacking: list[str]) -> GuestError:
     return GuestError(
         "wake_script_needs",
         f"{item.path} was not {manner.state}: its guest lacks {which}, which the scripts of on_wake need.",
-        hint="Install it in the guest, or use the ready-made script for what sets the network of this guest. "
+        hint="Install it in the guest, or use the ready-made script for what sets the network of "
+        "this guest. "
         "Without it each clone would keep the name, addresses and SSH host keys of its parent.",
         missing=lacking,
     )
@@ -396,7 +432,8 @@ def _late(item: Stopping, manner: Manner, timeout: int) -> VforgeError:
     return error
 
 
-# A script of ours in a command line, in a folder of ours; its number tells in which order they are ended.
+# A script of ours in a command line, in a folder of ours; its number tells in which order they are
+# ended.
 _SCRIPT = re.compile(rf"[/\\]{PREFIX}[\w.-]+[/\\](?:(?P<main>freeze|quiesce)|before|wake-\d+)\.(?:sh|ps1)\b")
 
 # How long a program may take to end that was terminated.
@@ -406,12 +443,14 @@ _SECONDS_TO_END = 20.0
 def clear_leftovers(guest: Guest, own: str) -> list[str]:
     """End and remove what earlier runs of this user have left.
 
-    A script that goes on has its folder, which is removed only when the script has ended: where there is no folder, nothing
-    is asked of the guest but that.
+    A script that goes on has its folder, which is removed only when the script has ended: where
+    there is no folder, nothing is asked of the guest but that.
 
-    :param own: the folder of this run, which stays; it tells where to look, and whose files are ours.
+    :param own: the folder of this run, which stays; it tells where to look, and whose files are
+        ours.
     :returns: the paths of what was there.
-    :raises GuestError: ``guest_script_left`` when a script cannot be ended; the guest must not be frozen beside it.
+    :raises GuestError: ``guest_script_left`` when a script cannot be ended; the guest must not be
+        frozen beside it.
     """
     separator = guest.shell.separator
     place, _separator, name = own.rstrip(separator).rpartition(separator)
@@ -432,7 +471,8 @@ def clear_leftovers(guest: Guest, own: str) -> list[str]:
 def _end_scripts(guest: Guest) -> None:
     """End the scripts of earlier runs, those first that would go on to freeze the guest.
 
-    :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen beside it.
+    :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen
+        beside it.
     """
     found = [(process, _SCRIPT.search(process.command)) for process in guest.processes()]
     ours = [(match["main"] is None, process) for process, match in found if match is not None]

@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases (HttpNfcLease): the time in which disks are carried to or from a host, and the carrying itself.
+"""Leases (HttpNfcLease): the time in which disks are carried to or from a host, and the carrying
+itself.
 
-While a lease is held, vCenter blocks what would alter the VM. A lease that is not kept alive, or is aborted, ends in error, and
-what was imported by it is removed (API reference, HttpNfcLease).
+While a lease is held, vCenter blocks what would alter the VM. A lease that is not kept alive, or is
+aborted, ends in error, and what was imported by it is removed (API reference, HttpNfcLease).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ if t.TYPE_CHECKING:
 
 _PATHS = ("state", "error", "info")
 
-# A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the percentage fresh.
+# A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the
+# percentage fresh.
 _SECONDS_BETWEEN_SIGNS = 10.0
 
 # A host answers when it has written the last byte.
@@ -43,7 +45,8 @@ class Device:
     """Where the file of one disk goes.
 
     :ivar key: names the device in the lease's manifest.
-    :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not tell it.
+    :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not
+        tell it.
     """
 
     key: str
@@ -71,7 +74,8 @@ class Received:
     """What a host has got of one file.
 
     :ivar size: in bytes.
-    :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal digits.
+    :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal
+        digits.
     """
 
     size: int
@@ -157,7 +161,9 @@ class Lease:
         return str(row.get("state") or "") if row is not None else ""
 
     def abort(self) -> bool:
-        """Nothing of it is wanted: vCenter removes it. False when it has ended already, one way or the other."""
+        """Nothing of it is wanted: vCenter removes it. False when it has ended already, one way or
+        the other.
+        """
         try:
             self._session.retrying(lambda: self.ref.HttpNfcLeaseAbort(None))
         except Fault as fault:
@@ -243,7 +249,9 @@ def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
 
 
 def _pin(item: t.Any) -> str | None:
-    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1 before vSphere 8."""
+    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1
+    before vSphere 8.
+    """
     if getattr(item, "sslCertificate", None):
         with contextlib.suppress(ValueError):
             return hashlib.sha256(ssl.PEM_cert_to_DER_cert(item.sslCertificate.strip())).hexdigest()
@@ -260,14 +268,18 @@ def send(
     stop: Stop,
     deadline: float = math.inf,
 ) -> None:
-    """Send a file to the host of a lease, from one buffer: its size makes no difference to the memory.
+    """Send a file to the host of a lease, from one buffer: its size makes no difference to the
+    memory.
 
-    :param size: of the file itself. A host writes as much as the header announces, so a wrong one truncates the disk.
+    :param size: of the file itself. A host writes as much as the header announces, so a wrong one
+        truncates the disk.
     :param parts: the bytes; each part is sent before the next is asked for.
-    :param create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has made (POST).
+    :param create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has
+        made (POST).
     :param stop: set to break off.
     :param deadline: of ``time.monotonic()``.
-    :raises ConnectionFailed: the host cannot be reached, or is not the one that vCenter names; nothing was sent.
+    :raises ConnectionFailed: the host cannot be reached, or is not the one that vCenter names;
+        nothing was sent.
     :raises ConnectionLost: the connection broke.
     :raises TransferRefused: the host does not take it.
     :raises Stopped: ``stop`` was set.
@@ -313,5 +325,7 @@ class _Body:
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
-    """Wait until a VM is gone, as one is whose import was aborted; False when it is still there at the deadline."""
+    """Wait until a VM is gone, as one is whose import was aborted; False when it is still there at
+    the deadline.
+    """
     return not wait_until(session, [vm], vim.VirtualMachine, ("name",), deadline, lambda update: update.gone)

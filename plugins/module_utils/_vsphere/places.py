@@ -16,5 +16,7 @@ __all__ = ["Pool", "fitting_pools", "is_available", "pools_in", "read_folders", 
 
 
 def is_available(host: Row | None) -> bool:
-    """Whether VMs can run on a host, by its ``runtime.inMaintenanceMode`` and ``runtime.connectionState``."""
+    """Whether VMs can run on a host, by its ``runtime.inMaintenanceMode`` and
+    ``runtime.connectionState``.
+    """
     return host is not None and host_in(host).available

@@ -1,21 +1,23 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a frozen guest does when a clone of it wakes: its scripts, what they need, and what is reported of them. Pure.
+"""What a frozen guest does when a clone of it wakes: its scripts, what they need, and what is
+reported of them. Pure.
 
-A process of the guest stops in the command that freezes it, and goes on behind that command in each clone. There it
-runs the scripts of ``on_wake`` and reports to vCenter how they went, in single pairs of guestinfo, which vCenter
-keeps in the extraConfig of the VM:
+A process of the guest stops in the command that freezes it, and goes on behind that command in each
+clone. There it runs the scripts of ``on_wake`` and reports to vCenter how they went, in single
+pairs of guestinfo, which vCenter keeps in the extraConfig of the VM:
 
-- right before a parent freezes, which run freezes it and with which scripts (``FROZEN_KEY``). It is written by the
-  script that freezes, so that it says which scripts wait in the frozen guest, whoever started them. It is valid only
-  on the VM whose instance UUID it holds, since clones inherit it.
-- in each clone, how its scripts for waking went (``STATE_KEY``), and where one failed the end of its output
-  (``LOG_KEY``). They begin with the token that the clone got from the one who made it (``TOKEN_KEY``): what a clone
-  inherited is not taken for its own.
+- right before a parent freezes, which run freezes it and with which scripts (``FROZEN_KEY``). It is
+  written by the script that freezes, so that it says which scripts wait in the frozen guest,
+  whoever started them. It is valid only on the VM whose instance UUID it holds, since clones
+  inherit it.
+- in each clone, how its scripts for waking went (``STATE_KEY``), and where one failed the end of
+  its output (``LOG_KEY``). They begin with the token that the clone got from the one who made it
+  (``TOKEN_KEY``): what a clone inherited is not taken for its own.
 
-Whoever has root in a guest can write these pairs. They are about that guest alone, nothing of them reaches a command
-or another VM, and what does not have their form is not read.
+Whoever has root in a guest can write these pairs. They are about that guest alone, nothing of them
+reaches a command or another VM, and what does not have their form is not read.
 
 Scripts say what they need in lines of their own, anywhere::
 
@@ -23,8 +25,8 @@ Scripts say what they need in lines of their own, anywhere::
     # vforge: needs ssh-keygen where /etc/ssh/ssh_host_*_key
     # vforge: needs /etc/sysconfig/network-scripts
 
-A word is a program (on Windows a command of PowerShell) or, with a slash at its beginning, a file or folder. What
-follows ``where`` is a pattern: the line is about guests in which a file fits it.
+A word is a program (on Windows a command of PowerShell) or, with a slash at its beginning, a file
+or folder. What follows ``where`` is a pattern: the line is about guests in which a file fits it.
 """
 
 from __future__ import annotations
@@ -138,7 +140,8 @@ _LONGEST_LOG = 2 * LOG_BYTES
 
 _CONFIG = "config.extraConfig"
 
-# What a copy tells, as paths of properties: a pair each, so that not all of its configuration is sent.
+# What a copy tells, as paths of properties: a pair each, so that not all of its configuration is
+# sent.
 PATHS = tuple(f'{_CONFIG}["{key}"]' for key in (TOKEN_KEY, FORK_TOKEN_KEY, STATE_KEY, LOG_KEY))
 
 _ROUNDS = 100_000
@@ -209,9 +212,9 @@ def new_run() -> str:
 def digest(texts: tuple[str, ...], salt: str) -> str:
     """What tells later whether scripts were the same, and does not tell what they were.
 
-    It is kept where others can read it, and scripts may hold a password that is easily guessed, so it
-    is made slowly (PBKDF2, which also works where FIPS forbids others). Blanks at the end of a text do
-    not count.
+    It is kept where others can read it, and scripts may hold a password that is easily guessed, so
+    it is made slowly (PBKDF2, which also works where FIPS forbids others). Blanks at the end of a
+    text do not count.
     """
     total = "\0".join(text.replace("\r\n", "\n").rstrip() for text in texts).encode()
     return hashlib.pbkdf2_hmac("sha256", total, salt.encode(), _ROUNDS).hex()[:32]
@@ -251,9 +254,11 @@ def failure(name: str, report: WakeReport) -> GuestError:
     keys = " It has the SSH host keys of its parent still." if report.parents_keys else ""
     return GuestError(
         "wake_failed",
-        f"{name} is there, but script {report.script} of on_wake failed in it with exit code {report.exit_code} "
+        f"{name} is there, but script {report.script} of on_wake failed in it with exit code "
+        f"{report.exit_code} "
         f"({last}).{keys}",
-        hint="It may have the name and addresses of its parent, too: remove it. Then mend what the clone was given, or mend "
+        hint="It may have the name and addresses of its parent, too: remove it. Then mend what the "
+        "clone was given, or mend "
         "the script and freeze the parent with it (allow_reset), and run again.",
         script=report.script,
         exit_code=report.exit_code,
@@ -262,11 +267,14 @@ def failure(name: str, report: WakeReport) -> GuestError:
 
 
 def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
-    """The error for a copy that has not told the end of its scripts; ``state`` is what it told last."""
+    """The error for a copy that has not told the end of its scripts; ``state`` is what it told
+    last.
+    """
     how = "is still running" if state == RUNNING else "has not told that it began"
     error = TimedOut(
         f"{name} is there, but after {timeout} seconds its script for waking {how}.",
-        hint="Look in its guest, by its console: in the folder of temporary files vforge-*/wake.log. Raise timeout where "
+        hint="Look in its guest, by its console: in the folder of temporary files "
+        "vforge-*/wake.log. Raise timeout where "
         "the scripts take longer, or do not wait for them (wait_for_wake).",
     )
     error.error_code = "wake_timeout"
@@ -276,7 +284,8 @@ def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
 def keys_warning(which: str) -> str:
     """The warning for copies whose scripts went well and left the parent's SSH host keys."""
     return (
-        f"{which}: the SSH host keys are still those of the parent. Have a script of on_wake make new ones "
+        f"{which}: the SSH host keys are still those of the parent. Have a script of on_wake make "
+        "new ones "
         "(the ready-made scripts do; cloud-init needs an instance-id of each copy's own)."
     )
 
@@ -298,8 +307,8 @@ READY_MADE = ("cloud_init", "networkmanager", "netplan", "ifcfg", "windows")
 # What no script for waking is: one word, which is a name.
 _WORD = re.compile(r"[\w-]*")
 
-# What is a path and no script: one line without blanks that begins as a path, is nothing but names and
-# separators, or ends as the name of a file does.
+# What is a path and no script: one line without blanks that begins as a path, is nothing but names
+# and separators, or ends as the name of a file does.
 _PATH = re.compile(
     r"(?:/|\.{1,2}[/\\]|~|[A-Za-z]:[/\\])\S*"
     r"|[\w.~-]+(?:[/\\][\w.~-]+)+"
@@ -309,7 +318,8 @@ _PATH = re.compile(
 # How much two words have in common when one is the other, misspelt.
 _NEAR = 0.75
 
-# Of the output of the script that runs before, what is fetched where it fails: bytes, or on Windows lines.
+# Of the output of the script that runs before, what is fetched where it fails: bytes, or on Windows
+# lines.
 OUTPUT_BYTES = 64 * 1024
 _OUTPUT_LINES = 400
 
@@ -323,7 +333,8 @@ class Manner:
 
     :ivar commands: the command by the name of the shell.
     :ivar shown_by: the property of a VM that becomes true when its guest stands still.
-    :ivar verb: ``freeze``; the script and its options are called by it, and error codes begin with it.
+    :ivar verb: ``freeze``; the script and its options are called by it, and error codes begin with
+        it.
     :ivar state: ``frozen``.
     """
 
@@ -415,7 +426,8 @@ def _refuse_no_script(text: str, option: str) -> None:
     if _PATH.fullmatch(text):
         raise InvalidOption(
             f"The option {option} has a path, {_short(text)}, where the text of a script belongs.",
-            hint="Give the text of a file on the controller by lookup('ansible.builtin.file', 'path'), or run a file "
+            hint="Give the text of a file on the controller by lookup('ansible.builtin.file', "
+            "'path'), or run a file "
             "that is in the guest by a line such as: sh /path/in/the/guest. "
             f"The ready-made scripts for on_wake are {names}.",
             option=option,
@@ -427,7 +439,8 @@ def _refuse_no_script(text: str, option: str) -> None:
         meant = f" Did you mean {near[0]}?" if near and option == "on_wake" else ""
         raise InvalidOption(
             f"The option {option} names {_short(text)}, which is no ready-made script.{meant}",
-            hint=f"Ready-made scripts, for on_wake alone, are {names}. Anything else is the text of a script: "
+            hint=f"Ready-made scripts, for on_wake alone, are {names}. Anything else is the text "
+            "of a script: "
             "that of a file comes by lookup('ansible.builtin.file', 'path').",
             option=option,
         )
@@ -438,7 +451,8 @@ def _short(text: str) -> str:
 
 
 def files(scripts: Scripts, manner: Manner, shell: Shell, folder: str, record: FreezeRecord) -> dict[str, str]:
-    """The texts to write into a folder of the guest, by their paths; ``main_path`` is the one to run.
+    """The texts to write into a folder of the guest, by their paths; ``main_path`` is the one to
+    run.
 
     :param record: what the guest tells of itself right before it freezes.
     """
@@ -483,7 +497,8 @@ class _Parts:
     tell_output: bool
 
 
-# Functions of the script. The key and the value have no blanks of their own, so they are one argument.
+# Functions of the script. The key and the value have no blanks of their own, so they are one
+# argument.
 _LINUX_FUNCTIONS = f"""\
 ask() {{
     vmware-rpctool "info-get $1" 2>/dev/null || vmtoolsd --cmd "info-get $1" 2>/dev/null
