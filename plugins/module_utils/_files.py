@@ -162,7 +162,7 @@ def open_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
 
 
 def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = False) -> Folder:
-    """As ``open_folder``, for who closes it himself."""
+    """As ``open_folder``, for a caller who closes it."""
     kind = FileUnwritable if make else FileUnreadable
     with told(path, what, kind):
         if trusted:
@@ -464,7 +464,7 @@ class Draft:
         with self._told():
             handle = self._descriptor()
             os.fsync(handle)
-            # Looked at again: whoever has put a folder or a link there meanwhile is told so.
+            # Looked at again: whoever has put a folder or a link there meanwhile gets an error.
             self._folder._check_target(self._name)
             os.rename(
                 self._part or "",
@@ -639,7 +639,7 @@ class _Links:
         """Make sure that a link may be followed.
 
         :param handle: of the folder that holds it.
-        :param last: whether it stands for the file itself.
+        :param last: whether it names the file itself.
         :raises FileRefused: when it may not.
         :raises OSError: when there are too many.
         """
@@ -783,7 +783,7 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
 
 
 def _holder(handle: int) -> str:
-    """Who holds the lock of a file, where the system tells."""
+    """Who holds the lock of a file, where the system says so."""
     status = os.fstat(handle)
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as locks:

@@ -16,12 +16,12 @@ from ._connector.pyvmomi import vim
 from ._engine import Item, Task, note_failure
 from ._errors import GuestError, Reason
 from ._vsphere import freeze, wake
-from ._vsphere.freeze import Found, ParentVm, Stopping
+from ._vsphere.freeze import Found, Freezing, ParentVm
 from ._vsphere.guest import Guest, wait_for_tools
 
 if t.TYPE_CHECKING:
     from ._vsphere.guest import GuestCredentials
-    from ._vsphere.wake import Manner, Scripts
+    from ._vsphere.wake import FreezeMethod, Scripts
 
 P = t.TypeVar("P", bound=ParentVm)
 
@@ -67,7 +67,7 @@ class FreezeStage:
 
     task: Task[t.Any]
     step: str
-    manner: Manner
+    method: FreezeMethod
     scripts: Scripts
     credentials: GuestCredentials | None
     timeout: int
@@ -122,9 +122,9 @@ class FreezeStage:
         self.wait_for_tools(self.reachable(items))
         parents = {item.now.moid: item for item in self.reachable(items)}
         salt = wake.new_run()
-        begun = {moid: self._stopping(item, salt) for moid, item in parents.items()}
+        begun = {moid: self._freezing(item, salt) for moid, item in parents.items()}
 
-        def frozen(seen: Stopping) -> None:
+        def frozen(seen: Freezing) -> None:
             item = parents[seen.moid]
             item.error = None
             item.done.append(self.step)
@@ -133,7 +133,7 @@ class FreezeStage:
         try:
             self.task.call(
                 parents.values(),
-                lambda item: freeze.begin(begun[item.now.moid], self.scripts, self.manner),
+                lambda item: freeze.begin(begun[item.now.moid], self.scripts, self.method),
                 "parents prepared",
                 note_failure,
             )
@@ -141,24 +141,24 @@ class FreezeStage:
             freeze.wait(
                 self.task.session,
                 waiting,
-                self.manner,
+                self.method,
                 self.scripts,
                 self.task.deadline,
                 self.timeout,
                 frozen,
             )
         except Reason:
-            freeze.clean_up(begun.values(), self.manner)
-            freeze.settle(self.task.session, begun.values(), self.manner, frozen)
+            freeze.clean_up(begun.values(), self.method)
+            freeze.settle(self.task.session, begun.values(), self.method, frozen)
             raise
         finally:
             for moid, seen in begun.items():
                 parents[moid].error = seen.error or parents[moid].error
-            freeze.clean_up(begun.values(), self.manner)
+            freeze.clean_up(begun.values(), self.method)
 
-    def _stopping(self, item: ParentItem[t.Any], salt: str) -> Stopping:
+    def _freezing(self, item: ParentItem[t.Any], salt: str) -> Freezing:
         record = freeze.new_record(item.now.instance_uuid, self.scripts, salt)
-        return Stopping(item.now.moid, item.now.path, self._guest(item), record)
+        return Freezing(item.now.moid, item.now.path, self._guest(item), record)
 
     def _guest(self, item: ParentItem[t.Any]) -> Guest:
         if self.credentials is None or item.found.access is None:
@@ -169,4 +169,4 @@ class FreezeStage:
         return self.task.session.reference(vim.VirtualMachine, item.now.moid)
 
     def _no_tools(self, item: ParentItem[t.Any]) -> GuestError:
-        return freeze.no_tools(item.now.path, self.manner, installed=item.now.tools_installed)
+        return freeze.no_tools(item.now.path, self.method, installed=item.now.tools_installed)

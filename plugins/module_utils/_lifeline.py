@@ -91,7 +91,7 @@ def _watch(line: socket.socket | None, stop: int) -> None:
         # Nothing is ever sent this way: it can be read when it is at its end.
         poll.register(line, select.POLLIN)
     if _has_reader(_STDOUT):
-        # Without any event asked for, poll tells only that the other side is gone.
+        # Without any event asked for, poll reports only that the other side is gone.
         poll.register(_STDOUT, 0)
     gone = {handle for handle, _events in poll.poll()} - {stop}
     if gone:

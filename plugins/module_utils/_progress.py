@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Progress of long work, from a module to the person who waits for it.
 
-A module cannot print. What it tells goes over its lifeline to the action plugin, which shows it
-while the module works. Without a lifeline nothing is told, and nothing fails.
+A module cannot print. What it reports goes over its lifeline to the action plugin, which shows it
+while the module works. Without a lifeline nothing is reported, and nothing fails.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 Ansible stars out the value of each option that is marked ``no_log``, wherever its text occurs. A
 password ``wrong`` so makes ``********_credentials`` of an error code, and newer releases star out
 names of hosts and the recap as well. It does not even hide the password: our sentences are public,
-so that stars in the middle of one tell which word is missing.
+so that stars in the middle of one show which word is missing.
 
 So a secret that can be a part of our own words never comes to Ansible as it is. The action plugin
 seals it: it puts a prefix in front, and what Ansible knows, and looks for, is the text with the

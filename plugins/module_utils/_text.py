@@ -14,7 +14,7 @@ import typing as t
 # nobody sees, and what changes the direction of the text around it.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
-# What stands at the place where a text was cut.
+# What is put where a text was cut.
 _CUT = "..."
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -26,7 +26,7 @@ def printable(text: str, most: int | None = None) -> str:
     Tabs and line feeds stay, and a carriage return before a line feed goes: output has them.
 
     :param most: characters of the result at most; of a longer one the end is kept, which of the
-        output of a program tells most. None keeps all.
+        output of a program says most. None keeps all.
     """
     shown = _UNSHOWABLE.sub(_escaped, text.replace("\r\n", "\n"))
     if most is None or len(shown) <= most:

@@ -46,7 +46,7 @@ if t.TYPE_CHECKING:
 _GRACE_SECONDS = 10.0
 _FAREWELL_SECONDS = 1.0
 
-# How long, after a signal, calls that are under way are waited for: they tell which tasks are to be
+# How long, after a signal, calls that are under way are waited for: they return the tasks that are to be
 # cancelled. One that is broken off may make what nobody knows of, so that no rollback removes it.
 # vCenter answers such calls in milliseconds.
 _ANSWER_SECONDS = 5.0
@@ -206,7 +206,7 @@ class _Batch:
             concurrent.futures.wait(futures)
         except Interrupted:
             self._stop.set()
-            # What is under way gets its answer, if that comes soon: it tells the task that is to be
+            # What is under way gets its answer, if that comes soon: it has the task that is to be
             # cancelled.
             with self._session.stub.connections.halted(lambda: _wait(futures, _ANSWER_SECONDS)):
                 pool.shutdown(wait=True)

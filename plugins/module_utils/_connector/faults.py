@@ -116,7 +116,7 @@ def _hint(fault: t.Any) -> str:
 
 
 def _facts(fault: t.Any) -> dict[str, t.Any]:
-    """What the fault tells besides its message."""
+    """What the fault says besides its message."""
     if isinstance(fault, vim.fault.DuplicateName):
         return {"holder": _moid(fault.object)}
     if isinstance(fault, vim.fault.NoPermission):

@@ -104,7 +104,7 @@ class SessionStore:
     def load(self) -> KeptSession | None:
         """The kept session, or None when there is none that is ours, whole and for this password.
 
-        A file that is damaged, in whatever way, is told of once and replaced by the next session.
+        A file that is damaged, in whatever way, is warned of once and replaced by the next session.
         """
         text = self._read()
         if text is None:
@@ -113,7 +113,7 @@ class SessionStore:
             data = _files.parsed(text)
             if data["format"] != _FORMAT:
                 return None
-            # What holds for any password comes first, so that damage is told of as such.
+            # What holds for any password comes first, so that damage is reported as such.
             session = _kept_session(data)
             return session if hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]) else None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
@@ -239,7 +239,7 @@ _ABOUT = ("apiVersion", "apiType", "fullName", "instanceUuid")
 
 
 def _say_nothing(message: str) -> None:
-    """The default for ``warn`` and ``tell``: a caller that wants to hear passes its own."""
+    """The default for ``warn`` and ``tell``: a caller that wants to know passes its own."""
 
 
 class Session:
@@ -484,7 +484,7 @@ class Session:
         self._begin()
 
     def _resume(self, kept: KeptSession) -> bool:
-        """Go on with a kept session; the first call tells whether it is alive."""
+        """Go on with a kept session; the first call shows whether it is alive."""
         self._adopt(kept)
         try:
             self._begin()
@@ -534,7 +534,7 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
 
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:
     user, where = options.username, options.endpoint
-    # vCenter has no fault of its own for a locked account; only the words of the message tell.
+    # vCenter has no fault of its own for a locked account; only the words of the message say so.
     if "locked" in fault.message.lower():
         return ConnectionFailed(
             "account_locked",

@@ -86,7 +86,7 @@ class Pace:
 
 
 class Backoff:
-    """Spaces questions whose answer no property tells: soon at first, then ever further apart,
+    """Spaces questions whose answer no property has: soon at first, then ever further apart,
     under one deadline.
 
     The last question is at the deadline itself, so that what was done in time is seen.
@@ -245,7 +245,7 @@ def _one_filter(
                 # may take would be late.
                 with session.limit.within(deadline):
                     longest = _longest_round(session, deadline)
-                    # The first round, which tells the state, never has to wait.
+                    # The first round, which returns the state, never has to wait.
                     options = _Collector.WaitOptions(
                         maxWaitSeconds=min(longest, next(rounds, longest)) if rounds and version else longest
                     )

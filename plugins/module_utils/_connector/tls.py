@@ -220,7 +220,7 @@ def by_authority(ca_path: str | None, option: str) -> ssl.SSLContext:
 
 
 def unchecked() -> ssl.SSLContext:
-    """A context that takes every certificate, for who has asked for that."""
+    """A context that takes every certificate, for users who have asked for that."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -277,7 +277,7 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
     return ConnectionFailed(
         "tls_bad_certificate",
         f"The certificate of {where} does not pass verification ({error.verify_message}).",
-        hint="Have the vCenter's certificate made anew, or pin the one that it has with thumbprint.",
+        hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint.",
     )
 
 

@@ -209,7 +209,7 @@ class Client:
     """Makes requests; safe for many threads.
 
     :param context: for TLS. It belongs to the client from now on.
-    :param proxies: the proxies for an address, by scheme, such as ``environment_proxies`` tells;
+    :param proxies: the proxies for an address, by scheme, such as ``environment_proxies`` returns;
         None: there are none.
     :param stop: to break off what is under way.
     :raises MissingLibrary: requests is not there.
@@ -232,7 +232,7 @@ class Client:
     def send(self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any = None) -> Answer:
         """Make one request; a redirection is an answer like every other.
 
-        :param body: bytes, or what yields bytes and tells their number by ``len``: each part is
+        :param body: bytes, or what yields bytes and has their number by ``len``: each part is
             sent before the next is asked for, and what it raises comes through.
         :raises NotConnected: nothing was sent.
         :raises Broken: the connection broke.
@@ -508,7 +508,7 @@ def _reached(options: ConnectionOptions, url: str, pin: str | None) -> Connectio
     if pin is None:
         raise ConnectionFailed(
             "host_certificate_unknown",
-            f"vCenter does not tell the certificate of the ESXi host {host}, so nothing is sent to it.",
+            f"vCenter does not show the certificate of the ESXi host {host}, so nothing is sent to it.",
             hint="Give the user the right to read the configuration of the host.",
         )
     return dataclasses.replace(options, hostname=host, port=port, thumbprint=pin)

@@ -18,7 +18,7 @@ from .._vsphere.compute import UNKNOWN, Place, Surroundings
 from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
 from .._vsphere.vm import Vm, pairs, vm_name
-from .._vsphere.wake import Manner, Scripts
+from .._vsphere.wake import FreezeMethod, Scripts
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
 
@@ -113,7 +113,7 @@ class Parent(ParentVm):
 
 PRESENT, ABSENT = "present", "absent"
 
-MANNER = Manner(
+METHOD = FreezeMethod(
     commands={
         "linux": "vmtoolsd --cmd 'vmfork-begin -1 -1'",
         "windows": "& (Join-Path $env:ProgramFiles 'VMware\\VMware Tools\\vmtoolsd.exe') --cmd 'vmfork-begin -1 -1'",
@@ -185,7 +185,7 @@ class ForkOptions:
             datacenter=params.get("datacenter"),
             children=children,
             credentials=GuestCredentials.from_params(params),
-            scripts=Scripts.from_params(params, MANNER),
+            scripts=Scripts.from_params(params, METHOD),
             create_snapshot=params["create_snapshot"],
             allow_reset=params["allow_reset"],
             wait_for_ip=params["wait_for_ip_address"],

@@ -19,7 +19,7 @@ from .._vsphere.compute import Place, Pool, choose_datastore, choose_pool
 from .model import (
     DISABLED,
     ENABLED,
-    MANNER,
+    METHOD,
     NONE,
     NONPERSISTENT,
     PERSISTENT,
@@ -269,7 +269,7 @@ def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], 
     if parent.quiesced and not stays_quiesced:
         running = [child for child in depending if child.running]
         if not options.allow_reset:
-            return Plan(parent, refusal=freeze.out_of_date(parent.path, MANNER, parent.record))
+            return Plan(parent, refusal=freeze.out_of_date(parent.path, METHOD, parent.record))
         if running:
             return Plan(parent, refusal=_still_running(parent, running, "reset"))
         due.append(RESET)

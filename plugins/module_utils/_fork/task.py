@@ -21,7 +21,7 @@ from .._vsphere import vm, wake
 from .._vsphere.addresses import warn
 from .._vsphere.compute import find_folders, read_names
 from . import apply, plan, read, report
-from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
+from .model import ABSENT, METHOD, Child, ChildRequest, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Step
 
 if t.TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     quiescing = FreezeStage(
         task=task,
         step=QUIESCE,
-        manner=MANNER,
+        method=METHOD,
         scripts=options.scripts,
         credentials=options.credentials,
         timeout=options.timeout,

@@ -14,7 +14,7 @@ from .._connector import names
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import freeze
 from .._vsphere.disks import MANY_LEVELS, MOST_LEVELS
-from .model import FROZEN, MANNER, Obstacle, Parent, ParentOptions
+from .model import FROZEN, METHOD, Obstacle, Parent, ParentOptions
 
 RESET, COLLAPSE, FREEZE = "reset", "collapse", "freeze"
 
@@ -103,7 +103,7 @@ def _no_reset(parent: Parent, options: ParentOptions, stays_frozen: bool) -> Vfo
     if not parent.frozen or stays_frozen or options.allow_reset:
         return None
     if options.state == FROZEN:
-        return freeze.out_of_date(parent.path, MANNER, parent.record)
+        return freeze.out_of_date(parent.path, METHOD, parent.record)
     return InvalidOption(
         f"{parent.path} is frozen, and only a reset makes a frozen VM run again.",
         hint="Set allow_reset if its guest may be reset. What its memory holds is lost then; its clones go on.",

@@ -18,7 +18,7 @@ from .._engine import Task, note_failure
 from .._freeze_stage import FreezeStage
 from .._vsphere import snapshots, vm
 from . import apply, plan, read, report
-from .model import MANNER, Parent, ParentOptions
+from .model import METHOD, Parent, ParentOptions
 from .plan import COLLAPSE, FREEZE, RESET
 
 if t.TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     freezing = FreezeStage(
         task=task,
         step=FREEZE,
-        manner=MANNER,
+        method=METHOD,
         scripts=options.scripts,
         credentials=options.credentials,
         timeout=options.timeout,

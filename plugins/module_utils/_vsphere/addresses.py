@@ -110,7 +110,7 @@ class Refusal:
     text: str
 
     def told(self) -> dict[str, str]:
-        """As it stands in a result."""
+        """As results show it."""
         return {"error_code": self.code, "msg": self.text}
 
 
@@ -119,7 +119,7 @@ class Word:
     """What is said of the addresses of one VM.
 
     :ivar name: what messages call the VM.
-    :ivar told: that its guest says are its own, as they came.
+    :ivar told: reported by its guest, through guestinfo, as they came.
     :ivar given: that the user gave it.
     :ivar firm: families (4, 6) in which it has what the user gave it and nothing else.
     :ivar tools: that VMware Tools report for the VM's own cards.
@@ -136,7 +136,7 @@ class Word:
 class Verdict:
     """What is taken of one VM's word.
 
-    :ivar addresses: in the order in which they were told, in their canonical spelling.
+    :ivar addresses: in the order in which they were reported, in their canonical spelling.
     """
 
     addresses: tuple[str, ...]
@@ -148,7 +148,7 @@ def vet(words: t.Sequence[Word]) -> list[Verdict]:
 
     An address that the user gave a VM is that VM's. Any other one has to be reachable, to be
     reported by VMware Tools for a card of this VM as well, and to be claimed by no other VM: of two
-    that claim one address nobody can tell who lies, so neither has it.
+    that claim one address nobody can say which one lies, so neither gets it.
     """
     givers: dict[Address, list[str]] = collections.defaultdict(list)
     claimers: dict[Address, list[str]] = collections.defaultdict(list)
@@ -177,7 +177,7 @@ def vet(words: t.Sequence[Word]) -> list[Verdict]:
 
 
 def unconfirmed(word: Word) -> bool:
-    """Whether an address is told that would be taken if only VMware Tools reported it as well,
+    """Whether an address is reported that would be used if only VMware Tools reported it as well,
     which they may do later.
     """
     told, tools, given = _known(word.told), set(_known(word.tools)), set(_known(word.given))
@@ -256,5 +256,5 @@ def _others(by_address: t.Mapping[Address, list[str]], text: str, me: str) -> li
 
 
 def _listed(numbered: list[str]) -> str:
-    """Names, of which each stands behind its number."""
+    """Names, each of which has its number before it."""
     return ", ".join(name.partition(" ")[2] for name in numbered[:3])

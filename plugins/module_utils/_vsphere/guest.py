@@ -280,7 +280,7 @@ class Entry:
     """What a folder of a guest holds.
 
     :ivar kind: ``file``, ``directory`` or ``symlink``.
-    :ivar owner: number of the user whose it is; None where the guest does not tell.
+    :ivar owner: number of the user whose it is; None where the guest does not say.
     """
 
     name: str
@@ -293,7 +293,7 @@ class Access:
     """The way into one VM's guest.
 
     :ivar pin: SHA-256 of the certificate of its ESXi host, which file transfers go to; None where
-        vCenter does not tell it.
+        vCenter does not show it.
     """
 
     name: str
@@ -473,7 +473,7 @@ class Guest:
         :param output: path of the file in the guest that gets all of its output.
         """
         if self.shell.name == "windows":
-            # There cmd is what is started, and would only tell by its exit code.
+            # There cmd is what is started, and would only report it by its exit code.
             self._ask(
                 f"run {program}",
                 lambda: self.access.files.ListFilesInGuest(self._vm, self._auth(), program),
@@ -502,7 +502,7 @@ class Guest:
                 return None if process.endTime is None else int(process.exitCode or 0)
         raise GuestError(
             "guest_process_lost",
-            f"The guest of {self.access.name} knows nothing of {program} any more: it or its Tools were restarted.",
+            f"The guest of {self.access.name} does not know {program} any more: it or its Tools were restarted.",
             hint="Run again.",
         )
 

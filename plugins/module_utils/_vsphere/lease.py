@@ -122,7 +122,7 @@ class Lease:
         return found[0]
 
     def received(self) -> dict[str, Received]:
-        """What the host has of each device, by its key, as far as vCenter tells."""
+        """What the host has of each device, by its key, as far as vCenter reports it."""
         try:
             entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
         except Fault as fault:
@@ -295,7 +295,7 @@ def send(
     try:
         host.send("PUT" if create else "POST", headers, body)
     except ConnectionLost as error:
-        # One that refuses may have done so before it was broken off; that is told all the same.
+        # One that refuses may have done so before it was broken off; that is reported all the same.
         if stop.is_set() and not isinstance(error, TransferRefused):
             raise Stopped("The upload was broken off.") from error
         raise

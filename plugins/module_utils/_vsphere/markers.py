@@ -8,7 +8,7 @@ from __future__ import annotations
 import urllib.parse
 
 # Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a
-# clone inherits the pair, so it counts only on the VM whose name it holds.
+# clone inherits the pair, so it is valid only on the VM whose name it holds.
 MARKER_KEY = "vforge.clone"
 
 # Kept in a clone's extraConfig once its guest was customized: the name of the clone, for the same
@@ -16,7 +16,7 @@ MARKER_KEY = "vforge.clone"
 CUSTOMIZED_KEY = "vforge.customized"
 
 # Kept in the extraConfig of a fleet's parent: "<fleet> <version of the golden VM> <name of the
-# parent>". The clones of the parent inherit the pair, and so tell of which version they are.
+# parent>". The clones of the parent inherit the pair, and so show of which version they are.
 FLEET_KEY = "vforge.fleet"
 
 
@@ -36,7 +36,7 @@ def marker(parent_uuid: str, clone_name: str) -> str:
 
 
 def parent_of(value: str, vm_name: str) -> str | None:
-    """Instance UUID of the parent that a marker on a VM of this name tells, or None where it makes
+    """Instance UUID of the parent that a marker names on a VM of this name, or None where it makes
     the VM no clone.
     """
     uuid, _space, name = value.partition(" ")

@@ -141,7 +141,7 @@ class Nic:
     """A virtual NIC.
 
     :ivar mac: lower-case, with colons; empty where it has none yet.
-    :ivar backing_id: as in ``compute.Network``: what tells to which network it is connected.
+    :ivar backing_id: as in ``compute.Network``: what says to which network it is connected.
     :ivar connected: of a running VM whether it is, of one that is off whether it will be.
     :ivar network: name of the network, where it is known.
     :ivar device: vSphere's own object, for the edits that a domain's ``apply`` makes of it.
