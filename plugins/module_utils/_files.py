@@ -253,8 +253,9 @@ class Folder:
         return os.listdir(self.handle)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """A descriptor of a regular file; where the folder is trusted, of one that is to be trusted
-        too.
+        """A descriptor of a regular file.
+
+        Where the folder is trusted, of one that is to be trusted too.
 
         :raises FileMissing: when there is none.
         :raises FileRefused: when it is something else, or not to be trusted.
@@ -339,8 +340,9 @@ class Folder:
                 self._sweep(found)
 
     def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
-        """A descriptor that holds the lock of a file, which is made where there is none; see
-        ``locked``.
+        """A descriptor that holds the lock of a file, which is made where there is none.
+
+        See ``locked``.
         """
         while True:
             handle = self.made(name, os.O_RDWR)
@@ -831,8 +833,9 @@ class PrivateFolder:
         return None
 
     def open(self, name: str, flags: int) -> int | None:
-        """A file of ours, open; None when there is none, or, with a warning, when it may be
-        somebody else's.
+        """A file of ours, open.
+
+        None when there is none, or, with a warning, when it may be somebody else's.
 
         :param flags: with ``os.O_CREAT`` it is made where there is none.
         """

@@ -69,8 +69,9 @@ def ended() -> bool:
 
 @contextlib.contextmanager
 def as_interrupts() -> t.Iterator[list[Interrupted]]:
-    """Turn the first signal that ends a run, or ``end_run``, into Interrupted; a second signal ends
-    the process at once.
+    """Turn the first signal that ends a run, or ``end_run``, into Interrupted.
+
+    A second signal ends the process at once.
 
     Yields a list that holds it once it has come, whatever was made of it on its way out.
 
@@ -121,8 +122,9 @@ def end_run(why: Interrupted) -> None:
 
 @contextlib.contextmanager
 def held_back(break_off: t.Callable[[], None] | None = None) -> t.Iterator[None]:
-    """Let a signal wait until the block ends: for a call whose answer must not be lost. For the
-    main thread.
+    """Let a signal wait until the block ends: for a call whose answer must not be lost.
+
+    For the main thread.
 
     :param break_off: ends that call; it is called, in a thread, when the block takes too long after
         a signal.

@@ -43,8 +43,9 @@ class Route:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What was read of one object: ``values`` by property path; what could not be read is not in
-    it.
+    """What was read of one object: ``values`` by property path.
+
+    What could not be read is not in it.
     """
 
     ref: t.Any

@@ -85,8 +85,9 @@ class SessionStore:
 
     @contextlib.contextmanager
     def locked(self, patience: float | None = None) -> t.Iterator[None]:
-        """Hold the right to log in for these options, among all processes of this user; death
-        releases it.
+        """Hold the right to log in for these options, among all processes of this user.
+
+        Death releases it.
 
         :param patience: seconds; who waits longer goes on without it: two logins are better than
             none. None: as long as one request may take.
@@ -121,8 +122,9 @@ class SessionStore:
             return None
 
     def save(self, session: KeptSession) -> bool:
-        """Keep a session: whole or not at all, whoever reads at the same moment. False when it is
-        not kept.
+        """Keep a session: whole or not at all, whoever reads at the same moment.
+
+        False when it is not kept.
         """
         if self._folder is None:
             return False
@@ -148,8 +150,9 @@ class SessionStore:
             self._tell(message)
 
     def _open(self, ending: str, flags: int) -> int | None:
-        """A file of ours, open; None, with a warning, when it may be somebody else's or others can
-        read it.
+        """A file of ours, open.
+
+        None, with a warning, when it may be somebody else's or others can read it.
         """
         return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
@@ -330,8 +333,9 @@ class Session:
         return self.stub.connections.gone or isinstance(error, (ConnectionFailed, ConnectionLost))
 
     def deadline(self, timeout: float) -> float:
-        """When a task that may take ``timeout`` seconds has to end, of ``time.monotonic()``;
-        connecting counts, too.
+        """When a task that may take ``timeout`` seconds has to end, of ``time.monotonic()``.
+
+        Connecting counts, too.
         """
         return (time.monotonic() if self._begun is None else self._begun) + timeout
 
@@ -440,8 +444,9 @@ class Session:
         return self._take_another(dead)
 
     def _take_another(self, dead: str | None) -> None:
-        """Take the session that another process has opened meanwhile, or log in; one process at a
-        time does this.
+        """Take the session that another process has opened meanwhile, or log in.
+
+        One process at a time does this.
 
         What can fail slowly comes before the lock: behind a vCenter that is not there nobody waits
         for others' time-outs.

@@ -166,8 +166,9 @@ class ConnectionPool:
             return connection
 
     def give_back(self, connection: http.client.HTTPSConnection) -> None:
-        """Keep a connection whose answer was read to its end; one that the server has closed is
-        dropped.
+        """Keep a connection whose answer was read to its end.
+
+        One that the server has closed is dropped.
         """
         with self._lock:
             self._busy.discard(connection)
@@ -212,8 +213,9 @@ class ConnectionPool:
         return not self._halted.wait(seconds)
 
     def note_silence(self) -> None:
-        """A call was not answered in time: find out whether the server is there at all. Sets
-        ``gone``.
+        """A call was not answered in time: find out whether the server is there at all.
+
+        Sets ``gone``.
         """
         if self.gone or self._halted.is_set():
             return
@@ -293,8 +295,9 @@ def _left(until: float) -> float:
 
 
 def _quiet(connection: http.client.HTTPSConnection) -> bool:
-    """Whether a connection waits for the next request. One with something to read was closed by the
-    server meanwhile.
+    """Whether a connection waits for the next request.
+
+    One with something to read was closed by the server meanwhile.
     """
     if connection.sock is None:
         return False
@@ -442,8 +445,9 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         return stub
 
     def negotiate(self) -> None:
-        """Ask which versions the server speaks, and use the newest that pyVmomi knows too. This is
-        no SOAP call.
+        """Ask which versions the server speaks, and use the newest that pyVmomi knows too.
+
+        This is no SOAP call.
 
         A vCenter that is starting is asked again, as long as the task has time.
 
@@ -503,9 +507,11 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         self.connections.drop()
 
     def InvokeMethod(self, mo: t.Any, info: t.Any, args: t.Any, outerStub: t.Any = None) -> t.Any:  # noqa: N802, N803
-        """Send one call. One that may be repeated is sent again when the connection broke, and as
-        long as the deadline allows when its answer is late or a gateway says that the vCenter is
-        not up; each time over another connection.
+        """Send one call.
+
+        One that may be repeated is sent again when the connection broke, and as long as the
+        deadline allows when its answer is late or a gateway says that the vCenter is not up; each
+        time over another connection.
 
         :raises Fault: vCenter refused it.
         :raises SessionExpired: it was not carried out, for want of a session.
@@ -614,8 +620,9 @@ def _starting(options: ConnectionOptions, status: str) -> ConnectionFailed:
 
 
 class Patience:
-    """Waits for a vCenter that is starting, ever longer, as long as the task has time; a moment
-    where it has no deadline.
+    """Waits for a vCenter that is starting, ever longer, as long as the task has time.
+
+    A moment where it has no deadline.
 
     :param connections: to the vCenter.
     """

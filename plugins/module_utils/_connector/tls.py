@@ -40,8 +40,9 @@ def dial(
     make: t.Callable[[int, int, int], S],
     watched: t.Callable[[S], t.ContextManager[object]] = contextlib.nullcontext,
 ) -> S:
-    """Connect to the first address of a host that takes it. The socket's time-out is what is left
-    then.
+    """Connect to the first address of a host that takes it.
+
+    The socket's time-out is what is left then.
 
     :param left: seconds that are left; it raises TimeoutError where there are none.
     :param make: makes the socket, of family, kind and protocol.
@@ -102,8 +103,9 @@ def hang_up(sock: socket.socket) -> None:
 
 
 class ThumbprintMismatch(ssl.SSLError):
-    """The certificate of the peer is not the pinned one. ``found`` is its digest, lower-case
-    hexadecimal.
+    """The certificate of the peer is not the pinned one.
+
+    ``found`` is its digest, lower-case hexadecimal.
     """
 
     def __init__(self, found: str) -> None:

@@ -61,8 +61,9 @@ def add_data_type(name: str, wire_name: str, version: str, properties: t.Sequenc
 
 
 def add_methods(kind: t.Any, methods: t.Sequence[Method]) -> None:
-    """Give a class of managed objects the methods that it does not have yet; it stays the class
-    that it is.
+    """Give a class of managed objects the methods that it does not have yet.
+
+    It stays the class that it is.
 
     :param kind: such as ``vim.VirtualMachine``.
     """

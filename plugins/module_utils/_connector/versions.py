@@ -1,8 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which version of the API to speak, and which release can do what. What the session knows already
-is enough to say so.
+"""Which version of the API to speak, and which release can do what.
+
+What the session knows already is enough to say so.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def at_least(api_version: str, wanted: str) -> bool:
 
 
 def readable(api_version: str, paths: t.Iterable[str]) -> list[str]:
-    """Those of the property paths that a server of this version has; for one that it does not know
-    it refuses a whole read.
+    """Those of the property paths that a server of this version has.
+
+    For one that it does not know it refuses a whole read.
     """
     if _numbers(api_version) is None:
         return list(paths)
@@ -72,8 +74,9 @@ def readable(api_version: str, paths: t.Iterable[str]) -> list[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...] | None:
-    """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``; None for what is no dotted number
-    (``2.5u2``).
+    """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``.
+
+    None for what is no dotted number (``2.5u2``).
     """
     parts = version.split(".")
     if not all(part.isascii() and part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):

@@ -179,8 +179,9 @@ class Answer:
         return data
 
     def end(self, most: int) -> bytes:
-        """The last bytes of the body, as many at most; no more than that is kept. Raises as
-        ``read``.
+        """The last bytes of the body, as many at most; no more than that is kept.
+
+        Raises as ``read``.
         """
         kept, came = b"", 0
         while piece := self._read(_PIECE):
@@ -379,8 +380,9 @@ def _why(error: Exception) -> str:
 
 
 class TransferRefused(ConnectionLost):
-    """The host answered a transfer with something else than success; nothing, or a part, was
-    carried.
+    """The host answered a transfer with something else than success.
+
+    Nothing, or a part, was carried.
     """
 
 

@@ -1,8 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of the addresses that guests report are used. Pure: works on plain values, as read from
-``guest.net``.
+"""Which of the addresses that guests report are used.
+
+Pure: works on plain values, as read from ``guest.net``.
 
 Whoever has root in a guest decides what it reports, through guestinfo and through VMware Tools
 alike. What the user says of a VM comes first, then what nothing else contradicts; what does not fit
@@ -77,8 +78,9 @@ def usable(addresses: t.Iterable[str], family: str = "any") -> list[str]:
 
 
 def guest_nics(net: t.Iterable[t.Any]) -> list[GuestNic]:
-    """``guest.net`` as plain values. ``deviceConfigId`` is -1 for an interface that is no virtual
-    NIC of the VM.
+    """``guest.net`` as plain values.
+
+    ``deviceConfigId`` is -1 for an interface that is no virtual NIC of the VM.
     """
     return [
         GuestNic(

@@ -105,8 +105,9 @@ _TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """A resource pool of a compute resource; ``path`` is relative to it, the root pool's is
-    ``Resources``.
+    """A resource pool of a compute resource.
+
+    ``path`` is relative to it, the root pool's is ``Resources``.
     """
 
     moid: str
@@ -141,8 +142,9 @@ class Host:
 
     @property
     def available(self) -> bool:
-        """Whether VMs can be made and run on it now. One in quarantine can, where nothing better is
-        there.
+        """Whether VMs can be made and run on it now.
+
+        One in quarantine can, where nothing better is there.
         """
         return self.connected and not self.maintenance
 

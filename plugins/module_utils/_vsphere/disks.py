@@ -72,8 +72,9 @@ class Disk:
 
     @property
     def levels(self) -> int:
-        """Its delta disks above the base disk. One without has nothing that a linked clone could
-        share.
+        """Its delta disks above the base disk.
+
+        One without has nothing that a linked clone could share.
         """
         return max(len(self.files) - 1, 0)
 

@@ -64,8 +64,9 @@ P = t.TypeVar("P", bound=ParentVm)
 
 @dataclasses.dataclass(frozen=True)
 class Found(t.Generic[P]):
-    """A parent and the way into its guest; ``no_access`` says why there is none, where there is
-    none.
+    """A parent and the way into its guest.
+
+    ``no_access`` says why there is none, where there is none.
     """
 
     parent: P
@@ -148,8 +149,9 @@ def wait(
     timeout: int,
     on_frozen: t.Callable[[Freezing], None],
 ) -> None:
-    """Wait until all of them are frozen, with the scripts of this run; each that is not gets its
-    error.
+    """Wait until all of them are frozen, with the scripts of this run.
+
+    Each that is not gets its error.
 
     Between rounds that bring nothing it is asked whether a script has ended without freezing its
     guest.
@@ -222,8 +224,9 @@ def record_in(values: t.Mapping[str, t.Any], instance_uuid: str) -> FreezeRecord
 
 
 def is_up_to_date(record: FreezeRecord | None, scripts: Scripts) -> bool:
-    """Whether a frozen VM is frozen with these scripts. One that shows none is, where none are
-    asked for.
+    """Whether a frozen VM is frozen with these scripts.
+
+    One that shows none is, where none are asked for.
     """
     if record is None:
         return not scripts
@@ -243,8 +246,9 @@ def out_of_date(path: str, method: FreezeMethod, record: FreezeRecord | None) ->
 
 
 def clean_up(items: t.Iterable[Freezing], method: FreezeMethod) -> None:
-    """Leave guests that are not frozen as they were. A signal that comes meanwhile waits until
-    that is done.
+    """Leave guests that are not frozen as they were.
+
+    A signal that comes meanwhile waits until that is done.
 
     :raises Interrupted: one came.
     """

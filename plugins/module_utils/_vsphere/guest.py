@@ -210,8 +210,9 @@ def shell_of(family: str | None, guest_id: str | None) -> Shell:
 
 
 def _for_windows(word: str) -> str:
-    """Always in quotation marks, for cmd's own signs; backslashes before a mark are doubled
-    (CommandLineToArgvW).
+    """Always in quotation marks, for cmd's own signs.
+
+    Backslashes before a mark are doubled (CommandLineToArgvW).
     """
     inner = re.sub(r'(\\*)"', r"\1\1\\" + '"', word)
     return '"' + re.sub(r"(\\+)$", r"\1\1", inner) + '"'
@@ -346,8 +347,9 @@ def _entry(info: t.Any) -> Entry:
 
 
 def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
-    """Whether Tools take guest operations, from the properties in ``READY``; an older ESXi tells
-    only that they run.
+    """Whether Tools take guest operations, from the properties in ``READY``.
+
+    An older ESXi tells only that they run.
     """
     return values.get(READY[0]) == "guestToolsRunning" and values.get(READY[1]) is not False
 
@@ -423,8 +425,9 @@ class Guest:
         env: t.Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> Completed:
-        """Run a program to its end. Never put a secret into its arguments: everybody in the guest
-        can list them.
+        """Run a program to its end.
+
+        Never put a secret into its arguments: everybody in the guest can list them.
 
         :param deadline: of ``time.monotonic()``.
         :raises GuestError: also ``guest_timeout``; the program is then terminated, and the details
@@ -451,8 +454,9 @@ class Guest:
         env: t.Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> Completed:
-        """Run a script of the guest's own shell: POSIX sh, or PowerShell. Parameters and errors as
-        for ``run``.
+        """Run a script of the guest's own shell: POSIX sh, or PowerShell.
+
+        Parameters and errors as for ``run``.
         """
         with self.temporary_file(self.shell.suffix) as path:
             self.upload(path, text.encode(), mode=0o700)
@@ -626,8 +630,9 @@ class Guest:
             )
 
     def attempt(self, otherwise: str, do: t.Callable[[], object]) -> None:
-        """Clean up; where that fails, warn with ``otherwise``. While a broken connection is being
-        told, nothing is tried.
+        """Clean up; where that fails, warn with ``otherwise``.
+
+        While a broken connection is being told, nothing is tried.
 
         :raises Interrupted: a signal came meanwhile.
         """
@@ -641,8 +646,9 @@ class Guest:
                 self._session.warn(f"{otherwise}: {error}")
 
     def _end(self, pid: int, program: str, deadline: float) -> int | None:
-        """Wait for the end of a program; one that has not ended, for whatever reason, is
-        terminated. None is for late.
+        """Wait for the end of a program.
+
+        One that has not ended, for whatever reason, is terminated. None is for late.
         """
         code, waits = None, Backoff(deadline)
         try:
@@ -657,8 +663,10 @@ class Guest:
         return code
 
     def _carry(self, doing: str, initiate: t.Callable[[], str], carry: t.Callable[[str], T]) -> T:
-        """A transfer; one that broke off is made once more, from the start, since its address is
-        good for one time only.
+        """A transfer.
+
+        One that broke off is made once more, from the start, since its address is good for one time
+        only.
         """
         try:
             try:

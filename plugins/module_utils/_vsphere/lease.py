@@ -161,8 +161,9 @@ class Lease:
         return str(row.get("state") or "") if row is not None else ""
 
     def abort(self) -> bool:
-        """Nothing of it is wanted: vCenter removes it. False when it has ended already, one way or
-        the other.
+        """Nothing of it is wanted: vCenter removes it.
+
+        False when it has ended already, one way or the other.
         """
         try:
             self._session.retrying(lambda: self.ref.HttpNfcLeaseAbort(None))
@@ -325,7 +326,8 @@ class _Body:
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
-    """Wait until a VM is gone, as one is whose import was aborted; False when it is still there at
-    the deadline.
+    """Wait until a VM is gone, as one is whose import was aborted.
+
+    False when it is still there at the deadline.
     """
     return not wait_until(session, [vm], vim.VirtualMachine, ("name",), deadline, lambda update: update.gone)

@@ -78,8 +78,9 @@ class Vm:
 
     @property
     def powered_off(self) -> bool:
-        """Whether it is powered off. A suspended VM is not, and neither is one of which nothing is
-        known.
+        """Whether it is powered off.
+
+        A suspended VM is not, and neither is one of which nothing is known.
         """
         return self.power_state == "poweredOff"
 
@@ -126,8 +127,9 @@ def row_of(rows: t.Mapping[str, Row], ref: t.Any) -> Row | None:
 
 
 def datacenter_of(rows: t.Mapping[str, Row], vm: Row) -> Row | None:
-    """The datacenter above a VM, by way of the vApps that it may be in; None where this user may
-    not see it.
+    """The datacenter above a VM, by way of the vApps that it may be in.
+
+    None where this user may not see it.
     """
     here: Row | None = vm
     while here is not None and not isinstance(here.ref, vim.Datacenter):

@@ -267,8 +267,9 @@ def failure(name: str, report: WakeReport) -> GuestError:
 
 
 def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
-    """The error for a clone that has not reported the end of its scripts; ``state`` is what it
-    reported last.
+    """The error for a clone that has not reported the end of its scripts.
+
+    ``state`` is what it reported last.
     """
     how = "is still running" if state == RUNNING else "has not reported that it began"
     error = TimedOut(
@@ -451,8 +452,9 @@ def _short(text: str) -> str:
 
 
 def files(scripts: Scripts, method: FreezeMethod, shell: Shell, folder: str, record: FreezeRecord) -> dict[str, str]:
-    """The texts to write into a folder of the guest, by their paths; ``main_path`` is the one to
-    run.
+    """The texts to write into a folder of the guest, by their paths.
+
+    ``main_path`` is the one to run.
 
     :param record: what the guest reports right before it freezes.
     """
