@@ -421,19 +421,19 @@ def name_subjects(session: Session, errors: t.Iterable[BaseException | None]) ->
 
     An object that this user may not see keeps its moid.
     """
-    asked = [error for error in errors if isinstance(error, Fault) and error.subject is not None]
-    if not asked or session.limit.task_over():
+    faults = [error for error in errors if isinstance(error, Fault) and error.subject is not None]
+    if not faults or session.limit.task_over():
         return
-    subjects = {error.subject._GetMoId(): error.subject for error in asked}
+    subjects = {fault.subject._GetMoId(): fault.subject for fault in faults}
     try:
         paths = paths_of(session, list(subjects.values()))
     except VforgeError as why:
         session.warn(f"The objects on which privileges are missing could not be named by their paths: {why}")
         return
-    for error in asked:
-        path = paths.get(error.subject._GetMoId(), "")
+    for fault in faults:
+        path = paths.get(fault.subject._GetMoId(), "")
         if path:
-            error.call_subject(path)
+            fault.call_subject(path)
 
 
 def path_in(known: t.Mapping[str, Row], moid: str) -> str:
