@@ -141,7 +141,7 @@ def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: s
         try:
             yield
         finally:
-            with told(path, what):
+            with explained(path, what):
                 os.close(handle)
 
 
@@ -164,7 +164,7 @@ def open_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
 def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = False) -> Folder:
     """As ``open_folder``, for a caller who closes it."""
     kind = FileUnwritable if make else FileUnreadable
-    with told(path, what, kind):
+    with explained(path, what, kind):
         if trusted:
             handle, _at, _name = _walk(path, what, make=make)
         else:
@@ -172,7 +172,7 @@ def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
     folder = Folder(handle, path, what, trusted=trusted)
     try:
         if trusted:
-            with told(path, what, kind):
+            with explained(path, what, kind):
                 folder.hold()
             _trust_folder(folder.handle, path, path, what)
     except BaseException:
@@ -195,7 +195,7 @@ def check_folder(path: str, *, what: str) -> None:
 
 
 @contextlib.contextmanager
-def told(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.Iterator[None]:
+def explained(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.Iterator[None]:
     """Turn what the system refuses about a file into an error for the user.
 
     :param kind: of the error.
@@ -241,7 +241,7 @@ class Folder:
 
         :raises FileUnreadable: as the system says.
         """
-        with told(self.path, self._what, FileUnreadable):
+        with explained(self.path, self._what, FileUnreadable):
             os.close(self.handle)
 
     def path_of(self, name: str) -> str:
@@ -261,7 +261,7 @@ class Folder:
         :raises FileRefused: when it is something else, or not to be trusted.
         :raises FileUnreadable: as the system says.
         """
-        with told(self.path_of(name), self._what, FileUnreadable):
+        with explained(self.path_of(name), self._what, FileUnreadable):
             # Looked at first, since opening a device may already do something.
             self._judge(name, os.stat(name, dir_fd=self.handle, follow_symlinks=False))
             handle = os.open(name, flags | _QUIET, dir_fd=self.handle)
@@ -275,7 +275,7 @@ class Folder:
     def read(self, name: str, most: int, *, deadline: float | None = None) -> bytes:
         """The whole of a file; see the function of this name."""
         handle = self.open(name)
-        with told(self.path_of(name), self._what, FileUnreadable):
+        with explained(self.path_of(name), self._what, FileUnreadable):
             try:
                 return self._read(handle, name, most, deadline)
             finally:
@@ -316,7 +316,7 @@ class Folder:
         :raises FileRefused: when it is a folder.
         :raises FileUnwritable: as the system says.
         """
-        with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
+        with explained(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             if stat.S_ISDIR(os.stat(name, dir_fd=self.handle, follow_symlinks=False).st_mode):
                 raise _refused(
                     self._what,
@@ -336,7 +336,7 @@ class Folder:
                 continue
             # Whoever writes one holds its lock; and another run may sweep at the same moment.
             gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with told(self.path_of(found), self._what), gone:
+            with explained(self.path_of(found), self._what), gone:
                 self._sweep(found)
 
     def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
@@ -347,7 +347,7 @@ class Folder:
         while True:
             handle = self.made(name, os.O_RDWR)
             _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, tell))
-            with told(self.path_of(name), self._what):
+            with explained(self.path_of(name), self._what):
                 # One that was removed, or replaced, while it was waited for, locks nothing.
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(handle), os.stat(name, dir_fd=self.handle, follow_symlinks=False)):
@@ -368,7 +368,7 @@ class Folder:
     def made(self, name: str, flags: int) -> int:
         """As ``open``, of a file that is made, empty and for this user alone, where there is none."""
         making = flags | os.O_CREAT | os.O_EXCL | _QUIET
-        with told(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
+        with explained(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
             return os.open(name, making, 0o600, dir_fd=self.handle)
         return self.open(name, flags & ~os.O_CREAT)
 
@@ -376,7 +376,7 @@ class Folder:
         """What is to be replaced, if it may be; None where there is nothing yet."""
         if "/" in name:
             raise _refused(self._what, self.path_of(name), "its name has a slash", "Report this.")
-        with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
+        with explained(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
             self._judge(name, status)
             return status
@@ -440,7 +440,7 @@ class Draft:
         there = folder._check_target(name)
         mode = there.st_mode & 0o777 if there is not None and keep_mode else mode
         try:
-            with self._told():
+            with self._explained():
                 self._open()
                 os.fchmod(self._descriptor(), mode)
         except BaseException:
@@ -453,7 +453,7 @@ class Draft:
         :raises FileUnwritable: as the system says.
         """
         view = memoryview(data)
-        with self._told():
+        with self._explained():
             while view:
                 view = view[os.write(self._descriptor(), view[:_PART]) :]
         return len(data)
@@ -463,7 +463,7 @@ class Draft:
 
         :raises FileUnwritable: as the system says.
         """
-        with self._told():
+        with self._explained():
             handle = self._descriptor()
             os.fsync(handle)
             # Looked at again: whoever has put a folder or a link there meanwhile gets an error.
@@ -508,8 +508,8 @@ class Draft:
             raise ValueError("the draft is finished")
         return self._handle
 
-    def _told(self) -> contextlib.AbstractContextManager[None]:
-        return told(self._folder.path_of(self._name), self._folder._what)
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return explained(self._folder.path_of(self._name), self._folder._what)
 
 
 def parsed(data: bytes) -> t.Any:
@@ -536,11 +536,11 @@ def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tupl
     """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends
     in some.
     """
-    with told(path, what, kind), _no_folder(path, what, kind):
+    with explained(path, what, kind), _no_folder(path, what, kind):
         handle, at, name = _walk(path, what, to_file=True)
     folder = Folder(handle, at, what)
     try:
-        with told(path, what, kind):
+        with explained(path, what, kind):
             folder.hold()
         _trust_folder(folder.handle, folder.path or ".", path, what)
         yield folder, name
@@ -742,7 +742,7 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
     the handle to close.
     """
     try:
-        with told(wait.path, wait.what):
+        with explained(wait.path, wait.what):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

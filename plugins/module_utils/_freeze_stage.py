@@ -12,12 +12,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._connector.pyvmomi import vim
 from ._engine import Item, Task, note_failure
-from ._errors import GuestError, Reason
+from ._errors import GuestError, InvalidOption, Reason
 from ._vsphere import freeze, wake
 from ._vsphere.freeze import Found, Freezing, ParentVm
 from ._vsphere.guest import Guest, wait_for_tools
+from ._vsphere.vm import reference
 
 if t.TYPE_CHECKING:
     from ._vsphere.guest import GuestCredentials
@@ -51,6 +51,15 @@ class ParentItem(Item, t.Generic[P]):
         self.now = dataclasses.replace(self.now, **changes)
 
 
+def no_credentials(path: str, method: FreezeMethod) -> InvalidOption:
+    """The error for a parent that cannot be frozen since nobody says who may work in its guest."""
+    return InvalidOption(
+        f"{path} is not {method.state} yet, and the option guest_username is not set.",
+        hint=f"To {method.verb} runs a command in the guest: set guest_username and guest_password.",
+        option="guest_username",
+    )
+
+
 I = t.TypeVar("I", bound=ParentItem[t.Any])  # noqa: E741 (as T, for items)
 
 
@@ -60,7 +69,7 @@ class FreezeStage:
 
     :ivar task: may have other items, too.
     :ivar step: of the parents' plans.
-    :ivar credentials: None only where no plan has the step.
+    :ivar credentials: None where the user gave none.
     :ivar timeout: seconds, as the user knows the deadline of the task.
     :ivar makes: what the step makes of a parent, besides that its Tools answer no more.
     """
@@ -73,31 +82,45 @@ class FreezeStage:
     timeout: int
     makes: t.Mapping[str, t.Any]
 
-    def reachable(self, items: t.Iterable[I]) -> list[I]:
-        """The parents to freeze whose guests vCenter lets this user into; the others fail."""
-        due = [item for item in items if item.due(self.step)]
-        for item in due:
-            if item.found.no_access is not None:
-                item.fail(item.found.no_access)
-        return [item for item in due if item.error is None]
+    def reachable(self, items: t.Iterable[I]) -> list[tuple[I, Guest]]:
+        """The parents to freeze whose guests this user may work in, with their guests.
 
-    def check(self, items: t.Sequence[I]) -> None:
+        The others fail.
+        """
+        found = []
+        for item in items:
+            if not item.due(self.step):
+                continue
+            way = item.found.way
+            if isinstance(way, GuestError):
+                item.fail(way)
+            elif self.credentials is None:
+                item.fail(no_credentials(item.title, self.method))
+            else:
+                vm = reference(self.task.session, item.now.moid)
+                found.append((item, Guest(self.task.session, vm, self.credentials, way)))
+        return found
+
+    def check(self, reachable: t.Sequence[tuple[I, Guest]]) -> None:
         """In check mode: make sure that these guests take the credentials.
 
         A guest whose Tools do not answer yet is one that a real run waits for.
 
+        :param reachable: of ``reachable``, those that a real run would not reset first.
         :raises Reason: why the task ended early.
         """
-        for item in items:
+        for item, _guest in reachable:
             if not item.now.tools_installed:
                 item.fail(self._no_tools(item))
             elif not item.now.tools:
                 item.warnings.append(
-                    f"{item.title}: VMware Tools do not answer in it yet. A real run waits for them, until the timeout; "
+                    f"{item.title}: VMware Tools do not answer in it yet. A real run waits for "
+                    "them, until the timeout; "
                     "whether its guest takes the credentials was not checked."
                 )
-        ready = [item for item in items if item.error is None and item.now.tools]
-        self.task.call(ready, lambda item: self._guest(item).validate(), "parents checked", note_failure)
+        guests = {item.now.moid: guest for item, guest in reachable}
+        ready = [item for item, _guest in reachable if item.error is None and item.now.tools]
+        self.task.call(ready, lambda item: guests[item.now.moid].validate(), "parents checked", note_failure)
 
     def wait_for_tools(self, items: t.Iterable[I]) -> None:
         """Wait until the guests of these parents can be worked in; one without Tools fails at once."""
@@ -105,7 +128,8 @@ class FreezeStage:
         for item in waiting.values():
             if not item.now.tools_installed:
                 item.fail(self._no_tools(item))
-        refs = [self._vm(item) for item in waiting.values() if item.error is None]
+        left = [item for item in waiting.values() if item.error is None]
+        refs = [reference(self.task.session, item.now.moid) for item in left]
         late = wait_for_tools(self.task.session, refs, self.task.deadline, "guests answer")
         for moid, item in waiting.items():
             if moid in late:
@@ -119,10 +143,11 @@ class FreezeStage:
         :raises Reason: why the task ended early; of each parent it is known then whether it is
             frozen.
         """
-        self.wait_for_tools(self.reachable(items))
-        parents = {item.now.moid: item for item in self.reachable(items)}
+        self.wait_for_tools([item for item, _guest in self.reachable(items)])
+        reachable = self.reachable(items)
+        parents = {item.now.moid: item for item, _guest in reachable}
         salt = wake.new_run()
-        begun = {moid: self._freezing(item, salt) for moid, item in parents.items()}
+        begun = {item.now.moid: self._freezing(item, guest, salt) for item, guest in reachable}
 
         def frozen(seen: Freezing) -> None:
             item = parents[seen.moid]
@@ -156,17 +181,9 @@ class FreezeStage:
                 parents[moid].error = seen.error or parents[moid].error
             freeze.clean_up(begun.values(), self.method)
 
-    def _freezing(self, item: ParentItem[t.Any], salt: str) -> Freezing:
+    def _freezing(self, item: ParentItem[t.Any], guest: Guest, salt: str) -> Freezing:
         record = freeze.new_record(item.now.instance_uuid, self.scripts, salt)
-        return Freezing(item.now.moid, item.now.path, self._guest(item), record)
-
-    def _guest(self, item: ParentItem[t.Any]) -> Guest:
-        if self.credentials is None or item.found.access is None:
-            raise ValueError(f"{self.step} was planned without a way into the guest")
-        return Guest(self.task.session, self._vm(item), self.credentials, item.found.access)
-
-    def _vm(self, item: ParentItem[t.Any]) -> t.Any:
-        return self.task.session.reference(vim.VirtualMachine, item.now.moid)
+        return Freezing(item.now.moid, item.now.path, guest, record)
 
     def _no_tools(self, item: ParentItem[t.Any]) -> GuestError:
         return freeze.no_tools(item.now.path, self.method, installed=item.now.tools_installed)

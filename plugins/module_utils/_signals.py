@@ -142,7 +142,8 @@ def held_back(break_off: t.Callable[[], None] | None = None) -> t.Iterator[None]
 
 
 def settle() -> None:
-    """From here on signals are ignored: what is done cannot be taken back, and is only to be reported.
+    """From here on signals are ignored: what is done cannot be taken back, and is only to be
+    reported.
 
     For the main thread. Outside of ``as_interrupts`` it does nothing.
     """

@@ -46,9 +46,9 @@ if t.TYPE_CHECKING:
 _GRACE_SECONDS = 10.0
 _FAREWELL_SECONDS = 1.0
 
-# How long, after a signal, calls that are under way are waited for: they return the tasks that are to be
-# cancelled. One that is broken off may make what nobody knows of, so that no rollback removes it.
-# vCenter answers such calls in milliseconds.
+# How long, after a signal, calls that are under way are waited for: they return the tasks that are
+# to be cancelled. One that is broken off may make what nobody knows of, so that no rollback removes
+# it. vCenter answers such calls in milliseconds.
 _ANSWER_SECONDS = 5.0
 
 # One broken connection happens; this many, with no answer in between, mean that the server is gone.

@@ -98,7 +98,10 @@ def _words(fault: t.Any) -> str:
 
 
 def _denied(fault: t.Any) -> t.Any:
-    """The object on which a privilege is missing; newer releases may name it with the privileges only."""
+    """The object on which a privilege is missing.
+
+    Newer releases may name it with the privileges only.
+    """
     listed = getattr(fault, "missingPrivileges", None) or []
     return fault.object or next((item.entity for item in listed), None)
 

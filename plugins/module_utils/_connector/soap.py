@@ -397,9 +397,9 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     :raises VforgeError: every method does, and nothing else.
 
     ``connections`` are those to the server. ``session_id`` is the session that calls are made in,
-    None for none. ``GetSessionId`` returns the one that the server gave last, which is another where
-    the server answers a dead session with the offer of a new one; a stub of its own makes each
-    login, so that such an offer to one thread never takes the session of the others away.
+    None for none. ``GetSessionId`` returns the one that the server gave last, which is another
+    where the server answers a dead session with the offer of a new one; a stub of its own makes
+    each login, so that such an offer to one thread never takes the session of the others away.
     """
 
     def __init__(

@@ -323,7 +323,9 @@ def host_of(url: str) -> str:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether two addresses lead to one server, by the same scheme: it may get the same credentials."""
+    """Whether two addresses lead to one server, by the same scheme: it may get the same
+    credentials.
+    """
     return _origin(one) == _origin(other)
 
 

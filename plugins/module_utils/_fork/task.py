@@ -267,7 +267,8 @@ def _child(step: Step, home: ParentItem, state: str | None) -> ChildItem:
 def _check(job: Job) -> None:
     """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A quiesced one answers only after the reset that check mode leaves out.
-    job.quiescing.check([parent for parent in job.quiescing.reachable(job.parents) if not parent.now.quiesced])
+    reachable = job.quiescing.reachable(job.parents)
+    job.quiescing.check([(item, guest) for item, guest in reachable if not item.now.quiesced])
     _give_up(job)
     for item in job.task.items:
         if item.error is None:

@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs that are, or are to be, parents of instant clones, and what a task is asked to do with them. Pure."""
+"""VMs that are, or are to be, parents of instant clones, and what a task is asked to do with them.
+
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Refusal:
     code: str
     text: str
 
-    def told(self) -> dict[str, str]:
+    def as_result(self) -> dict[str, str]:
         """As results show it."""
         return {"error_code": self.code, "msg": self.text}
 

@@ -166,13 +166,15 @@ def _place(name: str) -> str:
 def levels_after(levels: int, clones: int, *, frozen: bool) -> int:
     """The levels of the deepest chain once an instant clone's parent has so many more clones.
 
-    A running parent gets one more level with each clone. A frozen one does not, and each clone has one more than it.
+    A running parent gets one more level with each clone. A frozen one does not, and each clone has
+    one more than it.
     """
     return levels + (min(clones, 1) if frozen else clones)
 
 
 def remedy(found: t.Sequence[Disk], *, frozen: bool) -> str:
-    """What to do about an instant clone's parent whose disks have many levels, as a sentence or two.
+    """What to do about an instant clone's parent whose disks have many levels, as a sentence or
+    two.
 
     :param found: its disks.
     """

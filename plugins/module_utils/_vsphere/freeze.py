@@ -64,24 +64,21 @@ P = t.TypeVar("P", bound=ParentVm)
 
 @dataclasses.dataclass(frozen=True)
 class Found(t.Generic[P]):
-    """A parent and the way into its guest.
-
-    ``no_access`` says why there is none, where there is none.
-    """
+    """A parent and the way into its guest; in its place, why this user has none."""
 
     parent: P
-    access: Access | None = None
-    no_access: GuestError | None = None
+    way: Access | GuestError
 
 
 def found_in(session: Session, rows: t.Mapping[str, Row], parent: P) -> Found[P]:
-    """A parent with the way into its guest, from rows that were read with the paths and routes of
-    ``guest``.
+    """A parent with the way into its guest.
+
+    :param rows: read with the paths and routes of ``guest``.
     """
     try:
         return Found(parent, access_in(session, rows, parent.moid))
     except GuestError as error:
-        return Found(parent, no_access=error)
+        return Found(parent, error)
 
 
 @dataclasses.dataclass

@@ -44,6 +44,7 @@ import typing as t
 from .._errors import GuestError, InvalidOption, TimedOut
 from .._text import printable
 from .guest import Shell
+from .vm import config_paths
 
 # Only what is safe to be a word of any shell is taken; other lines are comments like any.
 _LINE = re.compile(
@@ -138,11 +139,9 @@ RUNNING, OK, FAILED = "running", "ok", "failed"
 LOG_BYTES = 1024
 _LONGEST_LOG = 2 * LOG_BYTES
 
-_CONFIG = "config.extraConfig"
-
 # What a clone reports, as paths of properties: a pair each, so that not all of its configuration is
 # sent.
-PATHS = tuple(f'{_CONFIG}["{key}"]' for key in (TOKEN_KEY, FORK_TOKEN_KEY, STATE_KEY, LOG_KEY))
+PATHS = config_paths((TOKEN_KEY, FORK_TOKEN_KEY, STATE_KEY, LOG_KEY))
 
 _ROUNDS = 100_000
 
@@ -218,12 +217,6 @@ def digest(texts: tuple[str, ...], salt: str) -> str:
     """
     total = "\0".join(text.replace("\r\n", "\n").rstrip() for text in texts).encode()
     return hashlib.pbkdf2_hmac("sha256", total, salt.encode(), _ROUNDS).hex()[:32]
-
-
-def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """The pairs among properties that were read by such paths; one that is not there is empty."""
-    pairs = {path[len(_CONFIG) + 2 : -2]: pair for path, pair in values.items() if path.startswith(f"{_CONFIG}[")}
-    return {key: "" if pair is None else str(pair.value) for key, pair in pairs.items()}
 
 
 def token_of(config: t.Mapping[str, str]) -> str:
