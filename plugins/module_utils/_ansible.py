@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The edge between Ansible and everything else: one place that connects, catches and exits.
 
-The only ``fail_json`` of the collection is here. What a module does is a function of a Session and plain options.
+The only ``fail_json`` of the collection is here. What a module does is a function of a Session and
+plain options.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ def make_module(
     rules: dict[str, t.Any],
     prepare: t.Callable[[t.Mapping[str, t.Any]], t.Any],
 ) -> AnsibleModule:
-    """Ansible's object of a module, whose refusals of options have an ``error_code``, as all other refusals have.
+    """Ansible's object of a module, whose refusals of options have an ``error_code``, as all other
+    refusals have.
 
-    Options that need or exclude each other are refused in the words of ``prepare`` where it refuses them too, since it says
-    what to do. Ansible's words are the same for everything.
+    Options that need or exclude each other are refused in the words of ``prepare`` where it refuses
+    them too, since it says what to do. Ansible's words are the same for everything.
 
-    :param base: AnsibleModule as the module imported it: what checks playbooks puts a class of its own in that place.
+    :param base: AnsibleModule as the module imported it: what checks playbooks puts a class of its
+        own in that place.
     :param rules: the constraints, by the names of AnsibleModule's arguments.
     :param prepare: turns parameters into the module's own options.
     """
@@ -81,7 +84,8 @@ def _refusal(
     found = getattr(getattr(module, "validation_result", None), "errors", ())
     if found and all(isinstance(error, CONSTRAINT_ERRORS) for error in found):
         params = _secrets.parameters(module)
-        # A survey or a template gives null or an empty text for "not set"; Ansible counts these as set.
+        # A survey or a template gives null or an empty text for "not set"; Ansible counts these as
+        # set.
         validator = t.cast("t.Any", ArgumentSpecValidator)(module.argument_spec, **rules)
         if not validator.validate(_without_empty(params)).error_messages:
             return None
@@ -107,15 +111,23 @@ def run(
 ) -> None:
     """Run a module from its parameters to its exit.
 
-    :param prepare: turns the parameters into the module's own options, before anything is connected.
+    :param prepare: turns the parameters into the module's own options, before anything is
+        connected.
     :param work: does the task in a session; returns the result.
-    :param alone: does a task that needs no vCenter; returns None for any other, which is then done by ``work``.
-    The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls`` (SOAP calls).
+    :param alone: does a task that needs no vCenter; returns None for any other, which is then done
+        by ``work``.
+
+    The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls``
+    (SOAP calls).
     """
     account = _Account(with_diff=module._diff)
     signals: list[Interrupted] = []
     try:
-        with _lifeline.held() as line, Progress(line) as progress, _signals.as_interrupts() as signals:
+        with (
+            _lifeline.held() as line,
+            Progress(line) as progress,
+            _signals.as_interrupts() as signals,
+        ):
             params = _secrets.parameters(module)
             require()
             _refuse_nul(params)
@@ -149,7 +161,11 @@ def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
 
 
 def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, options: O) -> dict[str, t.Any]:
-    """Do the work. What it returns, or how it failed, is told; a signal to the closing of the session cannot take it away."""
+    """Do the work.
+
+    What it returns, or how it failed, is told; a signal to the closing of the session cannot take
+    it away.
+    """
     try:
         return work(session, options)
     except Reason as error:
@@ -164,7 +180,10 @@ def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, 
 
 
 def _told(error: Reason, signals: t.Sequence[Interrupted]) -> dict[str, t.Any]:
-    """An error as a result. After a signal it is the signal that ended the run, whatever failed on the way out."""
+    """An error as a result.
+
+    After a signal it is the signal that ended the run, whatever failed on the way out.
+    """
     result = error.as_result()
     if signals:
         said = signals[0].message
@@ -174,7 +193,8 @@ def _told(error: Reason, signals: t.Sequence[Interrupted]) -> dict[str, t.Any]:
 
 
 def _refuse_nul(value: t.Any, option: str = "") -> None:
-    """No option can hold the character NUL, and the system calls that meet one raise what looks like a defect.
+    """No option can hold the character NUL, and the system calls that meet one raise what looks
+    like a defect.
 
     :raises InvalidOption: naming the option.
     """
@@ -198,12 +218,19 @@ class _Account:
 
     def complete(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
         now = time.monotonic()
-        timing = {"connect": round((self.connected or now) - self.begun, 3), **result.get("timing", {})}
+        timing = {
+            "connect": round((self.connected or now) - self.begun, 3),
+            **result.get("timing", {}),
+        }
         calls = self.session.stats.summary() if self.session else None
-        figures = {"timing": {**timing, "total": round(now - self.begun, 3)}, **({"calls": calls} if calls else {})}
+        figures = {
+            "timing": {**timing, "total": round(now - self.begun, 3)},
+            **({"calls": calls} if calls else {}),
+        }
         if not self._with_diff:
             result = {key: value for key, value in result.items() if key != "diff"}
-        # Names, outputs and messages come from guests and servers; what a terminal would obey is made visible.
+        # Names, outputs and messages come from guests and servers; what a terminal would obey is
+        # made visible.
         return {**t.cast("dict[str, t.Any]", shown(result)), **figures}
 
 

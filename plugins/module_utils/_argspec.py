@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Argument specs that several modules share; each has the name of its documentation fragment, and a test holds them equal."""
+"""Argument specs that several modules share.
+
+Each has the name of its documentation fragment, and a test holds them equal.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ Spec = dict[str, t.Any]
 # Constraints of an argument spec, by the names that AnsibleModule has for them.
 Rules = dict[str, t.Any]
 
-# The least and the most of the options that mean the same in every module. A timeout of more than a week is a mistake.
+# The least and the most of the options that mean the same in every module. A timeout of more than a
+# week is a mistake.
 BOUNDS = {"timeout": (1, 604_800), "parallel": (1, 64)}
 
 
@@ -30,12 +34,16 @@ def check_bounds(params: t.Mapping[str, t.Any]) -> None:
         value = params.get(option)
         if value is not None and not least <= value <= most:
             raise InvalidOption(
-                f"The option {option} is {value}.", hint=f"Set it to a number from {least} to {most}.", option=option
+                f"The option {option} is {value}.",
+                hint=f"Set it to a number from {least} to {most}.",
+                option=option,
             )
 
 
 def timeout(default: int = 300) -> Spec:
-    """How long the task may take: 300 seconds by default, 900 where VMs are made, 3600 where disks are read or sent."""
+    """How long the task may take: 300 seconds by default, 900 where VMs are made, 3600 where disks
+    are read or sent.
+    """
     return {"timeout": {"type": "int", "default": default}}
 
 
@@ -71,8 +79,8 @@ def guest_rules() -> Rules:
 def from_environment(*names: str) -> str:
     """The value of the first of these environment variables that is set. An empty one is not set.
 
-    Ansible's own ``env_fallback`` takes an empty one for a value, which is no number and no truth value. AWX sets empty ones
-    for each optional field of a credential that is left empty.
+    Ansible's own ``env_fallback`` takes an empty one for a value, which is no number and no truth
+    value. AWX sets empty ones for each optional field of a credential that is left empty.
 
     :raises AnsibleFallbackNotFound: none is set; the option then has its default.
     """
@@ -92,14 +100,27 @@ def connection() -> Spec:
         "hostname": {"type": "str", "fallback": _env("VMWARE_HOST")},
         "port": {"type": "int", "default": 443, "fallback": _env("VMWARE_PORT")},
         "username": {"type": "str", "aliases": ["user", "admin"], "fallback": _env("VMWARE_USER")},
-        "password": {"type": "str", "aliases": ["pass", "pwd"], "no_log": True, "fallback": _env("VMWARE_PASSWORD")},
-        "validate_certs": {"type": "bool", "default": True, "fallback": _env("VMWARE_VALIDATE_CERTS")},
+        "password": {
+            "type": "str",
+            "aliases": ["pass", "pwd"],
+            "no_log": True,
+            "fallback": _env("VMWARE_PASSWORD"),
+        },
+        "validate_certs": {
+            "type": "bool",
+            "default": True,
+            "fallback": _env("VMWARE_VALIDATE_CERTS"),
+        },
         "ca_path": {"type": "path", "fallback": _env("VMWARE_CA_PATH")},
         "thumbprint": {"type": "str", "fallback": _env("VMWARE_THUMBPRINT")},
         "proxy_host": {"type": "str", "fallback": _env("VMWARE_PROXY_HOST")},
         "proxy_port": {"type": "int", "fallback": _env("VMWARE_PROXY_PORT")},
         "connection_timeout": {"type": "int", "default": 60},
-        "session_cache": {"type": "bool", "default": True, "fallback": _env("VMWARE_SESSION_CACHE")},
+        "session_cache": {
+            "type": "bool",
+            "default": True,
+            "fallback": _env("VMWARE_SESSION_CACHE"),
+        },
     }
 
 
@@ -120,7 +141,11 @@ def vm(more: Spec | None = None) -> Spec:
 
     :param more: further suboptions.
     """
-    return {"type": "dict", "options": {**vm_selector(), **(more or {})}, **one_of("name", "path", "uuid", "moid")}
+    return {
+        "type": "dict",
+        "options": {**vm_selector(), **(more or {})},
+        **one_of("name", "path", "uuid", "moid"),
+    }
 
 
 def vms(more: Spec | None = None) -> Spec:
@@ -132,7 +157,11 @@ def guest() -> Spec:
     """Who to be in a guest: options of the fragment ``guest``."""
     return {
         "guest_username": {"type": "str", "fallback": _env("VFORGE_GUEST_USERNAME")},
-        "guest_password": {"type": "str", "no_log": True, "fallback": _env("VFORGE_GUEST_PASSWORD")},
+        "guest_password": {
+            "type": "str",
+            "no_log": True,
+            "fallback": _env("VFORGE_GUEST_PASSWORD"),
+        },
     }
 
 
@@ -146,7 +175,9 @@ def parents() -> Spec:
 
 
 def clone_item() -> Spec:
-    """What one clone can be told, whatever way it is made in, as a task and as an item of ``clones``."""
+    """What one clone can be told, whatever way it is made in, as a task and as an item of
+    ``clones``.
+    """
     nic: Spec = {
         "label": {"type": "str"},
         "index": {"type": "int"},
@@ -155,7 +186,12 @@ def clone_item() -> Spec:
         "connected": {"type": "bool"},
     }
     return {
-        "networks": {"type": "list", "elements": "dict", "options": nic, **one_of("label", "index")},
+        "networks": {
+            "type": "list",
+            "elements": "dict",
+            "options": nic,
+            **one_of("label", "index"),
+        },
         "guestinfo": {"type": "json", "no_log": True},
         "extra_config": {"type": "json", "no_log": True},
         "bios_uuid": {"type": "str"},
@@ -163,7 +199,9 @@ def clone_item() -> Spec:
 
 
 def clone_task() -> Spec:
-    """What a task that clones can be told of all of its clones: options of the fragment ``clone_task``."""
+    """What a task that clones can be told of all of its clones: options of the fragment
+    ``clone_task``.
+    """
     return {
         "name": {"type": "str"},
         "wait_for_ip_address": {"type": "bool", "default": False},
@@ -177,13 +215,27 @@ def clone_task() -> Spec:
 
 def customize() -> Spec:
     """What guests of clones are to become."""
-    return {"customize": {"type": "dict", "options": customization(), "mutually_exclusive": [["linux", "windows"]]}}
+    return {
+        "customize": {
+            "type": "dict",
+            "options": customization(),
+            "mutually_exclusive": [["linux", "windows"]],
+        }
+    }
 
 
 def customization() -> Spec:
-    """What a guest is to become. There are no defaults: what a clone leaves out is taken from the options of the task."""
+    """What a guest is to become.
+
+    There are no defaults: what a clone leaves out is taken from the options of the task.
+    """
     texts: Spec = {"type": "list", "elements": "str"}
-    card: Spec = {"ip": {"type": "str"}, "gateway": {"type": "str"}, "dns_servers": texts, "dns_domain": {"type": "str"}}
+    card: Spec = {
+        "ip": {"type": "str"},
+        "gateway": {"type": "str"},
+        "dns_servers": texts,
+        "dns_domain": {"type": "str"},
+    }
     linux: Spec = {
         "domain": {"type": "str"},
         "timezone": {"type": "str"},
@@ -211,5 +263,9 @@ def customization() -> Spec:
         "dns_servers": texts,
         "dns_suffixes": texts,
         "linux": {"type": "dict", "options": linux},
-        "windows": {"type": "dict", "options": windows, "mutually_exclusive": [["domain", "workgroup"]]},
+        "windows": {
+            "type": "dict",
+            "options": windows,
+            "mutually_exclusive": [["domain", "workgroup"]],
+        },
     }

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One way to do a task on many items, the same for one VM and for thousands.
 
-A domain makes an Item of each thing that is asked for, with the steps that its plan has decided on. It then says for each step
-which call it is. The engine makes these calls for all items that are due, a few at a time, waits for all of their tasks
-at once, and notes what became of each item::
+A domain makes an Item of each thing that is asked for, with the steps that its plan has decided on.
+It then says for each step which call it is. The engine makes these calls for all items that are
+due, a few at a time, waits for all of their tasks at once, and notes what became of each item::
 
     task = Task(session, items, "parents", deadline=session.deadline(options.timeout), parallel=8, check=check)
     with task.accounted():
@@ -13,8 +13,8 @@ at once, and notes what became of each item::
         late = task.wait_until(vim.VirtualMachine, (TOOLS,), waiting, has_tools, "guests answer")
     return task.finish(entries, key="parents")
 
-An item that fails never stops the others. A signal, the deadline or the loss of the server ends the task; each item that did
-not come to its end then says so.
+An item that fails never stops the others. A signal, the deadline or the loss of the server ends the
+task; each item that did not come to its end then says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if t.TYPE_CHECKING:
     from ._connector.find import Selector
     from ._connector.session import Session
 
-# Reasons that a headline lists, each on a line of its own, and warnings; the entries of the result have them all.
+# Reasons that a headline lists, each on a line of its own, and warnings; the entries of the result
+# have them all.
 _MOST_REASONS = 8
 _MOST_WARNINGS = 10
 
@@ -96,10 +97,12 @@ class Item:
 
 @dataclasses.dataclass(kw_only=True)
 class Missing(Item):
-    """One of a list that could not be found, or whose parent could not: it fails, and the others go on.
+    """One of a list that could not be found, or whose parent could not: it fails, and the others go
+    on.
 
     :ivar called: its title.
-    :ivar entry: what its entry in the result says of it: its name, moid and path, as far as what names it says so.
+    :ivar entry: what its entry in the result says of it: its name, moid and path, as far as what
+        names it says so.
     """
 
     called: str
@@ -143,7 +146,14 @@ class Task(t.Generic[I]):
     """
 
     def __init__(
-        self, session: Session, items: t.Sequence[I], noun: str, *, deadline: float, parallel: int, check: bool = False
+        self,
+        session: Session,
+        items: t.Sequence[I],
+        noun: str,
+        *,
+        deadline: float,
+        parallel: int,
+        check: bool = False,
     ) -> None:
         self.session = session
         self.items = list(items)
@@ -157,12 +167,17 @@ class Task(t.Generic[I]):
 
     @property
     def failed(self) -> list[Item]:
-        """The items that could not be brought to what was asked for, and those that could not be found."""
+        """The items that could not be brought to what was asked for, and those that could not be
+        found.
+        """
         return [item for item in self._all if item.error is not None]
 
     @property
     def _all(self) -> list[Item]:
-        return [*self.items, *(each for places in self.missing.values() for each in places.values())]
+        return [
+            *self.items,
+            *(each for places in self.missing.values() for each in places.values()),
+        ]
 
     def miss(self, key: str, place: int, missing: Missing) -> None:
         """Note that there is no item at a place of a list.
@@ -172,7 +187,9 @@ class Task(t.Generic[I]):
         self.missing.setdefault(key, {})[place] = missing
 
     def found(self, key: str, found: t.Sequence[X | VforgeError], selectors: t.Sequence[Selector]) -> list[tuple[int, X]]:
-        """Those of a list that were found, with their places in it; the others are failures from now on.
+        """Those of a list that were found, with their places in it.
+
+        The others are failures from now on.
 
         :param key: the list's name in the result.
         :param found: for each selector what it names, or why it does not.
@@ -207,7 +224,9 @@ class Task(t.Generic[I]):
 
     @contextlib.contextmanager
     def accounted(self) -> t.Iterator[None]:
-        """Whatever ends the work in the block early is noted, and the items that have steps left say so."""
+        """Whatever ends the work in the block early is noted, and the items that have steps left
+        say so.
+        """
         try:
             yield
         except Reason as error:
@@ -219,7 +238,9 @@ class Task(t.Generic[I]):
 
     @contextlib.contextmanager
     def working_on(self, item: I) -> t.Iterator[None]:
-        """For work of many calls on one item: the error that ends the block is why this item failed."""
+        """For work of many calls on one item: the error that ends the block is why this item
+        failed.
+        """
         try:
             yield
         except VforgeError as error:
@@ -238,10 +259,12 @@ class Task(t.Generic[I]):
     ) -> None:
         """Carry one step out for every item that it is due for.
 
-        :param start: makes the call of one item; returns its task, or None where the call itself did the work.
+        :param start: makes the call of one item; returns its task, or None where the call itself
+            did the work.
         :param doing: for the progress: "12 of 40 " and this.
         :param then: is called with each item whose step succeeded.
-        :param repeatable: whether a call whose answer was lost may be made again, since twice has the effect of once.
+        :param repeatable: whether a call whose answer was lost may be made again, since twice has
+            the effect of once.
         :param done_already: name of the fault that says that there was nothing to do any more.
         :param deadline: for what has a time of its own, such as cleaning up.
         :raises Reason: why the task ended early, after each item has its outcome.
@@ -270,11 +293,13 @@ class Task(t.Generic[I]):
         deadline: float | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        """One call for each of these items; for what is no step of a plan, or whose errors mean something of their own.
+        """One call for each of these items.
+
+        For what is no step of a plan, or whose errors mean something of their own.
 
         :param note: is called with each item and what became of its call.
-        :param stop: is set when the task ends early, so that an item of many calls can look at it between two of them.
-        Other parameters and errors as for ``stage``.
+        :param stop: is set when the task ends early, so that an item of many calls can look at it
+        between two of them. Other parameters and errors as for ``stage``.
         """
         by_title = _by_title(items)
         if not by_title:
@@ -300,36 +325,45 @@ class Task(t.Generic[I]):
         rounds: t.Iterator[int] | None = None,
         between: t.Callable[[], bool] | None = None,
     ) -> list[I]:
-        """Wait until something holds for each of these items, by updates of their properties, with one filter for all.
+        """Wait until something holds for each of these items, by updates of their properties, with
+        one filter for all.
 
         :param waiting: the items by the moids of their objects, which are of ``kind``.
-        :param holds: is told each update, the first of which has the whole state; True ends the wait for this item.
+        :param holds: is called with each item and update, whose ``state`` has all values as they
+            are now; True ends the wait for this item.
         :param doing: for the progress; empty where ``between`` says how far it is.
-        :param rounds: the most seconds of each round, for a wait that has something to ask between them.
-        :param between: is called after each round, also one that brought nothing; True ends the whole wait.
+        :param rounds: the most seconds of each round, for a wait that has something to ask between
+            them.
+        :param between: is called after each round, also one that brought nothing; True ends the
+            whole wait.
         :returns: the items for which it does not hold at the deadline, or at the end of the wait.
         """
-        late = dict(waiting)
-        refs: list[t.Any] = [self.session.reference(kind, moid) for moid in sorted(late)]
-        until = deadline or self.deadline
-        changes = tasks.updates(self.session, refs, kind, paths, until, rounds)
-        with contextlib.closing(changes):
-            for changed in changes if late else ():
-                for update in changed:
-                    if update.moid in late and holds(late[update.moid], update):
-                        del late[update.moid]
-                if doing:
-                    self.session.tell(f"{len(waiting) - len(late)} of {len(waiting)} {doing}")
-                if not late or (between is not None and between()):
-                    break
-        return list(late.values())
+
+        def after_round(left: set[str], _changed: bool) -> bool:
+            if doing:
+                self.session.tell(f"{len(waiting) - len(left)} of {len(waiting)} {doing}")
+            return between is not None and between()
+
+        late = tasks.wait_until(
+            self.session,
+            [self.session.reference(kind, moid) for moid in sorted(waiting)],
+            kind,
+            paths,
+            deadline or self.deadline,
+            lambda update: holds(waiting[update.moid], update),
+            rounds=rounds,
+            after_round=after_round,
+        )
+        return [item for moid, item in waiting.items() if moid in late]
 
     def finish(self, result: dict[str, t.Any], *, advice: str = "", subject: I | None = None) -> dict[str, t.Any]:
-        """The result of the task: what the domain returns, with ``failures``, ``timing`` and the warnings of the items.
+        """The result of the task: what the domain returns, with ``failures``, ``timing`` and the
+        warnings of the items.
 
-        :param advice: one sentence for the end of a failure's message: what stays, and what the next run does.
-        :param subject: the one item that the task is about, where there is one. Why it failed is why the task
-            did: the failure has its ``error_code`` and its details.
+        :param advice: one sentence for the end of a failure's message: what stays, and what the
+            next run does.
+        :param subject: the one item that the task is about, where there is one. Why it failed is
+            why the task did: the failure has its ``error_code`` and its details.
         :raises PartialFailure: where an item failed or the task ended early; it holds the result.
         """
         whole = {
@@ -358,7 +392,9 @@ class Task(t.Generic[I]):
         return " ".join(part for part in parts if part).replace(": \n", ":\n").replace("\n ", "\n").strip()
 
     def _hint(self) -> str:
-        """What the headline does not say yet: of several items it quotes the reasons with their hints."""
+        """What the headline does not say yet: of several items it quotes the reasons with their
+        hints.
+        """
         alone = self._all[0].error if len(self._all) == 1 and self.stopped is None else None
         return alone.hint if alone is not None else ""
 
@@ -377,7 +413,8 @@ def note_failure(item: Item, outcome: Outcome) -> None:
 
 
 def reasons(failed: t.Sequence[Item]) -> list[str]:
-    """Why items failed, each reason once and in one line, the most frequent first, with the items that it holds for.
+    """Why items failed, each reason once and in one line, the most frequent first, with the items
+    that it holds for.
 
     Of "web-1: no space." and "web-2: no space." it makes one reason: what differs is the name.
     """
@@ -397,7 +434,9 @@ def _listed(lines: t.Sequence[str]) -> str:
 
 
 def warnings_of(items: t.Sequence[Item]) -> list[str]:
-    """What items warn of, each once: one line for each of hundreds of them would hide everything else."""
+    """What items warn of, each once: one line for each of hundreds of them would hide everything
+    else.
+    """
     groups: dict[str, list[tuple[Item, str]]] = collections.defaultdict(list)
     for item in items:
         for text in item.warnings:
@@ -412,7 +451,9 @@ def warnings_of(items: t.Sequence[Item]) -> list[str]:
 
 
 def _pattern(text: str, item: Item) -> str:
-    """A text without what only this item has: its names, and what the error has of it, such as the moid of a task."""
+    """A text without what only this item has: its names, and what the error has of it, such as the
+    moid of a task.
+    """
     details = item.error.details.values() if item.error is not None else ()
     own = [value for value in details if isinstance(value, str) and len(value) >= _SHORTEST_DETAIL]
     for part in sorted({item.title, item.name, *own}, key=len, reverse=True):
@@ -426,7 +467,10 @@ def _whose(group: t.Sequence[Item]) -> str:
 
 
 def _by_title(items: t.Iterable[I]) -> dict[str, I]:
-    """The items by their titles; two of the same one, such as VMs in folders that the user may not see, both count."""
+    """The items by their titles.
+
+    Two of the same one, such as VMs in folders that the user may not see, both count.
+    """
     named: dict[str, I] = {}
     for item in items:
         title, number = item.title, 1
@@ -451,21 +495,31 @@ def _as_message(error: VforgeError | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Something in which what is there is not as asked. ``why_not`` says why it cannot be changed, or is empty."""
+    """Something in which what is there is not as asked.
+
+    ``why_not`` says why it cannot be changed, or is empty.
+    """
 
     what: str
     actual: str
     wanted: str
     why_not: str = ""
 
-    def told(self) -> dict[str, t.Any]:
+    def as_result(self) -> dict[str, t.Any]:
         """As an entry of ``differences`` in a result."""
-        told = {"what": self.what, "actual": self.actual, "wanted": self.wanted, "can_change": not self.why_not}
+        told = {
+            "what": self.what,
+            "actual": self.actual,
+            "wanted": self.wanted,
+            "can_change": not self.why_not,
+        }
         return {**told, "why_not": self.why_not} if self.why_not else told
 
 
 def changes(head: str, differences: t.Iterable[Difference]) -> tuple[list[str], list[str]]:
-    """The lines of a diff, before and after, for those that can be changed; none where there are none.
+    """The lines of a diff, before and after, for those that can be changed.
+
+    None where there are none.
 
     :param head: the line above them.
     """

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The errors that a user can meet, each with a stable code.
 
-Lower layers raise these; only ``_ansible.run`` turns one into a module failure. A message is one sentence that
-says what went wrong and where; ``hint`` is one sentence that says what the user can do.
+Lower layers raise these; only ``_ansible.run`` turns one into a module failure. A message is one
+sentence that says what went wrong and where; ``hint`` is one sentence that says what the user can
+do.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ class ConnectionFailed(VforgeError):
 
 
 class ConnectionLost(VforgeError):
-    """The connection broke between request and answer: the call may or may not have been carried out."""
+    """The connection broke between request and answer: the call may or may not have been carried
+    out.
+    """
 
     error_code = "connection_lost"
 
@@ -93,7 +96,10 @@ class CallTimedOut(ConnectionLost):
 
 
 class Unavailable(ConnectionLost):
-    """A gateway answered in place of the vCenter service, which is not up; the call may have been carried out before."""
+    """A gateway answered in place of the vCenter service, which is not up.
+
+    The call may have been carried out before.
+    """
 
     error_code = "vcenter_unavailable"
 
@@ -129,10 +135,10 @@ class Ambiguous(VforgeError):
 class Fault(VforgeError):
     """vCenter refused a call or ended a task in error.
 
-    ``fault`` is the name of the vSphere fault (``DuplicateName``), ``error_code`` the same in snake case.
-    ``holder`` is the moid of the object that holds a taken name, where the fault tells it.
-    ``subject`` is the reference of the object on which a privilege is missing, and None otherwise; the message calls it
-    by its moid until ``call_subject`` gives it a path.
+    ``fault`` is the name of the vSphere fault (``DuplicateName``), ``error_code`` the same in snake
+    case. ``holder`` is the moid of the object that holds a taken name, where the fault tells it.
+    ``subject`` is the reference of the object on which a privilege is missing, and None otherwise;
+    the message calls it by its moid until ``call_subject`` gives it a path.
     """
 
     def __init__(self, fault: str, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
@@ -143,7 +149,10 @@ class Fault(VforgeError):
         self.called = ""
 
     def call_subject(self, path: str) -> None:
-        """Have the message and the details name the subject by its inventory path; its moid stays in the details."""
+        """Have the message and the details name the subject by its inventory path.
+
+        Its moid stays in the details.
+        """
         self.message = self.message.replace(self.called, path)
         self.args = (self.message,)
         self.details = {**self.details, "object": path, "moid": self.details.get("object")}
@@ -196,8 +205,9 @@ class GuestError(VforgeError):
 class Interrupted(Reason):
     """A signal ended the run.
 
-    It is no VforgeError and no Exception, as KeyboardInterrupt is none: what goes on after a failed call must not go on
-    after this. Whoever keeps an account of what was done catches Reason, and notes it there.
+    It is no VforgeError and no Exception, as KeyboardInterrupt is none: what goes on after a failed
+    call must not go on after this. Whoever keeps an account of what was done catches Reason, and
+    notes it there.
     """
 
     error_code = "interrupted"

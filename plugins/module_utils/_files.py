@@ -3,14 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every file that the collection writes, or reads and trusts: one set of rules for all of them.
 
-A path is walked by descriptors of its folders, so that nobody can put another folder in its place half way.
+A path is walked by descriptors of its folders, so that nobody can put another folder in its place
+half way.
 
-- A folder is trusted when root or this user owns it and nobody else may write into it. One like ``/tmp``, in which only
-  the owner of a file may replace it, will do for files; so will one whose group is root's or this user's own.
-- A symbolic link is followed when root or this user made it, in a trusted folder; the last part of a path never is one
-  in a folder like ``/tmp``.
-- A file is a regular one that root or this user owns and nobody else may write. In a folder like ``/tmp`` it has one
-  name only: a second one may be somebody else's, for a file that was never meant.
+- A folder is trusted when root or this user owns it and nobody else may write into it. One like
+  ``/tmp``, in which only the owner of a file may replace it, will do for files; so will one whose
+  group is root's or this user's own.
+- A symbolic link is followed when root or this user made it, in a trusted folder; the last part of
+  a path never is one in a folder like ``/tmp``.
+- A file is a regular one that root or this user owns and nobody else may write. In a folder like
+  ``/tmp`` it has one name only: a second one may be somebody else's, for a file that was never
+  meant.
 
 Nothing here waits for a pipe, or opens a device.
 """
@@ -96,12 +99,14 @@ def read(path: str, most: int, *, what: str, deadline: float | None = None) -> b
 
 
 def replace(path: str, data: bytes, mode: int = 0o600, *, what: str) -> None:
-    """Write a file whole or not at all, whoever reads at the same moment and even when the machine fails in the middle.
+    """Write a file whole or not at all, whoever reads at the same moment and even when the machine
+    fails in the middle.
 
     :param mode: of a new file; one that was there keeps its own.
     :param what: it is, for messages.
     :raises FileRefused: when what is there is none of ours.
-    :raises FileUnwritable: as the system says; the file is then as it was, and nothing else is left.
+    :raises FileUnwritable: as the system says; the file is then as it was, and nothing else is
+        left.
     """
     with _holding(path, what, FileUnwritable) as (folder, name):
         folder.replace(name, data, mode)
@@ -121,7 +126,8 @@ def check(path: str, *, what: str) -> None:
 def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: str) -> t.Iterator[None]:
     """Hold the lock of a file among processes; the end of a process, however it comes, releases it.
 
-    The lock is a file beside it, with the ending ``.lock``, which is made where there is none, and stays.
+    The lock is a file beside it, with the ending ``.lock``, which is made where there is none, and
+    stays.
 
     :param path: of the file, which need not be there.
     :param deadline: of ``time.monotonic()``.
@@ -135,7 +141,7 @@ def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: s
         try:
             yield
         finally:
-            with told(path, what):
+            with explained(path, what):
                 os.close(handle)
 
 
@@ -156,9 +162,9 @@ def open_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
 
 
 def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = False) -> Folder:
-    """As ``open_folder``, for who closes it himself."""
+    """As ``open_folder``, for a caller who closes it."""
     kind = FileUnwritable if make else FileUnreadable
-    with told(path, what, kind):
+    with explained(path, what, kind):
         if trusted:
             handle, _at, _name = _walk(path, what, make=make)
         else:
@@ -166,7 +172,7 @@ def held_folder(path: str, *, what: str, trusted: bool = True, make: bool = Fals
     folder = Folder(handle, path, what, trusted=trusted)
     try:
         if trusted:
-            with told(path, what, kind):
+            with explained(path, what, kind):
                 folder.hold()
             _trust_folder(folder.handle, path, path, what)
     except BaseException:
@@ -189,7 +195,7 @@ def check_folder(path: str, *, what: str) -> None:
 
 
 @contextlib.contextmanager
-def told(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.Iterator[None]:
+def explained(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.Iterator[None]:
     """Turn what the system refuses about a file into an error for the user.
 
     :param kind: of the error.
@@ -202,7 +208,9 @@ def told(path: str, what: str, kind: type[InvalidOption] = FileUnwritable) -> t.
     except OSError as error:
         doing = "read" if kind is FileUnreadable else "written"
         raise kind(
-            f"The {what} {path} cannot be {doing}: {error.strerror or error}.", hint=_advice(error, doing), path=path
+            f"The {what} {path} cannot be {doing}: {error.strerror or error}.",
+            hint=_advice(error, doing),
+            path=path,
         ) from error
 
 
@@ -233,7 +241,7 @@ class Folder:
 
         :raises FileUnreadable: as the system says.
         """
-        with told(self.path, self._what, FileUnreadable):
+        with explained(self.path, self._what, FileUnreadable):
             os.close(self.handle)
 
     def path_of(self, name: str) -> str:
@@ -245,13 +253,15 @@ class Folder:
         return os.listdir(self.handle)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """A descriptor of a regular file; where the folder is trusted, of one that is to be trusted too.
+        """A descriptor of a regular file.
+
+        Where the folder is trusted, of one that is to be trusted too.
 
         :raises FileMissing: when there is none.
         :raises FileRefused: when it is something else, or not to be trusted.
         :raises FileUnreadable: as the system says.
         """
-        with told(self.path_of(name), self._what, FileUnreadable):
+        with explained(self.path_of(name), self._what, FileUnreadable):
             # Looked at first, since opening a device may already do something.
             self._judge(name, os.stat(name, dir_fd=self.handle, follow_symlinks=False))
             handle = os.open(name, flags | _QUIET, dir_fd=self.handle)
@@ -265,7 +275,7 @@ class Folder:
     def read(self, name: str, most: int, *, deadline: float | None = None) -> bytes:
         """The whole of a file; see the function of this name."""
         handle = self.open(name)
-        with told(self.path_of(name), self._what, FileUnreadable):
+        with explained(self.path_of(name), self._what, FileUnreadable):
             try:
                 return self._read(handle, name, most, deadline)
             finally:
@@ -306,9 +316,14 @@ class Folder:
         :raises FileRefused: when it is a folder.
         :raises FileUnwritable: as the system says.
         """
-        with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
+        with explained(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             if stat.S_ISDIR(os.stat(name, dir_fd=self.handle, follow_symlinks=False).st_mode):
-                raise _refused(self._what, self.path_of(name), "it is a folder", "Choose another path, or remove it.")
+                raise _refused(
+                    self._what,
+                    self.path_of(name),
+                    "it is a folder",
+                    "Choose another path, or remove it.",
+                )
             os.unlink(name, dir_fd=self.handle)
 
     def sweep(self, name: str = "") -> None:
@@ -321,15 +336,18 @@ class Folder:
                 continue
             # Whoever writes one holds its lock; and another run may sweep at the same moment.
             gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
-            with told(self.path_of(found), self._what), gone:
+            with explained(self.path_of(found), self._what), gone:
                 self._sweep(found)
 
     def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
-        """A descriptor that holds the lock of a file, which is made where there is none; see ``locked``."""
+        """A descriptor that holds the lock of a file, which is made where there is none.
+
+        See ``locked``.
+        """
         while True:
             handle = self.made(name, os.O_RDWR)
             _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, tell))
-            with told(self.path_of(name), self._what):
+            with explained(self.path_of(name), self._what):
                 # One that was removed, or replaced, while it was waited for, locks nothing.
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(handle), os.stat(name, dir_fd=self.handle, follow_symlinks=False)):
@@ -350,7 +368,7 @@ class Folder:
     def made(self, name: str, flags: int) -> int:
         """As ``open``, of a file that is made, empty and for this user alone, where there is none."""
         making = flags | os.O_CREAT | os.O_EXCL | _QUIET
-        with told(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
+        with explained(self.path_of(name), self._what), contextlib.suppress(FileExistsError):
             return os.open(name, making, 0o600, dir_fd=self.handle)
         return self.open(name, flags & ~os.O_CREAT)
 
@@ -358,7 +376,7 @@ class Folder:
         """What is to be replaced, if it may be; None where there is nothing yet."""
         if "/" in name:
             raise _refused(self._what, self.path_of(name), "its name has a slash", "Report this.")
-        with told(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
+        with explained(self.path_of(name), self._what), contextlib.suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
             self._judge(name, status)
             return status
@@ -367,7 +385,12 @@ class Folder:
     def _judge(self, name: str, status: os.stat_result) -> None:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is not None:
-            raise _refused(self._what, self.path_of(name), f"it is {kind}", "Choose another path, or remove it.")
+            raise _refused(
+                self._what,
+                self.path_of(name),
+                f"it is {kind}",
+                "Choose another path, or remove it.",
+            )
         if not self._trusted:
             return
         why = None
@@ -417,7 +440,7 @@ class Draft:
         there = folder._check_target(name)
         mode = there.st_mode & 0o777 if there is not None and keep_mode else mode
         try:
-            with self._told():
+            with self._explained():
                 self._open()
                 os.fchmod(self._descriptor(), mode)
         except BaseException:
@@ -430,7 +453,7 @@ class Draft:
         :raises FileUnwritable: as the system says.
         """
         view = memoryview(data)
-        with self._told():
+        with self._explained():
             while view:
                 view = view[os.write(self._descriptor(), view[:_PART]) :]
         return len(data)
@@ -440,12 +463,17 @@ class Draft:
 
         :raises FileUnwritable: as the system says.
         """
-        with self._told():
+        with self._explained():
             handle = self._descriptor()
             os.fsync(handle)
-            # Looked at again: whoever has put a folder or a link there meanwhile is told so.
+            # Looked at again: whoever has put a folder or a link there meanwhile gets an error.
             self._folder._check_target(self._name)
-            os.rename(self._part or "", self._name, src_dir_fd=self._folder.handle, dst_dir_fd=self._folder.handle)
+            os.rename(
+                self._part or "",
+                self._name,
+                src_dir_fd=self._folder.handle,
+                dst_dir_fd=self._folder.handle,
+            )
             self._part = None
             os.fsync(self._folder.handle)
             self._handle = None
@@ -480,12 +508,13 @@ class Draft:
             raise ValueError("the draft is finished")
         return self._handle
 
-    def _told(self) -> contextlib.AbstractContextManager[None]:
-        return told(self._folder.path_of(self._name), self._folder._what)
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return explained(self._folder.path_of(self._name), self._folder._what)
 
 
 def parsed(data: bytes) -> t.Any:
-    """The JSON of a file: objects, lists, texts, whole numbers, true, false and null, as this collection writes them.
+    """The JSON of a file: objects, lists, texts, whole numbers, true, false and null, as this
+    collection writes them.
 
     :raises ValueError: for anything else, nested deep or not even text.
     """
@@ -504,12 +533,14 @@ def _no_number(text: str) -> t.NoReturn:
 
 @contextlib.contextmanager
 def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tuple[Folder, str]]:
-    """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends in some."""
-    with told(path, what, kind), _no_folder(path, what, kind):
+    """The folder of a file, trusted, and the file's name in it: where links lead, if the path ends
+    in some.
+    """
+    with explained(path, what, kind), _no_folder(path, what, kind):
         handle, at, name = _walk(path, what, to_file=True)
     folder = Folder(handle, at, what)
     try:
-        with told(path, what, kind):
+        with explained(path, what, kind):
             folder.hold()
         _trust_folder(folder.handle, folder.path or ".", path, what)
         yield folder, name
@@ -519,7 +550,9 @@ def _holding(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[tupl
 
 @contextlib.contextmanager
 def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[None]:
-    """Where something is to be written, a folder that is missing is another thing than a file that is."""
+    """Where something is to be written, a folder that is missing is another thing than a file that
+    is.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -531,7 +564,8 @@ def _no_folder(path: str, what: str, kind: type[InvalidOption]) -> t.Iterator[No
 
 
 def _walk(path: str, what: str, *, to_file: bool = False, make: bool = False) -> tuple[int, str, str]:
-    """A folder: its descriptor, its path, and the name of the file in it with ``to_file``, where links lead to.
+    """A folder: its descriptor, its path, and the name of the file in it with ``to_file``, where
+    links lead to.
 
     :param make: whether folders are made where there are none.
     :raises FileRefused: for what is not trusted on the way.
@@ -607,7 +641,7 @@ class _Links:
         """Make sure that a link may be followed.
 
         :param handle: of the folder that holds it.
-        :param last: whether it stands for the file itself.
+        :param last: whether it names the file itself.
         :raises FileRefused: when it may not.
         :raises OSError: when there are too many.
         """
@@ -634,7 +668,12 @@ def _trust_folder(handle: int, at: str, path: str, what: str) -> None:
     elif _others_write(handle, status) and not status.st_mode & stat.S_ISVTX:
         why = f"others may write into the folder {at}"
     if why is not None:
-        raise _refused(what, path, why, "Choose a folder that only this user, or root, may write into, or make it one.")
+        raise _refused(
+            what,
+            path,
+            why,
+            "Choose a folder that only this user, or root, may write into, or make it one.",
+        )
 
 
 def _others_write(handle: int, status: os.stat_result) -> bool:
@@ -656,7 +695,9 @@ def _is_own_group(gid: int) -> bool:
 
 
 def _has_acl(handle: int) -> bool:
-    """Whether more is allowed than the mode shows: with an access list, what it shows of the group is the list's mask."""
+    """Whether more is allowed than the mode shows: with an access list, what it shows of the group
+    is the list's mask.
+    """
     try:
         return "system.posix_acl_access" in os.listxattr(f"/proc/self/fd/{handle}")
     except (AttributeError, OSError):
@@ -697,10 +738,11 @@ class _Wait(t.NamedTuple):
 def _wait_for_lock(handle: int, wait: _Wait) -> None:
     """Lock an open file; it is closed where that fails.
 
-    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left the handle to close.
+    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
+    the handle to close.
     """
     try:
-        with told(wait.path, wait.what):
+        with explained(wait.path, wait.what):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -743,7 +785,7 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
 
 
 def _holder(handle: int) -> str:
-    """Who holds the lock of a file, where the system tells."""
+    """Who holds the lock of a file, where the system says so."""
     status = os.fstat(handle)
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
@@ -791,7 +833,9 @@ class PrivateFolder:
         return None
 
     def open(self, name: str, flags: int) -> int | None:
-        """A file of ours, open; None when there is none, or, with a warning, when it may be somebody else's.
+        """A file of ours, open.
+
+        None when there is none, or, with a warning, when it may be somebody else's.
 
         :param flags: with ``os.O_CREAT`` it is made where there is none.
         """

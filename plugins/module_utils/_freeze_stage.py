@@ -1,7 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stage that freezes parents, and the item that it works on: the same for instant clones and for VMFork.
+"""The stage that freezes parents, and the item that it works on: the same for instant clones and
+for VMFork.
 
 All guests are prepared at once, and one wait sees all of them frozen.
 """
@@ -11,16 +12,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._connector.pyvmomi import vim
 from ._engine import Item, Task, note_failure
-from ._errors import GuestError, Reason
+from ._errors import GuestError, InvalidOption, Reason
 from ._vsphere import freeze, wake
-from ._vsphere.freeze import Found, ParentVm, Stopping
+from ._vsphere.freeze import Found, Freezing, ParentVm
 from ._vsphere.guest import Guest, wait_for_tools
+from ._vsphere.vm import reference
 
 if t.TYPE_CHECKING:
     from ._vsphere.guest import GuestCredentials
-    from ._vsphere.wake import Manner, Scripts
+    from ._vsphere.wake import FreezeMethod, Scripts
 
 P = t.TypeVar("P", bound=ParentVm)
 
@@ -50,6 +51,15 @@ class ParentItem(Item, t.Generic[P]):
         self.now = dataclasses.replace(self.now, **changes)
 
 
+def no_credentials(path: str, method: FreezeMethod) -> InvalidOption:
+    """The error for a parent that cannot be frozen since nobody says who may work in its guest."""
+    return InvalidOption(
+        f"{path} is not {method.state} yet, and the option guest_username is not set.",
+        hint=f"To {method.verb} runs a command in the guest: set guest_username and guest_password.",
+        option="guest_username",
+    )
+
+
 I = t.TypeVar("I", bound=ParentItem[t.Any])  # noqa: E741 (as T, for items)
 
 
@@ -59,44 +69,58 @@ class FreezeStage:
 
     :ivar task: may have other items, too.
     :ivar step: of the parents' plans.
-    :ivar credentials: None only where no plan has the step.
+    :ivar credentials: None where the user gave none.
     :ivar timeout: seconds, as the user knows the deadline of the task.
     :ivar makes: what the step makes of a parent, besides that its Tools answer no more.
     """
 
     task: Task[t.Any]
     step: str
-    manner: Manner
+    method: FreezeMethod
     scripts: Scripts
     credentials: GuestCredentials | None
     timeout: int
     makes: t.Mapping[str, t.Any]
 
-    def reachable(self, items: t.Iterable[I]) -> list[I]:
-        """The parents to freeze whose guests vCenter lets this user into; the others fail."""
-        due = [item for item in items if item.due(self.step)]
-        for item in due:
-            if item.found.no_access is not None:
-                item.fail(item.found.no_access)
-        return [item for item in due if item.error is None]
+    def reachable(self, items: t.Iterable[I]) -> list[tuple[I, Guest]]:
+        """The parents to freeze whose guests this user may work in, with their guests.
 
-    def check(self, items: t.Sequence[I]) -> None:
+        The others fail.
+        """
+        found = []
+        for item in items:
+            if not item.due(self.step):
+                continue
+            way = item.found.way
+            if isinstance(way, GuestError):
+                item.fail(way)
+            elif self.credentials is None:
+                item.fail(no_credentials(item.title, self.method))
+            else:
+                vm = reference(self.task.session, item.now.moid)
+                found.append((item, Guest(self.task.session, vm, self.credentials, way)))
+        return found
+
+    def check(self, reachable: t.Sequence[tuple[I, Guest]]) -> None:
         """In check mode: make sure that these guests take the credentials.
 
         A guest whose Tools do not answer yet is one that a real run waits for.
 
+        :param reachable: of ``reachable``, those that a real run would not reset first.
         :raises Reason: why the task ended early.
         """
-        for item in items:
+        for item, _guest in reachable:
             if not item.now.tools_installed:
                 item.fail(self._no_tools(item))
             elif not item.now.tools:
                 item.warnings.append(
-                    f"{item.title}: VMware Tools do not answer in it yet. A real run waits for them, until the timeout; "
+                    f"{item.title}: VMware Tools do not answer in it yet. A real run waits for "
+                    "them, until the timeout; "
                     "whether its guest takes the credentials was not checked."
                 )
-        ready = [item for item in items if item.error is None and item.now.tools]
-        self.task.call(ready, lambda item: self._guest(item).validate(), "parents checked", note_failure)
+        guests = {item.now.moid: guest for item, guest in reachable}
+        ready = [item for item, _guest in reachable if item.error is None and item.now.tools]
+        self.task.call(ready, lambda item: guests[item.now.moid].validate(), "parents checked", note_failure)
 
     def wait_for_tools(self, items: t.Iterable[I]) -> None:
         """Wait until the guests of these parents can be worked in; one without Tools fails at once."""
@@ -104,7 +128,8 @@ class FreezeStage:
         for item in waiting.values():
             if not item.now.tools_installed:
                 item.fail(self._no_tools(item))
-        refs = [self._vm(item) for item in waiting.values() if item.error is None]
+        left = [item for item in waiting.values() if item.error is None]
+        refs = [reference(self.task.session, item.now.moid) for item in left]
         late = wait_for_tools(self.task.session, refs, self.task.deadline, "guests answer")
         for moid, item in waiting.items():
             if moid in late:
@@ -115,14 +140,16 @@ class FreezeStage:
     def run(self, items: t.Sequence[I]) -> None:
         """Freeze the parents that are due; nothing of one that cannot be stays in its guest.
 
-        :raises Reason: why the task ended early; of each parent it is known then whether it is frozen.
+        :raises Reason: why the task ended early; of each parent it is known then whether it is
+            frozen.
         """
-        self.wait_for_tools(self.reachable(items))
-        parents = {item.now.moid: item for item in self.reachable(items)}
+        self.wait_for_tools([item for item, _guest in self.reachable(items)])
+        reachable = self.reachable(items)
+        parents = {item.now.moid: item for item, _guest in reachable}
         salt = wake.new_run()
-        begun = {moid: self._stopping(item, salt) for moid, item in parents.items()}
+        begun = {item.now.moid: self._freezing(item, guest, salt) for item, guest in reachable}
 
-        def frozen(seen: Stopping) -> None:
+        def frozen(seen: Freezing) -> None:
             item = parents[seen.moid]
             item.error = None
             item.done.append(self.step)
@@ -131,32 +158,32 @@ class FreezeStage:
         try:
             self.task.call(
                 parents.values(),
-                lambda item: freeze.begin(begun[item.now.moid], self.scripts, self.manner),
+                lambda item: freeze.begin(begun[item.now.moid], self.scripts, self.method),
                 "parents prepared",
                 note_failure,
             )
             waiting = [begun[moid] for moid, item in parents.items() if item.error is None]
-            freeze.wait(self.task.session, waiting, self.manner, self.scripts, self.task.deadline, self.timeout, frozen)
+            freeze.wait(
+                self.task.session,
+                waiting,
+                self.method,
+                self.scripts,
+                self.task.deadline,
+                self.timeout,
+                frozen,
+            )
         except Reason:
-            freeze.clean_up(begun.values(), self.manner)
-            freeze.settle(self.task.session, begun.values(), self.manner, frozen)
+            freeze.clean_up(begun.values(), self.method)
+            freeze.settle(self.task.session, begun.values(), self.method, frozen)
             raise
         finally:
             for moid, seen in begun.items():
                 parents[moid].error = seen.error or parents[moid].error
-            freeze.clean_up(begun.values(), self.manner)
+            freeze.clean_up(begun.values(), self.method)
 
-    def _stopping(self, item: ParentItem[t.Any], salt: str) -> Stopping:
+    def _freezing(self, item: ParentItem[t.Any], guest: Guest, salt: str) -> Freezing:
         record = freeze.new_record(item.now.instance_uuid, self.scripts, salt)
-        return Stopping(item.now.moid, item.now.path, self._guest(item), record)
-
-    def _guest(self, item: ParentItem[t.Any]) -> Guest:
-        if self.credentials is None or item.found.access is None:
-            raise ValueError(f"{self.step} was planned without a way into the guest")
-        return Guest(self.task.session, self._vm(item), self.credentials, item.found.access)
-
-    def _vm(self, item: ParentItem[t.Any]) -> t.Any:
-        return self.task.session.reference(vim.VirtualMachine, item.now.moid)
+        return Freezing(item.now.moid, item.now.path, guest, record)
 
     def _no_tools(self, item: ParentItem[t.Any]) -> GuestError:
-        return freeze.no_tools(item.now.path, self.manner, installed=item.now.tools_installed)
+        return freeze.no_tools(item.now.path, self.method, installed=item.now.tools_installed)

@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What ties a module to the task that it works for: a module that nobody waits for any more ends.
 
-Ansible gives a task up without a word to its module: at the task's ``timeout``, or where ansible-playbook is killed. The
-module would go on beside whatever comes next. It therefore looks at two things, and is ended as by a signal when either goes:
+Ansible gives a task up without a word to its module: at the task's ``timeout``, or where
+ansible-playbook is killed. The module would go on beside whatever comes next. It therefore looks at
+two things, and is ended as by a signal when either goes:
 
-- the *lifeline*, a socket that the action plugin has made on the same machine. The plugin cuts it when the task is over;
-  the kernel does, when the plugin's process is. The module's progress goes back over it.
+- the *lifeline*, a socket that the action plugin has made on the same machine. The plugin cuts it
+  when the task is over; the kernel does, when the plugin's process is. The module's progress goes
+  back over it.
 - its standard output, where its result goes: over a network that is all there is.
 """
 
@@ -73,8 +75,9 @@ def _connect(path: str | None) -> socket.socket | None:
         line.close()
         return None
     line.setblocking(False)
-    # What kills the process group of ansible-playbook, as ansible-runner does, is to cut the line, not to kill this process
-    # in the middle of its work: it can then still cancel what vCenter has queued.
+    # What kills the process group of ansible-playbook, as ansible-runner does, is to cut the line,
+    # not to kill this process in the middle of its work: it can then still cancel what vCenter has
+    # queued.
     os.setpgid(0, 0)
     return line
 
@@ -88,7 +91,7 @@ def _watch(line: socket.socket | None, stop: int) -> None:
         # Nothing is ever sent this way: it can be read when it is at its end.
         poll.register(line, select.POLLIN)
     if _has_reader(_STDOUT):
-        # Without any event asked for, poll tells only that the other side is gone.
+        # Without any event asked for, poll reports only that the other side is gone.
         poll.register(_STDOUT, 0)
     gone = {handle for handle, _events in poll.poll()} - {stop}
     if gone:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Progress of long work, from a module to the person who waits for it.
 
-A module cannot print. What it tells goes over its lifeline to the action plugin, which shows it while the module works.
-Without a lifeline nothing is told, and nothing fails.
+A module cannot print. What it reports goes over its lifeline to the action plugin, which shows it
+while the module works. Without a lifeline nothing is reported, and nothing fails.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ SECONDS_BETWEEN_LINES = 2.0
 
 
 class Progress:
-    """Sends a line every two seconds, as long as its context lasts: the last that was told, from the first one on.
+    """Sends a line every two seconds, as long as its context lasts: the last that was told, from
+    the first one on.
 
-    Work that is done within two seconds needs no line. One that was told before is sent again with its age, so that who reads
-    sees that the module works, and that it waits.
+    Work that is done within two seconds needs no line. One that was told before is sent again with
+    its age, so that who reads sees that the module works, and that it waits.
 
     :param line: the lifeline, which never blocks; or None.
-    :param pause: waits for the event, or until so many seconds have passed; returns whether the event is set.
+    :param pause: waits for the event, or until so many seconds have passed; returns whether the
+        event is set.
     """
 
     def __init__(

@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which texts Ansible may look for in all that it shows, and which it may not.
 
-Ansible stars out the value of each option that is marked ``no_log``, wherever its text occurs. A password ``wrong`` so makes
-``********_credentials`` of an error code, and newer releases star out names of hosts and the recap as well. It does not even
-hide the password: our sentences are public, so that stars in the middle of one tell which word is missing.
+Ansible stars out the value of each option that is marked ``no_log``, wherever its text occurs. A
+password ``wrong`` so makes ``********_credentials`` of an error code, and newer releases star out
+names of hosts and the recap as well. It does not even hide the password: our sentences are public,
+so that stars in the middle of one show which word is missing.
 
-So a secret that can be a part of our own words never comes to Ansible as it is. The action plugin seals it: it puts a prefix in
-front, and what Ansible knows, and looks for, is the text with the prefix, which occurs nowhere. The module takes the prefix off
-again, and has Ansible look for the plain text only where that text can be no part of a code, a name of a fault, an action, a
-key or a state. What protects the others is that nothing of ours ever quotes a secret.
+So a secret that can be a part of our own words never comes to Ansible as it is. The action plugin
+seals it: it puts a prefix in front, and what Ansible knows, and looks for, is the text with the
+prefix, which occurs nowhere. The module takes the prefix off again, and has Ansible look for the
+plain text only where that text can be no part of a code, a name of a fault, an action, a key or a
+state. What protects the others is that nothing of ours ever quotes a secret.
 """
 
 from __future__ import annotations
@@ -46,8 +48,9 @@ _HEADERS = "source_headers"
 
 _SEAL = "vforge-sealed:"
 
-# Our codes, actions, keys and states, and the names of vSphere's faults, are letters and underscores, and none is longer. A
-# shorter secret than this might be found anywhere, in a number for instance.
+# Our codes, actions, keys and states, and the names of vSphere's faults, are letters and
+# underscores, and none is longer. A shorter secret than this might be found anywhere, in a number
+# for instance.
 _SHORTEST = 8
 _WORD = re.compile("[A-Za-z_]{1,48}")
 
@@ -67,17 +70,24 @@ def unsealed(value: t.Any) -> t.Any:
 
 
 def is_distinct(text: str) -> bool:
-    """Whether a text can be looked for in everything that is shown, since it is no part of our own words."""
+    """Whether a text can be looked for in everything that is shown, since it is no part of our own
+    words.
+    """
     return len(text) >= _SHORTEST and not _WORD.fullmatch(text)
 
 
 def moved_out_of_address(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The arguments with the secrets of the address ``source`` in options of their own: user, password and query.
+    """The arguments with the secrets of the address ``source`` in options of their own: user,
+    password and query.
 
-    What such an option says already counts, of user and password; queries are added up. A fragment, which no server gets, goes.
+    What such an option says already counts, of user and password; queries are added up. A fragment,
+    which no server gets, goes.
     """
     done = dict(args)
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)([^?#]*)(?:\?([^#]*))?", str(args.get("source") or ""))
+    match = re.match(
+        r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)([^?#]*)(?:\?([^#]*))?",
+        str(args.get("source") or ""),
+    )
     if match is None:
         return done
     scheme, server, path, query = match.groups()
@@ -100,7 +110,9 @@ def _of_query(query: str) -> t.Iterator[str]:
 
 
 def _of_headers(text: str) -> t.Iterator[str]:
-    """The secrets in headers, which are a mapping as JSON: each value, and each word of it (``Bearer TOKEN``)."""
+    """The secrets in headers, which are a mapping as JSON: each value, and each word of it
+    (``Bearer TOKEN``).
+    """
     try:
         headers = json.loads(text)
     except (ValueError, RecursionError):
@@ -112,8 +124,9 @@ def _of_headers(text: str) -> t.Iterator[str]:
 def parameters(module: AnsibleModule) -> dict[str, t.Any]:
     """The parameters of a module as its options mean them.
 
-    What Ansible is going to show of them, and what it looks for, is put right on the way: also for a module that was started
-    without its action plugin, and for a password from the environment, which no action plugin has seen.
+    What Ansible is going to show of them, and what it looks for, is put right on the way: also for
+    a module that was started without its action plugin, and for a password from the environment,
+    which no action plugin has seen.
     """
     shown, known = module.params, module.no_log_values
     if "source_query" in shown:

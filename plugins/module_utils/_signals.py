@@ -15,7 +15,8 @@ from ._errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# What this process sends to itself. Of all signals this one changes nothing where nobody waits for it.
+# What this process sends to itself. Of all signals this one changes nothing where nobody waits for
+# it.
 _OWN = signal.SIGURG
 
 # Why this process has sent it: the first one counts.
@@ -60,18 +61,22 @@ class _Held:
 
 
 def ended() -> bool:
-    """Whether the run is being ended by a signal, so that nothing more is to be begun or waited for."""
+    """Whether the run is being ended by a signal, so that nothing more is to be begun or waited
+    for.
+    """
     return _came.is_set()
 
 
 @contextlib.contextmanager
 def as_interrupts() -> t.Iterator[list[Interrupted]]:
-    """Turn the first signal that ends a run, or ``end_run``, into Interrupted; a second signal ends the process at once.
+    """Turn the first signal that ends a run, or ``end_run``, into Interrupted.
+
+    A second signal ends the process at once.
 
     Yields a list that holds it once it has come, whatever was made of it on its way out.
 
-    One that comes after the work is ignored: the result is being written, and is the truth. One that the caller has
-    switched off, as nohup does, stays off.
+    One that comes after the work is ignored: the result is being written, and is the truth. One
+    that the caller has switched off, as nohup does, stays off.
     """
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     came: list[Interrupted] = []
@@ -117,9 +122,12 @@ def end_run(why: Interrupted) -> None:
 
 @contextlib.contextmanager
 def held_back(break_off: t.Callable[[], None] | None = None) -> t.Iterator[None]:
-    """Let a signal wait until the block ends: for a call whose answer must not be lost. For the main thread.
+    """Let a signal wait until the block ends: for a call whose answer must not be lost.
 
-    :param break_off: ends that call; it is called, in a thread, when the block takes too long after a signal.
+    For the main thread.
+
+    :param break_off: ends that call; it is called, in a thread, when the block takes too long after
+        a signal.
     :raises Interrupted: at the end of the block, also of one that failed.
     """
     block = _Held(break_off)
@@ -134,7 +142,8 @@ def held_back(break_off: t.Callable[[], None] | None = None) -> t.Iterator[None]
 
 
 def settle() -> None:
-    """From here on signals are ignored: what is done cannot be taken back, and is only to be told.
+    """From here on signals are ignored: what is done cannot be taken back, and is only to be
+    reported.
 
     For the main thread. Outside of ``as_interrupts`` it does nothing.
     """

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How texts are shown: what comes from outside (guests, servers, files of others), and sizes, times and numbers. Pure."""
+"""How texts are shown: what comes from outside (guests, servers, files of others), and sizes, times
+and numbers. Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import typing as t
 # nobody sees, and what changes the direction of the text around it.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
-# What stands at the place where a text was cut.
+# What is put where a text was cut.
 _CUT = "..."
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -24,7 +26,7 @@ def printable(text: str, most: int | None = None) -> str:
     Tabs and line feeds stay, and a carriage return before a line feed goes: output has them.
 
     :param most: characters of the result at most; of a longer one the end is kept, which of the
-        output of a program tells most. None keeps all.
+        output of a program says most. None keeps all.
     """
     shown = _UNSHOWABLE.sub(_escaped, text.replace("\r\n", "\n"))
     if most is None or len(shown) <= most:
@@ -68,7 +70,9 @@ def size(count: float | None) -> str:
 
 
 def seconds(span: float) -> str:
-    """A span of time as people read it: ``0.42 s``, ``3.2 s``, ``90 s``, and ``12 min 5 s`` from ten minutes on."""
+    """A span of time as people read it: ``0.42 s``, ``3.2 s``, ``90 s``, and ``12 min 5 s`` from
+    ten minutes on.
+    """
     if span >= 600:
         minutes, rest = divmod(round(span), 60)
         return f"{number(minutes)} min {rest} s" if rest else f"{number(minutes)} min"

@@ -20,7 +20,6 @@ from ._vsphere.wake import (
     PATHS,
     RUNNING,
     WakeReport,
-    config_in,
     failure,
     keys_warning,
     lateness,
@@ -162,7 +161,7 @@ class GuestWait(t.Generic[V]):
 
         def came(item: V, update: tasks.Update) -> bool:
             moid = update.moid
-            config[moid].update(config_in(update.values))
+            config[moid].update(vms.config_in(update.values))
             self._note(item, update, due[moid], config[moid])
             return item.error is not None or not due[moid]
 

@@ -142,7 +142,7 @@ class _Temporary:
 
         :raises InvalidOption: when it cannot be made.
         """
-        with _files.open_folder(self._parent, what=_WHAT) as parent, _files.told(self.final, _WHAT):
+        with _files.open_folder(self._parent, what=_WHAT) as parent, _files.explained(self.final, _WHAT):
             for left in parent.names():
                 if left.startswith(_WORKING):
                     _remove_left(parent, left)
@@ -158,7 +158,7 @@ class _Temporary:
 
         :raises InvalidOption: when that cannot be done.
         """
-        with _files.open_folder(self._parent, what=_WHAT) as parent, _files.told(self.final, _WHAT):
+        with _files.open_folder(self._parent, what=_WHAT) as parent, _files.explained(self.final, _WHAT):
             if keep and folder.names():
                 os.rename(self._working, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
                 os.fsync(parent.handle)

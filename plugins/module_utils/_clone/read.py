@@ -8,7 +8,6 @@ Each function is a constant number of calls, whatever the inventory's size.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import typing as t
 
@@ -382,19 +381,14 @@ def wait_until_made(session: Session, moids: t.Sequence[str], power: str, deadli
 
     :param power: the power state that they have then; empty where any will do.
     """
-    waiting = set(moids)
-    seen: dict[str, dict[str, t.Any]] = {moid: {} for moid in waiting}
-    refs = [reference(session, moid) for moid in moids]
-    paths = ("config.instanceUuid", "runtime.powerState")
-    changes = tasks.updates(session, refs, vim.VirtualMachine, paths, deadline)
-    with contextlib.closing(changes) as rounds:
-        for changed in rounds if waiting else ():
-            for update in changed:
-                seen[update.moid].update(update.values)
-                if update.gone or _is_made(seen[update.moid], power):
-                    waiting.discard(update.moid)
-            if not waiting:
-                break
+    tasks.wait_until(
+        session,
+        [reference(session, moid) for moid in moids],
+        vim.VirtualMachine,
+        ("config.instanceUuid", "runtime.powerState"),
+        deadline,
+        lambda update: update.gone or _is_made(update.state, power),
+    )
 
 
 def _is_made(known: t.Mapping[str, t.Any], power: str) -> bool:

@@ -111,7 +111,7 @@ def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str
         entry.update(_of_vm(vm, verdict))
         own = _own(vm.addresses(options.ip_family, options.ip_nic), verdict)
         entry["ip"] = next(iter(own), None)
-        entry["refused"] = [refusal.told() for refusal in verdict.refusals]
+        entry["refused"] = [refusal.as_result() for refusal in verdict.refusals]
     if item.customized is not None:
         entry["customized"] = item.customized
     if item.ready is not None:
@@ -119,7 +119,7 @@ def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str
     if options.wait_for_wake:
         entry["wake"] = item.wake
     entry["guestinfo"] = _guestinfo(planned, vm)
-    entry["differences"] = [difference.told() for difference in planned.differences]
+    entry["differences"] = [difference.as_result() for difference in planned.differences]
     entry["warnings"] = item.warnings
     if item.error is not None:
         entry["error"] = item.error.as_result()

@@ -93,7 +93,7 @@ def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[st
         "local_ipv4": next((text for text in verdict.addresses if ":" not in text), None),
         "local_ipv6": next((text for text in verdict.addresses if ":" in text), None),
         "ssh_host_keys": host_keys,
-        "refused": [refusal.told() for refusal in refused],
+        "refused": [refusal.as_result() for refusal in refused],
     }
 
 

@@ -1,12 +1,15 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The library requests, made to keep to our TLS context and to our clock. Only ``web`` imports this, and only when it is used.
+"""The library requests, made to keep to our TLS context and to our clock.
 
-By itself requests trusts what the environment names (``REQUESTS_CA_BUNDLE``, ``.netrc``), loads a CA bundle of its own into
-whatever context it is given, and bounds each operation of a socket, but never all of them together: a server that sends a byte
-now and then is listened to for ever. So the connections here are made by us: the context is used as it is, and each operation
-of a socket gets what is left on the clock.
+Only ``web`` imports this, and only when it is used.
+
+By itself requests trusts what the environment names (``REQUESTS_CA_BUNDLE``, ``.netrc``), loads a
+CA bundle of its own into whatever context it is given, and bounds each operation of a socket, but
+never all of them together: a server that sends a byte now and then is listened to for ever. So the
+connections here are made by us: the context is used as it is, and each operation of a socket gets
+what is left on the clock.
 """
 
 from __future__ import annotations
@@ -46,7 +49,10 @@ _MOST_IDLE = 16
 
 
 class NoConnection(Exception):
-    """There is no connection, so nothing was sent. The cause is an OSError or an error of HTTP, of the proxy's answer."""
+    """There is no connection, so nothing was sent.
+
+    The cause is an OSError or an error of HTTP, of the proxy's answer.
+    """
 
 
 def require() -> None:
@@ -57,7 +63,8 @@ def require() -> None:
     # With 2.32.3 came the hook by which an adapter says which TLS settings a connection gets.
     if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
         raise MissingLibrary.of_python(
-            "The Python library requests 2.32.3 or later, which carries files over HTTP, is missing.", "requests>=2.32.3"
+            "The Python library requests 2.32.3 or later, which carries files over HTTP, is missing.",
+            "requests>=2.32.3",
         )
 
 
@@ -89,7 +96,10 @@ class _TlsSocket(_PlainSocket, ssl.SSLSocket):
 
 
 class _Ours:
-    """What our connections do in place of urllib3's. ``_new_conn`` is its hook for the socket, in all of its releases."""
+    """What our connections do in place of urllib3's.
+
+    ``_new_conn`` is its hook for the socket, in all of its releases.
+    """
 
     clock: Clock
     stop: Stop
@@ -108,7 +118,8 @@ class _Ours:
         except FAILURES as error:
             self.close()
             raise NoConnection from error
-        # Whether and how a certificate is checked is the context's concern; urllib3 would warn where it pins one.
+        # Whether and how a certificate is checked is the context's concern; urllib3 would warn
+        # where it pins one.
         self.is_verified = True
         if isinstance(self.sock, ssl.SSLSocket):
             self.certificate = self.sock.getpeercert(binary_form=True)
@@ -124,14 +135,18 @@ class _Ours:
 class _Adapter(HTTPAdapter):
     """Connections under one context and one clock.
 
-    :param context: used as it is: what requests would make of ``verify`` and of its own CA bundle is left out.
+    :param context: used as it is: what requests would make of ``verify`` and of its own CA bundle
+        is left out.
     """
 
     def __init__(self, context: ssl.SSLContext, clock: Clock, stop: Stop) -> None:
         context.sslsocket_class = type("TlsSocket", (_TlsSocket,), {"clock": clock})
         self._context = context
         ours = {"clock": clock, "stop": stop}
-        plain, tls = type("Plain", (_Ours, HTTPConnection), ours), type("Tls", (_Ours, HTTPSConnection), ours)
+        plain, tls = (
+            type("Plain", (_Ours, HTTPConnection), ours),
+            type("Tls", (_Ours, HTTPSConnection), ours),
+        )
         self._pools = {
             "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
@@ -157,11 +172,16 @@ class _Adapter(HTTPAdapter):
 
 class _Session(Session):
     def get_redirect_target(self, _response: requests.Response) -> None:
-        """None: ``web`` decides where to follow. Requests would read the whole body of a redirection besides."""
+        """None: ``web`` decides where to follow.
+
+        Requests would read the whole body of a redirection besides.
+        """
 
 
 def session(context: ssl.SSLContext, clock: Clock, stop: Stop) -> Session:
-    """A session that takes nothing from the environment, keeps no cookies, and sends no headers of its own accord."""
+    """A session that takes nothing from the environment, keeps no cookies, and sends no headers of
+    its own accord.
+    """
     made = _Session()
     made.trust_env = False
     made.headers.clear()
@@ -173,7 +193,9 @@ def session(context: ssl.SSLContext, clock: Clock, stop: Stop) -> Session:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address: ``http_proxy``, ``https_proxy``, but for ``no_proxy``."""
+    """The proxies that the environment names for an address: ``http_proxy``, ``https_proxy``, but
+    for ``no_proxy``.
+    """
     found = requests.utils.get_environ_proxies(url)
     return {scheme: proxy for scheme, proxy in found.items() if scheme in ("http", "https")}
 

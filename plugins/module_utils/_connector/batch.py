@@ -1,13 +1,14 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One engine for every operation on many objects: submit over a few connections, wait once, account for each.
+"""One engine for every operation on many objects: submit over a few connections, wait once, account
+for each.
 
-An item that fails never stops the others. A signal or the deadline stops the submitting, cancels what vCenter has not
-begun, waits a moment for what it has, and leaves an exact account.
+An item that fails never stops the others. A signal or the deadline stops the submitting, cancels
+what vCenter has not begun, waits a moment for what it has, and leaves an exact account.
 
-vSphere refuses a call for an object that another task works on (TaskInProgress). Such a call has done nothing: it is made
-again when that task has ended.
+vSphere refuses a call for an object that another task works on (TaskInProgress). Such a call has
+done nothing: it is made again when that task has ended.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ from .tasks import Backoff, TaskEnd, cancel, wait_for_tasks
 if t.TYPE_CHECKING:
     from .session import Session
 
-# How long to wait, after the deadline, for tasks that vCenter had begun; and after a signal, whose sender waits for us.
+# How long to wait, after the deadline, for tasks that vCenter had begun; and after a signal, whose
+# sender waits for us.
 _GRACE_SECONDS = 10.0
 _FAREWELL_SECONDS = 1.0
 
-# How long, after a signal, calls that are under way are waited for: they tell which tasks are to be cancelled. One that is
-# broken off may make what nobody knows of, so that no rollback removes it. vCenter answers such calls in milliseconds.
+# How long, after a signal, calls that are under way are waited for: they return the tasks that are
+# to be cancelled. One that is broken off may make what nobody knows of, so that no rollback removes
+# it. vCenter answers such calls in milliseconds.
 _ANSWER_SECONDS = 5.0
 
 # One broken connection happens; this many, with no answer in between, mean that the server is gone.
@@ -58,8 +61,8 @@ class Work:
 
     :ivar name: what the user calls it; unique in the batch.
     :ivar start: makes the call; returns a task, or None where the call itself did the work.
-    :ivar repeatable: whether the call may be sent again when its answer was lost, because doing it twice
-        has the effect of doing it once (a name that can be taken only once, for instance).
+    :ivar repeatable: whether the call may be sent again when its answer was lost, because doing it
+        twice has the effect of doing it once (a name that can be taken only once, for instance).
     """
 
     name: str
@@ -72,8 +75,8 @@ class Outcome:
     """What became of one item.
 
     :ivar result: the task's ``info.result``.
-    :ivar error: None when it succeeded. It is NotAttempted until the item is begun, so that an end at any moment
-        leaves no item that seems to have succeeded.
+    :ivar error: None when it succeeded. It is NotAttempted until the item is begun, so that an end
+        at any moment leaves no item that seems to have succeeded.
     :ivar seconds: from the task being queued to its end, by vCenter's clock.
     :ivar calls: how often its call was made.
     :ivar refused: how often that was refused because another task worked on the object.
@@ -97,7 +100,8 @@ class BatchResult:
     """The account of a batch.
 
     :ivar outcomes: one for each item, in the order of the items.
-    :ivar stopped: why the batch ended early (Interrupted, TimedOut, or the loss of the server), or None.
+    :ivar stopped: why the batch ended early (Interrupted, TimedOut, or the loss of the server), or
+        None.
     """
 
     outcomes: dict[str, Outcome]
@@ -117,12 +121,13 @@ def run_batch(
     doing: str = "done",
     stop: threading.Event | None = None,
 ) -> BatchResult:
-    """Start every item, at most ``parallel`` calls at a time, then wait for all of their tasks together.
+    """Start every item, at most ``parallel`` calls at a time, then wait for all of their tasks
+    together.
 
     :param deadline: of ``time.monotonic()``.
     :param doing: for the progress: "12 of 40 " and this.
-    :param stop: is set when no further item is to be begun, so that an item of many calls can end early, too.
-    Raises nothing: what goes wrong is in the result.
+    :param stop: is set when no further item is to be begun, so that an item of many calls can end
+    early, too. Raises nothing: what goes wrong is in the result.
     """
     result = BatchResult({work.name: Outcome(work.name, error=_not_attempted(work)) for work in works})
     batch = _Batch(session, result, doing, stop or threading.Event())
@@ -144,7 +149,8 @@ def run_batch(
 
 def _tell_lateness(session: Session, seconds: float) -> None:
     session.warn(
-        f"All that was under way at the end of the task's timeout has ended too, {max(seconds, 0.1):.1f} seconds after it. "
+        "All that was under way at the end of the task's timeout has ended too, "
+        f"{max(seconds, 0.1):.1f} seconds after it. "
         "Raise timeout if this is how long it takes."
     )
 
@@ -200,7 +206,8 @@ class _Batch:
             concurrent.futures.wait(futures)
         except Interrupted:
             self._stop.set()
-            # What is under way gets its answer, if that comes soon: it tells the task that is to be cancelled.
+            # What is under way gets its answer, if that comes soon: it has the task that is to be
+            # cancelled.
             with self._session.stub.connections.halted(lambda: _wait(futures, _ANSWER_SECONDS)):
                 pool.shutdown(wait=True)
             raise
@@ -229,7 +236,10 @@ class _Batch:
         self._tasks[task._GetMoId()] = task
 
     def _is_refused_for_now(self, work: Work, error: VforgeError | None) -> bool:
-        """Whether a call was refused because another task works on its object; it is kept then, to be made again."""
+        """Whether a call was refused because another task works on its object.
+
+        It is kept then, to be made again.
+        """
         if not isinstance(error, Fault) or error.fault != "TaskInProgress":
             return False
         other = error.details.get("task")
@@ -267,7 +277,8 @@ class _Batch:
     def wait(self, deadline: float) -> list[Work]:
         """Wait for the tasks; those that end are taken off the open ones.
 
-        :returns: what was refused because another task worked on its object, and can be begun now that this one has ended.
+        :returns: what was refused because another task worked on its object, and can be begun now
+            that this one has ended.
         """
         ready: list[Work] = []
 
@@ -320,7 +331,8 @@ class _Batch:
 
 
 class _ServerWatch:
-    """Tells from the calls of a batch when the server is gone, so that not every item waits for it in vain.
+    """Tells from the calls of a batch when the server is gone, so that not every item waits for it
+    in vain.
 
     A server whose answers are late, and that takes new connections, is not gone.
 

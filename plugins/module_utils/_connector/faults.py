@@ -28,7 +28,9 @@ _HINTS = {
 
 
 def snake(name: str) -> str:
-    """``DuplicateName`` becomes ``duplicate_name``, ``SSLVerifyFault`` becomes ``ssl_verify_fault``."""
+    """``DuplicateName`` becomes ``duplicate_name``, ``SSLVerifyFault`` becomes
+    ``ssl_verify_fault``.
+    """
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -38,7 +40,10 @@ def session_expired(doing: str = "") -> SessionExpired:
     :param doing: as in ``translate``.
     """
     prefix = f"{doing}: " if doing else ""
-    return SessionExpired(f"{prefix}vCenter no longer knows the session.", hint="Run again; a new session is then opened.")
+    return SessionExpired(
+        f"{prefix}vCenter no longer knows the session.",
+        hint="Run again; a new session is then opened.",
+    )
 
 
 def fault_name(fault: t.Any) -> str:
@@ -86,13 +91,17 @@ def _words(fault: t.Any) -> str:
         # What a host met that fetches a file by itself; its own message says nothing of it.
         return f"{message.rstrip('.') or 'HTTP failed'}: {fault.statusCode or ''} {fault.statusMessage or ''}".rstrip(": ")
     if isinstance(fault, vmodl.fault.MethodNotFound):
-        # Raised by pyVmomi itself, and then without a message, when the method is newer than the server's version.
+        # Raised by pyVmomi itself, and then without a message, when the method is newer than the
+        # server's version.
         return f"this vCenter does not offer {fault.method}"
     return message.rstrip(".") or "vCenter refused without a message"
 
 
 def _denied(fault: t.Any) -> t.Any:
-    """The object on which a privilege is missing; newer releases may name it with the privileges only."""
+    """The object on which a privilege is missing.
+
+    Newer releases may name it with the privileges only.
+    """
     listed = getattr(fault, "missingPrivileges", None) or []
     return fault.object or next((item.entity for item in listed), None)
 
@@ -110,7 +119,7 @@ def _hint(fault: t.Any) -> str:
 
 
 def _facts(fault: t.Any) -> dict[str, t.Any]:
-    """What the fault tells besides its message."""
+    """What the fault says besides its message."""
     if isinstance(fault, vim.fault.DuplicateName):
         return {"holder": _moid(fault.object)}
     if isinstance(fault, vim.fault.NoPermission):

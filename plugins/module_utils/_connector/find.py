@@ -1,10 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find objects by inventory path, name, moid, instance UUID or BIOS UUID, in a constant number of calls.
+"""Find objects by inventory path, name, moid, instance UUID or BIOS UUID, in a constant number of
+calls.
 
-SearchIndex answers paths and UUIDs in one call. It cannot look for a name without its folder, so a name costs one
-traversal that reads nothing but names. What is spent on a good error message is spent only when there is an error.
+SearchIndex answers paths and UUIDs in one call. It cannot look for a name without its folder, so a
+name costs one traversal that reads nothing but names. What is spent on a good error message is
+spent only when there is an error.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ _UUIDS = ("config.uuid", "config.instanceUuid")
 
 _DOWN = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps", "vm-host")
 
-# From any folder or datacenter down to every VM, through vApps too, and through nothing else; and from there to the VMs'
-# hosts, where ``compute.VM_TO_HOST`` is among the routes.
+# From any folder or datacenter down to every VM, through vApps too, and through nothing else; and
+# from there to the VMs' hosts, where ``compute.VM_TO_HOST`` is among the routes.
 TO_VMS = (
     Route("folder-children", vim.Folder, "childEntity", _DOWN),
     Route("datacenter-vms", vim.Datacenter, "vmFolder", _DOWN),
@@ -49,7 +51,8 @@ class Selector:
     """What names one VM: exactly one of ``name``, ``path``, ``uuid`` and ``moid``.
 
     :ivar name: its name; ``folder`` may narrow it.
-    :ivar path: its inventory path, ``/Datacenter/vm/folder/name``, or relative to the VM folder of the datacenter in scope.
+    :ivar path: its inventory path, ``/Datacenter/vm/folder/name``, or relative to the VM folder of
+        the datacenter in scope.
     :ivar uuid: its BIOS UUID, or with ``use_instance_uuid`` its instance UUID.
     :ivar moid: its managed object ID, such as ``vm-42``.
     :ivar folder: inventory path of the folder that holds the name.
@@ -94,7 +97,8 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
     """The one VM that the selector names.
 
     :param datacenter: name or path of the datacenter to look in; the whole inventory when None.
-    :returns: a ``vim.VirtualMachine`` reference. One from a moid is not checked: the first read of it tells.
+    :returns: a ``vim.VirtualMachine`` reference. One from a moid is not checked: the first read of
+        it tells.
     :raises NotFound: none fits; the details say where was searched and the nearest names.
     :raises Ambiguous: several fit; the details list their paths.
     """
@@ -112,7 +116,8 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
 
 
 def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
-    """The VMs that the selectors name, in their order, in a constant number of calls, however many they are.
+    """The VMs that the selectors name, in their order, in a constant number of calls, however many
+    they are.
 
     :raises NotFound: as ``find_vm``, for the first that fits nothing.
     :raises Ambiguous: as ``find_vm``.
@@ -129,10 +134,11 @@ def find_some(
     selectors: t.Sequence[Selector],
     datacenter: str | None = None,
 ) -> list[t.Any | VforgeError]:
-    """As ``find_vms``, with the error of each selector that does not name one VM in the place of that VM.
+    """As ``find_vms``, with the error of each selector that does not name one VM in the place of
+    that VM.
 
-    A single one is found as ``find_vm`` does; for more, one traversal reads what names VMs, and what an error message
-    lists comes from there, too. Those named by their moid cost nothing.
+    A single one is found as ``find_vm`` does; for more, one traversal reads what names VMs, and
+    what an error message lists comes from there, too. Those named by their moid cost nothing.
 
     :raises NotFound: the datacenter is not there.
     """
@@ -172,12 +178,15 @@ def selectors(params: t.Mapping[str, t.Any]) -> tuple[Selector, ...]:
 
 
 def find_each(
-    session: Session, wanted: t.Sequence[Selector], datacenter: str | None = None, option: str = "parents"
+    session: Session,
+    wanted: t.Sequence[Selector],
+    datacenter: str | None = None,
+    option: str = "parents",
 ) -> list[str | VforgeError]:
     """The moids of the VMs of a list, which must not name a VM twice, in the order of the list.
 
-    In the place of what cannot be found is its error, so that the task goes on with the others. Of a single VM the error
-    is raised: there are no others.
+    In the place of what cannot be found is its error, so that the task goes on with the others. Of
+    a single VM the error is raised: there are no others.
 
     :param option: in which the list was given.
     :raises InvalidOption: when it names a VM twice.
@@ -214,7 +223,8 @@ def _others_go_on(found: list[str | VforgeError]) -> list[str | VforgeError]:
 
 
 def unreadable(wanted: object) -> NotFound:
-    """The error for a VM of which nothing can be read: a moid is taken as it is given, until the first read of it.
+    """The error for a VM of which nothing can be read: a moid is taken as it is given, until the
+    first read of it.
 
     :param wanted: the selector.
     """
@@ -292,7 +302,10 @@ def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> _Known:
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
             keys = [("name", names.unescape(row.get("name", ""))), ("path", path)]
-            keys += [("UUID", row.get(_UUIDS[0]) or ""), ("instance UUID", row.get(_UUIDS[1]) or "")]
+            keys += [
+                ("UUID", row.get(_UUIDS[0]) or ""),
+                ("instance UUID", row.get(_UUIDS[1]) or ""),
+            ]
             found.path[moid] = path
             for key in keys:
                 found.by_key.setdefault(key, []).append(row.ref)
@@ -300,7 +313,8 @@ def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> _Known:
 
 
 def find_datacenter(session: Session, name: str) -> t.Any:
-    """A datacenter by its name or path, in one call where it lies in the root folder or its path is given.
+    """A datacenter by its name or path, in one call where it lies in the root folder or its path is
+    given.
 
     :raises NotFound: with the datacenters that there are.
     :raises Ambiguous: when two folders have one of this name.
@@ -322,7 +336,9 @@ def datacenter_path(session: Session, name: str | None) -> str:
     known = sorted(names.unescape(row.get("name", "")) for row in rows)
     hint = f"There are: {names.listing(known) or 'none that this user may see'}."
     raise Ambiguous(
-        "The option datacenter is not set.", hint=f"Set datacenter, or a whole path as folder. {hint}", matches=known
+        "The option datacenter is not set.",
+        hint=f"Set datacenter, or a whole path as folder. {hint}",
+        matches=known,
     )
 
 
@@ -373,45 +389,58 @@ def find_folder(session: Session, path: str) -> t.Any:
     if isinstance(found, vim.Folder):
         return found
     raise NotFound(
-        f"No folder {path} was found.", hint="Write its whole path, as /Datacenter/vm/folder.", searched="the whole inventory"
+        f"No folder {path} was found.",
+        hint="Write its whole path, as /Datacenter/vm/folder.",
+        searched="the whole inventory",
     )
 
 
 def find_entity(session: Session, path: str) -> t.Any:
-    """Whatever lies at an inventory path, such as ``/DC0/host/cluster``, in one call; None where nothing does."""
+    """Whatever lies at an inventory path, such as ``/DC0/host/cluster``, in one call.
+
+    None where nothing does.
+    """
     return _at(session, path)
 
 
 def paths_of(session: Session, refs: t.Sequence[t.Any]) -> dict[str, str]:
     """The inventory paths of objects, by moid, in one call."""
-    wanted = {vim.ManagedEntity: ("name", "parent"), vim.VirtualMachine: ("parentVApp",), vim.VirtualApp: ("parentFolder",)}
+    wanted = {
+        vim.ManagedEntity: ("name", "parent"),
+        vim.VirtualMachine: ("parentVApp",),
+        vim.VirtualApp: ("parentFolder",),
+    }
     rows = collect(session, refs, wanted, TO_ANCESTORS)
     known = {row.moid: row for row in rows}
     return {ref._GetMoId(): path_in(known, ref._GetMoId()) for ref in refs if ref._GetMoId() in known}
 
 
 def name_subjects(session: Session, errors: t.Iterable[BaseException | None]) -> None:
-    """Have errors name the objects on which privileges are missing by their paths: one call, where there are any.
+    """Have errors name the objects on which privileges are missing by their paths: one call, where
+    there are any.
 
     An object that this user may not see keeps its moid.
     """
-    asked = [error for error in errors if isinstance(error, Fault) and error.subject is not None]
-    if not asked or session.limit.task_over():
+    faults = [error for error in errors if isinstance(error, Fault) and error.subject is not None]
+    if not faults or session.limit.task_over():
         return
-    subjects = {error.subject._GetMoId(): error.subject for error in asked}
+    subjects = {fault.subject._GetMoId(): fault.subject for fault in faults}
     try:
         paths = paths_of(session, list(subjects.values()))
     except VforgeError as why:
         session.warn(f"The objects on which privileges are missing could not be named by their paths: {why}")
         return
-    for error in asked:
-        path = paths.get(error.subject._GetMoId(), "")
+    for fault in faults:
+        path = paths.get(fault.subject._GetMoId(), "")
         if path:
-            error.call_subject(path)
+            fault.call_subject(path)
 
 
 def path_in(known: t.Mapping[str, Row], moid: str) -> str:
-    """The inventory path of an object whose ancestors are among the ``known`` rows; the root folder has no part in it."""
+    """The inventory path of an object whose ancestors are among the ``known`` rows.
+
+    The root folder has no part in it.
+    """
     parts: list[str] = []
     here = moid
     while here in known:
@@ -425,7 +454,10 @@ def path_in(known: t.Mapping[str, Row], moid: str) -> str:
 
 
 def _at(session: Session, path: str) -> t.Any:
-    """What lies at an inventory path, or None. SearchIndex wants names as they are kept, and no slash at the start."""
+    """What lies at an inventory path, or None.
+
+    SearchIndex wants names as they are kept, and no slash at the start.
+    """
     wanted = names.join(names.split(path))[1:]
     return session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(wanted))
 
@@ -440,7 +472,9 @@ def _uuid_of(selector: Selector) -> str:
     uuid = (selector.uuid or "").strip().lower()
     if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
         raise InvalidOption(
-            f"{selector.uuid} is not a UUID.", hint="It is written as 8-4-4-4-12 hexadecimal digits.", option="uuid"
+            f"{selector.uuid} is not a UUID.",
+            hint="It is written as 8-4-4-4-12 hexadecimal digits.",
+            option="uuid",
         )
     return uuid
 

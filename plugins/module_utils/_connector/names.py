@@ -35,7 +35,9 @@ def unescape(name: str) -> str:
 
 
 def escape(name: str) -> str:
-    """The name as vCenter keeps it, of the name as a person reads it: ``web/1`` becomes ``web%2f1``."""
+    """The name as vCenter keeps it, of the name as a person reads it: ``web/1`` becomes
+    ``web%2f1``.
+    """
     return re.sub(r"[/\\%]", lambda match: _ESCAPES[match.group()], name)
 
 
@@ -53,15 +55,20 @@ def split(path: str) -> list[str]:
 
 
 def join(parts: t.Iterable[str]) -> str:
-    """An absolute inventory path of unescaped parts: ``["DC", "vm", "a/b"]`` becomes ``/DC/vm/a%2fb``."""
+    """An absolute inventory path of unescaped parts: ``["DC", "vm", "a/b"]`` becomes
+    ``/DC/vm/a%2fb``.
+    """
     return "/" + "/".join(escape(part) for part in parts)
 
 
 def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
-    """Up to ``count`` of ``known`` that look most like ``wanted``, the best first; case does not matter.
+    """Up to ``count`` of ``known`` that look most like ``wanted``, the best first.
 
-    Those that differ in leading zeros alone come before all others: ``server-00001`` is meant by ``server-0001``, and it has no
-    more letters in common with it than ``server-00019``. Of names that look alike as much, they come as people sort them.
+    Case does not matter.
+
+    Those that differ in leading zeros alone come before all others: ``server-00001`` is meant by
+    ``server-0001``, and it has no more letters in common with it than ``server-00019``. Of names
+    that look alike as much, they come as people sort them.
     """
     matcher = difflib.SequenceMatcher()
     matcher.set_seq2(wanted.casefold())

@@ -31,7 +31,8 @@ class ConnectionOptions:
     :ivar password: the password; never in ``repr``.
     :ivar validate_certs: False switches every check of the certificate off.
     :ivar ca_path: PEM file of the certificate authorities to trust instead of the system's.
-    :ivar thumbprint: SHA-256 of the server's certificate, 64 lower-case hexadecimal digits; pins it instead of a CA.
+    :ivar thumbprint: SHA-256 of the server's certificate, 64 lower-case hexadecimal digits; pins it
+        instead of a CA.
     :ivar proxy_host: HTTP proxy that is asked to CONNECT, or None.
     :ivar proxy_port: its port.
     :ivar connection_timeout: seconds that one request may take.
@@ -59,22 +60,30 @@ class ConnectionOptions:
         for name, variable in VARIABLES.items():
             if not params.get(name):
                 raise InvalidOption(
-                    f"The option {name} is not set.", hint=f"Set {name} or the environment variable {variable}.", option=name
+                    f"The option {name} is not set.",
+                    hint=f"Set {name} or the environment variable {variable}.",
+                    option=name,
                 )
         if bool(params.get("proxy_host")) != bool(params.get("proxy_port")):
             raise InvalidOption(
-                "A proxy needs both proxy_host and proxy_port.", hint="Set both or neither.", option="proxy_host"
+                "A proxy needs both proxy_host and proxy_port.",
+                hint="Set both or neither.",
+                option="proxy_host",
             )
         values = {field.name: params[field.name] for field in dataclasses.fields(cls) if params.get(field.name) is not None}
         for name in ("username", "password", "ca_path"):
             if not is_sendable(values.get(name, "")):
-                raise InvalidOption(f"The option {name} has a control character, or one that cannot be sent.", option=name)
+                raise InvalidOption(
+                    f"The option {name} has a control character, or one that cannot be sent.",
+                    option=name,
+                )
         for name in ("port", "proxy_port"):
             if not 0 < values.get(name, 443) < 65536:
                 raise InvalidOption(f"The {name} {values[name]} is not between 1 and 65535.", option=name)
         if not 1 <= values.get("connection_timeout", 1) <= _LONGEST_TIMEOUT:
             raise InvalidOption(
-                f"The connection_timeout must be at least 1 second and at most {_LONGEST_TIMEOUT}.", option="connection_timeout"
+                f"The connection_timeout must be at least 1 second and at most {_LONGEST_TIMEOUT}.",
+                option="connection_timeout",
             )
         values["thumbprint"] = _thumbprint(values.get("thumbprint"))
         values["hostname"] = _host(values["hostname"], "hostname", "port")
@@ -93,18 +102,29 @@ class ConnectionOptions:
 
     @property
     def doubt(self) -> str:
-        """A warning that the vCenter is not verified, which who runs a job of AWX may not have asked for; empty where it is."""
+        """A warning that the vCenter is not verified, which who runs a job of AWX may not have
+        asked for; empty where it is.
+        """
         if self.validate_certs or self.thumbprint:
             return ""
         return (
-            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, in the task, in "
-            "module_defaults or by the environment variable VMWARE_VALIDATE_CERTS. Whoever stands between can take the "
+            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, "
+            "in the task, in "
+            "module_defaults or by the environment variable VMWARE_VALIDATE_CERTS. Whoever stands "
+            "between can take the "
             "password and answer as the vCenter. Set ca_path or thumbprint instead."
         )
 
     def cache_key(self) -> str:
-        """A file name for the kept session: the same host, port, user and TLS setting give the same one."""
-        trust = (str(self.validate_certs), self.ca_path or "", self.thumbprint or "", self.proxy or "")
+        """A file name for the kept session: the same host, port, user and TLS setting give the same
+        one.
+        """
+        trust = (
+            str(self.validate_certs),
+            self.ca_path or "",
+            self.thumbprint or "",
+            self.proxy or "",
+        )
         parts = (self.hostname.lower(), str(self.port), self.username, *trust)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

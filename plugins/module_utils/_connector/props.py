@@ -15,7 +15,8 @@ from .pyvmomi import vim, vmodl
 if t.TYPE_CHECKING:
     from .session import Session
 
-# A page of this size keeps answers well below the limits of vCenter's front end; vCenter may choose smaller pages.
+# A page of this size keeps answers well below the limits of vCenter's front end; vCenter may choose
+# smaller pages.
 _PAGE = 500
 
 # How often a read is begun whose later pages get lost.
@@ -26,10 +27,12 @@ _Spec = vmodl.query.PropertyCollector
 
 @dataclasses.dataclass(frozen=True)
 class Route:
-    """One step of a traversal: from objects of ``kind`` along the property ``path``, then along the routes ``then``.
+    """One step of a traversal: from objects of ``kind`` along the property ``path``, then along the
+    routes ``then``.
 
-    Routes refer to each other by name, so that loops (folders in folders) are finite descriptions. Of the names in
-    ``then`` those count that are among the routes of a traversal, so that routes can be put together as they are needed.
+    Routes refer to each other by name, so that loops (folders in folders) are finite descriptions.
+    Of the names in ``then`` those count that are among the routes of a traversal, so that routes
+    can be put together as they are needed.
     """
 
     name: str
@@ -40,7 +43,10 @@ class Route:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What was read of one object: ``values`` by property path; what could not be read is not in it."""
+    """What was read of one object: ``values`` by property path.
+
+    What could not be read is not in it.
+    """
 
     ref: t.Any
     values: dict[str, t.Any]
@@ -62,11 +68,13 @@ def collect(
     routes: t.Sequence[Route] = (),
     page: int = _PAGE,
 ) -> list[Row]:
-    """Start at ``roots``, follow ``routes``, and read the ``wanted`` properties by type, roots included.
+    """Start at ``roots``, follow ``routes``, and read the ``wanted`` properties by type, roots
+    included.
 
-    Costs one call, and one more for each page beyond the first, whatever the number of objects. An object that is gone is left
-    out. Where several types of ``wanted`` fit an object, it gets the union of their properties (API reference, PropertySpec).
-    A property that is newer than the vCenter is not asked for, and so reads as one that is unset.
+    Costs one call, and one more for each page beyond the first, whatever the number of objects. An
+    object that is gone is left out. Where several types of ``wanted`` fit an object, it gets the
+    union of their properties (API reference, PropertySpec). A property that is newer than the
+    vCenter is not asked for, and so reads as one that is unset.
 
     :param page: objects in one answer at most; vCenter may choose fewer.
     :raises Fault: as vCenter does.

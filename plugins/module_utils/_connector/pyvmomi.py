@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pyVmomi, imported in one place, so that its absence is one clear sentence.
 
-Without it the names here are placeholders: modules can then still be imported, documented and checked, and ``require``
-says what is missing before anything is done.
+Without it the names here are placeholders: modules can then still be imported, documented and
+checked, and ``require`` says what is missing before anything is done.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ try:
 except Exception as _error:  # noqa: BLE001 (on a Python that it does not support, pyVmomi raises a bare Exception)
     _WHY_MISSING = f"The Python library pyvmomi cannot be imported ({_error})."
 else:
-    # Sessions that other processes can go on with need it; the releases before 8.0.3.0.1 do not have it.
+    # Sessions that other processes can go on with need it; the releases before 8.0.3.0.1 do not
+    # have it.
     if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
         _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
 

@@ -54,7 +54,10 @@ class RestSession:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
     ) -> None:
         try:
             # A server that has just failed to answer would only be waited for once more.
@@ -89,7 +92,8 @@ class RestSession:
         except (web.Broken, web.Late) as error:
             seconds = round(time.monotonic() - begun)
             raise ConnectionLost(
-                f"{where} did not answer a call of the REST API within {seconds} s ({error.why}).", hint="Run again."
+                f"{where} did not answer a call of the REST API within {seconds} s ({error.why}).",
+                hint="Run again.",
             ) from error
         if answer.status == 401:
             raise ConnectionFailed(
@@ -108,11 +112,24 @@ def _refused(status: int, path: str, where: str) -> Exception:
         return ConnectionLost(f"The REST API of {where} is not up (HTTP 503).", hint="Wait until vCenter has started.")
     if status == 403:
         return Fault(
-            "NoPermission", "no_permission", f"This user may not call {what} of {where}.", hint="Give it the right to read."
+            "NoPermission",
+            "no_permission",
+            f"This user may not call {what} of {where}.",
+            hint="Give it the right to read.",
         )
     if status == 404:
-        return Fault("NotFound", "not_found", f"{where} knows nothing of {what}.", hint="It may have just been removed.")
-    return Fault("RestError", "rest_error", f"{where} refuses {what} (HTTP {status}).", hint="Look into vCenter's own log.")
+        return Fault(
+            "NotFound",
+            "not_found",
+            f"{where} knows nothing of {what}.",
+            hint="It may have just been removed.",
+        )
+    return Fault(
+        "RestError",
+        "rest_error",
+        f"{where} refuses {what} (HTTP {status}).",
+        hint="Look into vCenter's own log.",
+    )
 
 
 def _value(text: bytes, where: str) -> t.Any:
@@ -122,6 +139,7 @@ def _value(text: bytes, where: str) -> t.Any:
         answer = json.loads(text)
     except ValueError:
         raise StrangeAnswer(
-            f"What {where} answers at /rest is no JSON.", hint="Is there a gateway in between that answers for it?"
+            f"What {where} answers at /rest is no JSON.",
+            hint="Is there a gateway in between that answers for it?",
         ) from None
     return answer.get("value") if isinstance(answer, dict) else answer

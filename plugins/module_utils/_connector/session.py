@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One session with a vCenter; everything reaches vSphere through it.
 
-A task logs in at most once, and not at all while a session that an earlier task kept is alive. Each process makes and
-removes a PropertyCollector of its own, so that processes that share a session do not see each other's filters.
+A task logs in at most once, and not at all while a session that an earlier task kept is alive. Each
+process makes and removes a PropertyCollector of its own, so that processes that share a session do
+not see each other's filters.
 
-Sessions are kept between tasks in files that only their owner can read. Such a file holds the session cookie, the API
-version, the references of the service content and a salted verifier of the password: a session is handed only to who
-gives the password that it was opened with. The password itself is never kept.
+Sessions are kept between tasks in files that only their owner can read. Such a file holds the
+session cookie, the API version, the references of the service content and a salted verifier of the
+password: a session is handed only to who gives the password that it was opened with. The password
+itself is never kept.
 """
 
 from __future__ import annotations
@@ -83,10 +85,12 @@ class SessionStore:
 
     @contextlib.contextmanager
     def locked(self, patience: float | None = None) -> t.Iterator[None]:
-        """Hold the right to log in for these options, among all processes of this user; death releases it.
+        """Hold the right to log in for these options, among all processes of this user.
 
-        :param patience: seconds; who waits longer goes on without it: two logins are better than none. None: as long as one
-            request may take.
+        Death releases it.
+
+        :param patience: seconds; who waits longer goes on without it: two logins are better than
+            none. None: as long as one request may take.
         """
         handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
@@ -101,7 +105,7 @@ class SessionStore:
     def load(self) -> KeptSession | None:
         """The kept session, or None when there is none that is ours, whole and for this password.
 
-        A file that is damaged, in whatever way, is told of once and replaced by the next session.
+        A file that is damaged, in whatever way, is warned of once and replaced by the next session.
         """
         text = self._read()
         if text is None:
@@ -110,7 +114,7 @@ class SessionStore:
             data = _files.parsed(text)
             if data["format"] != _FORMAT:
                 return None
-            # What holds for any password comes first, so that damage is told of as such.
+            # What holds for any password comes first, so that damage is reported as such.
             session = _kept_session(data)
             return session if hmac.compare_digest(_verifier(self._password, data["salt"]), data["verifier"]) else None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
@@ -118,7 +122,10 @@ class SessionStore:
             return None
 
     def save(self, session: KeptSession) -> bool:
-        """Keep a session: whole or not at all, whoever reads at the same moment. False when it is not kept."""
+        """Keep a session: whole or not at all, whoever reads at the same moment.
+
+        False when it is not kept.
+        """
         if self._folder is None:
             return False
         salt = secrets.token_hex(16)
@@ -143,7 +150,10 @@ class SessionStore:
             self._tell(message)
 
     def _open(self, ending: str, flags: int) -> int | None:
-        """A file of ours, open; None, with a warning, when it may be somebody else's or others can read it."""
+        """A file of ours, open.
+
+        None, with a warning, when it may be somebody else's or others can read it.
+        """
         return self._folder.open(f"{self._name}.{ending}", flags) if self._folder else None
 
     def _read(self) -> bytes | None:
@@ -151,7 +161,9 @@ class SessionStore:
 
 
 def _kept_session(data: dict[str, t.Any]) -> KeptSession:
-    """:raises KeyError, TypeError, ValueError, AttributeError: when a part is missing or of another kind."""
+    """:raises KeyError, TypeError, ValueError, AttributeError: when a part is missing or of another
+    kind.
+    """
     if data["digest"] != _digest(data):
         raise ValueError("digest")
     about = {_text(name): _text(value) for name, value in data["about"].items()}
@@ -191,7 +203,8 @@ def _text(value: t.Any) -> str:
 def _lock(handle: int, patience: float) -> bool:
     """Lock an open file; False when another process has held it for ``patience`` seconds.
 
-    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left the handle to close.
+    flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
+    the handle to close.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,7 +231,8 @@ def _lock(handle: int, patience: float) -> bool:
 
 
 def _verifier(password: str, salt: str) -> str:
-    # About 20 ms: dear for who tries a word list, cheap beside a login. PBKDF2 also works where FIPS forbids scrypt.
+    # About 20 ms: dear for who tries a word list, cheap beside a login. PBKDF2 also works where
+    # FIPS forbids scrypt.
     return hashlib.pbkdf2_hmac("sha256", password.encode(), bytes.fromhex(salt), 100_000).hex()
 
 
@@ -228,7 +242,7 @@ _ABOUT = ("apiVersion", "apiType", "fullName", "instanceUuid")
 
 
 def _say_nothing(message: str) -> None:
-    """The default for ``warn`` and ``tell``: a caller that wants to hear passes its own."""
+    """The default for ``warn`` and ``tell``: a caller that wants to know passes its own."""
 
 
 class Session:
@@ -236,14 +250,18 @@ class Session:
 
     :param options: where and how to connect.
     :param warn: called with one sentence for what the user should know but that stops nothing.
-    :param tell: called with one line whenever long work has come further; it may be called very often.
-    :param begun: when the task began, of ``time.monotonic()``; its deadline counts from there. None: from when it is asked for.
-    :param timeout: seconds from there that all calls together may take, clean-up apart; None for no such end.
+    :param tell: called with one line whenever long work has come further; it may be called very
+        often.
+    :param begun: when the task began, of ``time.monotonic()``; its deadline counts from there.
+        None: from when it is asked for.
+    :param timeout: seconds from there that all calls together may take, clean-up apart; None for no
+        such end.
     :raises ConnectionFailed: on entering; its ``error_code`` says at which step.
 
-    ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats`` counts calls,
-    ``pace`` spaces the rounds of waiting, ``about`` is a dict of the vCenter's version facts, ``generation`` counts how
-    often the session was replaced, ``limit`` is how long calls may take.
+    ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats``
+    counts calls, ``pace`` spaces the rounds of waiting, ``about`` is a dict of the vCenter's
+    version facts, ``generation`` counts how often the session was replaced, ``limit`` is how long
+    calls may take.
     """
 
     def __init__(
@@ -291,7 +309,10 @@ class Session:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
     ) -> None:
         try:
             # A server that has just failed to answer would only be waited for once more.
@@ -312,7 +333,10 @@ class Session:
         return self.stub.connections.gone or isinstance(error, (ConnectionFailed, ConnectionLost))
 
     def deadline(self, timeout: float) -> float:
-        """When a task that may take ``timeout`` seconds has to end, of ``time.monotonic()``; connecting counts, too."""
+        """When a task that may take ``timeout`` seconds has to end, of ``time.monotonic()``.
+
+        Connecting counts, too.
+        """
         return (time.monotonic() if self._begun is None else self._begun) + timeout
 
     @property
@@ -325,11 +349,12 @@ class Session:
 
     @contextlib.contextmanager
     def collector_to_wait_on(self) -> t.Iterator[t.Any]:
-        """A PropertyCollector that no other wait of this process uses, for as long as the context lasts.
+        """A PropertyCollector that no other wait of this process uses, for as long as the context
+        lasts.
 
-        A round on a collector brings the changes of all of its filters, so two waits on one would take each other's.
-        After a signal in mid-round, or a late answer, it is destroyed, since vCenter is still busy with that round; the next
-        wait gets another.
+        A round on a collector brings the changes of all of its filters, so two waits on one would
+        take each other's. After a signal in mid-round, or a late answer, it is destroyed, since
+        vCenter is still busy with that round; the next wait gets another.
         """
         with self._collecting:
             free = [known for known in self._collectors if known._GetMoId() not in self._waited_on]
@@ -368,8 +393,9 @@ class Session:
     def retrying(self, do: t.Callable[[], T]) -> T:
         """Run ``do``; when the session turns out to be dead, open another and run it again.
 
-        That goes on as long as other calls are answered in the new sessions. vCenter carries out nothing for a dead session,
-        so any call may be repeated. ``do`` must take ``collector`` afresh, since the old one died with its session.
+        That goes on as long as other calls are answered in the new sessions. vCenter carries out
+        nothing for a dead session, so any call may be repeated. ``do`` must take ``collector``
+        afresh, since the old one died with its session.
         """
         for _session in range(MOST_TRIES):
             generation = self.generation
@@ -378,7 +404,8 @@ class Session:
             except SessionExpired:
                 self.renew(generation)
             except Fault as fault:
-                # Another thread has replaced the session between two calls of ``do``, and a collector of the old one with it.
+                # Another thread has replaced the session between two calls of ``do``, and a
+                # collector of the old one with it.
                 if not is_gone(fault) or self.generation == generation:
                     raise
             else:
@@ -391,7 +418,8 @@ class Session:
         self._useful = max(self._useful, generation)
 
     def renew(self, generation: int) -> None:
-        """Replace the session that was found dead, unless another thread has done so since ``generation``.
+        """Replace the session that was found dead, unless another thread has done so since
+        ``generation``.
 
         :raises SessionExpired: in the last ones no call was answered.
         """
@@ -416,9 +444,12 @@ class Session:
         return self._take_another(dead)
 
     def _take_another(self, dead: str | None) -> None:
-        """Take the session that another process has opened meanwhile, or log in; one process at a time does this.
+        """Take the session that another process has opened meanwhile, or log in.
 
-        What can fail slowly comes before the lock: behind a vCenter that is not there nobody waits for others' time-outs.
+        One process at a time does this.
+
+        What can fail slowly comes before the lock: behind a vCenter that is not there nobody waits
+        for others' time-outs.
         """
         login = self.stub.for_login()
         login.negotiate()
@@ -458,12 +489,13 @@ class Session:
         self._begin()
 
     def _resume(self, kept: KeptSession) -> bool:
-        """Go on with a kept session; the first call tells whether it is alive."""
+        """Go on with a kept session; the first call shows whether it is alive."""
         self._adopt(kept)
         try:
             self._begin()
         except (SessionExpired, Fault, StrangeAnswer):
-            # Not expired: a vCenter that was rebuilt behind this address may not know the references.
+            # Not expired: a vCenter that was rebuilt behind this address may not know the
+            # references.
             return False
         self._kept = True
         return True
@@ -507,7 +539,7 @@ def _to_keep(cookie: str, content: t.Any) -> KeptSession:
 
 def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed:
     user, where = options.username, options.endpoint
-    # vCenter has no fault of its own for a locked account; only the words of the message tell.
+    # vCenter has no fault of its own for a locked account; only the words of the message say so.
     if "locked" in fault.message.lower():
         return ConnectionFailed(
             "account_locked",
@@ -516,7 +548,9 @@ def _login_failure(fault: Fault, options: ConnectionOptions) -> ConnectionFailed
         )
     if fault.fault == "PasswordExpired":
         return ConnectionFailed(
-            "password_expired", f"The password of {user} has expired on {where}.", hint="Set a new one in vCenter."
+            "password_expired",
+            f"The password of {user} has expired on {where}.",
+            hint="Set a new one in vCenter.",
         )
     if fault.fault == "InvalidLogin":
         return ConnectionFailed(

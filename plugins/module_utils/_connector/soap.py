@@ -1,12 +1,14 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SOAP: pyVmomi's stub, made to count its calls, to bound each of them, and to raise typed errors only.
+"""SOAP: pyVmomi's stub, made to count its calls, to bound each of them, and to raise typed errors
+only.
 
-``Limit`` says how long one call may take, under the deadline of its task. ``ConnectionPool`` keeps connections to one
-vCenter open between calls: every one makes its own TLS handshake under the same checked context, no byte is sent
-before it is checked, and each use of one is bounded as a whole, since a server that sends a byte now and then could
-draw it out. ``Stub`` sends the calls. All of them are safe for many threads.
+``Limit`` says how long one call may take, under the deadline of its task. ``ConnectionPool`` keeps
+connections to one vCenter open between calls: every one makes its own TLS handshake under the same
+checked context, no byte is sent before it is checked, and each use of one is bounded as a whole,
+since a server that sends a byte now and then could draw it out. ``Stub`` sends the calls. All of
+them are safe for many threads.
 """
 
 from __future__ import annotations
@@ -24,13 +26,22 @@ import weakref
 import xml.parsers.expat
 
 from .. import _signals
-from .._errors import CallTimedOut, ConnectionFailed, ConnectionLost, InvalidOption, NotAttempted, StrangeAnswer, Unavailable
+from .._errors import (
+    CallTimedOut,
+    ConnectionFailed,
+    ConnectionLost,
+    InvalidOption,
+    NotAttempted,
+    StrangeAnswer,
+    Unavailable,
+)
 from . import faults, tls, versions
 from .options import ConnectionOptions
 from .pyvmomi import SoapStubAdapter, VmomiSupport, vim, vmodl
 from .tasks import Backoff
 
-# What a call may take, at the least, when the deadline is near or over: what was begun is cleaned up then.
+# What a call may take, at the least, when the deadline is near or over: what was begun is cleaned
+# up then.
 _CLEAN_UP_SECONDS = 10.0
 
 # The same after a signal, whose sender does not wait long.
@@ -47,7 +58,8 @@ class Limit:
     """The most that a call may take, and when a task has to end.
 
     :param per_call: seconds that one call may take.
-    :param end: when the task has to end, of ``time.monotonic()``; infinite where there is no such moment.
+    :param end: when the task has to end, of ``time.monotonic()``; infinite where there is no such
+        moment.
     """
 
     def __init__(self, per_call: float, end: float = math.inf) -> None:
@@ -97,7 +109,8 @@ _MOST_IDLE = 64
 # What anybody may read of a vCenter; small, and no call.
 VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
 
-# A server that has let a call go unanswered is tried so often, for so long each time, before it counts as gone.
+# A server that has let a call go unanswered is tried so often, for so long each time, before it
+# counts as gone.
 _TRIES = 2
 _LONGEST_TRY = 5.0
 
@@ -109,7 +122,8 @@ class ConnectionPool:
     :param limit: how long a use may take; None: as long as the options say.
     :raises ConnectionFailed: ``tls_ca_file`` when the CA file cannot be used.
 
-    ``gone`` is set when the server does not answer at all any more: nothing is sent to it from then on.
+    ``gone`` is set when the server does not answer at all any more: nothing is sent to it from then
+    on.
     """
 
     def __init__(self, options: ConnectionOptions, limit: Limit | None = None) -> None:
@@ -120,7 +134,8 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPSConnection] = []
         self._halted = threading.Event()
-        # Those in use, and sockets that are still being connected: for who breaks off what is under way.
+        # Those in use, and sockets that are still being connected: for who breaks off what is under
+        # way.
         self._busy: weakref.WeakSet[http.client.HTTPSConnection] = weakref.WeakSet()
         self._dialled: set[socket.socket] = set()
 
@@ -151,7 +166,10 @@ class ConnectionPool:
             return connection
 
     def give_back(self, connection: http.client.HTTPSConnection) -> None:
-        """Keep a connection whose answer was read to its end; one that the server has closed is dropped."""
+        """Keep a connection whose answer was read to its end.
+
+        One that the server has closed is dropped.
+        """
         with self._lock:
             self._busy.discard(connection)
             keep = connection.sock is not None and len(self._idle) < _MOST_IDLE
@@ -179,7 +197,8 @@ class ConnectionPool:
     def halted(self, finish: t.Callable[[], None]) -> t.Iterator[None]:
         """Let no call begin, as long as the context lasts.
 
-        :param finish: waits a while for the calls under way; those that have not ended by then are broken off.
+        :param finish: waits a while for the calls under way; those that have not ended by then are
+            broken off.
         """
         self._halted.set()
         try:
@@ -194,7 +213,10 @@ class ConnectionPool:
         return not self._halted.wait(seconds)
 
     def note_silence(self) -> None:
-        """A call was not answered in time: find out whether the server is there at all. Sets ``gone``."""
+        """A call was not answered in time: find out whether the server is there at all.
+
+        Sets ``gone``.
+        """
         if self.gone or self._halted.is_set():
             return
         # Behind the end of the task there is no time to find out.
@@ -229,7 +251,8 @@ class ConnectionPool:
         if options.proxy_host and options.proxy_port:
             host, port = options.proxy_host, options.proxy_port
         connection = http.client.HTTPSConnection(host, port, context=self._context)
-        # The hook of http.client for the socket; its own gives each address of a name the whole time.
+        # The hook of http.client for the socket; its own gives each address of a name the whole
+        # time.
         connection._create_connection = lambda *_where: tls.dial(  # type: ignore[attr-defined]
             host, port, lambda: _left(until), socket.socket, self._watched
         )
@@ -272,7 +295,10 @@ def _left(until: float) -> float:
 
 
 def _quiet(connection: http.client.HTTPSConnection) -> bool:
-    """Whether a connection waits for the next request. One with something to read was closed by the server meanwhile."""
+    """Whether a connection waits for the next request.
+
+    One with something to read was closed by the server meanwhile.
+    """
     if connection.sock is None:
         return False
     poll = select.poll()
@@ -282,9 +308,9 @@ def _quiet(connection: http.client.HTTPSConnection) -> bool:
 
 _LONGEST_DESCRIPTION = 2**20
 
-# Calls that may be sent a second time when the answer to the first was lost. They change nothing; or they make what
-# ends with the session, and one that nobody uses costs nothing; or (WaitForUpdatesEx) they name the state that they
-# continue from.
+# Calls that may be sent a second time when the answer to the first was lost. They change nothing;
+# or they make what ends with the session, and one that nobody uses costs nothing; or
+# (WaitForUpdatesEx) they name the state that they continue from.
 _REPEATABLE = frozenset(
     (
         "CancelTask",
@@ -312,13 +338,16 @@ _REPEATABLE = frozenset(
     )
 )
 
-# Of these, the one that vCenter is still busy with while its answer is late: whoever waits begins on another collector.
+# Of these, the one that vCenter is still busy with while its answer is late: whoever waits begins
+# on another collector.
 _NOT_WHILE_LATE = frozenset(("WaitForUpdatesEx",))
 
-# What may be sent again besides where a gateway has answered: a login that nobody uses ends by itself.
+# What may be sent again besides where a gateway has answered: a login that nobody uses ends by
+# itself.
 _AFTER_A_GATEWAY = _REPEATABLE | {"Login"}
 
-# Without a deadline a late call is sent so often, and a vCenter that is not up is waited for so long.
+# Without a deadline a late call is sent so often, and a vCenter that is not up is waited for so
+# long.
 _MOST_SENT = 3
 _SECONDS_TO_START = 1.0
 
@@ -345,11 +374,17 @@ class CallStats:
             self._counts[method] += 1
 
     def summary(self) -> dict[str, t.Any]:
-        """``total`` calls, ``update_rounds`` (waiting and paging, not in the total) and the counts ``by_method``."""
+        """``total`` calls, ``update_rounds`` (waiting and paging, not in the total) and the counts
+        ``by_method``.
+        """
         with self._lock:
             counts = dict(sorted(self._counts.items()))
         rounds = sum(count for method, count in counts.items() if method in _ROUNDS)
-        return {"total": sum(counts.values()) - rounds, "update_rounds": rounds, "by_method": counts}
+        return {
+            "total": sum(counts.values()) - rounds,
+            "update_rounds": rounds,
+            "by_method": counts,
+        }
 
 
 class Stub(SoapStubAdapter):  # type: ignore[misc]
@@ -361,10 +396,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
     :param connections: to share those of another stub.
     :raises VforgeError: every method does, and nothing else.
 
-    ``connections`` are those to the server. ``session_id`` is the session that calls are made in, None for none.
-    ``GetSessionId`` tells the one that the server gave last, which is another where the server answers a dead session with
-    the offer of a new one; a stub of its own makes each login, so that such an offer to one thread never takes the session
-    of the others away.
+    ``connections`` are those to the server. ``session_id`` is the session that calls are made in,
+    None for none. ``GetSessionId`` returns the one that the server gave last, which is another
+    where the server answers a dead session with the offer of a new one; a stub of its own makes
+    each login, so that such an offer to one thread never takes the session of the others away.
     """
 
     def __init__(
@@ -379,7 +414,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         self.stats = stats
         self.session_id: str | None = None
         super().__init__(
-            host=options.hostname, port=options.port, path="/sdk", version=VmomiSupport.versionMap[versions.OLDEST]
+            host=options.hostname,
+            port=options.port,
+            path="/sdk",
+            version=VmomiSupport.versionMap[versions.OLDEST],
         )
 
     @property
@@ -396,7 +434,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         return Stub(self._options, self.stats, connections=self.connections)
 
     def beside(self, path: str, version: str) -> Stub:
-        """The way to another service of the same server, over the same connections, with the same counts.
+        """The way to another service of the same server, over the same connections, with the same
+        counts.
 
         :param version: of pyVmomi, such as ``pbm.version.version2``.
         """
@@ -406,7 +445,9 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         return stub
 
     def negotiate(self) -> None:
-        """Ask which versions the server speaks, and use the newest that pyVmomi knows too. This is no SOAP call.
+        """Ask which versions the server speaks, and use the newest that pyVmomi knows too.
+
+        This is no SOAP call.
 
         A vCenter that is starting is asked again, as long as the task has time.
 
@@ -466,12 +507,16 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         self.connections.drop()
 
     def InvokeMethod(self, mo: t.Any, info: t.Any, args: t.Any, outerStub: t.Any = None) -> t.Any:  # noqa: N802, N803
-        """Send one call. One that may be repeated is sent again when the connection broke, and as long as the deadline
-        allows when its answer is late or a gateway says that the vCenter is not up; each time over another connection.
+        """Send one call.
+
+        One that may be repeated is sent again when the connection broke, and as long as the
+        deadline allows when its answer is late or a gateway says that the vCenter is not up; each
+        time over another connection.
 
         :raises Fault: vCenter refused it.
         :raises SessionExpired: it was not carried out, for want of a session.
-        :raises ConnectionLost: it may have been carried out; CallTimedOut and Unavailable are kinds of it.
+        :raises ConnectionLost: it may have been carried out; CallTimedOut and Unavailable are kinds
+            of it.
         :raises ConnectionFailed: it was not sent.
         :raises InvalidOption: it cannot be sent.
         """
@@ -515,10 +560,12 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         except http.client.HTTPException as error:
             raise self._no_soap(info, str(error) or type(error).__name__) from error
         except (xml.parsers.expat.ExpatError, KeyError, AttributeError) as error:
-            # KeyError: a type that pyVmomi does not know; AttributeError: a value that its type does not have.
+            # KeyError: a type that pyVmomi does not know; AttributeError: a value that its type
+            # does not have.
             raise self._strange(info, str(error)) from error
         except Exception as error:
-            # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class of its own.
+            # What pyVmomi raises for status 500 with well-formed XML that is no fault has no class
+            # of its own.
             if error.__class__ is not Exception:
                 raise
             raise self._strange(info, "status 500 without a fault") from error
@@ -548,7 +595,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
     def _strange(self, info: t.Any, what: str) -> StrangeAnswer:
         return StrangeAnswer(
-            f"{self._options.endpoint} did not answer {info.wsdlName} as vSphere does ({what}).", hint=_RUN_AGAIN
+            f"{self._options.endpoint} did not answer {info.wsdlName} as vSphere does ({what}).",
+            hint=_RUN_AGAIN,
         )
 
 
@@ -572,7 +620,9 @@ def _starting(options: ConnectionOptions, status: str) -> ConnectionFailed:
 
 
 class Patience:
-    """Waits for a vCenter that is starting, ever longer, as long as the task has time; a moment where it has no deadline.
+    """Waits for a vCenter that is starting, ever longer, as long as the task has time.
+
+    A moment where it has no deadline.
 
     :param connections: to the vCenter.
     """

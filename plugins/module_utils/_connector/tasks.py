@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wait for changes: of any objects' properties, and of tasks in particular.
 
-All waiting is one WaitForUpdatesEx at a time on one filter. A round comes back for every change, so rounds are paced here, and
-nowhere else, to at most four a second; in the meantime vCenter gathers the changes.
+All waiting is one WaitForUpdatesEx at a time on one filter, and ``wait_until`` is the one loop over
+its rounds. A round comes back for every change, so rounds are paced here, and nowhere else, to at
+most four a second; in the meantime vCenter gathers the changes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ if t.TYPE_CHECKING:
 
 _Collector = vmodl.query.PropertyCollector
 
-# When vCenter ends one session after the other: in so many of them a call must have been answered, and so often one is made.
+# When vCenter ends one session after the other: in so many of them a call must have been answered,
+# and so often one is made.
 MOST_SESSIONS = 5
 MOST_TRIES = 50
 
@@ -48,9 +50,12 @@ _TASK_PATHS = ("info.state", "info.result", "info.error", "info.queueTime", "inf
 
 
 class Pace:
-    """Spaces rounds a quarter of a second apart, so that no second has more than four; safe for many threads.
+    """Spaces rounds a quarter of a second apart, so that no second has more than four.
 
-    This costs an operation nothing that takes longer than that: the round then waits in vCenter for the change.
+    Safe for many threads.
+
+    This costs an operation nothing that takes longer than that: the round then waits in vCenter for
+    the change.
     """
 
     def __init__(self) -> None:
@@ -58,14 +63,20 @@ class Pace:
         self._next = float("-inf")
 
     def pause(self, now: float) -> float:
-        """Seconds to let pass before a round may begin at the monotonic time ``now``; the round is then booked."""
+        """Seconds to let pass before a round may begin at the monotonic time ``now``.
+
+        The round is then booked.
+        """
         with self._lock:
             begin = max(now, self._next)
             self._next = begin + 1 / _ROUNDS_A_SECOND
             return begin - now
 
     def begin(self, deadline: float) -> bool:
-        """Let the time pass until a round may begin; False, at once, when that would not be before the deadline."""
+        """Let the time pass until a round may begin.
+
+        False, at once, when that would not be before the deadline.
+        """
         now = time.monotonic()
         rest = self.pause(now)
         if now + rest >= deadline:
@@ -75,7 +86,8 @@ class Pace:
 
 
 class Backoff:
-    """Spaces questions whose answer no property tells: soon at first, then ever further apart, under one deadline.
+    """Spaces questions whose answer no property has: soon at first, then ever further apart,
+    under one deadline.
 
     The last question is at the deadline itself, so that what was done in time is seen.
 
@@ -92,7 +104,10 @@ class Backoff:
         self._longest = longest
 
     def pause(self, now: float) -> float | None:
-        """Seconds to let pass before the next question at the monotonic time ``now``; None when there is none any more."""
+        """Seconds to let pass before the next question at the monotonic time ``now``.
+
+        None when there is none any more.
+        """
         left = self._deadline - now
         if left <= 0:
             return None
@@ -109,7 +124,9 @@ class Backoff:
 
 
 def growing_rounds() -> t.Iterator[int]:
-    """Lengths of rounds in seconds, for a wait in which something else is asked between rounds: 1, 2, 4, 8..."""
+    """Lengths of rounds in seconds, for a wait in which something else is asked between rounds: 1,
+    2, 4, 8...
+    """
     length = 1
     while True:
         yield length
@@ -118,11 +135,17 @@ def growing_rounds() -> t.Iterator[int]:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """A change of one object: ``values`` by path; ``gone`` when the object was removed."""
+    """A change of one object.
+
+    :ivar values: what changed, by property path; of the first update all that was asked for.
+    :ivar gone: whether the object was removed.
+    :ivar state: in ``wait_until``, all values as they are now.
+    """
 
     moid: str
     values: dict[str, t.Any]
     gone: bool = False
+    state: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 def updates(
@@ -133,15 +156,18 @@ def updates(
     deadline: float,
     rounds: t.Iterator[int] | None = None,
 ) -> t.Generator[list[Update], None, None]:
-    """Yield the state of the properties at the start and then their changes, a list a round, until the deadline.
+    """Yield the state of the properties at the start and then their changes, a list a round, until
+    the deadline.
 
     :param deadline: of ``time.monotonic()``; the iteration simply ends when it is reached.
-    :param rounds: the most seconds that each round may take, for a caller who has something else to ask after a round
-        that brought nothing; such a round yields an empty list. None: rounds are as long as they can be.
-    The caller breaks off when it has seen enough; the filter is removed then. When the session dies, or an answer is late, the
-    wait goes on with a new filter, beginning with the whole state, so that nothing is missed.
+    :param rounds: the most seconds that each round may take, for a caller who has something else to
+        ask after a round that brought nothing; such a round yields an empty list. None: rounds are
+        as long as they can be. The caller breaks off when it has seen enough; the filter is removed
+        then. When the session dies, or an answer is late, the wait goes on with a new filter,
+        beginning with the whole state, so that nothing is missed.
 
-    :raises CallTimedOut: the server does not answer any more, or the last round before the deadline was not answered.
+    :raises CallTimedOut: the server does not answer any more, or the last round before the deadline
+        was not answered.
     """
     tries = 0
     while True:
@@ -167,6 +193,46 @@ def updates(
                 raise
 
 
+def wait_until(
+    session: Session,
+    refs: t.Sequence[t.Any],
+    kind: type,
+    paths: t.Sequence[str],
+    deadline: float,
+    holds: t.Callable[[Update], bool],
+    *,
+    rounds: t.Iterator[int] | None = None,
+    after_round: t.Callable[[set[str], bool], bool] | None = None,
+) -> set[str]:
+    """Wait until something holds for each of these objects, by updates of their properties, with
+    one filter for all.
+
+    :param deadline: of ``time.monotonic()``.
+    :param holds: is called with each update of an object that is still waited for; True ends the
+        wait for it.
+    :param rounds: as for ``updates``.
+    :param after_round: is called after each round with the moids that are still waited for, of
+        which it may take some off, and with whether the round brought anything; True ends the wait.
+    :returns: the moids of those for which it does not hold at the deadline, or at the end of the
+        wait.
+    """
+    states: dict[str, dict[str, t.Any]] = {ref._GetMoId(): {} for ref in refs}
+    left = set(states)
+    if not left:
+        return left
+    with contextlib.closing(updates(session, refs, kind, paths, deadline, rounds)) as batches:
+        for batch in batches:
+            for update in batch:
+                state = states[update.moid]
+                state.update(update.values)
+                if update.moid in left and holds(dataclasses.replace(update, state=state)):
+                    left.discard(update.moid)
+            ended = after_round is not None and after_round(left, bool(batch))
+            if ended or not left:
+                break
+    return left
+
+
 def _one_filter(
     session: Session, spec: t.Any, deadline: float, rounds: t.Iterator[int] | None
 ) -> t.Generator[list[Update], None, None]:
@@ -175,10 +241,11 @@ def _one_filter(
         version = ""
         try:
             while session.pace.begin(deadline):
-                # Under the same deadline: a round that vCenter may hold back longer than the call may take would be late.
+                # Under the same deadline: a round that vCenter may hold back longer than the call
+                # may take would be late.
                 with session.limit.within(deadline):
                     longest = _longest_round(session, deadline)
-                    # The first round, which tells the state, never has to wait.
+                    # The first round, which returns the state, never has to wait.
                     options = _Collector.WaitOptions(
                         maxWaitSeconds=min(longest, next(rounds, longest)) if rounds and version else longest
                     )
@@ -189,8 +256,8 @@ def _one_filter(
                 elif rounds:
                     yield []
         except (ConnectionFailed, ConnectionLost, SessionExpired, Interrupted):
-            # The filter goes with its collector or has gone with the session; or the server does not answer, and one
-            # call more would only take longer.
+            # The filter goes with its collector or has gone with the session; or the server does
+            # not answer, and one call more would only take longer.
             watched = None
             raise
         finally:
@@ -199,7 +266,10 @@ def _one_filter(
 
 
 def _longest_round(session: Session, deadline: float) -> int:
-    """Whole seconds that vCenter may hold an answer back, 0 for not at all; less than a request may take."""
+    """Whole seconds that vCenter may hold an answer back, 0 for not at all.
+
+    Less than a request may take.
+    """
     left = math.ceil(deadline - time.monotonic())
     return max(0, min(_LONGEST_ROUND, int(session.limit.seconds() / 2), left))
 
@@ -253,25 +323,22 @@ def wait_for_tasks(
     :param enough: asked after each update; True ends the wait before all have ended.
     :returns: the moids of the tasks that have not ended, at the deadline or when there was enough.
     """
-    seen: dict[str, dict[str, t.Any]] = {task._GetMoId(): {} for task in tasks}
-    open_tasks = set(seen)
-    if not open_tasks:
-        return open_tasks
-    waiting = updates(session, tasks, vim.Task, _TASK_PATHS, deadline)
-    try:
-        for batch in waiting:
-            for update in batch:
-                info = seen[update.moid]
-                info.update(update.values)
-                end = _task_end(update.moid, info, update.gone)
-                if end is not None and update.moid in open_tasks:
-                    open_tasks.discard(update.moid)
-                    on_end(update.moid, end)
-            if not open_tasks or enough():
-                break
-    finally:
-        waiting.close()
-    return open_tasks
+
+    def has_ended(update: Update) -> bool:
+        end = _task_end(update.moid, update.state, update.gone)
+        if end is not None:
+            on_end(update.moid, end)
+        return end is not None
+
+    return wait_until(
+        session,
+        tasks,
+        vim.Task,
+        _TASK_PATHS,
+        deadline,
+        has_ended,
+        after_round=lambda _left, _changed: enough(),
+    )
 
 
 def cancel(session: Session, task_moid: str) -> bool:
@@ -283,7 +350,7 @@ def cancel(session: Session, task_moid: str) -> bool:
     return True
 
 
-def _task_end(moid: str, info: dict[str, t.Any], gone: bool) -> TaskEnd | None:
+def _task_end(moid: str, info: t.Mapping[str, t.Any], gone: bool) -> TaskEnd | None:
     """How the task ended, or None when it has not."""
     state = info.get("info.state")
     if state == "success":
@@ -302,7 +369,7 @@ def _task_end(moid: str, info: dict[str, t.Any], gone: bool) -> TaskEnd | None:
     return None
 
 
-def _duration(info: dict[str, t.Any]) -> float | None:
+def _duration(info: t.Mapping[str, t.Any]) -> float | None:
     begun, ended = info.get("info.queueTime"), info.get("info.completeTime")
     if isinstance(begun, datetime.datetime) and isinstance(ended, datetime.datetime):
         return round((ended - begun).total_seconds(), 3)

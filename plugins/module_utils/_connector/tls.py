@@ -1,10 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opening connections: to one of the addresses of a name, under TLS that is checked, with errors that say what to do.
+"""Opening connections: to one of the addresses of a name, under TLS that is checked, with errors
+that say what to do.
 
-pyVmomi's own ``thumbprint`` and ``serverPemCert`` are not used: after the first mismatch they switch the shared context
-to ``CERT_NONE``, so later pooled connections are not checked. The contexts here check each handshake by themselves.
+pyVmomi's own ``thumbprint`` and ``serverPemCert`` are not used: after the first mismatch they
+switch the shared context to ``CERT_NONE``, so later pooled connections are not checked. The
+contexts here check each handshake by themselves.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ import typing as t
 from .._errors import ConnectionFailed
 from .options import ConnectionOptions
 
-# By the number of hexadecimal digits. vCenter names the hosts of its leases by SHA-1 before vSphere 8; an option never can.
+# By the number of hexadecimal digits. vCenter names the hosts of its leases by SHA-1 before vSphere
+# 8; an option never can.
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
 _NAMES = {40: "SHA-1", 64: "SHA-256"}
 
@@ -37,11 +40,14 @@ def dial(
     make: t.Callable[[int, int, int], S],
     watched: t.Callable[[S], t.ContextManager[object]] = contextlib.nullcontext,
 ) -> S:
-    """Connect to the first address of a host that takes it. The socket's time-out is what is left then.
+    """Connect to the first address of a host that takes it.
+
+    The socket's time-out is what is left then.
 
     :param left: seconds that are left; it raises TimeoutError where there are none.
     :param make: makes the socket, of family, kind and protocol.
-    :param watched: a context that lasts while a socket is being connected, for who breaks off what is under way.
+    :param watched: a context that lasts while a socket is being connected, for who breaks off what
+        is under way.
     :raises OSError: none takes it.
     """
     failure: OSError | None = None
@@ -97,7 +103,10 @@ def hang_up(sock: socket.socket) -> None:
 
 
 class ThumbprintMismatch(ssl.SSLError):
-    """The certificate of the peer is not the pinned one. ``found`` is its digest, lower-case hexadecimal."""
+    """The certificate of the peer is not the pinned one.
+
+    ``found`` is its digest, lower-case hexadecimal.
+    """
 
     def __init__(self, found: str) -> None:
         super().__init__(f"certificate has the thumbprint {found}")
@@ -107,7 +116,8 @@ class ThumbprintMismatch(ssl.SSLError):
 class BoundedSocket(ssl.SSLSocket):
     """A socket whose use is bounded by a moment, however often the peer gives a sign of life.
 
-    :cvar until: that moment, of ``time.monotonic()``; None where only single operations are bounded.
+    :cvar until: that moment, of ``time.monotonic()``; None where only single operations are
+        bounded.
     """
 
     until: float | None = None
@@ -144,7 +154,9 @@ def bound(sock: socket.socket, until: float | None) -> None:
 
 
 class PinnedContext(ssl.SSLContext):
-    """A context that accepts exactly one certificate, on every connection, before a byte is sent over it."""
+    """A context that accepts exactly one certificate, on every connection, before a byte is sent
+    over it.
+    """
 
     pinned: str
 
@@ -164,7 +176,9 @@ class PinnedContext(ssl.SSLContext):
 
 
 def pinned(digest: str) -> PinnedContext:
-    """A context for the peer whose certificate has this digest, in lower-case hexadecimal: a SHA-256, or a SHA-1."""
+    """A context for the peer whose certificate has this digest, in lower-case hexadecimal: a
+    SHA-256, or a SHA-1.
+    """
     context = PinnedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
@@ -208,7 +222,7 @@ def by_authority(ca_path: str | None, option: str) -> ssl.SSLContext:
 
 
 def unchecked() -> ssl.SSLContext:
-    """A context that takes every certificate, for who has asked for that."""
+    """A context that takes every certificate, for users who have asked for that."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -238,8 +252,8 @@ def failure(error: OSError, options: ConnectionOptions, seconds: int | None = No
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _NOT_AT_THIS_TIME = (9, 10)  # CERT_NOT_YET_VALID, CERT_HAS_EXPIRED
 _OTHER_NAME = (62, 64)  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
-# UNABLE_TO_GET_ISSUER_CERT (2) and _LOCALLY (20), DEPTH_ZERO_SELF_SIGNED_CERT (18), SELF_SIGNED_CERT_IN_CHAIN (19),
-# UNABLE_TO_VERIFY_LEAF_SIGNATURE (21), CERT_UNTRUSTED (27)
+# UNABLE_TO_GET_ISSUER_CERT (2) and _LOCALLY (20), DEPTH_ZERO_SELF_SIGNED_CERT (18),
+# SELF_SIGNED_CERT_IN_CHAIN (19), UNABLE_TO_VERIFY_LEAF_SIGNATURE (21), CERT_UNTRUSTED (27)
 _UNKNOWN_ISSUER = (2, 18, 19, 20, 21, 27)
 
 
@@ -265,14 +279,19 @@ def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> Co
     return ConnectionFailed(
         "tls_bad_certificate",
         f"The certificate of {where} does not pass verification ({error.verify_message}).",
-        hint="Have the vCenter's certificate made anew, or pin the one that it has with thumbprint.",
+        hint="Have a new certificate made for the vCenter, or pin the one that it has with thumbprint.",
     )
 
 
 def _handshake_failure(error: ssl.SSLError, where: str) -> ConnectionFailed:
     reason = error.reason or str(error)
     # What OpenSSL takes the first bytes of a plain-text answer for differs with its release.
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"):
+    if reason in (
+        "WRONG_VERSION_NUMBER",
+        "RECORD_LAYER_FAILURE",
+        "PACKET_LENGTH_TOO_LONG",
+        "HTTP_REQUEST",
+    ):
         return ConnectionFailed(
             "tls_plain_port",
             f"{where} does not speak TLS on this port.",

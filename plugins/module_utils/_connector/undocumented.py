@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Teach pyVmomi methods that vCenter has and that no SDK describes.
 
-pyVmomi can declare a managed object type at run time, but a second declaration of one silently takes the place of the first,
-and of all of its methods. So a method is added to the class that there is, as pyVmomi itself puts its own there.
+pyVmomi can declare a managed object type at run time, but a second declaration of one silently
+takes the place of the first, and of all of its methods. So a method is added to the class that
+there is, as pyVmomi itself puts its own there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Method:
     """A method that starts a task.
 
     :ivar name: on the wire, ending with ``_Task``.
-    :ivar version: of the API that has it first, as pyVmomi names it (``vim.version.version10`` is 6.0).
+    :ivar version: of the API that has it first, as pyVmomi names it (``vim.version.version10`` is
+        6.0).
     """
 
     name: str
@@ -59,7 +61,9 @@ def add_data_type(name: str, wire_name: str, version: str, properties: t.Sequenc
 
 
 def add_methods(kind: t.Any, methods: t.Sequence[Method]) -> None:
-    """Give a class of managed objects the methods that it does not have yet; it stays the class that it is.
+    """Give a class of managed objects the methods that it does not have yet.
+
+    It stays the class that it is.
 
     :param kind: such as ``vim.VirtualMachine``.
     """
@@ -85,7 +89,8 @@ def _add(kind: t.Any, method: Method) -> None:
     )
     managed = VmomiSupport.ManagedMethod(info)
     known = VmomiSupport._SetWsdlMethod(VmomiSupport.GetInternedWsdlNamespace(method.version), method.name, managed)
-    # Another part of this process may have declared it for a class of its own; what is there is left as it is.
+    # Another part of this process may have declared it for a class of its own; what is there is
+    # left as it is.
     setattr(kind, method.name, known if isinstance(known, VmomiSupport.ManagedMethod) else managed)
     kind._methodInfo[method.name] = info
 

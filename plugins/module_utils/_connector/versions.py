@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which version of the API to speak, and which release can do what. What the session knows already is enough to say so."""
+"""Which version of the API to speak, and which release can do what.
+
+What the session knows already is enough to say so.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from . import versions
 if t.TYPE_CHECKING:
     from .session import Session
 
-# What a client that knows nothing of the server may speak; vSphere 5.5 and everything since understands it.
+# What a client may speak before it knows the server; vSphere 5.5 and everything since
+# understands it.
 OLDEST = "vim25/5.5"
 
 # Of one number of a version.
@@ -25,9 +29,11 @@ _SINCE = {"runtime.inQuarantineMode": "6.5", "runtime.instantCloneFrozen": "6.7"
 
 
 def offered(document: bytes) -> str | None:
-    """The newest version of the API that a server describes (``8.0.3.0``), or None when this is no such description.
+    """The newest version of the API that a server describes (``8.0.3.0``), or None when this is no
+    such description.
 
-    :param document: what the server keeps at ``/sdk/vimServiceVersions.xml``, for everybody to read.
+    :param document: what the server keeps at ``/sdk/vimServiceVersions.xml``, for everybody to
+        read.
     """
     try:
         root = ElementTree.fromstring(document)
@@ -40,9 +46,11 @@ def offered(document: bytes) -> str | None:
 
 
 def newest_common(api_version: str, known: t.Iterable[str]) -> str:
-    """The newest of ``known`` namespaces (``vim25/8.0.3.0``) that is not newer than the server's API version.
+    """The newest of ``known`` namespaces (``vim25/8.0.3.0``) that is not newer than the server's
+    API version.
 
-    A server speaks every version before its own (vSphere Web Services SDK Programming Guide, "Versioning").
+    A server speaks every version before its own (vSphere Web Services SDK Programming Guide,
+    "Versioning").
     """
     server = _numbers(api_version) or ()
     common = {number: name for name in known if (number := _numbers(name.removeprefix("vim25/"))) and number <= server}
@@ -56,14 +64,20 @@ def at_least(api_version: str, wanted: str) -> bool:
 
 
 def readable(api_version: str, paths: t.Iterable[str]) -> list[str]:
-    """Those of the property paths that a server of this version has; for one that it does not know it refuses a whole read."""
+    """Those of the property paths that a server of this version has.
+
+    For one that it does not know it refuses a whole read.
+    """
     if _numbers(api_version) is None:
         return list(paths)
     return [path for path in paths if at_least(api_version, _SINCE.get(path, OLDEST.removeprefix("vim25/")))]
 
 
 def _numbers(version: str) -> tuple[int, ...] | None:
-    """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``; None for what is no dotted number (``2.5u2``)."""
+    """``6.7`` as (6, 7, 0, 0), so that it equals ``6.7.0.0``.
+
+    None for what is no dotted number (``2.5u2``).
+    """
     parts = version.split(".")
     if not all(part.isascii() and part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):
         return None
@@ -92,7 +106,8 @@ def require_vmfork(session: Session) -> None:
     version = session.about.get("apiVersion", "")
     if versions.at_least(version, "6.6"):
         raise NotSupported(
-            f"{session.options.endpoint} has no VMFork, which ended with API 6.5 (its own is {version}): "
+            f"{session.options.endpoint} has no VMFork, which ended with API 6.5 (its own is "
+            f"{version}): "
             "vforge.vsphere.instant_clone is the way to do it there.",
             api_version=version,
         )

@@ -1,10 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP that is not SOAP: sources of packages, and the files of guests and disks, which go to the ESXi hosts.
+"""HTTP that is not SOAP: sources of packages, and the files of guests and disks, which go to the
+ESXi hosts.
 
-All of it goes through one Client, by the library requests: one TLS context that is checked on every connection, one clock for
-everything that is waited for, and one place that decides where a redirection may lead and who gets credentials.
+All of it goes through one Client, by the library requests: one TLS context that is checked on every
+connection, one clock for everything that is waited for, and one place that decides where a
+redirection may lead and who gets credentials.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Clock:
 
     :ivar silence: seconds without a byte.
     :ivar deadline: the end of all waiting, of ``time.monotonic()``.
-    :ivar receiving: seconds without a byte where one is to come from the server; None: as ``silence``.
+    :ivar receiving: seconds without a byte where one is to come from the server; None: as
+        ``silence``.
     """
 
     silence: float
@@ -73,7 +76,9 @@ class Clock:
 
 
 class Stop:
-    """Breaks transfers off at once, those too that wait for a host which is slow to take or to answer."""
+    """Breaks transfers off at once, those too that wait for a host which is slow to take or to
+    answer.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -174,7 +179,10 @@ class Answer:
         return data
 
     def end(self, most: int) -> bytes:
-        """The last bytes of the body, as many at most; no more than that is kept. Raises as ``read``."""
+        """The last bytes of the body, as many at most; no more than that is kept.
+
+        Raises as ``read``.
+        """
         kept, came = b"", 0
         while piece := self._read(_PIECE):
             kept, came = (kept + piece)[-most:], came + len(piece)
@@ -202,7 +210,8 @@ class Client:
     """Makes requests; safe for many threads.
 
     :param context: for TLS. It belongs to the client from now on.
-    :param proxies: the proxies for an address, by scheme, such as ``environment_proxies`` tells; None: there are none.
+    :param proxies: the proxies for an address, by scheme, such as ``environment_proxies`` returns;
+        None: there are none.
     :param stop: to break off what is under way.
     :raises MissingLibrary: requests is not there.
     """
@@ -224,8 +233,8 @@ class Client:
     def send(self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any = None) -> Answer:
         """Make one request; a redirection is an answer like every other.
 
-        :param body: bytes, or what yields bytes and tells their number by ``len``: each part is sent before the next is
-            asked for, and what it raises comes through.
+        :param body: bytes, or what yields bytes and has their number by ``len``: each part is
+            sent before the next is asked for, and what it raises comes through.
         :raises NotConnected: nothing was sent.
         :raises Broken: the connection broke.
         :raises Late: the deadline passed.
@@ -234,10 +243,16 @@ class Client:
 
         host, what = host_of(url), without_secrets(url)
         try:
-            # Verified by the context; what is said here is said for each request, since requests lets the environment
-            # overrule what a session says.
+            # Verified by the context; what is said here is said for each request, since requests
+            # lets the environment overrule what a session says.
             response = self._session.request(
-                method, url, headers=headers, data=body, stream=True, verify=True, proxies=self._proxies(url)
+                method,
+                url,
+                headers=headers,
+                data=body,
+                stream=True,
+                verify=True,
+                proxies=self._proxies(url),
             )
         except adapter.NoConnection as error:
             cause = t.cast(Exception, error.__cause__)
@@ -253,10 +268,11 @@ class Client:
     def get(self, url: str, headers: t.Mapping[str, str], credentials: t.Mapping[str, str]) -> Answer:
         """Ask for a file, and follow where the server redirects to.
 
-        :param credentials: headers for the server of the address alone. Once it was left for another one they are not sent any
-            more, also not when that one leads back.
-        :raises RedirectionRefused: to another scheme than http and https, from https to http, or too often.
-        Else as for ``send``. A GET changes nothing, so one whose connection broke before an answer came is sent once more.
+        :param credentials: headers for the server of the address alone. Once it was left for
+            another one they are not sent any more, also not when that one leads back.
+        :raises RedirectionRefused: to another scheme than http and https, from https to http, or
+        too often. Else as for ``send``. A GET changes nothing, so one whose connection broke before
+        an answer came is sent once more.
         """
         for _hop in range(_MOST_REDIRECTIONS + 1):
             answer = self._get({**headers, **credentials}, url)
@@ -284,14 +300,18 @@ class Client:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address (``http_proxy``, ``https_proxy``, ``no_proxy``)."""
+    """The proxies that the environment names for an address (``http_proxy``, ``https_proxy``,
+    ``no_proxy``).
+    """
     from . import adapter
 
     return adapter.environment_proxies(url)
 
 
 def without_secrets(url: str) -> str:
-    """An address for messages: without user and password, and without its query, which may be a secret that somebody signed."""
+    """An address for messages: without user and password, and without its query, which may be a
+    secret that somebody signed.
+    """
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -303,13 +323,19 @@ def host_of(url: str) -> str:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether two addresses lead to one server, by the same scheme: it may get the same credentials."""
+    """Whether two addresses lead to one server, by the same scheme: it may get the same
+    credentials.
+    """
     return _origin(one) == _origin(other)
 
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urllib.parse.urlsplit(url)
-    return parts.scheme.lower(), parts.hostname or "", parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    return (
+        parts.scheme.lower(),
+        parts.hostname or "",
+        parts.port or (443 if parts.scheme.lower() == "https" else 80),
+    )
 
 
 def _followed(url: str, location: str) -> str:
@@ -356,22 +382,35 @@ def _why(error: Exception) -> str:
 
 
 class TransferRefused(ConnectionLost):
-    """The host answered a transfer with something else than success; nothing, or a part, was carried."""
+    """The host answered a transfer with something else than success.
+
+    Nothing, or a part, was carried.
+    """
 
 
 class Host:
-    """What a URL leads to that vSphere hands out: an ESXi host, with a certificate of its own, or the vCenter itself.
+    """What a URL leads to that vSphere hands out: an ESXi host, with a certificate of its own, or
+    the vCenter itself.
 
-    ``*`` for the host means the server that the client is connected to (API reference, FileTransferInformation.url).
+    ``*`` for the host means the server that the client is connected to (API reference,
+    FileTransferInformation.url).
 
-    :param options: of the vCenter; they say through which proxy, and how long may be waited for a byte.
-    :param pin: digest of the certificate of the ESXi host, as ``tls.pinned`` takes it. It is not used where the URL
-        is the vCenter's own.
+    :param options: of the vCenter; they say through which proxy, and how long may be waited for a
+        byte.
+    :param pin: digest of the certificate of the ESXi host, as ``tls.pinned`` takes it. It is not
+        used where the URL is the vCenter's own.
     :param clock: how long the transfer may take.
     :raises ConnectionFailed: it leads to a host whose certificate is not known.
     """
 
-    def __init__(self, options: ConnectionOptions, url: str, pin: str | None, clock: Clock, stop: Stop | None = None) -> None:
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        url: str,
+        pin: str | None,
+        clock: Clock,
+        stop: Stop | None = None,
+    ) -> None:
         self._where = where = _reached(options, url, pin)
         parts = urllib.parse.urlsplit(url)
         self._url = urllib.parse.urlunsplit(("https", where.endpoint, parts.path, parts.query, ""))
@@ -409,7 +448,11 @@ class Host:
             self._client.close()
         if not 200 <= answer.status < 300:
             reason = f"{answer.status} {answer.reason}"
-            raise TransferRefused(f"{where.endpoint} refused the transfer ({reason}).", hint="Run again.", status=answer.status)
+            raise TransferRefused(
+                f"{where.endpoint} refused the transfer ({reason}).",
+                hint="Run again.",
+                status=answer.status,
+            )
         return data
 
 
@@ -422,7 +465,14 @@ def put(options: ConnectionOptions, url: str, data: bytes, pin: str | None) -> N
     _small(options, "PUT", url, data, pin, None)
 
 
-def get(options: ConnectionOptions, url: str, pin: str | None, most: int | None = None, *, end: int | None = None) -> bytes:
+def get(
+    options: ConnectionOptions,
+    url: str,
+    pin: str | None,
+    most: int | None = None,
+    *,
+    end: int | None = None,
+) -> bytes:
     """Receive a small file; parameters and errors as for ``put``.
 
     :param most: the bytes that are taken; a longer file is an error.
@@ -462,7 +512,7 @@ def _reached(options: ConnectionOptions, url: str, pin: str | None) -> Connectio
     if pin is None:
         raise ConnectionFailed(
             "host_certificate_unknown",
-            f"vCenter does not tell the certificate of the ESXi host {host}, so nothing is sent to it.",
+            f"vCenter does not show the certificate of the ESXi host {host}, so nothing is sent to it.",
             hint="Give the user the right to read the configuration of the host.",
         )
     return dataclasses.replace(options, hostname=host, port=port, thumbprint=pin)

@@ -15,7 +15,7 @@ from .._connector.find import Selector
 from .._connector.names import is_sendable
 from .._errors import InvalidOption
 from .._vsphere.compute import Datastore, Host
-from .._vsphere.wake import Manner, Scripts
+from .._vsphere.wake import FreezeMethod, Scripts
 
 PRESENT, ABSENT = "present", "absent"
 FULL, LINKED = "full", "linked"
@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 _LONGEST_NAME = 80
 
 # Of scripts only the names of the options are needed here: nothing is frozen.
-MANNER = Manner(commands={}, shown_by="", verb="freeze", state="frozen")
+METHOD = FreezeMethod(commands={}, shown_by="", verb="freeze", state="frozen")
 
 # Registered VMs of one vCenter Server 8.0 (VMware's configuration maximums); more is a slip.
 MOST_VMS = 45_000
@@ -201,7 +201,7 @@ class FleetOptions:
             clone_memory=params["clone_memory_mb"],
             clone_disk=params.get("clone_disk_mb"),
             batch_size=params["batch_size"],
-            scripts=Scripts.from_params(params, MANNER),
+            scripts=Scripts.from_params(params, METHOD),
         )
 
 

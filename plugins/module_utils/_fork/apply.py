@@ -31,7 +31,10 @@ def start_disable(session: Session, moid: str) -> t.Any:
 
 
 def start_snapshot(session: Session, moid: str) -> t.Any:
-    """``CreateSnapshot_Task`` for persistent children; without memory, and without asking the guest."""
+    """``CreateSnapshot_Task`` for persistent children.
+
+    Without memory, and without asking the guest.
+    """
     about = "Persistent children of VMFork rest on it."
     return snapshots.start_create(session, moid, SNAPSHOT_NAME, about)
 

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs that are, or are to be, parents of VMFork, their children, and what a task is asked to do with them. Pure."""
+"""VMs that are, or are to be, parents of VMFork, their children, and what a task is asked to do
+with them. Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ from .._vsphere.compute import UNKNOWN, Place, Surroundings
 from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
 from .._vsphere.vm import Vm, pairs, vm_name
-from .._vsphere.wake import Manner, Scripts
+from .._vsphere.wake import FreezeMethod, Scripts
 
 DISABLED, ENABLED, QUIESCED = "disabled", "enabled", "quiesced"
 
-# The values of config.forkConfigInfo.childType. A persistent child becomes "none" with its first start: from then on it
-# stands for itself.
+# The values of config.forkConfigInfo.childType. A persistent child becomes "none" with its first
+# start: from then on it stands for itself.
 NONE, PERSISTENT, NONPERSISTENT = "none", "persistent", "nonpersistent"
 
 # A guest reads the parameter "hostname" as guestinfo.fork.hostname.
@@ -38,7 +40,8 @@ class Child(Vm):
     """A child, or whatever else holds the name of one.
 
     :ivar kind: ``VirtualMachine``, ``Folder`` or ``VirtualApp``.
-    :ivar child_type: as vCenter tells it; ``none`` for what is no child, and for a persistent one that was started.
+    :ivar child_type: as vCenter tells it; ``none`` for what is no child, and for a persistent one
+        that was started.
     :ivar group_id: ``childForkGroupId``, which is its parent's ``parentForkGroupId``.
     :ivar macs: of its own NICs.
     :ivar config: its extraConfig as far as it was read; never in ``repr``.
@@ -60,10 +63,13 @@ class Child(Vm):
     def addresses(self, family: str = "any") -> list[str]:
         """The addresses that others can reach.
 
-        A child goes on from its parent's memory: until its guest has bound its cards anew it tells the parent's addresses, of
-        cards with the parent's MACs.
+        A child goes on from its parent's memory: until its guest has bound its cards anew it tells
+        the parent's addresses, of cards with the parent's MACs.
         """
-        return usable((address for nic in self.guest if nic.mac in self.macs for address in nic.addresses), family)
+        return usable(
+            (address for nic in self.guest if nic.mac in self.macs for address in nic.addresses),
+            family,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,7 @@ class Parent(ParentVm):
 
 PRESENT, ABSENT = "present", "absent"
 
-MANNER = Manner(
+METHOD = FreezeMethod(
     commands={
         "linux": "vmtoolsd --cmd 'vmfork-begin -1 -1'",
         "windows": "& (Join-Path $env:ProgramFiles 'VMware\\VMware Tools\\vmtoolsd.exe') --cmd 'vmfork-begin -1 -1'",
@@ -152,7 +158,8 @@ class ForkOptions:
     :ivar state: that the parents are brought to; None to leave them as they are.
     :ivar selectors: of the parents.
     :ivar credentials: of the parents' guests; needed only where one has to be quiesced.
-    :ivar wait_for_wake: whether the end of the scripts that children run when they wake is waited for.
+    :ivar wait_for_wake: whether the end of the scripts that children run when they wake is waited
+        for.
     :ivar timeout: seconds for all of the work, the lookup included.
     """
 
@@ -185,7 +192,7 @@ class ForkOptions:
             datacenter=params.get("datacenter"),
             children=children,
             credentials=GuestCredentials.from_params(params),
-            scripts=Scripts.from_params(params, MANNER),
+            scripts=Scripts.from_params(params, METHOD),
             create_snapshot=params["create_snapshot"],
             allow_reset=params["allow_reset"],
             wait_for_ip=params["wait_for_ip_address"],

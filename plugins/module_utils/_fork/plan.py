@@ -19,7 +19,7 @@ from .._vsphere.compute import Place, Pool, choose_datastore, choose_pool
 from .model import (
     DISABLED,
     ENABLED,
-    MANNER,
+    METHOD,
     NONE,
     NONPERSISTENT,
     PERSISTENT,
@@ -34,7 +34,14 @@ from .model import (
 ENABLE, SNAPSHOT, QUIESCE, DISABLE, RESET = "enable", "snapshot", "quiesce", "disable", "reset"
 
 # What is done for a child.
-CREATE, UPDATE, KEEP, DESTROY, NOTHING, CONFLICT = "create", "update", "keep", "destroy", "nothing", "conflict"
+CREATE, UPDATE, KEEP, DESTROY, NOTHING, CONFLICT = (
+    "create",
+    "update",
+    "keep",
+    "destroy",
+    "nothing",
+    "conflict",
+)
 
 # Steps of a child besides: what is left to do once it is there.
 POWER_ON, POWER_OFF = "power_on", "power_off"
@@ -125,7 +132,13 @@ def present(request: ChildRequest, placement: Placement, existing: Child | None,
     power = ""
     if request.powered_on != existing.powered_on:
         power = "on" if request.powered_on else "off"
-        differences.append(Difference("power_state", existing.power_state, "poweredOn" if request.powered_on else "poweredOff"))
+        differences.append(
+            Difference(
+                "power_state",
+                existing.power_state,
+                "poweredOn" if request.powered_on else "poweredOff",
+            )
+        )
     differences += _fixed_at_birth(request, placement, existing)
     kind = UPDATE if config or power else KEEP
     return Step(request, parent, kind, placement, existing, tuple(differences), config, power)
@@ -153,14 +166,16 @@ def why_stranger(existing: Child, parent: Parent) -> str:
 
 
 def check_steps(steps: t.Sequence[Step], options: ForkOptions) -> None:
-    """Refuse, before anything is done, what the state asked for does not allow, and children on a host that is away.
+    """Refuse, before anything is done, what the state asked for does not allow, and children on a
+    host that is away.
 
     :raises InvalidOption: naming the option and the child.
     """
     for step in steps:
         if step.kind == CREATE and not step.parent.host_available:
             raise InvalidOption(
-                f"The parent {step.parent.path} is on the host {step.parent.host_name}, which is in maintenance mode "
+                f"The parent {step.parent.path} is on the host {step.parent.host_name}, which is "
+                "in maintenance mode "
                 "or not connected.",
                 hint="A child is made on its parent's host: bring the host back, or use a parent on another host.",
                 option="parent",
@@ -210,7 +225,10 @@ def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Pla
     if options.state == DISABLED:
         return _to_disabled(parent, options, depending)
     if not parent.enabled and parent.child_type in (PERSISTENT, NONPERSISTENT):
-        return Plan(parent, refusal=_refusal(parent, "is a child itself", "vSphere forks no children of children."))
+        return Plan(
+            parent,
+            refusal=_refusal(parent, "is a child itself", "vSphere forks no children of children."),
+        )
     if options.state == ENABLED:
         return _to_enabled(parent, options, depending)
     return _to_quiesced(parent, options, steps, depending)
@@ -261,7 +279,9 @@ def _to_enabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Chil
 def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], depending: t.Sequence[Child]) -> Plan:
     if not parent.powered_on:
         refusal = _refusal(
-            parent, f"is {parent.power_state}", "Power it on and let its guest start: quiescing works in the guest."
+            parent,
+            f"is {parent.power_state}",
+            "Power it on and let its guest start: quiescing works in the guest.",
         )
         return Plan(parent, refusal=refusal)
     stays_quiesced = parent.quiesced and freeze.is_up_to_date(parent.record, options.scripts)
@@ -269,7 +289,7 @@ def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], 
     if parent.quiesced and not stays_quiesced:
         running = [child for child in depending if child.running]
         if not options.allow_reset:
-            return Plan(parent, refusal=freeze.out_of_date(parent.path, MANNER, parent.record))
+            return Plan(parent, refusal=freeze.out_of_date(parent.path, METHOD, parent.record))
         if running:
             return Plan(parent, refusal=_still_running(parent, running, "reset"))
         due.append(RESET)
@@ -303,7 +323,9 @@ def expected(step: Step) -> Child:
 
 
 def kind_after(step: Step) -> str:
-    """The ``childType`` of a child that was made: a persistent one that was started stands for itself."""
+    """The ``childType`` of a child that was made: a persistent one that was started stands for
+    itself.
+    """
     if not step.request.persistent:
         return NONPERSISTENT
     return NONE if step.power == "on" else PERSISTENT
@@ -326,7 +348,14 @@ def _fixed_at_birth(request: ChildRequest, placement: Placement, existing: Child
         found.append(Difference("resource_pool", existing.place.pool_name, placement.pool.path, why_not))
     if placement.datastore and placement.datastore not in existing.place.datastores:
         why_not = "it takes a migration, which is not this module's"
-        found.append(Difference("datastore", ", ".join(existing.place.datastore_names), request.datastore or "", why_not))
+        found.append(
+            Difference(
+                "datastore",
+                ", ".join(existing.place.datastore_names),
+                request.datastore or "",
+                why_not,
+            )
+        )
     return found
 
 
@@ -336,7 +365,8 @@ def _refusal(parent: Parent, what: str, hint: str) -> VforgeError:
 
 def _still_running(parent: Parent, running: t.Sequence[Child], what: str) -> VforgeError:
     return InvalidOption(
-        f"{parent.path} is not {what} while non-persistent children of it run, which live on its memory: "
+        f"{parent.path} is not {what} while non-persistent children of it run, which live on its "
+        "memory: "
         f"{names.listing([child.name for child in running], most=5)}.",
         hint="Let them be absent in children, or power them off first.",
         option="state",
@@ -406,7 +436,9 @@ def place(request: ChildRequest, parent: Parent, folders: t.Mapping[str, tuple[s
     """
     if not request.folder and not parent.folder:
         raise InvalidOption(
-            f"child {request.name!r}: the parent is in a vApp, which is no folder.", hint="Set folder.", option="folder"
+            f"child {request.name!r}: the parent is in a vApp, which is no folder.",
+            hint="Set folder.",
+            option="folder",
         )
     folder, path = folders[request.folder] if request.folder else (parent.folder, parent.folder_path)
     who = f"child {request.name!r}"

@@ -1,9 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is a constant number of calls, and one task a parent for its children.
+"""What there is, read from vCenter: each function is a constant number of calls, and one task a
+parent for its children.
 
-VMFork's methods and their one data type, which no SDK has, are as clients of vSphere 6.0 and 6.5 have been seen to use them.
+VMFork's methods and their one data type, which no SDK has, are as clients of vSphere 6.0 and 6.5
+have been seen to use them.
 """
 
 from __future__ import annotations
@@ -77,7 +79,12 @@ PARENT: dict[type, tuple[str, ...]] = {
     vim.HostSystem: (*guest.HOST_ACCESS, *compute.HOST, "datastore"),
     vim.Datastore: ("name", "summary.accessible"),
 }
-AROUND_PARENT = (*TO_ANCESTORS, compute.VM_TO_HOST, *compute.HOST_TO_POOLS, compute.HOST_TO_DATASTORES)
+AROUND_PARENT = (
+    *TO_ANCESTORS,
+    compute.VM_TO_HOST,
+    *compute.HOST_TO_POOLS,
+    compute.HOST_TO_DATASTORES,
+)
 
 # What is said of the children that a parent has.
 LISTED: dict[type, tuple[str, ...]] = {
@@ -99,7 +106,9 @@ TO_WANTED = (*TO_ANCESTORS, *compute.TO_PLACES)
 
 
 def require_vmfork(session: Session) -> None:
-    """Make sure that this vCenter has VMFork, which were the releases 6.0 and 6.5; pyVmomi then has its methods.
+    """Make sure that this vCenter has VMFork, which were the releases 6.0 and 6.5.
+
+    PyVmomi then has its methods.
 
     :raises NotSupported: on any other; nothing was sent.
     """
@@ -142,7 +151,10 @@ def find_parents(
 
 
 def read_parents(session: Session, moids: t.Sequence[str], deadline: float) -> dict[str, Parent]:
-    """What is known of these parents now, with their children, by moid; one that cannot be read is left out."""
+    """What is known of these parents now, with their children, by moid.
+
+    One that cannot be read is left out.
+    """
     known = [found.parent for found in _read_parents(session, moids).values()]
     return read_families(session, known, deadline)
 
@@ -181,7 +193,8 @@ def _child_type(fork: t.Any) -> str:
 
 
 def read_families(session: Session, parents: t.Sequence[Parent], deadline: float) -> dict[str, Parent]:
-    """The parents with their children and, of one that is a child itself, its own parent, as vCenter tells them.
+    """The parents with their children and, of one that is a child itself, its own parent, as
+    vCenter tells them.
 
     :raises VforgeError: what kept vCenter from telling.
     """
@@ -195,7 +208,10 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
     told = {name: outcome.result for name, outcome in done.outcomes.items()}
     listed = {item.moid: list(told.get(f"children of {item.path}") or ()) for item in parents}
     origins = {item.moid: told.get(f"parent of {item.path}") for item in parents}
-    refs = [*(ref for refs in listed.values() for ref in refs), *(ref for ref in origins.values() if ref is not None)]
+    refs = [
+        *(ref for refs in listed.values() for ref in refs),
+        *(ref for ref in origins.values() if ref is not None),
+    ]
     known = read_listed(session, refs)
     return {
         item.moid: dataclasses.replace(
@@ -229,7 +245,10 @@ def read_wanted(session: Session, refs: t.Sequence[t.Any]) -> dict[str, Child]:
 
 
 def _read_children(
-    session: Session, refs: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]], routes: t.Sequence[t.Any]
+    session: Session,
+    refs: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[t.Any],
 ) -> dict[str, Child]:
     rows = {row.moid: row for row in collect(session, refs, wanted, routes)}
     return {moid_of(ref): _child(rows, rows[moid_of(ref)]) for ref in refs if moid_of(ref) in rows}

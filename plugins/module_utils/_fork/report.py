@@ -18,13 +18,31 @@ from .._vsphere import freeze
 from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
 from .._vsphere.wake import is_own
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
-from .plan import CREATE, DESTROY, DISABLE, ENABLE, KEEP, QUIESCE, RESET, SNAPSHOT, UPDATE, Step, kind_after
+from .plan import (
+    CREATE,
+    DESTROY,
+    DISABLE,
+    ENABLE,
+    KEEP,
+    QUIESCE,
+    RESET,
+    SNAPSHOT,
+    UPDATE,
+    Step,
+    kind_after,
+)
 
 if t.TYPE_CHECKING:
     from .._engine import Task
     from .task import ChildItem, ParentItem
 
-_DONE = {ENABLE: "enabled", SNAPSHOT: "snapshot_created", QUIESCE: "quiesced", DISABLE: "disabled", RESET: "reset"}
+_DONE = {
+    ENABLE: "enabled",
+    SNAPSHOT: "snapshot_created",
+    QUIESCE: "quiesced",
+    DISABLE: "disabled",
+    RESET: "reset",
+}
 
 # What the scripts of on_wake take for the child's address.
 _IPV4 = f"{PARAMETER_PREFIX}ipv4"
@@ -47,7 +65,8 @@ def result(
 ) -> dict[str, t.Any]:
     """``changed``, ``parents`` and ``children`` (one entry each), ``counts`` and ``diff``.
 
-    In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
+    In check mode a change that would be made is told as if it had been, as Ansible's other modules
+    do.
     """
     check = task.check
     found = [_parent_entry(item, check) for item in parents]
@@ -118,7 +137,8 @@ def _listed(child: Child) -> dict[str, t.Any]:
 def _word(item: ChildItem) -> Word:
     """What is said of a child's addresses.
 
-    The parameter is the user's word only where this task has just written it: the guest can change it.
+    The parameter is the user's word only where this task has just written it: the guest can change
+    it.
     """
     config = item.wanted.request.config
     given = (without_prefix(config[_IPV4]),) if CREATE in item.done and _IPV4 in config else ()
@@ -147,7 +167,7 @@ def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dic
     if options.wait_for_wake:
         entry["wake"] = item.wake
     entry["config_params"] = _parameters(step, vm)
-    entry["differences"] = [difference.told() for difference in step.differences]
+    entry["differences"] = [difference.as_result() for difference in step.differences]
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
@@ -161,7 +181,7 @@ def _vm_facts(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
         "fork_group_id": vm.group_id or None,
         "ip": next((address for address in vm.addresses(family) if address in verdict.addresses), None),
         "ip_addresses": list(verdict.addresses),
-        "refused": [refusal.told() for refusal in verdict.refusals],
+        "refused": [refusal.as_result() for refusal in verdict.refusals],
     }
     return {**facts, "resource_pool": vm.place.pool_name} if vm.place.pool_name else facts
 
@@ -210,5 +230,9 @@ def _child_lines(step: Step) -> tuple[list[str], list[str]]:
         lines += [f"  power_state: {'poweredOn' if step.power == 'on' else 'poweredOff'}\n"]
         return [], [*lines, *(f"  {key}: (set)\n" for key in sorted(step.request.config))]
     if step.kind == DESTROY and step.existing is not None:
-        return [head, f"  moid: {step.existing.moid}\n", f"  power_state: {step.existing.power_state}\n"], []
+        return [
+            head,
+            f"  moid: {step.existing.moid}\n",
+            f"  power_state: {step.existing.power_state}\n",
+        ], []
     return _engine.changes(head, step.differences) if step.kind == UPDATE else ([], [])

@@ -21,7 +21,7 @@ from .._vsphere import vm, wake
 from .._vsphere.addresses import warn
 from .._vsphere.compute import find_folders, read_names
 from . import apply, plan, read, report
-from .model import ABSENT, MANNER, Child, ChildRequest, ForkOptions, Parent
+from .model import ABSENT, METHOD, Child, ChildRequest, ForkOptions, Parent
 from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Step
 
 if t.TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     quiescing = FreezeStage(
         task=task,
         step=QUIESCE,
-        manner=MANNER,
+        method=METHOD,
         scripts=options.scripts,
         credentials=options.credentials,
         timeout=options.timeout,
@@ -267,7 +267,8 @@ def _child(step: Step, home: ParentItem, state: str | None) -> ChildItem:
 def _check(job: Job) -> None:
     """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A quiesced one answers only after the reset that check mode leaves out.
-    job.quiescing.check([parent for parent in job.quiescing.reachable(job.parents) if not parent.now.quiesced])
+    reachable = job.quiescing.reachable(job.parents)
+    job.quiescing.check([(item, guest) for item, guest in reachable if not item.now.quiesced])
     _give_up(job)
     for item in job.task.items:
         if item.error is None:

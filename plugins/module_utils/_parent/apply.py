@@ -15,6 +15,9 @@ if t.TYPE_CHECKING:
 
 
 def start_snapshot(session: Session, moid: str) -> t.Any:
-    """``CreateSnapshot_Task`` for the snapshot that is thrown away; without memory, and without asking the guest."""
+    """``CreateSnapshot_Task`` for the snapshot that is thrown away.
+
+    Without memory, and without asking the guest.
+    """
     about = "Collapses the deltas of an instant clone parent; safe to remove."
     return snapshots.start_create(session, moid, SNAPSHOT_NAME, about)

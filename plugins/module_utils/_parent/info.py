@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of instant clone parents: their state, their deltas, their children, and what would refuse a clone."""
+"""What is known of instant clone parents: their state, their deltas, their children, and what would
+refuse a clone.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs that are, or are to be, parents of instant clones, and what a task is asked to do with them. Pure."""
+"""VMs that are, or are to be, parents of instant clones, and what a task is asked to do with them.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from .._vsphere.disks import Disk
 from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
 from .._vsphere.vm import Vm
-from .._vsphere.wake import Manner, Scripts
+from .._vsphere.wake import FreezeMethod, Scripts
 
 # The snapshot that collapses deltas. One that an ended run has left is known by it.
 SNAPSHOT_NAME = "vforge-collapse"
@@ -81,7 +84,7 @@ class Child(Vm):
 
 FROZEN, RUNNING = "frozen", "running"
 
-MANNER = Manner(
+METHOD = FreezeMethod(
     commands={
         "linux": 'vmware-rpctool "instantclone.freeze"',
         "windows": "& (Join-Path $env:ProgramFiles 'VMware\\VMware Tools\\rpctool.exe') 'instantclone.freeze'",
@@ -130,7 +133,7 @@ class ParentOptions:
             selectors=selectors(params),
             datacenter=params.get("datacenter"),
             credentials=credentials,
-            scripts=Scripts.from_params(params, MANNER),
+            scripts=Scripts.from_params(params, METHOD),
             allow_reset=params["allow_reset"],
             collapse=params["collapse_deltas"],
             timeout=params["timeout"],

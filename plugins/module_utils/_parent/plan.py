@@ -14,7 +14,7 @@ from .._connector import names
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import freeze
 from .._vsphere.disks import MANY_LEVELS, MOST_LEVELS
-from .model import FROZEN, MANNER, Obstacle, Parent, ParentOptions
+from .model import FROZEN, METHOD, Obstacle, Parent, ParentOptions
 
 RESET, COLLAPSE, FREEZE = "reset", "collapse", "freeze"
 
@@ -75,20 +75,37 @@ def obstacles(parent: Parent) -> list[Obstacle]:
     if parent.template:
         found.append(Obstacle("template", "It is a template; an instant clone needs a running VM."))
     elif not parent.powered_on:
-        found.append(Obstacle("not_powered_on", f"It is {parent.power_state}; an instant clone needs a running VM."))
+        found.append(
+            Obstacle(
+                "not_powered_on",
+                f"It is {parent.power_state}; an instant clone needs a running VM.",
+            )
+        )
     if not parent.host:
         found.append(Obstacle("host_unknown", "It is on a host that this user may not see."))
     elif not parent.host_available:
-        found.append(Obstacle("host_unavailable", f"Its host {parent.host_name} is in maintenance mode or not connected."))
+        found.append(
+            Obstacle(
+                "host_unavailable",
+                f"Its host {parent.host_name} is in maintenance mode or not connected.",
+            )
+        )
     if parent.delta_levels >= MOST_LEVELS:
-        found.append(Obstacle("delta_levels", f"Its disks have {parent.delta_levels} delta levels of at most {MOST_LEVELS}."))
+        found.append(
+            Obstacle(
+                "delta_levels",
+                f"Its disks have {parent.delta_levels} delta levels of at most {MOST_LEVELS}.",
+            )
+        )
     return [*found, *parent.devices]
 
 
 def _not_running(parent: Parent) -> VforgeError | None:
     if parent.template:
         return InvalidOption(
-            f"{parent.path} is a template.", hint="The parent of instant clones is a running VM.", option="parent"
+            f"{parent.path} is a template.",
+            hint="The parent of instant clones is a running VM.",
+            option="parent",
         )
     if not parent.powered_on:
         return InvalidOption(
@@ -103,7 +120,7 @@ def _no_reset(parent: Parent, options: ParentOptions, stays_frozen: bool) -> Vfo
     if not parent.frozen or stays_frozen or options.allow_reset:
         return None
     if options.state == FROZEN:
-        return freeze.out_of_date(parent.path, MANNER, parent.record)
+        return freeze.out_of_date(parent.path, METHOD, parent.record)
     return InvalidOption(
         f"{parent.path} is frozen, and only a reset makes a frozen VM run again.",
         hint="Set allow_reset if its guest may be reset. What its memory holds is lost then; its clones go on.",

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any number of parents, but for the dry run of a clone."""
+"""What there is, read from vCenter: each function is one call for any number of parents, but for
+the dry run of a clone.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,18 @@ from .._vsphere.disks import disks_in
 from .._vsphere.freeze import Found, found_in
 from .._vsphere.markers import MARKER_KEY, parent_of
 from .._vsphere.snapshots import snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, config_path, config_value, is_readable, label_of, name_of, reference
+from .._vsphere.vm import (
+    ABOVE,
+    BASICS,
+    DEVICES,
+    basics,
+    config_path,
+    config_value,
+    is_readable,
+    label_of,
+    name_of,
+    reference,
+)
 from .model import SNAPSHOT_NAME, Child, Obstacle, Parent
 
 if t.TYPE_CHECKING:
@@ -54,7 +67,9 @@ TO_CHILDREN = (*TO_VMS, compute.VM_TO_HOST)
 def find_parents(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None
 ) -> list[Found[Parent] | VforgeError]:
-    """The VMs that the selectors name, in their order; in the place of one of several that is not found, why not.
+    """The VMs that the selectors name, in their order.
+
+    In the place of one of several that is not found, why not.
 
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
@@ -89,7 +104,9 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
 
 
 def read_children(session: Session, parent_uuids: t.Collection[str]) -> dict[str, list[Child]]:
-    """The marked clones of these parents, by the parent's instance UUID: one traversal that reads one marker a VM."""
+    """The marked clones of these parents, by the parent's instance UUID: one traversal that reads
+    one marker a VM.
+    """
     found: dict[str, list[Child]] = {uuid: [] for uuid in parent_uuids}
     rows = {row.moid: row for row in collect(session, [session.content.rootFolder], CHILDREN, TO_CHILDREN)}
     for row in rows.values():
@@ -129,7 +146,10 @@ def _obstacle(device: t.Any) -> tuple[str, str] | None:
 
 
 def start_check(session: Session, moid: str) -> t.Any:
-    """``CheckInstantClone_Task`` for a clone that asks for nothing; the task's result is a list of CheckResult."""
+    """``CheckInstantClone_Task`` for a clone that asks for nothing.
+
+    The task's result is a list of CheckResult.
+    """
     spec = vim.vm.InstantCloneSpec(name="vforge-check", location=vim.vm.RelocateSpec())
     return session.content.vmProvisioningChecker.CheckInstantClone_Task(reference(session, moid), spec, None)
 

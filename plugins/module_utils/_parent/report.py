@@ -64,18 +64,27 @@ def facts(parent: Parent) -> dict[str, t.Any]:
 
 
 def info(
-    parent: Parent, children: t.Sequence[Child], refusals: t.Sequence[Obstacle], unknown: VforgeError | None
+    parent: Parent,
+    children: t.Sequence[Child],
+    refusals: t.Sequence[Obstacle],
+    unknown: VforgeError | None,
 ) -> dict[str, t.Any]:
     """One entry of the information module.
 
-    :param unknown: why vCenter could not be asked, where it was to be; whether it would clone is not known then.
+    :param unknown: why vCenter could not be asked, where it was to be; whether it would clone is
+        not known then.
     """
     return {
         **facts(parent),
         "tools_running": parent.tools,
         "snapshots": list(parent.snapshots),
         "disks": [
-            {"label": disk.label, "delta_levels": disk.levels, "collapsible_levels": disk.own_levels} for disk in parent.disks
+            {
+                "label": disk.label,
+                "delta_levels": disk.levels,
+                "collapsible_levels": disk.own_levels,
+            }
+            for disk in parent.disks
         ],
         "children": [
             {
@@ -124,4 +133,8 @@ def _diff(items: t.Sequence[ParentItem], check: bool) -> dict[str, str]:
 
 
 def _lines(parent: Parent) -> list[str]:
-    return [f"{parent.name}:\n", f"  state: {parent.state}\n", f"  delta_levels: {parent.delta_levels}\n"]
+    return [
+        f"{parent.name}:\n",
+        f"  state: {parent.state}\n",
+        f"  delta_levels: {parent.delta_levels}\n",
+    ]

@@ -18,7 +18,7 @@ from .._engine import Task, note_failure
 from .._freeze_stage import FreezeStage
 from .._vsphere import snapshots, vm
 from . import apply, plan, read, report
-from .model import MANNER, Parent, ParentOptions
+from .model import METHOD, Parent, ParentOptions
 from .plan import COLLAPSE, FREEZE, RESET
 
 if t.TYPE_CHECKING:
@@ -50,7 +50,8 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
 
     :returns: the module's result: ``changed``, ``parents``, ``failures``, ``diff`` and ``timing``.
     :raises VforgeError: before anything was changed.
-    :raises PartialFailure: when a parent could not be brought to the state; it holds the whole result.
+    :raises PartialFailure: when a parent could not be brought to the state; it holds the whole
+        result.
     """
     require_instant_clones(session)
     deadline = session.deadline(options.timeout)
@@ -62,7 +63,7 @@ def run(session: Session, options: ParentOptions, *, check: bool) -> dict[str, t
     freezing = FreezeStage(
         task=task,
         step=FREEZE,
-        manner=MANNER,
+        method=METHOD,
         scripts=options.scripts,
         credentials=options.credentials,
         timeout=options.timeout,
@@ -87,7 +88,8 @@ def _item(found: Found[Parent], options: ParentOptions) -> ParentItem:
 def _check(task: Task[ParentItem], freezing: FreezeStage) -> None:
     """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A frozen one answers only after the reset that check mode leaves out.
-    freezing.check([item for item in freezing.reachable(task.items) if not item.now.frozen])
+    reachable = freezing.reachable(task.items)
+    freezing.check([(item, guest) for item, guest in reachable if not item.now.frozen])
     for item in task.items:
         if item.error is None:
             item.done = list(item.steps)

@@ -1,10 +1,13 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of the addresses that guests report are used. Pure: works on plain values, as read from ``guest.net``.
+"""Which of the addresses that guests report are used.
 
-Whoever has root in a guest decides what it reports, through guestinfo and through VMware Tools alike. What the user
-says of a VM comes first, then what nothing else contradicts; what does not fit is refused for that VM alone.
+Pure: works on plain values, as read from ``guest.net``.
+
+Whoever has root in a guest decides what it reports, through guestinfo and through VMware Tools
+alike. What the user says of a VM comes first, then what nothing else contradicts; what does not fit
+is refused for that VM alone.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
 
 def parsed(text: str) -> Address | None:
-    """The address that a text is, or None: no name, no prefix, no zone, nothing before or behind it."""
+    """The address that a text is, or None: no name, no prefix, no zone, nothing before or behind
+    it.
+    """
     if len(text) > _LONGEST or not text.isascii() or "%" in text:
         return None
     try:
@@ -50,16 +55,19 @@ def parsed(text: str) -> Address | None:
 def reachable(address: Address) -> bool:
     """Whether an address is of the kind that one machine reaches another by.
 
-    An IPv4 address within an IPv6 one is another spelling, by which it would not be known again; it lies in the reserved range.
+    An IPv4 address within an IPv6 one is another spelling, by which it would not be known again; it
+    lies in the reserved range.
     """
     odd = address.is_link_local or address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved
     return not odd and not (address.version == 4 and address in _THIS_NETWORK)
 
 
 def usable(addresses: t.Iterable[str], family: str = "any") -> list[str]:
-    """The addresses that another machine can reach, in the order given, each in its one canonical spelling.
+    """The addresses that another machine can reach, in the order given, each in its one canonical
+    spelling.
 
-    Link-local, loopback, unspecified, multicast and reserved ones are left out, and so is what is not an address.
+    Link-local, loopback, unspecified, multicast and reserved ones are left out, and so is what is
+    not an address.
 
     :param family: ``ipv4``, ``ipv6`` or ``any``.
     """
@@ -70,7 +78,10 @@ def usable(addresses: t.Iterable[str], family: str = "any") -> list[str]:
 
 
 def guest_nics(net: t.Iterable[t.Any]) -> list[GuestNic]:
-    """``guest.net`` as plain values. ``deviceConfigId`` is -1 for an interface that is no virtual NIC of the VM."""
+    """``guest.net`` as plain values.
+
+    ``deviceConfigId`` is -1 for an interface that is no virtual NIC of the VM.
+    """
     return [
         GuestNic(
             key=nic.deviceConfigId if nic.deviceConfigId >= 0 else None,
@@ -100,8 +111,8 @@ class Refusal:
     code: str
     text: str
 
-    def told(self) -> dict[str, str]:
-        """As it stands in a result."""
+    def as_result(self) -> dict[str, str]:
+        """As results show it."""
         return {"error_code": self.code, "msg": self.text}
 
 
@@ -110,7 +121,7 @@ class Word:
     """What is said of the addresses of one VM.
 
     :ivar name: what messages call the VM.
-    :ivar told: that its guest says are its own, as they came.
+    :ivar told: reported by its guest, through guestinfo, as they came.
     :ivar given: that the user gave it.
     :ivar firm: families (4, 6) in which it has what the user gave it and nothing else.
     :ivar tools: that VMware Tools report for the VM's own cards.
@@ -127,7 +138,7 @@ class Word:
 class Verdict:
     """What is taken of one VM's word.
 
-    :ivar addresses: in the order in which they were told, in their canonical spelling.
+    :ivar addresses: in the order in which they were reported, in their canonical spelling.
     """
 
     addresses: tuple[str, ...]
@@ -137,9 +148,9 @@ class Verdict:
 def vet(words: t.Sequence[Word]) -> list[Verdict]:
     """Judge what the VMs of one task say, each beside all of the others.
 
-    An address that the user gave a VM is that VM's. Any other one has to be reachable, to be reported
-    by VMware Tools for a card of this VM as well, and to be claimed by no other VM: of two that claim
-    one address nobody can tell who lies, so neither has it.
+    An address that the user gave a VM is that VM's. Any other one has to be reachable, to be
+    reported by VMware Tools for a card of this VM as well, and to be claimed by no other VM: of two
+    that claim one address nobody can say which one lies, so neither gets it.
     """
     givers: dict[Address, list[str]] = collections.defaultdict(list)
     claimers: dict[Address, list[str]] = collections.defaultdict(list)
@@ -155,7 +166,12 @@ def vet(words: t.Sequence[Word]) -> list[Verdict]:
         for text in dict.fromkeys(word.told):
             why = _objection(word, text, _others(givers, text, me), _others(claimers, text, me))
             if why:
-                refusals.append(Refusal(ADDRESS_REFUSED, f"{word.name} reports the address {shown(text)}, which {why}."))
+                refusals.append(
+                    Refusal(
+                        ADDRESS_REFUSED,
+                        f"{word.name} reports the address {shown(text)}, which {why}.",
+                    )
+                )
             else:
                 taken.append(str(parsed(text)))
         verdicts.append(Verdict(tuple(taken), tuple(refusals)))
@@ -163,7 +179,9 @@ def vet(words: t.Sequence[Word]) -> list[Verdict]:
 
 
 def unconfirmed(word: Word) -> bool:
-    """Whether an address is told that would be taken if only VMware Tools reported it as well, which they may do later."""
+    """Whether an address is reported that would be used if only VMware Tools reported it as well,
+    which they may do later.
+    """
     told, tools, given = _known(word.told), set(_known(word.tools)), set(_known(word.given))
     return any(reachable(one) and one.version not in word.firm and one not in given | tools for one in told)
 
@@ -190,12 +208,16 @@ def without_prefix(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A text from outside for a message: in quotes, on one line, without control characters, cut where it is long."""
+    """A text from outside for a message: in quotes, on one line, without control characters, cut
+    where it is long.
+    """
     return repr(plain(text, _SHOWN))
 
 
 def plain(text: str, most: int = 1000) -> str:
-    """A text from outside on one line, without control characters, cut where it is longer than ``most`` characters."""
+    """A text from outside on one line, without control characters, cut where it is longer than
+    ``most`` characters.
+    """
     kept = "".join(letter if letter.isprintable() else "?" for letter in text[:most])
     return f"{kept}..." if len(text) > most else kept
 
@@ -236,5 +258,5 @@ def _others(by_address: t.Mapping[Address, list[str]], text: str, me: str) -> li
 
 
 def _listed(numbered: list[str]) -> str:
-    """Names, of which each stands behind its number."""
+    """Names, each of which has its number before it."""
     return ", ".join(name.partition(" ")[2] for name in numbered[:3])

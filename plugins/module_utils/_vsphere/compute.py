@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where VMs are and may go: hosts, clusters, resource pools, networks, datastores, folders.
 
-There is one type and one reader for each. Readers take rows, so that a domain reads all that it needs in one call, with
-the properties and routes named here; a property that a domain did not ask for leaves its field at the default.
-Routes fit together: each goes on along those of its followers that are among the routes given.
+There is one type and one reader for each. Readers take rows, so that a domain reads all that it
+needs in one call, with the properties and routes named here; a property that a domain did not ask
+for leaves its field at the default. Routes fit together: each goes on along those of its followers
+that are among the routes given.
 """
 
 from __future__ import annotations
@@ -53,7 +54,12 @@ NETWORKS: dict[type, tuple[str, ...]] = {
 }
 
 # From a VM to the objects that it names.
-VM_TO_HOST = Route("vm-host", vim.VirtualMachine, "runtime.host", ("host-compute", "host-networks", "host-datastores"))
+VM_TO_HOST = Route(
+    "vm-host",
+    vim.VirtualMachine,
+    "runtime.host",
+    ("host-compute", "host-networks", "host-datastores"),
+)
 VM_TO_POOL = Route("vm-pool", vim.VirtualMachine, "resourcePool")
 VM_TO_DATASTORES = Route("vm-datastores", vim.VirtualMachine, "datastore")
 TO_PLACES = (VM_TO_HOST, VM_TO_POOL, VM_TO_DATASTORES)
@@ -71,14 +77,23 @@ HOST_TO_NETWORKS = (
 )
 HOST_TO_DATASTORES = Route("host-datastores", vim.HostSystem, "datastore")
 
-# From a datacenter to its clusters and hosts, and to the pools, datastores and networks of those by the routes above.
+# From a datacenter to its clusters and hosts, and to the pools, datastores and networks of those by
+# the routes above.
 DATACENTER_TO_HOSTS = (
     Route("datacenter-hosts", vim.Datacenter, "hostFolder", ("hosts-children",)),
-    Route("hosts-children", vim.Folder, "childEntity", ("hosts-children", "compute-hosts", "compute-pool")),
+    Route(
+        "hosts-children",
+        vim.Folder,
+        "childEntity",
+        ("hosts-children", "compute-hosts", "compute-pool"),
+    ),
     Route("compute-hosts", vim.ComputeResource, "host", ("host-networks", "host-datastores")),
 )
 
-_FOLDERS: dict[type, tuple[str, ...]] = {vim.Folder: ("name", "parent"), vim.Datacenter: ("name", "parent")}
+_FOLDERS: dict[type, tuple[str, ...]] = {
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent"),
+}
 _TO_FOLDERS = (
     Route("datacenter-vms", vim.Datacenter, "vmFolder", ("folder-children",)),
     Route("folder-children", vim.Folder, "childEntity", ("folder-children",)),
@@ -90,7 +105,10 @@ _TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """A resource pool of a compute resource; ``path`` is relative to it, the root pool's is ``Resources``."""
+    """A resource pool of a compute resource.
+
+    ``path`` is relative to it, the root pool's is ``Resources``.
+    """
 
     moid: str
     name: str
@@ -124,7 +142,10 @@ class Host:
 
     @property
     def available(self) -> bool:
-        """Whether VMs can be made and run on it now. One in quarantine can, where nothing better is there."""
+        """Whether VMs can be made and run on it now.
+
+        One in quarantine can, where nothing better is there.
+        """
         return self.connected and not self.maintenance
 
     @property
@@ -193,8 +214,8 @@ class Network:
     """A network that VMs can be connected to.
 
     :ivar kind: ``standard``, ``distributed`` or ``opaque``.
-    :ivar backing_id: what a NIC's backing holds for it: the moid of a standard network, the key of a port group, the ID
-        of an opaque network.
+    :ivar backing_id: what a NIC's backing holds for it: the moid of a standard network, the key of
+        a port group, the ID of an opaque network.
     :ivar switch_uuid: of the distributed switch.
     :ivar opaque_type: of an opaque network.
     :ivar path: inventory path, where what lies above it was read.
@@ -385,7 +406,8 @@ def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
     """The VM folders of one datacenter that the options name, as written -> (moid, path).
 
     :param datacenter: moid.
-    :param wanted: absolute paths (``/Datacenter/vm/web``) or paths below the VM folder of the datacenter (``web``).
+    :param wanted: absolute paths (``/Datacenter/vm/web``) or paths below the VM folder of the
+        datacenter (``web``).
     :raises NotFound: naming the folder, with the nearest ones.
     """
     known = find_folders(session, datacenter, wanted)
@@ -436,7 +458,9 @@ def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> d
 
 
 def is_plain_pool(ref: t.Any) -> bool:
-    """Whether a reference is a resource pool that is no vApp: a VM put into a vApp would join its start order."""
+    """Whether a reference is a resource pool that is no vApp: a VM put into a vApp would join its
+    start order.
+    """
     return isinstance(ref, vim.ResourcePool) and not isinstance(ref, vim.VirtualApp)
 
 
@@ -456,11 +480,14 @@ def pools_in(rows: t.Mapping[str, Row]) -> t.Iterator[Pool]:
 
 
 def fitting_pools(pools: t.Iterable[Pool], compute_resource: str, text: str) -> list[Pool]:
-    """Which of the pools of a compute resource a text may mean: a name, a path in it, or an inventory path."""
+    """Which of the pools of a compute resource a text may mean: a name, a path in it, or an
+    inventory path.
+    """
     wanted, known = names.split(text), list(pools)
     fits = [pool for pool in known if _is_pool(pool, wanted)]
     if not fits and compute_resource in wanted:
-        # An inventory path: /DC0/host/cluster/Resources/web, or cluster/web, or the cluster alone for its root pool.
+        # An inventory path: /DC0/host/cluster/Resources/web, or cluster/web, or the cluster alone
+        # for its root pool.
         below = wanted[wanted.index(compute_resource) + 1 :] or [ROOT_POOL]
         fits = [pool for pool in known if _is_pool(pool, below)]
     return fits
@@ -485,7 +512,10 @@ def choose_pool(around: Surroundings, text: str | None, own: str, who: str, advi
     paths = sorted(pool.path for pool in fits or pools)
     listing = names.listing(paths, most=20) or "none that this user may see"
     if fits:
-        what, hint = f"{len(fits)} resource pools are named {text}", f"Give the path of one: {listing}."
+        what, hint = (
+            f"{len(fits)} resource pools are named {text}",
+            f"Give the path of one: {listing}.",
+        )
     else:
         what = f"the resource pool {text} is not one of {name}, to which its host {_host_name(around)} belongs"
         hint = f"Pools that would do: {listing}."

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guest customization: what a guest is to become, checked and typed, and as vSphere's own specification."""
+"""Guest customization: what a guest is to become, checked and typed, and as vSphere's own
+specification.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def parse(given: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], vm_name: 
     merged = {**_set(common), **_set(given)}
     if merged.get("linux") and merged.get("windows"):
         raise InvalidOption(
-            f"{where}: customize has both linux and windows.", hint="Set the one that its guest is.", option="customize"
+            f"{where}: customize has both linux and windows.",
+            hint="Set the one that its guest is.",
+            option="customize",
         )
     own = {key: {**_set(common.get(key) or {}), **_set(given.get(key) or {})} for key in ("linux", "windows")}
     windows = _windows(own["windows"], where) if merged.get("windows") else None
@@ -164,11 +168,14 @@ def _windows(given: dict[str, t.Any], where: str) -> WindowsSettings:
             )
     if given.get("domain") and given.get("workgroup"):
         raise InvalidOption(
-            f"{where}: customize.windows has both domain and workgroup.", hint="Set one of them.", option="customize"
+            f"{where}: customize.windows has both domain and workgroup.",
+            hint="Set one of them.",
+            option="customize",
         )
     if given.get("domain") and not (given.get("domain_admin") and given.get("domain_admin_password")):
         raise InvalidOption(
-            f"{where}: to join {given['domain']}, domain_admin and domain_admin_password are needed.", option="customize"
+            f"{where}: to join {given['domain']}, domain_admin and domain_admin_password are needed.",
+            option="customize",
         )
     return WindowsSettings(**{**given, "run_once": tuple(given.get("run_once") or ())})
 

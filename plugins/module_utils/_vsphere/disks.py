@@ -1,10 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Virtual disks and their chains: the one type, the one reader, and what linked clones need of them.
+"""Virtual disks and their chains: the one type, the one reader, and what linked clones need of
+them.
 
-A disk is a chain of files: a base disk, and on it delta disks, of which each has what changed since the one below.
-Linked clones and instant clones share the lower ones with the VM that they were made of.
+A disk is a chain of files: a base disk, and on it delta disks, of which each has what changed since
+the one below. Linked clones and instant clones share the lower ones with the VM that they were made
+of.
 """
 
 from __future__ import annotations
@@ -50,8 +52,9 @@ class Disk:
     :ivar change_id: from where changed areas count; None where tracking is not active.
     :ivar uuid: of the backing; empty where it has none.
     :ivar object_id: ``diskObjectId``; empty where there is none.
-    :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too. Only these can be
-        collapsed: a linked clone's first delta disk is one of a disk of another VM.
+    :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too.
+        Only these can be collapsed: a linked clone's first delta disk is one of a disk of another
+        VM.
     """
 
     key: int
@@ -69,7 +72,10 @@ class Disk:
 
     @property
     def levels(self) -> int:
-        """Its delta disks above the base disk. One without has nothing that a linked clone could share."""
+        """Its delta disks above the base disk.
+
+        One without has nothing that a linked clone could share.
+        """
         return max(len(self.files) - 1, 0)
 
     def collapsed(self) -> Disk:
@@ -151,20 +157,24 @@ def own_levels(files: t.Sequence[str], home: str) -> int:
 
 
 def _place(name: str) -> str:
-    """The datastore and folder of a file: ``[datastore] web-1/web-1.vmdk`` is in ``[datastore] web-1``."""
+    """The datastore and folder of a file: ``[datastore] web-1/web-1.vmdk`` is in ``[datastore]
+    web-1``.
+    """
     return name.rpartition("/")[0]
 
 
 def levels_after(levels: int, clones: int, *, frozen: bool) -> int:
     """The levels of the deepest chain once an instant clone's parent has so many more clones.
 
-    A running parent gets one more level with each clone. A frozen one does not, and each clone has one more than it.
+    A running parent gets one more level with each clone. A frozen one does not, and each clone has
+    one more than it.
     """
     return levels + (min(clones, 1) if frozen else clones)
 
 
 def remedy(found: t.Sequence[Disk], *, frozen: bool) -> str:
-    """What to do about an instant clone's parent whose disks have many levels, as a sentence or two.
+    """What to do about an instant clone's parent whose disks have many levels, as a sentence or
+    two.
 
     :param found: its disks.
     """
@@ -180,8 +190,8 @@ def remedy(found: t.Sequence[Disk], *, frozen: bool) -> str:
 def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
     """What puts an empty delta disk on the disks of a VM that is off.
 
-    A linked clone of a VM or template shares what is below the top, so without one there would be nothing to share.
-    Each disk is taken off, and put on again with what it was as its parent.
+    A linked clone of a VM or template shares what is below the top, so without one there would be
+    nothing to share. Each disk is taken off, and put on again with what it was as its parent.
 
     :param every: False leaves out disks that have a delta disk.
     :returns: as ``deviceChange`` of ``ReconfigVM_Task``.
@@ -221,7 +231,8 @@ _TO_NEIGHBOURS = (
 
 
 def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
-    """Those of the VMs that have more than one disk of their own in a chain, so that another VM may use one: one call.
+    """Those of the VMs that have more than one disk of their own in a chain, so that another VM may
+    use one: one call.
 
     A VM always writes to its topmost disk, so nobody else can use that one.
     """
@@ -231,7 +242,8 @@ def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
 
 
 def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
-    """The VMs that use disks which are these VMs' own, as moids and names, by moid: one call, over their datastores.
+    """The VMs that use disks which are these VMs' own, as moids and names, by moid: one call, over
+    their datastores.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
     """
@@ -254,9 +266,11 @@ def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str
 
 
 def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
-    """The files of each disk (``FileInfo``, with name, size and type), by ``layoutEx.disk`` and ``layoutEx.file``.
+    """The files of each disk (``FileInfo``, with name, size and type), by ``layoutEx.disk`` and
+    ``layoutEx.file``.
 
-    :returns: a list a disk, in which the base comes first and each disk of the chain is a list of its files.
+    :returns: a list a disk, in which the base comes first and each disk of the chain is a list of
+        its files.
     """
     files = {item.key: item for item in values.get("layoutEx.file") or ()}
     return [
@@ -276,11 +290,15 @@ def _every_file(vm: Row) -> set[str]:
 
 
 def _own(vm: Row) -> set[str]:
-    """The files of its disks that lie in its own folder, or in that of the same name on another datastore."""
+    """The files of its disks that lie in its own folder, or in that of the same name on another
+    datastore.
+    """
     home = _folder(vm.get("config.files.vmPathName") or "")
     return {name for name in _every_file(vm) if home and _folder(name) == home}
 
 
 def _folder(name: str) -> str:
-    """The folder of a file, whatever datastore it is on: ``[datastore] web-1/web-1.vmdk`` is in ``web-1``."""
+    """The folder of a file, whatever datastore it is on: ``[datastore] web-1/web-1.vmdk`` is in
+    ``web-1``.
+    """
     return name.rpartition("] ")[2].rpartition("/")[0]

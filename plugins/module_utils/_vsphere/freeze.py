@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Freeze guests, of which clones are made then: one wait sees all of them frozen.
 
-The command that does it never returns in the guest itself, so its script is started and left to itself, and a
-property of the VM shows when the guest is frozen.
+The command that does it never returns in the guest itself, so its script is started and left to
+itself, and a property of the VM shows when the guest is frozen.
 
-Runs that were killed leave things in a guest: scripts that go on, and folders with scripts in them. A script that
-goes on would freeze the guest with the scripts of that run. A folder would be copied into each clone, with the
-secrets that scripts hold. Both are known by the names that this collection alone gives.
+Runs that were killed leave things in a guest: scripts that go on, and folders with scripts in them.
+A script that goes on would freeze the guest with the scripts of that run. A folder would be copied
+into each clone, with the secrets that scripts hold. Both are known by the names that this
+collection alone gives.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from . import wake
 from .compute import host_of
 from .guest import LONGEST_OUTPUT, PREFIX, READY, Access, Guest, access_in, tools_ready
 from .vm import Vm, basics, config_path
-from .wake import FreezeRecord, Manner, Scripts
+from .wake import FreezeMethod, FreezeRecord, Scripts
 
 if t.TYPE_CHECKING:
     from .._connector.props import Row
@@ -37,7 +38,7 @@ if t.TYPE_CHECKING:
 # Of the output of a script that failed, the end; it says why.
 _LONGEST_OUTPUT = 4000
 
-# Seconds that what the guest tells of itself may come later than the property that shows it frozen.
+# Seconds by which what the guest reports may come later than the property that shows it frozen.
 _RECORD_SECONDS = 10.0
 
 
@@ -47,7 +48,8 @@ class ParentVm(Vm):
 
     :ivar tools: whether Tools run and take guest operations; not while it is frozen.
     :ivar tools_installed: False where vSphere knows that there are none.
-    :ivar record: what its guest reported of itself when it was frozen last; it counts while it is frozen.
+    :ivar record: what its guest reported of itself when it was frozen last; valid while it is
+        frozen.
     """
 
     tools: bool
@@ -62,27 +64,29 @@ P = t.TypeVar("P", bound=ParentVm)
 
 @dataclasses.dataclass(frozen=True)
 class Found(t.Generic[P]):
-    """A parent and the way into its guest; ``no_access`` says why there is none, where there is none."""
+    """A parent and the way into its guest; in its place, why this user has none."""
 
     parent: P
-    access: Access | None = None
-    no_access: GuestError | None = None
+    way: Access | GuestError
 
 
 def found_in(session: Session, rows: t.Mapping[str, Row], parent: P) -> Found[P]:
-    """A parent with the way into its guest, from rows that were read with the paths and routes of ``guest``."""
+    """A parent with the way into its guest.
+
+    :param rows: read with the paths and routes of ``guest``.
+    """
     try:
         return Found(parent, access_in(session, rows, parent.moid))
     except GuestError as error:
-        return Found(parent, no_access=error)
+        return Found(parent, error)
 
 
 @dataclasses.dataclass
-class Stopping:
-    """A guest on its way to a stand.
+class Freezing:
+    """A guest that is being frozen.
 
     :ivar path: of its VM, for messages.
-    :ivar record: what the guest is to tell of itself when it is frozen.
+    :ivar record: what the guest is to report when it is frozen.
     :ivar folder: of the guest, with the scripts; ``pid`` is the process that runs them.
     :ivar started: whether the script may run, or have run.
     :ivar over: whether nothing is left to clean up in the guest.
@@ -109,66 +113,81 @@ class Stopping:
 
 
 def new_record(instance_uuid: str, scripts: Scripts, salt: str) -> FreezeRecord:
-    """What a VM is to tell of itself when this run has frozen it.
+    """What a VM is to report when this run has frozen it.
 
     :param salt: one for all VMs of a task, since each digest takes its time.
     """
     return FreezeRecord(instance_uuid, wake.new_run(), len(scripts.wake), salt, scripts.digest(salt))
 
 
-def begin(item: Stopping, scripts: Scripts, manner: Manner) -> None:
-    """Remove what earlier runs have left, write the scripts into the guest and start the one that freezes it.
+def begin(item: Freezing, scripts: Scripts, method: FreezeMethod) -> None:
+    """Remove what earlier runs have left, write the scripts into the guest and start the one that
+    freezes it.
 
     :raises GuestError: what was written by then is for ``clean_up``.
     """
     guest, shell = item.guest, item.guest.shell
     item.folder = guest.make_directory()
     clear_leftovers(guest, item.folder)
-    for path, text in wake.files(scripts, manner, shell, item.folder, item.record).items():
+    for path, text in wake.files(scripts, method, shell, item.folder, item.record).items():
         guest.upload(path, text.encode(), mode=0o700)
     program, *options = shell.interpreter
-    arguments = [*options, wake.main_path(manner, shell, item.folder)]
+    arguments = [*options, wake.main_path(method, shell, item.folder)]
     item.started = True
-    item.pid = guest.start(program, arguments, output=wake.log_path(manner, shell, item.folder))
+    item.pid = guest.start(program, arguments, output=wake.log_path(method, shell, item.folder))
 
 
 def wait(
     session: Session,
-    items: t.Sequence[Stopping],
-    manner: Manner,
+    items: t.Sequence[Freezing],
+    method: FreezeMethod,
     scripts: Scripts,
     deadline: float,
     timeout: int,
-    on_stand: t.Callable[[Stopping], None],
+    on_frozen: t.Callable[[Freezing], None],
 ) -> None:
-    """Wait until all of them are frozen, with the scripts of this run; each that is not gets its error.
+    """Wait until all of them are frozen, with the scripts of this run.
 
-    Between rounds that bring nothing it is asked whether a script has ended without freezing its guest.
+    Each that is not gets its error.
+
+    Between rounds that bring nothing it is asked whether a script has ended without freezing its
+    guest.
 
     :param deadline: of ``time.monotonic()``; ``timeout`` is what the user knows it by.
-    :param on_stand: called with each as soon as it is seen to be frozen.
+    :param on_frozen: called with each as soon as it is seen to be frozen.
     """
     waiting = {item.moid: item for item in items}
     refs = [session.reference(vim.VirtualMachine, moid) for moid in waiting]
-    paths = (manner.shown_by, FROZEN_PATH)
-    changes = tasks.updates(session, refs, vim.VirtualMachine, paths, deadline, tasks.growing_rounds())
-    try:
-        for changed in changes if waiting else ():
-            for update in changed:
-                _note(waiting, update, manner, on_stand)
-            _refuse_others(waiting, manner)
-            if not changed:
-                _look_for_ends(waiting, manner, scripts)
-            session.tell(f"{len(items) - len(waiting)} of {len(items)} parents are {manner.state}")
-            if not waiting:
-                break
-    finally:
-        changes.close()
+    paths = (method.shown_by, FROZEN_PATH)
+
+    def came(update: tasks.Update) -> bool:
+        _note(waiting, update, method, on_frozen)
+        return update.moid not in waiting
+
+    def after_round(left: set[str], changed: bool) -> bool:
+        _refuse_others(waiting, method)
+        if not changed:
+            _look_for_ends(waiting, method, scripts)
+        left.intersection_update(waiting)
+        session.tell(f"{len(items) - len(waiting)} of {len(items)} parents are {method.state}")
+        return False
+
+    tasks.wait_until(
+        session,
+        refs,
+        vim.VirtualMachine,
+        paths,
+        deadline,
+        came,
+        rounds=tasks.growing_rounds(),
+        after_round=after_round,
+    )
     for item in waiting.values():
-        item.error = _late(item, manner, timeout)
+        item.error = _late(item, method, timeout)
 
 
-# The lines of a diff, before and after, of a parent that is frozen again for its scripts: its state is the same.
+# The lines of a diff, before and after, of a parent that is frozen again for its scripts: its state
+# is the same.
 SCRIPTS = ("  scripts: others than this task asks for\n", "  scripts: those of this task\n")
 
 FROZEN_PATH = config_path(wake.FROZEN_KEY)
@@ -180,7 +199,8 @@ PARENT_PATHS = ("guest.toolsVersionStatus2", *READY, FROZEN_PATH)
 def parent_basics(rows: t.Mapping[str, Row], vm: Row) -> dict[str, t.Any]:
     """The fields of ``ParentVm``.
 
-    :param vm: read with ``vm.BASICS``, ``PARENT_PATHS`` and ``runtime.host``; its host with ``compute.HOST``.
+    :param vm: read with ``vm.BASICS``, ``PARENT_PATHS`` and ``runtime.host``; its host with
+        ``compute.HOST``.
     """
     host = host_of(rows, vm)
     known = basics(rows, vm)
@@ -201,68 +221,81 @@ def record_in(values: t.Mapping[str, t.Any], instance_uuid: str) -> FreezeRecord
 
 
 def is_up_to_date(record: FreezeRecord | None, scripts: Scripts) -> bool:
-    """Whether a frozen VM is frozen with these scripts. One that shows none is, where none are asked for."""
+    """Whether a frozen VM is frozen with these scripts.
+
+    One that shows none is, where none are asked for.
+    """
     if record is None:
         return not scripts
     return hmac.compare_digest(record.digest, scripts.digest(record.salt))
 
 
-def out_of_date(path: str, manner: Manner, record: FreezeRecord | None) -> GuestError:
+def out_of_date(path: str, method: FreezeMethod, record: FreezeRecord | None) -> GuestError:
     """The error for a VM that is frozen with other scripts than those asked for."""
     how = "with other scripts than" if record else "and does not show with which scripts; they may be others than"
     return GuestError(
         "parent_out_of_date",
-        f"{path} is {manner.state} {how} those that this task asks for. Its copies run what it is {manner.state} with.",
-        hint=f"Set allow_reset to have it reset and {manner.state} again with these scripts. What its memory holds "
+        f"{path} is {method.state} {how} those that this task asks for. Its clones run what it is {method.state} with.",
+        hint=f"Set allow_reset to have it reset and {method.state} again with these scripts. What "
+        "its memory holds "
         "is lost then; clones that are there go on as they are.",
     )
 
 
-def clean_up(items: t.Iterable[Stopping], manner: Manner) -> None:
-    """Leave guests that do not stand still as they were. A signal that comes meanwhile waits until that is done.
+def clean_up(items: t.Iterable[Freezing], method: FreezeMethod) -> None:
+    """Leave guests that are not frozen as they were.
+
+    A signal that comes meanwhile waits until that is done.
 
     :raises Interrupted: one came.
     """
     signal: Interrupted | None = None
     for item in items:
         try:
-            _clean_up(item, manner)
+            _clean_up(item, method)
         except Interrupted as error:
             # It is the only one that can come: a second one ends the process at once.
             signal = error
-            _clean_up(item, manner)
+            _clean_up(item, method)
     if signal is not None:
         raise signal
 
 
-def _clean_up(item: Stopping, manner: Manner) -> None:
+def _clean_up(item: Freezing, method: FreezeMethod) -> None:
     if item.over:
         return
     if item.pid is not None:
-        otherwise = f"The script to {manner.verb}, in {item.folder}, was left running in {item.path}"
-        item.guest.attempt(otherwise, lambda: _terminate(item, manner))
-    # Where a script was left running its folder stays, too: by that the next run knows that there is one.
+        otherwise = f"The script to {method.verb}, in {item.folder}, was left running in {item.path}"
+        item.guest.attempt(otherwise, lambda: _terminate(item, method))
+    # Where a script was left running its folder stays, too: by that the next run knows that there
+    # is one.
     if item.folder and item.pid is None:
         item.guest.attempt(f"{item.folder} was left in the guest of {item.path}", lambda: _remove_folder(item))
 
 
-def _terminate(item: Stopping, manner: Manner) -> None:
+def _terminate(item: Freezing, method: FreezeMethod) -> None:
     if item.pid is not None:
         try:
-            item.guest.terminate(item.pid, manner.verb)
+            item.guest.terminate(item.pid, method.verb)
         except GuestError as error:
             if error.error_code != "guest_process_lost":
                 raise
         item.pid = None
 
 
-def _remove_folder(item: Stopping) -> None:
+def _remove_folder(item: Freezing) -> None:
     item.guest.remove_directory(item.folder)
     item.folder = ""
 
 
-def settle(session: Session, items: t.Iterable[Stopping], manner: Manner, on_stand: t.Callable[[Stopping], None]) -> None:
-    """After an early end: find out which of those that were begun are frozen after all, in one call.
+def settle(
+    session: Session,
+    items: t.Iterable[Freezing],
+    method: FreezeMethod,
+    on_frozen: t.Callable[[Freezing], None],
+) -> None:
+    """After an early end: find out which of those that were begun are frozen after all, in one
+    call.
 
     Of each of which that cannot be found out it is said.
     """
@@ -271,37 +304,45 @@ def settle(session: Session, items: t.Iterable[Stopping], manner: Manner, on_sta
         return
     refs = [session.reference(vim.VirtualMachine, moid) for moid in unsure]
     try:
-        rows = read(session, refs, vim.VirtualMachine, [manner.shown_by, FROZEN_PATH])
+        rows = read(session, refs, vim.VirtualMachine, [method.shown_by, FROZEN_PATH])
     except VforgeError as error:
         for item in unsure.values():
-            item.error = _not_known(item, manner, str(error))
+            item.error = _not_known(item, method, str(error))
         return
     for moid, row in rows.items():
-        if not row.get(manner.shown_by):
+        if not row.get(method.shown_by):
             continue
         item = unsure[moid]
         item.over, item.frozen_since = True, time.monotonic()
         item.shown = record_in(row.values, item.record.vm)
         if item.is_ours:
-            on_stand(item)
+            on_frozen(item)
         else:
-            item.error = _not_known(item, manner, "it does not show with which scripts.")
+            item.error = _not_known(item, method, "it does not show with which scripts.")
 
 
-def _not_known(item: Stopping, manner: Manner, why: str) -> StillRunning:
-    return StillRunning(f"It is not known whether {item.path} is {manner.state} by this run: {why}", hint="Run again.")
+def _not_known(item: Freezing, method: FreezeMethod, why: str) -> StillRunning:
+    return StillRunning(
+        f"It is not known whether {item.path} is {method.state} by this run: {why}",
+        hint="Run again.",
+    )
 
 
-def no_tools(path: str, manner: Manner, *, installed: bool) -> GuestError:
+def no_tools(path: str, method: FreezeMethod, *, installed: bool) -> GuestError:
     """The error for a VM whose guest cannot be worked in."""
     return GuestError(
         "guest_tools_not_running",
-        f"VMware Tools {'do not answer' if installed else 'are not installed'} in {path}, and to {manner.verb} it needs them.",
+        f"VMware Tools {'do not answer' if installed else 'are not installed'} in {path}, and to {method.verb} it needs them.",
         hint="Install or start VMware Tools (open-vm-tools) in the guest.",
     )
 
 
-def _note(waiting: dict[str, Stopping], update: tasks.Update, manner: Manner, on_stand: t.Callable[[Stopping], None]) -> None:
+def _note(
+    waiting: dict[str, Freezing],
+    update: tasks.Update,
+    method: FreezeMethod,
+    on_frozen: t.Callable[[Freezing], None],
+) -> None:
     item = waiting.get(update.moid)
     if item is None:
         return
@@ -311,32 +352,34 @@ def _note(waiting: dict[str, Stopping], update: tasks.Update, manner: Manner, on
         return
     if FROZEN_PATH in update.values:
         item.shown = record_in(update.values, item.record.vm)
-    if update.values.get(manner.shown_by) and item.frozen_since is None:
+    if update.values.get(method.shown_by) and item.frozen_since is None:
         # Nobody works in the guest from here on, so nothing can be cleaned up in it either.
         item.over, item.frozen_since = True, time.monotonic()
     if item.is_ours:
-        on_stand(item)
+        on_frozen(item)
         del waiting[update.moid]
 
 
-def _refuse_others(waiting: dict[str, Stopping], manner: Manner) -> None:
-    """A guest that is frozen, and not by this run: somebody else was faster, with scripts of their own."""
+def _refuse_others(waiting: dict[str, Freezing], method: FreezeMethod) -> None:
+    """A guest that is frozen, and not by this run: somebody else was faster, with scripts of their
+    own.
+    """
     for moid, item in list(waiting.items()):
         if item.frozen_since is not None and time.monotonic() - item.frozen_since > _RECORD_SECONDS:
-            item.error = out_of_date(item.path, manner, item.shown)
+            item.error = out_of_date(item.path, method, item.shown)
             del waiting[moid]
 
 
-def _look_for_ends(waiting: dict[str, Stopping], manner: Manner, scripts: Scripts) -> None:
+def _look_for_ends(waiting: dict[str, Freezing], method: FreezeMethod, scripts: Scripts) -> None:
     for moid, item in list(waiting.items()):
         if item.frozen_since is not None:
             continue
         try:
-            code = item.guest.exit_code(item.pid or 0, manner.verb)
+            code = item.guest.exit_code(item.pid or 0, method.verb)
             if code is None:
                 continue
             item.pid = None
-            item.error = _failed(item, manner, scripts, code)
+            item.error = _failed(item, method, scripts, code)
         except GuestError as error:
             if error.error_code == "guest_tools_not_running":
                 continue  # a guest that has just stopped answers no more, and the update that says so is on its way
@@ -344,49 +387,54 @@ def _look_for_ends(waiting: dict[str, Stopping], manner: Manner, scripts: Script
         del waiting[moid]
 
 
-def _failed(item: Stopping, manner: Manner, scripts: Scripts, code: int) -> GuestError:
+def _failed(item: Freezing, method: FreezeMethod, scripts: Scripts, code: int) -> GuestError:
     written = ""
     if code:
-        log = wake.log_path(manner, item.guest.shell, item.folder)
+        log = wake.log_path(method, item.guest.shell, item.folder)
         written = printable(item.guest.fetch(log, LONGEST_OUTPUT).decode(errors="replace")).strip()
     else:
         item.folder = ""  # a script that came to its end has removed it, and its output with it
     lacking = wake.missing_in(written, scripts.needs) if code == wake.NEEDS else []
     if lacking:
-        return _lacks(item, manner, lacking)
-    why = manner.endings.get(code, f"its script went on behind the {manner.verb} command, and ended with exit code {code}")
+        return _lacks(item, method, lacking)
+    why = method.endings.get(
+        code,
+        f"its script went on behind the {method.verb} command, and ended with exit code {code}",
+    )
     last = written.splitlines()[-1] if written else "it wrote nothing"
     return GuestError(
-        f"{manner.verb}_failed",
-        f"{item.path} did not {manner.verb}: {why} ({last}).",
+        f"{method.verb}_failed",
+        f"{item.path} did not {method.verb}: {why} ({last}).",
         hint="The end of the output is in the result. Nothing of the scripts is left in the guest.",
         exit_code=code,
         output=printable(written, _LONGEST_OUTPUT),
     )
 
 
-def _lacks(item: Stopping, manner: Manner, lacking: list[str]) -> GuestError:
+def _lacks(item: Freezing, method: FreezeMethod, lacking: list[str]) -> GuestError:
     which = ", ".join(lacking)
     return GuestError(
         "wake_script_needs",
-        f"{item.path} was not {manner.state}: its guest lacks {which}, which the scripts of on_wake need.",
-        hint="Install it in the guest, or use the ready-made script for what sets the network of this guest. "
+        f"{item.path} was not {method.state}: its guest lacks {which}, which the scripts of on_wake need.",
+        hint="Install it in the guest, or use the ready-made script for what sets the network of "
+        "this guest. "
         "Without it each clone would keep the name, addresses and SSH host keys of its parent.",
         missing=lacking,
     )
 
 
-def _late(item: Stopping, manner: Manner, timeout: int) -> VforgeError:
+def _late(item: Freezing, method: FreezeMethod, timeout: int) -> VforgeError:
     error = TimedOut(
-        f"{item.path} was not {manner.state} after {timeout} seconds; its script was ended.",
-        hint=f"Raise timeout, or find out in the guest what the script {manner.before_option} "
-        f"or the {manner.verb} command waits for.",
+        f"{item.path} was not {method.state} after {timeout} seconds; its script was ended.",
+        hint=f"Raise timeout, or find out in the guest what the script {method.before_option} "
+        f"or the {method.verb} command waits for.",
     )
-    error.error_code = f"{manner.verb}_timeout"
+    error.error_code = f"{method.verb}_timeout"
     return error
 
 
-# A script of ours in a command line, in a folder of ours; its number tells in which order they are ended.
+# A script of ours in a command line, in a folder of ours; its number tells in which order they are
+# ended.
 _SCRIPT = re.compile(rf"[/\\]{PREFIX}[\w.-]+[/\\](?:(?P<main>freeze|quiesce)|before|wake-\d+)\.(?:sh|ps1)\b")
 
 # How long a program may take to end that was terminated.
@@ -396,12 +444,14 @@ _SECONDS_TO_END = 20.0
 def clear_leftovers(guest: Guest, own: str) -> list[str]:
     """End and remove what earlier runs of this user have left.
 
-    A script that goes on has its folder, which is removed only when the script has ended: where there is no folder, nothing
-    is asked of the guest but that.
+    A script that goes on has its folder, which is removed only when the script has ended: where
+    there is no folder, nothing is asked of the guest but that.
 
-    :param own: the folder of this run, which stays; it tells where to look, and whose files are ours.
+    :param own: the folder of this run, which stays; it says where to look, and whose files are
+        ours.
     :returns: the paths of what was there.
-    :raises GuestError: ``guest_script_left`` when a script cannot be ended; the guest must not be frozen beside it.
+    :raises GuestError: ``guest_script_left`` when a script cannot be ended; the guest must not be
+        frozen beside it.
     """
     separator = guest.shell.separator
     place, _separator, name = own.rstrip(separator).rpartition(separator)
@@ -422,7 +472,8 @@ def clear_leftovers(guest: Guest, own: str) -> list[str]:
 def _end_scripts(guest: Guest) -> None:
     """End the scripts of earlier runs, those first that would go on to freeze the guest.
 
-    :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen beside it.
+    :raises GuestError: ``guest_script_left`` when one cannot be ended; the guest must not be frozen
+        beside it.
     """
     found = [(process, _SCRIPT.search(process.command)) for process in guest.processes()]
     ours = [(match["main"] is None, process) for process, match in found if match is not None]

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Work inside a guest through VMware Tools: run programs and scripts, carry files in and out.
 
-vSphere returns no output of a program and no update of its end. So output goes through a file in the guest that is
-fetched and removed, and the end is asked for, ever less often, under one deadline.
+vSphere returns no output of a program and no update of its end. So output goes through a file in
+the guest that is fetched and removed, and the end is asked for, ever less often, under one
+deadline.
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ import typing as t
 from .._connector import names, web
 from .._connector.props import Route, Row, collect
 from .._connector.pyvmomi import vim
-from .._connector.tasks import Backoff, updates
-from .._errors import ConnectionFailed, ConnectionLost, Fault, GuestError, InvalidOption, VforgeError
+from .._connector.tasks import Backoff, Update, wait_until
+from .._errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    Fault,
+    GuestError,
+    InvalidOption,
+    VforgeError,
+)
 from .._text import printable
 
 if t.TYPE_CHECKING:
@@ -42,13 +50,18 @@ class GuestCredentials:
 
         :raises InvalidOption: when there is only one half.
         """
-        username, password = params.get("guest_username") or None, params.get("guest_password") or None
+        username, password = (
+            params.get("guest_username") or None,
+            params.get("guest_password") or None,
+        )
         if username is None and password is None:
             return None
         for option, value in (("guest_username", username), ("guest_password", password)):
             if value is None:
                 raise InvalidOption(
-                    f"The option {option} is not set.", hint="A guest wants both a user and a password.", option=option
+                    f"The option {option} is not set.",
+                    hint="A guest wants both a user and a password.",
+                    option=option,
                 )
         return cls(str(username), str(password))
 
@@ -60,7 +73,11 @@ _FAULTS = {
         "VMware Tools do not answer in {vm}: they are not running, or the guest is frozen",
         "Install or start VMware Tools (open-vm-tools) in the guest. A frozen parent answers only after a reset.",
     ),
-    "InvalidPowerState": ("guest_powered_off", "{vm} is not powered on", "Power it on and let its guest start."),
+    "InvalidPowerState": (
+        "guest_powered_off",
+        "{vm} is not powered on",
+        "Power it on and let its guest start.",
+    ),
     "InvalidGuestLogin": (
         "guest_wrong_credentials",
         "the guest of {vm} refuses the password of {user}, or does not know the user",
@@ -81,8 +98,16 @@ _FAULTS = {
         "the VMware Tools of {vm} cannot do this",
         "Update VMware Tools in the guest.",
     ),
-    "FileNotFound": ("guest_file_missing", "the guest of {vm} has no such program or file", "Check the path in the guest."),
-    "FileAlreadyExists": ("guest_file_exists", "the guest of {vm} has this file already", "Remove it, or choose another path."),
+    "FileNotFound": (
+        "guest_file_missing",
+        "the guest of {vm} has no such program or file",
+        "Check the path in the guest.",
+    ),
+    "FileAlreadyExists": (
+        "guest_file_exists",
+        "the guest of {vm} has this file already",
+        "Remove it, or choose another path.",
+    ),
     "GuestProcessNotFound": ("guest_process_lost", "the guest of {vm} has no such process", ""),
     "InvalidState": (
         "guest_unavailable",
@@ -99,7 +124,11 @@ _FAULTS = {
         "the guest of {vm} cannot be customized in this way",
         "Set customize.windows for a Windows guest, and for no other.",
     ),
-    "TooManyGuestLogons": ("guest_unavailable", "too many users are logged in to the guest of {vm}", "Run again later."),
+    "TooManyGuestLogons": (
+        "guest_unavailable",
+        "too many users are logged in to the guest of {vm}",
+        "Run again later.",
+    ),
 }
 
 
@@ -170,8 +199,10 @@ WINDOWS = Shell(
 def shell_of(family: str | None, guest_id: str | None) -> Shell:
     """The shell of a guest.
 
-    :param family: ``guest.guestFamily``, which Tools report (``windowsGuest``); None while they do not run.
-    :param guest_id: ``config.guestId``, which was chosen when the VM was made (``windows2019srv_64Guest``).
+    :param family: ``guest.guestFamily``, which Tools report (``windowsGuest``); None while they do
+        not run.
+    :param guest_id: ``config.guestId``, which was chosen when the VM was made
+        (``windows2019srv_64Guest``).
     """
     if family:
         return WINDOWS if family == "windowsGuest" else LINUX
@@ -179,7 +210,10 @@ def shell_of(family: str | None, guest_id: str | None) -> Shell:
 
 
 def _for_windows(word: str) -> str:
-    """Always in quotation marks, for cmd's own signs; backslashes before a mark are doubled (CommandLineToArgvW)."""
+    """Always in quotation marks, for cmd's own signs.
+
+    Backslashes before a mark are doubled (CommandLineToArgvW).
+    """
     inner = re.sub(r'(\\*)"', r"\1\1\\" + '"', word)
     return '"' + re.sub(r"(\\+)$", r"\1\1", inner) + '"'
 
@@ -194,14 +228,16 @@ PREFIX = "vforge-"
 # Bytes of the output of a program that are kept; its end says why it failed.
 LONGEST_OUTPUT = 64 * 1024
 
-# What ``access_in`` needs to have been read, from the VMs and the manager on; a caller that reads more adds it.
+# What ``access_in`` needs to have been read, from the VMs and the manager on; a caller that reads
+# more adds it.
 VM_ACCESS = ("name", "guest.guestFamily", "config.guestId", "runtime.host")
 HOST_ACCESS = ("config.certificate",)
 MANAGERS = ("authManager", "fileManager", "processManager")
 MANAGER = vim.vm.guest.GuestOperationsManager
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
-# What tells whether a guest can be worked in. A parent that is frozen says of its Tools that they do not run.
+# What tells whether a guest can be worked in. A parent that is frozen says of its Tools that they
+# do not run.
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
 
 
@@ -245,7 +281,7 @@ class Entry:
     """What a folder of a guest holds.
 
     :ivar kind: ``file``, ``directory`` or ``symlink``.
-    :ivar owner: number of the user whose it is; None where the guest does not tell.
+    :ivar owner: number of the user whose it is; None where the guest does not say.
     """
 
     name: str
@@ -257,7 +293,8 @@ class Entry:
 class Access:
     """The way into one VM's guest.
 
-    :ivar pin: SHA-256 of the certificate of its ESXi host, which file transfers go to; None where vCenter does not tell it.
+    :ivar pin: SHA-256 of the certificate of its ESXi host, which file transfers go to; None where
+        vCenter does not show it.
     """
 
     name: str
@@ -310,7 +347,10 @@ def _entry(info: t.Any) -> Entry:
 
 
 def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
-    """Whether Tools take guest operations, from the properties in ``READY``; an older ESXi tells only that they run."""
+    """Whether Tools take guest operations, from the properties in ``READY``.
+
+    An older ESXi tells only that they run.
+    """
     return values.get(READY[0]) == "guestToolsRunning" and values.get(READY[1]) is not False
 
 
@@ -321,34 +361,37 @@ def wait_for_tools(session: Session, refs: t.Sequence[t.Any], deadline: float, w
     :param what: for the progress: "3 of 5 " and this.
     :returns: the moids of those that cannot be at the deadline, or that were removed meanwhile.
     """
-    known: dict[str, dict[str, t.Any]] = {ref._GetMoId(): {} for ref in refs}
-    waiting, gone = set(known), set[str]()
-    changes = updates(session, refs, vim.VirtualMachine, READY, deadline)
-    try:
-        for batch in changes if waiting else ():
-            for update in batch:
-                known[update.moid].update(update.values)
-                if update.gone or tools_ready(known[update.moid]):
-                    waiting.discard(update.moid)
-                if update.gone:
-                    gone.add(update.moid)
-            session.tell(f"{len(known) - len(waiting)} of {len(known)} {what}")
-            if not waiting:
-                break
-    finally:
-        changes.close()
-    return waiting | gone
+    gone: set[str] = set()
+
+    def answers(update: Update) -> bool:
+        if update.gone:
+            gone.add(update.moid)
+        return update.gone or tools_ready(update.state)
+
+    def progress(left: set[str], _changed: bool) -> bool:
+        session.tell(f"{len(refs) - len(left)} of {len(refs)} {what}")
+        return False
+
+    late = wait_until(session, refs, vim.VirtualMachine, READY, deadline, answers, after_round=progress)
+    return late | gone
 
 
 class Guest:
     """The guest of one VM.
 
     :param vm_ref: a ``vim.VirtualMachine``.
-    :param access: where it was read already; else it is with the first use, in one call.
-    Every method raises GuestError, and what the connection raises; its ``error_code`` says what stood in the way.
+    :param access: where it was read already; else it is with the first use, in one call. Every
+    method raises GuestError, and what the connection raises; its ``error_code`` says what stood in
+    the way.
     """
 
-    def __init__(self, session: Session, vm_ref: t.Any, credentials: GuestCredentials, access: Access | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        vm_ref: t.Any,
+        credentials: GuestCredentials,
+        access: Access | None = None,
+    ) -> None:
         self._session = session
         self._vm = vm_ref
         self._credentials = credentials
@@ -382,10 +425,13 @@ class Guest:
         env: t.Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> Completed:
-        """Run a program to its end. Never put a secret into its arguments: everybody in the guest can list them.
+        """Run a program to its end.
+
+        Never put a secret into its arguments: everybody in the guest can list them.
 
         :param deadline: of ``time.monotonic()``.
-        :raises GuestError: also ``guest_timeout``; the program is then terminated, and the details hold its output.
+        :raises GuestError: also ``guest_timeout``; the program is then terminated, and the details
+            hold its output.
         """
         with self.temporary_file(".out") as output:
             pid = self.start(program, arguments, output=output, env=env, cwd=cwd)
@@ -401,9 +447,17 @@ class Guest:
         return Completed(code, written, pid)
 
     def script(
-        self, text: str, *, deadline: float, env: t.Mapping[str, str] | None = None, cwd: str | None = None
+        self,
+        text: str,
+        *,
+        deadline: float,
+        env: t.Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Completed:
-        """Run a script of the guest's own shell: POSIX sh, or PowerShell. Parameters and errors as for ``run``."""
+        """Run a script of the guest's own shell: POSIX sh, or PowerShell.
+
+        Parameters and errors as for ``run``.
+        """
         with self.temporary_file(self.shell.suffix) as path:
             self.upload(path, text.encode(), mode=0o700)
             program, *options = self.shell.interpreter
@@ -423,8 +477,11 @@ class Guest:
         :param output: path of the file in the guest that gets all of its output.
         """
         if self.shell.name == "windows":
-            # There cmd is what is started, and would only tell by its exit code.
-            self._ask(f"run {program}", lambda: self.access.files.ListFilesInGuest(self._vm, self._auth(), program))
+            # There cmd is what is started, and would only report it by its exit code.
+            self._ask(
+                f"run {program}",
+                lambda: self.access.files.ListFilesInGuest(self._vm, self._auth(), program),
+            )
         path, line = self.shell.command(program, arguments, output)
         pairs = [f"{key}={value}" for key, value in sorted((env or {}).items())]
         spec = vim.vm.guest.ProcessManager.ProgramSpec(
@@ -436,23 +493,30 @@ class Guest:
     def exit_code(self, pid: int, program: str) -> int | None:
         """How a program ended that was started here, or None while it runs.
 
-        :raises GuestError: ``guest_process_lost`` when the guest has no such process: it was booted anew meanwhile.
+        :raises GuestError: ``guest_process_lost`` when the guest has no such process: it was booted
+            anew meanwhile.
         """
         manager = self.access.processes
-        found = self._ask(f"look after {program}", lambda: manager.ListProcessesInGuest(self._vm, self._auth(), [pid]))
+        found = self._ask(
+            f"look after {program}",
+            lambda: manager.ListProcessesInGuest(self._vm, self._auth(), [pid]),
+        )
         for process in found:
             if process.pid == pid:
                 return None if process.endTime is None else int(process.exitCode or 0)
         raise GuestError(
             "guest_process_lost",
-            f"The guest of {self.access.name} knows nothing of {program} any more: it or its Tools were restarted.",
+            f"The guest of {self.access.name} does not know {program} any more: it or its Tools were restarted.",
             hint="Run again.",
         )
 
     def terminate(self, pid: int, program: str) -> None:
         """End a program."""
         manager = self.access.processes
-        self._ask(f"terminate {program}", lambda: manager.TerminateProcessInGuest(self._vm, self._auth(), pid))
+        self._ask(
+            f"terminate {program}",
+            lambda: manager.TerminateProcessInGuest(self._vm, self._auth(), pid),
+        )
 
     def upload(self, path: str, data: bytes, mode: int = 0o600) -> None:
         """Write a file, replacing one that is there.
@@ -484,13 +548,19 @@ class Guest:
         """Make a directory that only this user can read; returns its path."""
         files = self.access.files
         return str(
-            self._ask("make a directory", lambda: files.CreateTemporaryDirectoryInGuest(self._vm, self._auth(), PREFIX, ""))
+            self._ask(
+                "make a directory",
+                lambda: files.CreateTemporaryDirectoryInGuest(self._vm, self._auth(), PREFIX, ""),
+            )
         )
 
     def processes(self) -> list[Process]:
         """What runs in the guest."""
         manager = self.access.processes
-        found = self._ask("look after programs", lambda: manager.ListProcessesInGuest(self._vm, self._auth(), None))
+        found = self._ask(
+            "look after programs",
+            lambda: manager.ListProcessesInGuest(self._vm, self._auth(), None),
+        )
         return [Process(int(each.pid), each.cmdLine or "") for each in found if each.endTime is None]
 
     def entries(self, folder: str, pattern: str) -> list[Entry]:
@@ -536,13 +606,21 @@ class Guest:
     def remove_directory(self, path: str) -> None:
         """Remove a directory with all that is in it."""
         files = self.access.files
-        self._ask(f"remove {path}", lambda: files.DeleteDirectoryInGuest(self._vm, self._auth(), path, True))
+        self._ask(
+            f"remove {path}",
+            lambda: files.DeleteDirectoryInGuest(self._vm, self._auth(), path, True),
+        )
 
     @contextlib.contextmanager
     def temporary_file(self, suffix: str) -> t.Iterator[str]:
         """A file that only this user can read, by its path; it is removed in every ending."""
         files = self.access.files
-        path = str(self._ask("make a file", lambda: files.CreateTemporaryFileInGuest(self._vm, self._auth(), PREFIX, suffix)))
+        path = str(
+            self._ask(
+                "make a file",
+                lambda: files.CreateTemporaryFileInGuest(self._vm, self._auth(), PREFIX, suffix),
+            )
+        )
         try:
             yield path
         finally:
@@ -552,7 +630,9 @@ class Guest:
             )
 
     def attempt(self, otherwise: str, do: t.Callable[[], object]) -> None:
-        """Clean up; where that fails, warn with ``otherwise``. While a broken connection is being told, nothing is tried.
+        """Clean up; where that fails, warn with ``otherwise``.
+
+        While a broken connection is being told, nothing is tried.
 
         :raises Interrupted: a signal came meanwhile.
         """
@@ -566,18 +646,28 @@ class Guest:
                 self._session.warn(f"{otherwise}: {error}")
 
     def _end(self, pid: int, program: str, deadline: float) -> int | None:
-        """Wait for the end of a program; one that has not ended, for whatever reason, is terminated. None is for late."""
+        """Wait for the end of a program.
+
+        One that has not ended, for whatever reason, is terminated. None is for late.
+        """
         code, waits = None, Backoff(deadline)
         try:
             while code is None and waits.begin():
                 code = self.exit_code(pid, program)
         finally:
             if code is None:
-                self.attempt(f"{program} was left running in {self.access.name}", lambda: self.terminate(pid, program))
+                self.attempt(
+                    f"{program} was left running in {self.access.name}",
+                    lambda: self.terminate(pid, program),
+                )
         return code
 
     def _carry(self, doing: str, initiate: t.Callable[[], str], carry: t.Callable[[str], T]) -> T:
-        """A transfer; one that broke off is made once more, from the start, since its address is good for one time only."""
+        """A transfer.
+
+        One that broke off is made once more, from the start, since its address is good for one time
+        only.
+        """
         try:
             try:
                 return carry(self._ask(doing, initiate))

@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases (HttpNfcLease): the time in which disks are carried to or from a host, and the carrying itself.
+"""Leases (HttpNfcLease): the time in which disks are carried to or from a host, and the carrying
+itself.
 
-While a lease is held, vCenter blocks what would alter the VM. A lease that is not kept alive, or is aborted, ends in error, and
-what was imported by it is removed (API reference, HttpNfcLease).
+While a lease is held, vCenter blocks what would alter the VM. A lease that is not kept alive, or is
+aborted, ends in error, and what was imported by it is removed (API reference, HttpNfcLease).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import typing as t
 from .._connector import faults
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._connector.tasks import Backoff, updates
+from .._connector.tasks import Backoff, Update, wait_until
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 
@@ -31,7 +32,8 @@ if t.TYPE_CHECKING:
 
 _PATHS = ("state", "error", "info")
 
-# A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the percentage fresh.
+# A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the
+# percentage fresh.
 _SECONDS_BETWEEN_SIGNS = 10.0
 
 # A host answers when it has written the last byte.
@@ -43,7 +45,8 @@ class Device:
     """Where the file of one disk goes.
 
     :ivar key: names the device in the lease's manifest.
-    :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not tell it.
+    :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not
+        tell it.
     """
 
     key: str
@@ -71,7 +74,8 @@ class Received:
     """What a host has got of one file.
 
     :ivar size: in bytes.
-    :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal digits.
+    :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal
+        digits.
     """
 
     size: int
@@ -100,22 +104,25 @@ class Lease:
         :raises Fault: the lease ended in error instead; a taken name is one, ``DuplicateName``.
         :raises TimedOut: the deadline passed.
         """
-        known: dict[str, t.Any] = {}
-        with contextlib.closing(updates(self._session, [self.ref], vim.HttpNfcLease, _PATHS, deadline)) as rounds:
-            for changes in rounds:
-                for change in changes:
-                    known.update(change.values)
-                state = str(known.get("state"))
-                if state == "error" or any(change.gone for change in changes):
-                    raise _why(known)
-                if state == "ready" and known.get("info") is not None:
-                    return _ready(known["info"])
-        raise TimedOut(
-            "The lease was not ready in the time allowed.", hint="Raise timeout, or look at the tasks of the vCenter."
-        )
+        found: list[Ready] = []
+
+        def is_ready(update: Update) -> bool:
+            state, info = str(update.state.get("state")), update.state.get("info")
+            if state == "error" or update.gone:
+                raise _why(update.state)
+            if state == "ready" and info is not None:
+                found.append(_ready(info))
+            return bool(found)
+
+        if wait_until(self._session, [self.ref], vim.HttpNfcLease, _PATHS, deadline, is_ready):
+            raise TimedOut(
+                "The lease was not ready in the time allowed.",
+                hint="Raise timeout, or look at the tasks of the vCenter.",
+            )
+        return found[0]
 
     def received(self) -> dict[str, Received]:
-        """What the host has of each device, by its key, as far as vCenter tells."""
+        """What the host has of each device, by its key, as far as vCenter reports it."""
         try:
             entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
         except Fault as fault:
@@ -154,7 +161,10 @@ class Lease:
         return str(row.get("state") or "") if row is not None else ""
 
     def abort(self) -> bool:
-        """Nothing of it is wanted: vCenter removes it. False when it has ended already, one way or the other."""
+        """Nothing of it is wanted: vCenter removes it.
+
+        False when it has ended already, one way or the other.
+        """
         try:
             self._session.retrying(lambda: self.ref.HttpNfcLeaseAbort(None))
         except Fault as fault:
@@ -210,7 +220,12 @@ class Lease:
 def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
     fault = known.get("error")
     if fault is None:
-        return Fault("Timedout", "lease_lost", "The lease ended before it was ready, without saying why.", hint="Run again.")
+        return Fault(
+            "Timedout",
+            "lease_lost",
+            "The lease ended before it was ready, without saying why.",
+            hint="Run again.",
+        )
     return faults.translate(fault)
 
 
@@ -226,13 +241,18 @@ def _ready(info: t.Any) -> Ready:
 def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
     """SHA-1 from all releases, and what else newer ones make of it."""
     kind, value = getattr(entry, "checksumType", None), getattr(entry, "checksum", None)
-    for algorithm, digest in (("sha1", entry.sha1), (str(kind or "").lower().replace("-", ""), value)):
+    for algorithm, digest in (
+        ("sha1", entry.sha1),
+        (str(kind or "").lower().replace("-", ""), value),
+    ):
         if algorithm and digest:
             yield algorithm, digest.lower()
 
 
 def _pin(item: t.Any) -> str | None:
-    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1 before vSphere 8."""
+    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1
+    before vSphere 8.
+    """
     if getattr(item, "sslCertificate", None):
         with contextlib.suppress(ValueError):
             return hashlib.sha256(ssl.PEM_cert_to_DER_cert(item.sslCertificate.strip())).hexdigest()
@@ -249,14 +269,18 @@ def send(
     stop: Stop,
     deadline: float = math.inf,
 ) -> None:
-    """Send a file to the host of a lease, from one buffer: its size makes no difference to the memory.
+    """Send a file to the host of a lease, from one buffer: its size makes no difference to the
+    memory.
 
-    :param size: of the file itself. A host writes as much as the header announces, so a wrong one truncates the disk.
+    :param size: of the file itself. A host writes as much as the header announces, so a wrong one
+        truncates the disk.
     :param parts: the bytes; each part is sent before the next is asked for.
-    :param create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has made (POST).
+    :param create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has
+        made (POST).
     :param stop: set to break off.
     :param deadline: of ``time.monotonic()``.
-    :raises ConnectionFailed: the host cannot be reached, or is not the one that vCenter names; nothing was sent.
+    :raises ConnectionFailed: the host cannot be reached, or is not the one that vCenter names;
+        nothing was sent.
     :raises ConnectionLost: the connection broke.
     :raises TransferRefused: the host does not take it.
     :raises Stopped: ``stop`` was set.
@@ -264,18 +288,22 @@ def send(
     """
     clock = Clock(options.connection_timeout, deadline, receiving=_SECONDS_FOR_THE_ANSWER)
     host = Host(options, device.url, device.pin, clock, stop)
-    headers = {"Content-Type": "application/x-vnd.vmware-streamVmdk", **({"Overwrite": "t"} if create else {})}
+    headers = {
+        "Content-Type": "application/x-vnd.vmware-streamVmdk",
+        **({"Overwrite": "t"} if create else {}),
+    }
     body = _Body(size, parts, stop) if size else b""
     try:
         host.send("PUT" if create else "POST", headers, body)
     except ConnectionLost as error:
-        # One that refuses may have done so before it was broken off; that is told all the same.
+        # One that refuses may have done so before it was broken off; that is reported all the same.
         if stop.is_set() and not isinstance(error, TransferRefused):
             raise Stopped("The upload was broken off.") from error
         raise
     except Late as late:
         raise TimedOut(
-            f"The time allowed for the task was over while a disk was sent: {late.why}.", hint="Raise timeout."
+            f"The time allowed for the task was over while a disk was sent: {late.why}.",
+            hint="Raise timeout.",
         ) from late
 
 
@@ -298,9 +326,8 @@ class _Body:
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
-    """Wait until a VM is gone, as one is whose import was aborted; False when it is still there at the deadline."""
-    with contextlib.closing(updates(session, [vm], vim.VirtualMachine, ("name",), deadline)) as rounds:
-        for changes in rounds:
-            if any(change.gone for change in changes):
-                return True
-    return False
+    """Wait until a VM is gone, as one is whose import was aborted.
+
+    False when it is still there at the deadline.
+    """
+    return not wait_until(session, [vm], vim.VirtualMachine, ("name",), deadline, lambda update: update.gone)

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import urllib.parse
 
-# Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a clone inherits the
-# pair, so it counts only on the VM whose name it holds.
+# Kept in a clone's extraConfig: "<instance UUID of the parent> <name of the clone>". A clone of a
+# clone inherits the pair, so it is valid only on the VM whose name it holds.
 MARKER_KEY = "vforge.clone"
 
-# Kept in a clone's extraConfig once its guest was customized: the name of the clone, for the same reason.
+# Kept in a clone's extraConfig once its guest was customized: the name of the clone, for the same
+# reason.
 CUSTOMIZED_KEY = "vforge.customized"
 
-# Kept in the extraConfig of a fleet's parent: "<fleet> <version of the golden VM> <name of the parent>". The clones of the
-# parent inherit the pair, and so tell of which version they are.
+# Kept in the extraConfig of a fleet's parent: "<fleet> <version of the golden VM> <name of the
+# parent>". The clones of the parent inherit the pair, and so show of which version they are.
 FLEET_KEY = "vforge.fleet"
 
 
-# Kept in the extraConfig of a template that was made of a package: the name that was asked for, of which the template is one
-# version, and the digest of the package. The clones of the template inherit both.
+# Kept in the extraConfig of a template that was made of a package: the name that was asked for, of
+# which the template is one version, and the digest of the package. The clones of the template
+# inherit both.
 PACKAGE_NAME_KEY = "vforge.ovf.name"
 PACKAGE_DIGEST_KEY = "vforge.ovf.digest"
 
@@ -34,7 +36,9 @@ def marker(parent_uuid: str, clone_name: str) -> str:
 
 
 def parent_of(value: str, vm_name: str) -> str | None:
-    """Instance UUID of the parent that a marker on a VM of this name tells, or None where it makes the VM no clone."""
+    """Instance UUID of the parent that a marker names on a VM of this name, or None where it makes
+    the VM no clone.
+    """
     uuid, _space, name = value.partition(" ")
     return uuid if uuid and name == vm_name else None
 
@@ -57,7 +61,9 @@ def level_mark(name: str, phase: str, owner: str) -> str:
 
 
 def level_of(value: str, vm_name: str) -> tuple[str, str] | None:
-    """Phase and owner of such a value on a VM of this name, or None where it is none: a clone of the template inherits it."""
+    """Phase and owner of such a value on a VM of this name, or None where it is none: a clone of
+    the template inherits it.
+    """
     phase, _space, rest = value.partition(" ")
     owner, space, name = rest.partition(" ")
     return (phase, urllib.parse.unquote(owner)) if space and name == vm_name else None

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Storage policies (SPBM): which there are, and which datastores they allow.
 
-They have a service of their own beside the one for VMs, at ``/pbm``. It takes the session of the other one, named in the SOAP
-header ``vcSessionCookie`` (vSphere API, "Storage Policy Based Management", PbmServiceInstance).
+They have a service of their own beside the one for VMs, at ``/pbm``. It takes the session of the
+other one, named in the SOAP header ``vcSessionCookie`` (vSphere API, "Storage Policy Based
+Management", PbmServiceInstance).
 """
 
 from __future__ import annotations
@@ -39,10 +40,16 @@ def find_policy(session: Session, name: str) -> Policy:
 
     :raises NotFound: with the policies that there are.
     """
-    content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
+    content = _asking(
+        session,
+        lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent(),
+    )
     kind = pbm.profile.ResourceType(resourceType="STORAGE")
     manager, solver = content.profileManager._GetMoId(), content.placementSolver._GetMoId()
-    ids = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryProfile(kind, "REQUIREMENT"))
+    ids = _asking(
+        session,
+        lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryProfile(kind, "REQUIREMENT"),
+    )
     profiles = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmRetrieveContent(ids)) if ids else []
     # Names are not escaped here, and case counts.
     found = next((profile for profile in profiles if profile.name == name), None)
@@ -51,7 +58,8 @@ def find_policy(session: Session, name: str) -> Policy:
         there = names.listing(names.nearest_first(name, known)) or "none"
         raise NotFound(f"No storage policy {name} was found.", hint=f"There are: {there}.", known=known)
     check = _asking(
-        session, lambda stub: pbm.placement.PlacementSolver(solver, stub).PbmCheckCompatibility(None, found.profileId)
+        session,
+        lambda stub: pbm.placement.PlacementSolver(solver, stub).PbmCheckCompatibility(None, found.profileId),
     )
     fits = (result.hub for result in check if not result.error)
     return Policy(found.profileId.uniqueId, frozenset(hub.hubId for hub in fits if hub.hubType == "Datastore"))

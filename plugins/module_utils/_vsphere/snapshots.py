@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The snapshots of a VM: the one type, the one reader of the tree, and the one way to name a snapshot."""
+"""The snapshots of a VM: the one type, the one reader of the tree, and the one way to name a
+snapshot.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Snapshot:
     """A snapshot of a VM.
 
     :ivar name: as a person reads it: vSphere keeps some characters escaped.
-    :ivar path: names from the root of the tree to it, joined by slashes; a slash in a name is ``%2f``.
+    :ivar path: names from the root of the tree to it, joined by slashes; a slash in a name is
+        ``%2f``.
     :ivar created: by vCenter's clock; None where vCenter does not say it.
     :ivar current: whether it is what the VM runs on.
     """
@@ -105,7 +108,11 @@ class SnapshotSelector:
             )
         moid = params.get("moid") or ""
         if moid and not _MOID.fullmatch(moid):
-            raise InvalidOption(f"{moid} is no moid of a snapshot.", hint="It looks like snapshot-42.", option="snapshot")
+            raise InvalidOption(
+                f"{moid} is no moid of a snapshot.",
+                hint="It looks like snapshot-42.",
+                option="snapshot",
+            )
         return cls(**{given[0]: params[given[0]]})
 
     def fits(self, snapshot: Snapshot) -> bool:
@@ -149,7 +156,13 @@ def reference(session: Session, moid: str) -> t.Any:
 
 
 def start_create(
-    session: Session, vm: str, name: str, description: str, *, memory: bool = False, quiesce: bool = False
+    session: Session,
+    vm: str,
+    name: str,
+    description: str,
+    *,
+    memory: bool = False,
+    quiesce: bool = False,
 ) -> t.Any:
     """``CreateSnapshot_Task``; the task's result is the snapshot.
 
@@ -159,7 +172,9 @@ def start_create(
 
 
 def start_remove(session: Session, moid: str) -> t.Any:
-    """``RemoveSnapshot_Task`` of this snapshot alone, whose delta disks are written into the disks below."""
+    """``RemoveSnapshot_Task`` of this snapshot alone, whose delta disks are written into the disks
+    below.
+    """
     return reference(session, moid).RemoveSnapshot_Task(False, True)
 
 

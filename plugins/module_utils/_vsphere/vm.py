@@ -1,10 +1,11 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VMs: what every domain reads of one, its NICs, its extraConfig, and the calls that several domains make.
+"""VMs: what every domain reads of one, its NICs, its extraConfig, and the calls that several
+domains make.
 
-A domain extends ``Vm`` with what it needs besides, reads that together with the properties named here, and fills
-the fields of ``Vm`` by ``basics``::
+A domain extends ``Vm`` with what it needs besides, reads that together with the properties named
+here, and fills the fields of ``Vm`` by ``basics``::
 
     PARENT = {**ABOVE, vim.VirtualMachine: (*BASICS, "runtime.instantCloneFrozen")}
     rows = {row.moid: row for row in collect(session, refs, PARENT, TO_ANCESTORS)}
@@ -77,7 +78,10 @@ class Vm:
 
     @property
     def powered_off(self) -> bool:
-        """Whether it is powered off. A suspended VM is not, and neither is one of which nothing is known."""
+        """Whether it is powered off.
+
+        A suspended VM is not, and neither is one of which nothing is known.
+        """
         return self.power_state == "poweredOff"
 
 
@@ -123,7 +127,10 @@ def row_of(rows: t.Mapping[str, Row], ref: t.Any) -> Row | None:
 
 
 def datacenter_of(rows: t.Mapping[str, Row], vm: Row) -> Row | None:
-    """The datacenter above a VM, by way of the vApps that it may be in; None where this user may not see it."""
+    """The datacenter above a VM, by way of the vApps that it may be in.
+
+    None where this user may not see it.
+    """
     here: Row | None = vm
     while here is not None and not isinstance(here.ref, vim.Datacenter):
         above = here.get("parentVApp") or here.get("parentFolder") or here.get("parent")
@@ -136,7 +143,7 @@ class Nic:
     """A virtual NIC.
 
     :ivar mac: lower-case, with colons; empty where it has none yet.
-    :ivar backing_id: as in ``compute.Network``: what tells to which network it is connected.
+    :ivar backing_id: as in ``compute.Network``: what says to which network it is connected.
     :ivar connected: of a running VM whether it is, of one that is off whether it will be.
     :ivar network: name of the network, where it is known.
     :ivar device: vSphere's own object, for the edits that a domain's ``apply`` makes of it.
@@ -317,5 +324,6 @@ def _text(value: t.Any, where: str, option: str) -> str:
             hint="Pass binary data through the filter b64encode.",
             option=option,
         )
-    # On its way any line end becomes a line feed (XML 1.0, section 2.11). Without this the next run would see a difference.
+    # On its way any line end becomes a line feed (XML 1.0, section 2.11). Without this the next run
+    # would see a difference.
     return _LINE_ENDS.sub("\n", str(value))

@@ -1,21 +1,23 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a frozen guest does when a clone of it wakes: its scripts, what they need, and what is reported of them. Pure.
+"""What a frozen guest does when a clone of it wakes: its scripts, what they need, and what is
+reported of them. Pure.
 
-A process of the guest stops in the command that freezes it, and goes on behind that command in each clone. There it
-runs the scripts of ``on_wake`` and reports to vCenter how they went, in single pairs of guestinfo, which vCenter
-keeps in the extraConfig of the VM:
+A process of the guest stops in the command that freezes it, and goes on behind that command in each
+clone. There it runs the scripts of ``on_wake`` and reports to vCenter how they went, in single
+pairs of guestinfo, which vCenter keeps in the extraConfig of the VM:
 
-- right before a parent freezes, which run freezes it and with which scripts (``FROZEN_KEY``). It is written by the
-  script that freezes, so that it says which scripts wait in the frozen guest, whoever started them. It is valid only
-  on the VM whose instance UUID it holds, since clones inherit it.
-- in each clone, how its scripts for waking went (``STATE_KEY``), and where one failed the end of its output
-  (``LOG_KEY``). They begin with the token that the clone got from the one who made it (``TOKEN_KEY``): what a clone
-  inherited is not taken for its own.
+- right before a parent freezes, which run freezes it and with which scripts (``FROZEN_KEY``). It is
+  written by the script that freezes, so that it says which scripts wait in the frozen guest,
+  whoever started them. It is valid only on the VM whose instance UUID it holds, since clones
+  inherit it.
+- in each clone, how its scripts for waking went (``STATE_KEY``), and where one failed the end of
+  its output (``LOG_KEY``). They begin with the token that the clone got from the one who made it
+  (``TOKEN_KEY``): what a clone inherited is not taken for its own.
 
-Whoever has root in a guest can write these pairs. They are about that guest alone, nothing of them reaches a command
-or another VM, and what does not have their form is not read.
+Whoever has root in a guest can write these pairs. They are about that guest alone, nothing of them
+reaches a command or another VM, and what does not have their form is not read.
 
 Scripts say what they need in lines of their own, anywhere::
 
@@ -23,8 +25,8 @@ Scripts say what they need in lines of their own, anywhere::
     # vforge: needs ssh-keygen where /etc/ssh/ssh_host_*_key
     # vforge: needs /etc/sysconfig/network-scripts
 
-A word is a program (on Windows a command of PowerShell) or, with a slash at its beginning, a file or folder. What
-follows ``where`` is a pattern: the line is about guests in which a file fits it.
+A word is a program (on Windows a command of PowerShell) or, with a slash at its beginning, a file
+or folder. What follows ``where`` is a pattern: the line is about guests in which a file fits it.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ import typing as t
 from .._errors import GuestError, InvalidOption, TimedOut
 from .._text import printable
 from .guest import Shell
+from .vm import config_paths
 
 # Only what is safe to be a word of any shell is taken; other lines are comments like any.
 _LINE = re.compile(
@@ -59,7 +62,7 @@ class Need:
     """One thing that has to be there.
 
     :ivar name: a program, or the path of a file or folder.
-    :ivar where: a pattern; where no file fits it, the need does not count. Empty for always.
+    :ivar where: a pattern; where no file fits it, it is not needed. Empty for always.
     """
 
     name: str
@@ -114,8 +117,8 @@ def _windows_line(need: Need) -> str:
 def missing_in(output: str, wanted: t.Iterable[Need]) -> list[str]:
     """What the check found missing, from its output: only names that were looked for."""
     lines = [line for line in output.splitlines() if line.startswith(MISSING)]
-    told = set(lines[-1].removeprefix(MISSING).split()) if lines else set()
-    return [name for name in dict.fromkeys(need.name for need in wanted) if name in told]
+    reported = set(lines[-1].removeprefix(MISSING).split()) if lines else set()
+    return [name for name in dict.fromkeys(need.name for need in wanted) if name in reported]
 
 
 FROZEN_KEY = "guestinfo.vforge.frozen"
@@ -132,14 +135,13 @@ FORK_TOKEN_KEY = FORK_PREFIX + "vforge.token"
 
 RUNNING, OK, FAILED = "running", "ok", "failed"
 
-# Bytes of the output of a failed script that a clone tells.
+# Bytes of the output of a failed script that a clone reports.
 LOG_BYTES = 1024
 _LONGEST_LOG = 2 * LOG_BYTES
 
-_CONFIG = "config.extraConfig"
-
-# What a copy tells, as paths of properties: a pair each, so that not all of its configuration is sent.
-PATHS = tuple(f'{_CONFIG}["{key}"]' for key in (TOKEN_KEY, FORK_TOKEN_KEY, STATE_KEY, LOG_KEY))
+# What a clone reports, as paths of properties: a pair each, so that not all of its configuration is
+# sent.
+PATHS = config_paths((TOKEN_KEY, FORK_TOKEN_KEY, STATE_KEY, LOG_KEY))
 
 _ROUNDS = 100_000
 
@@ -207,20 +209,14 @@ def new_run() -> str:
 
 @functools.lru_cache(maxsize=128)
 def digest(texts: tuple[str, ...], salt: str) -> str:
-    """What tells later whether scripts were the same, and does not tell what they were.
+    """A digest that shows later whether scripts were the same, and does not show what they were.
 
-    It is kept where others can read it, and scripts may hold a password that is easily guessed, so it
-    is made slowly (PBKDF2, which also works where FIPS forbids others). Blanks at the end of a text do
-    not count.
+    It is kept where others can read it, and scripts may hold a password that is easily guessed, so
+    it is made slowly (PBKDF2, which also works where FIPS forbids others). Blanks at the end of a
+    text do not count.
     """
     total = "\0".join(text.replace("\r\n", "\n").rstrip() for text in texts).encode()
     return hashlib.pbkdf2_hmac("sha256", total, salt.encode(), _ROUNDS).hex()[:32]
-
-
-def config_in(values: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """The pairs among properties that were read by such paths; one that is not there is empty."""
-    pairs = {path[len(_CONFIG) + 2 : -2]: pair for path, pair in values.items() if path.startswith(f"{_CONFIG}[")}
-    return {key: "" if pair is None else str(pair.value) for key, pair in pairs.items()}
 
 
 def token_of(config: t.Mapping[str, str]) -> str:
@@ -230,7 +226,7 @@ def token_of(config: t.Mapping[str, str]) -> str:
 
 
 def report_of(config: t.Mapping[str, str]) -> WakeReport | None:
-    """What a clone tells, from pairs of its extraConfig; None where it has not told anything yet."""
+    """What a clone reports, from pairs of its extraConfig; None where it has reported nothing yet."""
     token = token_of(config)
     own, _blank, rest = config.get(STATE_KEY, "").strip().partition(" ")
     found = _STATE.fullmatch(rest)
@@ -246,14 +242,16 @@ def report_of(config: t.Mapping[str, str]) -> WakeReport | None:
 
 
 def failure(name: str, report: WakeReport) -> GuestError:
-    """The error for a copy in which a script has failed; the last line of its output says why."""
-    last = report.log.splitlines()[-1] if report.log else "it told no output"
+    """The error for a clone in which a script has failed; the last line of its output says why."""
+    last = report.log.splitlines()[-1] if report.log else "it reported no output"
     keys = " It has the SSH host keys of its parent still." if report.parents_keys else ""
     return GuestError(
         "wake_failed",
-        f"{name} is there, but script {report.script} of on_wake failed in it with exit code {report.exit_code} "
+        f"{name} is there, but script {report.script} of on_wake failed in it with exit code "
+        f"{report.exit_code} "
         f"({last}).{keys}",
-        hint="It may have the name and addresses of its parent, too: remove it. Then mend what the clone was given, or mend "
+        hint="It may have the name and addresses of its parent, too: remove it. Then mend what the "
+        "clone was given, or mend "
         "the script and freeze the parent with it (allow_reset), and run again.",
         script=report.script,
         exit_code=report.exit_code,
@@ -262,11 +260,15 @@ def failure(name: str, report: WakeReport) -> GuestError:
 
 
 def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
-    """The error for a copy that has not told the end of its scripts; ``state`` is what it told last."""
-    how = "is still running" if state == RUNNING else "has not told that it began"
+    """The error for a clone that has not reported the end of its scripts.
+
+    ``state`` is what it reported last.
+    """
+    how = "is still running" if state == RUNNING else "has not reported that it began"
     error = TimedOut(
         f"{name} is there, but after {timeout} seconds its script for waking {how}.",
-        hint="Look in its guest, by its console: in the folder of temporary files vforge-*/wake.log. Raise timeout where "
+        hint="Look in its guest, by its console: in the folder of temporary files "
+        "vforge-*/wake.log. Raise timeout where "
         "the scripts take longer, or do not wait for them (wait_for_wake).",
     )
     error.error_code = "wake_timeout"
@@ -274,10 +276,11 @@ def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
 
 
 def keys_warning(which: str) -> str:
-    """The warning for copies whose scripts went well and left the parent's SSH host keys."""
+    """The warning for clones whose scripts went well and left the parent's SSH host keys."""
     return (
-        f"{which}: the SSH host keys are still those of the parent. Have a script of on_wake make new ones "
-        "(the ready-made scripts do; cloud-init needs an instance-id of each copy's own)."
+        f"{which}: the SSH host keys are still those of the parent. Have a script of on_wake make "
+        "new ones "
+        "(the ready-made scripts do; cloud-init needs an instance-id of each clone's own)."
     )
 
 
@@ -298,8 +301,8 @@ READY_MADE = ("cloud_init", "networkmanager", "netplan", "ifcfg", "windows")
 # What no script for waking is: one word, which is a name.
 _WORD = re.compile(r"[\w-]*")
 
-# What is a path and no script: one line without blanks that begins as a path, is nothing but names and
-# separators, or ends as the name of a file does.
+# What is a path and no script: one line without blanks that begins as a path, is nothing but names
+# and separators, or ends as the name of a file does.
 _PATH = re.compile(
     r"(?:/|\.{1,2}[/\\]|~|[A-Za-z]:[/\\])\S*"
     r"|[\w.~-]+(?:[/\\][\w.~-]+)+"
@@ -309,7 +312,8 @@ _PATH = re.compile(
 # How much two words have in common when one is the other, misspelt.
 _NEAR = 0.75
 
-# Of the output of the script that runs before, what is fetched where it fails: bytes, or on Windows lines.
+# Of the output of the script that runs before, what is fetched where it fails: bytes, or on Windows
+# lines.
 OUTPUT_BYTES = 64 * 1024
 _OUTPUT_LINES = 400
 
@@ -318,12 +322,13 @@ SYNTAX, BEFORE, COMMAND, WAKE, NEEDS, NO_ANSWER = 70, 71, 72, 73, 74, 75
 
 
 @dataclasses.dataclass(frozen=True)
-class Manner:
-    """How guests are brought to a stand, and what that is called.
+class FreezeMethod:
+    """One of the two ways to freeze guests: instant clone's, or VMFork's, which quiesces them.
 
     :ivar commands: the command by the name of the shell.
-    :ivar shown_by: the property of a VM that becomes true when its guest stands still.
-    :ivar verb: ``freeze``; the script and its options are called by it, and error codes begin with it.
+    :ivar shown_by: the property of a VM that becomes true when its guest is frozen.
+    :ivar verb: ``freeze``; the script and its options are called by it, and error codes begin with
+        it.
     :ivar state: ``frozen``.
     """
 
@@ -351,7 +356,7 @@ class Manner:
             COMMAND: f"the {self.verb} command failed",
             WAKE: "a script of on_wake failed",
             NEEDS: "programs that the scripts of on_wake need are missing in the guest",
-            NO_ANSWER: "the guest could not tell vCenter which scripts it is frozen with",
+            NO_ANSWER: "the guest could not report to vCenter which scripts it is frozen with",
         }
 
 
@@ -359,10 +364,10 @@ class Manner:
 class Scripts:
     """What a guest runs around the command.
 
-    :ivar before: in the guest itself, before it stands still; must end with 0.
+    :ivar before: in the guest itself, before it is frozen; must end with 0.
     :ivar command: a line of the guest's shell; None for the usual one.
-    :ivar wake: in each copy, when it wakes, in this order.
-    :ivar tell_output: whether a copy in which one fails tells the end of its output.
+    :ivar wake: in each clone, when it wakes, in this order.
+    :ivar tell_output: whether a clone in which one fails reports the end of its output.
     The texts may hold what others should not read, so they are never in ``repr``.
     """
 
@@ -372,21 +377,21 @@ class Scripts:
     tell_output: bool = True
 
     @classmethod
-    def from_params(cls, params: t.Mapping[str, t.Any], manner: Manner) -> Scripts:
+    def from_params(cls, params: t.Mapping[str, t.Any], method: FreezeMethod) -> Scripts:
         """The scripts in a module's parameters.
 
         :raises InvalidOption: naming the option.
         """
-        command = (params.get(manner.command_option) or "").strip()
+        command = (params.get(method.command_option) or "").strip()
         if "\n" in command:
             raise InvalidOption(
-                f"The option {manner.command_option} has more than one line.",
-                hint=f"Put the others into {manner.before_option}.",
-                option=manner.command_option,
+                f"The option {method.command_option} has more than one line.",
+                hint=f"Put the others into {method.before_option}.",
+                option=method.command_option,
             )
-        before = params.get(manner.before_option) or None
+        before = params.get(method.before_option) or None
         if before:
-            _refuse_no_script(before.strip(), manner.before_option)
+            _refuse_no_script(before.strip(), method.before_option)
         wake = tuple(text for text in params.get("on_wake") or () if text and text.strip())
         for text in wake:
             _refuse_no_script(text.strip(), "on_wake")
@@ -394,7 +399,7 @@ class Scripts:
         return cls(before, command or None, wake, True if tell is None else tell)
 
     def digest(self, salt: str) -> str:
-        """The digest of all that decides what a frozen guest does, in ``wakestate.FreezeRecord``."""
+        """The digest of all that decides what a frozen guest does, in ``FreezeRecord``."""
         return digest((self.before or "", self.command or "", *self.wake), salt)
 
     @property
@@ -415,7 +420,8 @@ def _refuse_no_script(text: str, option: str) -> None:
     if _PATH.fullmatch(text):
         raise InvalidOption(
             f"The option {option} has a path, {_short(text)}, where the text of a script belongs.",
-            hint="Give the text of a file on the controller by lookup('ansible.builtin.file', 'path'), or run a file "
+            hint="Give the text of a file on the controller by lookup('ansible.builtin.file', "
+            "'path'), or run a file "
             "that is in the guest by a line such as: sh /path/in/the/guest. "
             f"The ready-made scripts for on_wake are {names}.",
             option=option,
@@ -427,7 +433,8 @@ def _refuse_no_script(text: str, option: str) -> None:
         meant = f" Did you mean {near[0]}?" if near and option == "on_wake" else ""
         raise InvalidOption(
             f"The option {option} names {_short(text)}, which is no ready-made script.{meant}",
-            hint=f"Ready-made scripts, for on_wake alone, are {names}. Anything else is the text of a script: "
+            hint=f"Ready-made scripts, for on_wake alone, are {names}. Anything else is the text "
+            "of a script: "
             "that of a file comes by lookup('ansible.builtin.file', 'path').",
             option=option,
         )
@@ -437,10 +444,12 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-def files(scripts: Scripts, manner: Manner, shell: Shell, folder: str, record: FreezeRecord) -> dict[str, str]:
-    """The texts to write into a folder of the guest, by their paths; ``main_path`` is the one to run.
+def files(scripts: Scripts, method: FreezeMethod, shell: Shell, folder: str, record: FreezeRecord) -> dict[str, str]:
+    """The texts to write into a folder of the guest, by their paths.
 
-    :param record: what the guest tells of itself right before it freezes.
+    ``main_path`` is the one to run.
+
+    :param record: what the guest reports right before it freezes.
     """
     before = {shell.path(folder, f"before{shell.suffix}"): scripts.before} if scripts.before else {}
     wake = {shell.path(folder, f"wake-{n}{shell.suffix}"): text for n, text in enumerate(scripts.wake, 1)}
@@ -448,25 +457,25 @@ def files(scripts: Scripts, manner: Manner, shell: Shell, folder: str, record: F
         folder=folder,
         before=tuple(before),
         wake=tuple(wake),
-        own=main_path(manner, shell, folder),
-        command=scripts.command or manner.commands[shell.name],
+        own=main_path(method, shell, folder),
+        command=scripts.command or method.commands[shell.name],
         needs=scripts.needs,
         record=str(record),
         tell_output=scripts.tell_output,
     )
     lines = _for_linux(shell, parts) if shell.name == "linux" else _for_windows(shell, parts)
     texts = {path: _ends_with_newline(text) for path, text in {**before, **wake}.items()}
-    return {**texts, main_path(manner, shell, folder): "\n".join([*lines, ""])}
+    return {**texts, main_path(method, shell, folder): "\n".join([*lines, ""])}
 
 
-def main_path(manner: Manner, shell: Shell, folder: str) -> str:
+def main_path(method: FreezeMethod, shell: Shell, folder: str) -> str:
     """The path of the script to run."""
-    return shell.path(folder, f"{manner.verb}{shell.suffix}")
+    return shell.path(folder, f"{method.verb}{shell.suffix}")
 
 
-def log_path(manner: Manner, shell: Shell, folder: str) -> str:
+def log_path(method: FreezeMethod, shell: Shell, folder: str) -> str:
     """The path of the file with its output."""
-    return shell.path(folder, f"{manner.verb}.log")
+    return shell.path(folder, f"{method.verb}.log")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -483,7 +492,8 @@ class _Parts:
     tell_output: bool
 
 
-# Functions of the script. The key and the value have no blanks of their own, so they are one argument.
+# Functions of the script. The key and the value have no blanks of their own, so they are one
+# argument.
 _LINUX_FUNCTIONS = f"""\
 ask() {{
     vmware-rpctool "info-get $1" 2>/dev/null || vmtoolsd --cmd "info-get $1" 2>/dev/null
@@ -529,7 +539,7 @@ def _for_linux(shell: Shell, parts: _Parts) -> list[str]:
         f"    rm -f {every}",
         *([_tell_log(log)] if parts.tell_output and parts.wake else []),
         "}",
-        # A mistake in syntax would else show in the copies only, when it is too late.
+        # A mistake in syntax would else show in the clones only, when it is too late.
         *(f"/bin/sh -n {q(path)} || exit {SYNTAX}" for path in parts.wake),
         # Of its output the end is enough, however much there is: that goes to whoever started this.
         *(f"/bin/sh {q(path)} > {said} 2>&1 || {{ tail -c {OUTPUT_BYTES} {said}; exit {BEFORE}; }}" for path in parts.before),
@@ -539,7 +549,7 @@ def _for_linux(shell: Shell, parts: _Parts) -> list[str]:
         f"tell {FROZEN_KEY} {q(parts.record)} || exit {NO_ANSWER}",
         f"{parts.command} || exit {COMMAND}",
     ]
-    # From here on it is a copy that runs this.
+    # From here on it is a clone that runs this.
     wake = [
         f"token=$(ask {TOKEN_KEY} || ask {FORK_TOKEN_KEY}) || token=''",
         "case $token in *[!0-9a-f]*) token='' ;; esac",

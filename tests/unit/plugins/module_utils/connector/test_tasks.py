@@ -233,3 +233,67 @@ def test_after_an_interrupt_in_mid_round_the_session_is_as_good_as_before(make_s
         assert calls(sim)["CreatePropertyCollector"] == calls(sim)["DestroyPropertyCollector"] == 1
         assert ends_of(known, [started], time.monotonic() + 1) == [None]
     assert calls(sim)["CreatePropertyCollector"] == 2
+
+
+def _power_states(known, count):
+    """A wait for VMs that are off, and the state of each VM that it saw with each update."""
+    refs, states = plain_vms(known)[:count], []
+
+    def is_off(update: tasks.Update) -> bool:
+        states.append((update.moid, dict(update.state)))
+        return update.gone or str(update.state["runtime.powerState"]) == "poweredOff"
+
+    def wait(deadline=None, **more):
+        paths = ["name", "runtime.powerState"]
+        return tasks.wait_until(known, refs, vim.VirtualMachine, paths, deadline or in_a_minute(), is_off, **more)
+
+    return refs, states, wait
+
+
+def test_a_wait_ends_when_it_holds_for_all_and_knows_what_did_not_change(make_sim):
+    sim = make_sim("--vms", "2", "--parents", "0")
+    with session(sim) as known:
+        refs, states, wait = _power_states(known, 2)
+        off = [ref for ref in refs if str(ref.runtime.powerState) == "poweredOff"]
+        ends_of(known, [ref.PowerOnVM_Task() for ref in off])
+        rounds = []
+
+        def power_off_one_after_the_other(left, _changed):
+            rounds.append(len(left))
+            if left:
+                known.reference(vim.VirtualMachine, min(left)).PowerOffVM_Task()
+
+        sim.reset_calls()
+        assert wait(after_round=power_off_one_after_the_other) == set()
+        counted = calls(sim)
+    assert rounds[0] == 2
+    assert rounds[-1] == 0
+    assert counted["CreateFilter"] == counted["DestroyPropertyFilter"] == 1
+    # An update has only what changed; the state has the name, too.
+    assert {state["name"] for _moid, state in states} == {"server-00001", "server-00002"}
+    last = dict(states)
+    assert {str(last[ref._GetMoId()]["runtime.powerState"]) for ref in refs} == {"poweredOff"}
+
+
+def test_a_vm_for_which_it_holds_already_is_asked_about_no_more(make_sim):
+    sim = make_sim("--vms", "1", "--parents", "0")
+    with session(sim) as known:
+        refs, states, wait = _power_states(known, 1)
+        ends_of(known, [refs[0].PowerOffVM_Task()])
+        assert wait() == set()
+        assert len(states) == 1
+
+
+def test_what_a_round_takes_off_is_waited_for_no_more(shared_sim):
+    with session(shared_sim) as known:
+        refs, _states, wait = _power_states(known, 2)
+        gone_on = refs[0]._GetMoId()
+        assert wait(after_round=lambda left, _changed: left.clear()) == set()
+        assert wait(time.monotonic() + 0.5, after_round=lambda left, _changed: left.discard(gone_on)) == {refs[1]._GetMoId()}
+
+
+def test_without_objects_nothing_is_waited_for(shared_sim):
+    with session(shared_sim) as known:
+        shared_sim.reset_calls()
+        assert tasks.wait_until(known, [], vim.VirtualMachine, ["name"], in_a_minute(), pytest.fail) == set()
+        assert calls(shared_sim) == {}

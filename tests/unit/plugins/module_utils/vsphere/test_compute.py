@@ -84,10 +84,11 @@ def test_surroundings_are_what_the_host_of_a_vm_offers():
     assert [pool.path for pool in around.compute.pools] == ["Resources", "Resources/web"]
     assert around.compute.root_pool == Pool("resgroup-1", "Resources", "Resources")
     assert around.datastores == {"fast": "datastore-1"}
+    # Nothing above the networks was read here.
     assert around.networks == (
-        Network("network-1", "VM Network", "standard", "network-1"),
-        Network("dvportgroup-1", "a/b", "distributed", "dvportgroup-1", switch_uuid="50 2e"),
-        Network("network-o1", "nsx", "opaque", "o-1", opaque_type="nsx.LogicalSwitch"),
+        Network("network-1", "VM Network", "standard", "network-1", path="/"),
+        Network("dvportgroup-1", "a/b", "distributed", "dvportgroup-1", switch_uuid="50 2e", path="/"),
+        Network("network-o1", "nsx", "opaque", "o-1", opaque_type="nsx.LogicalSwitch", path="/"),
     )
 
 

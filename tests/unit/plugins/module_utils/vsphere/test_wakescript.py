@@ -19,8 +19,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import wak
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.guest import LINUX, WINDOWS
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wake import (
     OUTPUT_BYTES,
+    FreezeMethod,
     FreezeRecord,
-    Manner,
     Need,
     Scripts,
     declared,
@@ -29,7 +29,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.wake impor
     missing_in,
 )
 
-MANNER = Manner(
+METHOD = FreezeMethod(
     commands={"linux": "freeze-me", "windows": "& 'freeze me.exe'"}, shown_by="runtime.frozen", verb="freeze", state="frozen"
 )
 RECORD = FreezeRecord("50000000-0000-0000-0000-000000000001", "0" * 16, 1, "1" * 16, "2" * 32)
@@ -62,9 +62,9 @@ class _Guest:
     def run(self, before=None, freeze="true", wake=(), **more):
         """Run the scripts as Tools do: the exit code."""
         scripts = Scripts(before, freeze, tuple(wake), **more)
-        for path, text in files(scripts, MANNER, LINUX, str(self.folder), RECORD).items():
+        for path, text in files(scripts, METHOD, LINUX, str(self.folder), RECORD).items():
             pathlib.Path(path).write_text(text, encoding="utf-8")
-        program, line = LINUX.command("/bin/sh", [main_path(MANNER, LINUX, str(self.folder))], str(self.beside / "out"))
+        program, line = LINUX.command("/bin/sh", [main_path(METHOD, LINUX, str(self.folder))], str(self.beside / "out"))
         env = {"PATH": f"{self.bin}:/usr/bin:/bin", "HERE": str(self.beside), "INFO": str(self.info)}
         return subprocess.run(["/bin/sh", "-c", f"{program} {line}"], env=env, check=False).returncode
 
@@ -117,7 +117,7 @@ def test_each_failure_has_an_exit_code_of_its_own_and_stops_what_follows(guest, 
     assert guest.run(**{"wake": ['touch "$HERE/woken"'], **asked}) == code
     assert "woken" not in guest.left
     assert guest.folder.exists()
-    assert code in MANNER.endings
+    assert code in METHOD.endings
 
 
 def test_of_the_output_of_the_script_before_no_more_than_its_end_is_there_to_be_fetched(guest):
@@ -262,7 +262,7 @@ def test_a_mistake_in_the_syntax_of_a_wake_script_is_found_before_anything_is_ru
 
 
 def test_a_file_ends_with_a_line_end():
-    written = files(Scripts("a", None, ("b\n", "c")), MANNER, LINUX, "/x", RECORD)
+    written = files(Scripts("a", None, ("b\n", "c")), METHOD, LINUX, "/x", RECORD)
     assert {path: text for path, text in written.items() if "freeze" not in path} == {
         "/x/before.sh": "a\n",
         "/x/wake-1.sh": "b\n",
@@ -271,9 +271,9 @@ def test_a_file_ends_with_a_line_end():
 
 
 def test_the_usual_command_is_the_manners_own():
-    assert "freeze-me || exit 72" in files(Scripts(), MANNER, LINUX, "/x", RECORD)["/x/freeze.sh"]
+    assert "freeze-me || exit 72" in files(Scripts(), METHOD, LINUX, "/x", RECORD)["/x/freeze.sh"]
     scripts = Scripts("a", None, ("# vforge: needs Get-Thing\nb",))
-    text = files(scripts, MANNER, WINDOWS, "C:\\x", RECORD)["C:\\x\\freeze.ps1"]
+    text = files(scripts, METHOD, WINDOWS, "C:\\x", RECORD)["C:\\x\\freeze.ps1"]
     assert "& 'freeze me.exe'; if ($LASTEXITCODE) { exit 72 }" in text
     lines = text.split("$_; exit 70", 1)[1].splitlines()
     order = [next(at for at, line in enumerate(lines) if mark in line) for mark in ("exit 71", "exit 74", "exit 75", "exit 72")]
