@@ -88,7 +88,7 @@ def test_clones_from_nothing_to_nothing(web):
     _assert_nothing_done(again)
     assert again.counts == {"unchanged": 3}
     assert "Login" not in again.calls
-    assert again.total == 19
+    assert again.total == 18
     assert again.left["cached"]["transfer"]["read"] == 0
 
 
