@@ -199,7 +199,7 @@ def no_address(title: str, family: str, timeout: int, *, where: str = "", hint: 
     """
     kind = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(family, "")
     error = TimedOut(
-        f"{title} is there, but its guest reported no {kind}address{where} in {timeout} seconds.",
+        f"{title} is there, but its guest reported no {kind}address{where} in {timeout} s.",
         hint=hint,
     )
     error.error_code = "ip_timeout"

@@ -112,12 +112,10 @@ class ModuleAction(ActionBase):
 
         An exception, not a result: Ansible does not try such a task again.
         """
-        why = (
-            f"The module had not ended {SECONDS_TO_END:.0f} seconds later, and was killed." if killed else result.get("msg", "")
-        )
+        why = f"The module had not ended {SECONDS_TO_END:.0f} s later, and was killed." if killed else result.get("msg", "")
         told = {"timedout": {"period": self._task.timeout}, "_ansible_no_log": self._task.no_log}
         failure = AnsibleActionFail(
-            f"The task's timeout of {self._task.timeout} seconds has passed. {why}", result={**result, **told}
+            f"The task's timeout of {self._task.timeout} s has passed. {why}", result={**result, **told}
         )
         failure.result.pop("exception", None)  # there is none
         return failure

@@ -108,7 +108,7 @@ def _wait_for_tools(task: Task[CloneItem], due: t.Sequence[CloneItem], timeout: 
             item.fail(
                 GuestError(
                     "guest_tools_not_running",
-                    f"{item.title} is there, but VMware Tools did not answer in it in {timeout} seconds.",
+                    f"{item.title} is there, but VMware Tools did not answer in it in {timeout} s.",
                     hint="Check VMware Tools in the parent. The next run customizes the clone, unless it is removed.",
                 )
             )

@@ -324,7 +324,7 @@ def _is_settled(item: CloneItem, update: tasks.Update) -> bool:
 
 def _never_published(item: CloneItem, timeout: int) -> TimedOut:
     error = TimedOut(
-        f"{item.title} is there, but the run that fills it did not publish it in {timeout} seconds.",
+        f"{item.title} is there, but the run that fills it did not publish it in {timeout} s.",
         hint="If that run is dead, go on in its place by setting owner to its own, or remove the VM with state absent.",
         owner=item.vm.filled_by if item.vm else None,
     )
@@ -396,7 +396,7 @@ def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int
         "guests are shut down",
     )
     for item in late:
-        why = f"The guest of {item.title} did not shut down in {timeout} seconds."
+        why = f"The guest of {item.title} did not shut down in {timeout} s."
         item.fail(TimedOut(why, hint="Shut it down, then run again."))
 
 

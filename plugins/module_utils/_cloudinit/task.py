@@ -291,8 +291,6 @@ def _judge(item: VmItem, how: str | None) -> None:
 
 def _late(item: VmItem, options: CloudOptions) -> TimedOut:
     why = _WHY_LATE[item.plan.wait]
-    error = TimedOut(
-        f"{item.title} is {item.power_state}, but in {options.timeout} seconds {why}.", hint=_LOOK_AT[item.plan.wait]
-    )
+    error = TimedOut(f"{item.title} is {item.power_state}, but in {options.timeout} s {why}.", hint=_LOOK_AT[item.plan.wait])
     error.error_code = "cloud_init_timeout"
     return error

@@ -150,7 +150,7 @@ def run_batch(
 def _tell_lateness(session: Session, seconds: float) -> None:
     session.warn(
         "All that was under way at the end of the task's timeout has ended too, "
-        f"{max(seconds, 0.1):.1f} seconds after it. "
+        f"{max(seconds, 0.1):.1f} s after it. "
         "Raise timeout if this is how long it takes."
     )
 

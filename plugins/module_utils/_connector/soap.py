@@ -577,7 +577,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         # A call may take no more than what is left of the task's time.
         option = "timeout" if seconds < self._options.connection_timeout else "connection_timeout"
         return CallTimedOut(
-            f"{self._options.endpoint} did not answer {info.wsdlName} within {seconds} seconds.",
+            f"{self._options.endpoint} did not answer {info.wsdlName} within {seconds} s.",
             hint=f"Raise {option} if the vCenter is slow. Run again: what was done is then found as done.",
         )
 

@@ -316,7 +316,7 @@ def _network_failure(error: OSError, options: ConnectionOptions, seconds: int) -
     if isinstance(error, TimeoutError):
         return ConnectionFailed(
             "connection_timeout",
-            f"{where} did not answer within {seconds} seconds.",
+            f"{where} did not answer within {seconds} s.",
             hint="Check firewall and address, or raise connection_timeout.",
         )
     if "Tunnel connection failed" in str(error):

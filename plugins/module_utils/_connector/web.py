@@ -497,7 +497,7 @@ def _small(
         return host.send(method, {}, data, most, end)
     except Late as late:
         raise ConnectionLost(
-            f"The transfer was broken off after {seconds} seconds ({late.why}).",
+            f"The transfer was broken off after {seconds} s ({late.why}).",
             hint="Raise connection_timeout if the host is slow.",
         ) from late
 

@@ -134,7 +134,7 @@ class _Waiting:
         if timeout < _SECONDS_OF_A_LEASE and now.state in (IMPORTING, UNKNOWN):
             hint = (
                 f"If that run was killed, vCenter removes what it began when its lease ends, after "
-                f"{_SECONDS_OF_A_LEASE} seconds at the most: timeout is {timeout}, which is less. "
+                f"{_SECONDS_OF_A_LEASE} s at the most: timeout is {timeout}, which is less. "
                 f"Raise timeout."
             )
         return TimedOut(
@@ -204,7 +204,7 @@ def left(task: TemplateTask, moid: str, error: VforgeError) -> TemplateError:
     except VforgeError as failure:
         task.session.warn(
             f"What is left of this run could not be marked, so that the next one waits "
-            f"{task.options.takeover_after:.0f} seconds before it goes on: {failure}",
+            f"{task.options.takeover_after:.0f} s before it goes on: {failure}",
         )
     return TemplateError(
         error.error_code,

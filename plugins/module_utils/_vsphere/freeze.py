@@ -425,7 +425,7 @@ def _lacks(item: Freezing, method: FreezeMethod, lacking: list[str]) -> GuestErr
 
 def _late(item: Freezing, method: FreezeMethod, timeout: int) -> VforgeError:
     error = TimedOut(
-        f"{item.path} was not {method.state} after {timeout} seconds; its script was ended.",
+        f"{item.path} was not {method.state} after {timeout} s; its script was ended.",
         hint=f"Raise timeout, or find out in the guest what the script {method.before_option} "
         f"or the {method.verb} command waits for.",
     )

@@ -266,7 +266,7 @@ def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
     """
     how = "is still running" if state == RUNNING else "has not reported that it began"
     error = TimedOut(
-        f"{name} is there, but after {timeout} seconds its script for waking {how}.",
+        f"{name} is there, but after {timeout} s its script for waking {how}.",
         hint="Look in its guest, by its console: in the folder of temporary files "
         "vforge-*/wake.log. Raise timeout where "
         "the scripts take longer, or do not wait for them (wait_for_wake).",

@@ -142,7 +142,7 @@ def test_after_a_timeout_nothing_goes_on_beside_rescue(plays, pipelining):
     for name in names:
         failed = told[name]["failed"]
         assert failed["timedout"]["period"] == 600, name
-        assert failed["msg"].startswith("The task's timeout of 600 seconds has passed. "), name
+        assert failed["msg"].startswith("The task's timeout of 600 s has passed. "), name
         assert "Ansible no longer waits for it" in failed["msg"], name
         assert failed["error_code"] in ("abandoned", "partial_failure"), name
         assert play.seen_at_rescue(name, told[name]) == seen[name], name

@@ -48,7 +48,7 @@ def test_a_clone_with_only_link_local_ipv6_times_out_and_the_others_are_fine(sta
     assert ran.actions == {"web-1": "unchanged", "web-2": "failed", "web-3": "unchanged"}
     error = ran.clones["web-2"]["error"]
     assert error["error_code"] == "ip_timeout"
-    assert "web-2 is there, but its guest reported no IPv6 address in 2 seconds." in error["msg"]
+    assert "web-2 is there, but its guest reported no IPv6 address in 2 s." in error["msg"]
     assert ran.clones["web-3"]["ip"] == "2001:db8::3"
 
 

@@ -253,7 +253,7 @@ def test_a_server_that_accepts_and_never_answers(shakes_hands):
         finally:
             over.set()
     assert error.error_code == "connection_timeout"
-    assert "1 seconds" in str(error)
+    assert "1 s" in str(error)
     assert "connection_timeout" in error.hint
 
 

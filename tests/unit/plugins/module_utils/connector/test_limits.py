@@ -130,7 +130,7 @@ def test_what_is_late_at_the_deadline_is_told(make_sim):
     with task(sim, 3) as known, pytest.raises(CallTimedOut) as caught:
         names(known)
     assert caught.value.error_code == "call_timeout"
-    assert "within 1 seconds" in str(caught.value)
+    assert "within 1 s" in str(caught.value)
     assert 3 <= calls(sim)["RetrievePropertiesEx"] <= 5
 
 

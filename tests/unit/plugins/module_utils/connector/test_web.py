@@ -479,7 +479,7 @@ def test_a_transfer_takes_as_long_as_one_request_may():
     ended = threading.Event()
     with Server(lambda connection, _number: _slow_body(under_tls(connection), ended)) as server:
         known = nobody(server.port, connection_timeout=1)
-        with pytest.raises(ConnectionLost, match="after 1 seconds") as caught:
+        with pytest.raises(ConnectionLost, match="after 1 s") as caught:
             web.get(known, f"https://127.0.0.1:{server.port}/file", None)
         assert "connection_timeout" in caught.value.hint
         ended.set()

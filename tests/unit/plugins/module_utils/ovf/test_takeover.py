@@ -282,7 +282,7 @@ def test_a_killed_run_whose_lease_cannot_be_ended_is_waited_for_and_the_timeout_
     killed(templates.sim, source, cache=False)
     ran = templates.attempt(source, takeover_after=1, timeout=3)
     assert ran.code == "timeout"
-    assert "after 300 seconds at the most: timeout is 3, which is less" in str(ran.error)
+    assert "after 300 s at the most: timeout is 3, which is less" in str(ran.error)
     assert [line for line in templates.lines if line.startswith("waiting until vCenter removes web, whose maker has ended")]
 
 
