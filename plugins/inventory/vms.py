@@ -10,7 +10,7 @@ name: vms
 short_description: VMs of vCenters as an inventory
 version_added: 0.1.0
 author:
-  - the vforge.vsphere authors
+  - The vforge.vsphere authors (@vforge)
 description:
   - Reads the VMs of one vCenter or several in a number of calls that does not grow with them, some
     pages of long answers apart, and makes a host of each, with its properties as variables.
@@ -120,6 +120,8 @@ options:
         groups C(vforge_fleet_NAME), C(vforge_fleet_NAME_clones) or C(vforge_fleet_NAME_parents),
         C(vforge_parent_NAME), C(vforge_template_NAME) and C(vforge_template_NAME_DIGEST), of which
         the last has the first digits of the digest of the package.
+      - A parent that O(search_paths) or filters leave out is named by its instance UUID, in the group and
+        in C(vforge.parent).
     type: bool
     default: true
   group_by_paths:
@@ -172,7 +174,7 @@ search_paths: [/DC0/vm/web, /DC0/vm/db]
 property_filters:
   runtime.powerState: poweredOn
   config.template: "false"
-properties: [name, config.guestId, config.hardware.numCPU, config.hardware.memoryMB, guest.guestFamily]
+properties: [config.hardware.numCPU, config.hardware.memoryMB, guest.guestFamily]
 keyed_groups:
   - key: guest.guestFamily
     prefix: os
@@ -194,8 +196,10 @@ keyed_groups:
 """
 
 import collections
+import difflib
 import typing as t
 
+import jinja2
 from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -239,6 +243,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Fill the inventory with what a file asks for."""
         super().parse(inventory, loader, path, cache)
         config = self._read_config_data(path)
+        self._check(config, path)
         try:
             self._fill(config, path, cache)
         except VforgeError as error:
@@ -253,6 +258,24 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if found is not None:
                 return found
         return super()._compose(template, variables, *more, **others)
+
+    def _check(self, config: dict[str, t.Any], path: str) -> None:
+        """Refuse what would quietly be ignored, and so list VMs that nobody asked for.
+
+        :raises AnsibleParserError: for an option that there is not, or a filter that is no expression.
+        """
+        known = {"plugin", *self._options}
+        known |= {alias for option in _argspec.connection().values() for alias in option.get("aliases", ())}
+        for name in config:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, n=3)
+                hint = f" Nearest names: {', '.join(near)}." if near else ""
+                raise AnsibleParserError(f"{path}: there is no option {name}.{hint}")
+        for expression in self.get_option("filter_expressions"):
+            try:
+                jinja2.Environment(autoescape=False).parse(f"{{{{ {expression} }}}}")  # noqa: S701 (nothing is rendered)
+            except jinja2.TemplateSyntaxError as error:
+                raise AnsibleParserError(f"{path}: filter_expressions: {expression!r} is no expression: {error}") from None
 
     def _fill(self, config: dict[str, t.Any], path: str, cache: bool) -> None:
         vcenters = self._vcenters(config, path)

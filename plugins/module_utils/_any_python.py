@@ -24,8 +24,9 @@ def require() -> None:
     """End the module, with a result as any other failure has, where this Python is too old."""
     if sys.version_info[:2] >= OLDEST:
         return
-    print(json.dumps(result()))
-    sys.exit(1)
+    # What AnsibleModule does at its end, which is not there yet.
+    sys.stdout.write(json.dumps(result()) + "\n")
+    raise SystemExit(1)
 
 
 def result() -> "dict[str, object]":

@@ -283,12 +283,14 @@ EXAMPLES = r"""
 
     # Not reached when one of those fails: the next night then asks from the same point again.
     - name: From here on the next night asks
+      when: night.question is not none  # in check mode nothing was noted
       vforge.vsphere.cbt_changed_areas:
         state: committed
         state_file: /var/lib/backup/changed-areas.json
         question: "{{ night.question.id }}"
 
 - name: Commit a part of a question, of the one VM whose backup succeeded
+  when: night.question is not none
   vforge.vsphere.cbt_changed_areas:
     state: committed
     state_file: /var/lib/backup/changed-areas.json

@@ -92,7 +92,7 @@ options:
     description:
       - Whether parents have disks of their own, or share those of the golden VM. V(linked) where there is O(golden_snapshot),
         by default, and else V(full).
-      - V(linked) without a snapshot is for templates that are made for linked clones, with an empty layer on top, such as
+      - V(linked) without a snapshot is for templates that are made for linked clones, with an empty delta disk on top, such as
         those of M(vforge.vsphere.cached_ovf_template).
     type: str
     choices: [full, linked]

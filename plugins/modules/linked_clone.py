@@ -481,7 +481,8 @@ EXAMPLES = r"""
     source:
       name: rocky
     name: rocky-app-1.4
-  when: not level.clones[0].ready
+  # In check mode it has not been made.
+  when: not (level.clones[0].ready or ansible_check_mode)
 
 - name: Remove them again; a VM of the same name that is no clone of this source stays
   vforge.vsphere.linked_clone:

@@ -306,6 +306,18 @@ def _reconfigure(job: Job, step: str, *, on: bool) -> None:
     job.task.stage(step, start, "VMs reconfigured", then=then)
 
 
+def _noting_off(off: list[VmItem]) -> t.Callable[[VmItem, Outcome], None]:
+    """Notes each VM that was powered off, or may have been, in a list."""
+
+    def note(item: VmItem, outcome: Outcome) -> None:
+        if outcome.error is None or isinstance(outcome.error, UNSURE):
+            off.append(item)
+        if outcome.error is not None:
+            item.fail(outcome.error)
+
+    return note
+
+
 def _cycle_power(job: Job, items: t.Sequence[VmItem]) -> None:
     """Power VMs off and on again; what was powered off is powered on in every ending."""
 
@@ -314,15 +326,8 @@ def _cycle_power(job: Job, items: t.Sequence[VmItem]) -> None:
 
     for wave in waves(items, job.options.parallel):
         off: list[VmItem] = []
-
-        def note(item: VmItem, outcome: Outcome, off: list[VmItem] = off) -> None:
-            if outcome.error is None or isinstance(outcome.error, UNSURE):
-                off.append(item)
-            if outcome.error is not None:
-                item.fail(outcome.error)
-
         try:
-            job.task.call(wave, start, "VMs powered off", note)
+            job.task.call(wave, start, "VMs powered off", _noting_off(off))
         finally:
             _power_on(job, off)
         if job.task.stopped is not None:

@@ -18,7 +18,7 @@ from .._vsphere.customization import DHCP
 from .._vsphere.vm import Nic
 from .._vsphere.wake import is_own
 from .item import CloneItem
-from .model import CloneOptions, Existing, Parent
+from .model import CloneOptions, Existing, LinkedOptions, Parent
 from .plan import (
     CREATE,
     CUSTOMIZE,
@@ -116,6 +116,9 @@ def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str
         entry["customized"] = item.customized
     if item.ready is not None:
         entry["ready"] = item.ready
+    elif isinstance(options, LinkedOptions) and options.as_template:
+        # In check mode nobody waits for other runs: what is no template yet is not ready.
+        entry["ready"] = bool(vm and vm.template)
     if options.wait_for_wake:
         entry["wake"] = item.wake
     entry["guestinfo"] = _guestinfo(planned, vm)
@@ -173,7 +176,10 @@ def _of_new(planned: Create) -> list[str]:
     """What the diff says of a clone that is made."""
     place, request = planned.place, planned.request
     lines = [f"folder: {place.folder_path}", f"resource_pool: {place.pool.path}"]
+    lines += [f"host: {request.host}"] if request.host else []
     lines += [f"datastore: {request.datastore}"] if request.datastore else []
+    lines += [f"{setting.option}: {value}" for setting, value in request.settings.items()]
+    lines += [] if request.powered_on else ["power_state: poweredOff"]
     lines += ["customization: done"] if planned.customize else []
     lines += [_nic_line(edit) for edit in place.nics]
     return [*lines, *(f"{key}: (set)" for key in sorted(planned.written))]

@@ -396,6 +396,8 @@ def _what_is_left(task: Task[CloneItem], options: CloneOptions) -> str:
     if options.state == ABSENT:
         return "What was removed is listed; run again to remove the rest."
     if options.on_error == KEEP:
+        if len(task.items) == len(task.failed) == 1 and task.stopped is None:
+            return ""  # the error itself says what to do
         return "What succeeded stays and is listed; run again to make only what is missing."
     left = [item.title for item in task.items if CREATE in item.done and not item.rolled_back]
     if left:

@@ -217,7 +217,9 @@ def with_cards(network: t.Mapping[str, t.Any], cards: t.Sequence[Card], where: s
         mac = by_label.get(given.casefold())
         if not mac:
             why = "has no MAC address yet" if given.casefold() in by_label else "is no card of the VM"
-            raise InvalidOption(f"{place}: {given} {why}.", hint=f"Its cards: {known}.", option="metadata", path=place)
+            raise InvalidOption(
+                f"{place}: {given} {why}.", hint=f"Its cards: {known}.", option="metadata", path=_path_of(place)
+            )
         holder[key] = mac
     return made, warnings
 
@@ -524,4 +526,9 @@ def _address(text: t.Any, where: str) -> None:
 
 
 def _wrong(where: str, what: str) -> InvalidOption:
-    return InvalidOption(f"{where} {what}.", option="metadata", path=where)
+    return InvalidOption(f"{where} {what}.", option="metadata", path=_path_of(where))
+
+
+def _path_of(where: str) -> str:
+    """The path of a value, without the VM in whose data it is."""
+    return where.rpartition(": ")[2]

@@ -60,8 +60,8 @@ class ConnectionOptions:
         for name, variable in VARIABLES.items():
             if not params.get(name):
                 raise InvalidOption(
-                    f"The option {name} is not set.",
-                    hint=f"Set {name} or the environment variable {variable}.",
+                    f"The option {name} is {'not set' if params.get(name) is None else 'empty'}.",
+                    hint=f"Set {name}, or leave it out and set the environment variable {variable}.",
                     option=name,
                 )
         if bool(params.get("proxy_host")) != bool(params.get("proxy_port")):

@@ -146,7 +146,7 @@ def origin_of(name: str, pairs: t.Mapping[str, str], parents: t.Mapping[str, str
     found: dict[str, t.Any] = {}
     uuid = markers.parent_of(pairs.get(markers.MARKER_KEY, ""), name)
     if uuid:
-        found["parent"] = {"instance_uuid": uuid, "name": parents.get(uuid, "")}
+        found["parent"] = {"instance_uuid": uuid, **({"name": parents[uuid]} if uuid in parents else {})}
     fleet = markers.fleet_of(pairs.get(markers.FLEET_KEY, ""))
     # The clones of a fleet's parent inherit its mark, whose name is the parent's then.
     if fleet and (uuid or fleet[2] == name):
@@ -165,7 +165,7 @@ def groups_of(origin: t.Mapping[str, t.Any]) -> list[tuple[str, ...]]:
         found.append((fleet, f"{fleet}_{origin['fleet']['role']}s"))
     if "parent" in origin:
         parent = origin["parent"]
-        found.append((f"vforge_parent_{parent['name'] or parent['instance_uuid']}",))
+        found.append((f"vforge_parent_{parent.get('name') or parent['instance_uuid']}",))
     if "template" in origin:
         template = f"vforge_template_{origin['template']['name']}"
         found.append((template, f"{template}_{origin['template']['digest'].rpartition(':')[2][:8]}"))

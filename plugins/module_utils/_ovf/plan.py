@@ -60,7 +60,7 @@ class Swap:
     old: Existing | None = None
 
 
-Step = Keep | Wait | Import | Swap
+Step = t.Union[Keep, Wait, Import, Swap]  # noqa: UP007 (evaluated where modules run)
 
 
 def decide(

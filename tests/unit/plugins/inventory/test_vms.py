@@ -261,7 +261,7 @@ def test_an_address_that_two_vms_report_is_nobodys(inventories):
     [
         ({"properties": ["config.hardware.numCPUs"]}, ("Nearest names: numCPU", "invalid_option")),
         ({"search_paths": ["/DC0/vm/nowhere"]}, ("Nothing is at the path /DC0/vm/nowhere", "not_found")),
-        ({"search_paths": ["/DC0/network"], "hostname": ""}, ("The option hostname is not set", "invalid_option")),
+        ({"search_paths": ["/DC0/network"], "hostname": ""}, ("The option hostname is empty", "invalid_option")),
         ({"search_paths": ["/DC0/vm/golden-parent"]}, ("is a VirtualMachine", "invalid_option")),
         ({"property_filters": {"name": []}}, ("The filter of name is no pattern", "invalid_option")),
         ({"password": "wrong"}, ("refuses the password", "wrong_credentials")),
@@ -269,6 +269,8 @@ def test_an_address_that_two_vms_report_is_nobodys(inventories):
         ({"vcenters": []}, ("vcenters is empty",)),
         ({"hostnames": ["nothing.there"], "strict": True}, ("hostnames: 'nothing.there' fails for /DC0/vm/",)),
         ({"port": "many"}, ("port",)),
+        ({"search_path": ["/DC0/vm"]}, ("there is no option search_path", "Nearest names: search_paths")),
+        ({"filter_expressions": ["nope =="]}, ("filter_expressions: 'nope ==' is no expression",)),
     ],
 )
 def test_errors_name_the_file_and_what_to_do(inventories, options, expected):

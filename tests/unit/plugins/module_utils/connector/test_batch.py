@@ -197,7 +197,7 @@ def test_an_object_that_another_task_works_on_is_waited_for(make_sim):
         making = pool.submit(linked_clone, sim, "a")
         coming = when_seen(known, "a")
         sim.reset_calls()
-        works = [Work("a", lambda: coming.PowerOnVM_Task()), Work("other", lambda: None)]
+        works = [Work("a", coming.PowerOnVM_Task), Work("other", lambda: None)]
         result = run_batch(known, works, 2, in_a_minute())
         making.result()
     outcome = result.outcomes["a"]
@@ -212,7 +212,7 @@ def test_who_is_refused_again_and_again_is_told_why_at_the_deadline(make_sim):
     with session(sim) as known, concurrent.futures.ThreadPoolExecutor(1) as pool:
         making = pool.submit(linked_clone, sim, "a")
         coming = when_seen(known, "a")
-        result = run_batch(known, [Work("a", lambda: coming.PowerOnVM_Task())], 2, time.monotonic() + 1)
+        result = run_batch(known, [Work("a", coming.PowerOnVM_Task)], 2, time.monotonic() + 1)
         sim.request("POST", "/sessions/expire", {"as": "fault"})
         assert making.exception() is not None
     assert result.outcomes["a"].error.error_code == "task_in_progress"
