@@ -57,9 +57,12 @@ class ActionModule(ControllerAction):
 
 def _page(args: t.Mapping[str, t.Any]) -> bytes:
     asked = args["result"]
+    changed_areas_page.check(asked)
     # What was not noted, such as in check mode, was asked now.
     question = asked.get("question")
-    at = question["at"] if question else datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    at = (
+        question["at"] if isinstance(question, dict) else datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    )
     return changed_areas_page.render(asked, at, args["vcenter"]).encode(errors="replace")
 
 

@@ -422,7 +422,7 @@ class _Hosts:
                     inventory.add_child(above, group)
                 above = group
             if above:
-                inventory.add_child(above, name)
+                inventory.add_host(name, above)
 
     def _construct(self, name: str, variables: dict[str, t.Any]) -> None:
         """Variables and groups that the file composes; groups may use composed variables."""

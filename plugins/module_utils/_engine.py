@@ -140,7 +140,7 @@ class Task(t.Generic[I]):
     :param noun: what messages call the items, in the plural: "clones".
     :param deadline: of ``time.monotonic()``, for all of the work.
     :param parallel: calls at the same time.
-    :param check: check mode: stages change nothing.
+    :param check: check mode; a domain then begins no stage.
 
     ``stopped`` is why the task ended early, or None; ``timing`` has the seconds of each phase.
     """
@@ -244,6 +244,7 @@ class Task(t.Generic[I]):
         try:
             yield
         except VforgeError as error:
+            name_subjects(self.session, [error])
             item.fail(error)
 
     def stage(

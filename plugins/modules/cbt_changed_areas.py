@@ -478,7 +478,7 @@ totals:
 stopped:
   description:
     - Why the task as a whole ended early or could not write what it found, as C(error_code) and C(msg); what the result has of
-      the VMs is then what was known until there, and no question was noted.
+      the VMs is then what was known until there. After a signal no question is noted.
   returned: when that happened
   type: dict
 question:

@@ -470,11 +470,12 @@ def _questions(job: Job, item: VmItem, disks: t.Mapping[str, tuple[Disk, ...]]) 
 
 
 def _ask(job: Job, asked: t.Sequence[tuple[VmItem, Answer]]) -> None:
-    owners = {answer.title: item for item, answer in asked}
+    # Not by title: two VMs may have one, where this user may not see the folders above them.
+    owners = {id(answer): item for item, answer in asked}
     files = job.options.files
 
     def start(answer: Answer) -> None:
-        item = owners[answer.title]
+        item = owners[id(answer)]
         name = f"{item.vm.instance_uuid}-{answer.disk.key}"
         area_sink = AreaSink(job.files, name, files.most_areas if files.with_areas else 0)
         ask_disk(job.session, item.vm.moid, item.used, answer, area_sink, job.stop)
@@ -482,7 +483,7 @@ def _ask(job: Job, asked: t.Sequence[tuple[VmItem, Answer]]) -> None:
     def note(answer: Answer, outcome: Outcome) -> None:
         answer.error = outcome.error
         if outcome.error is not None:
-            owners[answer.title].fail(outcome.error)
+            owners[id(answer)].fail(outcome.error)
 
     answers = [answer for _item, answer in asked]
     job.task.call(answers, start, "disks read", note, repeatable=True, stop=job.stop)

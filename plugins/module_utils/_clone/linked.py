@@ -16,7 +16,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.find import find_vm
 from .._engine import Item, Task, note_failure
-from .._errors import Fault, InvalidOption, TimedOut, VforgeError
+from .._errors import Fault, InvalidOption, NotFound, TimedOut, VforgeError
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
@@ -369,7 +369,10 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
         mark = {TEMPLATE_KEY: level_mark(item.name, DELTAS_ADDED, "")}
         return apply.start_adding_deltas(task.session, item.vm_moid, known[item.vm_moid], mark)
 
-    task.call(bare, start, "delta disks added", note_failure)
+    for item in bare:
+        if item.vm_moid not in known:
+            item.fail(NotFound(f"{item.title} is not there any more.", hint="Somebody has removed it meanwhile."))
+    task.call([item for item in bare if item.error is None], start, "delta disks added", note_failure)
 
 
 def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:

@@ -18,7 +18,7 @@ import typing as t
 
 from .._connector import names
 from .._engine import Task
-from .._errors import Fault, InvalidOption, VforgeError
+from .._errors import Fault, InvalidOption, NotAttempted, VforgeError
 from .._vm_stages import remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
@@ -347,10 +347,13 @@ def _take_over(
         if plan.why_not_ours(vm, _create(item).parent.instance_uuid):
             continue
         item.error, item.vm, item.moid = None, vm, moid
-        if outcome.repeated:
-            item.done.append(CREATE)
-        else:
+        if not outcome.repeated:
             item.steps = ()  # the run that has made it may be at work in it
+            continue
+        item.done.append(CREATE)
+        if item.left and task.stopped is not None:
+            what = ", ".join(item.left)
+            item.fail(NotAttempted(f"{item.title} is there, and {what} was not finished.", hint="Run again."))
 
 
 def _read_again(task: Task[CloneItem]) -> None:

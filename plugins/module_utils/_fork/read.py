@@ -198,16 +198,16 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
 
     :raises VforgeError: what kept vCenter from telling.
     """
-    works = [Work(f"children of {item.path}", _asking(start_children, session, item)) for item in parents if item.known]
-    works += [Work(f"parent of {item.path}", _asking(start_parent, session, item)) for item in parents if item.child_group_id]
+    works = [Work(_children_of(item), _asking(start_children, session, item)) for item in parents if item.known]
+    works += [Work(_parent_of(item), _asking(start_parent, session, item)) for item in parents if item.child_group_id]
     if not works:
         return {item.moid: item for item in parents}
     done = run_batch(session, works, _PARALLEL, deadline, "parents asked for their children")
     for outcome in done.failed:
         raise outcome.error or done.stopped or NotFound(f"The {outcome.name} are not told.")
     told = {name: outcome.result for name, outcome in done.outcomes.items()}
-    listed = {item.moid: list(told.get(f"children of {item.path}") or ()) for item in parents}
-    origins = {item.moid: told.get(f"parent of {item.path}") for item in parents}
+    listed = {item.moid: list(told.get(_children_of(item)) or ()) for item in parents}
+    origins = {item.moid: told.get(_parent_of(item)) for item in parents}
     refs = [
         *(ref for refs in listed.values() for ref in refs),
         *(ref for ref in origins.values() if ref is not None),
@@ -221,6 +221,17 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
         )
         for item in parents
     }
+
+
+# With the moid: two VMs may have one path, where this user may not see the folders above them.
+
+
+def _children_of(parent: Parent) -> str:
+    return f"children of {parent.path} ({parent.moid})"
+
+
+def _parent_of(parent: Parent) -> str:
+    return f"parent of {parent.path} ({parent.moid})"
 
 
 def _asking(start: t.Callable[[Session, str], t.Any], session: Session, parent: Parent) -> t.Callable[[], t.Any]:

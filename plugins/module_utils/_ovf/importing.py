@@ -416,6 +416,8 @@ def _leave_or_remove(task: TemplateTask, moid: str, error: BaseException) -> Non
         takeover.remove_own(task, moid)
     except VforgeError as failure:
         task.session.warn(f"What was imported could not be removed ({moid}): {failure}")
+    else:
+        task.template.done = [step for step in task.template.done if step != "import"]
 
 
 # From the VM to the template

@@ -211,6 +211,14 @@ def test_tags_cost_no_call_for_each_vm(inventories):
     }
 
 
+def test_a_vm_that_is_called_as_its_own_group_is_a_host_like_others(inventories):
+    inventories.sim.create_vm("DC0_vm", folder="/DC0/vm")
+    inventories.sim.create_vm("DC0", folder="/DC0/vm")
+    ran = inventories.list(group_by_paths=True)
+    assert {"DC0_vm", "DC0", "golden-parent"} <= ran.hosts.keys()
+    assert {"DC0_vm", "DC0"} <= set(ran.group("DC0_vm"))
+
+
 def test_a_warm_cache_asks_nothing_and_other_options_do_not_use_it(inventories, tmp_path):
     cache = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "cache")}
     first = inventories.list(**cache)

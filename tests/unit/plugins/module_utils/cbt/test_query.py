@@ -12,6 +12,7 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import read
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import Answer
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import faults
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB
 
@@ -142,6 +143,17 @@ def test_a_disk_in_the_place_of_another_one_is_read_whole(start, state):
 def test_disks_of_one_label_in_several_vms_are_told_apart(areas, state):
     areas.make("web-2")
     asked = {"vms": [{"name": "web-1"}, {"name": "web-2"}], "disks": [{"label": "hard disk 1"}], "state_file": state}
+    areas.night(**asked)
+    areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
+    areas.sim.write_disk("web-2", offset=MIB, length=MIB, seed=1)
+    assert [told(vm["disks"][0]) for vm in areas.night(**asked).vms] == [[(0, KIB)], [(MIB, MIB)]]
+
+
+def test_disks_of_one_title_keep_their_own_areas(areas, state, monkeypatch):
+    # As where a user may not see the folders above two VMs of one name: their paths are the same then.
+    monkeypatch.setattr(Answer, "title", "Hard disk 1 (2000) of /web")
+    areas.make("web-2")
+    asked = {"vms": [{"name": "web-1"}, {"name": "web-2"}], "state_file": state}
     areas.night(**asked)
     areas.sim.write_disk("web-1", offset=0, length=KIB, seed=1)
     areas.sim.write_disk("web-2", offset=MIB, length=MIB, seed=1)
