@@ -36,6 +36,10 @@ integration: ## ansible-test integration, against simulators: make integration A
 pytest: ## the unit tests by pytest, in one process: make pytest ARGS="-k find -x"
 	$(DEV) pytest $(ARGS)
 
+.PHONY: search
+search: ## look for examples that break a property: make search ARGS="-n 2 -k signature"
+	@VFORGE_SEARCH=1 tests/tools/python.sh tests/tools/dev.py pytest -m hypothesis $(ARGS)
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
 	$(DEV) matrix $(ARGS)

@@ -11,6 +11,7 @@ which says where the binaries are. Without it those of the last `make setup` are
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,9 +21,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# How long an example takes says nothing but how busy the machine is.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
+# How long an example takes says nothing but how busy the machine is. The examples are the same in each run, so that a
+# test does not fail for a change that has nothing to do with it; `make search` looks for others.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("search" if os.environ.get("VFORGE_SEARCH") else "repeatable")
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import MissingLibrary
@@ -238,11 +238,17 @@ def test_a_file_of_authorities_that_is_none(tmp_path, authority, what):
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"SHA256(web.mf)= 00\n"]))
+@example(b"<html", b"")
 def test_whatever_a_signature_holds_it_is_refused_as_one(tmp_path_factory, data, head):
     folder = tmp_path_factory.mktemp("signed")
-    package = open_package(
-        str(archive(folder / "web.ova", {**Made().files(), "web.cert": head + data})), WebAccess(), signed=True
-    )
+    source = archive(folder / "web.ova", {**Made().files(), "web.cert": head + data})
+    try:
+        package = open_package(str(source), WebAccess(), signed=True)
+    except PackageError as error:
+        # A page in place of the file is refused sooner, whatever file it is.
+        assert error.error_code == "invalid_package"
+        assert "HTML page" in str(error)
+        return
     refused(package, str(_AUTHORITY.pem(folder / "ca.pem")))
 
 
