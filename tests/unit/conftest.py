@@ -119,6 +119,20 @@ def debian() -> Path:
     return Path(settings["debian"])
 
 
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with the commands of qemu-img, qemu-io, qemu-nbd, vmdkinfo, 7z, nbdkit, nbdinfo, nbdcopy and restic,
+    and `disk-python`: Debian's Python with the modules `nbd` and `pyvmdk`.
+
+    They come from Debian's packages, and are first on PATH. Where they cannot be had, the test is skipped.
+    """
+    settings = _settings()
+    if not settings.get("disk_tools"):
+        pytest.skip(settings.get("no_disk_tools") or "run this test by `make pytest`, which unpacks Debian's packages")
+    monkeypatch.setenv("PATH", settings["disk_tools"], prepend=os.pathsep)
+    return Path(settings["disk_tools"])
+
+
 @pytest.fixture(scope="session")
 def shared_sim() -> Simulator:
     """One simulator with its default inventory for many tests: before each its counts and injected faults are reset."""

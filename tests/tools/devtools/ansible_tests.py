@@ -224,8 +224,16 @@ def _is_hidden(target: Path) -> bool:
 
 def write_unit_settings(run: Run, tools: Toolbox) -> None:
     """Tell `tests/unit/conftest.py` where the binaries are; ansible-test passes no environment on."""
-    debian, reason = tools.debian
-    settings = {"binary": str(tools.simulator), "govc": str(tools.govc), "debian": str(debian or ""), "no_debian": reason}
+    debian, no_debian = tools.debian
+    disk_tools, no_disk_tools = tools.disk_tools
+    settings = {
+        "binary": str(tools.simulator),
+        "govc": str(tools.govc),
+        "debian": str(debian or ""),
+        "no_debian": no_debian,
+        "disk_tools": str(disk_tools or ""),
+        "no_disk_tools": no_disk_tools,
+    }
     path = run.collection / "tests" / "unit" / "simulator.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
 
@@ -248,6 +256,8 @@ def write_integration_settings(run: Run, tools: Toolbox, simulator: Simulator) -
         control=simulator.control,
         simulator=tools.simulator,
         govc=tools.govc,
+        # Empty where they cannot be had: the targets that want them are skipped then.
+        disk_tools=tools.disk_tools[0] or "",
         ova=package.ova,
         ovf=package.ovf,
     )

@@ -2,30 +2,93 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""cloud-init and netplan from Debian's packages, unpacked and never installed: an installed cloud-init runs at the next boot.
+"""Programs from Debian's packages, unpacked and never installed: an installed cloud-init runs at the next boot.
 
-They are the real consumers of what the collection delivers. Without Debian's tools or its packages the tests that want them are
-skipped, with the reason.
+cloud-init and netplan are the real consumers of what the collection delivers to guests. qemu-img, libvmdk, 7-Zip and the like
+make disks for it and judge those that it makes. Without Debian's tools or its packages the tests that want them are skipped,
+with the reason. apt verifies what it downloads by Debian's own signatures.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from devtools import layout, processes
 from devtools.builds import Build
 
-_WANTED = ("cloud-init", "netplan.io")
-
-# Of all that they depend on, what is Python or a library that they load; the rest is a system's, and is there.
-_NEEDED = re.compile(r"cloud-init|netplan\.io|netplan-generator|python3-(?!minimal).*|lib(netplan|yaml|glib2|pcre2|ffi).*")
-
 _TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "/usr/bin/python3")
 
 # Nothing waits for a mirror that is not there.
 _PATIENCE = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20")
+
+_CLOUD_INIT = ("cloud-init", "netplan.io")
+
+# Of all that these depend on, what is Python or a library that they load; the rest is a system's, and is there.
+_OF_CLOUD_INIT = re.compile(
+    r"cloud-init|netplan\.io|netplan-generator|python3-(?!minimal).*|lib(netplan|yaml|glib2|pcre2|ffi).*"
+)
+
+_DISK_TOOLS = (
+    "qemu-utils",
+    "libvmdk-utils",
+    "python3-libvmdk",
+    "7zip",
+    "nbdkit",
+    "nbdkit-plugin-python",
+    "libnbd-bin",
+    "python3-libnbd",
+    "restic",
+)
+
+# Of what these depend on, the libraries, but for those that every Debian has and that must be of one kind in a process.
+_OF_DISK_TOOLS = re.compile(
+    "|".join(map(re.escape, _DISK_TOOLS))
+    + r"|lib(?!c6$|gcc-s1$|crypt1$|perl|python3-stdlib$|gdbm|newt|slang|debian|textwrap).*"
+)
+
+# Where the programs lie in their packages.
+_PROGRAMS = {
+    "qemu-img": "usr/bin/qemu-img",
+    "qemu-nbd": "usr/bin/qemu-nbd",
+    "qemu-io": "usr/bin/qemu-io",
+    "vmdkinfo": "usr/bin/vmdkinfo",
+    "7z": "usr/bin/7zz",
+    "nbdkit": "usr/bin/nbdkit",
+    "nbdinfo": "usr/bin/nbdinfo",
+    "nbdcopy": "usr/bin/nbdcopy",
+    "restic": "usr/bin/restic",
+    "disk-python": "/usr/bin/python3",
+}
+
+# Debian's own Python with the modules of libnbd (`nbd`) and libvmdk (`pyvmdk`), which are built for it and no other.
+_PYTHON = """\
+export PYTHONPATH=%(root)s/usr/lib/python3/dist-packages
+"""
+
+# nbdkit looks for its plugins and filters in the system's folder, unless it gets them as paths. Its plugin for Python looks for
+# the modules that Python comes with.
+_NBDKIT = """\
+export PYTHONHOME="${PYTHONHOME:-%(root)s/usr}"
+parts=$(echo %(root)s/usr/lib/*/nbdkit)
+plugin=
+for word; do
+  shift
+  case $word in
+    --filter=[!/.]*) word="--filter=$parts/filters/nbdkit-${word#--filter=}-filter.so" ;;
+    [!-]*) if [ -z "$plugin" ] && [ -e "$parts/plugins/nbdkit-$word-plugin.so" ]; then
+        word="$parts/plugins/nbdkit-$word-plugin.so"
+        plugin=$word
+      fi ;;
+  esac
+  set -- "$@" "$word"
+done
+"""
+
+_FIRST = {"nbdkit": _NBDKIT, "disk-python": _PYTHON}
 
 
 def why_not() -> str:
@@ -34,21 +97,39 @@ def why_not() -> str:
     return f"this is no Debian: {', '.join(missing)} is missing" if missing else ""
 
 
-def build() -> Build:
-    """A folder with what the packages hold, as the root of a file system."""
+def cloud_init() -> Build:
+    """A folder with what the packages of cloud-init hold, as the root of a file system."""
+    return _build("debian", _CLOUD_INIT, _OF_CLOUD_INIT)
+
+
+def disk_tools() -> Build:
+    """The same of the programs that read, write and serve images of disks; its folder `tools` has a command for each.
+
+    A command runs the unpacked program with the unpacked libraries.
+    """
+    return _build("disk-tools", _DISK_TOOLS, _OF_DISK_TOOLS, _write_commands)
+
+
+def _build(name: str, wanted: tuple[str, ...], needed: re.Pattern[str], finish: Callable[[Path], None] | None = None) -> Build:
     release = Path("/etc/os-release")
-    return Build("debian", (release.read_text(encoding="utf-8") if release.exists() else "", *_WANTED), _unpack)
+
+    def make(folder: Path) -> None:
+        _unpack(folder, wanted, needed, layout.LOGS / f"{name}.log")
+        if finish is not None:
+            finish(folder)
+
+    inputs = (release.read_text(encoding="utf-8") if release.exists() else "", *wanted)
+    return Build(name, inputs if finish is None else (*inputs, _NBDKIT, _PYTHON, *_PROGRAMS.values()), make)
 
 
-def _unpack(folder: Path) -> None:
-    log = layout.LOGS / "debian.log"
+def _unpack(folder: Path, wanted: tuple[str, ...], needed: re.Pattern[str], log: Path) -> None:
     own: list[str] = []
-    if processes.run(["apt-cache", "show", "--no-all-versions", *_WANTED], log).code:
+    if processes.run(["apt-cache", "show", "--no-all-versions", *wanted], log).code:
         # This machine has no lists of packages, and they are not ours to change: these are read into a folder of our own.
         own = _own_lists(folder / ".apt")
         processes.check(["apt-get", *own, *_PATIENCE, "update"], log)
-    listed = processes.check(["apt-cache", *own, "depends", "--recurse", *_only_depends(), *_WANTED], log)
-    names = sorted({line for line in listed.splitlines() if _NEEDED.fullmatch(line)})
+    listed = processes.check(["apt-cache", *own, "depends", "--recurse", *_only_depends(), *wanted], log)
+    names = sorted({line for line in listed.splitlines() if needed.fullmatch(line)})
     packages = folder / ".packages"
     packages.mkdir()
     processes.check(["apt-get", *own, *_PATIENCE, "download", *_real(names, own, log)], log, cwd=packages)
@@ -56,6 +137,19 @@ def _unpack(folder: Path) -> None:
         processes.check(["dpkg-deb", "-x", package, folder], log)
     shutil.rmtree(packages)
     shutil.rmtree(folder / ".apt", ignore_errors=True)
+
+
+def _write_commands(root: Path) -> None:
+    """A command for each program: a script that runs it with the libraries beside it."""
+    libraries = sorted({*root.glob("lib/*-linux-*"), *root.glob("usr/lib/*-linux-*")})
+    (root / "tools").mkdir()
+    for name, program in _PROGRAMS.items():
+        before = _FIRST.get(name, "") % {"root": shlex.quote(str(root))}
+        path = ":".join(map(str, libraries))
+        path = f'export LD_LIBRARY_PATH={shlex.quote(path)}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"'
+        command = root / "tools" / name
+        command.write_text(f'#!/bin/sh\n{before}{path}\nexec {shlex.quote(str(root / program))} "$@"\n', encoding="utf-8")
+        command.chmod(0o755)
 
 
 def _own_lists(folder: Path) -> list[str]:

@@ -50,6 +50,17 @@ def _binaries(go: Go) -> Build:
     return Build("bin", (go.version, *_simulator_sources()), make)
 
 
+def _unpacked(build: Build) -> tuple[Path | None, str]:
+    """The folder of what Debian's packages hold; or None, and why it cannot be had."""
+    reason = debian.why_not()
+    if not reason:
+        try:
+            return build.ensure(), ""
+        except CommandFailed as error:
+            reason = f"Debian's packages cannot be had: {error}"
+    return None, reason
+
+
 class Toolbox:
     """What is set up, each part when it is first asked for.
 
@@ -103,13 +114,13 @@ class Toolbox:
     @cached_property
     def debian(self) -> tuple[Path | None, str]:
         """Debian's cloud-init and netplan, unpacked; or None, and why there is none."""
-        reason = debian.why_not()
-        if not reason:
-            try:
-                return debian.build().ensure(), ""
-            except CommandFailed as error:
-                reason = f"Debian's packages cannot be had: {error}"
-        return None, reason
+        return _unpacked(debian.cloud_init())
+
+    @cached_property
+    def disk_tools(self) -> tuple[Path | None, str]:
+        """The folder with the commands of Debian's qemu-img, libvmdk, nbdkit and so on; or None, and why there is none."""
+        root, reason = _unpacked(debian.disk_tools())
+        return root and root / "tools", reason
 
     def prepare(self, *, simulator: bool = True) -> Toolbox:
         """Set up everything at once, the Python side beside the Go side. simulator: whether it is needed at all."""
