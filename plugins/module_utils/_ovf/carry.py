@@ -8,15 +8,13 @@ Several at once, each looked at on its way.
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
 import re
 import time
 import typing as t
 
 from .._connector import tasks
-from .._connector.web import Stop
-from .._errors import ConnectionLost, TimedOut, VforgeError
+from .._errors import TimedOut, VforgeError
 from .._vsphere import lease as leases
 from . import apply, identity, read
 from .blobs import Blob, SliceBlob
@@ -28,12 +26,6 @@ from .websource import RemoteBlob
 
 if t.TYPE_CHECKING:
     from .task import TemplateTask
-
-# TLS sends it in records of 16 KiB; larger parts only take memory.
-_PART = 2**20
-
-# A disk whose connection broke is sent again from its start: a host cannot go on in the middle.
-_ATTEMPTS = 3
 
 
 def carry(
@@ -54,25 +46,18 @@ def carry(
         sum(_blob(job, item).size for item, _device in pairs),
         job.session.tell,
     )
-    stop = Stop()
-    errors: list[VforgeError] = []
-
-    def gone(error: VforgeError) -> None:
-        errors.append(error)
-        stop.set()
-
-    with lease.kept_alive(ready.timeout, meter.percent, gone):
-        try:
-            if job.options.transfer == PULL:
-                _pull(job, lease, items)
-            else:
-                _push(job, pairs, meter, stop)
-        except VforgeError:
-            if errors:
-                raise errors[0] from None  # why all else came to nothing
-            raise
-    if errors:
-        raise errors[0]
+    sender = leases.Sender(
+        job.session,
+        job.options.parallel,
+        job.deadline,
+        meter.add,
+        lambda upload, value: _check(job, upload, value),
+    )
+    with lease.held(ready.timeout, meter.percent, sender.stop):
+        if job.options.transfer == PULL:
+            _pull(job, lease, items)
+        else:
+            _push(job, sender, pairs)
     for blob in job.package.files.values():
         if not blob.unchanged():
             raise PackageError(
@@ -160,23 +145,29 @@ def _blob(job: TemplateTask, item: t.Any) -> Blob:
 
 def _push(
     job: TemplateTask,
+    sender: leases.Sender,
     pairs: t.Sequence[tuple[t.Any, leases.Device]],
-    meter: Meter,
-    stop: Stop,
 ) -> None:
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=job.options.parallel)
+    chains = [[_upload(job, item, device) for item in items] for device, items in _by_device(pairs)]
     try:
-        chains = _by_device(pairs)
-        futures = [pool.submit(_send_chain, job, items, device, meter, stop) for device, items in chains]
-        concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+        sender.send(chains)
     finally:
-        # After an error or a signal nothing more is sent; on success nothing is left to stop.
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-    ended = [future.exception() for future in futures if not future.cancelled()]
-    failures = [error for error in ended if error is not None]
-    for error in sorted(failures, key=lambda one: isinstance(one, leases.Stopped)):
-        raise error
+        job.account.attempts = max(job.account.attempts, sender.attempts)
+
+
+def _upload(job: TemplateTask, item: t.Any, device: leases.Device) -> leases.Upload:
+    algorithm = job.identity.files[item.path].algorithm
+    return leases.Upload(item.path, _blob(job, item), device, bool(item.create), algorithm)
+
+
+def _check(job: TemplateTask, upload: leases.Upload, value: str) -> None:
+    """Hold the digest of what was sent against what the file is to be.
+
+    :raises PackageError: ``checksum_mismatch``, ``source_changed``.
+    """
+    found = Digest(upload.algorithm, value)
+    if found != job.identity.files[upload.name]:
+        raise identity.wrong(job.package, job.identity, upload.name, found, job.digester)
 
 
 def _by_device(
@@ -187,102 +178,6 @@ def _by_device(
     for item, device in pairs:
         found.setdefault(device.key, (device, []))[1].append(item)
     return list(found.values())
-
-
-def _send_chain(
-    job: TemplateTask,
-    items: t.Sequence[t.Any],
-    device: leases.Device,
-    meter: Meter,
-    stop: Stop,
-) -> None:
-    """Send the files of one disk.
-
-    With parent references there are several: each updates what the one before has left.
-    """
-    for item in items:
-        _send_one(job, item, device, meter, stop)
-
-
-def _send_one(
-    job: TemplateTask,
-    item: t.Any,
-    device: leases.Device,
-    meter: Meter,
-    stop: Stop,
-) -> None:
-    """Send one file; after a broken connection again."""
-    blob = _blob(job, item)
-    expected = job.identity.files[item.path]
-    backoff = tasks.Backoff(job.deadline)
-    for attempt in range(1, _ATTEMPTS + 1):
-        job.account.attempts = max(job.account.attempts, attempt)
-        sending = _Sending(blob, expected.algorithm, meter)
-        try:
-            leases.send(
-                job.session.options,
-                device,
-                blob.size,
-                sending.parts(),
-                create=bool(item.create),
-                stop=stop,
-                deadline=job.deadline,
-            )
-            found = sending.digest()
-            if found != expected:
-                raise identity.wrong(job.package, job.identity, item.path, found, job.digester)
-            return
-        except ConnectionLost as error:
-            meter.add(-sending.done)
-            if stop.is_set() or attempt == _ATTEMPTS or not backoff.begin():
-                raise TemplateError(
-                    "upload_failed",
-                    f"{blob.label} could not be sent in {attempt} attempts: {error.message}",
-                    hint="Check the network to the ESXi hosts (port 443), then run again.",
-                ) from error
-
-
-class _Sending:
-    """One pass over a file on its way to a host.
-
-    :param algorithm: of the digest that is made of what is sent.
-    """
-
-    def __init__(self, blob: Blob, algorithm: str, meter: Meter) -> None:
-        self._blob = blob
-        self._algorithm = algorithm
-        self._meter = meter
-        self._hash = hashlib.new(algorithm, usedforsecurity=False)
-        self.done = 0
-
-    def parts(self) -> t.Iterator[memoryview]:
-        """The bytes, in one buffer.
-
-        While a part is sent another thread takes it into the digest.
-        """
-        buffer = memoryview(bytearray(_PART))
-        stream = self._blob.open()
-        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
-            try:
-                while self.done < self._blob.size:
-                    read = stream.readinto(buffer)
-                    if not read:
-                        raise PackageError(
-                            "source_changed",
-                            f"{self._blob.label} became shorter while it was sent.",
-                        )
-                    part = buffer[: min(read, self._blob.size - self.done)]
-                    hashed = helper.submit(self._hash.update, part)
-                    yield part
-                    hashed.result()
-                    self.done += len(part)
-                    self._meter.add(len(part))
-            finally:
-                stream.close()
-
-    def digest(self) -> Digest:
-        """Of all that was sent."""
-        return Digest(self._algorithm, self._hash.hexdigest())
 
 
 def _pull(job: TemplateTask, lease: leases.Lease, items: t.Sequence[t.Any]) -> None:

@@ -6,13 +6,25 @@ itself.
 
 While a lease is held, vCenter blocks what would alter the VM. A lease that is not kept alive, or is
 aborted, ends in error, and what was imported by it is removed (API reference, HttpNfcLease).
+
+To send files::
+
+    lease = Lease(session, ref)
+    ready = lease.wait_until_ready(deadline)
+    sender = Sender(session, parallel, deadline, progress, check)
+    with lease.held(ready.timeout, percent, sender.stop):
+        sender.send(chains_of_uploads)
+    lease.complete(deadline)
 """
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import math
 import re
 import ssl
@@ -38,6 +50,16 @@ _SECONDS_BETWEEN_SIGNS = 10.0
 
 # A host answers when it has written the last byte.
 _SECONDS_FOR_THE_ANSWER = 300
+
+# What is read, hashed and sent at once. TLS sends it in records of 16 KiB; larger parts only take
+# memory.
+_PART = 2**20
+
+# So many parts of a file may be read and hashed before they are sent.
+_PARTS = 4
+
+# A disk whose connection broke is sent again from its start: a host cannot go on in the middle.
+_ATTEMPTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +104,65 @@ class Received:
     digests: tuple[tuple[str, str], ...]
 
 
+class Stream(t.Protocol):
+    """What is read from; ``readinto`` fills as much as it can, and 0 is the end."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the buffer from its start; returns how far."""
+
+    def close(self) -> None:
+        """Let go of what is behind it."""
+
+
+class Source(t.Protocol):
+    """A file that is to be sent.
+
+    :ivar label: for messages; never holds a secret.
+    :ivar size: in bytes.
+    """
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+    def open(self) -> Stream:
+        """Begin to read; what is read comes from the start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """One file on its way to the host of a lease.
+
+    :ivar name: what the caller calls it.
+    :ivar create: whether the host makes a new file of it (PUT) or fills a disk that vCenter has
+        made (POST).
+    :ivar algorithm: of the digest that is made of what is sent, as hashlib calls it.
+    """
+
+    name: str
+    source: Source
+    device: Device
+    create: bool = False
+    algorithm: str = "sha256"
+
+
 class Stopped(VforgeError):
     """A transfer was broken off because another one failed, or the run was."""
 
     error_code = "stopped"
+
+
+class SourceChanged(VforgeError):
+    """A file is not what it was when its size was read."""
+
+    error_code = "source_changed"
+
+
+class UploadFailed(VforgeError):
+    """A file did not get to its host, however often it was sent."""
+
+    error_code = "upload_failed"
 
 
 class Lease:
@@ -208,6 +285,32 @@ class Lease:
             over.set()
             thread.join()
 
+    @contextlib.contextmanager
+    def held(self, timeout: float, percent: t.Callable[[], int], stop: Stop) -> t.Iterator[None]:
+        """Keep the lease alive while files are carried under it.
+
+        :param timeout: of the lease.
+        :param percent: how far the work is, for vCenter's own display.
+        :param stop: set when vCenter does not know the lease any more, so that what is under way
+            ends at once.
+        :raises VforgeError: why the lease ended, in place of all that came to nothing by it.
+        """
+        errors: list[VforgeError] = []
+
+        def lost(error: VforgeError) -> None:
+            errors.append(error)
+            stop.set()
+
+        try:
+            with self.kept_alive(timeout, percent, lost):
+                yield
+        except VforgeError:
+            if errors:
+                raise errors[0] from None
+            raise
+        if errors:
+            raise errors[0]
+
     def _cause(self, error: VforgeError) -> VforgeError:
         """Why the lease ended, as it says itself; the error at hand where it does not."""
         try:
@@ -323,6 +426,152 @@ class _Body:
             if self._stop.is_set():
                 raise Stopped("The upload was broken off.")
             yield part
+
+
+class Sender:
+    """Sends files to the hosts of a lease, some at the same time, and hashes each on its way.
+
+    :param parallel: disks at the same time.
+    :param deadline: of ``time.monotonic()``.
+    :param progress: called with the number of bytes that went through, in several threads, often;
+        a negative number takes back what has to be sent again.
+    :param check: called with each file that was sent, and the digest of the bytes that were, in
+        hexadecimal digits. What it raises ends all.
+    :ivar stop: breaks everything off.
+    :ivar attempts: to send a file, of the one that took most.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        parallel: int,
+        deadline: float,
+        progress: t.Callable[[int], None],
+        check: t.Callable[[Upload, str], None],
+    ) -> None:
+        self.stop = Stop()
+        self.attempts = 0
+        self._session = session
+        self._parallel = parallel
+        self._deadline = deadline
+        self._progress = progress
+        self._check = check
+
+    def send(self, chains: t.Sequence[t.Sequence[Upload]]) -> None:
+        """Send all files. It returns when no thread of it is left, however it ends.
+
+        :param chains: the files of each disk, in their order. With parent references there are
+            several of one disk: each updates what the one before has left.
+        :raises VforgeError: the first thing that went wrong; the others are broken off.
+        """
+        pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._parallel)
+        try:
+            futures = [pool.submit(self._send_chain, chain) for chain in chains]
+            concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+        finally:
+            # After an error or a signal nothing more is sent; on success nothing is left to stop.
+            self.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+        ended = [future.exception() for future in futures if not future.cancelled()]
+        failures = [error for error in ended if error is not None]
+        for error in sorted(failures, key=lambda one: isinstance(one, Stopped)):
+            raise error
+
+    def _send_chain(self, chain: t.Sequence[Upload]) -> None:
+        for upload in chain:
+            self._check(upload, self._send(upload))
+
+    def _send(self, upload: Upload) -> str:
+        """Send one file, after a broken connection again; returns the digest of what was sent."""
+        backoff = Backoff(self._deadline)
+        attempt = 0
+        while True:
+            attempt += 1
+            self.attempts = max(self.attempts, attempt)
+            with _Reading(upload.source, upload.algorithm, self._progress) as reading:
+                try:
+                    self._send_once(upload, reading)
+                    return reading.digest()
+                except ConnectionLost as error:
+                    self._progress(-reading.sent)
+                    lost = error
+            if self.stop.is_set() or attempt == _ATTEMPTS or not backoff.begin():
+                raise UploadFailed(
+                    f"{upload.source.label} could not be sent in {attempt} attempts: {lost.message}",
+                    hint="Check the network to the ESXi hosts (port 443), then run again.",
+                ) from lost
+
+    def _send_once(self, upload: Upload, reading: _Reading) -> None:
+        send(
+            self._session.options,
+            upload.device,
+            upload.source.size,
+            reading.parts(),
+            create=upload.create,
+            stop=self.stop,
+            deadline=self._deadline,
+        )
+
+
+class _Reading:
+    """One pass over a file that is sent: a thread reads and hashes some parts ahead.
+
+    So reading, hashing and sending go on beside each other, and each byte is read once. Leaving the
+    context ends the thread and closes the file.
+
+    :param progress: called with the size of each part when it was sent.
+    :ivar sent: bytes that were sent.
+    """
+
+    def __init__(self, source: Source, algorithm: str, progress: t.Callable[[int], None]) -> None:
+        self.sent = 0
+        self._source = source
+        self._progress = progress
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self._left = source.size
+        self._ahead = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        self._stream: Stream | None = None
+
+    def __enter__(self) -> _Reading:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._ahead.shutdown(wait=True, cancel_futures=True)
+        if self._stream is not None:
+            self._stream.close()
+
+    def parts(self) -> t.Iterator[memoryview]:
+        """The bytes, part by part; a part is valid until the next is asked for.
+
+        :raises SourceChanged: the file became shorter.
+        :raises VforgeError: what reading it raised.
+        """
+        self._stream = self._source.open()
+        ring = itertools.cycle([memoryview(bytearray(_PART)) for _number in range(_PARTS)])
+        due = collections.deque(self._ahead.submit(self._fill, next(ring)) for _number in range(_PARTS))
+        while part := due.popleft().result():
+            yield part
+            self.sent += len(part)
+            self._progress(len(part))
+            due.append(self._ahead.submit(self._fill, next(ring)))
+
+    def _fill(self, buffer: memoryview) -> memoryview:
+        """Read and hash the next part; an empty one is the end."""
+        stream, most = t.cast(Stream, self._stream), min(len(buffer), self._left)
+        count = stream.readinto(buffer[:most]) if most else 0
+        if most and not count:
+            raise SourceChanged(
+                f"{self._source.label} became shorter while it was sent.",
+                hint="Run again.",
+            )
+        part = buffer[:count]
+        self._hash.update(part)
+        self._left -= count
+        return part
+
+    def digest(self) -> str:
+        """Of all that was sent, in hexadecimal digits."""
+        return self._hash.hexdigest()
 
 
 def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:

@@ -59,7 +59,7 @@ def in_the_upload(monkeypatch):
         yield memoryview(b"x" * 1000)
         die()
 
-    monkeypatch.setattr(carry._Sending, "parts", parts)
+    monkeypatch.setattr(lease._Reading, "parts", parts)
 
 
 def with_all_sent(monkeypatch):
