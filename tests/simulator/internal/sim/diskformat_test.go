@@ -13,12 +13,13 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
 // diskHeader is the header of a disk of 1 MiB, in the form of qemu-img and without a grain, as a
 // test changes it.
-func diskHeader(change ...func(*vdisk.SparseHeader)) []byte {
-	h := vdisk.SparseHeader{
+func diskHeader(change ...func(*vmdkfile.SparseHeader)) []byte {
+	h := vmdkfile.SparseHeader{
 		Magic: [4]byte{'K', 'D', 'M', 'V'}, Version: 3, Flags: 1<<16 | 0x20001, Capacity: 2048, GrainSize: 128,
 		DescriptorOffset: 1, DescriptorSize: 1, TableEntries: 512, SecondDirectory: 2, Directory: 2, Overhead: 3,
 		LineEnds: [4]byte{'\n', ' ', '\r', '\n'}, Compression: 1,
@@ -35,7 +36,7 @@ func diskHeader(change ...func(*vdisk.SparseHeader)) []byte {
 
 // streamed is a disk in the form of VMware's tools.
 func streamed() []byte {
-	atEnd := diskHeader(func(h *vdisk.SparseHeader) { h.Directory = ^uint64(0) })
+	atEnd := diskHeader(func(h *vmdkfile.SparseHeader) { h.Directory = ^uint64(0) })
 	disk := append(atEnd, make([]byte, 4*vdisk.SectorSize)...)
 	return append(append(disk, diskHeader()...), make([]byte, vdisk.SectorSize)...)
 }
@@ -58,10 +59,10 @@ func TestDisksThatNoHostTakes(t *testing.T) {
 	for name, disk := range map[string][]byte{
 		"raw":                bytes.Repeat([]byte("raw"), 1000),
 		"nearly nothing":     []byte("KDMV"),
-		"not compressed":     diskHeader(func(h *vdisk.SparseHeader) { h.Flags, h.Compression = 3, 0 }),
-		"of version 1":       diskHeader(func(h *vdisk.SparseHeader) { h.Version = 1 }),
-		"of version 4":       diskHeader(func(h *vdisk.SparseHeader) { h.Version = 4 }),
-		"larger than its VM": diskHeader(func(h *vdisk.SparseHeader) { h.Capacity = 4097 }),
+		"not compressed":     diskHeader(func(h *vmdkfile.SparseHeader) { h.Flags, h.Compression = 3, 0 }),
+		"of version 1":       diskHeader(func(h *vmdkfile.SparseHeader) { h.Version = 1 }),
+		"of version 4":       diskHeader(func(h *vmdkfile.SparseHeader) { h.Version = 4 }),
+		"larger than its VM": diskHeader(func(h *vmdkfile.SparseHeader) { h.Capacity = 4097 }),
 		"without its end":    noEnd[:len(noEnd)-vdisk.SectorSize],
 		"without its footer": noFooter[:len(noFooter)-2*vdisk.SectorSize],
 	} {

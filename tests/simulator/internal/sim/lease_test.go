@@ -24,6 +24,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
 // importing is an import of a descriptor as a client makes it.
@@ -169,6 +170,34 @@ func content(size int, seed byte) []byte {
 	return p
 }
 
+// packedDisk is a disk of 1 MiB with something in every other grain, and its file.
+func packedDisk(seed byte, form vmdkfile.Form) (raw, file []byte) {
+	raw = make([]byte, 1<<20)
+	for i := range raw {
+		if i>>16%2 == int(seed)%2 {
+			raw[i] = seed + byte(i%251)
+		}
+	}
+	var out bytes.Buffer
+	disk := vmdkfile.Content{
+		ReaderAt: bytes.NewReader(raw), Capacity: 1 << 20, Allocated: vdisk.Spans{{Start: 0, End: 1 << 20}}, Descriptor: "# Disk",
+	}
+	if _, err := vmdkfile.Write(&out, disk, form); err != nil {
+		panic(err)
+	}
+	return raw, out.Bytes()
+}
+
+// hasDisk fails the test unless the extent of a disk begins with what was in the file sent, and
+// has nothing behind it.
+func (b *bench) hasDisk(extent string, raw []byte) {
+	b.Helper()
+	got, err := os.ReadFile(b.local(extent))
+	if err != nil || len(got) < len(raw) || !bytes.Equal(got[:len(raw)], raw) || len(bytes.Trim(got[len(raw):], "\x00")) > 0 {
+		b.Errorf("%s is not what was sent: %d bytes, %v", extent, len(got), err)
+	}
+}
+
 func TestAnImport(t *testing.T) {
 	b := start(t)
 	im := b.imported("appliance")
@@ -194,7 +223,8 @@ func TestAnImport(t *testing.T) {
 		t.Error("the VM does not show the import's task")
 	}
 
-	first, second := content(100_000, 1), content(3_000, 2)
+	rawFirst, first := packedDisk(1, vmdkfile.Stream)
+	rawSecond, second := packedDisk(2, vmdkfile.QEMU)
 	im.mustPut(l, 0, first)
 	b.wantFault(b.callFault(im.complete()), &types.InvalidState{}) // a disk is missing
 	im.mustPut(l, 1, second)
@@ -206,7 +236,7 @@ func TestAnImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha1.Sum(second)
-	if m := manifest.Returnval; len(m) != 2 || m[1].Size != 3_000 || m[1].Sha1 != hex.EncodeToString(sum[:]) || m[1].Key != l.Info.DeviceUrl[1].Key || !m[1].Disk {
+	if m := manifest.Returnval; len(m) != 2 || m[1].Size != int64(len(second)) || m[1].Sha1 != hex.EncodeToString(sum[:]) || m[1].Key != l.Info.DeviceUrl[1].Key || !m[1].Disk {
 		t.Errorf("manifest %+v", m)
 	}
 	if err := im.complete(); err != nil {
@@ -218,14 +248,10 @@ func TestAnImport(t *testing.T) {
 	b.wantFault(b.callFault(im.complete()), &types.InvalidState{})
 	b.wantFault(b.callFault(im.abort()), &types.InvalidState{})
 	b.wantFault(b.callFault(im.progress(100)), &types.InvalidState{})
-	for i, want := range [][]byte{first, second} {
-		got, err := os.ReadFile(b.local([]string{"appliance/appliance-flat.vmdk", "appliance/appliance_1-flat.vmdk"}[i]))
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("disk %d is not what was sent: %d bytes, %v", i, len(got), err)
-		}
-	}
+	b.hasDisk("appliance/appliance-flat.vmdk", rawFirst)
+	b.hasDisk("appliance/appliance_1-flat.vmdk", rawSecond)
 	var uploads struct{ Count, Done, Bytes int }
-	if b.control("GET", "/uploads", nil, &uploads); uploads.Count != 2 || uploads.Done != 2 || uploads.Bytes != 103_000 {
+	if b.control("GET", "/uploads", nil, &uploads); uploads.Count != 2 || uploads.Done != 2 || uploads.Bytes != len(first)+len(second) {
 		t.Errorf("uploads %+v", uploads)
 	}
 	b.noOrphans()
@@ -399,8 +425,9 @@ func TestSizesAreReadAgainOnRequest(t *testing.T) {
 	b := start(t)
 	im := b.imported("late")
 	l := im.ready()
-	im.mustPut(l, 0, content(4000, 1))
-	im.mustPut(l, 1, content(3000, 2))
+	_, file := packedDisk(1, vmdkfile.Stream)
+	im.mustPut(l, 0, file)
+	im.mustPut(l, 1, content(3000, 2)) // which holds nothing
 	if err := im.complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +449,7 @@ func TestSizesAreReadAgainOnRequest(t *testing.T) {
 	if _, err := methods.RefreshStorageInfo(im.ctx, im.client, &types.RefreshStorageInfo{This: l.Info.Entity}); err != nil {
 		t.Fatal(err)
 	}
-	if got := sizes(); got[0] != 4000 || got[1] != 3000 {
+	if got := sizes(); got[0] != 1<<19 || got[1] != 0 {
 		t.Errorf("after: %v", got)
 	}
 }
@@ -465,11 +492,17 @@ func TestEveryLinkOfADiskIsWaitedFor(t *testing.T) {
 	}
 	im := &importing{bench: b, lease: res.Returnval, items: spec.FileItem}
 	l := im.ready()
-	im.mustPut(l, 0, content(4000, 1))
+	below, base := packedDisk(1, vmdkfile.Stream)
+	above, top := packedDisk(2, vmdkfile.Stream)
+	im.mustPut(l, 0, base)
 	im.mustPut(l, 1, content(3000, 2))
 	im.wantFault(im.callFault(im.complete()), &types.InvalidState{})
-	im.mustPut(l, 0, content(2000, 3))
+	im.mustPut(l, 0, top)
 	if err := im.complete(); err != nil {
 		t.Fatal(err)
 	}
+	for i := range below {
+		below[i] |= above[i] // they have different grains
+	}
+	b.hasDisk("chain/chain-flat.vmdk", below)
 }

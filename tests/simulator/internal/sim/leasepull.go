@@ -25,7 +25,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/certs"
 	"vforge.vsphere/simulator/internal/faults"
-	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
 // pullError is what goes wrong with a pull, as the API says it.
@@ -49,7 +49,7 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 				if errors.As(err, &known) {
 					return nil, known.fault
 				}
-				var refused *vdisk.DiskFormatError
+				var refused *vmdkfile.DiskFormatError
 				if errors.As(err, &refused) {
 					go l.fail(refused.Fault())
 					return nil, refused.Fault()

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"vforge.vsphere/simulator/internal/inject"
-	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
 // partSuffix marks a file that is still coming in.
@@ -56,7 +56,7 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	}()
 	err := l.receive(f, up, r.Body)
 	l.end(f, up, err)
-	var refused *vdisk.DiskFormatError
+	var refused *vmdkfile.DiskFormatError
 	if errors.As(err, &refused) {
 		http.Error(w, refused.Error(), http.StatusInternalServerError)
 		go l.fail(refused.Fault()) // which waits for this transfer to be over
@@ -109,23 +109,36 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 	if err = errors.Join(err, out.Close()); err != nil {
 		return err
 	}
-	if f.disk && !l.s.cfg.DiscardUploads {
-		if err := vdisk.CheckDiskFormat(part, f.capacity); err != nil {
-			return err
-		}
-	}
-	if err := os.Rename(part, f.path); err != nil {
+	if err := l.keep(f, part); err != nil {
 		return err
-	}
-	if f.backing != nil {
-		if err := l.s.diskLayers.Adopt(f.backing, f.capacity); err != nil {
-			return err
-		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.size, f.sha1 = n, hex.EncodeToString(sum.Sum(nil))
 	return nil
+}
+
+// keep puts what came in where it belongs: the file of a disk is unpacked into the disk's layer.
+func (l *nfcLease) keep(f *leaseFile, part string) error {
+	switch {
+	case !f.disk:
+		return os.Rename(part, f.path)
+	case l.s.cfg.DiscardUploads:
+		if err := os.Rename(part, f.path); err != nil {
+			return err
+		}
+		return l.s.diskLayers.Adopt(f.backing, f.capacity)
+	}
+	if err := vmdkfile.CheckDiskFormat(part, f.capacity); err != nil {
+		return err
+	}
+	err := l.s.diskLayers.Fill(f.backing, f.capacity, f.taken == 0, func(put func(p []byte, off int64) error) error {
+		return vmdkfile.Unpack(part, put)
+	})
+	if err != nil {
+		return err
+	}
+	return os.Remove(part)
 }
 
 // onlyReader hides all but Read, so that io.CopyBuffer uses its buffer.

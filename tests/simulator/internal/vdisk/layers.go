@@ -116,6 +116,37 @@ func (t *Layers) Adopt(b *FlatBacking, capacity int64) error {
 	return err
 }
 
+// Fill writes what from puts into the layer of a backing, in place of all that it has where
+// fresh is set. Of a thin disk only what was put takes space.
+//
+// It returns the error of from, or that of the layer's file. Then the content is as far as it got.
+func (t *Layers) Fill(b *FlatBacking, capacity int64, fresh bool, from func(put func(p []byte, off int64) error) error) error {
+	l, err := t.Layer(b, capacity)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.open()
+	if err != nil {
+		return err
+	}
+	if fresh {
+		err = errors.Join(f.Truncate(0), f.Truncate(capacity))
+		l.data = nil
+	}
+	l.adopted = b.ThinProvisioned != nil && *b.ThinProvisioned
+	if err == nil {
+		err = from(func(p []byte, off int64) error {
+			p = p[:max(0, min(int64(len(p)), capacity-off))]
+			_, err := f.WriteAt(p, off)
+			l.data.Add(Span{off, off + int64(len(p))})
+			return err
+		})
+	}
+	return errors.Join(err, f.Close())
+}
+
 // adopt counts all that the extent holds as written. The caller holds the layer's lock,
 // or nobody else knows the layer yet.
 func (l *layer) adopt() {

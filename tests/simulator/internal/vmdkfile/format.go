@@ -2,7 +2,7 @@
 // GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package vdisk
+package vmdkfile
 
 import (
 	"bytes"
@@ -13,7 +13,12 @@ import (
 	"os"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
 )
+
+// sectorSize is the unit of all places and sizes in these files.
+const sectorSize = vdisk.SectorSize
 
 // SparseHeader is the header of a sparse extent, and in a stream its footer as well.
 type SparseHeader struct {
@@ -34,9 +39,17 @@ type SparseHeader struct {
 
 const (
 	sparseVersion    = 3
+	lineEndsKnown    = 1 << 0
+	secondTables     = 1 << 1
 	compressedGrains = 1 << 16
+	withMarkers      = 1 << 17
 	deflate          = 1
 	directoryAtEnd   = ^uint64(0) // the header leaves it to the footer
+
+	grainSectors = 128
+	grainSize    = grainSectors * sectorSize
+	tableEntries = 512
+	tableSectors = tableEntries * 4 / sectorSize
 )
 
 var sparseMagic = []byte("KDMV")
@@ -74,7 +87,7 @@ func CheckDiskFormat(path string, capacity int64) error {
 		return &DiskFormatError{"sparse VMDK version too old"}
 	case head.Version > sparseVersion:
 		return &DiskFormatError{"sparse VMDK version too new"}
-	case head.Capacity > uint64(capacity+SectorSize-1)/SectorSize:
+	case head.Capacity > uint64(capacity+sectorSize-1)/sectorSize:
 		return &DiskFormatError{fmt.Sprintf("its capacity of %d sectors is larger than the disk", head.Capacity)}
 	case head.Directory != directoryAtEnd:
 		return nil
@@ -88,12 +101,12 @@ func checkStreamEnd(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	footer, err := readSparseHeader(file, info.Size()-2*SectorSize)
+	footer, err := readSparseHeader(file, info.Size()-2*sectorSize)
 	if err != nil || footer.Directory == directoryAtEnd {
 		return &DiskFormatError{"the stream ends without its footer"}
 	}
-	marker := make([]byte, SectorSize)
-	if _, err := file.ReadAt(marker, info.Size()-SectorSize); err != nil || len(bytes.Trim(marker, "\x00")) > 0 {
+	marker := make([]byte, sectorSize)
+	if _, err := file.ReadAt(marker, info.Size()-sectorSize); err != nil || len(bytes.Trim(marker, "\x00")) > 0 {
 		return &DiskFormatError{"the stream ends without its end-of-stream marker"}
 	}
 	return nil
@@ -101,7 +114,7 @@ func checkStreamEnd(file *os.File) error {
 
 func readSparseHeader(file *os.File, at int64) (*SparseHeader, error) {
 	var head SparseHeader
-	err := binary.Read(io.NewSectionReader(file, at, SectorSize), binary.LittleEndian, &head)
+	err := binary.Read(io.NewSectionReader(file, at, sectorSize), binary.LittleEndian, &head)
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err == nil && !bytes.Equal(head.Magic[:], sparseMagic):
 		return nil, &DiskFormatError{"no sparse VMDK"}
