@@ -80,6 +80,24 @@ def stream(grains: int, seed: object = 1, capacity: int = 64 * MIB) -> bytes:
     return data + _header(capacity, place, 2) + _marker(0, _END_OF_STREAM)
 
 
+def contents(data: bytes) -> dict[int, bytes]:
+    """What is on the disk of a file in either form: its grains that are not zeros, by their place in bytes."""
+    head = _HEADER.unpack_from(data)
+    if head[9] == _AT_THE_END:
+        head = _HEADER.unpack_from(data, len(data) - 2 * SECTOR)
+    sectors, directory = head[3], head[9]
+    tables = -(-sectors // (_GRAIN_SECTORS * _ENTRIES))
+    grains = {}
+    for number, table in enumerate(struct.unpack_from(f"<{tables}I", data, directory * SECTOR)):
+        places = struct.unpack_from(f"<{_ENTRIES}I", data, table * SECTOR) if table else ()
+        for entry, place in enumerate(places):
+            if place:
+                at, size = struct.unpack_from("<QI", data, place * SECTOR)
+                assert at == (number * _ENTRIES + entry) * _GRAIN_SECTORS, "a grain of another place"
+                grains[at * SECTOR] = zlib.decompress(data[place * SECTOR + 12 :][:size])
+    return {at: grain for at, grain in grains.items() if grain.strip(b"\0")}
+
+
 def header(version: int = 3, flags: int = 0x30001, compression: int = 1, capacity: int = 64 * MIB) -> bytes:
     """The header alone, with what can be wrong in it."""
     return _header(capacity, 2, 128, version, flags, compression)

@@ -50,6 +50,7 @@ var VMPrivileges = map[string][]string{
 	"CreateForkChild_Task":         {"VirtualMachine.Provisioning.Clone"},
 	"CustomizeVM_Task":             {"VirtualMachine.Provisioning.Customize"},
 	"UpgradeVM_Task":               {"VirtualMachine.Config.UpgradeVirtualHardware"},
+	"ExportVm":                     {"VApp.Export"},
 }
 
 // otherPrivileges are those of methods on other kinds of objects.
@@ -73,6 +74,7 @@ var otherPrivileges = map[string][]string{
 	"HostSystem.ExitMaintenanceMode_Task":          {"Host.Config.Maintenance"},
 	"VirtualMachineSnapshot.RemoveSnapshot_Task":   {"VirtualMachine.State.RemoveSnapshot"},
 	"VirtualMachineSnapshot.RevertToSnapshot_Task": {"VirtualMachine.State.RevertToSnapshot"},
+	"VirtualMachineSnapshot.ExportSnapshot":        {}, // needs it on the VM: see snapshotShim
 	"VirtualMachineSnapshot.RenameSnapshot":        {"VirtualMachine.State.RenameSnapshot"},
 	"SessionManager.TerminateSession":              {"Sessions.TerminateSession"},
 	"SessionManager.ImpersonateUser":               {"Sessions.ImpersonateUser"},

@@ -13,7 +13,6 @@ import (
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vmdk"
 )
 
 // DeltaSize is what a fresh delta extent occupies: its metadata, no data.
@@ -56,14 +55,15 @@ func MakeVMDir(ds *simulator.Datastore, name string) (string, error) {
 	}
 }
 
-// WriteDisk makes a disk's descriptor and its sparse extent, in a directory that a VM
+// WriteDisk makes a layer's descriptor and its sparse extent, in a directory that a VM
 // whose files are only listed may not have yet.
-func WriteDisk(ds *simulator.Datastore, descriptor string, capacity int64, delta bool) error {
-	return MakeLayerFiles(Local(ds, descriptor), Local(ds, Extent(descriptor, delta)), capacity, delta)
+func WriteDisk(ds *simulator.Datastore, descriptor string, l Layer) error {
+	l.Name = Path(ds.Name, descriptor)
+	return MakeLayerFiles(Local(ds, descriptor), Local(ds, Extent(descriptor, l.delta())), l)
 }
 
 // MakeLayerFiles is WriteDisk with paths of this machine.
-func MakeLayerFiles(descriptor, extent string, capacity int64, delta bool) error {
+func MakeLayerFiles(descriptor, extent string, l Layer) error {
 	if err := os.MkdirAll(filepath.Dir(descriptor), 0o700); err != nil {
 		return err
 	}
@@ -71,14 +71,14 @@ func MakeLayerFiles(descriptor, extent string, capacity int64, delta bool) error
 	if err != nil {
 		return err
 	}
-	err = vmdk.NewDescriptor(vmdk.Extent{Info: filepath.Base(extent), Size: capacity / vmdk.SectorSize}).Write(f)
+	_, err = f.WriteString(l.Text(filepath.Base(extent)))
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if delta {
+	if l.delta() {
 		return WriteSparse(extent, DeltaSize)
 	}
-	return WriteSparse(extent, capacity)
+	return WriteSparse(extent, l.Capacity)
 }
 
 // WriteSparse makes a file of a size with nothing in it.

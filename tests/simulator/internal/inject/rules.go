@@ -117,9 +117,9 @@ func (r *Rule) Check() error {
 }
 
 // makesTask tells if what a method starts goes on behind its answer: as a task, or as the
-// lease of an import.
+// lease of an import or an export.
 func makesTask(method string) bool {
-	return strings.HasSuffix(method, "_Task") || method == "ImportVApp"
+	return strings.HasSuffix(method, "_Task") || slices.Contains([]string{"ImportVApp", "ExportVm", "ExportSnapshot"}, method)
 }
 
 // Delay waits for as long as the rule says, or until the client that is waiting has gone.

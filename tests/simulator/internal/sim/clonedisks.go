@@ -46,7 +46,7 @@ func (s *Sim) forkDisks(ctx *simulator.Context, p *clonePlan, base string) ([]ty
 // newDelta makes the files of a layer on top of another and describes it. The
 // layer below is shared, not copied: it never changes again.
 func newDelta(ds *simulator.Datastore, file string, below *types.VirtualDiskFlatVer2BackingInfo, capacity int64) (*types.VirtualDiskFlatVer2BackingInfo, error) {
-	if err := dsfiles.WriteDisk(ds, file, capacity, true); err != nil {
+	if err := dsfiles.WriteDisk(ds, file, dsfiles.Layer{Capacity: capacity, Parent: below.FileName}); err != nil {
 		return nil, err
 	}
 	ref := ds.Self

@@ -5,6 +5,8 @@
 package sim
 
 import (
+	"cmp"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
@@ -16,6 +18,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
+	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
 // getLeases lists all leases since the start, and those that live.
@@ -39,7 +42,7 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 		files := []map[string]any{}
 		for _, f := range l.order {
 			files = append(files, map[string]any{
-				"key": f.importKey, "disk": f.disk, "needed": f.needed > 0, "done": f.done, "bytes": f.size, "sha1": f.sha1, "path": f.path,
+				"key": cmp.Or(f.importKey, f.key), "disk": f.disk, "needed": f.needed > 0, "done": f.done, "bytes": f.size, "sha1": f.sha1, "path": f.path,
 			})
 		}
 		l.mu.Unlock()
@@ -49,13 +52,14 @@ func (s *Sim) getLeases(*http.Request) (any, error) {
 	return map[string]any{"open": open, "leases": list}, nil
 }
 
-// postLeases sets where the URLs of leases to come lead to and whether the tasks of their
-// imports may be cancelled, or ends those that live, as a
+// postLeases sets where the URLs of leases to come lead to, in which form disks go out, and whether
+// the tasks of their imports may be cancelled, or ends those that live, as a
 // host does that goes down.
 func (s *Sim) postLeases(r *http.Request) (any, error) {
 	var body struct {
 		Relayed    *bool  `json:"relayed"`
 		Cancelable *bool  `json:"cancelable"`
+		Form       string `json:"form"`
 		Fail       string `json:"fail"`
 	}
 	if err := decode(r, &body); err != nil {
@@ -70,6 +74,15 @@ func (s *Sim) postLeases(r *http.Request) (any, error) {
 		s.leases.mu.Lock()
 		s.leases.cancelable = *body.Cancelable
 		s.leases.mu.Unlock()
+	}
+	switch form := vmdkfile.Form(body.Form); form {
+	case "":
+	case vmdkfile.Stream, vmdkfile.QEMU:
+		s.leases.mu.Lock()
+		s.leases.form = form
+		s.leases.mu.Unlock()
+	default:
+		return nil, badRequest(fmt.Errorf(`"form" is %q: %s or %s is needed`, form, vmdkfile.Stream, vmdkfile.QEMU))
 	}
 	if body.Fail == "" {
 		return done, nil

@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"path"
@@ -54,7 +55,7 @@ func (t *uploadTable) begin(l *nfcLease, f *leaseFile, r *http.Request) *upload 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	up := &upload{
-		VM: l.vm.Value, File: f.importKey, Method: r.Method, Length: r.ContentLength, Running: true,
+		VM: l.vm.Value, File: cmp.Or(f.importKey, f.key), Method: r.Method, Length: r.ContentLength, Running: true,
 		table: t, lease: l, begun: time.Now(),
 	}
 	for _, x := range t.troubles {

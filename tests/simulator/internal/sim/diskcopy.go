@@ -5,6 +5,8 @@
 package sim
 
 import (
+	"cmp"
+
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -15,20 +17,24 @@ import (
 
 // newBaseDisk makes the files of an empty disk and describes it.
 func newBaseDisk(ds *simulator.Datastore, file string, capacity int64) (*vdisk.FlatBacking, error) {
-	if err := dsfiles.WriteDisk(ds, file, capacity, false); err != nil {
+	if err := dsfiles.WriteDisk(ds, file, dsfiles.Layer{Capacity: capacity}); err != nil {
 		return nil, err
 	}
 	return baseBacking(ds, file), nil
 }
 
-// baseBacking describes a disk that builds on no other.
+// baseBacking describes a disk that builds on no other, with the UUID that its descriptor has.
 func baseBacking(ds *simulator.Datastore, file string) *vdisk.FlatBacking {
 	ref := ds.Self
+	id := ids.NewUUID(0x60)
+	if desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file)); err == nil {
+		id = cmp.Or(dsfiles.PlainUUID(desc.DDB["uuid"]), id)
+	}
 	return &vdisk.FlatBacking{
 		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsfiles.Path(ds.Name, file), Datastore: &ref},
 		DiskMode:                     string(types.VirtualDiskModePersistent),
 		ThinProvisioned:              types.NewBool(true),
-		Uuid:                         ids.NewUUID(0x60),
+		Uuid:                         id,
 	}
 }
 

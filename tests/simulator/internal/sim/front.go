@@ -227,6 +227,9 @@ func (s *Sim) refuse(call *wire.Call) (types.BaseMethodFault, string) {
 			return fault, ""
 		}
 	}
+	if fault := s.exportedFrom(call); fault != nil {
+		return fault, ""
+	}
 	if s.reg.Get(call.This) != nil {
 		for _, p := range accounts.MethodPrivileges(call.This.Type, call.Method) {
 			if fault := s.auth.Denied(call.Session.User, call.This, p); fault != nil {
@@ -242,6 +245,10 @@ func (s *Sim) answerFailing(w http.ResponseWriter, call *wire.Call, rule *inject
 	fault, _ := faults.New(rule.Fault, rule.Message) // checked when the rule was made
 	if call.Method == "ImportVApp" && s.reg.Get(call.This) != nil {
 		wire.WriteTask(w, call.Method, s.failingImport(call, fault))
+		return
+	}
+	if (call.Method == "ExportVm" || call.Method == "ExportSnapshot") && s.reg.Get(call.This) != nil {
+		wire.WriteTask(w, call.Method, s.failingExport(call, fault))
 		return
 	}
 	task, ok := s.failingTask(call, fault)

@@ -7,13 +7,11 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"os"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
-	"github.com/vmware/govmomi/vmdk"
 
 	"vforge.vsphere/simulator/internal/deepcopy"
 	"vforge.vsphere/simulator/internal/dsfiles"
@@ -337,13 +335,8 @@ func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) 
 		out.Parent = below
 		return &out, capacity, nil
 	}
-	f, err := os.Open(dsfiles.Local(ds, file))
+	desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file))
 	if err != nil || !exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
-		return nil, 0, invalidDevice(index, property)
-	}
-	defer f.Close()
-	desc, err := vmdk.ParseDescriptor(io.LimitReader(f, 1<<20))
-	if err != nil || desc.Capacity() <= 0 {
 		return nil, 0, invalidDevice(index, property)
 	}
 	return baseBacking(ds, file), int64(desc.Capacity()), nil

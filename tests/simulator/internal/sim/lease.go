@@ -5,6 +5,8 @@
 package sim
 
 import (
+	"cmp"
+	"io"
 	"log"
 	"os"
 	"sync"
@@ -19,10 +21,11 @@ import (
 	"vforge.vsphere/simulator/internal/ids"
 	"vforge.vsphere/simulator/internal/naming"
 	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vmdkfile"
 )
 
-// nfcLease is the lease of an import: while it lives the VM is there and waits for the
-// content of its disks. A lease that does not end well takes the VM with it.
+// nfcLease is the lease of an import or an export. While that of an import lives, the VM is there
+// and waits for the content of its disks; if it does not end well, it takes the VM with it.
 type nfcLease struct {
 	mo.HttpNfcLease
 	s       *Sim
@@ -38,6 +41,9 @@ type nfcLease struct {
 	made   time.Time
 	// cancelable is whether the task may be cancelled.
 	cancelable bool
+	// exporting is whether disks go out; then snapshot is the one that they are of, if any.
+	exporting bool
+	snapshot  *types.ManagedObjectReference
 
 	mu    sync.Mutex
 	files map[string]*leaseFile // by the last part of their URLs
@@ -50,7 +56,7 @@ type nfcLease struct {
 	transfers      sync.WaitGroup
 }
 
-// leaseFile is one file that a lease waits for.
+// leaseFile is one file that a lease waits for, or gives away.
 type leaseFile struct {
 	name      string // in its URL
 	key       string // of its deviceUrl
@@ -65,8 +71,13 @@ type leaseFile struct {
 	capacity  int64
 	size      int64 // what came in
 	sha1      string
-	done      bool
-	busy      bool
+	sha256    string
+	algorithm string // of the checksum in the manifest, where one is chosen
+	populated int64  // bytes of an exported disk that are in its file
+	// send writes a file that is exported, and tells how much of the disk is in it.
+	send func(to io.Writer) (populated int64, err error)
+	done bool
+	busy bool
 }
 
 // leaseTable knows all leases: those that live by token and by VM, and the latest of the
@@ -76,6 +87,7 @@ type leaseTable struct {
 	all   []*nfcLease
 	byID  map[string]*nfcLease
 	relay bool // URLs have "*" for the server that was asked
+	form  vmdkfile.Form
 	// cancelable is whether the tasks of imports to come let themselves be cancelled.
 	cancelable bool
 }
@@ -94,6 +106,13 @@ func (t *leaseTable) ofTask(task types.ManagedObjectReference) *nfcLease {
 		}
 	}
 	return nil
+}
+
+// formOfDisks is the form in which disks go out.
+func (t *leaseTable) formOfDisks() vmdkfile.Form {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return cmp.Or(t.form, vmdkfile.Stream)
 }
 
 func (t *leaseTable) relayed() bool {
@@ -138,7 +157,7 @@ func (t *leaseTable) of(vm types.ManagedObjectReference) *nfcLease {
 func (l *nfcLease) holds(vm types.ManagedObjectReference) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.over && l.vm == vm
+	return !l.over && l.vm == vm && l.snapshot == nil // that of a snapshot leaves the VM alone
 }
 
 // newLease registers a lease that makes its VM.
@@ -209,7 +228,11 @@ func (l *nfcLease) finish() bool {
 	l.update(
 		types.PropertyChange{Name: "info", Val: nil},
 		types.PropertyChange{Name: "state", Val: types.HttpNfcLeaseStateDone})
-	l.s.finishTask(l.s.background(l.user), l.task, l.vm, nil)
+	var result types.AnyType
+	if !l.exporting {
+		result = l.vm
+	}
+	l.s.finishTask(l.s.background(l.user), l.task, result, nil)
 	return true
 }
 
@@ -220,9 +243,11 @@ func (l *nfcLease) fail(fault types.BaseMethodFault) bool {
 		return false
 	}
 	l.transfers.Wait()
-	l.s.creating.Lock() // a VM that is being made for it is there by now, or will not be made
-	l.discard()
-	l.s.creating.Unlock()
+	if !l.exporting {
+		l.s.creating.Lock() // a VM that is being made for it is there by now, or will not be made
+		l.discard()
+		l.s.creating.Unlock()
+	}
 	l.update(
 		types.PropertyChange{Name: "info", Val: nil},
 		types.PropertyChange{Name: "error", Val: faults.Localized(fault)},

@@ -115,7 +115,7 @@ func (sh *leaseShim) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNf
 	return &methods.HttpNfcLeaseAbortBody{Res: &types.HttpNfcLeaseAbortResponse{}}
 }
 
-// HttpNfcLeaseGetManifest tells what has come in, file by file.
+// HttpNfcLeaseGetManifest tells what has come in or gone out, file by file.
 func (sh *leaseShim) HttpNfcLeaseGetManifest(ctx *simulator.Context, req *types.HttpNfcLeaseGetManifest) soap.HasFault {
 	l, fault := sh.open(ctx, req.This)
 	if fault != nil {
@@ -126,9 +126,7 @@ func (sh *leaseShim) HttpNfcLeaseGetManifest(ctx *simulator.Context, req *types.
 	res := &types.HttpNfcLeaseGetManifestResponse{}
 	for _, f := range l.order {
 		if f.done {
-			res.Returnval = append(res.Returnval, types.HttpNfcLeaseManifestEntry{
-				Key: f.key, Sha1: f.sha1, Size: f.size, Disk: f.disk, Capacity: f.capacity,
-			})
+			res.Returnval = append(res.Returnval, f.manifestEntry())
 		}
 	}
 	return &methods.HttpNfcLeaseGetManifestBody{Res: res}

@@ -6,6 +6,7 @@ package sim
 
 import (
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -24,7 +25,7 @@ import (
 // partSuffix marks a file that is still coming in.
 const partSuffix = ".part"
 
-// serveNFC takes a file for a lease. The lease's token in the URL is all the
+// serveNFC takes a file for a lease, or gives one away. The lease's token in the URL is all the
 // authentication that there is.
 func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 	token, name := path.Split(strings.TrimPrefix(path.Clean(r.URL.Path), "/nfc/"))
@@ -39,6 +40,10 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer l.transfers.Done()
+	if l.exporting {
+		s.serveExport(w, r, l, f)
+		return
+	}
 	up := s.uploads.begin(l, f, r)
 	if up.trouble.status != 0 {
 		l.end(f, up, errors.New("refused"))
@@ -77,7 +82,9 @@ func (l *nfcLease) begin(name, method string) (*leaseFile, int) {
 	switch {
 	case l.over, f == nil:
 		return nil, http.StatusNotFound
-	case method != http.MethodPut && method != http.MethodPost, f.create != (method == http.MethodPut):
+	case l.exporting && method != http.MethodGet:
+		return nil, http.StatusMethodNotAllowed
+	case !l.exporting && method != http.MethodPut && method != http.MethodPost, !l.exporting && f.create != (method == http.MethodPut):
 		return nil, http.StatusMethodNotAllowed
 	case f.busy:
 		return nil, http.StatusConflict
@@ -101,8 +108,8 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 	if l.s.cfg.DiscardUploads {
 		to = io.Discard
 	}
-	sum := sha1.New()
-	n, err := io.CopyBuffer(io.MultiWriter(to, sum, up), onlyReader{body}, make([]byte, 256<<10))
+	sum, other := sha1.New(), sha256.New()
+	n, err := io.CopyBuffer(io.MultiWriter(to, sum, other, up), onlyReader{body}, make([]byte, 256<<10))
 	if err == nil && l.s.cfg.DiscardUploads {
 		err = out.Truncate(n)
 	}
@@ -114,7 +121,7 @@ func (l *nfcLease) receive(f *leaseFile, up *upload, body io.Reader) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.size, f.sha1 = n, hex.EncodeToString(sum.Sum(nil))
+	f.size, f.sha1, f.sha256 = n, hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(other.Sum(nil))
 	return nil
 }
 
@@ -153,7 +160,7 @@ func (l *nfcLease) end(f *leaseFile, up *upload, err error) {
 		f.taken++
 	}
 	l.s.uploads.end(up, err == nil)
-	if err == nil {
+	if err == nil || l.exporting {
 		return
 	}
 	if err := os.Remove(f.path + partSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -90,8 +91,11 @@ func writeVM(spec *vmSpec) (string, error) {
 		return "", err
 	}
 	err = writeVMFiles(spec.datastore, path.Join(dir, spec.name+".vmx"))
-	for i, disk := range spec.disks {
-		err = errors.Join(err, dsfiles.WriteDisk(spec.datastore, spec.diskFile(dir, i), disk.Bytes, false))
+	spec.disks = slices.Clone(spec.disks) // others are made after the same pattern
+	for i := range spec.disks {
+		spec.disks[i].UUID = ids.NewUUID(0x60)
+		layer := dsfiles.Layer{Capacity: spec.disks[i].Bytes, UUID: spec.disks[i].UUID}
+		err = errors.Join(err, dsfiles.WriteDisk(spec.datastore, spec.diskFile(dir, i), layer))
 	}
 	return dir, err
 }

@@ -32,6 +32,7 @@ type layer struct {
 	mu         sync.RWMutex
 	descriptor string // both are paths on this machine
 	Extent     string
+	written    dsfiles.Layer // what the descriptor says
 	delta      bool
 	adopted    bool // thin, and filled by an import
 	capacity   int64
@@ -68,11 +69,20 @@ func (t *Layers) Layer(b *FlatBacking, capacity int64) (*layer, error) {
 		if t.layers == nil {
 			t.layers = make(map[string]*layer)
 		}
-		l = &layer{descriptor: dsfiles.Local(ds, file), Extent: extent, delta: b.Parent != nil, capacity: capacity}
+		l = &layer{descriptor: dsfiles.Local(ds, file), Extent: extent, delta: b.Parent != nil, capacity: capacity, written: Described(b, capacity)}
 		l.adopt() // somebody may have put a file there
 		t.layers[extent] = l
 	}
 	return l, nil
+}
+
+// Described is what the descriptor of a backing says.
+func Described(b *FlatBacking, capacity int64) dsfiles.Layer {
+	l := dsfiles.Layer{Name: b.FileName, Capacity: capacity, UUID: b.Uuid, Thick: b.ThinProvisioned == nil || !*b.ThinProvisioned}
+	if b.Parent != nil {
+		l.Parent = b.Parent.FileName
+	}
+	return l
 }
 
 // Remove deletes files of this machine, and what is known of the layers in them.
@@ -166,7 +176,7 @@ func hollow(info os.FileInfo) bool {
 // holds the layer's lock.
 func (l *layer) open() (*os.File, error) {
 	if _, err := os.Stat(l.Extent); errors.Is(err, os.ErrNotExist) {
-		if err := dsfiles.MakeLayerFiles(l.descriptor, l.Extent, l.capacity, l.delta); err != nil {
+		if err := dsfiles.MakeLayerFiles(l.descriptor, l.Extent, l.written); err != nil {
 			return nil, err
 		}
 	}
@@ -199,8 +209,8 @@ func (l *layer) Grow(capacity int64) error {
 	if err != nil {
 		return err
 	}
-	l.capacity = capacity
-	return errors.Join(f.Truncate(capacity), f.Close())
+	l.capacity, l.written.Capacity = capacity, capacity
+	return errors.Join(f.Truncate(capacity), f.Close(), dsfiles.SetCapacity(l.descriptor, capacity))
 }
 
 // Write writes ranges, each with the bytes that fill makes for it.
@@ -363,7 +373,10 @@ func (l *layer) Resize(capacity int64) error {
 	if l.capacity == capacity {
 		return nil
 	}
-	l.capacity = capacity
+	l.capacity, l.written.Capacity = capacity, capacity
+	if err := dsfiles.SetCapacity(l.descriptor, capacity); err != nil {
+		return err
+	}
 	if _, err := os.Stat(l.Extent); l.delta || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -63,6 +63,8 @@ type DiskSpec struct {
 	Bytes int64  `json:"bytes"`
 	Mode  string `json:"mode"` // as DiskMode; empty: persistent
 	RDM   string `json:"rdm"`  // physicalMode or virtualMode for a raw device
+	// UUID is that of the disk, in its descriptor too; empty: a new one.
+	UUID string `json:"-"`
 }
 
 // MaxDisks is how many disks fit to one SCSI controller.
@@ -89,7 +91,7 @@ func (d *DiskSpec) Backing(ds *simulator.Datastore, file string) types.BaseVirtu
 		}
 	}
 	return &vdisk.FlatBacking{
-		VirtualDeviceFileBackingInfo: named, DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: ids.NewUUID(0x60),
+		VirtualDeviceFileBackingInfo: named, DiskMode: mode, ThinProvisioned: types.NewBool(true), Uuid: cmp.Or(d.UUID, ids.NewUUID(0x60)),
 	}
 }
 
