@@ -91,7 +91,7 @@ var readers = []string{
 	"CreateContainerView", "CreateListView", "CreateInventoryView", "DestroyView", "ModifyListView", "ResetListView",
 	"CreateCollectorFor", "DestroyCollector", "Rewind", "ResetCollector", "SetCollectorPageSize", "Reset",
 	"HttpNfcLease", "ParseDescriptor", // a lease belongs to its session
-	"CreateImportSpec",
+	"CreateImportSpec", "CreateDescriptor", // what they need is needed on places and VMs
 	"ReconfigVM_Task", // what it needs depends on what is changed: see reconfigPrivileges
 }
 

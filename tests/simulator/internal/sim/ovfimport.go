@@ -147,6 +147,7 @@ func (im *ovfImport) build() {
 	im.version()
 	im.items()
 	im.properties()
+	im.settings()
 	for _, c := range im.System.VirtualHardware[0].ExtraConfig {
 		im.spec.ExtraConfig = append(im.spec.ExtraConfig, &types.OptionValue{Key: c.Key, Value: c.Value})
 	}
@@ -156,6 +157,25 @@ func (im *ovfImport) build() {
 			c.FileOperation = types.VirtualDeviceConfigSpecFileOperationCreate
 		}
 		im.spec.DeviceChange = append(im.spec.DeviceChange, c)
+	}
+}
+
+// settings takes those of VMware's own settings that a VM here can have.
+func (im *ovfImport) settings() {
+	for _, c := range im.System.VirtualHardware[0].Config {
+		on := types.NewBool(c.Value == "true")
+		switch c.Key {
+		case "firmware":
+			im.spec.Firmware = c.Value
+		case "cpuHotAddEnabled":
+			im.spec.CpuHotAddEnabled = on
+		case "memoryHotAddEnabled":
+			im.spec.MemoryHotAddEnabled = on
+		case "nestedHVEnabled":
+			im.spec.NestedHVEnabled = on
+		case "bootOptions.efiSecureBootEnabled":
+			im.spec.BootOptions = &types.VirtualMachineBootOptions{EfiSecureBootEnabled: on}
+		}
 	}
 }
 
