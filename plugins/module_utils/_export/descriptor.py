@@ -96,7 +96,8 @@ def descriptor(machine: Machine, content: Content) -> bytes:
     _networks(envelope, machine)
     _system(envelope, machine, content)
     ET.indent(envelope)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(envelope, encoding="utf-8") + b"\n"
+    text: str = ET.tostring(envelope, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
 def manifest(digests: t.Iterable[tuple[str, str]]) -> bytes:
@@ -111,15 +112,15 @@ def _ovf(name: str) -> str:
     return f"{{{OVF}}}{name}"
 
 
-def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:
+def _add(parent: ET.Element, tag: str, text: str | None = None, /, **attributes: str) -> ET.Element:
     """An element of OVF, with attributes of OVF."""
-    element = ET.SubElement(parent, _ovf(name), {_ovf(key): value for key, value in attributes.items()})
+    element = ET.SubElement(parent, _ovf(tag), {_ovf(key): value for key, value in attributes.items()})
     element.text = text
     return element
 
 
-def _section(parent: ET.Element, name: str, info: str, **attributes: str) -> ET.Element:
-    section = _add(parent, name, **attributes)
+def _section(parent: ET.Element, tag: str, info: str, /, **attributes: str) -> ET.Element:
+    section = _add(parent, tag, **attributes)
     _add(section, "Info", info)
     return section
 
