@@ -635,9 +635,19 @@ class DraftFolder:
         with self._explained():
             os.fsync(self.folder.handle)
             with contextlib.suppress(FileNotFoundError):
-                os.rename(self._name, old, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
-            os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
-            self._done = True
+                # Held, so that nobody who sweeps at this moment takes it for one that was left.
+                held = os.open(self._name, _HOLDING, dir_fd=parent.handle)
+                try:
+                    with contextlib.suppress(OSError):
+                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.rename(self._name, old, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                    os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                finally:
+                    os.close(held)
+                self._done = True
+            if not self._done:
+                os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                self._done = True
             os.fsync(parent.handle)
             _remove_tree(old, parent.handle)
             self.close()
@@ -656,6 +666,11 @@ class DraftFolder:
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return explained(self._parent.path_of(self._name), self._parent.what)
+
+
+def is_regular(status: os.stat_result) -> bool:
+    """Whether it is a file, and no folder, link, pipe or device."""
+    return stat.S_ISREG(status.st_mode)
 
 
 def _remove_tree(name: str, folder: int) -> None:

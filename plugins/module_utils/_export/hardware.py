@@ -220,16 +220,16 @@ def withheld(machine: Machine, asked: t.Collection[str]) -> list[str]:
     return sorted(key for key, value in machine.extra if value and key.lower().startswith("guestinfo.") and key not in gone)
 
 
-def digest_of(machine: Machine, *more: t.Any) -> str:
+def digest_of(machine: Machine | None, *more: t.Any) -> str:
     """What a machine is like, in short; what changes with every start is left out.
 
     :param more: what else the package depends on.
     """
-    whole = dataclasses.asdict(machine)
-    for disk in whole["disks"]:
+    whole = dataclasses.asdict(machine) if machine is not None else {}
+    for disk in whole.get("disks", ()):
         # What is on a disk is compared apart; where its files are is no matter of the package.
         for volatile in ("files", "content", "change_id", "stored", "place"):
             del disk[volatile]
     # Of all of extraConfig only what goes along counts.
-    del whole["extra"]
+    whole.pop("extra", None)
     return hashlib.sha256(json.dumps([whole, *more], sort_keys=True, default=list).encode()).hexdigest()

@@ -731,6 +731,7 @@ def receive(
     gauge: Gauge,
     parallel: int,
     deadline: float,
+    stop: Stop | None = None,
 ) -> list[Exported]:
     """Get the files of an export, some at once, each through one buffer.
 
@@ -738,6 +739,7 @@ def receive(
     has sent. The lease is kept alive meanwhile, and not completed.
 
     :param parallel: files at the same time.
+    :param stop: breaks all off when it is set, for a caller who works in a thread.
     :returns: what came, in the order of ``wanted``.
     :raises ConnectionFailed: a host cannot be reached, or is not the one that vCenter names.
     :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
@@ -745,7 +747,7 @@ def receive(
     :raises Fault: vCenter ended the lease.
     :raises TimedOut: the deadline passed.
     """
-    stop = Stop()
+    stop = stop or Stop()
     with lease.held(ready.timeout, gauge.percent, stop):
         # Where the host tells a SHA-256, that is compared; otherwise a SHA-1 is made besides.
         algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
