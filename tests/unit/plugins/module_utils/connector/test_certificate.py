@@ -19,7 +19,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import c
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, MissingLibrary
 
-
 NOBODY = {"username": "-", "password": "-"}
 
 
