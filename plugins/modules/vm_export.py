@@ -124,8 +124,8 @@ options:
       - When a VM is exported of which a complete package is there.
       - V(changed) does it where the VM has changed, or where nobody can know that it has not. The configuration is compared
         with that of the last export. Of the disks of a VM that is off, the content IDs are compared, which change when
-        something is written; where a host does not say them, the change version of the VM is, which changes with every
-        start. A snapshot does not change. A VM that runs is always exported again, since its guest may have written in any
+        something is written; where a host does not say them, the change version of the VM and vCenter's event of its last
+        start are. A snapshot does not change. A VM that runs is always exported again, since its guest may have written in any
         moment.
       - V(missing) keeps every complete package. V(always) exports always.
     type: str

@@ -74,22 +74,32 @@ def check_names(wanted: t.Sequence[tuple[Vm, str]]) -> None:
             )
 
 
-def decide(vm: Vm, target: Target, options: ExportOptions, known: record.Record | None) -> Plan:
+def decide(
+    vm: Vm,
+    source: Source,
+    options: ExportOptions,
+    known: record.Record | None,
+    last_start: str,
+) -> Plan:
     """What is to be done with a VM.
 
     :param known: what the package is of that is there, whole; None where there is none.
+    :param last_start: of the VM, as ``record.disks_of`` takes it.
     :raises NotExportable: it cannot be exported.
-    :raises NotFound, Ambiguous: the snapshot that is asked for.
     """
-    source = _source(vm, target, options)
-    reason = _reason(vm, source, options, known)
+    reason = _reason(vm, source, options, known, last_start)
     steps = () if reason in ("unchanged", "present") else (EXPORT,)
     if steps:
         check(vm, vm.machine, source)
     return Plan(source, steps, reason)
 
 
-def _source(vm: Vm, target: Target, options: ExportOptions) -> Source:
+def source_of(vm: Vm, target: Target, options: ExportOptions) -> Source:
+    """Where the disks come from.
+
+    :raises NotExportable: its guest is to be quiesced, and cannot be.
+    :raises NotFound, Ambiguous: the snapshot that is asked for.
+    """
     if target.snapshot is not None:
         return FromSnapshot(choose(vm.snapshots, target.snapshot, vm.path))
     if vm.powered_off:
@@ -103,7 +113,7 @@ def _source(vm: Vm, target: Target, options: ExportOptions) -> Source:
     return FromNewSnapshot(quiesce=options.quiesce != NO and vm.powered_on and vm.tools)
 
 
-def _reason(vm: Vm, source: Source, options: ExportOptions, known: record.Record | None) -> str:
+def _reason(vm: Vm, source: Source, options: ExportOptions, known: record.Record | None, last_start: str) -> str:
     if known is None or known.vm != vm.instance_uuid:
         return "missing"
     if options.refresh == ALWAYS:
@@ -112,7 +122,7 @@ def _reason(vm: Vm, source: Source, options: ExportOptions, known: record.Record
         return "present"
     if known.config != record.config_of(vm, source, options):
         return "changed"
-    disks = record.disks_of(vm, source)
+    disks = record.disks_of(vm, source, last_start)
     if not disks:
         return "unknown"
     return "unchanged" if disks == known.disks else "changed"

@@ -119,6 +119,19 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Machi
     return found
 
 
+def last_start(session: Session, vm: str) -> str:
+    """When a VM was last powered on, as vCenter's events have it; empty where they say nothing of it.
+
+    :param vm: moid.
+    """
+    spec = vim.event.EventFilterSpec(
+        entity=vim.event.EventFilterSpec.ByEntity(entity=reference(session, vm), recursion="self"),
+        eventTypeId=["VmPoweredOnEvent"],
+    )
+    found = session.retrying(lambda: session.content.eventManager.QueryEvents(spec))
+    return max((event.createdTime.isoformat() for event in found or ()), default="")
+
+
 # From a configuration
 
 

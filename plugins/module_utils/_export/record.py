@@ -7,8 +7,8 @@ A package is still right when the VM is configured as it was, and its disks have
 How the second is known depends on where they come from:
 
 - Of a VM that is off by the content ID of each disk, which changes when something is first written
-  after the disk was opened. Where a host does not say it, by the change version of the VM, which
-  changes with every start.
+  after the disk was opened. Where a host does not say it, by the change version of the VM and by
+  vCenter's event of its last start.
 - Of a snapshot by the snapshot itself: it does not change.
 - Of a VM that runs by nothing: its guest may have written in any moment.
 """
@@ -109,8 +109,16 @@ def config_of(vm: Vm, source: Source, options: ExportOptions) -> str:
     return digest_of(vm.machine, extra, options.property_values, options.format)
 
 
-def disks_of(vm: Vm, source: Source) -> str:
-    """What tells whether the disks have what they had; empty where nothing does."""
+def needs_last_start(vm: Vm, source: Source) -> bool:
+    """Whether only its starts tell what was done with the disks of a VM."""
+    return isinstance(source, FromVm) and not all(disk.content for disk in vm.machine.disks)
+
+
+def disks_of(vm: Vm, source: Source, last_start: str) -> str:
+    """What tells whether the disks have what they had; empty where nothing does.
+
+    :param last_start: when it was last powered on, where that is needed.
+    """
     if isinstance(source, FromSnapshot):
         created = source.snapshot.created
         return f"snapshot {source.snapshot.moid} {created.isoformat() if created else ''}"
@@ -119,4 +127,5 @@ def disks_of(vm: Vm, source: Source) -> str:
     known = [[disk.key, disk.uuid, disk.content] for disk in vm.machine.disks]
     if all(disk.content for disk in vm.machine.disks):
         return f"contents {json.dumps(known)}"
-    return f"version {vm.change_version} {json.dumps(known)}" if vm.change_version else ""
+    version = f"version {vm.change_version} started {last_start} {json.dumps(known)}"
+    return version if vm.change_version else ""

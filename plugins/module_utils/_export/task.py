@@ -62,6 +62,7 @@ class ExportItem(SnapshotItem):
     :ivar package: what its files begin with.
     :ivar before: the package that was there, whole; None where there was none.
     :ivar after: the package that is there now.
+    :ivar last_start: when it was last powered on, where that is needed.
     :ivar unquiesced: whether its guest was to be quiesced, and could not be.
     :ivar quiesced: whether the snapshot that was made for it is.
     :ivar received: what came, by the labels of the disks.
@@ -73,6 +74,7 @@ class ExportItem(SnapshotItem):
     decided: plan.Plan | None = None
     before: Record | None = None
     after: Record | None = None
+    last_start: str = ""
     unquiesced: bool = False
     quiesced: bool = False
     received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
@@ -194,7 +196,10 @@ def _decide(job: Job, item: ExportItem) -> None:
         if not job.task.check:
             job.packages.sweep(item.package)
         item.before = item.after = job.packages.known(item.package)
-        item.decided = plan.decide(item.vm, item.target, job.options, item.before)
+        source = plan.source_of(item.vm, item.target, job.options)
+        if record.needs_last_start(item.vm, source):
+            item.last_start = read.last_start(job.session, item.vm.moid)
+        item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
         item.steps = item.decided.steps
     except VforgeError as error:
         item.steps = ()
@@ -363,7 +368,7 @@ def _packed(job: Job, item: ExportItem, machine: Machine, made: Package, came: t
         return Record(
             vm=item.vm.instance_uuid,
             config=record.config_of(item.vm, source, options),
-            disks=record.disks_of(item.vm, source),
+            disks=record.disks_of(item.vm, source, item.last_start),
             consistency=plan.consistency(item.vm, source, quiesced=item.quiesced),
             at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             files=whole,

@@ -49,24 +49,16 @@ class Exports(Runner):
 
     def snapshots(self, name: str) -> list[str]:
         """The names of its snapshots."""
-        tree = self.sim.govc("snapshot.tree", "-vm", name) or {}
-        return [node["name"] for node in _nodes(tree)]
+        due, found = list(self.sim.govc("snapshot.tree", "-vm", name) or ()), []
+        while due:
+            node = due.pop()
+            found.append(node["name"])
+            due.extend(node["childSnapshotList"] or ())
+        return sorted(found)
 
     def files(self, package: str) -> list[str]:
         """What is in the folder of a package."""
         return sorted(file.name for file in (self.dest / package).iterdir())
-
-
-def _nodes(tree: t.Any) -> t.Iterator[dict[str, t.Any]]:
-    due = [tree]
-    while due:
-        node = due.pop()
-        if isinstance(node, list):
-            due.extend(node)
-        elif isinstance(node, dict):
-            if "name" in node and "snapshot" in node:
-                yield node
-            due.extend(value for value in node.values() if isinstance(value, (dict, list)))
 
 
 def one(ran: Ran) -> dict[str, t.Any]:

@@ -152,7 +152,7 @@ def test_a_secret_of_guestinfo_is_in_no_file_unless_its_key_is_given(exports):
 
 def test_a_guest_that_cannot_be_quiesced_is_exported_as_it_is_with_a_warning(exports):
     name = exports.vm(on=True)
-    exports.sim.patch_guest(name, tools=True)
+    exports.sim.patch_guest(name, tools="running")
     exports.sim.inject(method="CreateSnapshot_Task", nth=1, do="fault", fault="FilesystemQuiesceFault")
     entry = one(exports.run(vm=name, quiesce="try"))
     assert entry["package"]["consistency"] == "crash"
@@ -162,7 +162,7 @@ def test_a_guest_that_cannot_be_quiesced_is_exported_as_it_is_with_a_warning(exp
 
 def test_a_guest_that_has_to_be_quiesced_and_cannot_be_fails(exports):
     name = exports.vm(on=True)
-    exports.sim.patch_guest(name, tools=True)
+    exports.sim.patch_guest(name, tools="running")
     exports.sim.inject(method="CreateSnapshot_Task", nth=1, do="fault", fault="FilesystemQuiesceFault")
     ran = exports.attempt(vm=name, quiesce="require")
     assert one(ran)["error"]["error_code"] == "filesystem_quiesce_fault"
@@ -172,13 +172,13 @@ def test_a_guest_that_has_to_be_quiesced_and_cannot_be_fails(exports):
 
 def test_a_quiesced_guest_makes_a_package_that_is_consistent(exports):
     name = exports.vm(on=True)
-    exports.sim.patch_guest(name, tools=True)
+    exports.sim.patch_guest(name, tools="running")
     assert one(exports.run(vm=name, quiesce="require"))["package"]["consistency"] == "file_system"
 
 
 def test_without_tools_a_vm_that_has_to_be_quiesced_is_refused_before_anything(exports):
     name = exports.vm(on=True)
-    exports.sim.patch_guest(name, tools=False)
+    exports.sim.patch_guest(name, tools="notRunning")
     ran = exports.attempt(vm=name, quiesce="require")
     assert one(ran)["error"]["error_code"] == "not_exportable"
     assert ran.called("CreateSnapshot_Task") == 0
@@ -189,7 +189,7 @@ def test_without_tools_a_vm_that_has_to_be_quiesced_is_refused_before_anything(e
 
 def test_a_lease_that_fails_leaves_nothing(exports):
     name = exports.vm(on=True)
-    exports.sim.fail_leases()
+    exports.sim.inject(method="ExportSnapshot", nth=1, do="task-fault", fault="SystemError")
     ran = exports.attempt(vm=name)
     assert ran.error is not None
     assert list(exports.dest.iterdir()) == []
@@ -200,7 +200,7 @@ def test_a_lease_that_fails_leaves_nothing(exports):
 
 def test_a_connection_that_breaks_once_is_tried_again_and_the_digest_holds(exports):
     name = exports.vm(data=8)
-    exports.sim.disturb_uploads(abort_after=MIB, times=1)
+    exports.sim.disturb_uploads(drop_after=65536, times=1)
     entry = one(exports.run(vm=name))
     assert entry["package"]["disks"][0]["witnessed"]
     assert sums(exports.dest / name, f"{name}.mf").count("OK") == 2
@@ -208,7 +208,7 @@ def test_a_connection_that_breaks_once_is_tried_again_and_the_digest_holds(expor
 
 def test_a_connection_that_always_breaks_is_an_error_and_leaves_nothing(exports):
     name = exports.vm(data=8)
-    exports.sim.disturb_uploads(abort_after=MIB, times=3)
+    exports.sim.disturb_uploads(drop_after=65536, times=3)
     ran = exports.attempt(vm=name)
     assert one(ran)["error"]["error_code"] == "export_broken"
     assert list(exports.dest.iterdir()) == []
@@ -216,12 +216,12 @@ def test_a_connection_that_always_breaks_is_an_error_and_leaves_nothing(exports)
 
 
 def test_a_package_that_is_there_stays_when_its_next_export_fails(exports):
-    name = exports.vm()
+    name = exports.vm(data=8)
     exports.run(vm=name)
     before = exports.files(name)
     exports.sim.govc("vm.change", "-vm", name, "-m", "512")
-    exports.sim.fail_leases()
-    exports.attempt(vm=name)
+    exports.sim.disturb_uploads(drop_after=65536, times=3)
+    assert exports.attempt(vm=name).error is not None
     assert exports.files(name) == before
     assert sums(exports.dest / name, f"{name}.mf").count("OK") == 2
 
