@@ -28,6 +28,7 @@ import json
 import os
 import pwd
 import secrets
+import shutil
 import stat
 import tempfile
 import threading
@@ -244,6 +245,11 @@ class Folder:
         with explained(self.path, self._what, FileUnreadable):
             os.close(self.handle)
 
+    @property
+    def what(self) -> str:
+        """What is in it, for messages."""
+        return self._what
+
     def path_of(self, name: str) -> str:
         """Of a file in it."""
         return os.path.join(self.path, name)
@@ -353,6 +359,77 @@ class Folder:
                     if os.path.samestat(os.fstat(handle), os.stat(name, dir_fd=self.handle, follow_symlinks=False)):
                         return handle
                 os.close(handle)
+
+    def check_subfolder(self, name: str) -> None:
+        """Make sure that a folder in it may be replaced, or made.
+
+        :raises FileRefused: something else is there, or a folder of another user.
+        :raises FileUnwritable: as the system says.
+        """
+        path = self.path_of(name)
+        with explained(path, self._what), contextlib.suppress(FileNotFoundError):
+            status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
+                raise _refused(self._what, path, "it is no folder", "Choose another path, or remove it.")
+            if status.st_uid not in _us():
+                why = f"it belongs to another user ({_user(status.st_uid)})"
+                raise _refused(self._what, path, why, "Choose another path.")
+
+    def subfolder(self, name: str) -> Folder:
+        """A folder in it, open; the caller closes it.
+
+        :raises FileMissing: there is none.
+        :raises FileRefused: it is not to be trusted.
+        """
+        self.check_subfolder(name)
+        with explained(self.path_of(name), self._what, FileUnreadable):
+            handle = os.open(name, _HOLDING, dir_fd=self.handle)
+        folder = Folder(handle, self.path_of(name), self._what)
+        try:
+            _trust_folder(handle, folder.path, folder.path, self._what)
+        except BaseException:
+            folder.close()
+            raise
+        return folder
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder in it, with all that is in that; where there is none, it does nothing.
+
+        :raises FileRefused: it is no folder, or another user's.
+        :raises FileUnwritable: as the system says.
+        """
+        self.check_subfolder(name)
+        with explained(self.path_of(name), self._what):
+            _remove_tree(name, self.handle)
+
+    def sweep_folders(self, name: str) -> None:
+        """Remove what killed processes have left of a folder in the making.
+
+        One that was killed when the old folder was away and the new one not there yet has left the
+        old one under another name: it gets its own again.
+
+        :raises FileUnwritable: as the system says.
+        """
+        for found in sorted(self.names()):
+            if not found.startswith(f".{name}.") or not found.endswith((_DRAFT, _OLD)):
+                continue
+            gone = contextlib.suppress(FileNotFoundError, BlockingIOError)
+            with explained(self.path_of(found), self._what), gone:
+                self._sweep_folder(found, name)
+
+    def _sweep_folder(self, found: str, name: str) -> None:
+        status = os.stat(found, dir_fd=self.handle, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return
+        handle = os.open(found, _HOLDING, dir_fd=self.handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if found.endswith(_OLD) and name not in self.names():
+                os.rename(found, name, src_dir_fd=self.handle, dst_dir_fd=self.handle)
+            else:
+                _remove_tree(found, self.handle)
+        finally:
+            os.close(handle)
 
     def _sweep(self, name: str) -> None:
         status = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
@@ -510,6 +587,100 @@ class Draft:
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return explained(self._folder.path_of(self._name), self._folder._what)
+
+
+_OLD = ".vforge-old"
+
+
+class DraftFolder:
+    """A folder in the making, beside the one that it will replace: whole or not at all, as a Draft.
+
+    :param parent: the folder for it.
+    :param name: that it will have.
+    :ivar folder: to write into.
+    :raises FileRefused: when what is there is none of ours.
+    :raises FileUnwritable: as the system says.
+    """
+
+    def __init__(self, parent: Folder, name: str) -> None:
+        self._parent, self._name = parent, name
+        self._part = f".{name}.{secrets.token_hex(8)}{_DRAFT}"
+        self._done = False
+        parent.check_subfolder(name)
+        with self._explained():
+            os.mkdir(self._part, 0o700, dir_fd=parent.handle)
+            handle = os.open(self._part, _HOLDING, dir_fd=parent.handle)
+        self.folder = Folder(handle, parent.path_of(self._part), parent.what)
+        # Its lock says that somebody is at work; see Folder.sweep_folders.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def make(self, name: str) -> int:
+        """A descriptor of a new file in it, for this user alone; the caller closes it.
+
+        :raises FileUnwritable: as the system says.
+        """
+        with explained(self.folder.path_of(name), self.folder.what):
+            return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _QUIET, 0o600, dir_fd=self.folder.handle)
+
+    def finish(self) -> None:
+        """Put it in the place of what is there, which is removed; see ``Folder.sweep_folders`` for a
+        run that is killed between the two.
+
+        :raises FileUnwritable: as the system says.
+        """
+        parent = self._parent
+        parent.check_subfolder(self._name)
+        old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
+        with self._explained():
+            os.fsync(self.folder.handle)
+            with contextlib.suppress(FileNotFoundError):
+                # Held, so that nobody who sweeps at this moment takes it for one that was left.
+                held = os.open(self._name, _HOLDING, dir_fd=parent.handle)
+                try:
+                    with contextlib.suppress(OSError):
+                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.rename(self._name, old, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                    os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                finally:
+                    os.close(held)
+                self._done = True
+            if not self._done:
+                os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
+                self._done = True
+            os.fsync(parent.handle)
+            _remove_tree(old, parent.handle)
+            self.close()
+
+    def abandon(self) -> None:
+        """Leave nothing behind, after a failure; after ``finish`` it does nothing."""
+        if not self._done:
+            self._done = True
+            with contextlib.suppress(OSError):
+                _remove_tree(self._part, self._parent.handle)
+            self.close()
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self.folder.handle)
+
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return explained(self._parent.path_of(self._name), self._parent.what)
+
+
+def is_regular(status: os.stat_result) -> bool:
+    """Whether it is a file, and no folder, link, pipe or device."""
+    return stat.S_ISREG(status.st_mode)
+
+
+def _remove_tree(name: str, folder: int) -> None:
+    """Remove a folder, with what is in it; no link is followed.
+
+    :param folder: descriptor of the one that it is in.
+    :raises OSError: as the system says; one that is not there is none.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(name, dir_fd=folder)
 
 
 def parsed(data: bytes) -> t.Any:

@@ -18,6 +18,8 @@ import typing as t
 
 SECONDS_BETWEEN_LINES = 2.0
 
+_MIB = 2**20
+
 
 class Progress:
     """Sends a line every two seconds, as long as its context lasts: the last that was told, from
@@ -71,3 +73,42 @@ class Progress:
         # A reader that is slow or gone must not hold up the work that it reads about.
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             t.cast("socket.socket", self._line).send(text.replace("\n", " ").encode() + b"\n")
+
+
+class Meter:
+    """How far a transfer is; safe for many threads. Shows percent, rate and the time left.
+
+    :param what: begins each line.
+    """
+
+    def __init__(self, what: str, total: int, tell: t.Callable[[str], None]) -> None:
+        self._what = what
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._begun = time.monotonic()
+        self.total = total
+        self.done = 0
+
+    def add(self, count: int) -> None:
+        """Note bytes that went through; a negative number takes back what has to be sent again."""
+        with self._lock:
+            self.done += count
+        if count > 0:
+            self._tell(self.line(time.monotonic()))
+
+    def reach(self, done: int, total: int) -> None:
+        """Note how far it is."""
+        with self._lock:
+            self.done, self.total = done, total
+        self._tell(self.line(time.monotonic()))
+
+    def percent(self) -> int:
+        """Whole percent, 99 until the end is confirmed."""
+        return min(99, 100 * self.done // self.total) if self.total else 0
+
+    def line(self, now: float) -> str:
+        """``web.ova: 43 % of 1190 MiB, 88 MiB/s, 8 s left``."""
+        rate = self.done / max(now - self._begun, 0.001)
+        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
+        part = f"{self.percent()} % of {self.total / _MIB:.0f} MiB"
+        return f"{self._what}: {part}, {rate / _MIB:.0f} MiB/s{left}"

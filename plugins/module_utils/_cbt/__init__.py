@@ -14,5 +14,5 @@ Any module that reads disks may call it. One disk at a snapshot that the caller 
 still be asked with.
 
 Besides the rooms of every domain: ``changeid``, ``areas`` (coverage, merging), ``state`` (the state
-file), ``sink`` (where areas go) and ``temporary`` (snapshots that are removed in every ending).
+file), and ``sink`` (where areas go).
 """

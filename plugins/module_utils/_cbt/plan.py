@@ -36,7 +36,6 @@ from .model import (
 from .state import State
 
 # The steps, in the order in which they are done.
-REMOVE_LEFTOVERS = "remove_leftovers"
 SWITCH_OFF, SWITCH_ON, ACTIVATE, QUERY = "switch_off", "switch_on", "activate", "query"
 
 SWITCH = "VirtualMachine.Config.ChangeTracking"

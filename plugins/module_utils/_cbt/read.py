@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, find_each, readable
@@ -14,7 +13,7 @@ from .._connector.pyvmomi import vim
 from .._errors import Fault
 from .._vsphere import privileges, snapshots
 from .._vsphere.disks import Disk, disks_in
-from .._vsphere.snapshots import Snapshot, snapshots_in
+from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
 from .areas import Page
 from .changeid import FullRequired
@@ -47,11 +46,6 @@ _FILE_FAULTS = {
     ),
     "cbt.cannotGetChanges": FullRequired("change_id_unknown", "vCenter has no record back to this changeId."),
 }
-
-
-def task(session: Session, moid: str) -> t.Any:
-    """A reference; nothing is sent."""
-    return session.reference(vim.Task, moid)
 
 
 def find(
@@ -104,19 +98,6 @@ def read_snapshot_disks(session: Session, moids: t.Sequence[str]) -> dict[str, t
     refs = [snapshots.reference(session, moid) for moid in moids]
     rows = read(session, refs, vim.vm.Snapshot, (DEVICES,))
     return {moid: disks_in(row.get(DEVICES)) for moid, row in rows.items()}
-
-
-def read_snapshots(session: Session, moids: t.Sequence[str]) -> dict[str, tuple[Snapshot, ...]]:
-    """The snapshots of VMs, by moid of the VM."""
-    refs = [reference(session, moid) for moid in moids]
-    rows = read(session, refs, vim.VirtualMachine, ("snapshot",))
-    return {moid: snapshots_in(row.get("snapshot")) for moid, row in rows.items()}
-
-
-def current_time(session: Session) -> datetime.datetime:
-    """By vCenter's clock, which snapshots are dated by."""
-    instance = vim.ServiceInstance("ServiceInstance", session.stub)
-    return t.cast(datetime.datetime, session.retrying(instance.CurrentTime))
 
 
 def missing_privileges(session: Session, key: str, wanted: t.Mapping[str, t.Collection[str]]) -> dict[str, list[str]]:

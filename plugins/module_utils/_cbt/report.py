@@ -11,10 +11,10 @@ import typing as t
 
 from .. import _engine
 from .._connector import names
+from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, NotMade, Removed
 from .model import FAIL, Exclusion
-from .plan import ACTIVATE, QUERY, REMOVE_LEFTOVERS, SWITCH_OFF, SWITCH_ON
+from .plan import ACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
 from .state import Move, Record, Run
-from .temporary import Made, NotMade, Removed
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk

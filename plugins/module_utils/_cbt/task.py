@@ -29,8 +29,19 @@ from .._errors import (
     Reason,
     VforgeError,
 )
+from .._temporary_snapshots import (
+    UNSURE,
+    Kind,
+    Made,
+    SnapshotItem,
+    SnapshotJob,
+    find_leftovers,
+    remove_leftovers,
+    undisturbed,
+    waves,
+    with_snapshots,
+)
 from .._vsphere.disks import Disk
-from .._vsphere.snapshots import Snapshot
 from .._vsphere.vm import start_power_off, start_power_on
 from . import apply, plan, read, report, sink, state
 from .areas import Area, Page, Tally, changed_areas
@@ -38,22 +49,13 @@ from .changeid import FullRequired
 from .model import FAIL, NOT_TRACKED, QUERIED, AreaOptions, Target, Vm
 from .plan import ACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
 from .sink import AreaFiles, AreaSink
-from .temporary import (
-    UNSURE,
-    Made,
-    NotMade,
-    OwnSnapshot,
-    find_leftovers,
-    remove_leftovers,
-    undisturbed,
-    waves,
-    with_snapshots,
-)
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.find import Selector
     from .._connector.session import Session
+
+KIND = Kind("vforge-changed-areas", "Made for a query of changed areas, and removed with it.", "vforge.cbt ")
 
 # For writing down what was found, where the time of the task is over.
 _LAST_SECONDS = 5.0
@@ -97,14 +99,12 @@ class Answer(Item):
 
 
 @dataclasses.dataclass(kw_only=True)
-class VmItem(Item):
+class VmItem(SnapshotItem):
     """A VM of the task.
 
     :ivar vm: as it was last read; ``before`` as it was found.
     :ivar decided: its plan.
-    :ivar own: what became of the snapshot that this task makes of it.
     :ivar used: moid of the snapshot that was asked about; None where there was none.
-    :ivar leftovers: snapshots of runs that were killed.
     :ivar questions: as the snapshot has the disks, or before there is one, the VM.
     :ivar answers: by the keys of the disks.
     """
@@ -113,9 +113,7 @@ class VmItem(Item):
     before: Vm
     target: Target
     decided: plan.Plan = dataclasses.field(default_factory=plan.Switch)
-    own: OwnSnapshot = dataclasses.field(default_factory=NotMade)
     used: str | None = None
-    leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
     questions: plan.Questions = dataclasses.field(default_factory=plan.Questions)
     answers: dict[int, Answer] = dataclasses.field(default_factory=dict)
 
@@ -156,6 +154,11 @@ class Job:
     def vms(self) -> list[VmItem]:
         """The VMs that are there."""
         return self.task.items
+
+    @property
+    def snapshots(self) -> SnapshotJob[VmItem]:
+        """For the snapshots that it makes for a moment."""
+        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
 
     def end(self, why: Reason) -> None:
         """Note why the task ended early, unless that is known."""
@@ -226,11 +229,11 @@ def _item(vm: Vm, target: Target, options: AreaOptions) -> VmItem:
 
 
 def _carry_out(job: Job) -> None:
-    find_leftovers(job)
+    find_leftovers(job.snapshots)
     for item in job.vms:
         _decide(job, item)
     _check_privileges(job)
-    remove_leftovers(job)
+    remove_leftovers(job.snapshots)
     if job.options.state == QUERIED:
         _query(job)
     elif job.task.check:
@@ -291,7 +294,7 @@ def _switch(job: Job) -> None:
     others = [item for item in due if not plan.cycles_power(item.vm, job.options)]
     with job.task.phase("power_cycle"):
         _cycle_power(job, cycled)
-    with_snapshots(job, others, lambda _ready: None, memory=False, quiesce=False)
+    with_snapshots(job.snapshots, others, lambda _ready: None, memory=False, quiesce=False)
     with job.task.phase("proof"):
         _prove(job, [item for item in due if item.error is None])
 
@@ -354,7 +357,7 @@ def _power_on(job: Job, off: list[VmItem]) -> None:
         job.task.call(list(off), start, "VMs powered on", note, deadline=deadline)
 
     try:
-        undisturbed(job, power_on)
+        undisturbed(job.snapshots, power_on)
     finally:
         for item in off:
             error = errors.get(item.vm.moid) or NotAttempted(f"{item.title} was not powered on.")
@@ -403,7 +406,7 @@ def _query(job: Job) -> None:
             item.done.append(QUERY)
         return
     with_snapshots(
-        job,
+        job.snapshots,
         new,
         lambda ready: _ask_new(job, ready),
         memory=job.options.memory,

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import fcntl
 import functools
 import hashlib
@@ -429,6 +430,11 @@ class Session:
                     raise faults.session_expired()
                 self._replace(dead=self.stub.session_id)
                 self.generation += 1
+
+    def current_time(self) -> datetime.datetime:
+        """By vCenter's clock, which its objects are dated by."""
+        instance = vim.ServiceInstance("ServiceInstance", self.stub)
+        return t.cast(datetime.datetime, self.retrying(instance.CurrentTime))
 
     def reference(self, kind: type[T], moid: str) -> T:
         """A managed object by its moid; nothing is sent."""

@@ -246,28 +246,7 @@ class ConnectionPool:
 
     def _open(self, until: float) -> http.client.HTTPSConnection:
         """A new connection, which has to be there at a moment of ``time.monotonic()``."""
-        options = self._options
-        host, port = options.hostname, options.port
-        if options.proxy_host and options.proxy_port:
-            host, port = options.proxy_host, options.proxy_port
-        connection = http.client.HTTPSConnection(host, port, context=self._context)
-        # The hook of http.client for the socket; its own gives each address of a name the whole
-        # time.
-        connection._create_connection = lambda *_where: tls.dial(  # type: ignore[attr-defined]
-            host, port, lambda: _left(until), socket.socket, self._watched
-        )
-        if options.proxy_host:
-            connection.set_tunnel(options.hostname, options.port)
-        begun = time.monotonic()
-        try:
-            connection.connect()
-        except OSError as error:
-            connection.close()
-            raise tls.failure(error, options, seconds=round(time.monotonic() - begun)) from error
-        except http.client.HTTPException as error:
-            # The proxy answered with something that is not HTTP.
-            connection.close()
-            raise tls.failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
+        connection = tls.connected(self._options, self._context, lambda: _left(until), self._watched)
         tls.bound(connection.sock, until)
         return connection
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import http.client
 import queue
 import socket
 import ssl
@@ -229,6 +230,42 @@ def unchecked() -> ssl.SSLContext:
     return context
 
 
+def connected(
+    options: ConnectionOptions,
+    context: ssl.SSLContext,
+    left: t.Callable[[], float],
+    watched: t.Callable[[socket.socket], t.ContextManager[object]] = contextlib.nullcontext,
+) -> http.client.HTTPSConnection:
+    """A connection to the server that the options name, through their proxy, behind the handshake.
+
+    :param context: says which certificates it may have.
+    :param left: seconds that are left; it raises TimeoutError where there are none.
+    :param watched: as for ``dial``.
+    :raises ConnectionFailed: there is none; nothing was sent to the server.
+    """
+    host, port = options.hostname, options.port
+    if options.proxy_host and options.proxy_port:
+        host, port = options.proxy_host, options.proxy_port
+    connection = http.client.HTTPSConnection(host, port, context=context)
+    # The hook of http.client for the socket; its own gives each address of a name the whole time.
+    connection._create_connection = lambda *_where: dial(  # type: ignore[attr-defined]
+        host, port, left, socket.socket, watched
+    )
+    if options.proxy_host:
+        connection.set_tunnel(options.hostname, options.port)
+    begun = time.monotonic()
+    try:
+        connection.connect()
+    except OSError as error:
+        connection.close()
+        raise failure(error, options, seconds=round(time.monotonic() - begun)) from error
+    except http.client.HTTPException as error:
+        # The proxy answered with something that is not HTTP.
+        connection.close()
+        raise failure(OSError(f"the answer was no HTTP: {type(error).__name__}"), options) from error
+    return connection
+
+
 def failure(error: OSError, options: ConnectionOptions, seconds: int | None = None) -> ConnectionFailed:
     """Say what went wrong when a connection could not be opened, and what to do about it.
 
@@ -255,6 +292,10 @@ _OTHER_NAME = (62, 64)  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 # UNABLE_TO_GET_ISSUER_CERT (2) and _LOCALLY (20), DEPTH_ZERO_SELF_SIGNED_CERT (18),
 # SELF_SIGNED_CERT_IN_CHAIN (19), UNABLE_TO_VERIFY_LEAF_SIGNATURE (21), CERT_UNTRUSTED (27)
 _UNKNOWN_ISSUER = (2, 18, 19, 20, 21, 27)
+
+
+# What a certificate that is shown, and not trusted, is refused with.
+VERIFICATION_CODES = ("tls_expired_certificate", "tls_wrong_hostname", "tls_untrusted_ca", "tls_bad_certificate")
 
 
 def _verification_failure(error: ssl.SSLCertVerificationError, where: str) -> ConnectionFailed:

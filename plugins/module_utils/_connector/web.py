@@ -11,6 +11,7 @@ redirection may lead and who gets credentials.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import math
@@ -435,10 +436,32 @@ class Host:
         :raises TransferRefused: it has not taken, or not given, the file.
         :raises Late: the deadline passed.
         """
-        where = self._where
-        try:
+        with self._answering():
             answer = self._client.send(method, self._url, headers, body)
             data = answer.read(most) if end is None else answer.end(end)
+        self._check(answer)
+        return data
+
+    @contextlib.contextmanager
+    def receiving(self, headers: t.Mapping[str, str]) -> t.Iterator[Answer]:
+        """Ask for a file of any size, which the block reads from the answer as it comes.
+
+        Raises as ``send``, also for what breaks while the block reads.
+        """
+        with self._answering():
+            answer = self._client.send("GET", self._url, headers)
+            try:
+                self._check(answer)
+                yield answer
+            finally:
+                answer.close()
+
+    @contextlib.contextmanager
+    def _answering(self) -> t.Iterator[None]:
+        """Say of what goes wrong in the block whose server it is."""
+        where = self._where
+        try:
+            yield
         except NotConnected as error:
             cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
             raise tls.failure(cause, where) from error
@@ -446,14 +469,15 @@ class Host:
             raise ConnectionLost(f"{where.endpoint} broke the transfer off ({error.why}).", hint="Run again.") from error
         finally:
             self._client.close()
+
+    def _check(self, answer: Answer) -> None:
         if not 200 <= answer.status < 300:
             reason = f"{answer.status} {answer.reason}"
             raise TransferRefused(
-                f"{where.endpoint} refused the transfer ({reason}).",
+                f"{self._where.endpoint} refused the transfer ({reason}).",
                 hint="Run again.",
                 status=answer.status,
             )
-        return data
 
 
 def put(options: ConnectionOptions, url: str, data: bytes, pin: str | None) -> None:

@@ -23,12 +23,14 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import math
 import re
 import ssl
 import threading
+import time
 import typing as t
 
 from .._connector import faults
@@ -44,6 +46,9 @@ if t.TYPE_CHECKING:
 
 _PATHS = ("state", "error", "info")
 
+# How a release answers to a method that it does not have.
+_UNKNOWN = ("MethodNotFound", "NotSupported", "NotImplemented")
+
 # A lease lives for 300 seconds from one sign of life to the next; ten are no load, and keep the
 # percentage fresh.
 _SECONDS_BETWEEN_SIGNS = 10.0
@@ -58,17 +63,19 @@ _PART = 2**20
 # So many parts of a file may be read and hashed before they are sent.
 _PARTS = 4
 
-# A disk whose connection broke is sent again from its start: a host cannot go on in the middle.
+# A disk whose connection broke is sent, or received, again from its start: a host cannot go on in
+# the middle.
 _ATTEMPTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """Where the file of one disk goes.
+    """Where the file of one device goes, or comes from.
 
     :ivar key: names the device in the lease's manifest.
     :ivar pin: the certificate of the host, as ``tls.pinned`` takes it; None where vCenter does not
         tell it.
+    :ivar target: of an export, what vCenter would call the file; empty where it does not say.
     """
 
     key: str
@@ -76,6 +83,7 @@ class Device:
     url: str
     pin: str | None
     disk: bool
+    target: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,24 +92,30 @@ class Ready:
 
     :ivar entity: moid of the VM.
     :ivar timeout: seconds that the lease lives without a sign of life.
+    :ivar capacity: of all disks, in bytes; 0 where vCenter does not say it.
     """
 
     entity: str
     devices: tuple[Device, ...]
     timeout: float
+    capacity: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Received:
-    """What a host has got of one file.
+    """What a host has got, or has sent, of one file.
 
     :ivar size: in bytes.
     :ivar digests: names of algorithms (``sha256``) with digests of the bytes, in hexadecimal
         digits.
+    :ivar capacity: of the disk, in bytes; None where it is not said.
+    :ivar populated: bytes of the disk that are in use; None where it is not said.
     """
 
     size: int
     digests: tuple[tuple[str, str], ...]
+    capacity: int | None = None
+    populated: int | None = None
 
 
 class Stream(t.Protocol):
@@ -165,6 +179,14 @@ class UploadFailed(VforgeError):
     error_code = "upload_failed"
 
 
+class ExportFailed(VforgeError):
+    """What came of an export is not what the host has sent, or it did not come at all."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
 class Lease:
     """One lease.
 
@@ -203,10 +225,23 @@ class Lease:
         try:
             entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
         except Fault as fault:
-            if fault.fault not in ("MethodNotFound", "NotSupported", "NotImplemented"):
+            if fault.fault not in _UNKNOWN:
                 raise
             return {}
-        return {entry.key: Received(entry.size, tuple(_sums(entry))) for entry in entries or ()}
+        return {
+            entry.key: Received(entry.size, tuple(_sums(entry)), entry.capacity, entry.populatedSize) for entry in entries or ()
+        }
+
+    def ask_for_sha256(self, devices: t.Iterable[Device]) -> bool:
+        """Have the manifest of an export say the SHA-256 of each file; False where this release cannot."""
+        kinds = [vim.KeyValue(key=device.key, value="sha256") for device in devices]
+        try:
+            self._session.retrying(lambda: self.ref.HttpNfcLeaseSetManifestChecksumType(kinds))
+        except Fault as fault:
+            if fault.fault not in _UNKNOWN:
+                raise
+            return False
+        return True
 
     def complete(self, deadline: float) -> None:
         """All is carried: vCenter takes over what was imported. It is asked again where its answer was lost.
@@ -317,7 +352,7 @@ class Lease:
             row = read(self._session, [self.ref], vim.HttpNfcLease, ["error"]).get(self.ref._GetMoId())
         except VforgeError:
             return error
-        return faults.translate(row.get("error"), "the upload") if row is not None and row.get("error") else error
+        return faults.translate(row.get("error"), "the transfer") if row is not None and row.get("error") else error
 
 
 def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
@@ -334,11 +369,12 @@ def _why(known: t.Mapping[str, t.Any]) -> VforgeError:
 
 def _ready(info: t.Any) -> Ready:
     devices = tuple(
-        Device(item.key, item.importKey or item.key, item.url, _pin(item), bool(item.disk))
+        Device(item.key, item.importKey or item.key, item.url, _pin(item), bool(item.disk), item.targetId or "")
         for item in info.deviceUrl or ()
         if item.url
     )
-    return Ready(info.entity._GetMoId(), devices, float(info.leaseTimeout or 300))
+    capacity = int(info.totalDiskCapacityInKB or 0) * 1024
+    return Ready(info.entity._GetMoId(), devices, float(info.leaseTimeout or 300), capacity)
 
 
 def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
@@ -428,6 +464,27 @@ class _Body:
             yield part
 
 
+def _at_once(works: t.Sequence[t.Callable[[], None]], parallel: int, stop: Stop) -> None:
+    """Carry files, some at the same time. It returns when no thread of it is left, however it ends.
+
+    :param stop: breaks the others off when one fails, or a signal comes; it is set in the end.
+    :raises VforgeError: the first thing that went wrong.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=parallel)
+    try:
+        futures = [pool.submit(work) for work in works]
+        concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+    finally:
+        # After an error or a signal nothing more is carried; on success nothing is left to stop.
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    ended = [future.exception() for future in futures if not future.cancelled()]
+    failures = [error for error in ended if error is not None]
+    # Those that were broken off say nothing of why.
+    for error in sorted(failures, key=lambda one: isinstance(one, Stopped)):
+        raise error
+
+
 class Sender:
     """Sends files to the hosts of a lease, some at the same time, and hashes each on its way.
 
@@ -464,18 +521,7 @@ class Sender:
             several of one disk: each updates what the one before has left.
         :raises VforgeError: the first thing that went wrong; the others are broken off.
         """
-        pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._parallel)
-        try:
-            futures = [pool.submit(self._send_chain, chain) for chain in chains]
-            concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
-        finally:
-            # After an error or a signal nothing more is sent; on success nothing is left to stop.
-            self.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-        ended = [future.exception() for future in futures if not future.cancelled()]
-        failures = [error for error in ended if error is not None]
-        for error in sorted(failures, key=lambda one: isinstance(one, Stopped)):
-            raise error
+        _at_once([functools.partial(self._send_chain, chain) for chain in chains], self._parallel, self.stop)
 
     def _send_chain(self, chain: t.Sequence[Upload]) -> None:
         for upload in chain:
@@ -580,3 +626,234 @@ def wait_until_gone(session: Session, vm: t.Any, deadline: float) -> bool:
     False when it is still there at the deadline.
     """
     return not wait_until(session, [vm], vim.VirtualMachine, ("name",), deadline, lambda update: update.gone)
+
+
+# Exports
+
+
+class Sink(t.Protocol):
+    """Where the bytes of an exported file go."""
+
+    def restart(self) -> None:
+        """Forget what was written: the file comes again from its first byte."""
+
+    def write(self, part: memoryview) -> None:
+        """Take the next bytes, all of them, before it returns."""
+
+
+class Gauge(t.Protocol):
+    """What is told how far an export is; safe for many threads."""
+
+    def add(self, count: int) -> None:
+        """Note bytes that came; a negative number takes back what has to come again."""
+
+    def percent(self) -> int:
+        """Whole percent, for vCenter's own display."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A file of an export that is wanted.
+
+    :ivar label: names it in messages.
+    """
+
+    device: Device
+    sink: Sink
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A file that came whole.
+
+    :ivar size: in bytes.
+    :ivar sha256: of its bytes, in hexadecimal digits.
+    :ivar seconds: that it took.
+    :ivar witnessed: whether the host has reported the same size or digest.
+    :ivar populated: bytes of the disk that are in use; None where the host does not say it.
+    """
+
+    size: int
+    sha256: str
+    seconds: float
+    witnessed: bool
+    populated: int | None = None
+
+
+def export_vm(session: Session, moid: str) -> Lease:
+    """``ExportVm``: a lease for the disks of a VM that is off."""
+    return Lease(session, session.reference(vim.VirtualMachine, moid).ExportVm())
+
+
+def export_snapshot(session: Session, moid: str) -> Lease:
+    """``ExportSnapshot``: a lease for the disks as a snapshot has them, whatever the VM does meanwhile.
+
+    :param moid: of the snapshot.
+    """
+    return Lease(session, session.reference(vim.vm.Snapshot, moid).ExportSnapshot())
+
+
+@contextlib.contextmanager
+def exporting(lease: Lease, deadline: float) -> t.Iterator[Ready]:
+    """Hold a lease for an export: it is completed where the block ends well, and aborted where not.
+
+    A lease that nobody ends blocks its VM until it times out.
+
+    :param deadline: of ``time.monotonic()``.
+    :raises Fault, TimedOut: it does not become ready.
+    """
+    try:
+        yield lease.wait_until_ready(deadline)
+        lease.complete(deadline)
+    except BaseException:
+        _abort(lease)
+        raise
+
+
+def _abort(lease: Lease) -> None:
+    """What goes wrong here is a warning: the first error is what the user has to know."""
+    session = lease._session
+    if session.unreachable():
+        return
+    try:
+        lease.abort()
+    except VforgeError as error:
+        session.warn(f"The lease of the export could not be ended; vCenter ends it by itself within minutes: {error}")
+
+
+def receive(
+    session: Session,
+    lease: Lease,
+    ready: Ready,
+    wanted: t.Sequence[Wanted],
+    *,
+    gauge: Gauge,
+    parallel: int,
+    deadline: float,
+    stop: Stop | None = None,
+) -> list[Exported]:
+    """Get the files of an export, some at once, each through one buffer.
+
+    Each is read by a thread, hashed by another, and then held against what the host says that it
+    has sent. The lease is kept alive meanwhile, and not completed.
+
+    :param parallel: files at the same time.
+    :param stop: breaks all off when it is set, for a caller who works in a thread.
+    :returns: what came, in the order of ``wanted``.
+    :raises ConnectionFailed: a host cannot be reached, or is not the one that vCenter names.
+    :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
+        ``export_incomplete`` where what came is not what was sent.
+    :raises Fault: vCenter ended the lease.
+    :raises TimedOut: the deadline passed.
+    """
+    stop = stop or Stop()
+    with lease.held(ready.timeout, gauge.percent, stop):
+        # Where the host tells a SHA-256, that is compared; otherwise a SHA-1 is made besides.
+        algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
+        receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
+        _at_once([receiver.run for receiver in receivers], parallel, stop)
+        sent = lease.received()
+    return [receiver.compared(sent.get(one.device.key)) for receiver, one in zip(receivers, wanted, strict=True)]
+
+
+class _Receiver:
+    """Gets one file."""
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        wanted: Wanted,
+        algorithms: t.Sequence[str],
+        gauge: Gauge,
+        stop: Stop,
+        deadline: float,
+    ) -> None:
+        self._options = options
+        self._wanted = wanted
+        self._algorithms = algorithms
+        self._gauge = gauge
+        self._stop = stop
+        self._deadline = deadline
+        self._seconds = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._size = 0
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
+
+    def run(self) -> None:
+        """Get it, from its first byte again where the connection breaks."""
+        begun = time.monotonic()
+        backoff = Backoff(self._deadline)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._receive()
+            except ConnectionLost as error:
+                self._gauge.add(-self._size)
+                if self._stop.is_set():
+                    raise Stopped("The download was broken off.") from error
+                if attempt == _ATTEMPTS or not backoff.begin():
+                    raise ExportFailed(
+                        "export_broken",
+                        f"{self._wanted.label} could not be received in {attempt} attempts: {error.message}",
+                        hint="Check the network to the ESXi hosts (port 443), then run again.",
+                    ) from error
+            except Late as late:
+                raise TimedOut(
+                    f"The time allowed for the task was over while {self._wanted.label} was received: {late.why}.",
+                    hint="Raise timeout.",
+                ) from late
+            else:
+                self._seconds = time.monotonic() - begun
+                return
+
+    def _receive(self) -> None:
+        """One pass over the file, in one buffer: while a part is written another thread hashes it."""
+        self._begin()
+        self._wanted.sink.restart()
+        device = self._wanted.device
+        host = Host(self._options, device.url, device.pin, Clock(self._options.connection_timeout, self._deadline), self._stop)
+        buffer = memoryview(bytearray(_PART))
+        with host.receiving({}) as answer, concurrent.futures.ThreadPoolExecutor(max_workers=1) as helper:
+            while count := answer.readinto(buffer):
+                part = buffer[:count]
+                hashed = helper.submit(self._hash, part)
+                self._wanted.sink.write(part)
+                hashed.result()
+                self._size += count
+                self._gauge.add(count)
+                if self._stop.is_set():
+                    raise Stopped("The download was broken off.")
+
+    def _hash(self, part: memoryview) -> None:
+        for each in self._hashes.values():
+            each.update(part)
+
+    def compared(self, sent: Received | None) -> Exported:
+        """What came, held against what the host says that it has sent.
+
+        :raises ExportFailed: ``export_incomplete``.
+        """
+        label = self._wanted.label
+        if not self._size:
+            raise _incomplete(f"{label} came without a byte.")
+        known = dict(sent.digests) if sent is not None else {}
+        # Some releases do not count here, and say 0.
+        if sent is not None and sent.size and sent.size != self._size:
+            raise _incomplete(f"{label} came with {self._size} bytes, and the host has sent {sent.size}.")
+        for name, each in self._hashes.items():
+            if name in known and known[name] != each.hexdigest():
+                raise _incomplete(f"{label} came with the {name} {each.hexdigest()}, and the host has sent {known[name]}.")
+        return Exported(
+            size=self._size,
+            sha256=self._hashes["sha256"].hexdigest(),
+            seconds=self._seconds,
+            witnessed=sent is not None and bool(sent.size or known.keys() & self._hashes.keys()),
+            populated=sent.populated if sent is not None else None,
+        )
+
+
+def _incomplete(message: str) -> ExportFailed:
+    hint = "Run again; if it happens again, look at what is between here and the ESXi hosts."
+    return ExportFailed("export_incomplete", message, hint=hint)

@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from .._connector import names
+from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, InvalidOption, NotFound
 
@@ -153,6 +154,16 @@ def choose(snapshots: t.Sequence[Snapshot], selector: SnapshotSelector, where: s
 def reference(session: Session, moid: str) -> t.Any:
     """A reference to a snapshot; nothing is sent."""
     return session.reference(vim.vm.Snapshot, moid)
+
+
+def read_snapshots(session: Session, vms: t.Sequence[str]) -> dict[str, tuple[Snapshot, ...]]:
+    """The snapshots of VMs, by moid of the VM: one call.
+
+    :param vms: moids.
+    """
+    refs = [session.reference(vim.VirtualMachine, moid) for moid in vms]
+    rows = read(session, refs, vim.VirtualMachine, ("snapshot",))
+    return {moid: snapshots_in(row.get("snapshot")) for moid, row in rows.items()}
 
 
 def start_create(

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins import module_utils
 
 _ROOT = pathlib.Path(next(iter(module_utils.__path__)))
-_DOMAINS = {"_cbt", "_clone", "_cloudinit", "_fleet", "_fork", "_inventory", "_ovf", "_parent"}
+_DOMAINS = {"_cbt", "_clone", "_cloudinit", "_export", "_fleet", "_fork", "_inventory", "_ovf", "_parent"}
 
 # From the bottom: a part may import what stands before it, and itself. The first has what stands on nothing of ours.
 _LAYERS = (
@@ -22,7 +22,7 @@ _LAYERS = (
     {"_connector"},
     {"_vsphere"},
     {"_engine"},
-    {"_freeze_stage", "_vm_stages"},
+    {"_freeze_stage", "_temporary_snapshots", "_vm_stages"},
     _DOMAINS,
     {"_ansible"},
 )

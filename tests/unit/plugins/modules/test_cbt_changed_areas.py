@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.temporary import SNAPSHOT_NAME
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import KIND
 from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
 from vforge_module import ModuleProcess
 
@@ -36,7 +36,7 @@ class Module(ModuleProcess):
     def snapshots(self, count):
         """How many snapshots of ours there are, as govc sees it."""
         trees = [self.sim.govc("snapshot.tree", "-vm", vm["name"]) for vm in _vms(count)]
-        return [node["name"] for tree in trees for node in tree or ()].count(SNAPSHOT_NAME)
+        return [node["name"] for tree in trees for node in tree or ()].count(KIND.name)
 
 
 @pytest.fixture

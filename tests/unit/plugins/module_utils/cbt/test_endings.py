@@ -13,7 +13,8 @@ import threading
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.temporary import SNAPSHOT_NAME, Owner, OwnerMark
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import KIND
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner, OwnerMark
 
 _NAMES = [f"web-{number:02}" for number in range(1, 11)]
 
@@ -74,16 +75,16 @@ def test_a_snapshot_that_cannot_be_removed_is_told_and_goes_with_the_next_run(ar
     ran = areas.attempt()
     assert "Snapshots were left on /DC0/vm/web-1" in str(ran.error)
     assert ran.one["snapshot"]["removed"] is False
-    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+    assert areas.snapshots("web-1") == [KIND.name]
     areas.sim.clear()
     # Its run may still be at work as far as another machine knows; here, this very process is its owner.
     assert "may still be at work" in areas.run().one["warnings"][0]
-    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+    assert areas.snapshots("web-1") == [KIND.name]
 
 
-def _leave(areas, owner, seconds=60, name=SNAPSHOT_NAME, uuid=None):
+def _leave(areas, owner, seconds=60, name=KIND.name, uuid=None):
     vm = areas.vm("web-1")
-    text = OwnerMark(uuid or vm.config.instanceUuid, "run", owner, seconds).description()
+    text = OwnerMark(uuid or vm.config.instanceUuid, "run", owner, seconds).description(KIND)
     areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, name)
 
 
@@ -97,7 +98,7 @@ def test_the_left_over_of_a_killed_run_is_removed_and_told(areas):
     areas.snapshot("web-1", "mine")
     _leave(areas, _gone())
     assert areas.run(check=True).one["actions"] == ["leftover_removed"]
-    assert areas.snapshots("web-1") == ["mine", SNAPSHOT_NAME]
+    assert areas.snapshots("web-1") == ["mine", KIND.name]
     ran = areas.run()
     assert (ran.one["actions"], ran.result["changed"]) == (["leftover_removed"], True)
     assert areas.snapshots("web-1") == ["mine"]
@@ -123,7 +124,7 @@ def test_the_snapshot_of_a_run_elsewhere_is_removed_when_its_time_is_over(areas,
     _leave(areas, owner, seconds)
     ran = areas.run()
     assert ("leftover_removed" in ran.one["actions"]) is removed
-    assert areas.snapshots("web-1") == ([] if removed else [SNAPSHOT_NAME])
+    assert areas.snapshots("web-1") == ([] if removed else [KIND.name])
     assert bool(ran.one["warnings"]) is not removed
 
 
@@ -136,9 +137,9 @@ def test_what_only_looks_like_ours_is_the_users(areas, how):
 
 
 def test_a_snapshot_of_our_name_without_our_mark_is_the_users(areas):
-    areas.snapshot("web-1", SNAPSHOT_NAME)
+    areas.snapshot("web-1", KIND.name)
     assert areas.run().one["actions"] == []
-    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+    assert areas.snapshots("web-1") == [KIND.name]
 
 
 @pytest.mark.parametrize("method", ["CreateSnapshot_Task", "QueryChangedDiskAreas", "RemoveSnapshot_Task"])

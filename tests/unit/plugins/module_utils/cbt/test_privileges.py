@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.temporary import SNAPSHOT_NAME, Owner, OwnerMark
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import KIND
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner, OwnerMark
 
 _QUERY = [plan.MAKE, plan.REMOVE, plan.READ]
 _CHANGES = {"CreateSnapshot_Task", "RemoveSnapshot_Task", "ReconfigVM_Task", "PowerOffVM_Task", "PowerOnVM_Task"}
@@ -61,11 +62,11 @@ def test_one_call_is_enough_for_many_vms_and_the_others_go_on(areas):
 
 def test_a_left_over_that_may_not_be_removed_is_told(areas):
     gone = Owner(Owner.this().place, Owner.this().pid, "1")
-    text = OwnerMark(areas.vm("web-1").config.instanceUuid, "run", gone, 60).description()
-    areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, SNAPSHOT_NAME)
+    text = OwnerMark(areas.vm("web-1").config.instanceUuid, "run", gone, 60).description(KIND)
+    areas.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "-d", text, KIND.name)
     areas.log_in_with([plan.MAKE, plan.READ])
     ran = areas.attempt()
     assert (ran.code, ran.one["actions"]) == ("no_permission", [])
     assert "which this user may not remove" in ran.one["warnings"][0]
-    assert areas.snapshots("web-1") == [SNAPSHOT_NAME]
+    assert areas.snapshots("web-1") == [KIND.name]
     assert not _CHANGES & ran.calls.keys()

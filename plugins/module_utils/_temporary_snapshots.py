@@ -24,10 +24,11 @@ import pathlib
 import time
 import typing as t
 
-from .._connector import tasks
-from .._connector.batch import Outcome
-from .._engine import Item
-from .._errors import (
+from ._connector import tasks
+from ._connector.batch import Outcome
+from ._connector.pyvmomi import vim
+from ._engine import Item, Task
+from ._errors import (
     ConnectionLost,
     Fault,
     Interrupted,
@@ -36,18 +37,14 @@ from .._errors import (
     TimedOut,
     VforgeError,
 )
-from .._vsphere import snapshots
-from .._vsphere.snapshots import Snapshot
-from . import read
-from .plan import REMOVE_LEFTOVERS
+from ._vsphere import snapshots
+from ._vsphere.snapshots import Snapshot
 
 if t.TYPE_CHECKING:
-    from .task import Job, VmItem
+    from ._connector.session import Session
 
-SNAPSHOT_NAME = "vforge-changed-areas"
-
-_WORDS = "Made for a query of changed areas, and removed with it."
-_MARK = "vforge.cbt "
+# The step of an item that has left-overs.
+REMOVE_LEFTOVERS = "remove_leftovers"
 
 # Removing is not cut short by the time of the task: a consolidation takes as long as it takes.
 REMOVAL_SECONDS = 3600
@@ -61,6 +58,60 @@ _REMOVE = "remove"
 
 # After these nobody knows whether a call has done its work.
 UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What the snapshots of one domain are called, and how theirs are told from others.
+
+    :ivar words: what people read in the description.
+    :ivar mark: begins the owner mark in it.
+    """
+
+    name: str
+    words: str
+    mark: str
+
+
+@dataclasses.dataclass(kw_only=True)
+class SnapshotItem(Item):
+    """A VM that a snapshot is made of for a moment.
+
+    :ivar vm: a dataclass with ``moid``, ``instance_uuid`` and ``snapshots``.
+    :ivar own: what became of the snapshot that this task makes of it.
+    :ivar leftovers: snapshots of runs that were killed.
+    """
+
+    vm: t.Any
+    own: OwnSnapshot = dataclasses.field(default_factory=lambda: NotMade())
+    leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
+
+
+I = t.TypeVar("I", bound=SnapshotItem)  # noqa: E741 (as T, for items)
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotJob(t.Generic[I]):
+    """A task that makes snapshots for a moment.
+
+    :ivar run: random; names the run in the owner marks.
+    :ivar timeout: seconds that the task may take.
+    """
+
+    task: Task[t.Any]
+    kind: Kind
+    run: str
+    timeout: int
+
+    @property
+    def session(self) -> Session:
+        """In which all is done."""
+        return self.task.session
+
+    @property
+    def vms(self) -> list[I]:
+        """The VMs of the task."""
+        return self.task.items
 
 
 # Whose a snapshot is
@@ -105,16 +156,16 @@ class OwnerMark:
     owner: Owner
     seconds: int
 
-    def description(self) -> str:
+    def description(self, kind: Kind) -> str:
         """The text for the snapshot."""
         data = {"vm": self.vm, "run": self.run, "seconds": self.seconds}
-        return f"{_WORDS}\n{_MARK}{json.dumps(data | dataclasses.asdict(self.owner))}"
+        return f"{kind.words}\n{kind.mark}{json.dumps(data | dataclasses.asdict(self.owner))}"
 
     @classmethod
-    def of(cls, snapshot: Snapshot, vm: str) -> OwnerMark | None:
+    def of(cls, kind: Kind, snapshot: Snapshot, vm: str) -> OwnerMark | None:
         """The owner mark of a snapshot of this VM, or None where it is none of ours."""
-        _words, found, text = snapshot.description.rpartition(f"\n{_MARK}")
-        if snapshot.name != SNAPSHOT_NAME or not found:
+        _words, found, text = snapshot.description.rpartition(f"\n{kind.mark}")
+        if snapshot.name != kind.name or not found:
             return None
         try:
             data = json.loads(text)
@@ -197,21 +248,24 @@ OwnSnapshot: t.TypeAlias = NotMade | MaybeMade | Made | Removed
 
 
 def with_snapshots(
-    job: Job,
-    items: t.Sequence[VmItem],
-    use: t.Callable[[list[VmItem]], None],
+    job: SnapshotJob[I],
+    items: t.Sequence[I],
+    use: t.Callable[[list[I]], None],
     *,
     memory: bool,
     quiesce: bool,
+    unquiesced: t.Callable[[I, Fault], bool] = lambda _item, _fault: False,
 ) -> None:
     """Make a snapshot of each VM, use it, remove it.
 
     :param use: is called with VMs that have one now, at most ``parallel`` at a time.
+    :param unquiesced: is called with each VM whose quiesced snapshot vCenter refuses; whether it
+        gets one that is not quiesced.
     :raises Reason: why the task ended early; no snapshot is left then, either.
     """
-    for wave in waves(items, job.options.parallel):
+    for wave in waves(items, job.task.parallel):
         try:
-            _make(job, wave, memory=memory, quiesce=quiesce)
+            _make(job, wave, memory=memory, quiesce=quiesce, unquiesced=unquiesced)
             use([item for item in wave if isinstance(item.own, Made)])
         finally:
             undisturbed(job, lambda wave=wave: _remove(job, wave))  # type: ignore[misc]
@@ -219,13 +273,13 @@ def with_snapshots(
             raise job.task.stopped
 
 
-def waves(items: t.Sequence[VmItem], size: int) -> t.Iterator[list[VmItem]]:
+def waves(items: t.Sequence[I], size: int) -> t.Iterator[list[I]]:
     """Some of the VMs after the other."""
     for first in range(0, len(items), size):
         yield list(items[first : first + size])
 
 
-def undisturbed(job: Job, do: t.Callable[[], None]) -> None:
+def undisturbed(job: SnapshotJob[I], do: t.Callable[[], None]) -> None:
     """Do what has to be done in every ending.
 
     A signal that comes meanwhile is noted, and it is done again. The first signal of a run is the
@@ -238,29 +292,45 @@ def undisturbed(job: Job, do: t.Callable[[], None]) -> None:
         do()
 
 
-def _make(job: Job, wave: t.Sequence[VmItem], *, memory: bool, quiesce: bool) -> None:
+def _make(
+    job: SnapshotJob[I],
+    wave: t.Sequence[I],
+    *,
+    memory: bool,
+    quiesce: bool,
+    unquiesced: t.Callable[[I, Fault], bool],
+) -> None:
     owner = Owner.this()
-    seconds = job.options.timeout + REMOVAL_SECONDS
+    seconds = job.timeout + REMOVAL_SECONDS
+    refused: list[I] = []
 
-    def start(item: VmItem) -> t.Any:
+    def start(item: I, quiesce: bool = quiesce) -> t.Any:
         mark = OwnerMark(item.vm.instance_uuid, job.run, owner, seconds)
         return snapshots.start_create(
             job.session,
             item.vm.moid,
-            SNAPSHOT_NAME,
-            mark.description(),
+            job.kind.name,
+            mark.description(job.kind),
             memory=memory,
             quiesce=quiesce,
         )
+
+    def note(item: I, outcome: Outcome) -> None:
+        error = outcome.error
+        if quiesce and isinstance(error, Fault) and unquiesced(item, error):
+            refused.append(item)
+        else:
+            _note_made(item, outcome)
 
     with job.task.phase("snapshot"):
         for item in wave:
             # What is begun and then never heard of again is looked for.
             item.own = MaybeMade()
-        job.task.call(wave, start, "snapshots made", _note_made)
+        job.task.call(wave, start, "snapshots made", note)
+        job.task.call(refused, lambda item: start(item, quiesce=False), "snapshots made", _note_made)
 
 
-def _note_made(item: VmItem, outcome: Outcome) -> None:
+def _note_made(item: I, outcome: Outcome) -> None:
     error = outcome.error
     if error is None and outcome.result is not None:
         item.own = Made(outcome.result._GetMoId())
@@ -272,7 +342,7 @@ def _note_made(item: VmItem, outcome: Outcome) -> None:
     item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
 
 
-def _remove(job: Job, wave: t.Sequence[VmItem]) -> None:
+def _remove(job: SnapshotJob[I], wave: t.Sequence[I]) -> None:
     with job.task.phase("removal"):
         try:
             _look_for_lost(job, wave)
@@ -285,26 +355,26 @@ def _remove(job: Job, wave: t.Sequence[VmItem]) -> None:
         for removal in removals:
             if removal.error is not None:
                 removal.vm.warnings.append(
-                    f"The snapshot {SNAPSHOT_NAME} ({removal.snapshot}) of {removal.vm.title} "
+                    f"The snapshot {job.kind.name} ({removal.snapshot}) of {removal.vm.title} "
                     f"could not be removed: {removal.error} The next run removes it."
                 )
                 removal.vm.fail(removal.error)
 
 
-def _look_for_lost(job: Job, wave: t.Sequence[VmItem]) -> None:
+def _look_for_lost(job: SnapshotJob[I], wave: t.Sequence[I]) -> None:
     """Find the snapshots of this run of which no call has returned."""
     unsure = [item for item in wave if isinstance(item.own, MaybeMade)]
     if not unsure:
         return
     making = [item.own.task for item in unsure if isinstance(item.own, MaybeMade)]
-    late = [read.task(job.session, moid) for moid in making if moid]
+    late = [job.session.reference(vim.Task, moid) for moid in making if moid]
     until = time.monotonic() + _LATE_SECONDS
     tasks.wait_for_tasks(job.session, late, until, lambda _moid, _end: None)
-    trees = read.read_snapshots(job.session, [item.vm.moid for item in unsure])
+    trees = snapshots.read_snapshots(job.session, [item.vm.moid for item in unsure])
     for item in unsure:
         item.own = NotMade()
         for snapshot in trees.get(item.vm.moid, ()):
-            mark = OwnerMark.of(snapshot, item.vm.instance_uuid)
+            mark = OwnerMark.of(job.kind, snapshot, item.vm.instance_uuid)
             if mark is not None and mark.run == job.run:
                 item.own = Made(snapshot.moid)
 
@@ -318,7 +388,7 @@ class Removal(Item):
     """
 
     snapshot: str
-    vm: VmItem
+    vm: SnapshotItem
     steps: tuple[str, ...] = (_REMOVE,)
 
     @property
@@ -327,7 +397,7 @@ class Removal(Item):
         return f"The snapshot {self.snapshot} of {self.vm.title}"
 
 
-def remove_all(job: Job, removals: t.Sequence[Removal], doing: str) -> None:
+def remove_all(job: SnapshotJob[I], removals: t.Sequence[Removal], doing: str) -> None:
     """Remove snapshots; a removal that fails is tried again. Each has the last error, if any.
 
     :raises Interrupted: a signal came; what was not removed by then has its error.
@@ -342,7 +412,7 @@ def remove_all(job: Job, removals: t.Sequence[Removal], doing: str) -> None:
         due = [removal for removal in due if removal.left]
 
 
-def _remove_once(job: Job, due: t.Sequence[Removal], doing: str, deadline: float) -> None:
+def _remove_once(job: SnapshotJob[I], due: t.Sequence[Removal], doing: str, deadline: float) -> None:
     def note(removal: Removal, outcome: Outcome) -> None:
         gone = isinstance(outcome.error, Fault) and outcome.error.fault in _GONE
         removal.error = None if gone else outcome.error
@@ -368,7 +438,7 @@ _GONE = ("ManagedObjectNotFound", "NotFound")
 # Left-overs of runs that were killed
 
 
-def find_leftovers(job: Job) -> None:
+def find_leftovers(job: SnapshotJob[I]) -> None:
     """Find those of each VM. They are no snapshots of the user's, so the VM goes on without them.
 
     One whose run may still be at work is left alone, with a warning.
@@ -377,11 +447,11 @@ def find_leftovers(job: Job) -> None:
         (item, snapshot, mark)
         for item in job.vms
         for snapshot in item.vm.snapshots
-        if (mark := OwnerMark.of(snapshot, item.vm.instance_uuid))
+        if (mark := OwnerMark.of(job.kind, snapshot, item.vm.instance_uuid))
     ]
     if not marked:
         return
-    now = read.current_time(job.session)
+    now = job.session.current_time()
     for item, snapshot, mark in marked:
         if mark.is_over(snapshot.created, now):
             item.leftovers.append(snapshot)
@@ -395,7 +465,7 @@ def find_leftovers(job: Job) -> None:
         item.vm = dataclasses.replace(item.vm, snapshots=left)
 
 
-def remove_leftovers(job: Job) -> None:
+def remove_leftovers(job: SnapshotJob[I]) -> None:
     """Remove what was found, also of a VM that nothing else can be done with."""
     removals = [Removal(snapshot=snapshot.moid, vm=item) for item in job.vms for snapshot in item.leftovers]
     if job.task.check:
@@ -407,7 +477,7 @@ def remove_leftovers(job: Job) -> None:
         _note_leftovers(job, [removal for removal in removals if removal.left])
 
 
-def _note_leftovers(job: Job, there: t.Sequence[Removal]) -> None:
+def _note_leftovers(job: SnapshotJob[I], there: t.Sequence[Removal]) -> None:
     """Note of each VM that its left-overs are gone, or why one is still there."""
     for removal in there:
         if removal.error is not None:

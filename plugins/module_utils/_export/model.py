@@ -1,0 +1,169 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The types of an export: what is asked for, and what there is. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from .._connector.find import Selector
+from .._errors import InvalidOption
+from .._vsphere.snapshots import Snapshot, SnapshotSelector
+from .._vsphere.vm import Vm as BasicVm
+from .hardware import Machine
+
+# The two forms of a package.
+OVF, OVA = "ovf", "ova"
+
+# Whether Tools are to quiesce the guest's file systems for the snapshot.
+TRY, REQUIRE, NO = "try", "require", "no"
+
+# When a VM is exported of which a complete package is there.
+CHANGED, MISSING, ALWAYS = "changed", "missing", "always"
+
+# What the disks of a package are like: as after a power failure, or with all that the guest had
+# to write.
+CRASH, FILE_SYSTEM = "crash", "file_system"
+
+_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 80
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vm(BasicVm):
+    """A VM that may be exported.
+
+    :ivar networks: names of its networks, by what the backings of NICs hold.
+    :ivar quiesced: moids of those of its snapshots that were made with a quiesced file system.
+    :ivar change_version: changes with every change of its configuration, a start too.
+    :ivar tools: whether VMware Tools run.
+    :ivar clean: of one that is off, whether its guest was shut down; None where nobody knows.
+    """
+
+    machine: Machine
+    networks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    snapshots: tuple[Snapshot, ...] = ()
+    quiesced: frozenset[str] = frozenset()
+    change_version: str = ""
+    tools: bool = False
+    clean: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A VM that is asked for.
+
+    :ivar snapshot: that is to be exported in the place of the VM as it is; None for that.
+    :ivar name: of the package; None for one made of the VM's name.
+    """
+
+    selector: Selector
+    snapshot: SnapshotSelector | None = None
+    name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What one task is asked to do.
+
+    :ivar dest: folder for the packages.
+    :ivar extra_config: keys of extraConfig that go along besides those that are safe.
+    :ivar property_values: whether values of vApp properties go along, those of passwords too.
+    :ivar timeout: seconds for all of the work; removing snapshots has time of its own.
+    :ivar parallel: disks that are received at the same time.
+    """
+
+    targets: tuple[Target, ...]
+    datacenter: str | None
+    dest: str
+    format: str = OVF
+    quiesce: str = TRY
+    refresh: str = CHANGED
+    extra_config: tuple[str, ...] = ()
+    property_values: bool = False
+    timeout: int = 3600
+    parallel: int = 8
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> ExportOptions:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        listed = params.get("vms")
+        if bool(params.get("vm")) == (listed is not None):
+            raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
+        shared = {key: params.get(key) for key in ("snapshot", "package")}
+        given = [{**params["vm"], **shared}] if listed is None else [_with(shared, each) for each in listed]
+        option = "vm" if listed is None else "vms"
+        if len(given) > 1 and params.get("package"):
+            raise InvalidOption(
+                "The option package names one package, and there are several VMs.",
+                hint="Set it in the items of vms.",
+                option="package",
+            )
+        return cls(
+            targets=tuple(_target(each, option) for each in given),
+            datacenter=params.get("datacenter"),
+            dest=params["dest"],
+            format=params["format"],
+            quiesce=params["quiesce"],
+            refresh=params["refresh"],
+            extra_config=tuple(params.get("extra_config") or ()),
+            property_values=bool(params.get("property_values")),
+            timeout=params["timeout"],
+            parallel=params["parallel"],
+        )
+
+
+def _with(shared: t.Mapping[str, t.Any], each: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """An item of the list, with what the task says for all where the item says nothing."""
+    own = {key: value for key, value in each.items() if value is not None}
+    return {**shared, **own}
+
+
+def _target(given: t.Mapping[str, t.Any], option: str) -> Target:
+    name = given.get("package")
+    if name is not None and plain(name) != name:
+        raise InvalidOption(
+            f"The option package is {name!r}, which is no plain name of a file.",
+            hint=f"Take letters, digits, dots, dashes and underscores, such as {plain(name) or 'web-1'}.",
+            option="package",
+        )
+    return Target(Selector.from_params(given, option), SnapshotSelector.from_params(given.get("snapshot")), name)
+
+
+def plain(name: str) -> str:
+    """A name for files, made of a VM's: whatever a VM is called leads to no other folder."""
+    return _PLAIN.sub("_", name).lstrip(".-")[:_LONGEST]
+
+
+# Where the disks come from
+
+
+@dataclasses.dataclass(frozen=True)
+class FromVm:
+    """A VM that is off: its own disks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FromSnapshot:
+    """A snapshot that is there and stays."""
+
+    snapshot: Snapshot
+
+
+@dataclasses.dataclass(frozen=True)
+class FromNewSnapshot:
+    """A snapshot that is made for it and removed.
+
+    :ivar quiesce: whether it is tried with a quiesced file system.
+    """
+
+    quiesce: bool
+
+
+Source: t.TypeAlias = FromVm | FromSnapshot | FromNewSnapshot

@@ -1,0 +1,165 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done with each VM, or why it cannot be exported. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._errors import InvalidOption, VforgeError
+from .._vsphere.snapshots import choose
+from . import record
+from .hardware import Machine
+from .model import (
+    ALWAYS,
+    CRASH,
+    FILE_SYSTEM,
+    MISSING,
+    NO,
+    REQUIRE,
+    ExportOptions,
+    FromNewSnapshot,
+    FromSnapshot,
+    FromVm,
+    Source,
+    Target,
+    Vm,
+    plain,
+)
+
+# The only step of a VM; snapshots come and go with it.
+EXPORT = "export"
+
+
+class NotExportable(VforgeError):
+    """A VM that vSphere exports in no way, or not in the state in which it is."""
+
+    error_code = "not_exportable"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be done with a VM.
+
+    :ivar reason: why it is exported, or why not: ``missing``, ``changed``, ``unknown`` (nobody can
+        know whether its disks were written), ``asked``, ``unchanged`` or ``present``.
+    """
+
+    source: Source
+    steps: tuple[str, ...]
+    reason: str
+
+
+def package_name(vm: Vm, target: Target) -> str:
+    """What the files of a VM's package begin with."""
+    return target.name or plain(vm.name) or vm.moid
+
+
+def check_names(wanted: t.Sequence[tuple[Vm, str]]) -> None:
+    """Make sure that each package has a name of its own.
+
+    :raises InvalidOption: two VMs would be one package.
+    """
+    taken: dict[str, Vm] = {}
+    for vm, name in wanted:
+        other = taken.setdefault(name.lower(), vm)
+        if other is not vm:
+            raise InvalidOption(
+                f"{other.path} and {vm.path} would be the same package {name}.",
+                hint="Set package in the items of vms.",
+                option="vms",
+            )
+
+
+def decide(
+    vm: Vm,
+    source: Source,
+    options: ExportOptions,
+    known: record.Record | None,
+    last_start: str,
+) -> Plan:
+    """What is to be done with a VM.
+
+    :param known: what the package is of that is there, whole; None where there is none.
+    :param last_start: of the VM, as ``record.disks_of`` takes it.
+    :raises NotExportable: it cannot be exported.
+    """
+    reason = _reason(vm, source, options, known, last_start)
+    steps = () if reason in ("unchanged", "present") else (EXPORT,)
+    if steps:
+        check(vm, vm.machine, source)
+    return Plan(source, steps, reason)
+
+
+def source_of(vm: Vm, target: Target, options: ExportOptions) -> Source:
+    """Where the disks come from.
+
+    :raises NotExportable: its guest is to be quiesced, and cannot be.
+    :raises NotFound, Ambiguous: the snapshot that is asked for.
+    """
+    if target.snapshot is not None:
+        return FromSnapshot(choose(vm.snapshots, target.snapshot, vm.path))
+    if vm.powered_off:
+        return FromVm()
+    if options.quiesce == REQUIRE and not (vm.powered_on and vm.tools):
+        raise NotExportable(
+            f"The file systems of {vm.path} cannot be quiesced: VMware Tools do not run in it.",
+            hint="Start VMware Tools, or set quiesce to try or no.",
+        )
+    # A guest that does not answer is not asked: each try would take minutes.
+    return FromNewSnapshot(quiesce=options.quiesce != NO and vm.powered_on and vm.tools)
+
+
+def _reason(vm: Vm, source: Source, options: ExportOptions, known: record.Record | None, last_start: str) -> str:
+    if known is None or known.vm != vm.instance_uuid:
+        return "missing"
+    if options.refresh == ALWAYS:
+        return "asked"
+    if options.refresh == MISSING:
+        return "present"
+    if known.config != record.config_of(vm, source, options):
+        return "changed"
+    disks = record.disks_of(vm, source, last_start)
+    if not disks:
+        return "unknown"
+    return "unchanged" if disks == known.disks else "changed"
+
+
+def check(vm: Vm, machine: Machine, source: Source) -> None:
+    """Make sure that vSphere exports a VM, or a snapshot of it.
+
+    :param machine: as the source has it.
+    :raises NotExportable: it does not.
+    """
+    if machine.encrypted:
+        raise NotExportable(
+            f"{vm.path} is encrypted, and vSphere exports no encrypted VM.",
+            hint="Clone it without its encryption policy, and export the clone.",
+        )
+    obstacles = [f"{disk.label}: {disk.obstacle}" for disk in machine.disks if disk.obstacle]
+    if obstacles:
+        raise NotExportable(f"{vm.path} cannot be exported. {names.listing(obstacles)}.")
+    if isinstance(source, FromVm):
+        return
+    independent = [disk.label for disk in machine.disks if disk.independent]
+    if independent:
+        raise NotExportable(
+            f"{vm.path} cannot be exported from a snapshot: snapshots leave out disks that are "
+            f"independent ({names.listing(independent)}).",
+            hint="Power the VM off and export it then, or make the disk dependent.",
+        )
+
+
+def consistency(vm: Vm, source: Source, *, quiesced: bool) -> str:
+    """What the disks of the package are like.
+
+    :param quiesced: whether the snapshot that was made for it is.
+    """
+    if isinstance(source, FromVm):
+        return FILE_SYSTEM if vm.clean else CRASH
+    if isinstance(source, FromSnapshot):
+        return FILE_SYSTEM if source.snapshot.moid in vm.quiesced else CRASH
+    return FILE_SYSTEM if quiesced else CRASH

@@ -1,0 +1,377 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An export from its options to its result.
+
+Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import secrets
+import threading
+import typing as t
+
+from .._connector.web import Stop
+from .._engine import Task
+from .._errors import Fault, NotFound, VforgeError
+from .._progress import Meter
+from .._temporary_snapshots import (
+    Kind,
+    Made,
+    SnapshotItem,
+    SnapshotJob,
+    find_leftovers,
+    remove_leftovers,
+    waves,
+    with_snapshots,
+)
+from .._vsphere import lease as leases
+from . import descriptor, package, plan, read, record, report
+from .descriptor import Content, DiskFile, OtherFile
+from .hardware import HardDisk, Machine, exported_extra
+from .model import TRY, ExportOptions, FromNewSnapshot, FromSnapshot, Target, Vm
+from .package import Package, Packages
+from .plan import EXPORT, NotExportable
+from .record import PackedFile, Record
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+KIND = Kind("vforge-export", "Made for an export, and removed with it.", "vforge.export ")
+
+# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
+# CreateSnapshot_Task).
+_QUIESCE_FAULTS = (
+    "ApplicationQuiesceFault",
+    "FilesystemQuiesceFault",
+    "SnapshotFault",
+    "ToolsUnavailable",
+    "SnapshotMoveFromNonHomeNotSupported",
+)
+
+
+@dataclasses.dataclass(kw_only=True)
+class ExportItem(SnapshotItem):
+    """A VM of the task.
+
+    :ivar decided: its plan; None where it cannot be exported.
+    :ivar package: what its files begin with.
+    :ivar before: the package that was there, whole; None where there was none.
+    :ivar after: the package that is there now.
+    :ivar last_start: when it was last powered on, where that is needed.
+    :ivar unquiesced: whether its guest was to be quiesced, and could not be.
+    :ivar quiesced: whether the snapshot that was made for it is.
+    :ivar received: what came, by the labels of the disks.
+    """
+
+    vm: Vm
+    target: Target
+    package: str
+    decided: plan.Plan | None = None
+    before: Record | None = None
+    after: Record | None = None
+    last_start: str = ""
+    unquiesced: bool = False
+    quiesced: bool = False
+    received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.vm.path
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.vm.name
+
+
+class _End(threading.Event):
+    """Is set when the task ends early, and breaks transfers off then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stops: list[Stop] = []
+
+    def stop(self) -> Stop:
+        """A new one, for the transfers of one VM."""
+        stop = Stop()
+        self._stops.append(stop)
+        if self.is_set():
+            stop.set()
+        return stop
+
+    def set(self) -> None:
+        """Break all off."""
+        super().set()
+        for stop in self._stops:
+            stop.set()
+
+
+@dataclasses.dataclass
+class Job:
+    """A task whose VMs were found.
+
+    :ivar run: names this run in the owner marks of its snapshots.
+    """
+
+    session: Session
+    options: ExportOptions
+    task: Task[t.Any]
+    packages: Packages
+    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def vms(self) -> list[ExportItem]:
+        """The VMs that are there."""
+        return self.task.items
+
+    @property
+    def snapshots(self) -> SnapshotJob[ExportItem]:
+        """For the snapshots that it makes for a moment."""
+        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+
+
+def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t.Any]:
+    """Export what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``vms``, ``counts``, ``failures``, ``diff`` and so on.
+    :raises VforgeError: before anything was exported.
+    :raises PartialFailure: when a VM failed; it holds the whole result.
+    """
+    deadline = session.deadline(options.timeout)
+    task: Task[ExportItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
+    with package.opened(options.dest, options.format, make=not check) as packages:
+        job = Job(session, options, task, packages)
+        with task.phase("lookup"):
+            selectors = [target.selector for target in options.targets]
+            found = task.found("vms", read.find(session, selectors, options.datacenter), selectors)
+            task.items = [_item(vm, options.targets[place]) for place, vm in found]
+            plan.check_names([(item.vm, item.package) for item in task.items])
+        with task.accounted():
+            _carry_out(job)
+    return task.finish(report.result(job), advice="Packages that are complete stay; run again for the others.")
+
+
+def _item(vm: Vm, target: Target) -> ExportItem:
+    # The step is there before its plan, so that an early end is its failure.
+    return ExportItem(vm=vm, target=target, package=plan.package_name(vm, target), steps=(EXPORT,))
+
+
+def _carry_out(job: Job) -> None:
+    find_leftovers(job.snapshots)
+    for item in job.vms:
+        _decide(job, item)
+    remove_leftovers(job.snapshots)
+    if job.task.check:
+        for item in job.vms:
+            item.done += item.left if item.error is None else []
+        return
+    due = [item for item in job.vms if item.due(EXPORT)]
+    with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
+    for wave in waves([item for item in due if item not in with_new], job.options.parallel):
+        _export(job, wave)
+    for quiesce in (True, False):
+        some = [item for item in with_new if _source(item) == FromNewSnapshot(quiesce)]
+        with_snapshots(
+            job.snapshots,
+            some,
+            lambda ready, quiesce=quiesce: _export_snapshots(job, ready, quiesced=quiesce),  # type: ignore[misc]
+            memory=False,
+            quiesce=quiesce,
+            unquiesced=lambda item, fault: _without_quiescing(job, item, fault),
+        )
+
+
+def _source(item: ExportItem) -> t.Any:
+    return item.decided.source if item.decided is not None else None
+
+
+def _decide(job: Job, item: ExportItem) -> None:
+    try:
+        if not job.task.check:
+            job.packages.sweep(item.package)
+        item.before = item.after = job.packages.known(item.package)
+        source = plan.source_of(item.vm, item.target, job.options)
+        if record.needs_last_start(item.vm, source):
+            item.last_start = read.last_start(job.session, item.vm.moid)
+        item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
+        item.steps = item.decided.steps
+    except VforgeError as error:
+        item.steps = ()
+        item.fail(error)
+
+
+def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
+    """Whether a VM whose guest could not be quiesced is exported as it is."""
+    if fault.fault not in _QUIESCE_FAULTS or job.options.quiesce != TRY:
+        return False
+    item.unquiesced = True
+    item.warnings.append(
+        f"The file systems of {item.title} could not be quiesced ({fault.message}), so its package is crash-consistent."
+    )
+    return True
+
+
+def _export_snapshots(job: Job, ready: t.Sequence[ExportItem], *, quiesced: bool) -> None:
+    for item in ready:
+        item.quiesced = quiesced and not item.unquiesced
+    _export(job, ready)
+
+
+# The export of some VMs
+
+
+def _export(job: Job, wave: t.Sequence[ExportItem]) -> None:
+    """Export these VMs at the same time; each is a package, or a failure, then."""
+    with job.task.phase("export"):
+        machines = _machines(job, wave)
+        end = _End()
+
+        def start(item: ExportItem) -> None:
+            _export_one(job, item, machines[item.vm.moid], max(1, job.options.parallel // len(wave)), end)
+
+        def note(item: ExportItem, outcome: Outcome) -> None:
+            if outcome.error is not None:
+                item.fail(outcome.error)
+            else:
+                item.done.append(EXPORT)
+
+        due = [item for item in wave if item.error is None]
+        job.task.call(due, start, "VMs exported", note, stop=end)
+
+
+def _snapshot_of(item: ExportItem) -> str | None:
+    """The moid of the snapshot that is exported; None for the VM itself."""
+    if isinstance(item.own, Made):
+        return item.own.moid
+    source = _source(item)
+    return source.snapshot.moid if isinstance(source, FromSnapshot) else None
+
+
+def _machines(job: Job, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
+    """What each VM is, as its source has it: one call for all snapshots."""
+    by_snapshot = {moid: item.vm for item in wave if (moid := _snapshot_of(item))}
+    known = read.read_snapshots(job.session, by_snapshot) if by_snapshot else {}
+    found = {}
+    for item in wave:
+        moid = _snapshot_of(item)
+        machine = known.get(moid) if moid else item.vm.machine
+        if machine is None:
+            item.fail(NotFound(f"The snapshot {moid} of {item.title} is not there any more.", hint="Run again."))
+            continue
+        try:
+            plan.check(item.vm, machine, _source(item))
+        except NotExportable as error:
+            item.fail(error)
+        found[item.vm.moid] = machine
+    return found
+
+
+def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end: _End) -> None:
+    """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
+    session, moid = job.session, _snapshot_of(item)
+    made = job.packages.begin(item.package)
+    try:
+        lease = leases.export_snapshot(session, moid) if moid else leases.export_vm(session, item.vm.moid)
+        with leases.exporting(lease, job.task.deadline) as ready:
+            files = _addressed(item, machine, ready)
+            wanted = [leases.Wanted(device, made.sink(href), f"{href} of {item.title}") for device, _disk, href in files]
+            total = sum(disk.stored for _device, disk, _href in files if disk is not None) or ready.capacity
+            came = leases.receive(
+                session,
+                lease,
+                ready,
+                wanted,
+                gauge=Meter(item.vm.name, total, session.tell),
+                parallel=parallel,
+                deadline=job.task.deadline,
+                stop=end.stop(),
+            )
+        item.after = _packed(
+            job, item, machine, made, [(disk, href, one) for (_d, disk, href), one in zip(files, came, strict=True)]
+        )
+    finally:
+        made.abandon()
+
+
+def _addressed(item: ExportItem, machine: Machine, ready: leases.Ready) -> list[tuple[leases.Device, HardDisk | None, str]]:
+    """Each file of the lease, with the disk that it is of, or None for NVRAM, and its name in the package.
+
+    :raises ExportFailed: a disk has no address.
+    """
+    offered = [device for device in ready.devices if device.disk]
+    found: list[tuple[leases.Device, HardDisk | None, str]] = []
+    for number, (disk, device) in enumerate(_pairs(machine.disks, offered), 1):
+        if device is None:
+            raise leases.ExportFailed(
+                "export_incomplete",
+                f"vCenter names no address for {disk.label} of {item.title}.",
+                hint="Run again; if it happens again, look at the tasks of the vCenter.",
+            )
+        found.append((device, disk, f"{item.package}-disk{number}.vmdk"))
+    nvram = [device for device in ready.devices if not device.disk and is_nvram(device)]
+    found += [(device, None, f"{item.package}.nvram") for device in nvram[:1]]
+    return found
+
+
+def _pairs(disks: t.Sequence[HardDisk], offered: t.Sequence[leases.Device]) -> list[tuple[HardDisk, leases.Device | None]]:
+    """Each disk with its address: by its place in the key (``/vm-42/ParaVirtualSCSIController0:1``).
+
+    Where keys are of another form, the disks are in the order of their devices.
+    """
+    by_place = {device.key.rpartition("/")[2]: device for device in offered}
+    if all(disk.place in by_place for disk in disks):
+        return [(disk, by_place[disk.place]) for disk in disks]
+    if len(disks) == len(offered):
+        return list(zip(disks, offered, strict=True))
+    return [(disk, by_place.get(disk.place)) for disk in disks]
+
+
+def is_nvram(device: leases.Device) -> bool:
+    """Whether a file of a lease is the NVRAM of the VM."""
+    return device.target.endswith(".nvram") or device.key.endswith("/nvram") or ".nvram" in device.url.rpartition("/")[2]
+
+
+_Came: t.TypeAlias = tuple[HardDisk | None, str, leases.Exported]
+
+
+def _packed(job: Job, item: ExportItem, machine: Machine, made: Package, came: t.Sequence[_Came]) -> Record:
+    """Write what a package has besides its disks, and put it into its place."""
+    options = job.options
+    disks = [(disk, href, one) for disk, href, one in came if disk is not None]
+    item.received = {disk.label: one for disk, _href, one in disks}
+    nvram = next((OtherFile(href, one.size) for disk, href, one in came if disk is None), None)
+    content = Content(
+        disks=tuple(DiskFile(disk, href, one.size, one.populated) for disk, href, one in disks),
+        nvram=nvram,
+        extra=exported_extra(machine, options.extra_config),
+        property_values=options.property_values,
+    )
+    text = descriptor.descriptor(machine, content)
+    names = (f"{item.package}.ovf", f"{item.package}.mf")
+    digest = made.add(names[0], text)
+    listing = descriptor.manifest([(names[0], digest), *((href, one.sha256) for _disk, href, one in came)])
+    files = [
+        PackedFile(names[0], len(text), digest, "descriptor"),
+        PackedFile(names[1], len(listing), made.add(names[1], listing), "manifest"),
+        *(PackedFile(href, one.size, one.sha256, "disk", disk.label) for disk, href, one in disks),
+        *(PackedFile(href, one.size, one.sha256, "nvram") for disk, href, one in came if disk is None),
+    ]
+    source = _source(item)
+
+    def make_record(whole: tuple[PackedFile, ...]) -> Record:
+        return Record(
+            vm=item.vm.instance_uuid,
+            config=record.config_of(item.vm, source, options),
+            disks=record.disks_of(item.vm, source, item.last_start),
+            consistency=plan.consistency(item.vm, source, quiesced=item.quiesced),
+            at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            files=whole,
+        )
+
+    return made.finish(files, make_record, job.task.deadline)

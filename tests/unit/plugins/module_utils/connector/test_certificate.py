@@ -1,0 +1,91 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What certificate a server shows, read without trusting it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector import certificate
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionFailed, MissingLibrary
+
+NOBODY = {"username": "-", "password": "-"}
+
+
+@pytest.fixture
+def server(shared_sim):
+    """The way to the simulator, as the action plugin has it."""
+    return ConnectionOptions(hostname=shared_sim.host, port=shared_sim.port, connection_timeout=20, **NOBODY)
+
+
+def _shown(options):
+    return certificate.shown(options, time.monotonic() + 20)
+
+
+def test_thumbprints_and_pem_are_those_of_the_certificate_and_it_is_not_trusted_by_being_read(server):
+    pem = ssl.get_server_certificate((server.hostname, server.port))
+    der = ssl.PEM_cert_to_DER_cert(pem)
+    found = _shown(server)
+    assert found.pem == pem
+    assert found.thumbprint("sha256").replace(":", "").lower() == hashlib.sha256(der).hexdigest()
+    assert found.thumbprint("sha1").replace(":", "").lower() == hashlib.sha1(der, usedforsecurity=False).hexdigest()
+    assert found.distrust is not None
+    assert found.distrust.error_code == "tls_untrusted_ca"
+
+
+def test_its_own_authority_makes_it_trusted(server, shared_sim):
+    assert _shown(dataclasses.replace(server, ca_path=shared_sim.ca)).distrust is None
+
+
+def test_what_it_says_of_itself(server, shared_sim):
+    said = certificate.details(_shown(server).der)
+    assert shared_sim.host in said["names"]
+    assert said["not_before"] < said["not_after"]
+    assert said["subject"].startswith("CN=") or "CN=" in said["subject"]
+    assert said["issuer"] != said["subject"]
+
+
+def test_without_cryptography_it_says_so(monkeypatch):
+    monkeypatch.setattr(certificate, "x509", None)
+    with pytest.raises(MissingLibrary, match="cryptography"):
+        certificate.details(b"")
+
+
+def test_what_is_no_certificate_is_refused():
+    with pytest.raises(ConnectionFailed, match="cannot be read") as caught:
+        certificate.details(b"no certificate")
+    assert caught.value.error_code == "tls_bad_certificate"
+
+
+def test_a_server_without_tls_says_so():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        options = ConnectionOptions(hostname="127.0.0.1", port=listener.getsockname()[1], connection_timeout=20, **NOBODY)
+
+        def answer():
+            client, _address = listener.accept()
+            with client:
+                client.recv(100)
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ConnectionFailed) as caught:
+            _shown(options)
+        thread.join()
+    assert caught.value.error_code == "tls_plain_port"
+
+
+def test_nothing_is_sent_behind_the_handshake(server, shared_sim):
+    shared_sim.reset_calls()
+    _shown(dataclasses.replace(server, ca_path=shared_sim.ca))
+    assert shared_sim.calls()["by_method"] == {}

@@ -1,0 +1,306 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Exports from their options to the files: what comes, how often, and what is left."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._export.task import KIND
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.running import MIB, one, sums
+
+
+def test_a_vm_that_is_off_is_a_package_whose_manifest_holds(exports):
+    name = exports.vm()
+    entry = one(exports.run(vm=name))
+    assert (entry["actions"], entry["reason"], entry["snapshot"]) == (["exported"], "missing", None)
+    folder = exports.dest / name
+    assert exports.files(name) == [f"{name}-disk1.vmdk", f"{name}.mf", f"{name}.ovf", f"{name}.vforge.json"]
+    assert sums(folder, f"{name}.mf") == f"{name}.ovf: OK\n{name}-disk1.vmdk: OK\n"
+    size = (folder / f"{name}-disk1.vmdk").stat().st_size
+    assert f'ovf:size="{size}"' in (folder / f"{name}.ovf").read_text(encoding="utf-8")
+    disk = entry["package"]["disks"][0]
+    assert (disk["size"], disk["witnessed"]) == (size, True)
+    assert disk["populated"] >= 3 * MIB
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+def test_a_running_vm_is_exported_from_a_snapshot_that_is_gone_then(exports):
+    name = exports.vm(on=True)
+    entry = one(exports.run(vm=name))
+    assert entry["snapshot"]["created"]
+    assert entry["snapshot"]["removed"]
+    assert exports.snapshots(name) == []
+    assert exports.sim.open_leases() == 0
+
+
+def test_a_second_run_of_an_unchanged_vm_receives_nothing_and_takes_few_calls(exports):
+    name = exports.vm()
+    first, second = exports.run(vm=name), exports.run(vm=name)
+    assert first.total <= 20
+    assert (second.result["changed"], second.result["bytes_received"]) == (False, 0)
+    assert one(second)["reason"] == "unchanged"
+    assert one(second)["package"]["files"] == one(first)["package"]["files"]
+    assert second.total <= 10
+    assert second.called("ExportVm") == 0
+
+
+def test_a_running_vm_takes_no_more_than_twenty_calls(exports):
+    assert exports.run(vm=exports.vm(on=True)).total <= 20
+
+
+def test_what_changes_a_vm_makes_it_be_exported_again(exports):
+    name = exports.vm()
+    exports.run(vm=name)
+    exports.sim.govc("vm.change", "-vm", name, "-m", "512")
+    assert one(exports.run(vm=name))["reason"] == "changed"
+    assert one(exports.run(vm=name))["reason"] == "unchanged"
+
+
+def test_a_start_counts_as_a_change_since_the_guest_may_have_written(exports):
+    name = exports.vm()
+    exports.run(vm=name)
+    exports.sim.govc("vm.power", "-on", name)
+    exports.write(name, 1)
+    exports.sim.govc("vm.power", "-off", name)
+    assert one(exports.run(vm=name))["reason"] == "changed"
+
+
+def test_of_a_running_vm_nobody_knows_and_missing_keeps_what_is_there(exports):
+    name = exports.vm(on=True)
+    exports.run(vm=name)
+    assert one(exports.run(vm=name))["reason"] == "unknown"
+    kept = exports.run(vm=name, refresh="missing")
+    assert (one(kept)["reason"], kept.result["changed"], kept.result["bytes_received"]) == ("present", False, 0)
+    assert kept.total <= 10
+
+
+def test_a_package_without_one_of_its_files_is_made_again(exports):
+    name = exports.vm()
+    exports.run(vm=name)
+    (exports.dest / name / f"{name}-disk1.vmdk").write_bytes(b"short")
+    assert one(exports.run(vm=name))["reason"] == "missing"
+
+
+def test_a_named_snapshot_is_exported_as_it_was_and_stays(exports):
+    name = exports.vm()
+    exports.run(vm=name, package="now")
+    exports.sim.govc("snapshot.create", "-vm", name, "-m=false", "before")
+    exports.sim.govc("vm.power", "-on", name)
+    exports.write(name, 1, at=8 * MIB)
+    named = {"vm": name, "snapshot": {"name": "before"}, "package": "before"}
+    entry = one(exports.run(**named))
+    assert not entry["snapshot"]["created"]
+    assert exports.snapshots(name) == ["before"]
+    disks = [one(exports.run(vm=name, package=which, refresh="missing"))["package"]["disks"][0] for which in ("now", "before")]
+    assert disks[0]["sha256"] == disks[1]["sha256"]
+    again = exports.run(**named)
+    assert (one(again)["reason"], again.result["bytes_received"]) == ("unchanged", 0)
+
+
+def test_an_ova_begins_with_its_descriptor_and_its_manifest(exports):
+    name = exports.vm()
+    entry = one(exports.run(vm=name, format="ova"))
+    path = exports.dest / f"{name}.ova"
+    assert entry["package"]["path"] == str(path)
+    with tarfile.open(path) as tar:
+        assert tar.getnames() == [f"{name}.ovf", f"{name}.mf", f"{name}-disk1.vmdk"]
+        assert [member.isreg() for member in tar.getmembers()] == [True] * 3
+        tar.extractall(exports.dest / "out", filter="data")
+    assert sums(exports.dest / "out", f"{name}.mf").count("OK") == 2
+    assert not exports.run(vm=name, format="ova").result["changed"]
+    assert sorted(file.name for file in exports.dest.iterdir()) == ["out", f"{name}.ova", f"{name}.ova.vforge.json"]
+
+
+def test_many_vms_at_once_and_one_that_is_not_there_fails_alone(exports):
+    there = [exports.vm(), exports.vm(on=True)]
+    ran = exports.attempt(vms=[{"name": there[0]}, {"name": "nobody"}, {"name": there[1]}])
+    assert ran.result["counts"] == {"exported": 2, "failed": 1}
+    assert [entry["name"] for entry in ran.vms] == [there[0], "nobody", there[1]]
+    assert all((exports.dest / name).is_dir() for name in there)
+
+
+def test_check_mode_writes_nothing_and_makes_no_snapshot(exports):
+    name = exports.vm(on=True)
+    ran = exports.run(vm=name, check=True)
+    assert ran.result["changed"]
+    assert one(ran)["actions"] == ["exported"]
+    assert not exports.dest.exists()
+    assert ran.called("CreateSnapshot_Task") == 0
+    assert "a new export" in ran.result["diff"]["after"]
+
+
+def test_a_secret_of_guestinfo_is_in_no_file_unless_its_key_is_given(exports):
+    name = exports.vm()
+    exports.sim.govc("vm.change", "-vm", name, "-e", "guestinfo.userdata=a-secret-of-somebody", "-e", "disk.EnableUUID=TRUE")
+    assert one(exports.run(vm=name))["withheld"] == ["guestinfo.userdata"]
+    files = [file.read_bytes() for file in (exports.dest / name).iterdir()]
+    assert not any(b"a-secret-of-somebody" in data for data in files)
+    assert any(b"disk.EnableUUID" in data for data in files)
+    asked = one(exports.run(vm=name, extra_config=["guestinfo.userdata"]))
+    assert (asked["reason"], asked["withheld"]) == ("changed", [])
+    assert b"a-secret-of-somebody" in (exports.dest / name / f"{name}.ovf").read_bytes()
+
+
+# Quiescing
+
+
+def test_a_guest_that_cannot_be_quiesced_is_exported_as_it_is_with_a_warning(exports):
+    name = exports.vm(on=True)
+    exports.sim.patch_guest(name, tools="running")
+    exports.sim.inject(method="CreateSnapshot_Task", nth=1, do="fault", fault="FilesystemQuiesceFault")
+    entry = one(exports.run(vm=name, quiesce="try"))
+    assert entry["package"]["consistency"] == "crash"
+    assert "could not be quiesced" in entry["warnings"][0]
+    assert exports.snapshots(name) == []
+
+
+def test_a_guest_that_has_to_be_quiesced_and_cannot_be_fails(exports):
+    name = exports.vm(on=True)
+    exports.sim.patch_guest(name, tools="running")
+    exports.sim.inject(method="CreateSnapshot_Task", nth=1, do="fault", fault="FilesystemQuiesceFault")
+    ran = exports.attempt(vm=name, quiesce="require")
+    assert one(ran)["error"]["error_code"] == "filesystem_quiesce_fault"
+    assert not (exports.dest / name).exists()
+    assert exports.snapshots(name) == []
+
+
+def test_a_quiesced_guest_makes_a_package_that_is_consistent(exports):
+    name = exports.vm(on=True)
+    exports.sim.patch_guest(name, tools="running")
+    assert one(exports.run(vm=name, quiesce="require"))["package"]["consistency"] == "file_system"
+
+
+def test_without_tools_a_vm_that_has_to_be_quiesced_is_refused_before_anything(exports):
+    name = exports.vm(on=True)
+    exports.sim.patch_guest(name, tools="notRunning")
+    ran = exports.attempt(vm=name, quiesce="require")
+    assert one(ran)["error"]["error_code"] == "not_exportable"
+    assert ran.called("CreateSnapshot_Task") == 0
+
+
+# What goes wrong
+
+
+def test_a_lease_that_fails_leaves_nothing(exports):
+    name = exports.vm(on=True)
+    exports.sim.inject(method="ExportSnapshot", nth=1, do="task-fault", fault="SystemError")
+    ran = exports.attempt(vm=name)
+    assert ran.error is not None
+    assert list(exports.dest.iterdir()) == []
+    assert exports.snapshots(name) == []
+    assert exports.sim.open_leases() == 0
+    assert one(exports.run(vm=name))["actions"] == ["exported"]
+
+
+def test_a_connection_that_breaks_once_is_tried_again_and_the_digest_holds(exports):
+    name = exports.vm(data=8)
+    exports.sim.disturb_uploads(drop_after=65536, times=1)
+    entry = one(exports.run(vm=name))
+    assert entry["package"]["disks"][0]["witnessed"]
+    assert sums(exports.dest / name, f"{name}.mf").count("OK") == 2
+
+
+def test_a_connection_that_always_breaks_is_an_error_and_leaves_nothing(exports):
+    name = exports.vm(data=8)
+    exports.sim.disturb_uploads(drop_after=65536, times=3)
+    ran = exports.attempt(vm=name)
+    assert one(ran)["error"]["error_code"] == "export_broken"
+    assert list(exports.dest.iterdir()) == []
+    assert exports.sim.open_leases() == 0
+
+
+def test_a_package_that_is_there_stays_when_its_next_export_fails(exports):
+    name = exports.vm(data=8)
+    exports.run(vm=name)
+    before = exports.files(name)
+    exports.sim.govc("vm.change", "-vm", name, "-m", "512")
+    exports.sim.disturb_uploads(drop_after=65536, times=3)
+    assert exports.attempt(vm=name).error is not None
+    assert exports.files(name) == before
+    assert sums(exports.dest / name, f"{name}.mf").count("OK") == 2
+
+
+def test_what_a_killed_run_has_left_is_removed_by_the_next_one(exports):
+    name = exports.vm(on=True)
+    left = exports.dest / f".{name}.0123456789abcdef.vforge-part"
+    left.mkdir(parents=True, mode=0o700)
+    exports.dest.chmod(0o700)
+    (left / "half.vmdk").write_bytes(b"half")
+    exports.run(vm=name)
+    assert [file.name for file in exports.dest.iterdir()] == [name]
+
+
+def test_a_package_that_was_away_when_a_run_was_killed_is_back(exports):
+    name = exports.vm()
+    exports.run(vm=name)
+    (exports.dest / name).rename(exports.dest / f".{name}.0123456789abcdef.vforge-old")
+    again = exports.run(vm=name)
+    assert one(again)["reason"] == "unchanged"
+
+
+def test_another_vms_package_is_not_taken_for_this_one(exports):
+    first, second = exports.vm(), exports.vm()
+    exports.run(vm=first, package="web")
+    assert one(exports.run(vm=second, package="web"))["reason"] == "missing"
+
+
+def test_two_vms_of_one_package_are_refused_before_anything(exports):
+    first, second = exports.vm(), exports.vm()
+    ran = exports.attempt(vms=[{"name": first, "package": "web"}, {"name": second, "package": "Web"}])
+    assert ran.error is not None
+    assert ran.error.error_code == "invalid_option"
+    assert not exports.dest.exists() or not list(exports.dest.iterdir())
+
+
+def test_a_folder_in_which_others_may_write_is_refused(exports):
+    exports.dest.mkdir()
+    exports.dest.chmod(0o777)
+    ran = exports.attempt(vm=exports.vm())
+    assert ran.error is not None
+    assert ran.error.error_code == "file_refused"
+
+
+def test_a_vm_whose_name_leads_elsewhere_stays_in_the_folder(exports):
+    name = exports.vm()
+    exports.sim.govc("vm.change", "-vm", name, "-name", "../../etc/passwd")
+    exports.run(vms=[{"path": "/DC0/vm/..%2f..%2fetc%2fpasswd"}])
+    assert [file.name for file in exports.dest.iterdir()] == ["_.._etc_passwd"]
+
+
+def test_the_record_says_what_was_made(exports):
+    name = exports.vm()
+    exports.run(vm=name)
+    told = json.loads((exports.dest / name / f"{name}.vforge.json").read_text(encoding="utf-8"))
+    assert [file["role"] for file in told["files"]] == ["descriptor", "manifest", "disk"]
+
+
+def test_snapshots_of_exports_are_recognized(exports):
+    name = exports.vm(on=True)
+    exports.sim.inject(method="ExportSnapshot", nth=1, do="fault", fault="SystemError")
+    exports.attempt(vm=name)
+    assert exports.snapshots(name) == []
+    assert KIND.name == "vforge-export"
+
+
+# The judges
+
+
+@pytest.mark.parametrize("form", ["ovf", "ova"])
+def test_govc_imports_it_and_the_vm_is_the_same(exports, form):
+    name = exports.vm()
+    path = one(exports.run(vm=name, format=form))["package"]["path"]
+    options = exports.dest / "options.json"
+    options.write_text(json.dumps({"Name": f"{name}-back"}), encoding="utf-8")
+    exports.sim.govc(
+        f"import.{form}", "-options", str(options), "-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources", path
+    )
+    old, new = (exports.sim.govc("vm.info", each)["virtualMachines"][0]["config"] for each in (name, f"{name}-back"))
+    assert new["hardware"]["memoryMB"] == old["hardware"]["memoryMB"]
+    assert new["hardware"]["numCPU"] == old["hardware"]["numCPU"]
+    assert new["guestId"] == old["guestId"]
