@@ -27,7 +27,7 @@ _FOLDER = pathlib.Path(next(iter(modules.__path__)))
 _PATH = str(_FOLDER.parents[4])
 _ALL = sorted(file.stem for file in _FOLDER.glob("[!_]*.py"))
 # What only an action plugin does has no code here.
-_NAMES = [name for name in _ALL if "def main" in (_FOLDER / f"{name}.py").read_text(encoding="utf-8")]
+_NAMES = [name for name in _ALL if "def argument_spec" in (_FOLDER / f"{name}.py").read_text(encoding="utf-8")]
 
 # What Ansible itself adds.
 _ANSIBLES = {"changed", "diff", "failed", "invocation", "msg", "warnings", "deprecations", "_ansible_no_log"}
