@@ -20,7 +20,7 @@ from vforge_ova import write_package
 
 # Those without a main are their action plugins, which work on the controller alone.
 _FILES = pathlib.Path(next(iter(modules.__path__))).glob("[!_]*.py")
-_NAMES = sorted(file.stem for file in _FILES if "def main" in file.read_text(encoding="utf-8"))
+_NAMES = sorted(file.stem for file in _FILES if "def argument_spec" in file.read_text(encoding="utf-8"))
 
 _ALL = os.environ.get("VFORGE_ENDINGS") == "all"
 _TENTHS = [tenth / 10 for tenth in range(1, 11)]
