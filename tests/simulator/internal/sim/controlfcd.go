@@ -14,6 +14,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/fcd"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
@@ -149,4 +150,18 @@ func (s *Sim) postFCDWrites(r *http.Request) (any, error) {
 		return image.Layers[0].Write(ranges, fill)
 	})
 	return map[string]int64{"bytes": ranges.Bytes()}, err
+}
+
+// noteFCDs notes the files of first class disks.
+func (s *Sim) noteFCDs(known map[string]bool) {
+	s.fcds.Lock()
+	defer s.fcds.Unlock()
+	for _, d := range s.fcds.All(nil) {
+		for i, b := range d.Layers {
+			name, file := dsfiles.Split(b.FileName)
+			if ds, ok := s.reg.Get(d.Datastore).(*simulator.Datastore); ok && ds.Name == name {
+				known[dsfiles.Local(ds, file)], known[dsfiles.Local(ds, dsfiles.Extent(file, i > 0))] = true, true
+			}
+		}
+	}
 }
