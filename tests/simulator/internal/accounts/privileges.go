@@ -49,6 +49,8 @@ var VMPrivileges = map[string][]string{
 	"DisableForkParent_Task":       {"VirtualMachine.Config.ToggleForkParent"},
 	"CreateForkChild_Task":         {"VirtualMachine.Provisioning.Clone"},
 	"CustomizeVM_Task":             {"VirtualMachine.Provisioning.Customize"},
+	"AttachDisk_Task":              {"VirtualMachine.Config.AddExistingDisk"},
+	"DetachDisk_Task":              {"VirtualMachine.Config.RemoveDisk"},
 	"UpgradeVM_Task":               {"VirtualMachine.Config.UpgradeVirtualHardware"},
 	"ExportVm":                     {"VApp.Export"},
 }
@@ -107,6 +109,9 @@ func ChangesVM(method string) bool {
 func MethodPrivileges(kind, method string) []string {
 	if guestManagers[kind] {
 		return nil // what they need is needed on the VM: see enter
+	}
+	if kind == "VcenterVStorageObjectManager" {
+		return nil // needed on the datastore: see fcdShim
 	}
 	if kind == "VirtualMachine" {
 		if p, ok := VMPrivileges[method]; ok {

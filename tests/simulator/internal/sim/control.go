@@ -68,10 +68,15 @@ func (s *Sim) controlHandler() http.Handler {
 		"GET /leases":                             s.getLeases,
 		"POST /leases":                            s.postLeases,
 		"GET /orphans":                            s.getOrphans,
+		"POST /fcds":                              s.postFCDs,
+		"GET /fcds/{id}":                          s.getFCD,
+		"POST /fcds/{id}/writes":                  s.postFCDWrites,
+		"POST /vslm":                              s.postVSLM,
 	} {
 		mux.HandleFunc(pattern, answer(h))
 	}
 	mux.HandleFunc("GET /vms/{name}/disks/{key}/bytes", s.getDiskBytes)
+	mux.HandleFunc("GET /fcds/{id}/bytes", s.getFCDBytes)
 	mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
 		return nil, &controlError{http.StatusNotFound, fmt.Errorf("nothing answers to %s %s", r.Method, r.URL.Path)}
 	}))

@@ -119,6 +119,7 @@ func (s *Sim) getOrphans(*http.Request) (any, error) {
 		}
 		l.mu.Unlock()
 	}
+	s.noteFCDs(known)
 	orphans := []string{}
 	root := datastoreDir(s.cfg.StateDir)
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {

@@ -35,6 +35,7 @@ func (sh *vmShim) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 
 // destroy takes a VM out of the inventory and removes its files. The caller holds its lock.
 func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+	s.releaseFCDs(vm, true)
 	shared := s.layers.Release(vm.Self)
 	files := append(s.ownFiles(vm, shared), s.disksElsewhere(vm, shared)...)
 	for key := range shared {
@@ -84,6 +85,7 @@ func (sh *vmShim) UnregisterVM(ctx *simulator.Context, req *types.UnregisterVM) 
 			fault = wrongPower(vm, poweredOff)
 			return
 		}
+		sh.s.releaseFCDs(vm, false)
 		sh.s.layers.Release(vm.Self)
 		sh.s.unlink(ctx, vm)
 	})

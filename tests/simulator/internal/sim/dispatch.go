@@ -24,17 +24,18 @@ func (s *Sim) shimFor(kind string) shimBase { return shimBase{shim.NewBase(kind)
 // installShims registers the shims and hooks them into vcsim's dispatch.
 func (s *Sim) installShims() {
 	s.shims = map[string]shim.Shim{
-		"VirtualMachine":         &vmShim{s.shimFor("VirtualMachine")},
-		"Folder":                 &folderShim{s.shimFor("Folder")},
-		"ResourcePool":           &poolShim{s.shimFor("ResourcePool")},
-		"VirtualApp":             &poolShim{s.shimFor("VirtualApp")},
-		"SessionManager":         &sessionShim{s.shimFor("SessionManager")},
-		"Task":                   &taskShim{s.shimFor("Task")},
-		"ViewManager":            &viewShim{s.shimFor("ViewManager")},
-		"SearchIndex":            &searchShim{s.shimFor("SearchIndex")},
-		"PropertyCollector":      s.props.CollectorShim(),
-		"PropertyFilter":         s.props.FilterShim(),
-		"VirtualMachineSnapshot": &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
+		"VirtualMachine":               &vmShim{s.shimFor("VirtualMachine")},
+		"Folder":                       &folderShim{s.shimFor("Folder")},
+		"ResourcePool":                 &poolShim{s.shimFor("ResourcePool")},
+		"VirtualApp":                   &poolShim{s.shimFor("VirtualApp")},
+		"SessionManager":               &sessionShim{s.shimFor("SessionManager")},
+		"Task":                         &taskShim{s.shimFor("Task")},
+		"ViewManager":                  &viewShim{s.shimFor("ViewManager")},
+		"SearchIndex":                  &searchShim{s.shimFor("SearchIndex")},
+		"PropertyCollector":            s.props.CollectorShim(),
+		"PropertyFilter":               s.props.FilterShim(),
+		"VcenterVStorageObjectManager": &fcdShim{s.shimFor("VcenterVStorageObjectManager")},
+		"VirtualMachineSnapshot":       &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
 	for _, kind := range []string{"FileManager", "VirtualDiskManager"} {
 		s.shims[kind] = &fileShim{s.shimFor(kind)}

@@ -42,6 +42,7 @@ func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges vdisk.S
 	}
 	// Told first: a change that is told and did not happen does no harm.
 	s.tracks.Wrote(vm.Self, key, ranges)
+	s.wroteFCD(disk, ranges)
 	return l.Write(ranges, fill)
 }
 

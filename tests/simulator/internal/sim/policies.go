@@ -65,15 +65,20 @@ func (t *policyTable) allows(policy, datastore string) bool {
 // installPolicies adds the service for storage policies, with vcsim's profiles.
 func (s *Sim) installPolicies() {
 	reg := pbmsim.New()
-	reg.Cookie = simulator.HTTPCookie // servePBM has looked at the one in the SOAP header
+	reg.Cookie = simulator.HTTPCookie // serveBeside has looked at the one in the SOAP header
 	content := reg.Get(service.ServiceInstance).(*pbmsim.ServiceInstance).Content
 	reg.Put(&policySolver{PlacementSolver: pbmsim.PlacementSolver{ManagedObjectReference: content.PlacementSolver}, s: s})
 	s.policies.profiles = reg.Get(content.ProfileManager).(*pbmsim.ProfileManager)
 	s.svc.RegisterSDK(reg, reg.Path+"/sdk")
 }
 
-// servePBM answers a call for storage policies. Its session is that of the VM service, named in the SOAP header.
-func (s *Sim) servePBM(w http.ResponseWriter, r *http.Request) {
+// serveBeside answers a call of a service beside that for VMs. Its session is that of the VM service, named in
+// the SOAP header; who has none lacks a privilege.
+func (s *Sim) serveBeside(privilege string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.answerBeside(w, r, privilege) }
+}
+
+func (s *Sim) answerBeside(w http.ResponseWriter, r *http.Request, privilege string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "request body: "+err.Error(), http.StatusBadRequest)
@@ -88,7 +93,7 @@ func (s *Sim) servePBM(w http.ResponseWriter, r *http.Request) {
 	live := s.sessions.Named(sessionInHeader(body))
 	if live == nil {
 		wire.WriteFault(w, &types.NotAuthenticated{NoPermission: types.NoPermission{
-			Object: &call.This, PrivilegeId: "StorageProfile.View",
+			Object: &call.This, PrivilegeId: privilege,
 		}}, "")
 		return
 	}

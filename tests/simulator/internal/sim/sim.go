@@ -26,6 +26,7 @@ import (
 
 	"vforge.vsphere/simulator/internal/accounts"
 	"vforge.vsphere/simulator/internal/certs"
+	"vforge.vsphere/simulator/internal/fcd"
 	"vforge.vsphere/simulator/internal/ids"
 	"vforge.vsphere/simulator/internal/inject"
 	"vforge.vsphere/simulator/internal/lookup"
@@ -71,6 +72,9 @@ type Sim struct {
 	leases    leaseTable
 	uploads   uploadTable
 	policies  policyTable
+	// fcds are the first class disks.
+	fcds fcd.Catalogue
+	vslm vslmState
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  taskqueue.Queues

@@ -231,6 +231,34 @@ func (table *Tracks) retrack(vm *simulator.VirtualMachine, each func(*tracker, *
 	table.live[vm.Self] = now
 }
 
+// Begin tracks one disk that is no VM's, anew.
+func (t *Tracks) Begin(ref types.ManagedObjectReference, capacity int64, complete bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.live[ref] = map[int32]*tracker{0: {id: newChangeSet(), epochs: make([]Spans, 1), capacity: capacity, Complete: complete}}
+}
+
+// MarkOne begins a new epoch on a disk that Begin knows, and returns the moment; without a tracker
+// where it knows none.
+func (t *Tracks) MarkOne(ref types.ManagedObjectReference) Mark {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tr := t.live[ref][0]
+	if tr == nil {
+		return Mark{}
+	}
+	tr.epochs = append(tr.epochs, nil)
+	return Mark{tr, tr.moment()}
+}
+
+// ChangeID is the changeId of a mark; empty where there is no tracker.
+func (m Mark) ChangeID() string {
+	if m.Tracker == nil {
+		return ""
+	}
+	return m.Tracker.changeID(m.moment)
+}
+
 // newTracker begins with an empty epoch. The caller holds the table's lock.
 func (table *Tracks) newTracker(vm *simulator.VirtualMachine, disk *types.VirtualDisk) *tracker {
 	clean, switched := table.clean[vm.Self]

@@ -1,0 +1,751 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks about first class disks and about their snapshots, from their options to their results.
+
+They take plain options and a Session, so that they run in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._engine import UNTOUCHED, Item, Missing, Task, changes, diff
+from .._errors import InvalidOption, NotFound, VforgeError
+from .._vsphere import fcd
+from .._vsphere.fcd import DiskSnapshot, FirstClassDisk, Store
+from .._vsphere.policies import find_policy
+from . import apply, plan, read
+from .model import (
+    ABSENT,
+    AttachedTo,
+    CloneOf,
+    DiskOptions,
+    DiskRequest,
+    Existing,
+    SnapshotOptions,
+    SnapshotRequest,
+)
+from .plan import (
+    ATTACH,
+    ATTACH_TAGS,
+    CLEAR_FLAGS,
+    CLONE,
+    CREATE,
+    DELETE,
+    DETACH,
+    DETACH_TAGS,
+    GROW,
+    INFLATE,
+    METADATA,
+    NEW_DISK,
+    REGISTER,
+    RELOCATE,
+    REMOVE,
+    RENAME,
+    REVERT,
+    SET_FLAGS,
+    SNAPSHOT,
+    DiskPlan,
+    SnapshotPlan,
+    Target,
+)
+from .read import Inventory
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+# What an entry of the result calls each step.
+_DONE = {
+    DETACH: "detached",
+    DELETE: "deleted",
+    CREATE: "created",
+    CLONE: "cloned",
+    REGISTER: "registered",
+    RELOCATE: "relocated",
+    RENAME: "renamed",
+    GROW: "grown",
+    INFLATE: "inflated",
+    SET_FLAGS: "flags_set",
+    CLEAR_FLAGS: "flags_cleared",
+    METADATA: "metadata_changed",
+    ATTACH_TAGS: "tags_attached",
+    DETACH_TAGS: "tags_detached",
+    ATTACH: "attached",
+    SNAPSHOT: "created",
+    REMOVE: "removed",
+    REVERT: "reverted",
+    NEW_DISK: "disk_made",
+}
+
+_ADVICE = "What succeeded stays and is listed; run again to do only what is missing."
+
+
+@dataclasses.dataclass(kw_only=True)
+class DiskItem(Item):
+    """A disk of the task.
+
+    :ivar store: the datastore on which it is, or is to be made.
+    :ivar disk: as it is now; None where it is not there.
+    :ivar before: as it was found.
+    :ivar goes_to: the datastore to which it is relocated; ``store`` where it stays.
+    :ivar source: of a clone.
+    :ivar profile: ID of the storage policy of a new disk.
+    """
+
+    request: DiskRequest
+    store: Store
+    goes_to: Store
+    disk: FirstClassDisk | None = None
+    before: FirstClassDisk | None = None
+    target: Target | None = None
+    source: FirstClassDisk | None = None
+    profile: str | None = None
+    tags: tuple[str, ...] = ()
+    plan: DiskPlan = dataclasses.field(default_factory=DiskPlan)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.request.title
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.disk.name if self.disk is not None else self.request.final_name or self.request.disk.id or ""
+
+    @property
+    def there(self) -> FirstClassDisk:
+        """The disk.
+
+        :raises ValueError: it is not there.
+        """
+        if self.disk is None:
+            raise ValueError(f"{self.title} is not there")
+        return self.disk
+
+
+def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``disks``, ``reconciled``, ``failures``, ``diff``, ``timing``.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: when something of it failed; it holds the whole result.
+    """
+    deadline = session.deadline(options.timeout)
+    task: Task[t.Any] = Task(session, [], "disks", deadline=deadline, parallel=options.parallel, check=check)
+    inventory = read.read_inventory(session, options.datacenter)
+    reconciled: list[ReconcileItem] = []
+    with task.phase("reconcile"), task.accounted():
+        reconciled = _reconcile(task, inventory, options)
+    items: list[DiskItem] = []
+    if task.stopped is None:
+        with task.phase("lookup"):
+            items = _items(task, inventory, options)
+            task.items = [*reconciled, *items]
+        with task.phase("work"), task.accounted():
+            if check:
+                for item in items:
+                    item.done = list(item.steps) if item.error is None else []
+            else:
+                _carry_out(session, task)
+        if not check:
+            with task.accounted():
+                _look_again(session, items)
+    entries = [_entry(item, check=check) for item in items]
+    result = {
+        "changed": any(item.done for item in items) or any(each.changed for each in reconciled),
+        "disks": task.with_missing("disks", entries, **UNTOUCHED),
+        "reconciled": [each.entry() for each in reconciled],
+        "counts": _counts(items),
+        "diff": _diff(items),
+    }
+    return task.finish(result, advice="" if len(task.failed) == 1 and task.stopped is None else _ADVICE)
+
+
+# Reconciling
+
+
+@dataclasses.dataclass(kw_only=True)
+class ReconcileItem(Item):
+    """A datastore whose list of disks is put right.
+
+    :ivar gone: IDs that were listed, and are no more; in check mode those that cannot be found.
+    """
+
+    store: Store
+    before: list[str]
+    gone: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.store.path or self.store.name
+
+    @property
+    def changed(self) -> bool:
+        """Whether the list was changed."""
+        return bool(self.gone)
+
+    def entry(self) -> dict[str, t.Any]:
+        """Its entry in the result."""
+        found = {
+            "datastore": self.store.name,
+            "listed": len(self.before),
+            "removed": self.gone,
+            "changed": self.changed,
+        }
+        return {**found, "error": self.error.as_result()} if self.error is not None else found
+
+
+_RECONCILE = "reconcile"
+
+
+def _reconcile(task: Task[t.Any], inventory: Inventory, options: DiskOptions) -> list[ReconcileItem]:
+    """Put the lists of disks right that are named; what went is what was listed and is no more."""
+    session = task.session
+    stores = list(dict.fromkeys(inventory.store(text) for text in options.reconcile))
+    items = [ReconcileItem(steps=(_RECONCILE,), store=store, before=fcd.list_ids(session, store)) for store in stores]
+    task.items = list(items)
+    if task.check:
+        for item in items:
+            found = fcd.read_disks(session, item.store, item.before)
+            item.gone = [each.id for each in found if isinstance(each, fcd.Unreadable)]
+            item.done = [_RECONCILE]
+        return items
+    task.stage(
+        _RECONCILE,
+        lambda item: apply.start_reconcile(session, item.store),
+        "datastores reconciled",
+        repeatable=True,
+    )
+    for item in items:
+        if _RECONCILE in item.done:
+            left = set(fcd.list_ids(session, item.store))
+            item.gone = [text for text in item.before if text not in left]
+    return items
+
+
+# What is meant
+
+
+def _items(task: Task[t.Any], inventory: Inventory, options: DiskOptions) -> list[DiskItem]:
+    """The items of the disks that can be named; the others are missing."""
+    session = task.session
+    owners = [request.owner for request in options.disks]
+    selectors = [owner.vm for owner in owners if isinstance(owner, AttachedTo)]
+    targets = read.find_targets(session, selectors, options.datacenter)
+    profiles: dict[str, str | VforgeError] = {}
+    items = []
+    for place, request in enumerate(options.disks):
+        try:
+            item = _found(inventory, request)
+            item.target = _target(request, targets)
+            if request.policy and item.disk is None:
+                item.profile = _profile(session, profiles, request.policy, item.store)
+        except VforgeError as error:
+            if len(options.disks) == 1:
+                raise
+            task.miss("disks", place, _missing(request, error))
+            continue
+        items.append(item)
+    _complete(session, items)
+    for item in items:
+        _decide(item)
+    return items
+
+
+def _missing(request: DiskRequest, error: VforgeError) -> Missing:
+    entry = {
+        "name": request.disk.name or "",
+        "id": request.disk.id or "",
+        "path": "",
+        "datastore": request.datastore,
+    }
+    return Missing(called=request.title, entry=entry, error=error)
+
+
+def _found(inventory: Inventory, request: DiskRequest) -> DiskItem:
+    """The item of one request, with the disk as the catalogue has it.
+
+    :raises VforgeError: it cannot be said which disk is meant.
+    """
+    session = inventory.session
+    store = inventory.store(request.datastore)
+    goes_to = inventory.store(request.relocate_to) if request.relocate_to else store
+    item = DiskItem(request=request, store=store, goes_to=goes_to)
+    places = list(dict.fromkeys((store, goes_to)))
+    if request.disk.id:
+        item.disk = _by_id(session, places, request)
+    else:
+        found = [disk for place in places for disk in plan.candidates(request, inventory.disks(place))]
+        item.disk = fcd.only_one(found, request.disk.name or "", store) if found else None
+    if item.disk is None and isinstance(request.origin, CloneOf):
+        item.source = _source(inventory, store, request.origin)
+    return item
+
+
+def _by_id(session: Session, places: t.Sequence[Store], request: DiskRequest) -> FirstClassDisk | None:
+    for place in places:
+        try:
+            return fcd.read_disk(session, place, request.disk.id or "")
+        except NotFound:
+            continue
+    return None
+
+
+def _source(inventory: Inventory, store: Store, origin: CloneOf) -> FirstClassDisk:
+    if origin.disk.id:
+        return fcd.read_disk(inventory.session, store, origin.disk.id)
+    name = origin.disk.name or ""
+    return fcd.only_one([disk for disk in inventory.disks(store) if disk.name == name], name, store)
+
+
+def _target(request: DiskRequest, targets: t.Mapping[t.Any, str | VforgeError]) -> Target | None:
+    if not isinstance(request.owner, AttachedTo):
+        return None
+    found = targets[request.owner.vm]
+    if isinstance(found, VforgeError):
+        raise found
+    return Target(found, str(request.owner.vm))
+
+
+def _profile(session: Session, known: dict[str, str | VforgeError], name: str, store: Store) -> str:
+    """The ID of a storage policy that allows a datastore.
+
+    :raises InvalidOption: it does not.
+    """
+    policy = find_policy(session, name) if name not in known else None
+    if policy is not None:
+        if store.moid not in policy.datastores:
+            raise InvalidOption(
+                f"The storage policy {name} does not allow the datastore {store.name}.",
+                hint="Use another datastore or another policy.",
+                option="storage_policy",
+            )
+        known[name] = policy.profile
+    return str(known[name])
+
+
+def _complete(session: Session, items: t.Sequence[DiskItem]) -> None:
+    """Read of each disk what the catalogue does not have: one call a disk, and one for the VMs of all of them."""
+    named = [item for item in items if item.disk is not None and not item.request.disk.id]
+    for item in named:
+        item.disk = fcd.read_disk(session, item.there.store, item.there.id)
+    sources = [item.source for item in items if item.source is not None]
+    asked = [(disk.id, disk.store) for disk in (*(item.disk for item in items), *sources) if disk is not None]
+    owners = fcd.read_attachments(session, asked) if asked else {}
+    for item in items:
+        if item.disk is not None:
+            item.disk = dataclasses.replace(item.disk, attachments=owners.get(item.disk.id, ()))
+            if item.request.tags and item.request.state != ABSENT:
+                item.tags = read.read_tags(session, item.disk)
+        if item.source is not None:
+            item.source = dataclasses.replace(item.source, attachments=owners.get(item.source.id, ()))
+        item.before = item.disk
+
+
+def _decide(item: DiskItem) -> None:
+    goes_to = item.goes_to.moid if item.request.relocate_to else ""
+    try:
+        item.plan = plan.decide(item.request, item.disk, item.target, tags=item.tags, store=goes_to, source=item.source)
+    except VforgeError as error:
+        item.fail(error)
+    else:
+        item.steps = item.plan.steps
+
+
+# The steps
+
+
+def _become(item: DiskItem, outcome: Outcome) -> None:
+    """Take the disk that a task has made or moved."""
+    if outcome.result is not None:
+        moved = fcd.disk_in(outcome.result, item.goes_to if RELOCATE in item.done else item.store)
+        item.disk = dataclasses.replace(moved, attachments=item.disk.attachments if item.disk is not None else ())
+
+
+def _carry_out(session: Session, task: Task[t.Any]) -> None:
+    _detach(session, task)
+    task.stage(
+        DELETE,
+        lambda item: apply.start_delete(session, item.there),
+        "disks deleted",
+        done_already="NotFound",
+    )
+    _make(session, task)
+    _change(session, task)
+    _attach(session, task)
+
+
+def _detach(session: Session, task: Task[t.Any]) -> None:
+    def start(item: DiskItem) -> t.Any:
+        return apply.start_detach(session, item.there, item.there.attachments[0].vm)
+
+    def then(item: DiskItem, _outcome: Outcome) -> None:
+        item.disk = dataclasses.replace(item.there, attachments=(), consumers=())
+
+    unknown = [item for item in task.items if item.due(DETACH) and not item.there.attachments]
+    for item in unknown:
+        item.fail(
+            NotFound(
+                f"vCenter does not say which VM has {item.there.title}.",
+                hint="Detach it from its VM in the vSphere Client.",
+            )
+        )
+    task.stage(DETACH, start, "disks detached", then=then)
+
+
+def _make(session: Session, task: Task[t.Any]) -> None:
+    # A name can be taken twice: what was sent and not answered is not sent again.
+    task.stage(
+        CREATE,
+        lambda item: apply.start_create(session, item.request, item.store, item.profile),
+        "disks created",
+        then=_become,
+    )
+    task.stage(
+        CLONE,
+        lambda item: apply.start_clone(session, item.request, item.store, item.source, item.profile),
+        "disks cloned",
+        then=_become,
+    )
+
+    def register(item: DiskItem) -> None:
+        origin = item.request.origin
+        if isinstance(origin, Existing):
+            item.disk = fcd.disk_in(apply.register(session, item.request, origin, item.store), item.store)
+
+    task.stage(REGISTER, register, "disks registered")
+
+
+def _change(session: Session, task: Task[t.Any]) -> None:
+    def flags(item: DiskItem) -> None:
+        apply.set_flags(session, item.there, item.plan.set_flags)
+
+    def no_flags(item: DiskItem) -> None:
+        apply.clear_flags(session, item.there, item.plan.clear_flags)
+
+    def clear() -> None:
+        task.stage(CLEAR_FLAGS, no_flags, "flags cleared", repeatable=True)
+
+    clear()
+    task.stage(
+        RELOCATE,
+        lambda item: apply.start_relocate(session, item.there, item.goes_to, item.request.provisioning),
+        "disks relocated",
+        then=_become,
+    )
+    task.stage(
+        RENAME,
+        lambda item: apply.rename(session, item.there, item.request.final_name or ""),
+        "disks renamed",
+        repeatable=True,
+    )
+    task.stage(
+        GROW,
+        lambda item: apply.start_grow(session, item.there, item.request.size or 0),
+        "disks grown",
+        repeatable=True,
+    )
+    task.stage(
+        INFLATE,
+        lambda item: apply.start_inflate(session, item.there),
+        "disks inflated",
+        repeatable=True,
+    )
+    task.stage(SET_FLAGS, flags, "flags set", repeatable=True)
+    task.stage(
+        METADATA,
+        lambda item: apply.start_metadata(session, item.there, item.plan.metadata, item.plan.remove_keys),
+        "metadata written",
+        repeatable=True,
+    )
+    task.stage(
+        ATTACH_TAGS,
+        lambda item: apply.attach_tags(session, item.there, item.plan.attach_tags),
+        "tags attached",
+        repeatable=True,
+    )
+    task.stage(
+        DETACH_TAGS,
+        lambda item: apply.detach_tags(session, item.there, item.plan.detach_tags),
+        "tags detached",
+        repeatable=True,
+    )
+
+
+def _attach(session: Session, task: Task[t.Any]) -> None:
+    """Attach disks, one after the other where several go to one VM: vCenter works on a VM for one task at a time."""
+
+    def start(item: DiskItem) -> t.Any:
+        return apply.start_attach(session, item.there, item.target.moid, item.request.owner)
+
+    task.stage(ATTACH, start, "disks attached")
+
+
+def _look_again(session: Session, items: t.Sequence[DiskItem]) -> None:
+    """What the changed disks are now: one call each, and one for the VMs of all."""
+    changed = [item for item in items if item.done and item.disk is not None and DELETE not in item.done]
+    for item in changed:
+        item.disk = fcd.read_disk(session, item.there.store, item.there.id)
+    owners = fcd.read_attachments(session, [(item.there.id, item.there.store) for item in changed]) if changed else {}
+    for item in changed:
+        item.disk = dataclasses.replace(item.there, attachments=owners.get(item.there.id, ()))
+
+
+# What is returned
+
+
+def _counts(items: t.Sequence[t.Any]) -> dict[str, int]:
+    failed = sum(item.error is not None for item in items)
+    changed = sum(bool(item.done) for item in items)
+    unchanged = sum(not item.done and item.error is None for item in items)
+    return {"changed": changed, "unchanged": unchanged, "failed": failed}
+
+
+def _entry(item: DiskItem, *, check: bool) -> dict[str, t.Any]:
+    disk = None if DELETE in item.done else item.disk
+    entry: dict[str, t.Any] = {
+        "name": item.name,
+        "id": item.disk.id if item.disk is not None else None,
+        "path": item.disk.path if item.disk is not None else "",
+        "datastore": disk.store.name if disk is not None else item.store.name,
+        "state": "present" if disk is not None or (check and item.request.state != ABSENT) else "absent",
+        "actions": [_DONE[step] for step in item.done],
+        "changed": bool(item.done),
+        "seconds": item.seconds,
+        "differences": [difference.as_result() for difference in item.plan.differences],
+    }
+    if disk is not None:
+        entry |= facts(disk)
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+
+
+def facts(disk: FirstClassDisk) -> dict[str, t.Any]:
+    """What a result says of a disk."""
+    return {
+        "capacity_mb": disk.capacity_mb,
+        "used_mb": disk.used_mb,
+        "provisioning": disk.provisioning or None,
+        "created": disk.created,
+        "flags": dict(disk.flags),
+        "metadata": dict(disk.metadata),
+        "attached_to": [{"vm": attachment.vm, "key": attachment.key} for attachment in disk.attachments],
+    }
+
+
+def _diff(items: t.Sequence[DiskItem]) -> dict[str, str]:
+    before: list[str] = []
+    after: list[str] = []
+    for item in items:
+        if item.error is not None and not item.done:
+            continue
+        old, new = _lines(item)
+        before += old
+        after += new
+    return diff(before, after)
+
+
+def _lines(item: DiskItem) -> tuple[list[str], list[str]]:
+    head = f"{item.title}:\n"
+    if item.before is None:
+        if not item.steps:
+            return [], []
+        request = item.request
+        lines = [head, f"  name: {request.final_name}\n"]
+        lines += [f"  size: {request.size} MiB\n"] if request.size else []
+        lines += [f"  {name}: {'true' if wanted else 'false'}\n" for name, wanted in sorted(request.flags.items())]
+        lines += [f"  metadata.{key}: {value}\n" for key, value in sorted(item.plan.metadata.items())]
+        lines += [f"  tag {tag}: attached\n" for tag in item.plan.attach_tags]
+        return [], lines
+    if DELETE in item.steps:
+        return [head, f"  id: {item.before.id}\n", f"  size: {item.before.capacity_mb} MiB\n"], []
+    return changes(head, item.plan.differences)
+
+
+# Snapshots
+
+
+@dataclasses.dataclass(kw_only=True)
+class SnapshotItem(Item):
+    """A snapshot of the task.
+
+    :ivar made: the ID of the disk that was made of it.
+    """
+
+    request: SnapshotRequest
+    disk: FirstClassDisk
+    plan: SnapshotPlan = dataclasses.field(default_factory=SnapshotPlan)
+    id: str = ""
+    made: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.request.title
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.request.description or (self.plan.snapshot.description if self.plan.snapshot else "") or self.id
+
+
+def run_snapshots(session: Session, options: SnapshotOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask of snapshots, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``snapshots``, ``failures``, ``diff`` and ``timing``.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: when something of it failed; it holds the whole result.
+    """
+    deadline = session.deadline(options.timeout)
+    task: Task[SnapshotItem] = Task(session, [], "snapshots", deadline=deadline, parallel=options.parallel, check=check)
+    with task.phase("lookup"):
+        inventory = read.read_inventory(session, options.datacenter)
+        task.items = _snapshot_items(task, inventory, options)
+    with task.phase("work"), task.accounted():
+        if check:
+            for item in task.items:
+                item.done = list(item.steps) if item.error is None else []
+        else:
+            _carry_out_snapshots(session, task)
+    entries = [_snapshot_entry(item) for item in task.items]
+    lines = _snapshot_lines(task.items)
+    result = {
+        "changed": any(item.done for item in task.items),
+        "snapshots": task.with_missing("snapshots", entries, **UNTOUCHED),
+        "counts": _counts(task.items),
+        "diff": diff(*lines),
+    }
+    return task.finish(result, advice="" if len(task.failed) == 1 and task.stopped is None else _ADVICE)
+
+
+def _snapshot_items(task: Task[t.Any], inventory: Inventory, options: SnapshotOptions) -> list[SnapshotItem]:
+    known: dict[tuple[str, str], FirstClassDisk] = {}
+    items = []
+    for place, request in enumerate(options.snapshots):
+        try:
+            disk = _disk_of(inventory, request, known)
+        except VforgeError as error:
+            if len(options.snapshots) == 1:
+                raise
+            entry = {
+                "name": request.description or "",
+                "id": request.id or "",
+                "path": "",
+                "disk": str(request.disk),
+            }
+            task.miss("snapshots", place, Missing(called=request.title, entry=entry, error=error))
+            continue
+        item = SnapshotItem(request=request, disk=disk)
+        try:
+            made = {each.name for each in inventory.disks(disk.store)} if request.new_disk else set()
+            item.plan = plan.decide_snapshot(request, disk, made)
+        except VforgeError as error:
+            item.fail(error)
+        else:
+            item.steps = item.plan.steps
+            item.id = item.plan.snapshot.id if item.plan.snapshot is not None else ""
+        items.append(item)
+    return items
+
+
+def _disk_of(inventory: Inventory, request: SnapshotRequest, known: dict[tuple[str, str], FirstClassDisk]) -> FirstClassDisk:
+    """The disk of a snapshot, with its snapshots and the VMs that have it: three calls, once for each disk."""
+    session = inventory.session
+    store = inventory.store(request.datastore)
+    key = (store.moid, str(request.disk))
+    if key not in known:
+        text = request.disk.id
+        if not text:
+            name = request.disk.name or ""
+            text = fcd.only_one([disk for disk in inventory.disks(store) if disk.name == name], name, store).id
+        disk = fcd.read_disk(session, store, text)
+        owners = fcd.read_attachments(session, [(disk.id, store)])
+        snapshots = fcd.read_snapshots(session, store, disk.id)
+        known[key] = dataclasses.replace(disk, attachments=owners.get(disk.id, ()), snapshots=snapshots)
+    return known[key]
+
+
+def _carry_out_snapshots(session: Session, task: Task[SnapshotItem]) -> None:
+    def made(item: SnapshotItem, outcome: Outcome) -> None:
+        if outcome.result is not None:
+            item.id = outcome.result.id
+
+    def disk_made(item: SnapshotItem, outcome: Outcome) -> None:
+        if outcome.result is not None:
+            item.made = outcome.result.config.id.id
+
+    # A description can be there twice: what was sent and not answered is not sent again.
+    task.stage(
+        SNAPSHOT,
+        lambda item: apply.start_snapshot(session, item.disk, item.request.description or ""),
+        "snapshots made",
+        then=made,
+    )
+    task.stage(
+        NEW_DISK,
+        lambda item: apply.start_new_disk(session, item.disk, item.id, item.request.new_disk or ""),
+        "disks made of snapshots",
+        then=disk_made,
+    )
+    task.stage(
+        REVERT,
+        lambda item: apply.start_revert(session, item.disk, item.id),
+        "disks reverted",
+        repeatable=True,
+    )
+    task.stage(
+        REMOVE,
+        lambda item: apply.start_remove(session, item.disk, item.id),
+        "snapshots removed",
+        repeatable=True,
+        done_already="NotFound",
+    )
+
+
+def _snapshot_entry(item: SnapshotItem) -> dict[str, t.Any]:
+    snapshot = item.plan.snapshot
+    entry: dict[str, t.Any] = {
+        "name": item.name,
+        "id": item.id or None,
+        "path": item.disk.path,
+        "disk": item.disk.id,
+        "disk_name": item.disk.name,
+        "datastore": item.disk.store.name,
+        "created": snapshot.created if snapshot is not None else "",
+        "new_disk": item.made or None,
+        "lost": [each.id for each in item.plan.lost],
+        "actions": [_DONE[step] for step in item.done],
+        "changed": bool(item.done),
+        "seconds": item.seconds,
+    }
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+
+
+def _snapshot_lines(items: t.Sequence[SnapshotItem]) -> tuple[list[str], list[str]]:
+    before: list[str] = []
+    after: list[str] = []
+    for item in items:
+        head = f"{item.disk.title}:\n"
+        what = item.request.description or item.id
+        if REMOVE in item.done:
+            before += [head, f"  snapshot: {what}\n"]
+            after.append(head)
+        if SNAPSHOT in item.done:
+            before.append(head)
+            after += [head, f"  snapshot: {what}\n"]
+        if REVERT in item.done:
+            lost = names.listing([_called(each) for each in item.plan.lost]) or "none"
+            before += [head, f"  later snapshots: {lost}\n"]
+            after += [head, f"  reverted to: {what}\n"]
+        if NEW_DISK in item.done:
+            after += [f"{item.request.new_disk}:\n", f"  made of the snapshot: {what}\n"]
+    return before, after
+
+
+def _called(snapshot: DiskSnapshot) -> str:
+    return snapshot.description or snapshot.id
