@@ -18,7 +18,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
 
 # Rounds of one long question, which budgets of calls leave out.
-ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+ROUNDS = ("WaitForUpdatesEx",)
 
 # What a task does once there is a session; returns its result.
 Work = t.Callable[[Session], dict[str, t.Any]]
