@@ -431,7 +431,8 @@ def _by_name(session: Session, name: str, scope: _Scope) -> list[t.Any]:
         [scope.root(session)],
         _OF_VM_NAME,
         TO_VMS,
-        enough=lambda read: is_dearer(read, places.calls(1)),
+        page_for(1),
+        lambda read: is_dearer(read, places.calls(1)),
     )
     if not part.whole:
         return places.having([name])[name]

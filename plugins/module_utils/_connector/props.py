@@ -117,9 +117,41 @@ def collect_until(
     return session.retrying(lambda: _pages(session, spec, page, enough))
 
 
+def collect_chosen(
+    session: Session,
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route],
+    deciding: t.Mapping[type, t.Sequence[str]],
+    choose: t.Callable[[Row], bool],
+    page: int = PAGE_OF_LITTLE,
+) -> list[Row]:
+    """As ``collect``, for a place where only some objects are looked for.
+
+    One call in a small place. In a large one all that is read of every object is what decides, and
+    a second call reads the rest of those that are chosen; the other rows have no more than that.
+
+    :param deciding: some of the properties of ``wanted``.
+    :param choose: whether a row with these is one of those that are looked for.
+    :param page: of what decides.
+    """
+    part = collect_until(session, roots, wanted, routes, enough=lambda _read: True)
+    if part.whole:
+        return part.rows
+    rows = collect(session, roots, deciding, routes, page)
+    chosen = {row.moid: row.ref for row in rows if choose(row)}
+    known = read_all(session, list(chosen.values()), wanted)
+    return [known.get(row.moid, row) for row in rows if row.moid in known or row.moid not in chosen]
+
+
+def read_all(session: Session, refs: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]]) -> dict[str, Row]:
+    """The properties of known objects by their types, by moid. An object that is gone is left out."""
+    return {row.moid: row for row in collect(session, refs, wanted)}
+
+
 def read(session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> dict[str, Row]:
     """The properties of known objects, by moid. An object that is gone is left out."""
-    return {row.moid: row for row in collect(session, refs, {kind: paths})}
+    return read_all(session, refs, {kind: paths})
 
 
 def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> t.Any:
