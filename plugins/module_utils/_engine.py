@@ -215,10 +215,13 @@ class Task(t.Generic[I]):
 
     @contextlib.contextmanager
     def phase(self, name: str) -> t.Iterator[None]:
-        """Add the time that the block takes to a phase of the result's ``timing``."""
+        """Add the time that the block takes to a phase of the result's ``timing``, and the bytes that
+        come in it to that of its ``calls``.
+        """
         begun = time.monotonic()
         try:
-            yield
+            with self.session.stats.phase(name):
+                yield
         finally:
             self.timing[name] = round(self.timing.get(name, 0.0) + time.monotonic() - begun, 3)
 

@@ -1,30 +1,46 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find objects by inventory path, name, moid, instance UUID or BIOS UUID, in a constant number of
-calls.
+"""Find objects by inventory path, name, moid, instance UUID or BIOS UUID, at a cost that does not
+grow with the inventory.
 
-SearchIndex answers paths and UUIDs in one call. It cannot look for a name without its folder, so a
-name costs one traversal that reads nothing but names. What is spent on a good error message is
-spent only when there is an error.
+SearchIndex answers a path or a UUID in one call, and a name in one call for each folder. All names
+of a small place come in one answer, which is cheaper; those of a large one do not. How large a
+place is shows when it is read: what is looked for is read until asking for it would have cost less
+(``is_dearer``), so no way costs more than twice the better one.
+
+The REST API has a filter by name, too. It is no way here: it leaves VM templates out, so that each
+folder would have to be asked besides for the same answers, and that answers for VMs as well.
+
+What is spent on a good error message is spent only when there is an error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
+from .. import _signals
 from .._errors import Ambiguous, Fault, InvalidOption, NotFound, VforgeError
 from . import names
 from .names import is_sendable
-from .props import Route, Row, collect
+from .props import PAGE, PAGE_OF_LITTLE, Route, Row, collect, collect_until
 from .pyvmomi import vim
 
 if t.TYPE_CHECKING:
     from .session import Session
 
 _UUIDS = ("config.uuid", "config.instanceUuid")
+
+# What one call costs, in objects of which little is read: some 50 of them take the processor as
+# long as the way there and back.
+_OBJECTS_A_CALL = 50
+
+# Questions that are under way at once.
+_PARALLEL = 8
 
 _DOWN = ("folder-children", "datacenter-vms", "vapp-vms", "vapp-vapps", "vm-host")
 
@@ -44,6 +60,38 @@ TO_ANCESTORS = (
     Route("vapp-folder", vim.VirtualApp, "parentFolder", ("parent",)),
     Route("vapp-vapp", vim.VirtualApp, "parent", ("vapp-folder", "vapp-vapp")),
 )
+
+
+def is_dearer(read: int, calls: int) -> bool:
+    """Whether to have read so many objects has cost more than calls that answer the question would.
+
+    :param read: how many objects; there are more.
+    :param calls: how many calls it would take to ask for what is looked for, one by one.
+    """
+    return read >= calls * _OBJECTS_A_CALL
+
+
+def page_for(calls: int) -> int:
+    """How many objects are read at first where so many calls would do as well: just enough to
+    decide, and no fewer than a small place has.
+    """
+    return min(max(PAGE, calls * _OBJECTS_A_CALL), PAGE_OF_LITTLE)
+
+
+def ask_each(session: Session, calls: t.Sequence[t.Callable[[], t.Any]]) -> list[t.Any]:
+    """The answers to calls that change nothing, in their order; some are under way at once.
+
+    :raises VforgeError: the first that one of them ends with.
+    """
+    if len(calls) == 1:
+        return [session.retrying(calls[0])]
+    pool = ThreadPoolExecutor(_PARALLEL)
+    try:
+        with _signals.held_back():  # a thread that is just being started would be lost
+            answers = [pool.submit(session.retrying, call) for call in calls]
+        return [answer.result() for answer in answers]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,19 +153,13 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
     if selector.moid:
         return session.reference(vim.VirtualMachine, selector.moid)
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
-    if selector.uuid:
-        found = _by_uuid(session, selector, scope)
-    elif selector.path or selector.folder:
-        found = _by_path(session, selector, scope)
-    else:
-        rows = _vm_names(session, scope)
-        found = [row.ref for row in rows if names.same(row.get("name", ""), selector.name or "")]
+    kind, text = key = _key_of(selector, scope)
+    found = _by_name(session, text, scope) if kind == _NAME else _vms(session.retrying(_question(session, scope, key)))
     return _exactly_one(_Asked(session, scope), found, selector, scope)
 
 
 def find_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str | None = None) -> list[t.Any]:
-    """The VMs that the selectors name, in their order, in a constant number of calls, however many
-    they are.
+    """The VMs that the selectors name, in their order; see ``find_some`` for what it costs.
 
     :raises NotFound: as ``find_vm``, for the first that fits nothing.
     :raises Ambiguous: as ``find_vm``.
@@ -137,8 +179,9 @@ def find_some(
     """As ``find_vms``, with the error of each selector that does not name one VM in the place of
     that VM.
 
-    A single one is found as ``find_vm`` does; for more, one traversal reads what names VMs, and
-    what an error message lists comes from there, too. Those named by their moid cost nothing.
+    A single one is found as ``find_vm`` does. For more, one traversal reads what names VMs, and
+    what an error message lists comes from there, too; in a large inventory a few are asked for one
+    by one instead. Those named by their moid cost nothing.
 
     :raises NotFound: the datacenter is not there.
     """
@@ -146,12 +189,17 @@ def find_some(
     if len(asked) < 2:
         return [_or_error(lambda each=each: find_vm(session, each, datacenter)) for each in selectors]  # type: ignore[misc]
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
-    known = _by_all_names(session, scope, uuids=any(selector.uuid for selector in asked))
+    keys = {selector: _or_error(lambda each=selector: _key_of(each, scope)) for selector in asked}  # type: ignore[misc]
+    wanted = {key for key in keys.values() if not isinstance(key, VforgeError)}
+    by_key, lookup = _by_keys(session, scope, wanted)
 
     def find(selector: Selector) -> t.Any:
         if selector.moid:
             return session.reference(vim.VirtualMachine, selector.moid)
-        return _exactly_one(known, known.by_key.get(_key_of(selector, scope), []), selector, scope)
+        key = keys[selector]
+        if isinstance(key, VforgeError):
+            raise key
+        return _exactly_one(lookup, by_key.get(key, []), selector, scope)
 
     return [_or_error(lambda each=each: find(each)) for each in selectors]  # type: ignore[misc]
 
@@ -234,12 +282,17 @@ def unreadable(wanted: object) -> NotFound:
     )
 
 
-def _key_of(selector: Selector, scope: _Scope) -> tuple[str, str]:
+# What names a VM: the kind of it, and its text.
+_Key = tuple[str, str]
+_NAME, _PATH, _UUID, _INSTANCE_UUID = "name", "path", "UUID", "instance UUID"
+
+
+def _key_of(selector: Selector, scope: _Scope) -> _Key:
     if selector.uuid:
-        return "instance UUID" if selector.use_instance_uuid else "UUID", _uuid_of(selector)
+        return _INSTANCE_UUID if selector.use_instance_uuid else _UUID, _uuid_of(selector)
     if selector.path or selector.folder:
-        return "path", _whole_path(selector, scope)
-    return "name", names.unescape(selector.name or "")
+        return _PATH, _whole_path(selector, scope)
+    return _NAME, names.unescape(selector.name or "")
 
 
 class _Lookup(t.Protocol):
@@ -252,42 +305,95 @@ class _Lookup(t.Protocol):
         """The paths of VMs whose names look most like this one."""
 
 
-@dataclasses.dataclass(frozen=True)
 class _Asked:
-    """Asks vCenter."""
+    """Asks vCenter; for all names only once."""
 
-    session: Session
-    scope: _Scope
+    def __init__(self, session: Session, scope: _Scope) -> None:
+        self._session = session
+        self._scope = scope
 
     def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
-        return paths_of(self.session, refs)
+        return paths_of(self._session, refs)
 
     def nearest(self, wanted: str) -> list[str]:
-        return _nearest_paths(self.session, wanted, self.scope)
+        near = names.nearest(wanted, self._by_name)
+        close = [ref for name in near for ref in self._by_name[name]]
+        paths = paths_of(self._session, close)
+        return [paths[ref._GetMoId()] for ref in close if ref._GetMoId() in paths]
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[t.Any]]:
+        root = self._scope.root(self._session)
+        found: dict[str, list[t.Any]] = {}
+        for row in collect(self._session, [root], _OF_VM_NAME, TO_VMS, page=PAGE_OF_LITTLE):
+            found.setdefault(names.unescape(row.get("name", "")), []).append(row.ref)
+        return found
 
 
 @dataclasses.dataclass
 class _Known:
     """Every VM in scope.
 
-    :ivar by_key: by kind and text of what names it, its path among it.
+    :ivar by_key: by what names it, its path among it.
     :ivar path: by moid.
     """
 
-    by_key: dict[tuple[str, str], list[t.Any]] = dataclasses.field(default_factory=dict)
+    by_key: dict[_Key, list[t.Any]] = dataclasses.field(default_factory=dict)
     path: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def paths(self, refs: t.Sequence[t.Any]) -> dict[str, str]:
         return {ref._GetMoId(): self.path[ref._GetMoId()] for ref in refs}
 
     def nearest(self, wanted: str) -> list[str]:
-        every = [name for kind, name in self.by_key if kind == "name"]
-        found = [ref for name in names.nearest(wanted, every) for ref in self.by_key["name", name]]
+        every = [name for kind, name in self.by_key if kind == _NAME]
+        found = [ref for name in names.nearest(wanted, every) for ref in self.by_key[_NAME, name]]
         return [self.path[ref._GetMoId()] for ref in found]
 
 
-def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> _Known:
-    """Every VM in scope by its name, its path and, where they are asked for, its UUIDs."""
+def _by_keys(session: Session, scope: _Scope, wanted: t.Collection[_Key]) -> tuple[dict[_Key, list[t.Any]], _Lookup]:
+    """The VMs that have the wanted keys, and where messages come from."""
+    places = _Places(session, scope)
+    by_name = [name for kind, name in wanted if kind == _NAME]
+    at_once = [key for key in wanted if key[0] != _NAME]
+
+    def enough(read: int) -> bool:
+        # The folders are counted only where it may be worth it.
+        if not is_dearer(read, len(wanted)):
+            return False
+        return is_dearer(read, len(at_once) + (places.calls(len(by_name)) if by_name else 0))
+
+    uuids = any(kind in (_UUID, _INSTANCE_UUID) for kind, _text in wanted)
+    part = _read_all(session, scope, page_for(len(wanted)), enough, uuids=uuids)
+    if part is not None:
+        return part.by_key, part
+    answers = ask_each(session, [_question(session, scope, key) for key in at_once]) if at_once else []
+    found = {key: _vms(answer) for key, answer in zip(at_once, answers, strict=True)}
+    if by_name:
+        found.update({(_NAME, name): refs for name, refs in places.having(by_name).items()})
+    return found, _Asked(session, scope)
+
+
+def _question(session: Session, scope: _Scope, key: _Key) -> t.Callable[[], t.Any]:
+    """The call that finds what has a path or a UUID."""
+    kind, text = key
+    search = session.content.searchIndex
+    if kind == _PATH:
+        # What is outside of the scope is not found, wherever it is.
+        return lambda: search.FindByInventoryPath(text[1:]) if text.startswith(f"{scope.path}/") else None
+    return lambda: search.FindAllByUuid(scope.ref, text, True, kind == _INSTANCE_UUID)
+
+
+def _vms(answer: t.Any) -> list[t.Any]:
+    """The VMs of an answer that is one object, a list of them, or nothing."""
+    every = answer if isinstance(answer, list) else [answer]
+    return [ref for ref in every if isinstance(ref, vim.VirtualMachine)]
+
+
+def _read_all(session: Session, scope: _Scope, page: int, enough: t.Callable[[int], bool], *, uuids: bool) -> _Known | None:
+    """Every VM in scope by its name, its path and, where they are asked for, its UUIDs.
+
+    None where there was enough of it.
+    """
     of_vm = ("name", "parent", "parentVApp", *(_UUIDS if uuids else ()))
     wanted: dict[type, tuple[str, ...]] = {
         vim.VirtualMachine: of_vm,
@@ -295,21 +401,88 @@ def _by_all_names(session: Session, scope: _Scope, *, uuids: bool) -> _Known:
         vim.Datacenter: ("name", "parent"),
         vim.VirtualApp: ("name", "parent", "parentFolder"),
     }
-    rows = {row.moid: row for row in collect(session, [scope.ref or session.content.rootFolder], wanted, TO_VMS)}
+    part = collect_until(session, [scope.root(session)], wanted, TO_VMS, page, enough)
+    if not part.whole:
+        return None
+    rows = {row.moid: row for row in part.rows}
     above = names.split(scope.path)[:-1]
     found = _Known()
     for moid, row in rows.items():
         if isinstance(row.ref, vim.VirtualMachine):
             path = names.join([*above, *names.split(path_in(rows, moid))])
-            keys = [("name", names.unescape(row.get("name", ""))), ("path", path)]
+            keys = [(_NAME, names.unescape(row.get("name", ""))), (_PATH, path)]
             keys += [
-                ("UUID", row.get(_UUIDS[0]) or ""),
-                ("instance UUID", row.get(_UUIDS[1]) or ""),
+                (_UUID, row.get(_UUIDS[0]) or ""),
+                (_INSTANCE_UUID, row.get(_UUIDS[1]) or ""),
             ]
             found.path[moid] = path
             for key in keys:
                 found.by_key.setdefault(key, []).append(row.ref)
     return found
+
+
+def _by_name(session: Session, name: str, scope: _Scope) -> list[t.Any]:
+    """The VMs of an unescaped name, templates among them: one call in a small inventory; in a large
+    one another finds the folders, and one goes to each of them.
+    """
+    places = _Places(session, scope)
+    part = collect_until(
+        session,
+        [scope.root(session)],
+        _OF_VM_NAME,
+        TO_VMS,
+        page_for(1),
+        lambda read: is_dearer(read, places.calls(1)),
+    )
+    if not part.whole:
+        return places.having([name])[name]
+    return [row.ref for row in part.rows if names.unescape(row.get("name", "")) == name]
+
+
+class _Places:
+    """The folders and vApps in which VMs of a scope are; they are read when they are asked for."""
+
+    def __init__(self, session: Session, scope: _Scope) -> None:
+        self._session = session
+        self._scope = scope
+
+    def calls(self, wanted: int) -> int:
+        """How many calls it takes to find so many names in all of them."""
+        folders, vapps = self._read
+        return len(folders) * wanted + bool(vapps) + 1
+
+    def having(self, wanted: t.Collection[str]) -> dict[str, list[t.Any]]:
+        """The VMs of these unescaped names."""
+        folders, vapps = self._read
+        search = self._session.content.searchIndex
+        calls = [functools.partial(search.FindChild, each, names.escape(name)) for name in wanted for each in folders]
+        children = [child for answer in ask_each(self._session, calls) for child in _vms(answer)]
+        # vCenter may leave upper and lower case aside where it looks for a child, so the names are
+        # read again; and it looks for none in a vApp.
+        rows = {row.moid: row for row in collect(self._session, [*children, *vapps], _OF_VM_NAME, _IN_VAPPS)}
+        found: dict[str, list[t.Any]] = {name: [] for name in wanted}
+        for row in rows.values():
+            name = names.unescape(row.get("name", ""))
+            if name in found:
+                found[name].append(row.ref)
+        return found
+
+    @functools.cached_property
+    def _read(self) -> tuple[list[t.Any], list[t.Any]]:
+        root = self._scope.root(self._session)
+        rows = collect(self._session, [root], _OF_PLACES, TO_VMS, page=PAGE_OF_LITTLE)
+        folders = [row.ref for row in rows if isinstance(row.ref, vim.Folder) and _holds_vms(row)]
+        return folders, [row.ref for row in rows if isinstance(row.ref, vim.VirtualApp)]
+
+
+_OF_VM_NAME = {vim.VirtualMachine: ("name",)}
+_OF_PLACES = {vim.Folder: ("childType",), vim.VirtualApp: ("name",)}
+_IN_VAPPS = tuple(route for route in TO_VMS if route.kind is vim.VirtualApp)
+
+
+def _holds_vms(folder: Row) -> bool:
+    """Whether VMs may be in a folder, which is one of VMs or of datacenters."""
+    return not any(kind.endswith("Datacenter") for kind in folder.get("childType") or ())
 
 
 def find_datacenter(session: Session, name: str) -> t.Any:
@@ -348,6 +521,10 @@ class _Scope:
 
     ref: t.Any = None
     path: str = ""
+
+    def root(self, session: Session) -> t.Any:
+        """Where a traversal begins."""
+        return self.ref or session.content.rootFolder
 
     def __str__(self) -> str:
         return f"datacenter {self.path}" if self.path else "the whole inventory"
@@ -462,12 +639,6 @@ def _at(session: Session, path: str) -> t.Any:
     return session.retrying(lambda: session.content.searchIndex.FindByInventoryPath(wanted))
 
 
-def _by_uuid(session: Session, selector: Selector, scope: _Scope) -> list[t.Any]:
-    uuid = _uuid_of(selector)
-    search = session.content.searchIndex
-    return list(session.retrying(lambda: search.FindAllByUuid(scope.ref, uuid, True, selector.use_instance_uuid)) or [])
-
-
 def _uuid_of(selector: Selector) -> str:
     uuid = (selector.uuid or "").strip().lower()
     if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
@@ -477,14 +648,6 @@ def _uuid_of(selector: Selector) -> str:
             option="uuid",
         )
     return uuid
-
-
-def _by_path(session: Session, selector: Selector, scope: _Scope) -> list[t.Any]:
-    path = _whole_path(selector, scope)
-    if not path.startswith(f"{scope.path}/"):
-        return []
-    found = _at(session, path)
-    return [found] if isinstance(found, vim.VirtualMachine) else []
 
 
 def _whole_path(selector: Selector, scope: _Scope) -> str:
@@ -499,10 +662,6 @@ def _whole_path(selector: Selector, scope: _Scope) -> str:
     if not selector.path:
         parts.append(names.unescape(selector.name or ""))
     return names.join(parts)
-
-
-def _vm_names(session: Session, scope: _Scope) -> list[Row]:
-    return collect(session, [scope.ref or session.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
 
 
 def _datacenters(session: Session) -> list[Row]:
@@ -528,13 +687,3 @@ def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope:
         searched=str(scope),
         nearest=close,
     )
-
-
-def _nearest_paths(session: Session, wanted: str, scope: _Scope) -> list[str]:
-    by_name: dict[str, list[t.Any]] = {}
-    for row in _vm_names(session, scope):
-        by_name.setdefault(names.unescape(row.get("name", "")), []).append(row.ref)
-    close = [ref for name in names.nearest(wanted, by_name) for ref in by_name[name]]
-    order = [ref._GetMoId() for ref in close]
-    paths = paths_of(session, close)
-    return [paths[moid] for moid in order if moid in paths]

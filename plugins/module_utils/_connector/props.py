@@ -15,9 +15,10 @@ from .pyvmomi import vim, vmodl
 if t.TYPE_CHECKING:
     from .session import Session
 
-# A page of this size keeps answers well below the limits of vCenter's front end; vCenter may choose
-# smaller pages.
-_PAGE = 500
+# Objects in a page; vCenter may choose fewer. That many keep answers well below the limits of its
+# front end whatever is read of them, and so do so many of which only a name or a mark is read.
+PAGE = 500
+PAGE_OF_LITTLE = 2_500
 
 # How often a read is begun whose later pages get lost.
 _MOST_READS = 3
@@ -66,7 +67,7 @@ def collect(
     roots: t.Sequence[t.Any],
     wanted: t.Mapping[type, t.Sequence[str]],
     routes: t.Sequence[Route] = (),
-    page: int = _PAGE,
+    page: int = PAGE,
 ) -> list[Row]:
     """Start at ``roots``, follow ``routes``, and read the ``wanted`` properties by type, roots
     included.
@@ -79,16 +80,78 @@ def collect(
     :param page: objects in one answer at most; vCenter may choose fewer.
     :raises Fault: as vCenter does.
     """
+    return collect_until(session, roots, wanted, routes, page).rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What was read of an answer.
+
+    :ivar whole: whether that is all of it.
+    """
+
+    rows: list[Row]
+    whole: bool
+
+
+def collect_until(
+    session: Session,
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route] = (),
+    page: int = PAGE,
+    enough: t.Callable[[int], bool] = lambda _read: False,
+) -> Part:
+    """As ``collect``, for who may go another way once it is known that there is much to read.
+
+    The pages that are left then go with the collector of this task.
+
+    :param enough: is called after each page but the last with the number of objects read; True ends
+        the reading.
+    :raises Fault: as vCenter does.
+    """
     if not roots:
-        return []
+        return Part([], whole=True)
     version = session.about.get("apiVersion", "")
     spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
-    return session.retrying(lambda: _pages(session, spec, page))
+    return session.retrying(lambda: _pages(session, spec, page, enough))
+
+
+def collect_chosen(
+    session: Session,
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route],
+    deciding: t.Mapping[type, t.Sequence[str]],
+    choose: t.Callable[[Row], bool],
+    page: int = PAGE_OF_LITTLE,
+) -> list[Row]:
+    """As ``collect``, for a place where only some objects are looked for.
+
+    One call in a small place. In a large one all that is read of every object is what decides, and
+    a second call reads the rest of those that are chosen; the other rows have no more than that.
+
+    :param deciding: some of the properties of ``wanted``.
+    :param choose: whether a row with these is one of those that are looked for.
+    :param page: of what decides.
+    """
+    part = collect_until(session, roots, wanted, routes, enough=lambda _read: True)
+    if part.whole:
+        return part.rows
+    rows = collect(session, roots, deciding, routes, page)
+    chosen = {row.moid: row.ref for row in rows if choose(row)}
+    known = read_all(session, list(chosen.values()), wanted)
+    return [known.get(row.moid, row) for row in rows if row.moid in known or row.moid not in chosen]
+
+
+def read_all(session: Session, refs: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]]) -> dict[str, Row]:
+    """The properties of known objects by their types, by moid. An object that is gone is left out."""
+    return {row.moid: row for row in collect(session, refs, wanted)}
 
 
 def read(session: Session, refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> dict[str, Row]:
     """The properties of known objects, by moid. An object that is gone is left out."""
-    return {row.moid: row for row in collect(session, refs, {kind: paths})}
+    return read_all(session, refs, {kind: paths})
 
 
 def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> t.Any:
@@ -116,7 +179,9 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
     )
 
 
-def _pages(session: Session, spec: t.Any, page: int, reads_left: int = _MOST_READS - 1) -> list[Row]:
+def _pages(
+    session: Session, spec: t.Any, page: int, enough: t.Callable[[int], bool], reads_left: int = _MOST_READS - 1
+) -> Part:
     collector = session.collector
     rows: list[Row] = []
     answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=page))
@@ -124,14 +189,16 @@ def _pages(session: Session, spec: t.Any, page: int, reads_left: int = _MOST_REA
         rows.extend(_row(content) for content in answer.objects)
         if not answer.token:
             break
+        if enough(len(rows)):
+            return Part(rows, whole=False)
         try:
             answer = collector.ContinueRetrievePropertiesEx(answer.token)
         except ConnectionLost:
             # vCenter gives a page out only once, so the read begins again.
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
-            return _pages(session, spec, page, reads_left - 1)
-    return rows
+            return _pages(session, spec, page, enough, reads_left - 1)
+    return Part(rows, whole=True)
 
 
 def _row(content: t.Any) -> Row:

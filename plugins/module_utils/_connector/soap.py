@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import http.client
 import math
 import select
@@ -120,14 +121,21 @@ class ConnectionPool:
 
     :param options: where to connect, and how to check who answers.
     :param limit: how long a use may take; None: as long as the options say.
+    :param received: is called with the length of each piece of an answer.
     :raises ConnectionFailed: ``tls_ca_file`` when the CA file cannot be used.
 
     ``gone`` is set when the server does not answer at all any more: nothing is sent to it from then
     on.
     """
 
-    def __init__(self, options: ConnectionOptions, limit: Limit | None = None) -> None:
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        limit: Limit | None = None,
+        received: t.Callable[[int], None] = lambda _count: None,
+    ) -> None:
         self._options = options
+        self._received = received
         self.limit = limit or Limit(options.connection_timeout)
         self.gone = False
         self._context = tls.context_for(options)
@@ -247,6 +255,7 @@ class ConnectionPool:
     def _open(self, until: float) -> http.client.HTTPSConnection:
         """A new connection, which has to be there at a moment of ``time.monotonic()``."""
         connection = tls.connected(self._options, self._context, lambda: _left(until), self._watched)
+        connection.response_class = functools.partial(_CountedAnswer, self._received)  # type: ignore[assignment]
         tls.bound(connection.sock, until)
         return connection
 
@@ -260,6 +269,19 @@ class ConnectionPool:
         finally:
             with self._lock:
                 self._dialled.discard(sock)
+
+
+class _CountedAnswer(http.client.HTTPResponse):
+    """An answer whose length is counted as it is read, which pyVmomi does by ``read`` alone."""
+
+    def __init__(self, received: t.Callable[[int], None], *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._received = received
+
+    def read(self, amt: int | None = None) -> bytes:
+        data = super().read(amt)
+        self._received(len(data))
+        return data
 
 
 def _left(until: float) -> float:
@@ -330,8 +352,8 @@ _AFTER_A_GATEWAY = _REPEATABLE | {"Login"}
 _MOST_SENT = 3
 _SECONDS_TO_START = 1.0
 
-# Answers to one long question, or pages of it, which budgets of calls leave out.
-_ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
+# Rounds of one long wait, which budgets of calls leave out.
+_ROUNDS = frozenset(("WaitForUpdatesEx",))
 
 _RUN_AGAIN = "Run again: what was done is then found as done."
 
@@ -341,20 +363,39 @@ _STARTING_HINT = "Wait until the vCenter has started, or look at its health in i
 
 
 class CallStats:
-    """How many SOAP calls were sent, by method; safe for many threads."""
+    """How many SOAP calls were sent, by method, and how long the answers were; safe for many threads.
+
+    :ivar received: bytes of all answers so far, as they come: compressed where the vCenter does so.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: collections.Counter[str] = collections.Counter()
+        self._in_phases: collections.Counter[str] = collections.Counter()
+        self.received = 0
 
     def add(self, method: str) -> None:
         """Count one call of ``method`` (its wire name)."""
         with self._lock:
             self._counts[method] += 1
 
+    def receive(self, count: int) -> None:
+        """Count bytes of an answer."""
+        with self._lock:
+            self.received += count
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> t.Iterator[None]:
+        """Count the bytes that come in the block for a phase of the task, too."""
+        before = self.received
+        try:
+            yield
+        finally:
+            self._in_phases[name] += self.received - before
+
     def summary(self) -> dict[str, t.Any]:
-        """``total`` calls, ``update_rounds`` (waiting and paging, not in the total) and the counts
-        ``by_method``.
+        """``total`` calls, ``update_rounds`` (waiting, not in the total), the counts ``by_method``,
+        ``bytes_received`` and, of these, ``bytes_by_phase``.
         """
         with self._lock:
             counts = dict(sorted(self._counts.items()))
@@ -363,6 +404,8 @@ class CallStats:
             "total": sum(counts.values()) - rounds,
             "update_rounds": rounds,
             "by_method": counts,
+            "bytes_received": self.received,
+            "bytes_by_phase": dict(self._in_phases),
         }
 
 
@@ -389,7 +432,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         connections: ConnectionPool | None = None,
     ) -> None:
         self._options = options
-        self.connections = connections or ConnectionPool(options, limit)
+        self.connections = connections or ConnectionPool(options, limit, stats.receive)
         self.stats = stats
         self.session_id: str | None = None
         super().__init__(

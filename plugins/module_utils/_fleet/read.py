@@ -9,7 +9,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import TO_ANCESTORS, Selector, find_folder, find_vm, path_in, unreadable
-from .._connector.props import Route, Row, collect
+from .._connector.props import Route, Row, collect, collect_chosen
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound
 from .._vsphere import compute
@@ -89,6 +89,7 @@ _MEMBER_VM = (
     "runtime.host",
     "runtime.powerState",
 )
+_MEMBER_OR_NOT: dict[type, tuple[str, ...]] = {**_MEMBERS, vim.VirtualMachine: (_FLEET_MARK,)}
 _TO_MEMBERS = (Route("folder-children", vim.Folder, "childEntity"),)
 
 # Whether clones can be made of a VM, and of which parent it is a child, by the kind of the fleet.
@@ -106,7 +107,7 @@ def situation(session: Session, options: FleetOptions) -> Situation:
     golden = read_golden(session, options.golden, options) if options.golden else None
     folder, parents_folder = _folders(session, options, golden)
     hosts, clusters, datastores = _read_hosts(session, golden.datacenter, options) if golden else ((), {}, {})
-    rows = _members(session, [folder[0], parents_folder[0]], options.kind)
+    rows = _members(session, [folder[0], parents_folder[0]], options)
     inside = [row for row in rows if _is_in(row, folder)]
     known_parents = [_parent(row, options, parents_folder) for row in rows]
     parents = tuple(parent for parent in known_parents if parent is not None)
@@ -271,11 +272,18 @@ def _is_named(host: Host, text: str) -> bool:
 # Parents and clones
 
 
-def _members(session: Session, folders: t.Sequence[str], kind: str) -> list[Row]:
-    """What is in the folders of the fleet."""
+def _members(session: Session, folders: t.Sequence[str], options: FleetOptions) -> list[Row]:
+    """What is in the folders of the fleet; in a large folder, of what has not the fleet's mark no
+    more than its name and that mark.
+    """
     roots = [session.reference(vim.Folder, moid) for moid in dict.fromkeys(folders)]
-    wanted = {**_MEMBERS, vim.VirtualMachine: (*_MEMBER_VM, *_OF_KIND[kind])}
-    rows = collect(session, roots, wanted, _TO_MEMBERS)
+    wanted = {**_MEMBERS, vim.VirtualMachine: (*_MEMBER_VM, *_OF_KIND[options.kind])}
+
+    def is_member(row: Row) -> bool:
+        mark = fleet_of(config_value(row.get(_FLEET_MARK)))
+        return mark is not None and mark[0] == options.pattern.fleet
+
+    rows = collect_chosen(session, roots, wanted, _TO_MEMBERS, _MEMBER_OR_NOT, is_member)
     return [row for row in rows if moid_of(row.get("parent")) in folders and row.moid not in folders]
 
 

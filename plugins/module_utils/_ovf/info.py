@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector import names
-from .._connector.props import collect
+from .._connector.props import PAGE_OF_LITTLE, collect
 from .._vsphere.disks import dependents
 from . import read, report
 from .model import FOREIGN, NAME_KEY, READY, Existing, Place
@@ -50,7 +50,8 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
     root = session.content.rootFolder
     if options.place != Place():
         root = read.folder(session, read.find_home(session, options.place).moid)
-    rows = collect(session, [root], read.VERSIONS, read.TO_ALL_VMS)
+    # Of all VMs no more than one mark, which every finished or unfinished template has.
+    rows = collect(session, [root], read.MARKED, read.TO_ALL_VMS, page=PAGE_OF_LITTLE)
     marked = [row.ref for row in rows if read.marks_of(row.values)]
     known = read.read_vms(session, marked).values()
     found = [existing for existing in known if _wanted(existing, options.name)]

@@ -20,7 +20,7 @@ from .._errors import NotFound
 from .._vsphere import compute
 from .._vsphere.disks import disk_devices
 from .._vsphere.vm import kind_of, moid_of, name_of, row_of
-from .model import KEYS, Existing, Place, Surroundings
+from .model import DIGEST_KEY, KEYS, NAME_KEY, Existing, Place, Surroundings
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -99,6 +99,12 @@ FINISH: dict[type, tuple[str, ...]] = {
 }
 
 VERSIONS: dict[type, tuple[str, ...]] = {vim.VirtualMachine: PROGRESS}
+
+# One mark says whether a VM is made of a package: it comes with the import itself.
+MARKED: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (mark_path(DIGEST_KEY),)}
+
+# And another one, of which template it is a version.
+NAMED: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (mark_path(NAME_KEY),)}
 TO_CHILDREN = (Route("folder-children", vim.Folder, "childEntity"),)
 
 # From a folder, the root folder included, down to every VM.

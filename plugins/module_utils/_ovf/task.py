@@ -16,7 +16,7 @@ import typing as t
 import uuid
 
 from .._connector import names
-from .._connector.props import collect
+from .._connector.props import Row, collect_chosen
 from .._connector.tasks import Backoff
 from .._engine import Item, Task
 from .._errors import Fault, TimedOut
@@ -466,8 +466,13 @@ def _refuse_used(items: t.Iterable[VersionItem], existing: Existing | None) -> N
 
 
 def _others(session: Session, home: Home, name: str, but: t.Collection[str]) -> list[Existing]:
-    """The other finished versions of a template in its folder: one call."""
-    found = collect(session, [read.folder(session, home.moid)], read.VERSIONS, read.TO_CHILDREN)
+    """The other finished versions of a template in its folder: one call, or two in a large folder."""
+
+    def is_version(row: Row) -> bool:
+        return read.marks_of(row.values).get(NAME_KEY) == name
+
+    folder = read.folder(session, home.moid)
+    found = collect_chosen(session, [folder], read.VERSIONS, read.TO_CHILDREN, read.NAMED, is_version)
     known = [read.existing_of(row.moid, row.values, kind_of(row.ref)) for row in found]
     return [
         dataclasses.replace(each, path=names.join([*names.split(home.path), each.name]))

@@ -11,13 +11,13 @@ import typing as t
 
 from .._connector import faults
 from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, readable
-from .._connector.props import Row, collect
+from .._connector.props import PAGE_OF_LITTLE, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
 from .._vsphere import compute, freeze, guest
 from .._vsphere.disks import disks_in
 from .._vsphere.freeze import Found, found_in
-from .._vsphere.markers import MARKER_KEY, parent_of
+from .._vsphere.markers import MARKER_KEY, named_parent, parent_of
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
     ABOVE,
@@ -53,15 +53,16 @@ PARENT: dict[type, tuple[str, ...]] = {
 }
 AROUND_PARENT = (*TO_ANCESTORS, compute.VM_TO_HOST)
 
-# One pair of each VM's extraConfig, since all VMs of the inventory are read.
+# All that is read of every VM of the inventory: one pair of its extraConfig. The rest is read of
+# those that have it.
 MARKER = config_path(MARKER_KEY)
+MARKED: dict[type, tuple[str, ...]] = {vim.VirtualMachine: (MARKER,)}
 
 CHILDREN: dict[type, tuple[str, ...]] = {
     **ABOVE,
     vim.VirtualMachine: (*BASICS, "runtime.host", MARKER),
     vim.HostSystem: ("name",),
 }
-TO_CHILDREN = (*TO_VMS, compute.VM_TO_HOST)
 
 
 def find_parents(
@@ -104,14 +105,20 @@ def _parent(rows: t.Mapping[str, Row], vm: Row) -> Parent:
 
 
 def read_children(session: Session, parent_uuids: t.Collection[str]) -> dict[str, list[Child]]:
-    """The marked clones of these parents, by the parent's instance UUID: one traversal that reads
-    one marker a VM.
+    """The marked clones of these parents, by the parent's instance UUID.
+
+    A parent does not say which VMs were cloned of it. So one traversal reads one marker a VM, and a
+    second call what there is to say of those that name one of these parents.
     """
     found: dict[str, list[Child]] = {uuid: [] for uuid in parent_uuids}
-    rows = {row.moid: row for row in collect(session, [session.content.rootFolder], CHILDREN, TO_CHILDREN)}
-    for row in rows.values():
-        uuid = parent_of(config_value(row.get(MARKER)), name_of(row))
-        if uuid in found:
+    every = collect(session, [session.content.rootFolder], MARKED, TO_VMS, page=PAGE_OF_LITTLE)
+    marked = [row.ref for row in every if named_parent(config_value(row.get(MARKER))) in found]
+    rows = {row.moid: row for row in collect(session, marked, CHILDREN, AROUND_PARENT)}
+    for ref in marked:
+        row = rows.get(ref._GetMoId())
+        # A clone of a clone inherits the marker, with a name that is not its own.
+        uuid = parent_of(config_value(row.get(MARKER)), name_of(row)) if row is not None else None
+        if row is not None and uuid in found:
             host = compute.host_of(rows, row)
             found[uuid].append(Child(**basics(rows, row), host=host.name if host else ""))
     return {uuid: sorted(children, key=lambda child: child.path) for uuid, children in found.items()}

@@ -12,11 +12,12 @@ that are among the routes given.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 from .._connector import names
-from .._connector.find import TO_ANCESTORS, path_in
-from .._connector.props import Route, Row, collect
+from .._connector.find import TO_ANCESTORS, ask_each, is_dearer, page_for, path_in
+from .._connector.props import Route, Row, collect, collect_until
 from .._connector.pyvmomi import vim
 from .._errors import InvalidOption, NotFound
 from .vm import moid_of, name_of, row_of
@@ -445,16 +446,27 @@ def find_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
 def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> dict[tuple[str, str], t.Any]:
     """Which of the wanted names are taken: (moid of the folder, unescaped name) -> reference.
 
+    A single name is asked for. Of more, all names of the folders are read, unless the folders turn
+    out to be so large that it costs less to ask for each.
+
     :param wanted: moid of a folder -> unescaped names.
     """
-    folders = [session.reference(vim.Folder, moid) for moid in wanted]
-    found = {}
-    for row in collect(session, folders, _NAMES, _TO_CHILDREN):
-        above = row.get("parent")
-        key = (above._GetMoId() if above is not None else "", names.unescape(row.get("name") or ""))
-        if key[1] in wanted.get(key[0], ()):
-            found[key] = row.ref
-    return found
+    pairs = [(folder, name) for folder, some in wanted.items() for name in some]
+    calls = len(pairs)
+    if calls > 1:
+        folders = [session.reference(vim.Folder, moid) for moid in wanted]
+        part = collect_until(session, folders, _NAMES, _TO_CHILDREN, page_for(calls), lambda read: is_dearer(read, calls))
+        if part.whole:
+            found = {(moid_of(row.get("parent")), names.unescape(row.get("name") or "")): row.ref for row in part.rows}
+            return {pair: found[pair] for pair in pairs if pair in found}
+    if not pairs:
+        return {}
+    search = session.content.searchIndex
+    questions = [
+        functools.partial(search.FindChild, session.reference(vim.Folder, folder), names.escape(name)) for folder, name in pairs
+    ]
+    answers = zip(pairs, ask_each(session, questions), strict=True)
+    return {pair: ref for pair, ref in answers if ref is not None}
 
 
 def is_plain_pool(ref: t.Any) -> bool:

@@ -12,10 +12,11 @@ of.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 from .._connector import names
-from .._connector.props import Route, Row, collect
+from .._connector.props import PAGE, Route, Row, collect, collect_chosen, read_all
 from .._connector.pyvmomi import vim
 from .vm import label_of
 
@@ -224,6 +225,7 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 _FILES: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
 }
+_FILES_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("layoutEx.file",)}
 _TO_NEIGHBOURS = (
     Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
     Route("datastore-vms", vim.Datastore, "vm"),
@@ -243,14 +245,24 @@ def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
 
 def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
     """The VMs that use disks which are these VMs' own, as moids and names, by moid: one call, over
-    their datastores.
+    their datastores, or three where these hold many VMs.
 
     What a VM only shares, because it is a linked clone itself, is not its own.
     """
     if not moids:
         return {}
     refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
-    rows = {row.moid: row for row in collect(session, refs, _FILES, _TO_NEIGHBOURS)}
+
+    @functools.cache
+    def own_files() -> set[str]:
+        return set().union(*(_own(row) for row in read_all(session, refs, _FILES).values()))
+
+    def is_user(row: Row) -> bool:
+        return any(file.name in own_files() for file in row.get("layoutEx.file") or ())
+
+    # Where many VMs are on the datastores, only their files are looked at at first.
+    near = collect_chosen(session, refs, _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE)
+    rows = {row.moid: row for row in near}
     used = {moid: _every_file(row) for moid, row in rows.items()}
     found: dict[str, dict[str, str]] = {}
     for moid in moids:

@@ -43,6 +43,11 @@ def parent_of(value: str, vm_name: str) -> str | None:
     return uuid if uuid and name == vm_name else None
 
 
+def named_parent(value: str) -> str:
+    """Instance UUID of the parent that a marker names, whatever VM it is on; empty where it names none."""
+    return value.partition(" ")[0]
+
+
 def fleet_mark(fleet: str, version: str, parent_name: str) -> str:
     """The value of the mark of a fleet's parent."""
     return f"{_word(fleet)} {_word(version)} {parent_name}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Answers to one long question, or pages of it: budgets of calls leave them out, and the tables show them apart.
-ROUNDS = frozenset(("WaitForUpdatesEx", "ContinueRetrievePropertiesEx"))
+ROUNDS = frozenset(("WaitForUpdatesEx",))
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Sample:
     """One run of one tool.
 
     calls: SOAP calls as the server counted them, less the rounds.
-    rounds: calls of WaitForUpdatesEx and ContinueRetrievePropertiesEx.
+    rounds: calls of WaitForUpdatesEx.
     seconds: the whole process, its start included.
     span: seconds from connecting to the result, where the tool tells.
     """

@@ -18,7 +18,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure, VforgeError
 
 # Rounds of one long question, which budgets of calls leave out.
-ROUNDS = ("WaitForUpdatesEx", "ContinueRetrievePropertiesEx")
+ROUNDS = ("WaitForUpdatesEx",)
 
 # What a task does once there is a session; returns its result.
 Work = t.Callable[[Session], dict[str, t.Any]]
@@ -31,11 +31,15 @@ def budget(calls: t.Mapping[str, int]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Ran:
-    """A task that ran: what it returned, the error that it raised, and what the server counted by method."""
+    """A task that ran: what it returned, the error that it raised, and what the server counted by method.
+
+    received: bytes of all answers.
+    """
 
     result: dict[str, t.Any]
     error: VforgeError | None
     calls: dict[str, int]
+    received: int = 0
 
     @property
     def total(self) -> int:
@@ -145,15 +149,17 @@ class Runner(abc.ABC):
             self.sim.reset_calls()
         result: dict[str, t.Any] = {}
         failure: VforgeError | None = None
+        session: Session | None = None
         try:
             before()
-            with Session(self.connection, self.warnings.append, self.tell) as session:
+            session = Session(self.connection, self.warnings.append, self.tell)
+            with session:
                 result = work(session)
         except PartialFailure as error:
             result, failure = error.result, error
         except VforgeError as error:
             failure = error
-        return Ran(result, failure, self.sim.calls()["by_method"])
+        return Ran(result, failure, self.sim.calls()["by_method"], session.stats.received if session else 0)
 
 
 def succeeded(ran: Ran) -> Ran:

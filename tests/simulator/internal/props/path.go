@@ -43,8 +43,27 @@ func IsA(t reflect.Type, ref types.ManagedObjectReference, name string) bool {
 	if ref.Type == name || t.Name() == name || name == "ManagedObject" {
 		return true
 	}
-	f, ok := t.FieldByName(name)
-	return ok && f.Anonymous
+	return ancestor(t, name) != nil
+}
+
+// ancestors keeps what reflection says of embedded types: a traversal asks it of each
+// object for each of its steps.
+var ancestors sync.Map // fieldKey to reflect.Type, nil for none
+
+// ancestor returns the type of that name that a managed object type descends from, or
+// nil.
+func ancestor(t reflect.Type, name string) reflect.Type {
+	key := fieldKey{t, name}
+	if known, ok := ancestors.Load(key); ok {
+		found, _ := known.(reflect.Type)
+		return found
+	}
+	var found reflect.Type
+	if f, ok := t.FieldByName(name); ok && f.Anonymous {
+		found = f.Type
+	}
+	ancestors.Store(key, found)
+	return found
 }
 
 // declaring returns the type whose properties a PropertySpec may name: the one that
@@ -53,8 +72,8 @@ func declaring(t reflect.Type, ref types.ManagedObjectReference, name string) re
 	if ref.Type == name || t.Name() == name {
 		return t
 	}
-	if f, ok := t.FieldByName(name); ok && f.Anonymous {
-		return f.Type
+	if found := ancestor(t, name); found != nil {
+		return found
 	}
 	return t
 }

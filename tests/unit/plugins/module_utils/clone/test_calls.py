@@ -29,15 +29,31 @@ def _wanted(count, prefix="web"):
 _LATE_GUESTS = ("--guest-time", "700ms")
 
 
-@pytest.mark.parametrize(("inventory", "cache"), [(10, False), (10, True), (10_000, False)])
-def test_clones_on_a_fresh_session_cost_one_call_each_and_at_most_14_more(start, inventory, cache):
-    tasks = start("--vms", str(inventory), *_LATE_GUESTS, cache=cache)
+@pytest.mark.parametrize("cache", [False, True])
+def test_clones_on_a_fresh_session_cost_one_call_each_and_at_most_14_more(start, cache):
+    tasks = start("--vms", "10", *_LATE_GUESTS, cache=cache)
     ran = tasks.run(clones=_wanted(12), **_DEAREST)
     assert ran.result["counts"] == {"created": 12}
     assert ran.called("InstantClone_Task") == 12
     assert ran.called("Login") == 1
     assert ran.total <= 12 + 14
     assert ran.result["parent"]["name"] == "golden-parent"
+
+
+def test_in_a_large_folder_each_name_of_a_few_costs_one_call_more(start):
+    """And the parent by its bare name five: that there are many VMs, the folders, one for each of three, and its name.
+
+    A large folder is read where many names are looked for in it: 3,300 VMs in two pages.
+    """
+    tasks = start("--vms", "10000", *_LATE_GUESTS)
+    few = tasks.run(clones=_wanted(12), **_DEAREST)
+    assert few.total <= 12 + 14 + 5 + 12
+    assert few.called("FindChild") == 3 + 12
+    assert few.received < 600_000
+    many = tasks.attempt(check=True, clones=_wanted(200, "db"), **{**_DEAREST, "wait_for_ip_address": False})
+    assert many.called("FindChild") == 3
+    assert many.called("ContinueRetrievePropertiesEx") == 1
+    assert many.total <= 200 + 14 + 5
 
 
 def test_the_calls_by_name(start):
@@ -56,9 +72,21 @@ def test_the_calls_by_name(start):
     }
 
 
-def test_the_number_of_calls_does_not_depend_on_the_inventory(start):
-    small, large = (start("--vms", vms, *_LATE_GUESTS).run(clones=_wanted(3), **_DEAREST) for vms in ("10", "2000"))
+def test_one_clone_by_path_costs_the_same_among_ten_vms_and_ten_thousand(start):
+    """In calls, by name, and in bytes."""
+    given = {**_DEAREST, "parent": {"path": "/DC0/vm/golden-parent"}}
+    small, large = (start("--vms", vms, *_LATE_GUESTS).run(clones=_wanted(1), **given) for vms in ("10", "10000"))
+    for ran in (small, large):
+        ran.calls.pop("WaitForUpdatesEx")
+    assert small.calls == large.calls
+    assert small.calls["FindChild"] == 1
+    assert large.received < 1.1 * small.received
+
+
+def test_by_name_it_does_not_depend_on_how_many_more(start):
+    small, large = (start("--vms", vms, *_LATE_GUESTS).run(clones=_wanted(3), **_DEAREST) for vms in ("2000", "10000"))
     assert small.total == large.total
+    assert large.received < 1.1 * small.received
 
 
 @pytest.mark.parametrize(

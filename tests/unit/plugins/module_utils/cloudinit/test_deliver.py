@@ -419,17 +419,21 @@ def test_a_hundred_vms_cost_a_call_each_and_sixteen_more_at_most(make_sim, size)
     given = {"vms": vms, "userdata": GIVEN["userdata"]}
     first = cloud.run(**given)
     assert first.calls["ReconfigVM_Task"] == 100
-    assert first.total == 108  # at most 100 + 16
     second = cloud.run(**given)
     assert second.result["changed"] is False
-    assert second.total == 6  # at most 16
-    assert {method: count for method, count in second.calls.items() if method != "ContinueRetrievePropertiesEx"} == {
+    # All names of a large inventory come in five pages; before they are read on, its folders are
+    # counted: to ask each of them for each of the names would cost more.
+    pages = {} if size == 100 else {"ContinueRetrievePropertiesEx": 4}
+    assert second.calls == {
         "CreatePropertyCollector": 1,
         "Login": 1,
         "Logout": 1,
-        "RetrievePropertiesEx": 2,
+        "RetrievePropertiesEx": 2 if size == 100 else 3,
         "RetrieveServiceContent": 1,
+        **pages,
     }
+    assert second.total == (6 if size == 100 else 11)  # at most 16
+    assert first.total == second.total + 102  # at most 100 + 16
 
 
 def test_a_card_by_its_label_costs_no_call_and_stays_the_same(cloud, vm):

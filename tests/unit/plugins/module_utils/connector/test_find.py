@@ -6,13 +6,21 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import find, names
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm, find_vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Ambiguous, InvalidOption, NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.tasks import wait_for_tasks
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    Ambiguous,
+    InvalidOption,
+    NotFound,
+    VforgeError,
+)
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
@@ -229,28 +237,131 @@ def test_a_uuid_that_is_not_there_has_no_neighbours(known):
 # What it costs
 
 
+@pytest.mark.parametrize(
+    ("read", "calls", "dearer"),
+    [
+        (49, 1, False),
+        (50, 1, True),  # so many names cost what a call does
+        (500, 10, True),
+        (500, 11, False),
+        (2_500, 50, True),
+        (2_500, 1_000, False),
+        (50_000, 1_000, True),
+        (500, 0, True),
+    ],
+)
+def test_names_are_asked_for_one_by_one_where_to_read_on_would_cost_more(read, calls, dearer):
+    assert find.is_dearer(read, calls) is dearer
+
+
+@pytest.mark.parametrize(("calls", "objects"), [(1, 500), (10, 500), (12, 600), (50, 2_500), (1_000, 2_500)])
+def test_the_first_page_is_just_large_enough_to_decide(calls, objects):
+    assert find.page_for(calls) == objects
+    assert objects == find.PAGE_OF_LITTLE or find.is_dearer(objects, calls)
+
+
 @pytest.mark.parametrize("vms", [10, 10_000])
-def test_the_number_of_calls_does_not_depend_on_the_size_of_the_inventory(make_sim, vms):
+def test_what_a_lookup_costs_does_not_depend_on_the_size_of_the_inventory(make_sim, vms):
+    """Nor the bytes. To be asked for are the folder "vm" and two in it; in a small inventory all names come at once."""
     sim = make_sim("--vms", str(vms))
-    pages = vms // 500  # beyond the first one
     with session(sim) as known:
 
         def cost(selector):
             sim.reset_calls()
+            before = known.stats.received
             found = find_vm(known, selector)._GetMoId() if "parnet" not in str(selector) else error_of(known, selector)
             assert isinstance(found, str) or found.details["nearest"][0] == "/DC0/vm/golden-parent"
-            return {method: count for method, count in sim.calls()["by_method"].items() if count}
+            calls = {method: count for method, count in sim.calls()["by_method"].items() if count}
+            return calls, known.stats.received - before
 
         moid = find_vm(known, Selector(path="/DC0/vm/golden-parent"))._GetMoId()
         uuid = facts(known, known.reference(vim.VirtualMachine, moid))["config.uuid"]
-        continued = {"ContinueRetrievePropertiesEx": pages} if pages else {}
-        assert cost(Selector(moid=moid)) == {}
-        assert cost(Selector(uuid=uuid)) == {"FindAllByUuid": 1}
-        assert cost(Selector(path="/DC0/vm/golden-parent")) == {"FindByInventoryPath": 1}
-        assert cost(Selector(name="golden-parent", folder="/DC0/vm")) == {"FindByInventoryPath": 1}
-        assert cost(Selector(name="golden-parent")) == {"RetrievePropertiesEx": 1, **continued}
-        nearest = {"RetrievePropertiesEx": 2, **continued}
-        assert cost(Selector(path="/DC0/vm/golden-parnet")) == {"FindByInventoryPath": 1, **nearest}
+        assert cost(Selector(moid=moid)) == ({}, 0)
+        for selector, method in (
+            (Selector(uuid=uuid), "FindAllByUuid"),
+            (Selector(path="/DC0/vm/golden-parent"), "FindByInventoryPath"),
+            (Selector(name="golden-parent", folder="/DC0/vm"), "FindByInventoryPath"),
+        ):
+            calls, received = cost(selector)
+            assert calls == {method: 1}
+            assert received < 1_000
+        calls, received = cost(Selector(name="golden-parent"))
+        by_name = {"RetrievePropertiesEx": 1} if vms == 10 else {"RetrievePropertiesEx": 3, "FindChild": 3}
+        assert calls == by_name
+        assert received < (5_000 if vms == 10 else 500 * 300)
+        # A message that lists what is near is worth reading all names.
+        pages = {} if vms == 10 else {"ContinueRetrievePropertiesEx": 4}
+        calls, received = cost(Selector(path="/DC0/vm/golden-parnet"))
+        assert calls == {"FindByInventoryPath": 1, "RetrievePropertiesEx": 2, **pages}
+        assert received < 5_000 + vms * 300
+
+
+@pytest.fixture
+def in_a_large_inventory(monkeypatch):
+    """Any inventory counts as one that is too large to be read."""
+    monkeypatch.setattr(find, "PAGE", 2)
+    monkeypatch.setattr(find, "_OBJECTS_A_CALL", 0)
+    monkeypatch.setattr(find, "PAGE_OF_LITTLE", 2)
+
+
+def _answers(known, selectors, datacenter):
+    """Of each selector the moid, or all that its error says."""
+    found = find.find_some(known, selectors, datacenter)
+    return [each.as_result() if isinstance(each, VforgeError) else each._GetMoId() for each in found]
+
+
+@pytest.mark.parametrize("datacenter", [None, "DC0"])
+def test_a_large_inventory_has_the_same_answers(make_sim, request, datacenter):
+    """VMs and templates, names that are there twice, odd ones, other things of a name, and what is not there."""
+    sim = make_sim("--datacenters", "2", "--vms", "8", "--parents", "1")
+    for place in ("DC0/vm", "DC0/vm/DC0_F0", "DC1/vm"):
+        sim.create_vm("twin", folder=f"/{place}", datacenter=place[:3])
+    with session(sim) as known:
+        alone = sim.create_vm("a template", folder="/DC0/vm", on=False)["moid"]
+        beside = sim.create_vm("server-00001", folder="/DC0/vm/DC0_F1", on=False)["moid"]
+        for moid in (alone, beside):
+            known.reference(vim.VirtualMachine, moid).MarkAsTemplate()
+        odd = sim.create_vm("slash%2f and 100%25", folder="/DC0/vm")["moid"]
+        told = facts(known, known.reference(vim.VirtualMachine, odd))
+        selectors = [
+            *(Selector(name=name) for name in ("golden-parent", "twin", "a template", "server-00001", "server-00002")),
+            *(Selector(name=name) for name in ("slash/ and 100%", "slash%2F and 100%25", "DC0_F0", "Golden-Parent")),
+            *(Selector(path=path) for path in ("/DC0/vm/twin", "/DC1/vm/twin", "/DC0/vm/DC0_F0", "/DC0/vm/nothing")),
+            Selector(name="twin", folder="/DC0/vm/DC0_F0"),
+            Selector(uuid=told["config.uuid"]),
+            Selector(uuid=told["config.instanceUuid"], use_instance_uuid=True),
+            Selector(uuid=told["config.instanceUuid"]),
+            Selector(uuid="no UUID"),
+            Selector(path="relative"),
+            Selector(moid=odd),
+        ]
+        small = [_answers(known, [each], datacenter) for each in selectors]
+        assert _answers(known, selectors, datacenter) == [answer for (answer,) in small]
+        request.getfixturevalue("in_a_large_inventory")
+        assert [_answers(known, [each], datacenter) for each in selectors] == small
+        assert _answers(known, selectors, datacenter) == [answer for (answer,) in small]
+    ambiguous = [answer["matches"] for (answer,) in small if isinstance(answer, dict) and "matches" in answer]
+    everywhere = 3 if datacenter is None else 2
+    assert [len(matches) for matches in ambiguous] == [everywhere, 2]
+
+
+def test_a_vm_in_a_vapp_is_found_by_its_name(make_sim):
+    """vCenter has it in no folder, and the vApp in one. The simulator has it the other way round, so the vApp is given here."""
+    sim = make_sim("--vms", "4", "--parents", "0")
+    with session(sim) as known:
+        pool, folder = find.find_entity(known, "/DC0/host/DC0_C0/Resources"), find.find_folder(known, "/DC0/vm")
+        share = vim.ResourceAllocationInfo(
+            reservation=0, limit=-1, expandableReservation=True, shares=vim.SharesInfo(level="normal", shares=0)
+        )
+        spec = vim.ResourceConfigSpec(cpuAllocation=share, memoryAllocation=share)
+        vapp = pool.CreateVApp("shop", spec, vim.vApp.VAppConfigSpec(), folder)
+        files = vim.vm.FileInfo(vmPathName="[LocalDS_0]")
+        making = vapp.CreateChildVM_Task(vim.vm.ConfigSpec(name="till", files=files), None)
+        ends = []
+        wait_for_tasks(known, [making], time.monotonic() + 60, lambda _moid, end: ends.append(end))
+        places = find._Places(known, find._EVERYWHERE)
+        places.__dict__["_read"] = ([], [vapp])
+        assert places.having(["till", "server-00001"]) == {"till": [ends[0].result], "server-00001": []}
 
 
 def test_a_datacenter_costs_one_call_more(known, shared_sim):

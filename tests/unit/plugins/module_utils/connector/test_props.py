@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import TO_VMS
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, read
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import collect, collect_chosen, read
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, Fault, Unavailable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
@@ -21,12 +21,49 @@ def test_an_answer_comes_in_pages_and_whole(make_sim):
         sim.reset_calls()
         rows = collect(known, [known.content.rootFolder], {vim.VirtualMachine: ("name",)}, TO_VMS)
         assert sim.calls()["by_method"] == {"RetrievePropertiesEx": 1, "ContinueRetrievePropertiesEx": 2}
-        # The pages are no part of what a call costs.
+        # Each page is a call as any other.
         told = known.stats.summary()
-        assert told["update_rounds"] == 2
-        assert told["total"] == sum(told["by_method"].values()) - 2
+        assert told["update_rounds"] == 0
+        assert told["total"] == sum(told["by_method"].values())
+        _a_large_place_is_read_in_two(sim, known, rows)
     assert len({row.moid for row in rows}) == 1200
     assert len({row.get("name") for row in rows}) == 1200
+
+
+def _a_large_place_is_read_in_two(sim, known, rows):
+    """Of all VMs what decides is read, and the rest only of those that are chosen."""
+    roots, name, power = [known.content.rootFolder], "server-00700", "runtime.powerState"
+    wanted, deciding = {vim.VirtualMachine: ("name", power)}, {vim.VirtualMachine: ("name",)}
+    sim.reset_calls()
+    before = known.stats.received
+    found = collect_chosen(known, roots, wanted, TO_VMS, deciding, lambda row: row.get("name") == name)
+    assert sim.calls()["by_method"] == {"RetrievePropertiesEx": 3}
+    assert {row.moid: row.get("name") for row in found} == {row.moid: row.get("name") for row in rows}
+    assert [row.get("name") for row in found if power in row.values] == [name]
+    assert known.stats.received - before < 1200 * 300 + 500 * 400
+
+
+def test_in_a_small_place_all_is_read_at_once(shared_sim):
+    with session(shared_sim) as known:
+        shared_sim.reset_calls()
+        wanted = {vim.VirtualMachine: ("name", "runtime.powerState")}
+        rows = collect_chosen(known, [known.content.rootFolder], wanted, TO_VMS, {}, lambda _row: False)
+        assert shared_sim.calls()["by_method"] == {"RetrievePropertiesEx": 1}
+    assert rows
+    assert all("runtime.powerState" in row.values for row in rows)
+
+
+def test_the_bytes_of_all_answers_are_counted(shared_sim):
+    """By the phases of a task, too."""
+    with session(shared_sim) as known:
+        before = known.stats.received
+        with known.stats.phase("lookup"):
+            read(known, [known.content.rootFolder], vim.Folder, ["name"])
+        told = known.stats.summary()
+        assert told["bytes_received"] == known.stats.received
+        assert told["bytes_by_phase"] == {"lookup": known.stats.received - before}
+        # One object with its name in an envelope.
+        assert 300 < told["bytes_by_phase"]["lookup"] < 2_000
 
 
 def test_many_known_objects_are_one_call(shared_sim):
