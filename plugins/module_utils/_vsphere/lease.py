@@ -460,7 +460,7 @@ class Sender:
         self._stop = stop
         self._progress = progress
         self._check = check
-        self._failures: list[Exception] = []
+        self._failures: list[BaseException] = []
 
     def send(self, chains: t.Sequence[t.Sequence[Upload]]) -> None:
         """Send all files. It returns when no thread of it is left, however it ends.
@@ -471,7 +471,10 @@ class Sender:
         """
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=self._parallel)
         try:
-            concurrent.futures.wait([pool.submit(self._send_chain, chain) for chain in chains])
+            futures = [pool.submit(self._send_chain, chain) for chain in chains]
+            for future in futures:
+                future.add_done_callback(self._ended)
+            concurrent.futures.wait(futures)
         except BaseException:
             self._stop.set()  # a signal
             raise
@@ -481,10 +484,12 @@ class Sender:
             raise self._failures[0]
 
     def _send_chain(self, chain: t.Sequence[Upload]) -> None:
-        try:
-            for upload in chain:
-                self._check(upload, self._send(upload))
-        except Exception as error:
+        for upload in chain:
+            self._check(upload, self._send(upload))
+
+    def _ended(self, future: concurrent.futures.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
             # The first is why the others end, whatever they say.
             self._failures.append(error)
             self._stop.set()
