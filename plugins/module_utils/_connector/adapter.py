@@ -69,9 +69,10 @@ def require() -> None:
 
 
 class _PlainSocket(socket.socket):
-    """A socket that asks the clock before each operation."""
+    """A socket that asks the clock before each operation, and that a stop can break."""
 
     clock: Clock
+    stop: Stop
 
     def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
         self.settimeout(self.clock.left_to_receive())
@@ -92,6 +93,7 @@ class _TlsSocket(_PlainSocket, ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         # OpenSSL's own time-out is for the handshake as a whole.
         self.settimeout(self.clock.left())
+        self.stop.hold(self)
         super().do_handshake(block)
 
 
@@ -106,7 +108,7 @@ class _Ours:
     certificate: bytes | None = None
 
     def _new_conn(self: t.Any) -> socket.socket:
-        return _dial(self.host, self.port, self.clock)
+        return _dial(self.host, self.port, self.clock, self.stop)
 
     def connect(self: t.Any) -> None:
         """Connect, through the proxy where there is one, and shake hands.
@@ -123,13 +125,6 @@ class _Ours:
         self.is_verified = True
         if isinstance(self.sock, ssl.SSLSocket):
             self.certificate = self.sock.getpeercert(binary_form=True)
-        self.stop.hold(self.sock)
-
-    def close(self: t.Any) -> None:
-        """Close it."""
-        if self.sock is not None:
-            self.stop.let_go(self.sock)
-        super().close()  # type: ignore[misc]
 
 
 class _Adapter(HTTPAdapter):
@@ -140,9 +135,9 @@ class _Adapter(HTTPAdapter):
     """
 
     def __init__(self, context: ssl.SSLContext, clock: Clock, stop: Stop) -> None:
-        context.sslsocket_class = type("TlsSocket", (_TlsSocket,), {"clock": clock})
-        self._context = context
         ours = {"clock": clock, "stop": stop}
+        context.sslsocket_class = type("TlsSocket", (_TlsSocket,), ours)
+        self._context = context
         plain, tls = (
             type("Plain", (_Ours, HTTPConnection), ours),
             type("Tls", (_Ours, HTTPSConnection), ours),
@@ -200,7 +195,7 @@ def environment_proxies(url: str) -> dict[str, str]:
     return {scheme: proxy for scheme, proxy in found.items() if scheme in ("http", "https")}
 
 
-def _dial(host: str, port: int, clock: Clock) -> socket.socket:
+def _dial(host: str, port: int, clock: Clock, stop: Stop) -> socket.socket:
     """Connect to a host, as long as the clock allows.
 
     :raises OSError: it cannot be connected to.
@@ -209,6 +204,7 @@ def _dial(host: str, port: int, clock: Clock) -> socket.socket:
     def make(family: int, kind: int, protocol: int) -> _PlainSocket:
         sock = _PlainSocket(family, kind, protocol)
         sock.clock = clock
+        stop.hold(sock)
         return sock
 
     return tls.dial(host, port, clock.left, make)

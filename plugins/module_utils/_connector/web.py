@@ -21,6 +21,7 @@ import threading
 import time
 import typing as t
 import urllib.parse
+import weakref
 
 from .._errors import ConnectionFailed, ConnectionLost
 from . import tls
@@ -83,31 +84,36 @@ class Stop:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._set = False
-        self._open: set[socket.socket] = set()
+        self._set = threading.Event()
+        # An answer is still read after its connection was closed, so the end of a socket is when
+        # nobody has it any more.
+        self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def set(self) -> None:
         """Break off what runs, and let nothing begin."""
         with self._lock:
-            self._set = True
+            self._set.set()
             for sock in self._open:
                 tls.hang_up(sock)
 
+    def clear(self) -> None:
+        """Let transfers begin again, after those that were broken off have ended."""
+        self._set.clear()
+
     def is_set(self) -> bool:
         """Whether it was."""
-        return self._set
+        return self._set.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass, unless it is set before; returns whether it is."""
+        return self._set.wait(seconds)
 
     def hold(self, sock: socket.socket) -> None:
-        """Let it break this connection, until ``let_go``."""
+        """Let it break this connection, from before it is made until it is closed."""
         with self._lock:
             self._open.add(sock)
-            if self._set:
+            if self._set.is_set():
                 tls.hang_up(sock)
-
-    def let_go(self, sock: socket.socket) -> None:
-        """The connection is closed."""
-        with self._lock:
-            self._open.discard(sock)
 
 
 class WebError(Exception):

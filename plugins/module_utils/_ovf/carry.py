@@ -14,6 +14,7 @@ import time
 import typing as t
 
 from .._connector import tasks
+from .._connector.web import Stop
 from .._errors import TimedOut, VforgeError
 from .._vsphere import lease as leases
 from . import apply, identity, read
@@ -46,18 +47,16 @@ def carry(
         sum(_blob(job, item).size for item, _device in pairs),
         job.session.tell,
     )
-    sender = leases.Sender(
-        job.session,
-        job.options.parallel,
-        job.deadline,
-        meter.add,
-        lambda upload, value: _check(job, upload, value),
-    )
-    with lease.held(ready.timeout, meter.percent, sender.stop):
-        if job.options.transfer == PULL:
-            _pull(job, lease, items)
-        else:
-            _push(job, sender, pairs)
+    # One that ends both what is sent and what is read of a web server for it.
+    stop = job.options.access.stop
+    try:
+        with lease.held(ready.timeout, meter.percent, stop):
+            if job.options.transfer == PULL:
+                _pull(job, lease, items)
+            else:
+                _push(job, pairs, meter, stop)
+    finally:
+        stop.clear()
     for blob in job.package.files.values():
         if not blob.unchanged():
             raise PackageError(
@@ -145,10 +144,19 @@ def _blob(job: TemplateTask, item: t.Any) -> Blob:
 
 def _push(
     job: TemplateTask,
-    sender: leases.Sender,
     pairs: t.Sequence[tuple[t.Any, leases.Device]],
+    meter: Meter,
+    stop: Stop,
 ) -> None:
     chains = [[_upload(job, item, device) for item in items] for device, items in _by_device(pairs)]
+    sender = leases.Sender(
+        job.session,
+        job.options.parallel,
+        job.deadline,
+        stop,
+        progress=meter.add,
+        check=lambda upload, value: _check(job, upload, value),
+    )
     try:
         sender.send(chains)
     finally:

@@ -16,7 +16,7 @@ import typing as t
 import urllib.parse
 
 from .._connector import tls, web
-from .._connector.web import Answer, Broken, Client, Clock, Late, NotConnected, RedirectionRefused
+from .._connector.web import Answer, Broken, Client, Clock, Late, NotConnected, RedirectionRefused, Stop
 from .._errors import ConnectionFailed, TimedOut
 from .blobs import Stream
 from .errors import PackageError
@@ -40,6 +40,7 @@ class WebAccess:
     :ivar headers: sent with each request, to the server of the source alone.
     :ivar silence: seconds to wait for a byte.
     :ivar deadline: the end of all waiting, of ``time.monotonic()``.
+    :ivar stop: breaks off what is being read.
     Secrets are never in ``repr``.
     """
 
@@ -50,6 +51,7 @@ class WebAccess:
     validate_certs: bool = True
     silence: float = 60.0
     deadline: float = math.inf
+    stop: Stop = dataclasses.field(default_factory=Stop, compare=False, repr=False)
 
 
 class Web:
@@ -69,6 +71,7 @@ class Web:
             context,
             Clock(access.silence, access.deadline),
             web.environment_proxies,
+            access.stop,
         )
 
     def get(self, url: str, offset: int = 0, same_as: str = "", *, own: bool = True) -> Answer:
