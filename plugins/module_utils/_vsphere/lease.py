@@ -11,9 +11,9 @@ To send files::
 
     lease = Lease(session, ref)
     ready = lease.wait_until_ready(deadline)
-    sender = Sender(session, parallel, deadline, progress, check)
-    with lease.held(ready.timeout, percent, sender.stop):
-        sender.send(chains_of_uploads)
+    stop = Stop()
+    with lease.held(ready.timeout, percent, stop):
+        Sender(session, parallel, deadline, stop, progress=..., check=...).send(uploads_by_disk)
     lease.complete(deadline)
 """
 
@@ -38,7 +38,7 @@ from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
-from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, Fault, TimedOut, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.options import ConnectionOptions
@@ -434,7 +434,7 @@ def send(
     body = _Body(size, parts, stop) if size else b""
     try:
         host.send("PUT" if create else "POST", headers, body)
-    except ConnectionLost as error:
+    except (ConnectionLost, ConnectionFailed) as error:
         # One that refuses may have done so before it was broken off; that is reported all the same.
         if stop.is_set() and not isinstance(error, TransferRefused):
             raise Stopped("The upload was broken off.") from error
@@ -490,11 +490,12 @@ class Sender:
 
     :param parallel: disks at the same time.
     :param deadline: of ``time.monotonic()``.
+    :param stop: breaks everything off. Where sources are read from the network, it has to break
+        that off, too: what is broken off is waited for.
     :param progress: called with the number of bytes that went through, in several threads, often;
         a negative number takes back what has to be sent again.
     :param check: called with each file that was sent, and the digest of the bytes that were, in
         hexadecimal digits. What it raises ends all.
-    :ivar stop: breaks everything off.
     :ivar attempts: to send a file, of the one that took most.
     """
 
@@ -503,14 +504,16 @@ class Sender:
         session: Session,
         parallel: int,
         deadline: float,
+        stop: Stop,
+        *,
         progress: t.Callable[[int], None],
         check: t.Callable[[Upload, str], None],
     ) -> None:
-        self.stop = Stop()
         self.attempts = 0
         self._session = session
         self._parallel = parallel
         self._deadline = deadline
+        self._stop = stop
         self._progress = progress
         self._check = check
 
@@ -521,7 +524,7 @@ class Sender:
             several of one disk: each updates what the one before has left.
         :raises VforgeError: the first thing that went wrong; the others are broken off.
         """
-        _at_once([functools.partial(self._send_chain, chain) for chain in chains], self._parallel, self.stop)
+        _at_once([functools.partial(self._send_chain, chain) for chain in chains], self._parallel, self._stop)
 
     def _send_chain(self, chain: t.Sequence[Upload]) -> None:
         for upload in chain:
@@ -541,7 +544,8 @@ class Sender:
                 except ConnectionLost as error:
                     self._progress(-reading.sent)
                     lost = error
-            if self.stop.is_set() or attempt == _ATTEMPTS or not backoff.begin():
+            pause = backoff.pause(time.monotonic()) if attempt < _ATTEMPTS else None
+            if pause is None or self._stop.wait(pause):
                 raise UploadFailed(
                     f"{upload.source.label} could not be sent in {attempt} attempts: {lost.message}",
                     hint="Check the network to the ESXi hosts (port 443), then run again.",
@@ -554,7 +558,7 @@ class Sender:
             upload.source.size,
             reading.parts(),
             create=upload.create,
-            stop=self.stop,
+            stop=self._stop,
             deadline=self._deadline,
         )
 
