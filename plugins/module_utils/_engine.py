@@ -29,7 +29,7 @@ import typing as t
 from ._connector import names, tasks
 from ._connector.batch import Outcome, Work, run_batch
 from ._connector.find import name_subjects
-from ._errors import Fault, NotAttempted, PartialFailure, Reason, VforgeError
+from ._errors import Fault, NotAttempted, PartialFailure, Reason, StillRunning, VforgeError
 from ._text import one_line
 
 if t.TYPE_CHECKING:
@@ -47,12 +47,27 @@ _MOST_NAMES = 5
 _SHORTEST_DETAIL = 3
 
 
+# What the result calls a part whose task was still under way in vCenter when this one ended.
+STARTED = "started"
+
+
+class Part(t.NamedTuple):
+    """What a call does of a step that takes several.
+
+    :ivar action: what the result calls it where the step is not carried out whole.
+    """
+
+    step: str
+    action: str
+
+
 @dataclasses.dataclass(kw_only=True)
 class Item:
     """One thing that a task works on; a domain's own kind of item adds what it knows of it.
 
     :ivar steps: what the plan has decided on, in the order in which it is done.
     :ivar done: the steps that were carried out, or in check mode would be.
+    :ivar parts: what calls have done of its steps, whether these were then carried out or not.
     :ivar error: why it could not be brought to what was asked for; the first reason counts.
     :ivar seconds: that vCenter has worked on it; None where it did not.
     :ivar calls: that were made to change it.
@@ -60,6 +75,7 @@ class Item:
 
     steps: tuple[str, ...] = ()
     done: list[str] = dataclasses.field(default_factory=list)
+    parts: list[Part] = dataclasses.field(default_factory=list)
     error: VforgeError | None = None
     warnings: list[str] = dataclasses.field(default_factory=list)
     seconds: float | None = None
@@ -79,6 +95,20 @@ class Item:
     def left(self) -> list[str]:
         """The steps that were not carried out."""
         return [step for step in self.steps if step not in self.done]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done to it, a part of a step included; in check mode, would be."""
+        return bool(self.done or self.parts)
+
+    def actions(self, words: t.Mapping[str, str]) -> list[str]:
+        """What was done to it, as the result calls it.
+
+        :param words: what the result calls each step that is an action.
+        :returns: the steps that were carried out, and the parts of those that were not.
+        """
+        whole = [words[step] for step in self.done if step in words]
+        return [*whole, *(part.action for part in self.parts if part.step not in self.done)]
 
     def due(self, step: str) -> bool:
         """Whether a step is still to be carried out."""
@@ -275,6 +305,8 @@ class Task(t.Generic[I]):
         """
 
         def note(item: I, outcome: Outcome) -> None:
+            if isinstance(outcome.error, StillRunning):
+                item.parts.append(Part(step, STARTED))
             fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
             if outcome.error is not None and not (done_already and fault == done_already):
                 item.fail(outcome.error)
@@ -296,6 +328,7 @@ class Task(t.Generic[I]):
         repeatable: bool = False,
         deadline: float | None = None,
         stop: threading.Event | None = None,
+        part: Part | None = None,
     ) -> None:
         """One call for each of these items.
 
@@ -303,7 +336,10 @@ class Task(t.Generic[I]):
 
         :param note: is called with each item and what became of its call.
         :param stop: is set when the task ends early, so that an item of many calls can look at it
-        between two of them. Other parameters and errors as for ``stage``.
+            between two of them.
+        :param part: what the call does of a step; it is noted of each item whose call succeeded.
+
+        Other parameters and errors as for ``stage``.
         """
         by_title = _by_title(items)
         if not by_title:
@@ -312,6 +348,10 @@ class Task(t.Generic[I]):
         done = run_batch(self.session, works, self.parallel, deadline or self.deadline, doing, stop)
         for title, outcome in done.outcomes.items():
             by_title[title].count(outcome)
+            if part is not None and isinstance(outcome.error, StillRunning):
+                by_title[title].parts.append(Part(part.step, STARTED))
+            elif part is not None and outcome.error is None:
+                by_title[title].parts.append(part)
             note(by_title[title], outcome)
         name_subjects(self.session, [item.error for item in by_title.values()])
         if done.stopped is not None:
@@ -360,7 +400,13 @@ class Task(t.Generic[I]):
         )
         return [item for moid, item in waiting.items() if moid in late]
 
-    def finish(self, result: dict[str, t.Any], *, advice: str = "", subject: I | None = None) -> dict[str, t.Any]:
+    def finish(
+        self,
+        result: dict[str, t.Any],
+        *,
+        advice: str = "",
+        subject: Item | None = None,
+    ) -> dict[str, t.Any]:
         """The result of the task: what the domain returns, with ``failures``, ``timing`` and the
         warnings of the items.
 

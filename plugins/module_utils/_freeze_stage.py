@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._engine import Item, Task, note_failure
+from ._engine import Item, Part, Task, note_failure
 from ._errors import GuestError, InvalidOption, Reason
 from ._vsphere import freeze, wake
 from ._vsphere.freeze import Found, Freezing, ParentVm
@@ -180,6 +180,9 @@ class FreezeStage:
             for moid, seen in begun.items():
                 parents[moid].error = seen.error or parents[moid].error
             freeze.clean_up(begun.values(), self.method)
+            for moid, seen in begun.items():
+                if seen.left_behind:
+                    parents[moid].parts.append(Part(self.step, "scripts_left"))
 
     def _freezing(self, item: ParentItem[t.Any], guest: Guest, salt: str) -> Freezing:
         record = freeze.new_record(item.now.instance_uuid, self.scripts, salt)

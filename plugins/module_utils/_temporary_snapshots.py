@@ -27,7 +27,7 @@ import typing as t
 from ._connector import tasks
 from ._connector.batch import Outcome
 from ._connector.pyvmomi import vim
-from ._engine import Item, Task
+from ._engine import Item, Part, Task
 from ._errors import (
     ConnectionLost,
     Fault,
@@ -55,6 +55,9 @@ _LATE_SECONDS = 120.0
 _ROUNDS = 3
 
 _REMOVE = "remove"
+
+# What the result calls the removal of a left-over, of one of several as well.
+LEFTOVER_REMOVED = "leftover_removed"
 
 # After these nobody knows whether a call has done its work.
 UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
@@ -385,10 +388,12 @@ class Removal(Item):
 
     :ivar snapshot: its moid.
     :ivar vm: whose it is.
+    :ivar leftover: whether a run that was killed has left it.
     """
 
     snapshot: str
     vm: SnapshotItem
+    leftover: bool = False
     steps: tuple[str, ...] = (_REMOVE,)
 
     @property
@@ -419,6 +424,8 @@ def _remove_once(job: SnapshotJob[I], due: t.Sequence[Removal], doing: str, dead
         if removal.error is not None:
             return
         removal.done.append(_REMOVE)
+        if removal.leftover:
+            removal.vm.parts.append(Part(REMOVE_LEFTOVERS, LEFTOVER_REMOVED))
         if removal.vm.own == Made(removal.snapshot):
             removal.vm.own = Removed(removal.snapshot)
 
@@ -467,7 +474,7 @@ def find_leftovers(job: SnapshotJob[I]) -> None:
 
 def remove_leftovers(job: SnapshotJob[I]) -> None:
     """Remove what was found, also of a VM that nothing else can be done with."""
-    removals = [Removal(snapshot=snapshot.moid, vm=item) for item in job.vms for snapshot in item.leftovers]
+    removals = [Removal(snapshot=snapshot.moid, vm=item, leftover=True) for item in job.vms for snapshot in item.leftovers]
     if job.task.check:
         _note_leftovers(job, [])
         return

@@ -12,7 +12,7 @@ import dataclasses
 import typing as t
 
 from ._connector import tasks
-from ._engine import Item, Task
+from ._engine import Item, Part, Task
 from ._errors import Fault, TimedOut, VforgeError
 from ._vsphere import vm as vms
 from ._vsphere.wake import (
@@ -28,6 +28,23 @@ from ._vsphere.wake import (
 
 if t.TYPE_CHECKING:
     from ._connector.batch import Outcome
+
+# The steps that clones and children have in common, and what the result calls each when it was
+# carried out.
+CREATE, UPDATE, POWER_ON, POWER_OFF, DESTROY = (
+    "create",
+    "update",
+    "power_on",
+    "power_off",
+    "destroy",
+)
+ACTIONS = {
+    CREATE: "created",
+    UPDATE: "updated",
+    POWER_ON: "powered_on",
+    POWER_OFF: "powered_off",
+    DESTROY: "removed",
+}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -51,9 +68,31 @@ class VmItem(Item):
         """Whether the VM is known to be off."""
         raise NotImplementedError
 
+    @property
+    def to_be_absent(self) -> bool:
+        """Whether it is asked that there be no such VM."""
+        raise NotImplementedError
+
+    def become_off(self) -> None:
+        """Note that its VM was powered off."""
+        raise NotImplementedError
+
+    @property
+    def action(self) -> str:
+        """What became of it, in one word."""
+        if self.error is not None:
+            return "failed"
+        for step in (CREATE, DESTROY):
+            if step in self.done:
+                return ACTIONS[step]
+        if self.done:
+            return ACTIONS[UPDATE]
+        return "absent" if self.to_be_absent else "unchanged"
+
     def skip(self, step: str) -> None:
-        """Note that somebody else has done a step meanwhile."""
+        """Note that somebody else has done a step meanwhile, whatever was done of it by then."""
         self.steps = tuple(each for each in self.steps if each != step)
+        self.parts = [part for part in self.parts if part.step != step]
 
     def judge(self, reported: WakeReport) -> bool:
         """Take what the guest reports of its scripts for waking; True when it is their end."""
@@ -68,8 +107,10 @@ V = t.TypeVar("V", bound=VmItem)
 # Removing
 
 
-def remove(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) -> None:
-    """Power off and destroy the VMs of items that a step is due for; one that is gone by then is no failure.
+def remove(task: Task[t.Any], items: t.Iterable[V], noun: str) -> None:
+    """Power off and destroy the VMs of items that are to go.
+
+    One that is gone by then is no failure.
 
     :param noun: what the progress calls them, in the plural.
     :raises Reason: why the task ended early, after each item has its outcome.
@@ -77,31 +118,32 @@ def remove(task: Task[t.Any], items: t.Iterable[V], step: str, noun: str) -> Non
 
     def note_off(item: V, outcome: Outcome) -> None:
         if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
-            return  # it is off, by this call or already
-        if fault_of(outcome.error) == "ManagedObjectNotFound":
-            item.skip(step)
+            item.become_off()  # by this call or already
+        elif fault_of(outcome.error) == "ManagedObjectNotFound":
+            item.skip(DESTROY)
         else:
             item.fail(outcome.error)
 
     def note_destroyed(item: V, outcome: Outcome) -> None:
         gone = fault_of(outcome.error) == "ManagedObjectNotFound"
         if gone and not outcome.repeated:
-            item.skip(step)  # somebody else was faster
+            item.skip(DESTROY)  # somebody else was faster
         elif outcome.error is not None and not gone:
             item.fail(outcome.error)
         else:
-            item.done.append(step)
+            item.done.append(DESTROY)
 
-    doomed = [item for item in items if item.due(step)]
+    doomed = [item for item in items if item.due(DESTROY)]
     task.call(
         [item for item in doomed if not item.powered_off],
         lambda item: vms.start_power_off(task.session, item.vm_moid),
         f"{noun} powered off",
         note_off,
         repeatable=True,
+        part=Part(DESTROY, "powered_off"),
     )
     task.call(
-        [item for item in doomed if item.due(step)],
+        [item for item in doomed if item.due(DESTROY)],
         lambda item: vms.start_destroy(task.session, item.vm_moid),
         f"{noun} removed",
         note_destroyed,

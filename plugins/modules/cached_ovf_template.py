@@ -362,6 +362,9 @@ actions:
   description:
     - What this run did, or in check mode would do. Some of V(imported), V(waited) (for another run), V(completed) (what
       another run had left), V(swapped) (the names of two versions) and V(removed).
+    - After a failure also what was done of a step that did not come to its end. V(import_started) where it is not known
+      whether all of it is gone, V(taken_over) and V(delta_disks_added) of what another run had left, V(renamed) of the
+      version that was to make room, V(started) where vCenter still worked on the removal of another version.
   returned: success
   type: list
   elements: str

@@ -358,6 +358,9 @@ vms:
         - What was done, or in check mode would be done, of V(leftover_removed), V(switched_on), V(switched_off) and
           V(activated).
         - V(activated) is there when every disk was seen to have a changeId.
+        - After a failure also what was done of a step that did not come to its end. V(powered_off), V(powered_on) and
+          V(snapshot_created) of an activation, V(started) where vCenter still worked on it when the task ended.
+        - V(snapshot_created) also where a snapshot for the question could not be removed.
       type: list
       elements: str
     changed:

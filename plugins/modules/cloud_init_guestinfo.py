@@ -305,8 +305,10 @@ vms:
       description: The instance-id that it has, where metadata were given.
       type: str
     actions:
-      description: What was done, or in check mode would be, of V(delivered), V(customized), V(removed), V(redacted),
-        V(powered_on), V(rebooted).
+      description:
+        - What was done, or in check mode would be, of V(delivered), V(customized), V(removed), V(redacted), V(powered_on),
+          V(rebooted).
+        - After a failure also V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
     changed:

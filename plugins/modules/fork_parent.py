@@ -353,6 +353,8 @@ parents:
     actions:
       description:
         - What was done, or in check mode would be, of V(enabled), V(snapshot_created), V(quiesced), V(disabled) and V(reset).
+        - After a failure also V(scripts_left) where scripts are still in a guest that was not quiesced, and V(started) where
+          vCenter still worked on a step when the task ended.
       type: list
       elements: str
     changed:
@@ -382,6 +384,15 @@ children:
       description: One of V(created), V(updated), V(unchanged), V(removed), V(absent) and V(failed).
       type: str
       sample: created
+    actions:
+      description:
+        - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
+        - Some of V(created), V(updated), V(powered_on), V(powered_off) and V(removed).
+        - After a failure also V(powered_off) of a removal that did not come to its end, and V(started) where vCenter still
+          worked on a step when the task ended.
+      type: list
+      elements: str
+      sample: [created, powered_on]
     changed:
       description: Whether this child was changed. One that failed may have been made.
       type: bool

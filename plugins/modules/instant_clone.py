@@ -440,6 +440,8 @@ clones:
       description:
         - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
         - Some of V(created), V(updated), V(customized), V(powered_on), V(published) and V(removed).
+        - After a failure also what was done of a step that did not come to its end. V(powered_off) of a removal,
+          V(customization_started), V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
       sample: [created]

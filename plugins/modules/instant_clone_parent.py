@@ -210,7 +210,11 @@ parents:
       type: int
       sample: 243
     actions:
-      description: What was done, or in check mode would be done, of V(reset), V(collapsed) and V(frozen).
+      description:
+        - What was done, or in check mode would be done, of V(reset), V(collapsed) and V(frozen).
+        - After a failure also what was done of a step that did not come to its end. V(snapshot_created) of collapsing,
+          V(scripts_left) where scripts are still in a guest that was not frozen, V(started) where vCenter still worked on a
+          step when the task ended.
       type: list
       elements: str
     changed:

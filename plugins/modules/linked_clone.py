@@ -515,6 +515,9 @@ clones:
       description:
         - The steps that were done, in their order, or in check mode would be. An empty list where there was nothing to do.
         - Some of V(created), V(updated), V(customized), V(powered_on), V(published) and V(removed).
+        - After a failure also what was done of a step that did not come to its end. V(powered_off) of a removal,
+          V(shut_down) (its guest was asked to) and V(delta_disks_added) of what was to be published, V(started) where
+          vCenter still worked on a step when the task ended.
       type: list
       elements: str
       sample: [created]
@@ -622,6 +625,8 @@ source:
   description:
     - What was cloned, with C(name), C(moid), C(path), C(instance_uuid), C(host), C(template), C(snapshot) (a moid, or null)
       and C(disk_mode).
+    - C(changed) says whether it was changed itself, and C(actions) what was done, V(delta_disks_added) where
+      O(add_delta_disks) asks for it.
   returned: as RV(clones), where a source was named
   type: dict
 timing:

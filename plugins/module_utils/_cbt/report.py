@@ -11,9 +11,9 @@ import typing as t
 
 from .. import _engine
 from .._connector import names
-from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, NotMade, Removed
+from .._temporary_snapshots import LEFTOVER_REMOVED, REMOVE_LEFTOVERS, Made, NotMade, Removed
 from .model import FAIL, Exclusion
-from .plan import ACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
+from .plan import ACTIVATE, SWITCH_OFF, SWITCH_ON
 from .state import Move, Record, Run
 
 if t.TYPE_CHECKING:
@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 
 # Steps that are actions; a question leaves the VM as it was.
 _DONE = {
-    REMOVE_LEFTOVERS: "leftover_removed",
+    REMOVE_LEFTOVERS: LEFTOVER_REMOVED,
     SWITCH_ON: "switched_on",
     SWITCH_OFF: "switched_off",
     ACTIVATE: "activated",
@@ -139,8 +139,15 @@ def _became(entry: t.Mapping[str, t.Any]) -> str:
 
 
 def _actions(item: VmItem) -> list[str]:
-    """What was done; in check mode, what would be."""
-    return [_DONE[step] for step in item.done if step != QUERY]
+    """What was done; in check mode, what would be.
+
+    A snapshot that was made for a question and removed again is no action. One that is still there
+    is one, and so is one that was made to activate tracking, and did not.
+    """
+    stays = isinstance(item.own, Made)
+    in_vain = isinstance(item.own, Removed) and item.left == [ACTIVATE]
+    made = ["snapshot_created"] if stays or in_vain else []
+    return [*dict.fromkeys(item.actions(_DONE)), *made]
 
 
 def _tracking_after(item: VmItem) -> bool:

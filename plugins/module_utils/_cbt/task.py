@@ -18,7 +18,7 @@ import time
 import typing as t
 
 from .._connector import names
-from .._engine import Item, Missing, Task, reasons
+from .._engine import Item, Missing, Part, Task, reasons
 from .._errors import (
     Fault,
     Interrupted,
@@ -330,7 +330,8 @@ def _cycle_power(job: Job, items: t.Sequence[VmItem]) -> None:
     for wave in waves(items, job.options.parallel):
         off: list[VmItem] = []
         try:
-            job.task.call(wave, start, "VMs powered off", _noting_off(off))
+            off_part = Part(ACTIVATE, "powered_off")
+            job.task.call(wave, start, "VMs powered off", _noting_off(off), part=off_part)
         finally:
             _power_on(job, off)
         if job.task.stopped is not None:
@@ -354,7 +355,8 @@ def _power_on(job: Job, off: list[VmItem]) -> None:
 
     def power_on() -> None:
         deadline = time.monotonic() + job.options.timeout
-        job.task.call(list(off), start, "VMs powered on", note, deadline=deadline)
+        on_part = Part(ACTIVATE, "powered_on")
+        job.task.call(list(off), start, "VMs powered on", note, deadline=deadline, part=on_part)
 
     try:
         undisturbed(job.snapshots, power_on)

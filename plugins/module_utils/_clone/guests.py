@@ -9,7 +9,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._engine import Task
+from .._engine import Part, Task
 from .._errors import Fault, GuestError
 from .._vm_stages import ADDRESS, WAKE, GuestWait, no_address
 from .._vsphere import vm as vms
@@ -70,6 +70,7 @@ def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredenti
                 lambda item: _start_customizing(task, item, login),
                 "guests customized",
                 note,
+                part=Part(CUSTOMIZE, "customization_started"),
             )
             task.call(
                 [item for item in due if item.error is None],

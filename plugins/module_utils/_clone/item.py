@@ -9,7 +9,7 @@ import dataclasses
 
 from .._vm_stages import VmItem
 from .model import Existing
-from .plan import CREATE, DESTROY, Gone, Plan, Remove
+from .plan import Gone, Plan, Remove
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -56,20 +56,20 @@ class CloneItem(VmItem):
 
     @property
     def changed(self) -> bool:
-        """Whether anything was done, or in check mode would be."""
-        return bool(self.done) and not self.rolled_back
+        """Whether anything was done and is still there; in check mode, whether it would be."""
+        return super().changed and not self.rolled_back
+
+    @property
+    def to_be_absent(self) -> bool:
+        """Whether it is asked that there be no such VM."""
+        return isinstance(self.plan, (Gone, Remove))
+
+    def become_off(self) -> None:
+        """Note that its VM was powered off."""
+        if self.vm is not None:
+            self.vm = dataclasses.replace(self.vm, power_state="poweredOff")
 
     @property
     def action(self) -> str:
         """What became of it, in one word."""
-        if self.rolled_back:
-            return "rolled_back"
-        if self.error is not None:
-            return "failed"
-        if CREATE in self.done:
-            return "created"
-        if DESTROY in self.done:
-            return "removed"
-        if self.done:
-            return "updated"
-        return "absent" if isinstance(self.plan, (Gone, Remove)) else "unchanged"
+        return "rolled_back" if self.rolled_back else super().action

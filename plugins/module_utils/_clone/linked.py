@@ -15,8 +15,9 @@ import typing as t
 
 from .._connector import tasks
 from .._connector.find import find_vm
-from .._engine import Item, Task, note_failure
-from .._errors import Fault, InvalidOption, NotFound, TimedOut, VforgeError
+from .._engine import Item, Part, Task, note_failure
+from .._errors import InvalidOption, NotFound, TimedOut, VforgeError
+from .._vm_stages import POWER_ON, fault_of
 from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
@@ -34,7 +35,7 @@ from .model import (
     Parent,
     Source,
 )
-from .plan import POWER_ON, PUBLISH, Create, Plan
+from .plan import PUBLISH, Create, Plan
 from .read import Wanted
 from .task import Found
 
@@ -49,11 +50,18 @@ def run(session: Session, options: LinkedOptions, *, check: bool) -> dict[str, t
     return task.run(LinkedClones(session, options), check=check)
 
 
+# The step of the source.
+ADD_DELTAS = "add_deltas"
+
+_SOURCE_ACTIONS = {ADD_DELTAS: "delta_disks_added"}
+
+
 @dataclasses.dataclass(kw_only=True)
 class SourceItem(Item):
     """The source, where delta disks are put on its disks."""
 
     moid: str
+    steps: tuple[str, ...] = (ADD_DELTAS,)
 
     @property
     def title(self) -> str:
@@ -74,7 +82,7 @@ class LinkedClones(task.Way[LinkedOptions]):
     def __init__(self, session: Session, options: LinkedOptions) -> None:
         super().__init__(session, options)
         self._snapshot = ""
-        self._add_deltas_to = ""
+        self._changing: SourceItem | None = None
         self._used: dict[str, dict[str, str]] = {}
         self._around: dict[_Key, Source | InvalidOption] = {}
 
@@ -161,7 +169,7 @@ class LinkedClones(task.Way[LinkedOptions]):
                 self.options,
                 self._snapshot,
             ):
-                self._add_deltas_to = source.moid
+                self._changing = self._changing or SourceItem(moid=source.moid)
         if self.options.wait_for_ip:
             plan.check_ip_nic(_given(wanted), self.options.ip_nic)
         plan.check_customization(request, _given(wanted))
@@ -183,25 +191,29 @@ class LinkedClones(task.Way[LinkedOptions]):
 
     def prepare(self, task: Task[CloneItem]) -> None:
         """Put delta disks on the source's disks, where there are none to share."""
-        if not self._add_deltas_to:
+        item = self._changing
+        if item is None:
             return
-        item = SourceItem(moid=self._add_deltas_to)
         work = Task(self.session, [item], "sources", deadline=task.deadline, parallel=1)
         with task.phase("delta_disks"):
             known = read.read_disks(self.session, [item.moid])
-            work.call(
-                [item],
-                lambda item: apply.start_adding_deltas(
-                    self.session,
-                    item.moid,
-                    known[item.moid],
-                    {},
-                ),
+            work.stage(
+                ADD_DELTAS,
+                lambda item: apply.start_adding_deltas(self.session, item.moid, known[item.moid], {}),
                 "delta disks added",
-                note_failure,
             )
         if item.error is not None:
             raise item.error
+
+    def would_prepare(self) -> None:
+        """Delta disks would be put on the source's disks."""
+        if self._changing is not None:
+            self._changing.done = list(self._changing.steps)
+
+    @property
+    def prepared(self) -> Item | None:
+        """The source, where delta disks are put on its disks."""
+        return self._changing
 
     def start(self, planned: Create) -> t.Any:
         """``CloneVM_Task``."""
@@ -245,6 +257,8 @@ class LinkedClones(task.Way[LinkedOptions]):
             "template": parent.template,
             "snapshot": self._snapshot or None,
             "disk_mode": self.options.disk_mode,
+            "actions": self._changing.actions(_SOURCE_ACTIONS) if self._changing else [],
+            "changed": self._changing is not None and self._changing.changed,
         }
 
 
@@ -261,8 +275,8 @@ def _given(wanted: Wanted) -> Parent:
 
 def _power_on(task: Task[CloneItem]) -> None:
     def note(item: CloneItem, outcome: Outcome) -> None:
-        if isinstance(outcome.error, Fault) and outcome.error.fault == "InvalidPowerState":
-            item.steps = tuple(step for step in item.steps if step != POWER_ON)  # another run was faster
+        if fault_of(outcome.error) == "InvalidPowerState":
+            item.skip(POWER_ON)  # another run was faster
         elif outcome.error is not None:
             item.fail(outcome.error)
         else:
@@ -372,17 +386,22 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
     for item in bare:
         if item.vm_moid not in known:
             item.fail(NotFound(f"{item.title} is not there any more.", hint="Somebody has removed it meanwhile."))
-    task.call([item for item in bare if item.error is None], start, "delta disks added", note_failure)
+    task.call(
+        [item for item in bare if item.error is None],
+        start,
+        "delta disks added",
+        note_failure,
+        part=Part(PUBLISH, "delta_disks_added"),
+    )
 
 
 def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int) -> None:
     """Let the guests shut down, and wait for it: what they hold in memory belongs on the disks."""
 
     def note(item: CloneItem, outcome: Outcome) -> None:
-        error = outcome.error
         # InvalidPowerState: it went down by itself meanwhile.
-        if error is not None and not (isinstance(error, Fault) and error.fault == "InvalidPowerState"):
-            item.fail(error)
+        if outcome.error is not None and fault_of(outcome.error) != "InvalidPowerState":
+            item.fail(outcome.error)
 
     running = [item for item in items if item.vm is not None and item.vm.powered_on]
     task.call(
@@ -390,6 +409,7 @@ def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int
         lambda item: apply.shut_down_guest(task.session, item.vm_moid),
         "guests asked to shut down",
         note,
+        part=Part(PUBLISH, "shut_down"),
     )
     late = task.wait_until(
         vms.VIRTUAL_MACHINE,

@@ -14,6 +14,7 @@ import typing as t
 from .._connector import names
 from .._engine import Difference
 from .._errors import InvalidOption, VforgeError
+from .._vm_stages import CREATE, DESTROY, POWER_ON, UPDATE
 from .._vsphere import disks
 from .._vsphere.compute import Network, Place, Pool, choose_datastore, choose_network, choose_pool
 from .._vsphere.vm import Nic
@@ -31,15 +32,8 @@ from .model import (
     same_label,
 )
 
-# Steps of a clone, in the order in which they are done.
-CREATE, UPDATE, CUSTOMIZE, POWER_ON, PUBLISH = (
-    "create",
-    "update",
-    "customize",
-    "power_on",
-    "publish",
-)
-DESTROY = "destroy"
+# The steps of a clone besides those that every VM of a task can have.
+CUSTOMIZE, PUBLISH = "customize", "publish"
 
 
 @dataclasses.dataclass(frozen=True)

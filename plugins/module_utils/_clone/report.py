@@ -13,38 +13,19 @@ import typing as t
 
 from .. import _engine
 from .._connector import names
+from .._vm_stages import ACTIONS, CREATE
 from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
 from .._vsphere.customization import DHCP
 from .._vsphere.vm import Nic
 from .._vsphere.wake import is_own
 from .item import CloneItem
 from .model import CloneOptions, Existing, LinkedOptions, Parent
-from .plan import (
-    CREATE,
-    CUSTOMIZE,
-    DESTROY,
-    POWER_ON,
-    PUBLISH,
-    UPDATE,
-    Change,
-    Create,
-    NicEdit,
-    Plan,
-    Publish,
-    Remove,
-)
+from .plan import CUSTOMIZE, PUBLISH, Change, Create, NicEdit, Plan, Publish, Remove
 
 _IPV4 = "guestinfo.ipv4"
 
 # What was done to a clone, by the step that did it.
-_ACTIONS = {
-    CREATE: "created",
-    UPDATE: "updated",
-    CUSTOMIZE: "customized",
-    POWER_ON: "powered_on",
-    PUBLISH: "published",
-    DESTROY: "removed",
-}
+_ACTIONS = {**ACTIONS, CUSTOMIZE: "customized", PUBLISH: "published"}
 
 
 def result(items: t.Sequence[CloneItem], options: CloneOptions) -> dict[str, t.Any]:
@@ -94,7 +75,7 @@ def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str
     entry: dict[str, t.Any] = {
         "name": item.name,
         "action": item.action,
-        "actions": [] if item.rolled_back else [_ACTIONS[step] for step in item.done],
+        "actions": [] if item.rolled_back else item.actions(_ACTIONS),
         "changed": item.changed,
         "seconds": item.seconds,
         "calls": item.calls,

@@ -17,15 +17,15 @@ import time
 import typing as t
 
 from .._connector import names
-from .._engine import Task
+from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, NotAttempted, VforgeError
-from .._vm_stages import remove
+from .._vm_stages import CREATE, DESTROY, UPDATE, remove
 from .._vsphere import vm as vms
 from .._vsphere.addresses import warn
 from . import apply, guests, plan, read, report
 from .item import CloneItem
 from .model import ABSENT, KEEP, ROLLBACK, CloneOptions, Existing, Parent
-from .plan import CREATE, DESTROY, UPDATE, Change, Create, Plan, Refuse, Unresolved
+from .plan import Change, Create, Plan, Refuse, Unresolved
 from .read import Wanted
 
 if t.TYPE_CHECKING:
@@ -104,6 +104,14 @@ class Way(abc.ABC, t.Generic[O]):
         :raises VforgeError: then none is made.
         """
 
+    def would_prepare(self) -> None:
+        """In check mode: note what would be done before clones are made."""
+
+    @property
+    def prepared(self) -> Item | None:
+        """What is changed before clones are made; None where nothing is."""
+        return None
+
     @abc.abstractmethod
     def start(self, planned: Create) -> t.Any:
         """The call that makes a clone; returns its task.
@@ -161,15 +169,17 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
         task.items = _items(way, found)
     if options.state == ABSENT:
         with task.phase("remove"), task.accounted():
-            _check(way, task) if check else remove(task, task.items, DESTROY, "clones")
+            _check(way, task) if check else remove(task, task.items, "clones")
     elif check:
         with task.phase("check"), task.accounted():
             _check(way, task)
     else:
         _carry_out(way, task)
-    result = report.result(task.items, options)
+    result = {**report.result(task.items, options), **_sources(way, found)}
+    prepared = way.prepared
+    result["changed"] = result["changed"] or (prepared is not None and prepared.changed)
     warn(session.warn, result["refusals"])
-    return task.finish({**result, **_sources(way, found)}, advice=_what_is_left(task, options))
+    return task.finish(result, advice=_what_is_left(task, options), subject=prepared)
 
 
 def _read(way: Way[t.Any], deadline: float) -> Found:
@@ -259,12 +269,12 @@ def _check(way: Way[t.Any], task: Task[CloneItem]) -> None:
             item.vm = way.expected(item.plan)
 
     task.call(missing, lambda item: way.ask(_create(item)), "clones checked", note, repeatable=True)
+    if any(CREATE in item.done for item in task.items):
+        way.would_prepare()
 
 
 def _create(item: CloneItem) -> Create:
-    if not isinstance(item.plan, Create):
-        raise TypeError(f"{item.title} is not to be made")
-    return item.plan
+    return t.cast("Create", item.plan)  # no other plan has this step
 
 
 # The steps
@@ -276,7 +286,10 @@ def _carry_out(way: Way[t.Any], task: Task[CloneItem]) -> None:
     Whatever goes wrong on the way, what was made is read again and listed.
     """
     if any(item.due(CREATE) for item in task.items):
-        way.prepare(task)
+        with task.accounted():
+            way.prepare(task)
+        if task.stopped is not None:
+            return
     taken: dict[str, tuple[CloneItem, Outcome]] = {}
     with task.phase("clone"), task.accounted():
         _make(way, task, taken)
@@ -368,7 +381,7 @@ def _read_again(task: Task[CloneItem]) -> None:
 def _roll_back(task: Task[CloneItem]) -> None:
     """Remove what this task made, and nothing else."""
     made = [item for item in task.items if CREATE in item.done]
-    doomed = [dataclasses.replace(item, steps=(DESTROY,), done=[], error=None) for item in made]
+    doomed = [dataclasses.replace(item, steps=(DESTROY,), done=[], parts=[], error=None) for item in made]
     removal: Task[CloneItem] = Task(
         task.session,
         doomed,
@@ -377,7 +390,7 @@ def _roll_back(task: Task[CloneItem]) -> None:
         parallel=task.parallel,
     )
     with removal.accounted():
-        remove(removal, removal.items, DESTROY, "clones")
+        remove(removal, removal.items, "clones")
     for item, gone in zip(made, doomed, strict=True):
         if gone.error is None:
             item.rolled_back, item.vm = True, None

@@ -52,7 +52,7 @@ def _entry(item: VmItem, verdict: Verdict, options: CloudOptions, secret: bytes,
         "power_state": "poweredOn" if check and plan.POWER_ON in item.done else item.power_state,
         "instance_id": item.plan.instance_id,
         "actions": _actions(item, options),
-        "changed": bool(item.done),
+        "changed": item.changed,
         "keys": [_change(change, secret) for change in changes] if _delivered(item) else [],
         "takes_effect": item.plan.takes_effect if _delivered(item) or not changes else None,
         "reached": item.reached,
@@ -99,9 +99,9 @@ def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[st
 
 def _actions(item: VmItem, options: CloudOptions) -> list[str]:
     written = {ABSENT: "removed", REDACTED: "redacted"}.get(options.state, "delivered")
-    told = [written if step == plan.WRITE else _DONE[step] for step in item.done if step != plan.SETTLE]
+    actions = item.actions({**_DONE, plan.WRITE: written})
     # Marks and old reports are written too; who reads "delivered" thinks of data.
-    return [word for word in told if word != "delivered" or (item.plan.changes and plan.CUSTOMIZE not in item.done)]
+    return [word for word in actions if word != "delivered" or (item.plan.changes and plan.CUSTOMIZE not in item.done)]
 
 
 def _change(change: plan.Change, secret: bytes) -> dict[str, t.Any]:

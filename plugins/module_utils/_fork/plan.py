@@ -14,6 +14,7 @@ import typing as t
 from .._connector import names
 from .._engine import Difference
 from .._errors import InvalidOption, VforgeError
+from .._vm_stages import CREATE, DESTROY, POWER_OFF, POWER_ON, UPDATE
 from .._vsphere import freeze
 from .._vsphere.compute import Place, Pool, choose_datastore, choose_pool
 from .model import (
@@ -32,19 +33,6 @@ from .model import (
 
 # Steps of a parent.
 ENABLE, SNAPSHOT, QUIESCE, DISABLE, RESET = "enable", "snapshot", "quiesce", "disable", "reset"
-
-# What is done for a child.
-CREATE, UPDATE, KEEP, DESTROY, NOTHING, CONFLICT = (
-    "create",
-    "update",
-    "keep",
-    "destroy",
-    "nothing",
-    "conflict",
-)
-
-# Steps of a child besides: what is left to do once it is there.
-POWER_ON, POWER_OFF = "power_on", "power_off"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,25 +64,12 @@ class Placement:
     datastore: str | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """What will be done for one request.
-
-    :ivar kind: create, update, keep, destroy, nothing or conflict.
-    :ivar config: pairs of extraConfig to write to an existing child.
-    :ivar power: ``on`` or ``off`` where the power state is to change, as the last thing.
-    :ivar reason: why it is a conflict.
-    """
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChildPlan:
+    """What will be done for one request. Each kind of plan is a class, which says what it needs."""
 
     request: ChildRequest
     parent: Parent
-    kind: str
-    placement: Placement | None = None
-    existing: Child | None = None
-    differences: tuple[Difference, ...] = ()
-    config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
-    power: str = ""
-    reason: str = ""
 
     @property
     def name(self) -> str:
@@ -102,62 +77,123 @@ class Step:
         return self.request.name
 
     @property
-    def target(self) -> Placement:
-        """Where the child goes.
+    def steps(self) -> tuple[str, ...]:
+        """What is done for the child, in this order."""
+        return ()
 
-        :raises ValueError: where nothing is to be made.
-        """
-        if self.placement is None:
-            raise ValueError(f"the step for {self.name} has no placement")
-        return self.placement
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Create(ChildPlan):
+    """Make a child."""
+
+    placement: Placement
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What is done for the child, in this order."""
-        own = [self.kind] if self.kind in (CREATE, DESTROY) else []
-        own += [UPDATE] if self.kind == UPDATE and self.config else []
-        power = {"on": POWER_ON, "off": POWER_OFF}.get(self.power)
-        return (*own, power) if power else tuple(own)
+        """It is made powered off, so powering it on is a step of its own."""
+        return (CREATE, POWER_ON) if self.request.powered_on else (CREATE,)
 
 
-def present(request: ChildRequest, placement: Placement, existing: Child | None, parent: Parent) -> Step:
-    """The step that brings a child to what is asked."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change(ChildPlan):
+    """Bring a child that is there to what is asked; nothing is done where it is already.
+
+    :ivar differences: those, too, that cannot be changed.
+    :ivar config: pairs of extraConfig to write.
+    :ivar power: ``POWER_ON`` or ``POWER_OFF`` where its power state is to change, or empty.
+    """
+
+    placement: Placement
+    existing: Child
+    differences: tuple[Difference, ...] = ()
+    config: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    power: str = ""
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Its power state changes last."""
+        return tuple(step for step in (UPDATE if self.config else "", self.power) if step)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Remove(ChildPlan):
+    """Power a child off, and remove it."""
+
+    existing: Child
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """One step, whether it has to be powered off first or not."""
+        return (DESTROY,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gone(ChildPlan):
+    """There is nothing that could be removed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conflict(ChildPlan):
+    """Something else has the name, and is left alone.
+
+    :ivar placement: where the child was to go; None for one that was to be removed.
+    """
+
+    existing: Child
+    reason: str
+    placement: Placement | None = None
+
+
+def placement_of(plan: ChildPlan) -> Placement | None:
+    """Where a child goes, or is; None for one that is to be removed."""
+    return plan.placement if isinstance(plan, (Create, Change, Conflict)) else None
+
+
+def existing_of(plan: ChildPlan) -> Child | None:
+    """What has the child's name now, if anything."""
+    return plan.existing if isinstance(plan, (Change, Remove, Conflict)) else None
+
+
+def present(request: ChildRequest, placement: Placement, existing: Child | None, parent: Parent) -> ChildPlan:
+    """The plan that brings a child to what is asked."""
     if existing is None:
-        return Step(request, parent, CREATE, placement, power="on" if request.powered_on else "")
-    stranger = why_stranger(existing, parent)
-    if stranger:
-        return Step(request, parent, CONFLICT, placement, existing, reason=stranger)
-    config = {key: value for key, value in request.config.items() if existing.config.get(key, "") != value}
-    differences = [Difference(key, "another value", "the value asked for") for key in sorted(config)]
-    power = ""
+        return Create(request=request, parent=parent, placement=placement)
+    reason = why_not_ours(existing, parent)
+    if reason:
+        return Conflict(request=request, parent=parent, existing=existing, reason=reason, placement=placement)
+    differences, config, power = [], {}, ""
+    for key, value in sorted(request.config.items()):
+        if existing.config.get(key, "") != value:
+            config[key] = value
+            differences.append(Difference(key, "another value", "the value asked for"))
     if request.powered_on != existing.powered_on:
-        power = "on" if request.powered_on else "off"
-        differences.append(
-            Difference(
-                "power_state",
-                existing.power_state,
-                "poweredOn" if request.powered_on else "poweredOff",
-            )
-        )
-    differences += _fixed_at_birth(request, placement, existing)
-    kind = UPDATE if config or power else KEEP
-    return Step(request, parent, kind, placement, existing, tuple(differences), config, power)
+        power = POWER_ON if request.powered_on else POWER_OFF
+        wanted = "poweredOn" if request.powered_on else "poweredOff"
+        differences.append(Difference("power_state", existing.power_state, wanted))
+    return Change(
+        request=request,
+        parent=parent,
+        placement=placement,
+        existing=existing,
+        differences=(*differences, *_fixed_at_birth(request, placement, existing)),
+        config=config,
+        power=power,
+    )
 
 
-def absent(request: ChildRequest, existing: Child | None, parent: Parent) -> Step:
-    """The step that removes a child, and nothing but a child of this parent."""
+def absent(request: ChildRequest, existing: Child | None, parent: Parent) -> ChildPlan:
+    """The plan that removes a child, and nothing but a child of this parent."""
     if existing is None:
-        return Step(request, parent, NOTHING)
-    if existing.moid == parent.moid:
-        return Step(request, parent, CONFLICT, existing=existing, reason="it is the parent itself")
-    stranger = why_stranger(existing, parent)
-    if stranger:
-        return Step(request, parent, CONFLICT, existing=existing, reason=stranger)
-    return Step(request, parent, DESTROY, existing=existing)
+        return Gone(request=request, parent=parent)
+    is_parent = existing.moid == parent.moid
+    reason = "it is the parent itself" if is_parent else why_not_ours(existing, parent)
+    if reason:
+        return Conflict(request=request, parent=parent, existing=existing, reason=reason)
+    return Remove(request=request, parent=parent, existing=existing)
 
 
-def why_stranger(existing: Child, parent: Parent) -> str:
-    """Why an existing entity does not count as this parent's child, or an empty text when it does."""
+def why_not_ours(existing: Child, parent: Parent) -> str:
+    """Why an existing object is not this parent's child, or an empty text when it is."""
     if existing.kind != "VirtualMachine":
         return f"a {existing.kind} holds the name"
     if not parent.has(existing):
@@ -165,63 +201,70 @@ def why_stranger(existing: Child, parent: Parent) -> str:
     return ""
 
 
-def check_steps(steps: t.Sequence[Step], options: ForkOptions) -> None:
-    """Refuse, before anything is done, what the state asked for does not allow, and children on a
-    host that is away.
+def check_plans(plans: t.Sequence[ChildPlan], options: ForkOptions) -> None:
+    """Refuse, before anything is done, what the state asked for does not allow.
 
-    :raises InvalidOption: naming the option and the child.
+    :raises InvalidOption: naming the option and the child; also where the parent's host is away.
     """
-    for step in steps:
-        if step.kind == CREATE and not step.parent.host_available:
+    for plan in plans:
+        parent = plan.parent
+        if isinstance(plan, Create) and not parent.host_available:
             raise InvalidOption(
-                f"The parent {step.parent.path} is on the host {step.parent.host_name}, which is "
-                "in maintenance mode "
-                "or not connected.",
+                f"The parent {parent.path} is on the host {parent.host_name}, which is in maintenance mode or not connected.",
                 hint="A child is made on its parent's host: bring the host back, or use a parent on another host.",
                 option="parent",
             )
-        refusal = too_early(step, options.state) if options.state is not None else None
+        refusal = too_early(plan, options.state) if options.state is not None else None
         if refusal is not None:
             raise refusal
 
 
-def too_early(step: Step, state: str | None) -> VforgeError | None:
-    """Why a step cannot be done with its parent in a state, or None.
+def too_early(plan: ChildPlan, state: str | None) -> VforgeError | None:
+    """Why a plan cannot be carried out with its parent in a state, or None.
 
     :param state: that the task brings parents to; None where it leaves them as they are.
     """
-    found = state or step.parent.state
-    if found == QUIESCED or step.kind not in (CREATE, UPDATE):
+    found = state or plan.parent.state
+    if found == QUIESCED:
         return None
-    hint = "Use state quiesced."
-    if step.kind == CREATE and found == DISABLED:
-        return InvalidOption(f"child {step.name!r}: VMFork is not enabled on its parent.", hint=hint, option="state")
-    if step.kind == CREATE and step.request.persistent:
+    if isinstance(plan, Create) and found == DISABLED:
         return InvalidOption(
-            f"child {step.name!r}: a persistent child is made only while its parent is quiesced.",
-            hint=hint,
+            f"child {plan.name!r}: VMFork is not enabled on its parent.",
+            hint="Use state quiesced.",
+            option="state",
+        )
+    if isinstance(plan, Create) and plan.request.persistent:
+        return InvalidOption(
+            f"child {plan.name!r}: a persistent child is made only while its parent is quiesced.",
+            hint="Use state quiesced.",
             option="persistent",
         )
-    if step.power == "on" and (step.existing is None or step.existing.child_type == NONPERSISTENT):
+    if POWER_ON in plan.steps and _lives_on_memory(plan):
         return InvalidOption(
-            f"child {step.name!r}: a non-persistent child can be powered on only while its parent is quiesced.",
+            f"child {plan.name!r}: a non-persistent child can be powered on only while its parent is quiesced.",
             hint="Use state quiesced, or set powered_on to false.",
             option="powered_on",
         )
     return None
 
 
-def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Plan:
+def _lives_on_memory(plan: ChildPlan) -> bool:
+    """Whether the child is, or will be, one that uses its parent's memory."""
+    existing = existing_of(plan)
+    return existing is None or existing.child_type == NONPERSISTENT
+
+
+def decide(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPlan]) -> Plan:
     """The plan that brings a parent to the state asked for.
 
-    :param steps: those of its children.
+    :param plans: those of its children.
     """
-    doomed = {step.existing.moid for step in steps if step.kind == DESTROY and step.existing is not None}
+    doomed = {plan.existing.moid for plan in plans if isinstance(plan, Remove)}
     depending = [child for child in parent.children if _depends(child) and child.moid not in doomed]
     if parent.template:
         return Plan(parent, refusal=_refusal(parent, "is a template", "A parent of VMFork is a VM."))
     if options.state is None:
-        return _as_it_is(parent, options, steps)
+        return _as_it_is(parent, options, plans)
     if options.state == DISABLED:
         return _to_disabled(parent, options, depending)
     if not parent.enabled and parent.child_type in (PERSISTENT, NONPERSISTENT):
@@ -231,18 +274,18 @@ def decide(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Pla
         )
     if options.state == ENABLED:
         return _to_enabled(parent, options, depending)
-    return _to_quiesced(parent, options, steps, depending)
+    return _to_quiesced(parent, options, plans, depending)
 
 
-def _as_it_is(parent: Parent, options: ForkOptions, steps: t.Sequence[Step]) -> Plan:
+def _as_it_is(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPlan]) -> Plan:
     """Only what its children need of it."""
-    if not _wants_snapshot(parent, steps):
+    if not _wants_snapshot(parent, plans):
         return Plan(parent)
     return Plan(parent, (SNAPSHOT,)) if options.create_snapshot else Plan(parent, refusal=_no_snapshot(parent))
 
 
-def _wants_snapshot(parent: Parent, steps: t.Sequence[Step]) -> bool:
-    return not parent.snapshots and any(step.kind == CREATE and step.request.persistent for step in steps)
+def _wants_snapshot(parent: Parent, plans: t.Sequence[ChildPlan]) -> bool:
+    return not parent.snapshots and any(isinstance(plan, Create) and plan.request.persistent for plan in plans)
 
 
 def _to_disabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Child]) -> Plan:
@@ -256,7 +299,7 @@ def _to_disabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Chi
         listing = names.listing([child.name for child in depending], most=5)
         warnings.append(f"{parent.name}: non-persistent children can never be powered on again without it: {listing}.")
     if parent.quiesced and not options.allow_reset:
-        warnings.append(f"{parent.name} still stands still, and only a reset makes its guest run again (allow_reset).")
+        warnings.append(f"{parent.name} is still quiesced, and only a reset makes its guest run again (allow_reset).")
     return Plan(parent, tuple(steps), tuple(warnings))
 
 
@@ -276,7 +319,7 @@ def _to_enabled(parent: Parent, options: ForkOptions, depending: t.Sequence[Chil
     return Plan(parent, (RESET,) if parent.enabled else (RESET, ENABLE))
 
 
-def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], depending: t.Sequence[Child]) -> Plan:
+def _to_quiesced(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPlan], depending: t.Sequence[Child]) -> Plan:
     if not parent.powered_on:
         refusal = _refusal(
             parent,
@@ -294,7 +337,7 @@ def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], 
             return Plan(parent, refusal=_still_running(parent, running, "reset"))
         due.append(RESET)
     due += [] if parent.enabled else [ENABLE]
-    if _wants_snapshot(parent, steps):
+    if _wants_snapshot(parent, plans):
         if not options.create_snapshot:
             return Plan(parent, refusal=_no_snapshot(parent))
         due.append(SNAPSHOT)
@@ -305,30 +348,31 @@ def _to_quiesced(parent: Parent, options: ForkOptions, steps: t.Sequence[Step], 
     return Plan(parent, tuple(due))
 
 
-def expected(step: Step) -> Child:
+def expected(plan: Create) -> Child:
     """What a new child will be, as far as that is known before it is made: for check mode."""
-    place_of, parent = step.placement, step.parent
+    datastore, parent = plan.request.datastore, plan.parent
     return Child(
         moid="",
-        name=step.name,
-        power_state="poweredOn" if step.power == "on" else "poweredOff",
+        name=plan.name,
+        power_state="poweredOn" if plan.request.powered_on else "poweredOff",
         place=Place(
             host_name=parent.host_name,
-            pool_name=place_of.pool.name if place_of else "",
-            datastore_names=(step.request.datastore,) if step.request.datastore else parent.place.datastore_names,
+            pool_name=plan.placement.pool.name,
+            datastore_names=(datastore,) if datastore else parent.place.datastore_names,
         ),
-        child_type=kind_after(step),
+        child_type=type_after(plan),
         group_id=parent.group_id,
     )
 
 
-def kind_after(step: Step) -> str:
-    """The ``childType`` of a child that was made: a persistent one that was started stands for
-    itself.
+def type_after(plan: Create) -> str:
+    """The ``childType`` of a child that was made.
+
+    A persistent one that was started is a VM like every other.
     """
-    if not step.request.persistent:
+    if not plan.request.persistent:
         return NONPERSISTENT
-    return NONE if step.power == "on" else PERSISTENT
+    return NONE if plan.request.powered_on else PERSISTENT
 
 
 def _depends(child: Child) -> bool:
@@ -366,8 +410,7 @@ def _refusal(parent: Parent, what: str, hint: str) -> VforgeError:
 def _still_running(parent: Parent, running: t.Sequence[Child], what: str) -> VforgeError:
     return InvalidOption(
         f"{parent.path} is not {what} while non-persistent children of it run, which live on its "
-        "memory: "
-        f"{names.listing([child.name for child in running], most=5)}.",
+        f"memory: {names.listing([child.name for child in running], most=5)}.",
         hint="Let them be absent in children, or power them off first.",
         option="state",
         running=[child.name for child in running],

@@ -14,22 +14,24 @@ import typing as t
 
 from .. import _engine
 from .._connector import names
+from .._vm_stages import ACTIONS, CREATE
 from .._vsphere import freeze
 from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
 from .._vsphere.wake import is_own
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
 from .plan import (
-    CREATE,
-    DESTROY,
     DISABLE,
     ENABLE,
-    KEEP,
     QUIESCE,
     RESET,
     SNAPSHOT,
-    UPDATE,
-    Step,
-    kind_after,
+    Change,
+    ChildPlan,
+    Create,
+    Remove,
+    expected,
+    placement_of,
+    type_after,
 )
 
 if t.TYPE_CHECKING:
@@ -102,25 +104,12 @@ def _parent_entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
         "child_type": now.child_type,
         "parent": _listed(now.origin) if now.origin is not None else None,
         "children": [_listed(child) for child in now.children],
-        "actions": [_DONE[step] for step in item.done],
-        "changed": bool(item.done),
+        "actions": item.actions(_DONE),
+        "changed": item.changed,
         "seconds": item.seconds,
         "warnings": item.warnings,
     }
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
-
-
-def _action(item: ChildItem) -> str:
-    """What became of a child, in one word."""
-    if item.error is not None:
-        return "failed"
-    if CREATE in item.done:
-        return "created"
-    if DESTROY in item.done:
-        return "removed"
-    if item.done:
-        return "updated"
-    return "unchanged" if item.wanted.kind in (KEEP, UPDATE, CREATE) else "absent"
 
 
 def _listed(child: Child) -> dict[str, t.Any]:
@@ -147,48 +136,55 @@ def _word(item: ChildItem) -> Word:
 
 
 def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dict[str, t.Any]:
-    step, vm = item.wanted, item.vm
+    wanted, vm = item.wanted, item.vm
     entry: dict[str, t.Any] = {
-        "name": step.name,
-        "action": _action(item),
-        "changed": bool(item.done),
+        "name": wanted.name,
+        "action": item.action,
+        "actions": item.actions(ACTIONS),
+        "changed": item.changed,
         "seconds": item.seconds,
         "calls": item.calls,
         "moid": item.moid or None,
         "parent": item.home.now.name,
-        "persistent": step.request.persistent if vm is None else vm.child_type != NONPERSISTENT,
+        "persistent": wanted.request.persistent if vm is None else vm.child_type != NONPERSISTENT,
     }
-    if step.placement is not None:
-        entry["folder"] = step.placement.folder_path
-        entry["path"] = names.join([*names.split(step.placement.folder_path), step.name])
-        entry["resource_pool"] = step.placement.pool.name
+    placement = placement_of(wanted)
+    if placement is not None:
+        entry["folder"] = placement.folder_path
+        entry["path"] = names.join([*names.split(placement.folder_path), wanted.name])
+        entry["resource_pool"] = placement.pool.name
     if vm is not None:
-        entry.update(_vm_facts(vm, options.ip_family, verdict))
+        entry.update(_of_vm(vm, options.ip_family, verdict))
     if options.wait_for_wake:
         entry["wake"] = item.wake
-    entry["config_params"] = _parameters(step, vm)
-    entry["differences"] = [difference.as_result() for difference in step.differences]
+    entry["config_params"] = _parameters(wanted, vm)
+    differences = wanted.differences if isinstance(wanted, Change) else ()
+    entry["differences"] = [difference.as_result() for difference in differences]
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def _vm_facts(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
-    facts: dict[str, t.Any] = {
+def _of_vm(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
+    own = [address for address in vm.addresses(family) if address in verdict.addresses]
+    entry: dict[str, t.Any] = {
         "instance_uuid": vm.instance_uuid or None,
         "host": vm.place.host_name,
         "datastore": ", ".join(vm.place.datastore_names),
         "power_state": vm.power_state,
         "child_type": vm.child_type,
         "fork_group_id": vm.group_id or None,
-        "ip": next((address for address in vm.addresses(family) if address in verdict.addresses), None),
+        "ip": next(iter(own), None),
         "ip_addresses": list(verdict.addresses),
         "refused": [refusal.as_result() for refusal in verdict.refusals],
     }
-    return {**facts, "resource_pool": vm.place.pool_name} if vm.place.pool_name else facts
+    return {**entry, "resource_pool": vm.place.pool_name} if vm.place.pool_name else entry
 
 
-def _parameters(step: Step, vm: Child | None) -> list[str]:
-    keys = {*(step.request.config if step.kind != DESTROY else ()), *(vm.config if vm else ())}
-    return sorted(key.removeprefix(PARAMETER_PREFIX) for key in keys if key.startswith(PARAMETER_PREFIX) and not is_own(key))
+def _parameters(wanted: ChildPlan, vm: Child | None) -> list[str]:
+    """The names of the parameters that a child has."""
+    asked = () if isinstance(wanted, Remove) else wanted.request.config
+    keys = {*asked, *(vm.config if vm else ())}
+    shown = [key for key in keys if key.startswith(PARAMETER_PREFIX) and not is_own(key)]
+    return sorted(key.removeprefix(PARAMETER_PREFIX) for key in shown)
 
 
 def _after(item: ParentItem, check: bool) -> Parent:
@@ -221,18 +217,22 @@ def _parent_lines(parent: Parent) -> list[str]:
     return [f"{parent.name}:\n", f"  state: {parent.state}\n", *snapshot]
 
 
-def _child_lines(step: Step) -> tuple[list[str], list[str]]:
-    head = f"{step.name}:\n"
-    if step.kind == CREATE and step.placement is not None:
-        place = step.placement
-        lines = [head, f"  parent: {step.parent.name}\n", f"  child_type: {kind_after(step)}\n"]
-        lines += [f"  folder: {place.folder_path}\n", f"  resource_pool: {place.pool.path}\n"]
-        lines += [f"  power_state: {'poweredOn' if step.power == 'on' else 'poweredOff'}\n"]
-        return [], [*lines, *(f"  {key}: (set)\n" for key in sorted(step.request.config))]
-    if step.kind == DESTROY and step.existing is not None:
-        return [
+def _child_lines(wanted: ChildPlan) -> tuple[list[str], list[str]]:
+    head = f"{wanted.name}:\n"
+    if isinstance(wanted, Create):
+        place, power = wanted.placement, expected(wanted).power_state
+        lines = [
             head,
-            f"  moid: {step.existing.moid}\n",
-            f"  power_state: {step.existing.power_state}\n",
-        ], []
-    return _engine.changes(head, step.differences) if step.kind == UPDATE else ([], [])
+            f"  parent: {wanted.parent.name}\n",
+            f"  child_type: {type_after(wanted)}\n",
+            f"  folder: {place.folder_path}\n",
+            f"  resource_pool: {place.pool.path}\n",
+            f"  power_state: {power}\n",
+        ]
+        return [], [*lines, *(f"  {key}: (set)\n" for key in sorted(wanted.request.config))]
+    if isinstance(wanted, Remove):
+        was = wanted.existing
+        return [head, f"  moid: {was.moid}\n", f"  power_state: {was.power_state}\n"], []
+    if isinstance(wanted, Change) and wanted.steps:
+        return _engine.changes(head, wanted.differences)
+    return [], []

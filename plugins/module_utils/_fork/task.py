@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A VMFork task from its options to its result: children that are to go, parents, then children that are to be there.
+"""A VMFork task from its options to its result.
+
+Children that are to go come first, then parents, then the children that are to be there.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -16,18 +18,32 @@ from .. import _freeze_stage
 from .._engine import Missing, Task
 from .._errors import Fault, InvalidOption, NotAttempted, NotFound
 from .._freeze_stage import FreezeStage
-from .._vm_stages import ADDRESS, WAKE, GuestWait, VmItem, fault_of, no_address, remove
+from .._vm_stages import (
+    ADDRESS,
+    CREATE,
+    DESTROY,
+    POWER_OFF,
+    POWER_ON,
+    UPDATE,
+    WAKE,
+    GuestWait,
+    VmItem,
+    fault_of,
+    no_address,
+    remove,
+)
 from .._vsphere import vm, wake
 from .._vsphere.addresses import warn
 from .._vsphere.compute import find_folders, read_names
 from . import apply, plan, read, report
 from .model import ABSENT, METHOD, Child, ChildRequest, ForkOptions, Parent
-from .plan import CREATE, DESTROY, DISABLE, ENABLE, POWER_OFF, POWER_ON, QUIESCE, RESET, SNAPSHOT, UPDATE, Step
+from .plan import DISABLE, ENABLE, QUIESCE, RESET, SNAPSHOT, ChildPlan, Create
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
     from .._vsphere.freeze import Found
+    from .plan import Change
 
 
 ParentItem: t.TypeAlias = _freeze_stage.ParentItem[Parent]
@@ -42,7 +58,7 @@ class ChildItem(VmItem):
     :ivar vm: the child as it was last read; None while it is not there.
     """
 
-    wanted: Step
+    wanted: ChildPlan
     home: ParentItem
     vm: Child | None = None
     moid: str = ""
@@ -50,7 +66,7 @@ class ChildItem(VmItem):
     @property
     def title(self) -> str:
         """What messages call it; two children of one name are in two folders."""
-        place = self.wanted.placement
+        place = plan.placement_of(self.wanted)
         if place is not None and self.wanted.request.folder:
             return f"{self.wanted.name} in {place.folder_path}"
         return self.wanted.name
@@ -73,10 +89,23 @@ class ChildItem(VmItem):
         """Whether it is known to be off."""
         return self.vm is not None and not self.vm.running
 
+    @property
+    def to_be_absent(self) -> bool:
+        """Whether it is asked that there be no such child."""
+        return self.wanted.request.state == ABSENT
+
+    def become_off(self) -> None:
+        """Note that it was powered off."""
+        if self.vm is not None:
+            self.vm = dataclasses.replace(self.vm, power_state="poweredOff")
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A task that was read and planned; ``task`` has both parents and children, and ``quiescing`` is a stage of it."""
+    """A task that was read and planned.
+
+    ``task`` has both parents and children, and ``quiescing`` is a stage of it.
+    """
 
     session: Session
     options: ForkOptions
@@ -89,14 +118,22 @@ class Job:
 def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.Any]:
     """Do what the options ask for, or in check mode find out what that would be.
 
-    :returns: the module's result: ``changed``, ``parents``, ``children``, ``failures``, ``diff``, ``timing`` and the counts.
+    :returns: the module's result: ``changed``, ``parents``, ``children``, ``failures``, ``diff``,
+        ``timing`` and the counts.
     :raises NotSupported: on a release without VMFork; nothing was asked of it by then.
     :raises VforgeError: before anything was changed.
     :raises PartialFailure: when a parent or a child failed; it holds the whole result.
     """
     read.require_vmfork(session)
     deadline = session.deadline(options.timeout)
-    task: Task[t.Any] = Task(session, [], "parents and children", deadline=deadline, parallel=options.parallel, check=check)
+    task: Task[t.Any] = Task(
+        session,
+        [],
+        "parents and children",
+        deadline=deadline,
+        parallel=options.parallel,
+        check=check,
+    )
     with task.phase("lookup"):
         job = _planned(session, options, task)
     with task.phase("work"):
@@ -120,11 +157,11 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
     every = read.find_parents(session, options.selectors, options.datacenter, task.deadline)
     found = [each for _place, each in task.found("parents", every, options.selectors)]
     known = [each.parent for each in found]
-    steps = _steps(task, options, known)
-    plan.check_steps(steps, options)
-    parents = [_parent(item, options, steps) for item in found]
+    plans = _plans(task, options, known)
+    plan.check_plans(plans, options)
+    parents = [_parent(item, options, plans) for item in found]
     homes = {item.now.moid: item for item in parents}
-    children = [_child(step, homes[step.parent.moid], options.state) for step in steps]
+    children = [_child(each, homes[each.parent.moid], options.state) for each in plans]
     task.items = [*parents, *children]
     quiescing = FreezeStage(
         task=task,
@@ -140,7 +177,11 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """A child that is asked for, and where: its place in the list, its parent, and the moid of its folder."""
+    """A child that is asked for.
+
+    :ivar place: in the list of the options.
+    :ivar folder: its moid.
+    """
 
     place: int
     request: ChildRequest
@@ -152,7 +193,7 @@ class _Asked:
 _Folders: t.TypeAlias = dict[str, dict[str, tuple[str, str] | NotFound]]
 
 
-def _steps(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -> list[Step]:
+def _plans(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -> list[ChildPlan]:
     """What is asked for of children, beside what there is: at most three calls for each datacenter.
 
     A child whose parent, folder, pool or datastore is not there is a failure of its own.
@@ -178,13 +219,13 @@ def _steps(task: Task[t.Any], options: ForkOptions, known: t.Sequence[Parent]) -
         return []
     taken = read_names(task.session, wanted)
     existing = read.read_wanted(task.session, list(taken.values()))
-    steps = []
+    plans = []
     for each in asked:
         holder = taken.get((each.folder, each.request.name))
         found = existing.get(holder._GetMoId()) if holder is not None else None
         with _or_missing(task, options, each.place):
-            steps.append(_step(each, found, folders))
-    return steps
+            plans.append(_child_plan(each, found, folders))
+    return plans
 
 
 @contextlib.contextmanager
@@ -200,7 +241,7 @@ def _or_missing(task: Task[t.Any], options: ForkOptions, place: int) -> t.Iterat
         task.miss("children", place, Missing(called=name, entry=entry, error=error))
 
 
-def _step(asked: _Asked, found: Child | None, folders: _Folders) -> Step:
+def _child_plan(asked: _Asked, found: Child | None, folders: _Folders) -> ChildPlan:
     if asked.request.state == ABSENT:
         return plan.absent(asked.request, found, asked.parent)
     there = folders.get(asked.parent.datacenter, {})
@@ -230,8 +271,12 @@ def _folders(session: Session, owned: t.Sequence[tuple[ChildRequest, Parent]]) -
     return {moid: find_folders(session, moid, dict.fromkeys(wanted)) for moid, wanted in texts.items()}
 
 
-def _parent(found: Found[Parent], options: ForkOptions, steps: t.Sequence[Step]) -> ParentItem:
-    own = [step for step in steps if step.parent.moid == found.parent.moid]
+def _parent(
+    found: Found[Parent],
+    options: ForkOptions,
+    plans: t.Sequence[ChildPlan],
+) -> ParentItem:
+    own = [each for each in plans if each.parent.moid == found.parent.moid]
     decided = plan.decide(found.parent, options, own)
     return ParentItem(
         found=found,
@@ -242,21 +287,26 @@ def _parent(found: Found[Parent], options: ForkOptions, steps: t.Sequence[Step])
     )
 
 
-def _child(step: Step, home: ParentItem, state: str | None) -> ChildItem:
-    """:param state: that the task brings parents to; None where it leaves them as they are."""
-    known = step.existing
-    item = ChildItem(wanted=step, home=home, vm=known, moid=known.moid if known else "", steps=step.steps)
-    if step.kind == plan.CONFLICT:
+def _child(wanted: ChildPlan, home: ParentItem, state: str | None) -> ChildItem:
+    """The item of a child.
+
+    :param state: that the task brings parents to; None where it leaves them as they are.
+    """
+    known = plan.existing_of(wanted)
+    moid = known.moid if known else ""
+    item = ChildItem(wanted=wanted, home=home, vm=known, moid=moid, steps=wanted.steps)
+    if isinstance(wanted, plan.Conflict):
         item.fail(
             InvalidOption(
-                f"{step.name} is not touched: {step.reason}.",
+                f"{wanted.name} is not touched: {wanted.reason}.",
                 hint="Choose another name or folder, or remove by hand what holds the name.",
                 conflict=True,
             )
         )
-    elif home.error is not None and step.kind != plan.NOTHING:
-        item.fail(NotAttempted(f"{step.name}: nothing was done, since its parent {home.title} is not as it should be."))
-    elif (refusal := plan.too_early(step, state)) is not None:
+    elif home.error is not None and not isinstance(wanted, plan.Gone):
+        why = f"nothing was done, since its parent {home.title} is not as it should be."
+        item.fail(NotAttempted(f"{wanted.name}: {why}"))
+    elif (refusal := plan.too_early(wanted, state)) is not None:
         item.fail(refusal)
     return item
 
@@ -274,7 +324,7 @@ def _check(job: Job) -> None:
         if item.error is None:
             item.done = list(item.steps)
     for child in job.children:
-        if CREATE in child.done:
+        if isinstance(child.wanted, Create) and CREATE in child.done:
             child.vm = plan.expected(child.wanted)
 
 
@@ -282,7 +332,7 @@ def _check(job: Job) -> None:
 
 
 def _carry_out(job: Job) -> None:
-    remove(job.task, job.children, DESTROY, "children")
+    remove(job.task, job.children, "children")
     _bring_parents(job)
     job.quiescing.run(job.parents)
     _give_up(job)
@@ -315,7 +365,7 @@ def _bring_parents(job: Job) -> None:
 def _give_up(job: Job) -> None:
     """Leave the children alone whose parents could not be brought to the state asked for."""
     for child in job.children:
-        if child.home.error is not None and child.wanted.kind in (CREATE, UPDATE):
+        if child.home.error is not None and child.left and not child.to_be_absent:
             why = f"{child.title} was not begun: its parent {child.home.title} is not ready."
             child.fail(NotAttempted(why, hint="Run again."))
 
@@ -324,9 +374,16 @@ def _make(job: Job) -> None:
     taken: dict[str, tuple[ChildItem, Outcome]] = {}
 
     def start(child: ChildItem) -> t.Any:
-        # What the child tells of its scripts counts only with this token.
+        # What the child reports of its scripts is used only with this token.
         own = {wake.FORK_TOKEN_KEY: wake.new_run()} if child.home.now.wake_scripts else {}
-        return apply.start_child(job.session, child.home.now.moid, child.wanted.request, child.wanted.target, own)
+        wanted = t.cast("Create", child.wanted)  # no other plan has this step
+        return apply.start_child(
+            job.session,
+            child.home.now.moid,
+            wanted.request,
+            wanted.placement,
+            own,
+        )
 
     def note(child: ChildItem, outcome: Outcome) -> None:
         if outcome.error is None:
@@ -339,17 +396,19 @@ def _make(job: Job) -> None:
 
     missing = [child for child in job.children if child.due(CREATE)]
     try:
-        # A name can be taken only once in a folder: a call that is sent twice cannot make two children.
+        # A name can be taken only once in a folder: a call that is sent twice cannot make two
+        # children.
         job.task.call(missing, start, "children made", note, repeatable=True)
     finally:
-        _adopt(job, taken)
+        _take_over(job, taken)
 
 
-def _adopt(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
-    """A name that was taken meanwhile is success where vCenter lists its holder among the children of this parent.
+def _take_over(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
+    """A name that was taken meanwhile is success where vCenter lists what has it among the children
+    of this parent.
 
-    Its maker is another run, or this one: a call whose answer was lost is sent again, and then finds the name taken by
-    what the first one made.
+    Its maker is another run, or this one: a call whose answer was lost is sent again, and then
+    finds the name taken by what the first one made.
     """
     homes = {child.home.now.moid: child.home.now for child, _outcome in taken.values()}
     asked = [dataclasses.replace(home, known=True) for home in homes.values()]
@@ -368,9 +427,13 @@ def _adopt(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
 
 
 def _update(job: Job) -> None:
+    def start(child: ChildItem) -> t.Any:
+        wanted = t.cast("Change", child.wanted)  # no other plan has this step
+        return vm.start_config_change(job.session, child.moid, wanted.config)
+
     job.task.stage(
         UPDATE,
-        lambda child: vm.start_config_change(job.session, child.moid, child.wanted.config),
+        start,
         "children changed",
         repeatable=True,
     )
@@ -387,7 +450,7 @@ def _power(job: Job) -> None:
 
 def _read_children(job: Job) -> None:
     """What the changed children are now, in one call for all."""
-    changed = [child for child in job.children if child.done and DESTROY not in child.done]
+    changed = [child for child in job.children if child.changed and DESTROY not in child.done]
     known = read.read_wanted(job.session, [vm.reference(job.session, child.moid) for child in changed])
     for child in changed:
         child.vm = known.get(child.moid, child.vm)
@@ -396,7 +459,8 @@ def _read_children(job: Job) -> None:
 def _wait_for_guests(job: Job) -> None:
     """Wait for what the options ask for of every child that is on; the children themselves stay.
 
-    That is an address that others can reach, and the end of the scripts that a child runs when it wakes.
+    That is an address that others can reach, and the end of the scripts that a child runs when it
+    wakes.
     """
     asked = [child for child in job.children if child.error is None and child.vm and child.wanted.request.powered_on]
     on = {child.moid: child for child in asked if child.vm and child.vm.power_state == "poweredOn"}
@@ -422,7 +486,7 @@ def _wait_for_guests(job: Job) -> None:
 
 
 def _due_of(job: Job, child: ChildItem) -> set[str]:
-    """What is still to come from a child; what an earlier run's child has told already is taken."""
+    """What is still to come from a child; what one of an earlier run has reported is taken."""
     due = {ADDRESS} if job.options.wait_for_ip and not child.addresses(job.options.ip_family) else set()
     config = child.vm.config if child.vm is not None and job.options.wait_for_wake else {}
     report = wake.report_of(config)
@@ -431,15 +495,17 @@ def _due_of(job: Job, child: ChildItem) -> set[str]:
     elif wake.token_of(config) and POWER_ON in child.done:
         due.add(WAKE)
     elif wake.token_of(config):
-        child.wake = "unknown"  # what a guest has told may be gone with its last start
+        child.wake = "unknown"  # what a guest has reported may be gone with its last start
     return due if child.error is None else set()
 
 
 def _look_again(job: Job) -> None:
-    """What children and parents are now, and what children vCenter lists, where this task has changed any of it."""
+    """What children and parents are now, and what children vCenter lists, where this task has
+    changed any of it.
+    """
     if job.task.stopped is not None:
         _read_children(job)
-    touched = {child.home.now.moid for child in job.children if child.done}
+    touched = {child.home.now.moid for child in job.children if child.changed}
     due = [home for home in job.parents if home.done or home.now.moid in touched]
     known = read.read_parents(job.session, [home.now.moid for home in due], job.task.deadline)
     for home in due:

@@ -19,6 +19,7 @@ import typing as t
 from .. import _signals
 from .._connector.props import Row, collect
 from .._connector.tasks import Backoff
+from .._engine import Part
 from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 from .._vsphere import lease as leases
 from .._vsphere.disks import delta_changes
@@ -41,6 +42,7 @@ from .model import (
     Placement,
     Surroundings,
 )
+from .plan import COMPLETE, IMPORT
 
 if t.TYPE_CHECKING:
     from .task import TemplateTask
@@ -312,6 +314,7 @@ def _import(
             return None
         whole = _give_up(task, lease, entity) if lease is not None else None
         if whole is not None:
+            _note_import(task)
             _leave_or_remove(task, whole, error)
         raise
 
@@ -340,8 +343,13 @@ def _filled(
     with lease.kept_alive(ready.timeout, lambda: 99, lambda _error: None):
         witnessed = compare(task, lease, pairs)
         lease.complete(task.deadline)
-    task.template.done.append("import")
+    _note_import(task)
     return Imported(ready.entity, prepared, witnessed)
+
+
+def _note_import(task: TemplateTask) -> None:
+    if IMPORT not in task.template.done:
+        task.template.done.append(IMPORT)
 
 
 def _warn_of_left_out(task: TemplateTask, prepared: Prepared, sent: t.Collection[t.Any]) -> None:
@@ -388,6 +396,7 @@ def _give_up(task: TemplateTask, lease: leases.Lease, entity: str | None) -> str
         if not leases.wait_until_gone(task.session, read.vm(task.session, entity), vanishing):
             takeover.remove_own(task, entity)
     except VforgeError as error:
+        task.template.parts.append(Part(IMPORT, "import_started"))
         task.session.warn(
             f"The import was aborted, but whether all of it is gone is not known: {error}",
         )
@@ -417,7 +426,9 @@ def _leave_or_remove(task: TemplateTask, moid: str, error: BaseException) -> Non
     except VforgeError as failure:
         task.session.warn(f"What was imported could not be removed ({moid}): {failure}")
     else:
-        task.template.done = [step for step in task.template.done if step != "import"]
+        item = task.template
+        item.done = [step for step in item.done if step != IMPORT]
+        item.parts = [part for part in item.parts if part.step != IMPORT]
 
 
 # From the VM to the template
@@ -452,7 +463,8 @@ def _finish(task: TemplateTask, moid: str, imported: Imported | None) -> Finishe
             _check_disks(task, rows, moid, imported)
         elif existing.state != UNPUBLISHED:
             return None
-        if existing.state == UNPUBLISHED or _add_delta_disks(task, existing, rows[moid]):
+        step = COMPLETE if imported is None else IMPORT
+        if existing.state == UNPUBLISHED or _add_delta_disks(task, existing, rows[moid], step):
             published = _publish(task, moid) or published
             if published:
                 return Finished(_as_template(existing), published)
@@ -469,10 +481,11 @@ def _look(task: TemplateTask, moid: str) -> dict[str, Row]:
     return {row.moid: row for row in found}
 
 
-def _add_delta_disks(task: TemplateTask, existing: Existing, row: Row) -> bool:
+def _add_delta_disks(task: TemplateTask, existing: Existing, row: Row, step: str) -> bool:
     """Put a delta disk on each disk, and say that all is there.
 
-    False where the VM is to be looked at again.
+    :param step: of which this is a part.
+    :returns: False where the VM is to be looked at again.
     """
     changes = delta_changes(row.get("config.hardware.device") or (), every=False)
     marks = {READY_KEY: existing.instance_uuid, DISKS_KEY: ""}
@@ -485,6 +498,7 @@ def _add_delta_disks(task: TemplateTask, existing: Existing, row: Row) -> bool:
             changes,
         ),
         _NOT_NOW,
+        part=Part(step, "delta_disks_added"),
     )
 
 

@@ -26,6 +26,13 @@ from .model import (
     version_name,
 )
 
+# The steps of the template. What has to be done is decided again whenever other runs have changed
+# something.
+IMPORT, WAIT, COMPLETE, SWAP = "import", "wait", "complete", "swap"
+
+# The step of a version.
+REMOVE = "remove"
+
 
 @dataclasses.dataclass(frozen=True)
 class Keep:

@@ -11,6 +11,7 @@ import typing as t
 
 from .. import _engine
 from .model import NAME_KEY, OWNER_KEY, SOURCE_KEY, Existing
+from .plan import COMPLETE, IMPORT, SWAP, WAIT
 
 if t.TYPE_CHECKING:
     from .signature import Signer
@@ -20,8 +21,8 @@ _MIB = 2**20
 
 # What each step of the template is called among the actions of the result. Waiting for another run
 # changes nothing.
-_DONE = {"import": "imported", "wait": "waited", "complete": "completed", "swap": "swapped"}
-_CHANGES = frozenset(("import", "complete", "swap"))
+_DONE = {IMPORT: "imported", WAIT: "waited", COMPLETE: "completed", SWAP: "swapped"}
+_CHANGES = frozenset((IMPORT, COMPLETE, SWAP))
 
 
 class Meter:
@@ -108,11 +109,11 @@ def present(task: TemplateTask, versions: t.Sequence[VersionItem]) -> dict[str, 
 
 
 def _actions(item: TemplateItem) -> list[str]:
-    return [_DONE[step] for step in item.done]
+    return item.actions(_DONE)
 
 
 def _is_change(item: TemplateItem) -> bool:
-    return not _CHANGES.isdisjoint(item.done)
+    return bool(item.parts) or not _CHANGES.isdisjoint(item.done)
 
 
 def _template_entry(item: TemplateItem, digest: str) -> dict[str, t.Any]:

@@ -18,6 +18,7 @@ import typing as t
 from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Update
+from .._engine import Part
 from .._errors import InvalidOption, TimedOut, VforgeError
 from .._files import PrivateFolder
 from .._vsphere import lease as leases
@@ -32,6 +33,7 @@ from .model import (
     Existing,
     owner_mark,
 )
+from .plan import COMPLETE
 
 if t.TYPE_CHECKING:
     from .task import TemplateTask
@@ -179,7 +181,8 @@ def claim(task: TemplateTask, existing: Existing) -> bool:
         "InvalidState",
         "InvalidPowerState",
     )
-    return task.change(lambda: _mark_owner(task, existing, task.owner), busy)
+    taken_over = Part(COMPLETE, "taken_over")
+    return task.change(lambda: _mark_owner(task, existing, task.owner), busy, part=taken_over)
 
 
 def _mark_owner(task: TemplateTask, existing: Existing, owner: str) -> t.Any:

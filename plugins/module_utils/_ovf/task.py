@@ -18,7 +18,7 @@ import uuid
 from .._connector import names
 from .._connector.props import Row, collect_chosen
 from .._connector.tasks import Backoff
-from .._engine import Item, Task
+from .._engine import Item, Part, Task
 from .._errors import Fault, TimedOut
 from .._files import PrivateFolder
 from .._vsphere.disks import dependents
@@ -42,19 +42,13 @@ from .model import (
     version_name,
 )
 from .package import Package, open_package
+from .plan import COMPLETE, IMPORT, REMOVE, SWAP, WAIT
 from .read import Home
 from .signature import Signer
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
-
-# The steps of the template. What has to be done is decided again whenever other runs have changed
-# something.
-IMPORT, WAIT, COMPLETE, SWAP = "import", "wait", "complete", "swap"
-
-# The step of a version.
-REMOVE = "remove"
 
 # Calls at the same time that remove versions.
 _REMOVALS = 4
@@ -170,12 +164,14 @@ class TemplateTask(Task[Item]):
         *,
         done_already: t.Collection[str] = (),
         deadline: float | None = None,
+        part: Part | None = None,
     ) -> bool:
         """One change of the template, to its end. Its call is made twice where an answer was lost.
 
         :param harmless: names of faults on which somebody else has changed it, or works on it.
         :param done_already: names of faults that, of a call made twice, say that the first one has
             done it.
+        :param part: what it does of a step.
         :returns: False after one of the ``harmless`` faults.
         :raises VforgeError: any other failure.
         """
@@ -187,6 +183,7 @@ class TemplateTask(Task[Item]):
             lambda _item, outcome: outcomes.append(outcome),
             repeatable=True,
             deadline=deadline,
+            part=part,
         )
         error = outcomes[0].error
         if isinstance(error, Fault) and error.fault in harmless:
@@ -380,7 +377,8 @@ def _swap(task: TemplateTask, name: str, new: Existing, old: Existing | None) ->
     if old is not None:
         aside = version_name(name, old.digest)
         moid = old.moid
-        if not task.change(lambda: apply.start_rename(task.session, moid, aside), harmless):
+        making_room = Part(SWAP, "renamed")
+        if not task.change(lambda: apply.start_rename(task.session, moid, aside), harmless, part=making_room):
             return
     if task.change(lambda: apply.start_rename(task.session, new.moid, name), harmless):
         task.template.done.append(SWAP)

@@ -37,8 +37,8 @@ def result(task: Task[ParentItem]) -> dict[str, t.Any]:
 def _entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
     entry = {
         **facts(_after(item, check)),
-        "actions": [_DONE[step] for step in item.done],
-        "changed": bool(item.done),
+        "actions": item.actions(_DONE),
+        "changed": item.changed,
         "seconds": item.until_last_change,
         "warnings": item.warnings,
     }

@@ -14,7 +14,7 @@ import typing as t
 
 from .. import _freeze_stage
 from .._connector.versions import require_instant_clones
-from .._engine import Task, note_failure
+from .._engine import Part, Task, note_failure
 from .._freeze_stage import FreezeStage
 from .._vsphere import snapshots, vm
 from . import apply, plan, read, report
@@ -123,6 +123,7 @@ def _collapse(task: Task[ParentItem]) -> None:
         lambda item: apply.start_snapshot(task.session, item.now.moid),
         "parents have a snapshot",
         note_failure,
+        part=Part(COLLAPSE, "snapshot_created"),
     )
     task.stage(
         COLLAPSE,

@@ -111,6 +111,11 @@ class Freezing:
         """Whether the guest is frozen with the scripts of this run."""
         return self.frozen_since is not None and self.shown == self.record
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether scripts of this run are still in a guest that they have not frozen."""
+        return bool(self.folder) and not self.over
+
 
 def new_record(instance_uuid: str, scripts: Scripts, salt: str) -> FreezeRecord:
     """What a VM is to report when this run has frozen it.

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._vm_stages import CREATE, DESTROY, UPDATE
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.compute import Place
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.markers import MARKER_KEY, marker
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
@@ -34,7 +35,7 @@ def _present(wanted, found):
 def test_what_is_missing_is_created_with_all_that_is_asked():
     step = _present(request(config={"guestinfo.a": "1"}, nics=[{"index": 0, "network": "back"}]), None)
     assert isinstance(step, plan.Create)
-    assert step.steps == (plan.CREATE,)
+    assert step.steps == (CREATE,)
     assert step.written == {"guestinfo.a": "1"}
     assert step.place.nics == (plan.NicEdit(NICS[0], BACK),)
 
@@ -69,7 +70,7 @@ def test_without_a_pool_asked_for_any_pool_will_do():
 )
 def test_what_a_running_clone_can_still_get(wanted, what, actual, told):
     step = _present(request(**wanted), existing(extra_config={"guestinfo.a": "1"}))
-    assert step.steps == (plan.UPDATE,)
+    assert step.steps == (UPDATE,)
     assert step.differences == (plan.Difference(what, actual, told),)
 
 
@@ -99,7 +100,7 @@ def test_what_a_running_clone_keeps_is_shown_and_left(wanted, what, why_not):
 
 def test_the_mac_of_a_clone_that_is_off_can_change():
     step = _present(request(nics=[{"index": 0, "mac": "00:50:56:00:00:09"}]), existing(power_state="poweredOff"))
-    assert step.steps == (plan.UPDATE,)
+    assert step.steps == (UPDATE,)
     assert step.nics == (plan.NicEdit(NICS[0], mac="00:50:56:00:00:09"),)
     assert step.differences[0].why_not == ""
 
@@ -107,7 +108,7 @@ def test_the_mac_of_a_clone_that_is_off_can_change():
 def test_what_can_be_changed_is_changed_beside_what_cannot():
     wanted = request(nics=[{"index": 0, "network": "back", "mac": "00:50:56:00:00:09"}])
     step = _present(wanted, existing())
-    assert step.steps == (plan.UPDATE,)
+    assert step.steps == (UPDATE,)
     assert step.nics == (plan.NicEdit(NICS[0], BACK),)
     assert [bool(item.why_not) for item in step.differences] == [False, True]
 
@@ -149,7 +150,7 @@ def test_a_mark_counts_only_on_the_vm_whose_name_it_holds(uuid, name, other):
 @pytest.mark.parametrize("of", [parent(), None])
 def test_a_marked_clone_is_removed(of, force):
     step = plan.absent(request(), existing(), of, force=force)
-    assert step.steps == (plan.DESTROY,)
+    assert step.steps == (DESTROY,)
     assert step.existing == existing()
 
 

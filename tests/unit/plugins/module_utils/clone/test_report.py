@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan, report
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone.item import CloneItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
+from ansible_collections.vforge.vsphere.plugins.module_utils._vm_stages import CREATE, UPDATE
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import GuestNic
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.clone.support import (
     existing,
@@ -51,7 +52,7 @@ def test_an_entry_tells_all_of_a_clone():
         )
     )
     step = _step(request(config={"guestinfo.b": "1", "other": "2"}))
-    told = _entry(_item(step, vm, moid="vm-9", done=[plan.CREATE], seconds=0.4), _ASKED)
+    told = _entry(_item(step, vm, moid="vm-9", done=[CREATE], seconds=0.4), _ASKED)
     nics = told.pop("nics")
     assert told == {
         "name": "web-1",
@@ -108,8 +109,8 @@ def test_the_ip_is_of_the_family_and_nic_asked_for(asked, ip):
 
 def test_check_mode_has_every_key_of_a_real_run():
     step = _step(request(bios_uuid="42000000-0000-0000-0000-000000000001"))
-    real = _entry(_item(step, existing(), moid="vm-9", done=[plan.CREATE], seconds=0.4), _ASKED)
-    checked = _entry(_item(step, plan.expected(step), done=[plan.CREATE]), _ASKED)
+    real = _entry(_item(step, existing(), moid="vm-9", done=[CREATE], seconds=0.4), _ASKED)
+    checked = _entry(_item(step, plan.expected(step), done=[CREATE]), _ASKED)
     assert checked.keys() == real.keys()
     assert checked["nics"][0].keys() == real["nics"][0].keys()
     assert (checked["moid"], checked["instance_uuid"], checked["ip"], checked["nics"][0]["mac"]) == (None,) * 4
@@ -132,7 +133,7 @@ def test_a_failed_clone_has_its_fault():
 
 def test_a_difference_says_whether_it_can_change():
     step = _step(request(datastore="slow", config={"guestinfo.a": "1"}), existing())
-    fixable, fixed = _entry(_item(step, existing(), done=[plan.UPDATE]), _ASKED)["differences"]
+    fixable, fixed = _entry(_item(step, existing(), done=[UPDATE]), _ASKED)["differences"]
     assert fixable == {"what": "guestinfo.a", "actual": "another value", "wanted": "the value asked for", "can_change": True}
     assert fixed == {
         "what": "datastore",

@@ -111,46 +111,47 @@ def test_the_snapshot_that_persistent_children_rest_on():
 
 def test_a_missing_child_is_made_and_powered_on():
     step = _step(quiesced())
-    assert (step.kind, step.power, step.placement.folder_path) == ("create", "on", "/DC0/vm/templates")
-    assert _step(quiesced(), powered_on=False).power == ""
+    assert isinstance(step, plan.Create)
+    assert (step.steps, step.placement.folder_path) == (("create", "power_on"), "/DC0/vm/templates")
+    assert _step(quiesced(), powered_on=False).steps == ("create",)
 
 
 @pytest.mark.parametrize(
-    ("existing", "asked", "kind", "power", "what"),
+    ("existing", "asked", "steps", "what"),
     [
-        (child(), {}, "keep", "", []),
-        (child(power_state="poweredOff"), {}, "update", "on", ["power_state"]),
-        (child(power_state="suspended"), {}, "update", "on", ["power_state"]),
-        (child(), {"powered_on": False}, "update", "off", ["power_state"]),
-        (child(), {"config": {"guestinfo.fork.a": "1"}}, "update", "", ["guestinfo.fork.a"]),
-        (child(config={"guestinfo.fork.a": "1"}), {"config": {"guestinfo.fork.a": "1"}}, "keep", "", []),
-        (child(), {"config": {"guestinfo.fork.a": ""}}, "keep", "", []),
-        (child(), {"persistent": True}, "keep", "", ["persistent"]),
-        (child(child_type="none"), {}, "keep", "", ["persistent"]),
-        (child(child_type="none"), {"persistent": True}, "keep", "", []),
-        (child(), {"resource_pool": "web"}, "keep", "", ["resource_pool"]),
-        (child(), {"datastore": "slow"}, "keep", "", ["datastore"]),
-        (child(), {"datastore": "fast"}, "keep", "", []),
+        (child(), {}, (), []),
+        (child(power_state="poweredOff"), {}, ("power_on",), ["power_state"]),
+        (child(power_state="suspended"), {}, ("power_on",), ["power_state"]),
+        (child(), {"powered_on": False}, ("power_off",), ["power_state"]),
+        (child(), {"config": {"guestinfo.fork.a": "1"}}, ("update",), ["guestinfo.fork.a"]),
+        (child(config={"guestinfo.fork.a": "1"}), {"config": {"guestinfo.fork.a": "1"}}, (), []),
+        (child(), {"config": {"guestinfo.fork.a": ""}}, (), []),
+        (child(), {"persistent": True}, (), ["persistent"]),
+        (child(child_type="none"), {}, (), ["persistent"]),
+        (child(child_type="none"), {"persistent": True}, (), []),
+        (child(), {"resource_pool": "web"}, (), ["resource_pool"]),
+        (child(), {"datastore": "slow"}, (), ["datastore"]),
+        (child(), {"datastore": "fast"}, (), []),
     ],
 )
-def test_an_existing_child_is_brought_to_what_is_asked(existing, asked, kind, power, what):
+def test_an_existing_child_is_brought_to_what_is_asked(existing, asked, steps, what):
     step = _step(quiesced(child()), existing, **asked)
-    assert (step.kind, step.power) == (kind, power)
+    assert (type(step), step.steps) == (plan.Change, steps)
     assert [difference.what for difference in step.differences] == what
 
 
 def test_a_child_is_known_by_the_list_of_its_parent_or_by_the_fork_group():
-    assert _step(quiesced(child()), child(group_id="another")).kind == "keep"
-    assert _step(quiesced(), child()).kind == "keep"
-    assert _step(quiesced(), child(group_id="another")).kind == "conflict"
-    assert _step(parent(), child(group_id="")).kind == "conflict"
+    assert isinstance(_step(quiesced(child()), child(group_id="another")), plan.Change)
+    assert isinstance(_step(quiesced(), child()), plan.Change)
+    assert isinstance(_step(quiesced(), child(group_id="another")), plan.Conflict)
+    assert isinstance(_step(parent(), child(group_id="")), plan.Conflict)
     assert "Folder" in _step(quiesced(), child(kind="Folder")).reason
 
 
 def test_only_a_child_is_removed():
-    assert _step(quiesced(), None, state="absent").kind == "nothing"
-    assert _step(quiesced(), child(), state="absent").kind == "destroy"
-    assert _step(quiesced(), child(group_id=""), state="absent").kind == "conflict"
+    assert isinstance(_step(quiesced(), None, state="absent"), plan.Gone)
+    assert isinstance(_step(quiesced(), child(), state="absent"), plan.Remove)
+    assert isinstance(_step(quiesced(), child(group_id=""), state="absent"), plan.Conflict)
     itself = child("golden-parent", moid="vm-1")
     assert _step(quiesced(), itself, state="absent").reason == "it is the parent itself"
 
@@ -166,21 +167,21 @@ def test_only_a_child_is_removed():
 def test_what_needs_a_quiesced_parent_is_refused_with_another_state(asked, existing, option):
     known = parent(**ENABLED, children=(child(power_state="poweredOff"),))
     with pytest.raises(InvalidOption) as caught:
-        plan.check_steps([_step(known, existing, **asked)], options(state="enabled"))
+        plan.check_plans([_step(known, existing, **asked)], options(state="enabled"))
     assert caught.value.details["option"] == option
     assert "state quiesced" in caught.value.hint
-    plan.check_steps([_step(known, existing, **asked)], options())
+    plan.check_plans([_step(known, existing, **asked)], options())
 
 
 def test_what_needs_no_quiesced_parent_is_not_refused():
     known = parent(**ENABLED)
     linked = child(power_state="poweredOff", child_type="none")
-    plan.check_steps([_step(known, powered_on=False), _step(known, linked, persistent=True)], options(state="enabled"))
+    plan.check_plans([_step(known, powered_on=False), _step(known, linked, persistent=True)], options(state="enabled"))
 
 
 def test_no_child_is_made_on_a_host_that_is_away():
     with pytest.raises(InvalidOption, match="maintenance"):
-        plan.check_steps([_step(quiesced(host_available=False))], options())
+        plan.check_plans([_step(quiesced(host_available=False))], options())
 
 
 @pytest.mark.parametrize(
@@ -250,7 +251,7 @@ def test_a_parent_in_a_vapp_gives_no_folder():
 )
 def test_a_parent_that_is_left_as_it_is_decides_what_its_children_can_be(known, asked, option):
     step = _step(known, **asked)
-    plan.check_steps([step], options(state=None))
+    plan.check_plans([step], options(state=None))
     refusal = plan.too_early(step, None)
     assert (refusal and refusal.details["option"]) == option
 
