@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import time
 import typing as t
@@ -56,14 +55,7 @@ class ActionModule(ControllerAction):
 
 
 def _page(args: t.Mapping[str, t.Any]) -> bytes:
-    asked = args["result"]
-    changed_areas_page.check(asked)
-    # What was not noted, such as in check mode, was asked now.
-    question = asked.get("question")
-    at = (
-        question["at"] if isinstance(question, dict) else datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    )
-    return changed_areas_page.render(asked, at, args["vcenter"]).encode(errors="replace")
+    return changed_areas_page.render(args["result"], args["vcenter"]).encode(errors="replace")
 
 
 def _read(path: str, deadline: float) -> bytes | None:

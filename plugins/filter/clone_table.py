@@ -19,13 +19,20 @@ short_description: Show what a clone task did as a table
 version_added: 0.1.0
 description:
   - Turns the result of P(vforge.vsphere.instant_clone#module), or of another module that makes clones, into a text table, one
-    line a clone, with a line for each kind of failure and one of totals.
+    line a clone, with a line for each kind of failure and one of totals. Failures are of one kind where only the names of
+    the clones differ in their messages.
 positional: _input
 options:
   _input:
     description: The registered result of the task.
     type: dict
     required: true
+  check_mode:
+    description:
+      - Whether the result is that of a task in check mode. The line of totals then says that nothing was done.
+      - A result does not say it itself, so give C(ansible_check_mode).
+    type: bool
+    default: false
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -34,7 +41,7 @@ EXAMPLES = r"""
 - name: Show the fleet
   ansible.builtin.debug:
     # In lines, because Ansible's usual output shows a line end within a text as a backslash and an n.
-    msg: "{{ (fleet | vforge.vsphere.clone_table).splitlines() }}"
+    msg: "{{ (fleet | vforge.vsphere.clone_table(check_mode=ansible_check_mode)).splitlines() }}"
 """
 
 RETURN = r"""
@@ -62,9 +69,10 @@ _COLUMNS: tuple[tuple[str, t.Callable[[str, int], str], t.Callable[[dict[str, t.
 )
 
 
-def clone_table(result: t.Any) -> str:
+def clone_table(result: t.Any, check_mode: t.Any = False) -> str:
     """The table of a task's result.
 
+    :param check_mode: whether it is one of check mode.
     :raises AnsibleFilterError: when the input is no such result.
     """
     clones = result.get("clones", result.get("children")) if isinstance(result, dict) else None
@@ -77,27 +85,31 @@ def clone_table(result: t.Any) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligns = [align for _title, align, _cell in _COLUMNS]
     lines = ["  ".join(align(text, width) for align, text, width in zip(aligns, row, widths, strict=True)) for row in rows]
-    return "\n".join([*(line.rstrip() for line in lines), "", *_failures(clones), _totals(result)])
+    return "\n".join([*(line.rstrip() for line in lines), "", *_failures(clones), _totals(result, check_mode=check_mode)])
 
 
 def _failures(clones: list[dict[str, t.Any]]) -> list[str]:
-    """Which clones failed, and why, a line for each error code."""
-    kinds: dict[str, list[dict[str, t.Any]]] = {}
+    """Which clones failed, and why, a line for each reason, whichever clone it is about."""
+    kinds: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
     for clone in clones:
         if clone.get("error"):
-            kinds.setdefault(clone["error"]["error_code"], []).append(clone)
+            error = clone["error"]
+            reason = error["msg"].replace(clone["name"], "")
+            kinds.setdefault((error["error_code"], reason), []).append(clone)
     return [
         plain(f"{names.listing([clone['name'] for clone in failed], most=5)}: {code}. {failed[0]['error']['msg']}")
-        for code, failed in kinds.items()
+        for (code, _reason), failed in kinds.items()
     ]
 
 
-def _totals(result: dict[str, t.Any]) -> str:
+def _totals(result: dict[str, t.Any], *, check_mode: bool) -> str:
     actions = ", ".join(f"{count} {action}" for action, count in sorted(result.get("counts", {}).items()))
     calls = result.get("calls", {})
     logins = calls.get("by_method", {}).get("Login", 0)
     logged_in = f"{logins} login{'' if logins == 1 else 's'}"
     spent = result.get("timing", {}).get("total", 0)
+    if check_mode:
+        actions = f"check mode, nothing was done. It would be {actions or 'no clones'}"
     return f"{actions or 'no clones'}: {number(calls.get('total', 0))} SOAP calls, {logged_in}, {seconds(spent)}"
 
 

@@ -81,7 +81,11 @@ options:
     type: dict
     default: {}
   filter_expressions:
-    description: Jinja expressions; a VM for which one of them is true is left out.
+    description:
+      - Jinja expressions; a VM for which one of them is true is left out.
+      - A VM for which one fails, as where it names what the VM does not have, is kept, as with
+        other inventory plugins. A warning says for how many that is so; with O(strict) it is an
+        error. Write C(default) into an expression for what not every VM has.
     type: list
     elements: str
     default: []
@@ -218,6 +222,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read imp
     read_machines,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.tags import read_tags
+from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted
 
@@ -368,6 +373,8 @@ class _Hosts:
             )
         }
         self._refused: dict[str, list[str]] = {}
+        # By expression: why it fails for the first VM, and the paths of all for which it does.
+        self._unfiltered: dict[str, tuple[str, list[str]]] = {}
 
     def add(self, found: list[tuple[str, model.Machine]]) -> None:
         """Add them all; what was left out is said in a few warnings, however many there are."""
@@ -394,6 +401,11 @@ class _Hosts:
             self._construct(name, variables)
         for why, paths in self._refused.items():
             self._plugin.display.warning(f"{len(paths)} VMs: {why}: {listing(sorted(paths))}.")
+        for expression, (why, paths) in self._unfiltered.items():
+            self._plugin.display.warning(
+                f"filter_expressions: {expression!r} fails for {len(paths)} VMs, which are kept: "
+                f"{listing(sorted(paths))}. {one_line(why)}"
+            )
 
     def _variables(self, where: str, machine: model.Machine) -> dict[str, t.Any]:
         values = machine.values
@@ -441,6 +453,8 @@ class _Hosts:
             except Exception as error:
                 if self._strict:
                     raise AnsibleParserError(f"filter_expressions: {expression!r} fails for {machine.path}: {error}") from error
+                _why, paths = self._unfiltered.setdefault(expression, (str(error), []))
+                paths.append(machine.path)
         return False
 
     def _name(self, machine: model.Machine, variables: dict[str, t.Any]) -> str:

@@ -147,7 +147,10 @@ def run(
                 account.connected = time.monotonic()
                 result = _worked(work, session, options)
     except PartialFailure as error:
-        module.fail_json(**account.complete({**error.result, **_told(error, signals)}))
+        failed = _told(error, signals)
+        # The result says what was asked for and done; of the error it is only given what it lacks.
+        said = {key: failed[key] for key in ("error_code", "msg")}
+        module.fail_json(**account.complete({**failed, **error.result, **said}))
     except Reason as error:
         module.fail_json(**account.complete(_told(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)

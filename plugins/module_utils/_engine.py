@@ -43,8 +43,8 @@ _MOST_WARNINGS = 10
 
 _MOST_NAMES = 5
 
-# A detail of an error that is shorter is no part of a message that could be told from others.
-_SHORTEST_DETAIL = 3
+# The details of an error that name an object of the item alone.
+_OBJECTS = ("task", "moid", "holder", "object")
 
 
 # What the result calls a part whose task was still under way in vCenter when this one ended.
@@ -415,6 +415,7 @@ class Task(t.Generic[I]):
         :param subject: the one item that the task is about, where there is one. Why it failed is
             why the task did: the failure has its ``error_code`` and its details.
         :raises PartialFailure: where an item failed or the task ended early; it holds the result.
+            Where there is only one item, it has the ``error_code`` of that.
         """
         whole = {
             **result,
@@ -427,7 +428,11 @@ class Task(t.Generic[I]):
         if subject is not None and subject.error is not None:
             raise _failure(self.stopped or subject.error, whole)
         if self.failed or self.stopped is not None:
-            raise PartialFailure(self._headline(advice), whole, hint=self._hint())
+            failure = PartialFailure(self._headline(advice), whole, hint=self._hint())
+            if len(self._all) == 1:
+                # Of one there is no part: why it failed is why the task did.
+                failure.error_code = (self.stopped or self._all[0].error or failure).error_code
+            raise failure
         return whole
 
     def _headline(self, advice: str) -> str:
@@ -467,11 +472,12 @@ def reasons(failed: t.Sequence[Item]) -> list[str]:
     that it holds for.
 
     Of "web-1: no space." and "web-2: no space." it makes one reason: what differs is the name.
+    Where they differ in more, as the nearest names of what was not found, each is listed.
     """
     groups: dict[tuple[str, str], list[Item]] = collections.defaultdict(list)
     for item in failed:
         if item.error is not None:
-            groups[(item.error.error_code, _pattern(item.error.message, item))].append(item)
+            groups[(item.error.error_code, _pattern(str(item.error), item))].append(item)
     ordered = sorted(groups.values(), key=len, reverse=True)
     lines = [f"{_whose(group)}: {one_line(str(group[0].error))}" for group in ordered[:_MOST_REASONS]]
     rest = sum(len(group) for group in ordered[_MOST_REASONS:])
@@ -501,11 +507,11 @@ def warnings_of(items: t.Sequence[Item]) -> list[str]:
 
 
 def _pattern(text: str, item: Item) -> str:
-    """A text without what only this item has: its names, and what the error has of it, such as the
-    moid of a task.
+    """A text without what only this item has: its names, and the objects that its error is about,
+    such as the moid of a task.
     """
-    details = item.error.details.values() if item.error is not None else ()
-    own = [value for value in details if isinstance(value, str) and len(value) >= _SHORTEST_DETAIL]
+    details = item.error.details if item.error is not None else {}
+    own = [details[key] for key in _OBJECTS if isinstance(details.get(key), str)]
     for part in sorted({item.title, item.name, *own}, key=len, reverse=True):
         text = text.replace(part, "")
     return text

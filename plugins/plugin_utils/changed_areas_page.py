@@ -105,11 +105,10 @@ class VmView:
     excluded: tuple[tuple[str, str], ...]
 
 
-def render(result: Entry, at: str, vcenter: str = "") -> str:
-    """The page of a result.
+def render(result: Entry, vcenter: str = "") -> str:
+    """The page of a result. It is the same whenever it is made of the same one.
 
     :param result: as cbt_changed_areas returns it, with ``runs``.
-    :param at: when it was asked, in UTC, as ``2026-05-01T02:00:00.000+00:00``.
     :param vcenter: what the head of the page names as where the VMs are.
     :raises InvalidOption: it is no such result.
     """
@@ -120,7 +119,7 @@ def render(result: Entry, at: str, vcenter: str = "") -> str:
         totals[name] = size(totals[name])
     stopped = result.get("stopped")
     return environment.from_string(TEMPLATE).render(
-        at=_moment(at),
+        at=_moment(_asked_at(result)),
         vcenter=vcenter,
         vms=_vms(result["vms"]),
         runs=_runs(result["vms"]),
@@ -128,6 +127,18 @@ def render(result: Entry, at: str, vcenter: str = "") -> str:
         legend=_legend(),
         stopped=stopped["msg"] if stopped else "",
     )
+
+
+def _asked_at(result: Entry) -> str:
+    """When it was asked, in UTC, as ``2026-05-01T02:00:00.000+00:00``; empty where nothing says so.
+
+    What was not noted, as in check mode, has the time in the newest runs.
+    """
+    question = result.get("question")
+    if isinstance(question, dict):
+        return str(question["at"])
+    runs = (run for vm in result["vms"] for disk in vm["disks"] for run in disk["runs"])
+    return max((str(run["at"]) for run in runs), default="")
 
 
 def check(result: t.Any) -> None:

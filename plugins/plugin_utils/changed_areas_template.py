@@ -24,7 +24,7 @@ TEMPLATE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Changed areas, {{ at }} UTC</title>
+<title>Changed areas{% if at %}, {{ at }} UTC{% endif %}</title>
 <style>
 :root {
   color-scheme: light dark;
@@ -92,7 +92,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 <body>
 <header>
 <h1>Changed areas</h1>
-<p class="soft">{{ at }} UTC{% if vcenter %}, {{ vcenter }}{% endif %}</p>
+<p class="soft">{% if at %}{{ at }} UTC{% endif %}{% if at and vcenter %}, {% endif %}{{ vcenter }}</p>
 {% if stopped %}<p class="bad">The run ended early: {{ stopped }}</p>{% endif %}
 </header>
 <main>

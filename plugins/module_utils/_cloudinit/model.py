@@ -45,6 +45,8 @@ class Machine(Vm):
     :ivar tools: whether VMware Tools run in its guest.
     :ivar addresses: that VMware Tools report for its own cards.
     :ivar cards: its NICs, where they were asked for.
+    :ivar ovf_transport: how its guest gets the OVF environment of the package that it was made of;
+        empty where it gets none.
     :ivar config: what it has of our keys, and of those of cloud-init; never in ``repr``.
     """
 
@@ -52,6 +54,7 @@ class Machine(Vm):
     tools: bool = False
     addresses: tuple[str, ...] = ()
     cards: tuple[Card, ...] = ()
+    ovf_transport: tuple[str, ...] = ()
     config: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property

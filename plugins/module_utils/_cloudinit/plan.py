@@ -110,10 +110,22 @@ def _given(machine: Machine, request: Request, options: CloudOptions) -> Plan:
         *_same_instance(machine, changes, texts, instance_id),
         *_unreadable(machine, texts),
         *_nothing_to_redact(machine, request.data, texts),
+        *(_beside_ovf_environment(machine) if changes else []),
     ]
     return _with_power(
         Plan(machine, config=config, changes=tuple(changes), instance_id=instance_id, redacting=redacting), options, warnings
     )
+
+
+def _beside_ovf_environment(machine: Machine) -> list[str]:
+    """Older releases of cloud-init ask the OVF environment first, and then look no further."""
+    if not machine.ovf_transport:
+        return []
+    return [
+        f"{machine.name} has an OVF environment ({', '.join(machine.ovf_transport)}), from the package that it was made of. "
+        "cloud-init of before December 2024 reads that and not guestinfo. There, name VMware before OVF in the guest's "
+        "datasource_list, or take the OVF environment from the template."
+    ]
 
 
 def wanted(machine: Machine, request: Request) -> tuple[dict[str, str], str | None]:

@@ -42,6 +42,7 @@ GUEST_NET = "guest.net"
 # When it was last powered on; neither a resume nor a reboot of its guest changes it.
 _BOOT_TIME = "runtime.bootTime"
 _TOOLS = "guest.toolsRunningStatus"
+_OVF_TRANSPORT = "config.vAppConfig.ovfEnvironmentTransport"
 
 
 def require_customization(session: Session) -> None:
@@ -98,7 +99,7 @@ def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
 
 def _machine_paths(wanted: t.Iterable[str], *, cards: bool) -> dict[type, tuple[str, ...]]:
     """What is read of VMs and of what they lie in."""
-    more = (_BOOT_TIME, _TOOLS, GUEST_NET, *([DEVICES] if cards else []), *config_paths(wanted))
+    more = (_BOOT_TIME, _TOOLS, GUEST_NET, _OVF_TRANSPORT, *([DEVICES] if cards else []), *config_paths(wanted))
     return {**ABOVE, VIRTUAL_MACHINE: (*BASICS, *more)}
 
 
@@ -109,5 +110,6 @@ def _machine(rows: t.Mapping[str, Row], row: Row) -> Machine:
         tools=row.get(_TOOLS) == "guestToolsRunning",
         addresses=tools_addresses(row.get(GUEST_NET)),
         cards=tuple(Card(nic.label, nic.mac) for nic in nics_in(row.get(DEVICES) or (), running=False)),
+        ovf_transport=tuple(row.get(_OVF_TRANSPORT) or ()),
         config=config_in(row.values),
     )

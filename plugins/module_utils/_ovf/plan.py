@@ -50,9 +50,14 @@ class Wait:
 
 @dataclasses.dataclass(frozen=True)
 class Import:
-    """Nothing has the name."""
+    """Nothing has the name.
+
+    :ivar old: the version that has the name of the options, which the new one is to get; None where
+        it is imported under the name that it keeps.
+    """
 
     name: str
+    old: Existing | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +109,8 @@ def _is_ready(version: Existing | None, digest: str) -> bool:
 def _beside(options: OvfOptions, digest: str, existing: Existing, version: Existing | None) -> Step:
     """The next step where another version has the name."""
     if version is None:
-        return Import(version_name(options.name, digest))
+        old = existing if options.on_mismatch != KEEP_BOTH else None
+        return Import(version_name(options.name, digest), old)
     refuse_foreign(version)
     if version.state == UNKNOWN:
         return Wait(version)
@@ -152,7 +158,7 @@ def _mismatch(existing: Existing, digest: str) -> TemplateError:
         "digest_mismatch",
         f"The template {existing.path or existing.name} was made of another package.",
         hint="Set on_mismatch to replace or keep_both, or choose another name.",
-        digest=existing.digest,
+        template_digest=existing.digest,
         source_digest=digest,
         moid=existing.moid,
     )

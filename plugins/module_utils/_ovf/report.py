@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .. import _engine
-from .model import NAME_KEY, OWNER_KEY, SOURCE_KEY, Existing
+from .model import NAME_KEY, OWNER_KEY, SOURCE_KEY, Existing, version_name
 from .plan import COMPLETE, IMPORT, SWAP, WAIT
 
 if t.TYPE_CHECKING:
@@ -104,8 +104,26 @@ def present(task: TemplateTask, versions: t.Sequence[VersionItem]) -> dict[str, 
             "seconds": account.transfer_seconds,
         },
         **_removed(versions),
-        "diff": diff(_line(item.old), f"{item.made_as}: {task.identity.digest}\n"),
+        "diff": _present_diff(item, versions, task.identity.digest),
     }
+
+
+def _present_diff(
+    item: TemplateItem,
+    versions: t.Sequence[VersionItem],
+    digest: str,
+) -> dict[str, str]:
+    """What became of the names; nothing where nothing did."""
+    gone = {version.now.moid: version.now for version in versions if version.done}
+    before = [_line(now) for moid, now in gone.items() if item.old is None or moid != item.old.moid]
+    after: list[str] = []
+    if item.old is not None and SWAP in item.done:
+        before.insert(0, _line(item.old))
+        if item.old.moid not in gone:
+            after.append(f"{version_name(item.old.name, item.old.digest)}: {item.old.digest}\n")
+    if not _CHANGES.isdisjoint(item.done):
+        after.insert(0, f"{item.made_as}: {digest}\n")
+    return _engine.diff(before, after)
 
 
 def _actions(item: TemplateItem) -> list[str]:

@@ -19,7 +19,7 @@ from .._connector import names
 from .._connector.props import Row, collect_chosen
 from .._connector.tasks import Backoff
 from .._engine import Item, Part, Task
-from .._errors import Fault, TimedOut
+from .._errors import CallTimedOut, Fault, NotAttempted, StillRunning, TimedOut
 from .._files import PrivateFolder
 from .._vsphere.disks import dependents
 from .._vsphere.vm import kind_of
@@ -52,6 +52,9 @@ if t.TYPE_CHECKING:
 
 # Calls at the same time that remove versions.
 _REMOVALS = 4
+
+# What is the matter with a version that the time did not suffice for.
+_NOT_IN_TIME = (CallTimedOut, NotAttempted, StillRunning, TimedOut)
 
 # So often may a name be refused although nothing is seen to have it.
 _MOST_UNSEEN = 5
@@ -251,14 +254,14 @@ def _present(task: TemplateTask) -> dict[str, t.Any]:
     item = task.template
     with task.phase("work"):
         task.home = read.find_home(task.session, task.options.place)
-        with task.accounted():
-            with task.working_on(item):
-                _look(task) if task.check else _make_sure(task)
-            if item.error is None and task.options.remove_old:
-                but = [item.now.moid] if item.now is not None else []
-                others = _others(task.session, task.home, task.options.name, but)
-                task.items += _versions(task.session, others)
-                _remove(task)
+        with task.accounted(), task.working_on(item):
+            _look(task) if task.check else _make_sure(task)
+        if item.error is None and task.stopped is None:
+            # It is ready, whoever has made it so.
+            item.steps = tuple(item.done)
+            if task.options.remove_old:
+                with task.accounted():
+                    _remove_old(task)
     if IMPORT in item.done:
         # What the bytes cannot prove matters to the run that brings them.
         item.warnings[:0] = task.identity.warnings
@@ -275,12 +278,17 @@ def _look(task: TemplateTask) -> None:
     """What would be done, for check mode; the place and the descriptor are really checked."""
     item, step = task.template, _next_step(task)
     match step:
-        case plan.Import(name):
+        case plan.Import(name, old):
             importing.prepare(task, name)
             item.made_as = name
             item.plan(IMPORT)
+            if old is not None:
+                item.made_as, item.old = task.options.name, old
+                item.plan(SWAP)
         case plan.Swap(name, existing, old):
-            item.made_as, item.now, item.old = name, existing, old
+            path = names.join([*names.split(task.home.path), name])
+            now = dataclasses.replace(existing, name=name, path=path)
+            item.made_as, item.now, item.old = name, now, old
             item.plan(SWAP)
         case plan.Wait(existing):
             item.made_as, item.now = existing.name, existing
@@ -306,7 +314,7 @@ def _make_sure(task: TemplateTask) -> None:
             case plan.Keep(existing):
                 item.now, item.made_as = existing, existing.name
                 return
-            case plan.Import(name):
+            case plan.Import(name, _old):
                 item.made_as = name
                 if name not in prepared:
                     prepared[name] = importing.prepare(task, name)
@@ -398,6 +406,56 @@ def _taken_unseen(task: TemplateTask, name: str) -> TemplateError:
 
 
 # Absent, and versions that go
+
+
+def _remove_old(task: TemplateTask) -> None:
+    """Remove the other versions of a template that is ready.
+
+    It stays ready where the time is over: then what was not removed is a warning.
+
+    :raises Reason: anything else that ended the task early.
+    """
+    item = task.template
+    late = False
+    try:
+        but = [item.now.moid] if item.now is not None else []
+        others = _others(task.session, task.home, task.options.name, but)
+        task.items += _versions(task.session, [_as_renamed(item, each) for each in others])
+        _remove(task)
+    except TimedOut:
+        late = time.monotonic() >= task.deadline
+        if not late:
+            raise
+    if time.monotonic() < task.deadline:
+        return
+    task.items, unremoved = _given_up(task.items)
+    if late or unremoved:
+        which = f" ({names.listing(unremoved, most=5)})" if unremoved else ""
+        item.warnings.append(
+            f"{item.made_as} is ready, but not every other version of it was removed in the time "
+            f"allowed{which}. Run again to remove the rest."
+        )
+
+
+def _as_renamed(item: TemplateItem, version: Existing) -> Existing:
+    """A version as it is called once it has made room, which in check mode it has not."""
+    if item.old is None or version.moid != item.old.moid or version.name != item.asked:
+        return version
+    name = version_name(version.name, version.digest)
+    path = names.join([*names.split(version.path)[:-1], name])
+    return dataclasses.replace(version, name=name, path=path)
+
+
+def _given_up(items: t.Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """The items without the versions that were not removed in time, and the titles of these."""
+    kept: list[Item] = []
+    late: list[str] = []
+    for item in items:
+        if isinstance(item, VersionItem) and isinstance(item.error, _NOT_IN_TIME):
+            late.append(item.title)
+        else:
+            kept.append(item)
+    return kept, late
 
 
 def _absent(

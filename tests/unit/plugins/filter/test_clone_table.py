@@ -63,6 +63,24 @@ def test_failures_are_told_once_for_each_kind() -> None:
     ]
 
 
+def test_failures_that_differ_in_more_than_the_name_have_a_line_each() -> None:
+    def failed(name: str, folder: str) -> dict[str, object]:
+        error = {"error_code": "not_found", "msg": f"{name}: no folder {folder} was found."}
+        return {"name": name, "action": "failed", "error": error}
+
+    clones = [failed("web-1", "db"), failed("web-2", "web"), failed("web-3", "web")]
+    assert clone_table({"clones": clones, "counts": {"failed": 3}}).splitlines()[5:-1] == [
+        "web-1: not_found. web-1: no folder db was found.",
+        "web-2, web-3: not_found. web-2: no folder web was found.",
+    ]
+
+
+def test_the_totals_of_check_mode_say_that_nothing_was_done() -> None:
+    *lines, last = clone_table(RESULT).splitlines()
+    checked = clone_table(RESULT, check_mode=True).splitlines()
+    assert checked == [*lines, f"check mode, nothing was done. It would be {last}"]
+
+
 def test_children_of_vmfork_are_shown_alike() -> None:
     children = {**RESULT, "children": RESULT["clones"]}
     del children["clones"]

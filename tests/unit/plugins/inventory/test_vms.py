@@ -290,6 +290,20 @@ def test_errors_name_the_file_and_what_to_do(inventories, options, expected):
     assert "Traceback" not in ran.errors
 
 
+def test_a_filter_that_fails_keeps_the_vm_and_one_warning_says_so(inventories):
+    every = inventories.list()
+    ran = inventories.list(filter_expressions=["nothing.there == 1"])
+    assert (ran.code, ran.hosts.keys()) == (0, every.hosts.keys())
+    said = " ".join(ran.errors.split())
+    assert said.count("filter_expressions") == 1
+    assert f"'nothing.there == 1' fails for {len(every.hosts)} VMs, which are kept" in said
+    strict = inventories.list(filter_expressions=["nothing.there == 1"], strict=True)
+    assert "filter_expressions: 'nothing.there == 1' fails for /DC0/vm/" in " ".join(strict.errors.split())
+    careful = inventories.list(filter_expressions=["nothing.there | default(0) == 1"])
+    assert careful.hosts.keys() == every.hosts.keys()
+    assert "filter_expressions" not in careful.errors
+
+
 def test_empty_variables_of_the_environment_are_unset(inventories):
     ran = inventories.list(environment={"VMWARE_VALIDATE_CERTS": "", "VMWARE_PROXY_PORT": "", "VMWARE_PROXY_HOST": ""})
     assert "golden-parent" in ran.hosts

@@ -65,7 +65,8 @@ def nights(areas, tmp_path):
 
 
 def shown(ran):
-    return read(page.render(ran.result, "2026-05-01T02:00:00.000+00:00", "vcenter.example.com"))
+    question = {"at": "2026-05-01T02:00:00.000+00:00"}
+    return read(page.render({**ran.result, "question": question}, "vcenter.example.com"))
 
 
 def test_it_shows_the_disk_run_by_run_in_pictures_and_in_words(nights):
@@ -131,7 +132,17 @@ def test_a_little_is_drawn_too():
 def test_the_runs_before_are_asked_for_and_only_then_a_page_can_be_made(areas):
     for result in (areas.run().result, {}, {"vms": None, "totals": {}}):
         with pytest.raises(InvalidOption, match="The option result"):
-            page.render(result, "2026-05-01T02:00:00.000+00:00")
+            page.render(result)
+
+
+def test_a_page_of_what_was_not_noted_has_the_time_of_its_newest_run(areas):
+    result = areas.run(runs=2).result
+    (disk,) = result["vms"][0]["disks"]
+    assert result["question"] is None
+    disk["runs"][-1]["at"] = "2026-05-01T02:00:00.000+00:00"
+    assert "2026-05-01 02:00 UTC" in page.render(result)
+    disk["runs"] = []
+    assert "<title>Changed areas</title>" in page.render(result)
 
 
 def test_the_first_and_the_last_runs_are_in_the_result(areas, tmp_path):

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from pyVim.task import WaitForTask
+from pyVmomi import vim
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, report_script, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.model import Machine
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.session import Session
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotSupported
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cloudinit.running import Cloud
 
@@ -135,6 +138,24 @@ def test_redacting_overwrites_as_cloud_init_does(cloud, vm):
     assert cloud.delivered(name, "metadata")
     assert cloud.run(vm={"name": name}, state="redacted").result["changed"] is False
     assert cloud.run(vm={"name": name}, vendordata="#!/bin/sh\n", **GIVEN).result["changed"] is False
+
+
+def _give_ovf_environment(cloud, name):
+    with Session(cloud.connection) as session:
+        ref = session.content.searchIndex.FindByInventoryPath(f"DC0/vm/{name}")
+        vapp = vim.vApp.VmConfigSpec(ovfEnvironmentTransport=["com.vmware.guestInfo"])
+        WaitForTask(ref.ReconfigVM_Task(vim.vm.ConfigSpec(vAppConfig=vapp)))
+
+
+def test_an_ovf_environment_that_older_releases_prefer_is_warned_of(cloud, vm):
+    name = vm()
+    checked = cloud.run(check=True, vm={"name": name}, **GIVEN)
+    _give_ovf_environment(cloud, name)
+    ran = cloud.run(vm={"name": name}, **GIVEN)
+    assert "has an OVF environment (com.vmware.guestInfo)" in "".join(cloud.warnings)
+    assert ran.called("RetrievePropertiesEx") == checked.called("RetrievePropertiesEx")
+    cloud.run(vm={"name": name}, **GIVEN)
+    assert cloud.warnings == []
 
 
 def test_large_values_are_warned_of(cloud, vm):

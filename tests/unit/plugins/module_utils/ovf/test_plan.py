@@ -224,7 +224,7 @@ def holder(state, digest=OURS, **changes):
         ("fail", holder(model.READY, THEIRS), None, "digest_mismatch"),
         ("fail", holder(model.IMPORTING, THEIRS), None, "digest_mismatch"),
         ("replace", holder(model.FOREIGN), None, "name_taken"),
-        ("replace", holder(model.READY, THEIRS), None, plan.Import("web-aaaaaaaa")),
+        ("replace", holder(model.READY, THEIRS), None, plan.Import("web-aaaaaaaa", holder(model.READY, THEIRS))),
         ("replace", holder(model.IMPORTING, THEIRS), None, plan.Wait),
         ("replace", holder(model.READY, THEIRS), holder(model.IMPORTING), plan.Wait),
         ("replace", holder(model.READY, THEIRS), holder(model.READY), plan.Swap),

@@ -186,7 +186,10 @@ def test_other_content_under_the_same_name_is_refused_by_default(templates, sour
     first = templates.run(source)
     ran = templates.attempt(newer(source))
     assert ran.code == "digest_mismatch"
-    assert ran.error.details["digest"] == first.result["digest"]
+    details = ran.error.details
+    assert details["template_digest"] == first.result["digest"]
+    assert ran.result["digest"] == details["source_digest"] != first.result["digest"]
+    assert (ran.result["changed"], ran.result["diff"]["after"]) == (False, "")
     assert templates.vms() == ["/DC0/vm/web"]
 
 
@@ -206,7 +209,15 @@ def test_a_new_version_takes_the_name_and_the_old_one_goes_when_nothing_depends_
     first = templates.run(source)
     aside = version_name("web", first.result["digest"])
     linked_clone(templates, "web", "clone-1")
-    second = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True)
+    asked = {"on_mismatch": "replace", "remove_old_versions": True}
+    would = templates.run(newer(source), check=True, **asked)
+    second = templates.run(newer(source), **asked)
+    assert would.result["template"]["name"] == "web"
+    for key in ("actions", "changed", "diff", "kept_versions", "removed_versions"):
+        assert would.result[key] == second.result[key], key
+    digests = [first.result["digest"], second.result["digest"]]
+    assert second.result["diff"]["before"] == f"web: {digests[0]}\n"
+    assert second.result["diff"]["after"] == f"web: {digests[1]}\n{aside}: {digests[0]}\n"
     assert second.result["actions"] == ["imported", "swapped"]
     assert second.result["template"]["name"] == "web"
     assert second.result["template"]["moid"] != first.result["template"]["moid"]
@@ -222,8 +233,27 @@ def test_a_new_version_takes_the_name_and_the_old_one_goes_when_nothing_depends_
     third = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True)
     assert (third.result["changed"], third.result["actions"]) == (True, ["removed"])
     assert templates.vms() == ["/DC0/vm/web"]
-    assert templates.run(newer(source), on_mismatch="replace", remove_old_versions=True).result["changed"] is False
+    again = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True)
+    assert (again.result["changed"], again.result["diff"]["after"]) == (False, "")
     assert templates.nothing_left()
+
+
+def test_a_template_that_is_ready_stays_so_when_the_time_is_over_before_old_versions_are_gone(templates, source):
+    templates.run(source)
+    templates.sim.inject(method="Destroy_Task", do="delay", times=0)
+    ran = templates.run(newer(source), on_mismatch="replace", remove_old_versions=True, timeout=5)
+    assert (ran.result["actions"], ran.result["template"]["state"]) == (["imported", "swapped"], "ready")
+    assert ran.result["removed_versions"] == []
+    assert "not every other version of it was removed in the time allowed" in "".join(templates.warnings)
+
+
+def test_a_version_that_made_room_in_vain_is_changed(templates, source):
+    templates.run(source)
+    templates.run(newer(source), on_mismatch="keep_both")
+    templates.sim.inject(method="Rename_Task", nth=2, do="task-fault", fault="SystemError", message="no")
+    ran = templates.attempt(newer(source), on_mismatch="replace")
+    assert (ran.code, ran.result["actions"], ran.result["changed"]) == ("system_error", ["renamed"], True)
+    assert templates.run(newer(source), on_mismatch="replace").result["actions"] == ["swapped"]
 
 
 def test_an_old_version_that_cannot_be_removed_is_a_failure_with_the_whole_account(templates, source):
@@ -247,7 +277,7 @@ def test_what_cannot_be_removed_is_there_and_told(templates, source):
     templates.run(source)
     templates.sim.inject(method="Destroy_Task", do="task-fault", fault="SystemError", message="no")
     ran = templates.attempt(None, state="absent")
-    assert (ran.code, ran.error.result["changed"]) == ("partial_failure", False)
+    assert (ran.code, ran.error.result["changed"]) == ("system_error", False)
     assert templates.run(None, state="absent").result["changed"] is True
 
 
