@@ -24,3 +24,21 @@ attributes:
     membership:
       - vforge.vsphere.all
 """
+
+    # Of modules that work on the controller alone, with results of other modules.
+    CONTROLLER = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what would change without changing it.
+    support: full
+  diff_mode:
+    description: Returns what changes, or would change in check mode, when run with C(--diff).
+  idempotent:
+    description: When run again with the same arguments, it changes nothing and says so.
+    support: full
+  action_group:
+    description: Is part of an action group. It connects to no vCenter, so that there is nothing to set for it.
+    support: none
+    membership: []
+"""

@@ -13,7 +13,7 @@ import dataclasses
 import typing as t
 
 from ._engine import Item, Part, Task, note_failure
-from ._errors import GuestError, InvalidOption, Reason
+from ._errors import GuestError, Reason
 from ._vsphere import freeze, wake
 from ._vsphere.freeze import Found, Freezing, ParentVm
 from ._vsphere.guest import Guest, wait_for_tools
@@ -51,15 +51,6 @@ class ParentItem(Item, t.Generic[P]):
         self.now = dataclasses.replace(self.now, **changes)
 
 
-def no_credentials(path: str, method: FreezeMethod) -> InvalidOption:
-    """The error for a parent that cannot be frozen since nobody says who may work in its guest."""
-    return InvalidOption(
-        f"{path} is not {method.state} yet, and the option guest_username is not set.",
-        hint=f"To {method.verb} runs a command in the guest: set guest_username and guest_password.",
-        option="guest_username",
-    )
-
-
 I = t.TypeVar("I", bound=ParentItem[t.Any])  # noqa: E741 (as T, for items)
 
 
@@ -95,7 +86,7 @@ class FreezeStage:
             if isinstance(way, GuestError):
                 item.fail(way)
             elif self.credentials is None:
-                item.fail(no_credentials(item.title, self.method))
+                item.fail(freeze.no_credentials(item.title, self.method))
             else:
                 vm = reference(self.task.session, item.now.moid)
                 found.append((item, Guest(self.task.session, vm, self.credentials, way)))

@@ -526,6 +526,7 @@ error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(vms[].error) it is
       V(full_required), V(disk_excluded), V(inconsistent_areas) or V(tracking_not_proved), for example.
+    - Where the task has only one VM, it is that VM's own.
     - Of files V(file_refused), for one that is no regular file or that others may have changed, V(file_missing),
       V(file_unreadable), V(file_unwritable), V(state_file_damaged) and V(question_unknown).
   returned: on failure

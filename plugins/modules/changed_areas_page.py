@@ -36,21 +36,15 @@ options:
     type: int
     default: 300
 extends_documentation_fragment:
-  - vforge.vsphere.attributes
+  - vforge.vsphere.attributes.controller
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details:
       - A page is made for eyes; the result that it is made of says the same in data.
   idempotent:
-    support: full
     details:
-      - The same result makes the same page, where its question was noted in a state file.
-  action_group:
-    support: none
-    membership: []
+      - The same result makes the same page.
 seealso:
   - module: vforge.vsphere.cbt_changed_areas
   - ref: vforge.vsphere.changed_areas_report role <ansible_collections.vforge.vsphere.changed_areas_report_role>

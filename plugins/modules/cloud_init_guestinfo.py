@@ -390,6 +390,7 @@ error_code:
   description:
     - A stable code for what went wrong, such as V(invalid_option), V(not_found) or V(partial_failure). In RV(vms[].error)
       it is V(cloud_init_timeout) or V(cloud_init_failed), for example.
+    - Where the task has only one VM, it is that VM's own.
   returned: on failure
   type: str
 """

@@ -497,6 +497,7 @@ error_code:
     - A stable code for what went wrong, such as V(not_found), V(invalid_option), V(partial_failure), or V(not_supported) on a
       release without VMFork. In RV(parents[].error) it is V(guest_wrong_credentials), V(quiesce_failed) or V(quiesce_timeout),
       for example.
+    - Where the task has only one parent or child, it is that one's own.
   returned: on failure
   type: str
 """

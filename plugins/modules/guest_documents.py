@@ -56,17 +56,10 @@ options:
       - Where cloud-init's schema is, as in M(vforge.vsphere.cloud_init_guestinfo).
     type: path
 extends_documentation_fragment:
-  - vforge.vsphere.attributes
+  - vforge.vsphere.attributes.controller
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
-  action_group:
-    support: none
-    membership: []
 notes:
   - The result holds secrets. It is shown at no verbosity, but a play that registers it can show it itself.
 seealso:

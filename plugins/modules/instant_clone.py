@@ -567,7 +567,9 @@ calls:
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(not_found), V(wrong_credentials) or V(partial_failure).
+  description:
+    - A stable code for what went wrong, such as V(not_found), V(wrong_credentials) or V(partial_failure).
+    - Where the task has only one clone, it is that clone's own, and else V(partial_failure).
   returned: on failure
   type: str
 """

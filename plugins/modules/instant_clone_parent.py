@@ -249,6 +249,7 @@ error_code:
     - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(parents[].error)
       it is V(guest_wrong_credentials), V(guest_tools_not_running), V(wake_script_needs), V(parent_out_of_date),
       V(freeze_failed) or V(freeze_timeout), for example.
+    - Where the task has only one parent, it is that parent's own.
   returned: on failure
   type: str
 """

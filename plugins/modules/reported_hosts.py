@@ -53,17 +53,10 @@ options:
     type: int
     default: 300
 extends_documentation_fragment:
-  - vforge.vsphere.attributes
+  - vforge.vsphere.attributes.controller
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: full
-  idempotent:
-    support: full
-  action_group:
-    support: none
-    membership: []
 seealso:
   - module: vforge.vsphere.cloud_init_guestinfo
   - ref: vforge.vsphere.guest_cloud_init role <ansible_collections.vforge.vsphere.guest_cloud_init_role>

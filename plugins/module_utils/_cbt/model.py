@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector import names
-from .._connector.find import Selector
-from .._errors import Ambiguous, InvalidOption, NotFound
+from .._connector.find import Selector, choose
+from .._errors import InvalidOption
 from .._vsphere import vm
 from .._vsphere.disks import Disk
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
@@ -108,8 +107,8 @@ class DiskSelector:
     def __str__(self) -> str:
         for way in _WAYS:
             if getattr(self, way) is not None:
-                return f"{way} {getattr(self, way)}"
-        return "nothing"
+                return f"disk with the {way} {getattr(self, way)}"
+        return "disk"
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> DiskSelector:
@@ -177,20 +176,13 @@ def select(
 
 
 def _only(disks: t.Sequence[Disk], selector: DiskSelector, where: str) -> Disk:
-    found = [disk for disk in disks if selector.fits(disk)]
-    if len(found) == 1:
-        return found[0]
-    listed = [f"{disk.label} ({disk.key}, {disk.unit}, {disk.file})" for disk in found or disks]
-    if found:
-        raise Ambiguous(
-            f"{len(found)} disks of {where} have the {selector}: {names.listing(listed)}.",
-            hint="Name the one you mean by its key.",
-            matches=listed,
-        )
-    raise NotFound(
-        f"{where} has no disk with the {selector}.",
-        hint=f"There are: {names.listing(listed) or 'none'}.",
-        known=listed,
+    return choose(
+        disks,
+        selector,
+        "disk",
+        where,
+        listed=lambda disk: f"{disk.label} ({disk.key}, {disk.unit}, {disk.file})",
+        hint="Name the one you mean by its key.",
     )
 
 

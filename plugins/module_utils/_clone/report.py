@@ -112,13 +112,7 @@ def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str
 
 def source(parent: Parent) -> dict[str, t.Any]:
     """What was cloned, for the result."""
-    return {
-        "name": parent.name,
-        "moid": parent.moid,
-        "path": parent.path,
-        "instance_uuid": parent.instance_uuid,
-        "host": parent.host_name,
-    }
+    return {**parent.naming, "host": parent.host_name}
 
 
 def _guestinfo(planned: Plan, vm: Existing | None) -> list[str]:

@@ -72,13 +72,7 @@ def _delivered(item: VmItem) -> bool:
 
 def machine_facts(machine: Machine) -> dict[str, t.Any]:
     """What names a VM."""
-    return {
-        "name": machine.name,
-        "moid": machine.moid,
-        "path": machine.path,
-        "instance_uuid": machine.instance_uuid,
-        "power_state": machine.power_state,
-    }
+    return {**machine.naming, "power_state": machine.power_state}
 
 
 def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[str, t.Any]:

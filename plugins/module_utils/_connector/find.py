@@ -687,3 +687,51 @@ def _exactly_one(lookup: _Lookup, found: list[t.Any], selector: Selector, scope:
         searched=str(scope),
         nearest=close,
     )
+
+
+# Of what was read
+
+
+class _Fits(t.Protocol):
+    """A selector of one of the things that were read; as text it says what it wants."""
+
+    def fits(self, thing: t.Any, /) -> bool:
+        """Whether it names this one."""
+
+
+T = t.TypeVar("T")
+
+
+def choose(
+    things: t.Sequence[T],
+    selector: _Fits,
+    noun: str,
+    where: str,
+    *,
+    listed: t.Callable[[T], str],
+    hint: str,
+) -> T:
+    """The one of these things that a selector names.
+
+    :param noun: what they are, in the singular.
+    :param where: whose they are, for messages.
+    :param listed: how messages list one.
+    :param hint: what to do where there are several.
+    :raises NotFound: with those that there are.
+    :raises Ambiguous: with those that fit.
+    """
+    found = [thing for thing in things if selector.fits(thing)]
+    if len(found) == 1:
+        return found[0]
+    known = [listed(thing) for thing in found or things]
+    if found:
+        raise Ambiguous(
+            f"{len(found)} {noun}s of {where} fit the {selector}: {names.listing(known)}.",
+            hint=hint,
+            matches=known,
+        )
+    raise NotFound(
+        f"{where} has no {selector}.",
+        hint=f"There are: {names.listing(known) or 'none'}.",
+        known=known,
+    )

@@ -343,7 +343,7 @@ def _to_quiesced(parent: Parent, options: ForkOptions, plans: t.Sequence[ChildPl
         due.append(SNAPSHOT)
     if not stays_quiesced:
         if options.credentials is None:
-            return Plan(parent, refusal=_no_credentials(parent))
+            return Plan(parent, refusal=freeze.no_credentials(parent.path, METHOD))
         due.append(QUIESCE)
     return Plan(parent, tuple(due))
 
@@ -422,14 +422,6 @@ def _no_snapshot(parent: Parent) -> VforgeError:
         f"{parent.path} has no snapshot, and a persistent child rests on one.",
         hint="Set create_snapshot to have one made, or make one yourself.",
         option="create_snapshot",
-    )
-
-
-def _no_credentials(parent: Parent) -> VforgeError:
-    return InvalidOption(
-        f"{parent.path} is not quiesced yet, and the option guest_username is not set.",
-        hint="Quiescing runs a command in the guest: set guest_username and guest_password.",
-        option="guest_username",
     )
 
 

@@ -90,10 +90,7 @@ def result(
 def _parent_entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
     now = _after(item, check)
     entry = {
-        "name": now.name,
-        "moid": now.moid,
-        "path": now.path,
-        "instance_uuid": now.instance_uuid,
+        **now.naming,
         "host": now.host_name,
         "power_state": now.power_state,
         "state": now.state,

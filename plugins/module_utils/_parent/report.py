@@ -48,10 +48,7 @@ def _entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
 def facts(parent: Parent) -> dict[str, t.Any]:
     """What is known of a parent, as plain data."""
     return {
-        "name": parent.name,
-        "moid": parent.moid,
-        "path": parent.path,
-        "instance_uuid": parent.instance_uuid,
+        **parent.naming,
         "host": parent.host_name,
         "power_state": parent.power_state,
         "state": parent.state,

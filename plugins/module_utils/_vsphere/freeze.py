@@ -23,7 +23,7 @@ import typing as t
 from .._connector import tasks
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._errors import GuestError, Interrupted, StillRunning, TimedOut, VforgeError
+from .._errors import GuestError, Interrupted, InvalidOption, StillRunning, TimedOut, VforgeError
 from .._text import printable
 from . import wake
 from .compute import host_of
@@ -233,6 +233,15 @@ def is_up_to_date(record: FreezeRecord | None, scripts: Scripts) -> bool:
     if record is None:
         return not scripts
     return hmac.compare_digest(record.digest, scripts.digest(record.salt))
+
+
+def no_credentials(path: str, method: FreezeMethod) -> InvalidOption:
+    """The error for a VM that cannot be frozen, since no credentials for its guest are given."""
+    return InvalidOption(
+        f"{path} is not {method.state} yet, and the option guest_username is not set.",
+        hint="It takes a command in the guest: set guest_username and guest_password.",
+        option="guest_username",
+    )
 
 
 def out_of_date(path: str, method: FreezeMethod, record: FreezeRecord | None) -> GuestError:

@@ -12,10 +12,10 @@ import datetime
 import re
 import typing as t
 
-from .._connector import names
+from .._connector import find, names
 from .._connector.props import read
 from .._connector.pyvmomi import vim
-from .._errors import Ambiguous, InvalidOption, NotFound
+from .._errors import InvalidOption
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -134,20 +134,13 @@ def choose(snapshots: t.Sequence[Snapshot], selector: SnapshotSelector, where: s
     :raises NotFound: with the paths of those that there are.
     :raises Ambiguous: when two have one name, or even one path.
     """
-    found = [snapshot for snapshot in snapshots if selector.fits(snapshot)]
-    if len(found) == 1:
-        return found[0]
-    listed = [f"{snapshot.path} ({snapshot.moid})" for snapshot in found or snapshots]
-    if found:
-        raise Ambiguous(
-            f"{len(found)} snapshots of {where} fit the {selector}: {names.listing(listed)}.",
-            hint="Name the one you mean by its path or moid.",
-            matches=listed,
-        )
-    raise NotFound(
-        f"{where} has no {selector}.",
-        hint=f"There are: {names.listing(listed) or 'none'}.",
-        known=listed,
+    return find.choose(
+        snapshots,
+        selector,
+        "snapshot",
+        where,
+        listed=lambda snapshot: f"{snapshot.path} ({snapshot.moid})",
+        hint="Name the one you mean by its path or moid.",
     )
 
 

@@ -72,6 +72,16 @@ class Vm:
     template: bool = False
 
     @property
+    def naming(self) -> dict[str, str]:
+        """What names it in a result."""
+        return {
+            "name": self.name,
+            "moid": self.moid,
+            "path": self.path,
+            "instance_uuid": self.instance_uuid,
+        }
+
+    @property
     def powered_on(self) -> bool:
         """Whether it is powered on."""
         return self.power_state == "poweredOn"

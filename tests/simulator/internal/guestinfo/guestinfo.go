@@ -5,20 +5,15 @@
 package guestinfo
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
-	"io"
 	"net/netip"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 	"gopkg.in/yaml.v3"
-)
 
-// maxMetadata bounds what the guest unpacks of its metadata.
-const maxMetadata = 1 << 20
+	"vforge.vsphere/simulator/internal/guestos"
+)
 
 // HostName is what the guest calls itself: what guestinfo told it, else the
 // VM's name.
@@ -36,7 +31,7 @@ func HostName(vm *simulator.VirtualMachine) string {
 // data source does: plain, base64, or gzip and base64. Metadata that cannot be read
 // names nothing, as in a guest.
 func metadataHostName(pairs []types.BaseOptionValue) string {
-	text, err := decodeGuestinfo(
+	text, err := guestos.DecodeGuestinfo(
 		ExtraValue(pairs, "guestinfo.metadata"), ExtraValue(pairs, "guestinfo.metadata.encoding"))
 	if err != nil {
 		return ""
@@ -48,23 +43,6 @@ func metadataHostName(pairs []types.BaseOptionValue) string {
 		return ""
 	}
 	return metadata.LocalHostname
-}
-
-func decodeGuestinfo(value, encoding string) ([]byte, error) {
-	encoding = strings.TrimRight(encoding, " \t\r\n")
-	packed := encoding == "gzip+base64" || encoding == "gz+b64"
-	if !packed && encoding != "base64" && encoding != "b64" {
-		return []byte(value), nil
-	}
-	raw, err := base64.StdEncoding.DecodeString(value)
-	if err != nil || !packed {
-		return raw, err
-	}
-	r, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(r, maxMetadata))
 }
 
 // IPv4 is the static address that guestinfo.ipv4 gives, with its prefix

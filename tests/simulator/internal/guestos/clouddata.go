@@ -42,6 +42,16 @@ func cloudParts(text string) []string {
 	}
 }
 
+// DecodeGuestinfo unpacks a value of guestinfo and its encoding as they stand in the
+// VM's configuration: cloud-init takes trailing space for none, of both.
+func DecodeGuestinfo(value, encoding string) ([]byte, error) {
+	return decode(trimmed(value), trimmed(encoding))
+}
+
+func trimmed(text string) string {
+	return strings.TrimRight(text, " \t\r\n")
+}
+
 // decode unpacks a guestinfo value: plain, base64, or gzip and base64; the names of
 // encodings are compared letter by letter.
 func decode(value, encoding string) ([]byte, error) {

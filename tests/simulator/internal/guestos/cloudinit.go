@@ -220,12 +220,11 @@ func (s *System) cloudHostName(data *cloudData) {
 // and "---" is nothing.
 func (s *System) cloudValue(kind string) (string, error) {
 	value, _ := s.machine.Guestinfo(kind)
-	value = strings.TrimRight(value, " \t\r\n")
-	if value == "" || value == "---" {
+	if text := trimmed(value); text == "" || text == "---" {
 		return "", nil
 	}
 	encoding, _ := s.machine.Guestinfo(kind + ".encoding")
-	raw, err := decode(value, strings.TrimRight(encoding, " \t\r\n"))
+	raw, err := DecodeGuestinfo(value, encoding)
 	return string(raw), err
 }
 
