@@ -157,7 +157,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
                 _look_again(session, items)
     entries = [_entry(item, check=check) for item in items]
     result = {
-        "changed": any(item.done for item in items) or any(each.changed for each in reconciled),
+        "changed": any(item.changed for item in items) or any(each.changed for each in reconciled),
         "disks": task.with_missing("disks", entries, **UNTOUCHED),
         "reconciled": [each.entry() for each in reconciled],
         "counts": _counts(items),
@@ -515,8 +515,8 @@ def _entry(item: DiskItem, *, check: bool) -> dict[str, t.Any]:
         "path": item.disk.path if item.disk is not None else "",
         "datastore": disk.store.name if disk is not None else item.store.name,
         "state": "present" if disk is not None or (check and item.request.state != ABSENT) else "absent",
-        "actions": [_DONE[step] for step in item.done],
-        "changed": bool(item.done),
+        "actions": item.actions(_DONE),
+        "changed": item.changed,
         "seconds": item.seconds,
         "differences": [difference.as_result() for difference in item.plan.differences],
     }
@@ -615,7 +615,7 @@ def run_snapshots(session: Session, options: SnapshotOptions, *, check: bool) ->
     entries = [_snapshot_entry(item) for item in task.items]
     lines = _snapshot_lines(task.items)
     result = {
-        "changed": any(item.done for item in task.items),
+        "changed": any(item.changed for item in task.items),
         "snapshots": task.with_missing("snapshots", entries, **UNTOUCHED),
         "counts": _counts(task.items),
         "diff": diff(*lines),
@@ -719,8 +719,8 @@ def _snapshot_entry(item: SnapshotItem) -> dict[str, t.Any]:
         "created": snapshot.created if snapshot is not None else "",
         "new_disk": item.made or None,
         "lost": [each.id for each in item.plan.lost],
-        "actions": [_DONE[step] for step in item.done],
-        "changed": bool(item.done),
+        "actions": item.actions(_DONE),
+        "changed": item.changed,
         "seconds": item.seconds,
     }
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
