@@ -52,7 +52,10 @@ from .pyvmomi import VmomiSupport, vim
 from .soap import CallStats, Limit, Stub, not_a_vcenter, unavailable
 from .tasks import MOST_SESSIONS, MOST_TRIES, Pace
 
-_FORMAT = 2
+_FORMAT = 3
+
+# Of the verifier of a password.
+_ROUNDS_OF_DIGEST = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,9 +235,11 @@ def _lock(handle: int, patience: float) -> bool:
 
 
 def _verifier(password: str, salt: str) -> str:
-    # About 20 ms: dear for who tries a word list, cheap beside a login. PBKDF2 also works where
-    # FIPS forbids scrypt.
-    return hashlib.pbkdf2_hmac("sha256", password.encode(), bytes.fromhex(salt), 100_000).hex()
+    # A few milliseconds, in every task of a play. Who could try a word list on it has read a file
+    # that its owner alone can read, and has the session itself; what is left to guard is a password
+    # that is used elsewhere, and so each guess still costs thousands of times a plain digest.
+    # PBKDF2 also works where FIPS forbids scrypt.
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), bytes.fromhex(salt), _ROUNDS_OF_DIGEST).hex()
 
 
 T = t.TypeVar("T")

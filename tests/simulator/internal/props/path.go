@@ -7,6 +7,7 @@ package props
 import (
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -93,8 +94,16 @@ func field(t reflect.Type, name string) ([]int, bool) {
 	}
 	var index []int
 	r, size := utf8.DecodeRuneInString(name)
-	if f, ok := t.FieldByName(string(unicode.ToUpper(r)) + name[size:]); ok && unicode.IsLower(r) && !f.Anonymous && f.Name != "Self" {
-		index = f.Index
+	title := string(unicode.ToUpper(r)) + name[size:]
+	f, ok := t.FieldByName(title)
+	var above []int
+	if ok && f.Anonymous && f.Type.Kind() == reflect.Struct {
+		// A vApp is a ResourcePool, and has the property resourcePool from it.
+		above = f.Index
+		f, ok = f.Type.FieldByName(title)
+	}
+	if ok && unicode.IsLower(r) && !f.Anonymous && f.Name != "Self" {
+		index = append(slices.Clone(above), f.Index...)
 	}
 	fieldIndex.Store(key, index)
 	return index, len(index) > 0

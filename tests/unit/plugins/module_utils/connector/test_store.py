@@ -199,12 +199,12 @@ def damage(path, **changes):
         b"7",
         b"\xff\xfe",
         b"{}",
-        b'{"format": 2}',
-        b'{"format": 2, "salt": 7}',
+        b'{"format": 3}',
+        b'{"format": 3, "salt": 7}',
         b'{"format": Infinity}',
-        b'{"format": 2, "digest": NaN}',
+        b'{"format": 3, "digest": NaN}',
         pytest.param(b"[" * 9000 + b"]" * 9000, id="deep"),
-        pytest.param(b'{"format": 2, "a": "' + b"a" * 2**19 + b'"}', id="large"),
+        pytest.param(b'{"format": 3, "a": "' + b"a" * 2**19 + b'"}', id="large"),
     ],
 )
 def test_a_damaged_file_is_as_good_as_none(store, kept_folder, warnings, content):
