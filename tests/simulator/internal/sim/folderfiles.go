@@ -6,14 +6,17 @@ package sim
 
 import (
 	"errors"
+	"io"
 	"log"
 	"net/http"
 	"net/url"
 	"os"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
@@ -29,6 +32,7 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 	}
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/folder")
 	name = strings.TrimPrefix(name, "/")
+	dc := s.dcOf(ds.Self)
 	info, err := os.Stat(dsfiles.Local(ds, name))
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	privilege := "Datastore.FileManagement"
@@ -40,18 +44,85 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a path within the datastore is needed", http.StatusBadRequest)
 	case s.auth.Denied(s.sessions.Of(r).User, ds.Self, privilege) != nil:
 		http.Error(w, privilege+" is needed", http.StatusForbidden)
-	case s.locked(ds, name):
+	case s.locked(ds, name), !reading && s.needed(dsfiles.Path(ds.Name, name), &dc) != nil:
 		http.Error(w, "the file is locked by a running VM", http.StatusInternalServerError)
 	case reading && privilege == "Datastore.FileManagement":
 		s.serveFile(w, r, ds, name)
 	case reading:
 		s.svc.ServeDatastore(w, r)
 	case r.Method == http.MethodPut || r.Method == http.MethodPost:
-		s.svc.ServeDatastore(w, r)
-		s.replaced(dsfiles.Local(ds, name))
+		s.takeFile(w, r, ds, name)
+	case r.Method == http.MethodDelete:
+		s.deleteFile(w, ds, name)
 	default:
 		http.Error(w, r.Method+" is not possible", http.StatusMethodNotAllowed)
 	}
+}
+
+// takeFile stores what a client sends, as it comes: what breaks off on its way leaves a part.
+func (s *Sim) takeFile(w http.ResponseWriter, r *http.Request, ds *simulator.Datastore, name string) {
+	local := dsfiles.Local(ds, name)
+	_, err := os.Stat(local)
+	status := http.StatusOK
+	if errors.Is(err, os.ErrNotExist) {
+		status = http.StatusCreated
+	}
+	f, err := os.OpenFile(local, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		http.Error(w, "no such directory", http.StatusNotFound)
+		return
+	}
+	if err == nil {
+		_, err = io.CopyBuffer(f, onlyReader{r.Body}, make([]byte, 256<<10))
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	s.replaced(local)
+	s.sent.note(ds, name)
+	w.WriteHeader(status)
+}
+
+// deleteFile removes a file, or a directory that is empty.
+func (s *Sim) deleteFile(w http.ResponseWriter, ds *simulator.Datastore, name string) {
+	err := os.Remove(dsfiles.Local(ds, name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		http.Error(w, "no such file", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, "the directory is not empty", http.StatusInternalServerError)
+	default:
+		s.diskLayers.ForgetRemoved()
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// sentFiles are the files that came in by their paths, and lie on vSAN: its disks are objects, which
+// no file makes.
+type sentFiles struct {
+	mu    sync.Mutex
+	paths map[string]bool
+}
+
+func (t *sentFiles) note(ds *simulator.Datastore, name string) {
+	if ds.Summary.Type != string(types.HostFileSystemVolumeFileSystemTypeVsan) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.paths == nil {
+		t.paths = make(map[string]bool)
+	}
+	t.paths[dsfiles.Local(ds, name)] = true
+}
+
+// broken tells if a disk's extent, or its descriptor, was sent to vSAN.
+func (t *sentFiles) broken(ds *simulator.Datastore, descriptor string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.paths[dsfiles.Local(ds, descriptor)] || t.paths[dsfiles.Local(ds, dsfiles.Extent(descriptor, false))]
 }
 
 // datastoreAsked finds the datastore that a URL names: dsName and, where there are
@@ -119,6 +190,11 @@ func (s *Sim) runsOn(vm *simulator.VirtualMachine, key vdisk.LayerKey) (runs boo
 
 // serveFile sends a file, or the part of it that is asked for.
 func (s *Sim) serveFile(w http.ResponseWriter, r *http.Request, ds *simulator.Datastore, file string) {
+	_, extent := descriptorOf(file)
+	if extent && ds.Summary.Type == string(types.HostFileSystemVolumeFileSystemTypeVsan) {
+		http.Error(w, "no such file", http.StatusNotFound) // a disk's data is in no file there
+		return
+	}
 	f, err := os.Open(dsfiles.Local(ds, file))
 	if errors.Is(err, os.ErrNotExist) && s.makeListed(ds, file) {
 		f, err = os.Open(dsfiles.Local(ds, file))

@@ -6,12 +6,17 @@ package sim
 
 import (
 	"bytes"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/settings"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // file asks for a file of a datastore as a client of the API would.
@@ -60,6 +65,119 @@ func TestFilesOfDatastores(t *testing.T) {
 	for name, want := range map[string]int{"golden-parent/no.vmdk": 404, "nowhere/no.vmx": 404} {
 		if status, _ := d.file(d.client, "LocalDS_0", name, nil); status != want {
 			t.Errorf("%s: %d, want %d", name, status, want)
+		}
+	}
+}
+
+// send sends a request about a file, with a body.
+func (b *bench) send(method, datastore, path string, body []byte) (int, string) {
+	b.Helper()
+	address := *b.sim.URL()
+	address.Path, address.RawQuery = "/folder/"+path, "dcPath=DC0&dsName="+datastore
+	req, err := http.NewRequestWithContext(b.ctx, method, address.String(), bytes.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
+	}
+	res, err := b.client.Client.Client.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return res.StatusCode, string(text) + res.Header.Get("Content-Length")
+}
+
+// attached adds a disk that exists to a VM and returns its task.
+func (b *bench) attached(vm types.ManagedObjectReference, file string) *object.Task {
+	b.Helper()
+	return b.reconfigured(vm, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+		&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationAdd, Device: &types.VirtualDisk{
+			VirtualDevice: types.VirtualDevice{ControllerKey: 1000, UnitNumber: types.NewInt32(5), Backing: &vdisk.FlatBacking{
+				VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: file},
+			}},
+		}},
+	}})
+}
+
+// A disk that is sent as its two files can be used, and taken away again; what running VMs need is
+// not written over.
+func TestFilesAreSentAndRemoved(t *testing.T) {
+	b := start(t)
+	off := b.made("off", map[string]any{"on": false, "datastore": "LocalDS_0"})
+	status, descriptor := b.send(http.MethodGet, "LocalDS_0", "off/off.vmdk", nil)
+	for _, part := range []string{`createType="vmfs"`, `RW 20971520 VMFS "off-flat.vmdk"`, "ddb.uuid = \"60 ", "parentCID=ffffffff"} {
+		if status != http.StatusOK || !strings.Contains(descriptor, part) {
+			t.Errorf("no %s in %s", part, descriptor)
+		}
+	}
+	text := []byte("# Disk DescriptorFile\nversion=1\ncreateType=\"vmfs\"\nRW 16 VMFS \"new-flat.vmdk\"\n")
+	flat := bytes.Repeat([]byte("12345678"), 1024)
+	for _, c := range []struct {
+		method, path string
+		body         []byte
+		want         int
+	}{
+		{http.MethodPut, "off/new.vmdk", text, http.StatusCreated},
+		{http.MethodPut, "off/new.vmdk", text, http.StatusOK},
+		{http.MethodPut, "off/new-flat.vmdk", flat, http.StatusCreated},
+		{http.MethodPut, "nowhere/new.vmdk", text, http.StatusNotFound},
+		{http.MethodPut, "golden-parent/golden-parent-flat.vmdk", flat, http.StatusInternalServerError},
+		{http.MethodPut, "golden-parent/golden-parent.vmdk", text, http.StatusInternalServerError},
+		{http.MethodDelete, "golden-parent/golden-parent.vmdk", nil, http.StatusInternalServerError},
+		{http.MethodDelete, "golden-parent", nil, http.StatusInternalServerError},
+		{http.MethodDelete, "off/no.vmdk", nil, http.StatusNotFound},
+		{http.MethodPatch, "off/new.vmdk", nil, http.StatusMethodNotAllowed},
+	} {
+		if got, _ := b.send(c.method, "LocalDS_0", c.path, c.body); got != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, got, c.want)
+		}
+	}
+	if status, length := b.send(http.MethodHead, "LocalDS_0", "off/new-flat.vmdk", nil); status != http.StatusOK || length != "8192" {
+		t.Errorf("HEAD: %d %s", status, length)
+	}
+	b.result(b.attached(off, "[LocalDS_0] off/new.vmdk"))
+	status, got := b.raw("GET", b.sim.ControlURL()+"/vms/off/disks/2001/bytes", http.DefaultClient, nil)
+	if status != http.StatusOK || !bytes.Equal(got, flat) {
+		t.Errorf("%d, %d bytes", status, len(got))
+	}
+	if status, _ := b.send(http.MethodDelete, "LocalDS_0", "off/off-flat.vmdk", nil); status != http.StatusNoContent {
+		t.Errorf("DELETE: %d", status)
+	}
+}
+
+// vSAN has no files of disks: none is read, and what is sent there makes no disk.
+func TestDisksOnVsanAreNoFiles(t *testing.T) {
+	b := start(t)
+	b.control("POST", "/datastores/LocalDS_0", map[string]any{"type": "vsan"}, nil)
+	off := b.made("off", map[string]any{"on": false, "datastore": "LocalDS_0"})
+	if status, _ := b.send(http.MethodGet, "LocalDS_0", "off/off-flat.vmdk", nil); status != http.StatusNotFound {
+		t.Errorf("an extent: %d", status)
+	}
+	if status, _ := b.send(http.MethodGet, "LocalDS_0", "off/off.vmdk", nil); status != http.StatusOK {
+		t.Errorf("a descriptor: %d", status)
+	}
+	b.send(http.MethodPut, "LocalDS_0", "off/new.vmdk", []byte("# Disk DescriptorFile\nRW 16 VMFS \"new-flat.vmdk\"\n"))
+	if status, _ := b.send(http.MethodPut, "LocalDS_0", "off/new-flat.vmdk", make([]byte, 8192)); status != http.StatusCreated {
+		t.Errorf("PUT: %d", status) // nothing says yet that it was in vain
+	}
+	b.wantFault(b.taskFault(b.attached(off, "[LocalDS_0] off/new.vmdk")), &types.InvalidDeviceBacking{})
+}
+
+// The descriptor of a delta names the layer below, which has the identity that it names.
+func TestADeltaNamesItsParent(t *testing.T) {
+	d := start(t).disks("/DC0/vm/golden-parent")
+	d.snap("first", false)
+	_, base := d.send(http.MethodGet, "LocalDS_0", "golden-parent/golden-parent.vmdk", nil)
+	_, delta := d.send(http.MethodGet, "LocalDS_0", "golden-parent/golden-parent-000001.vmdk", nil)
+	id := strings.SplitN(strings.SplitN(base, "\nCID=", 2)[1], "\n", 2)[0]
+	for _, part := range []string{
+		"parentCID=" + id + "\n", `createType="seSparse"`, `parentFileNameHint="golden-parent.vmdk"`, `SESPARSE "golden-parent-000001-sesparse.vmdk"`,
+	} {
+		if !strings.Contains(delta, part) {
+			t.Errorf("no %s in %s", part, delta)
 		}
 	}
 }

@@ -335,6 +335,11 @@ func (h *hardware) layer(index int32, want *vdisk.FlatBacking, property string) 
 		out.Parent = below
 		return &out, capacity, nil
 	}
+	if h.s.sent.broken(ds, file) {
+		return nil, 0, &types.InvalidDeviceBacking{InvalidDeviceSpec: types.InvalidDeviceSpec{
+			InvalidVmConfig: types.InvalidVmConfig{Property: property}, DeviceIndex: index,
+		}}
+	}
 	desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file))
 	if err != nil || !exists(dsfiles.Local(ds, dsfiles.Extent(file, false))) {
 		return nil, 0, invalidDevice(index, property)

@@ -75,6 +75,7 @@ type Sim struct {
 	// fcds are the first class disks.
 	fcds fcd.Catalogue
 	vslm vslmState
+	sent sentFiles
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  taskqueue.Queues
