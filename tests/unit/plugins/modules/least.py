@@ -21,4 +21,5 @@ LEAST: dict[str, dict[str, Any]] = {
     "instant_clone_parent": {"parent": _VM, "guest_username": "root", "guest_password": "a-secret-of-the-guest"},
     "instant_clone_parent_info": {"parent": _VM},
     "linked_clone": {"source": _VM, "name": "web-1"},
+    "vm_export": {"vm": _VM, "dest": "/nowhere/exports"},
 }
