@@ -244,6 +244,15 @@ def _one_template(sim: Any, number: int) -> None:
 
 
 STORIES = {
+    "backup_clone": Story(
+        lambda _sim, number, _folder: {
+            "vms": [{"name": name} for name in _names(number, 3)],
+            "fresh_hours": 24,
+            "parallel": 2,
+        },
+        prepare=_tracked,
+        check=_no_snapshots,
+    ),
     "cached_ovf_template": Story(
         lambda _sim, number, folder: {
             "name": f"tpl-{number}",

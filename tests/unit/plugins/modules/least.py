@@ -10,6 +10,7 @@ from typing import Any
 
 _VM: dict[str, Any] = {"name": "server-00001"}
 LEAST: dict[str, dict[str, Any]] = {
+    "backup_clone": {"vm": _VM},
     "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
     "cached_ovf_template_info": {},
     "cbt_changed_areas": {"vm": _VM},

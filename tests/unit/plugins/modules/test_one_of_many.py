@@ -54,6 +54,7 @@ _PARENTS = _listed("golden-parent", "golden-parent-2")
 @pytest.mark.parametrize(
     ("name", "entries", "params"),
     [
+        ("backup_clone", "vms", {"vms": _VMS}),
         ("cbt_changed_areas", "vms", {"vms": _VMS, "state": "enabled"}),
         ("cbt_changed_areas", "vms", {"vms": _VMS}),
         ("cbt_changed_areas", "vms", {"vms": _VMS, "state": "disabled"}),
