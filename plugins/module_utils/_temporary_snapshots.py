@@ -43,6 +43,15 @@ from ._vsphere.snapshots import Snapshot
 if t.TYPE_CHECKING:
     from ._connector.session import Session
 
+# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
+# CreateSnapshot_Task).
+QUIESCE_FAULTS = (
+    "ApplicationQuiesceFault",
+    "FilesystemQuiesceFault",
+    "SnapshotFault",
+    "ToolsUnavailable",
+)
+
 # The step of an item that has left-overs.
 REMOVE_LEFTOVERS = "remove_leftovers"
 

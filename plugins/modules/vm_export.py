@@ -92,7 +92,7 @@ options:
   package: *package
   datacenter:
     description:
-      - Name or path of the datacenter in which VMs are looked for. The whole inventory by default.
+      - Name or path of the datacenter to look in. The whole inventory by default.
     type: str
   dest:
     description:
@@ -147,8 +147,8 @@ options:
     default: false
   parallel:
     description:
-      - How many disks are received at the same time, from 1 to 64. Each has a connection of its own.
-      - As many VMs are worked on at the same time, and as many snapshots of the task exist.
+      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
+      - As many disks are received at the same time, and as many snapshots of the task exist.
     type: int
     default: 8
   timeout:

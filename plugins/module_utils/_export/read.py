@@ -13,7 +13,7 @@ from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
 from .._vsphere.compute import NETWORKS, networks_in
 from .._vsphere.disks import chains_in, disks_in
-from .._vsphere.snapshots import snapshots_in
+from .._vsphere.snapshots import quiesced_in, snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, basics, is_readable, label_of, nics_in, reference
 from .hardware import IDE, SCSI, STORAGE, USB, Card, Controller, Drive, HardDisk, Machine, Product, Property
 from .model import Vm
@@ -76,22 +76,11 @@ def _vm(rows: t.Mapping[str, Row], row: Row, names: t.Mapping[str, str]) -> Vm:
         machine=machine_of(config, known["name"], names, _stored(row)),
         networks=dict(names),
         snapshots=snapshots_in(row.get("snapshot")),
-        quiesced=_quiesced(row.get("snapshot")),
+        quiesced=quiesced_in(row.get("snapshot")),
         change_version=config.changeVersion or "",
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
         clean=None if clean is None else bool(clean),
     )
-
-
-def _quiesced(info: t.Any) -> frozenset[str]:
-    """The moids of the snapshots that were made with a quiesced file system."""
-    found, due = set(), list(info.rootSnapshotList) if info is not None else []
-    while due:
-        node = due.pop()
-        due.extend(node.childSnapshotList or ())
-        if node.quiesced:
-            found.add(node.snapshot._GetMoId())
-    return frozenset(found)
 
 
 def _stored(row: Row) -> dict[str, int]:

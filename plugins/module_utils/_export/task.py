@@ -19,6 +19,7 @@ from .._engine import Task
 from .._errors import Fault, NotFound, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import (
+    QUIESCE_FAULTS,
     Kind,
     Made,
     SnapshotItem,
@@ -42,16 +43,6 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 KIND = Kind("vforge-export", "Made for an export, and removed with it.", "vforge.export ")
-
-# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
-# CreateSnapshot_Task).
-_QUIESCE_FAULTS = (
-    "ApplicationQuiesceFault",
-    "FilesystemQuiesceFault",
-    "SnapshotFault",
-    "ToolsUnavailable",
-    "SnapshotMoveFromNonHomeNotSupported",
-)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -208,7 +199,7 @@ def _decide(job: Job, item: ExportItem) -> None:
 
 def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
     """Whether a VM whose guest could not be quiesced is exported as it is."""
-    if fault.fault not in _QUIESCE_FAULTS or job.options.quiesce != TRY:
+    if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
         return False
     item.unquiesced = True
     item.warnings.append(

@@ -72,6 +72,20 @@ def snapshots_in(info: t.Any) -> tuple[Snapshot, ...]:
     return tuple(found)
 
 
+def quiesced_in(info: t.Any) -> frozenset[str]:
+    """The moids of the snapshots that were made with a quiesced file system.
+
+    :param info: as for ``snapshots_in``.
+    """
+    found, due = set(), list(info.rootSnapshotList) if info is not None else []
+    while due:
+        node = due.pop()
+        due.extend(node.childSnapshotList or ())
+        if node.quiesced:
+            found.add(node.snapshot._GetMoId())
+    return frozenset(found)
+
+
 def path_of(parts: t.Iterable[str]) -> str:
     """The path of a snapshot, from the names on the way to it."""
     return names.join(parts).removeprefix("/")

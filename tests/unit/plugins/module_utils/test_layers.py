@@ -14,11 +14,23 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins import module_utils
 
 _ROOT = pathlib.Path(next(iter(module_utils.__path__)))
-_DOMAINS = {"_cbt", "_clone", "_cloudinit", "_export", "_fcd", "_fleet", "_fork", "_inventory", "_ovf", "_parent"}
+_DOMAINS = {
+    "_cbt",
+    "_clone",
+    "_clone_backup",
+    "_cloudinit",
+    "_export",
+    "_fcd",
+    "_fleet",
+    "_fork",
+    "_inventory",
+    "_ovf",
+    "_parent",
+}
 
 # From the bottom: a part may import what stands before it, and itself. The first has what stands on nothing of ours.
 _LAYERS = (
-    {"_any_python", "_errors", "_text", "_secrets", "_signals", "_progress", "_files", "_argspec", "_lifeline"},
+    {"_any_python", "_errors", "_text", "_secrets", "_signals", "_progress", "_files", "_argspec", "_lifeline", "_retention"},
     {"_connector"},
     {"_vsphere"},
     {"_engine"},

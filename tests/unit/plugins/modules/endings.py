@@ -223,6 +223,11 @@ def _no_snapshots(sim: Any, number: int) -> None:
         assert not sim.govc("snapshot.tree", "-vm", name), name
 
 
+def _exported(sim: Any, number: int) -> None:
+    _no_snapshots(sim, number)
+    assert sim.open_leases() == 0
+
+
 def _off(sim: Any, number: int, _folder: Path) -> None:
     for name in _names(number, 3):
         sim.create_vm(name, on=False)
@@ -239,6 +244,15 @@ def _one_template(sim: Any, number: int) -> None:
 
 
 STORIES = {
+    "backup_clone": Story(
+        lambda _sim, number, _folder: {
+            "vms": [{"name": name} for name in _names(number, 3)],
+            "fresh_hours": 24,
+            "parallel": 2,
+        },
+        prepare=_tracked,
+        check=_no_snapshots,
+    ),
     "cached_ovf_template": Story(
         lambda _sim, number, folder: {
             "name": f"tpl-{number}",
@@ -324,5 +338,21 @@ STORIES = {
         entries="clones",
         made=lambda sim, number: _there(sim, _names(number)),
         check=_all_there,
+    ),
+    "vm_export": Story(
+        # Of a VM that runs nobody knows whether its disks were written; these are to be exported once.
+        lambda _sim, number, folder: {
+            "vms": [{"name": name} for name in _names(number, 3)],
+            "dest": str(folder / "exports"),
+            "refresh": "missing",
+            "parallel": 2,
+            "timeout": 40,
+        },
+        # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_tracked,
+        check=_exported,
+        files=True,
+        imports=True,
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 _VM: dict[str, Any] = {"name": "server-00001"}
 LEAST: dict[str, dict[str, Any]] = {
+    "backup_clone": {"vm": _VM},
     "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
     "cached_ovf_template_info": {},
     "cbt_changed_areas": {"vm": _VM},
@@ -21,4 +22,5 @@ LEAST: dict[str, dict[str, Any]] = {
     "instant_clone_parent": {"parent": _VM, "guest_username": "root", "guest_password": "a-secret-of-the-guest"},
     "instant_clone_parent_info": {"parent": _VM},
     "linked_clone": {"source": _VM, "name": "web-1"},
+    "vm_export": {"vm": _VM, "dest": "/nowhere/exports"},
 }

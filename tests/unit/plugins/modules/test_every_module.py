@@ -129,6 +129,13 @@ def test_linked_clones_changed_blocks_and_cloud_init_are_told_as_documented(modu
     assert _returns(module, "linked_clone", **source, state="absent")["changed"]
 
 
+def test_exports_and_backups_are_told_as_documented(module, shared_sim, tmp_path):
+    name = f"told-{uuid.uuid4().hex[:8]}"
+    shared_sim.create_vm(name, on=False)
+    assert _returns(module, "backup_clone", vm={"name": name}, fresh_hours=1, keep_last=2)["changed"]
+    assert _returns(module, "vm_export", vm={"name": name}, dest=str(tmp_path / "exports"), format="ova")["changed"]
+
+
 def test_templates_are_told_as_documented(module, tiny_ova):
     template = {"name": f"told-{uuid.uuid4().hex[:8]}", "datacenter": "DC0"}
     place = {"cluster": "DC0_C0", "default_network": "VM Network"}

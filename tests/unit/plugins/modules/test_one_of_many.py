@@ -54,16 +54,20 @@ _PARENTS = _listed("golden-parent", "golden-parent-2")
 @pytest.mark.parametrize(
     ("name", "entries", "params"),
     [
+        ("backup_clone", "vms", {"vms": _VMS}),
         ("cbt_changed_areas", "vms", {"vms": _VMS, "state": "enabled"}),
         ("cbt_changed_areas", "vms", {"vms": _VMS}),
         ("cbt_changed_areas", "vms", {"vms": _VMS, "state": "disabled"}),
         ("cloud_init_guestinfo", "vms", {"vms": _VMS, "userdata": "#cloud-config\n{}\n"}),
         ("cloud_init_guestinfo_info", "vms", {"vms": _VMS}),
         ("fork_parent", "parents", {"parents": _VMS, "state": "enabled"}),
+        ("vm_export", "vms", {"vms": _VMS, "refresh": "missing"}),
     ],
 )
 @pytest.mark.parametrize("check", [True, False])
 def test_vms_that_cannot_be_found_fail_alone(sim, tmp_path, name, entries, params, check):
+    if name == "vm_export":
+        params = {**params, "dest": str(tmp_path / "exports")}
     _hold(_run(sim, tmp_path, name, params, check), name, entries)
 
 

@@ -1,0 +1,113 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done with each VM, or why it cannot be backed up. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import typing as t
+
+from .._connector import names
+from .._errors import InvalidOption, VforgeError
+from .._vsphere.snapshots import choose
+from .model import (
+    CRASH,
+    FILE_SYSTEM,
+    NO,
+    REQUIRE,
+    Backup,
+    BackupOptions,
+    FromNewSnapshot,
+    FromSnapshot,
+    FromVm,
+    Source,
+    Vm,
+)
+
+CLONE, PRUNE = "clone", "prune"
+
+
+class NotClonable(VforgeError):
+    """A VM that cannot be backed up by a clone in the state in which it is."""
+
+    error_code = "not_clonable"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be done with a VM.
+
+    :ivar fresh: the backup that is new enough; None where one is made.
+    :ivar datastore: moid; None for the source's own.
+    """
+
+    source: Source
+    fresh: Backup | None
+    datastore: str | None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """In their order."""
+        return () if self.fresh is not None else (CLONE,)
+
+
+def decide(vm: Vm, known: t.Sequence[Backup], options: BackupOptions, now: datetime.datetime) -> Plan:
+    """What is to be done with a VM.
+
+    :param known: its backups.
+    :param now: by vCenter's clock.
+    :raises NotClonable: it cannot be backed up.
+    :raises NotFound, Ambiguous: the snapshot that is asked for.
+    :raises InvalidOption: its host does not see the datastore.
+    """
+    newest = max(known, key=lambda backup: backup.mark.at, default=None)
+    enough = datetime.timedelta(hours=options.fresh_hours)
+    fresh = newest if newest is not None and now - newest.mark.at < enough else None
+    source = _source(vm, options)
+    if fresh is None and isinstance(source, FromNewSnapshot) and vm.independent:
+        raise NotClonable(
+            f"{vm.path} cannot be cloned while it runs: snapshots leave out disks that are independent "
+            f"({names.listing(vm.independent)}).",
+            hint="Power the VM off and back it up then.",
+        )
+    return Plan(source, fresh, _datastore(vm, options.datastore))
+
+
+def _datastore(vm: Vm, text: str | None) -> str | None:
+    if not text:
+        return None
+    for name, moid in vm.datastores.items():
+        if names.same(name, text):
+            return moid
+    raise InvalidOption(
+        f"{vm.path}: its host has no accessible datastore {text}.",
+        hint=f"It has: {names.listing(sorted(vm.datastores), most=20) or 'none'}.",
+        option="datastore",
+    )
+
+
+def _source(vm: Vm, options: BackupOptions) -> Source:
+    if options.snapshot is not None:
+        return FromSnapshot(choose(vm.snapshots, options.snapshot, vm.path))
+    if vm.powered_off:
+        return FromVm()
+    if options.quiesce == REQUIRE and not (vm.powered_on and vm.tools):
+        raise NotClonable(
+            f"The file systems of {vm.path} cannot be quiesced: VMware Tools do not run in it.",
+            hint="Start VMware Tools, or set quiesce to try or no.",
+        )
+    return FromNewSnapshot(quiesce=options.quiesce != NO and vm.powered_on and vm.tools)
+
+
+def consistency(vm: Vm, source: Source, *, quiesced: bool) -> str:
+    """What the disks of the backup are like.
+
+    :param quiesced: whether the snapshot that was made for it is.
+    """
+    if isinstance(source, FromVm):
+        return FILE_SYSTEM if vm.clean else CRASH
+    if isinstance(source, FromSnapshot):
+        return FILE_SYSTEM if source.snapshot.moid in vm.quiesced else CRASH
+    return FILE_SYSTEM if quiesced else CRASH

@@ -1,0 +1,98 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is, read from vCenter: each function is one call for any number of VMs."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector.find import TO_ANCESTORS, TO_VMS, find_each, readable
+from .._connector.props import Row, collect
+from .._connector.pyvmomi import vim
+from .._vsphere import compute
+from .._vsphere.disks import disks_in
+from .._vsphere.snapshots import quiesced_in, snapshots_in
+from .._vsphere.vm import (
+    ABOVE,
+    BASICS,
+    DEVICES,
+    basics,
+    config_path,
+    config_value,
+    datacenter_of,
+    is_readable,
+    moid_of,
+    name_of,
+    reference,
+)
+from .model import MARK_KEY, Backup, Mark, Vm
+
+if t.TYPE_CHECKING:
+    from .._connector.find import Selector
+    from .._connector.session import Session
+    from .._errors import VforgeError
+
+_VM: dict[type, tuple[str, ...]] = {
+    **ABOVE,
+    vim.VirtualMachine: (
+        *BASICS,
+        DEVICES,
+        "snapshot",
+        "resourcePool",
+        "runtime.host",
+        "runtime.cleanPowerOff",
+        "guest.toolsRunningStatus",
+    ),
+    vim.HostSystem: (*compute.HOST, "datastore"),
+    vim.Datastore: ("name", "summary.accessible"),
+}
+_AROUND = (*TO_ANCESTORS, compute.VM_TO_HOST, compute.HOST_TO_DATASTORES)
+
+# One pair of each VM's extraConfig, since all VMs of the inventory are read.
+_MARK = config_path(MARK_KEY)
+_MARKED: dict[type, tuple[str, ...]] = {**ABOVE, vim.VirtualMachine: (*BASICS, _MARK)}
+
+
+def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm | VforgeError]:
+    """The VMs that the selectors name, in their order.
+
+    :returns: in the place of one of several that cannot be found, why not.
+    :raises VforgeError: nothing can be found, or two selectors fit the same VM.
+    """
+    found = find_each(session, selectors, datacenter, option="vms")
+    refs = [reference(session, moid) for moid in found if isinstance(moid, str)]
+    rows = {row.moid: row for row in collect(session, refs, _VM, _AROUND)}
+    known = {ref._GetMoId(): _vm(rows, rows[ref._GetMoId()]) for ref in refs if is_readable(rows.get(ref._GetMoId()))}
+    return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
+
+
+def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
+    around = compute.surroundings_in(rows, row)
+    home = datacenter_of(rows, row)
+    disks = disks_in(row.get(DEVICES))
+    return Vm(
+        **basics(rows, row),
+        snapshots=snapshots_in(row.get("snapshot")),
+        quiesced=quiesced_in(row.get("snapshot")),
+        tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
+        clean=bool(row.get("runtime.cleanPowerOff")),
+        folder=moid_of(row.get("parent")),
+        pool=moid_of(row.get("resourcePool")),
+        datacenter=home.moid if home is not None else "",
+        datastores=around.datastores,
+        independent=tuple(disk.label for disk in disks if disk.mode.startswith("independent")),
+    )
+
+
+def backups(session: Session) -> dict[str, list[Backup]]:
+    """All backups of the inventory, by the instance UUIDs of their sources: one traversal that reads
+    one mark of each VM.
+    """
+    rows = {row.moid: row for row in collect(session, [session.content.rootFolder], _MARKED, TO_VMS)}
+    found: dict[str, list[Backup]] = {}
+    for row in rows.values():
+        mark = Mark.of(config_value(row.get(_MARK)), name_of(row))
+        if mark is not None and is_readable(row):
+            found.setdefault(mark.source, []).append(Backup(**basics(rows, row), mark=mark))
+    return found

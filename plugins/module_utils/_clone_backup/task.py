@@ -1,0 +1,280 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backups by clones, from the options to the result.
+
+Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import secrets
+import typing as t
+
+from .._engine import Item, Task
+from .._errors import Fault, InvalidOption, VforgeError
+from .._temporary_snapshots import (
+    QUIESCE_FAULTS,
+    Kind,
+    Made,
+    SnapshotItem,
+    SnapshotJob,
+    find_leftovers,
+    remove_leftovers,
+    waves,
+    with_snapshots,
+)
+from .._vsphere.compute import read_folders
+from .._vsphere.vm import start_destroy
+from . import apply, plan, read, report
+from .model import TRY, Backup, BackupOptions, FromNewSnapshot, FromSnapshot, Mark, Vm, backup_name
+from .plan import CLONE, PRUNE
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
+
+
+@dataclasses.dataclass(kw_only=True)
+class BackupItem(SnapshotItem):
+    """A VM of the task.
+
+    :ivar decided: its plan; None where it cannot be backed up.
+    :ivar known: its backups, as they were found.
+    :ivar folder: moid of the folder for its backup.
+    :ivar unquiesced: whether its guest was to be quiesced, and could not be.
+    :ivar made: the mark of its new backup; None where none was made.
+    :ivar made_moid: moid of that.
+    :ivar removed: backups that were old.
+    """
+
+    vm: Vm
+    decided: plan.Plan | None = None
+    known: list[Backup] = dataclasses.field(default_factory=list)
+    folder: str = ""
+    unquiesced: bool = False
+    made: Mark | None = None
+    made_moid: str = ""
+    removed: list[Backup] = dataclasses.field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.vm.path
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.vm.name
+
+
+@dataclasses.dataclass(kw_only=True)
+class OldBackup(Item):
+    """A backup that is to be removed, of one of the VMs."""
+
+    backup: Backup
+    of: BackupItem
+    steps: tuple[str, ...] = (PRUNE,)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.backup.path
+
+
+@dataclasses.dataclass
+class Job:
+    """A task whose VMs were found.
+
+    :ivar now: by vCenter's clock.
+    :ivar run: names this run in the owner marks of its snapshots.
+    """
+
+    session: Session
+    options: BackupOptions
+    task: Task[t.Any]
+    now: datetime.datetime
+    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def vms(self) -> list[BackupItem]:
+        """The VMs that are there."""
+        return self.task.items
+
+    @property
+    def snapshots(self) -> SnapshotJob[BackupItem]:
+        """For the snapshots that it makes for a moment."""
+        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+
+
+def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
+    """Back up what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``vms``, ``counts``, ``failures``, ``diff`` and so on.
+    :raises VforgeError: before anything was made.
+    :raises PartialFailure: when a VM failed; it holds the whole result.
+    """
+    deadline = session.deadline(options.timeout)
+    task: Task[BackupItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
+    with task.phase("lookup"):
+        found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
+        task.items = [BackupItem(vm=vm, steps=(CLONE,)) for _place, vm in found]
+        known = read.backups(session)
+        job = Job(session, options, task, session.current_time())
+        for item in task.items:
+            item.known = known.get(item.vm.instance_uuid, [])
+        _find_folders(job)
+    with task.accounted():
+        _carry_out(job)
+    return task.finish(report.result(job), advice="Backups that were made stay; run again for the others.")
+
+
+def _find_folders(job: Job) -> None:
+    """Where backups go: into the folder that was named, or beside their sources."""
+    if not job.options.folder:
+        for item in job.vms:
+            item.folder = item.vm.folder
+        return
+    for datacenter in sorted({item.vm.datacenter for item in job.vms}):
+        moid, _path = read_folders(job.session, datacenter, [job.options.folder])[job.options.folder]
+        for item in job.vms:
+            if item.vm.datacenter == datacenter:
+                item.folder = moid
+
+
+def _carry_out(job: Job) -> None:
+    find_leftovers(job.snapshots)
+    for item in job.vms:
+        _decide(job, item)
+    remove_leftovers(job.snapshots)
+    if not job.task.check:
+        _clone_all(job)
+    else:
+        for item in job.vms:
+            item.done += item.left if item.error is None else []
+    _prune(job)
+
+
+def _decide(job: Job, item: BackupItem) -> None:
+    try:
+        item.decided = plan.decide(item.vm, item.known, job.options, job.now)
+        item.steps = item.decided.steps
+        if item.steps and not item.folder:
+            raise InvalidOption(
+                f"{item.title} is in a vApp, which cannot hold its backup.",
+                hint="Set folder.",
+                option="folder",
+            )
+    except VforgeError as error:
+        item.steps = ()
+        item.fail(error)
+
+
+def _source(item: BackupItem) -> t.Any:
+    return item.decided.source if item.decided is not None else None
+
+
+def _clone_all(job: Job) -> None:
+    due = [item for item in job.vms if item.due(CLONE)]
+    with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
+    for wave in waves([item for item in due if item not in with_new], job.options.parallel):
+        _clone(job, wave, quiesced=False)
+    for quiesce in (True, False):
+        with_snapshots(
+            job.snapshots,
+            [item for item in with_new if _source(item) == FromNewSnapshot(quiesce)],
+            lambda ready, quiesce=quiesce: _clone(job, ready, quiesced=quiesce),  # type: ignore[misc]
+            memory=False,
+            quiesce=quiesce,
+            unquiesced=lambda item, fault: _without_quiescing(job, item, fault),
+        )
+
+
+def _without_quiescing(job: Job, item: BackupItem, fault: Fault) -> bool:
+    """Whether a VM whose guest could not be quiesced is backed up as it is."""
+    if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
+        return False
+    item.unquiesced = True
+    item.warnings.append(
+        f"The file systems of {item.title} could not be quiesced ({fault.message}), so its backup is crash-consistent."
+    )
+    return True
+
+
+def _clone(job: Job, items: t.Sequence[BackupItem], *, quiesced: bool) -> None:
+    """Clone these VMs at the same time, each with its mark."""
+
+    def start(item: BackupItem) -> t.Any:
+        decided, source = item.decided, _source(item)
+        reached = plan.consistency(item.vm, source, quiesced=quiesced and not item.unquiesced)
+        mark = Mark(job.now, reached, item.vm.instance_uuid, backup_name(item.vm, job.now))
+        item.made = mark
+        return apply.start_clone(
+            job.session,
+            item.vm,
+            mark,
+            mode=job.options.mode,
+            folder=item.folder,
+            datastore=decided.datastore if decided is not None else None,
+            snapshot=_snapshot_of(item),
+        )
+
+    def note(item: BackupItem, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            item.made = None
+            item.fail(outcome.error)
+        else:
+            item.done.append(CLONE)
+            item.made_moid = outcome.result._GetMoId()
+
+    with job.task.phase("clone"):
+        job.task.call([item for item in items if item.error is None], start, "VMs cloned", note)
+
+
+def _snapshot_of(item: BackupItem) -> str | None:
+    if isinstance(item.own, Made):
+        return item.own.moid
+    source = _source(item)
+    return source.snapshot.moid if isinstance(source, FromSnapshot) else None
+
+
+def _prune(job: Job) -> None:
+    """Remove backups that are old, of each VM of which nothing went wrong."""
+    old: list[OldBackup] = []
+    for item in job.vms:
+        if item.error is not None:
+            continue
+        made: list[tuple[datetime.datetime, Backup | None]] = [(backup.mark.at, backup) for backup in item.known]
+        # The one that was made now, or would be, counts.
+        made += [(job.now, None)] if CLONE in item.done else []
+        for backup in job.options.retention.expired(made, job.now):
+            if backup is None:
+                continue
+            if backup.powered_off:
+                old.append(OldBackup(backup=backup, of=item))
+            else:
+                item.warnings.append(f"{backup.path} is an old backup of {item.title}, and stays since it is not off.")
+
+    def note(each: OldBackup, outcome: Outcome) -> None:
+        gone = isinstance(outcome.error, Fault) and outcome.error.fault == "ManagedObjectNotFound"
+        if outcome.error is not None and not gone:
+            each.of.fail(outcome.error)
+        else:
+            each.of.removed.append(each.backup)
+
+    if job.task.check:
+        for each in old:
+            each.of.removed.append(each.backup)
+        return
+    with job.task.phase("prune"):
+        job.task.call(
+            old,
+            lambda each: start_destroy(job.session, each.backup.moid),
+            "old backups removed",
+            note,
+            repeatable=True,
+        )
