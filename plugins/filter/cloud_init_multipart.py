@@ -9,9 +9,6 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import multipart
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
-
 DOCUMENTATION = r"""
 name: cloud_init_multipart
 short_description: Several parts of user data as one
@@ -51,6 +48,10 @@ def cloud_init_multipart(parts: t.Any) -> str:
 
     :raises AnsibleFilterError: when a part does not say what it is.
     """
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import multipart
+    from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+
     if not isinstance(parts, list):
         raise AnsibleFilterError("cloud_init_multipart wants a list of parts.")
     try:

@@ -9,9 +9,6 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
-
 DOCUMENTATION = r"""
 name: from_guestinfo
 short_description: What cloud-init reads of keys of extraConfig
@@ -46,6 +43,10 @@ def from_guestinfo(pairs: t.Any) -> dict[str, str | None]:
 
     :raises AnsibleFilterError: when a value is not what its encoding says.
     """
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle
+    from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+
     if not isinstance(pairs, dict):
         raise AnsibleFilterError("from_guestinfo wants a mapping of keys of extraConfig to their values.")
     try:

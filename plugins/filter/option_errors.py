@@ -8,15 +8,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.parameters import remove_values
-
-from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import CONSTRAINT_ERRORS
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import InstantOptions, LinkedOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
-from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import ForkOptions
-from ansible_collections.vforge.vsphere.plugins.modules import fork_parent, instant_clone, linked_clone
 
 DOCUMENTATION = r"""
 name: option_errors
@@ -63,11 +54,7 @@ _value:
 """
 
 # What makes typed options of a module's parameters, and refuses what cannot be right.
-_TYPED: dict[str, tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], object]]] = {
-    "instant_clone": (instant_clone, InstantOptions.from_params),
-    "linked_clone": (linked_clone, LinkedOptions.from_params),
-    "fork_parent": (fork_parent, ForkOptions.from_params),
-}
+_MODULES = ("instant_clone", "linked_clone", "fork_parent")
 
 _NOT_SET: tuple[t.Any, ...] = (None, "", {})
 
@@ -79,10 +66,21 @@ def option_errors(options: t.Any, module: str) -> list[str]:
     """
     if not isinstance(options, dict):
         raise AnsibleFilterError("option_errors wants a mapping of options.")
-    if module not in _TYPED:
-        raise AnsibleFilterError(f"option_errors knows the modules {', '.join(_TYPED)}.")
-    found, from_params = _TYPED[module]
-    given = _fresh({name: value for name, value in options.items() if value not in _NOT_SET})
+    if module not in _MODULES:
+        raise AnsibleFilterError(f"option_errors knows the modules {', '.join(_MODULES)}.")
+    return _errors(module, _fresh({name: value for name, value in options.items() if value not in _NOT_SET}))
+
+
+def _errors(module: str, given: dict[str, t.Any]) -> list[str]:
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+    from ansible.module_utils.common.parameters import remove_values
+
+    from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+    from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import CONSTRAINT_ERRORS
+    from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+
+    found, from_params = _typed(module)
     answer = t.cast("t.Any", ArgumentSpecValidator)(found.argument_spec(), **found.rules()).validate(given)
     others = [error for error in answer.errors if not isinstance(error, CONSTRAINT_ERRORS)]
     if others:
@@ -94,6 +92,21 @@ def option_errors(options: t.Any, module: str) -> list[str]:
     except InvalidOption as error:
         return [str(error)]
     return [remove_values(str(error), answer._no_log_values) for error in answer.errors]
+
+
+def _typed(module: str) -> tuple[t.Any, t.Callable[[t.Mapping[str, t.Any]], object]]:
+    """A module, and what turns its parameters into its own options."""
+    if module == "fork_parent":
+        from ansible_collections.vforge.vsphere.plugins.module_utils._fork.model import ForkOptions
+        from ansible_collections.vforge.vsphere.plugins.modules import fork_parent
+
+        return fork_parent, ForkOptions.from_params
+    from ansible_collections.vforge.vsphere.plugins.module_utils._clone.model import InstantOptions, LinkedOptions
+    from ansible_collections.vforge.vsphere.plugins.modules import instant_clone, linked_clone
+
+    if module == "instant_clone":
+        return instant_clone, InstantOptions.from_params
+    return linked_clone, LinkedOptions.from_params
 
 
 def _fresh(value: t.Any) -> t.Any:

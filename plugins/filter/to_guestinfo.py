@@ -9,10 +9,6 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, checks, documents
-from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.encoding import ENCODINGS
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
-
 DOCUMENTATION = r"""
 name: to_guestinfo
 short_description: Data for cloud-init as keys of extraConfig
@@ -77,12 +73,17 @@ _value:
 
 
 def to_guestinfo(
-    data: t.Any, encoding: str = "auto", report: bool = False, validate: str = documents.SYNTAX, schema_path: str | None = None
+    data: t.Any, encoding: str = "auto", report: bool = False, validate: str = "syntax", schema_path: str | None = None
 ) -> dict[str, str]:
     """The pairs.
 
     :raises AnsibleFilterError: when cloud-init could not use the data.
     """
+    # Imported here, since Ansible loads all filters of a collection in each task that uses one of them.
+    from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import bundle, checks, documents
+    from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.encoding import ENCODINGS
+    from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
+
     if not isinstance(data, dict):
         raise AnsibleFilterError("to_guestinfo wants a mapping with metadata, userdata and vendordata.")
     if encoding not in ENCODINGS:

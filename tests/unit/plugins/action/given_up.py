@@ -19,12 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
-
-# Where the folder ansible_collections lies, in the run's copy of the checkout.
-_COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
-
-_MAIN = "import sys\nfrom ansible.cli.playbook import main\nsys.exit(main())\n"
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 
 # Runs a playbook as AWX does. The job is cancelled, or its time passes, when the test says so: by a file.
 _RUNNER = """
@@ -72,22 +67,16 @@ class Plays:
         self._counting: dict[str, int] = {}
         self._holding: dict[str, int] = {}
         self._environment = {
-            **os.environ,
-            "HOME": str(folder),
+            **environment(folder),
             "TMPDIR": str(folder),
-            "XDG_RUNTIME_DIR": str(folder),
             "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-            "ANSIBLE_HOME": str(folder / "ansible"),
             "ANSIBLE_REMOTE_TMP": str(folder / "ansible" / "tmp"),
-            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
             "ANSIBLE_FORKS": str(len(works)),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             **variables,
         }
         # ansible-runner looks for it on PATH.
         command = folder / "ansible-playbook"
-        command.write_text(f"#!{sys.executable}\n{_MAIN}", encoding="utf-8")
+        command.write_text(f"#!{sys.executable}\n{PLAYBOOK[-1]}\n", encoding="utf-8")
         command.chmod(0o700)
         self._write_play()
 
@@ -103,7 +92,7 @@ class Plays:
             {
                 "hosts": next(iter(self.works)),
                 "gather_facts": False,
-                "tasks": [{"copy": {"dest": "told.json", "content": told}}],
+                "tasks": [kept(told, self.folder / "told.json")],
             },
         ]
         (self.folder / "runner").mkdir()
@@ -145,7 +134,7 @@ class Plays:
 
     def start(self) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
         """Start ansible-playbook; the context begins when every module is in the middle of its work, and leaves no process."""
-        return self._started([sys.executable, "-c", _MAIN, "-i", "hosts", "play.json"])
+        return self._started([*PLAYBOOK, "-i", "hosts", "play.json"])
 
     def start_runner(self, how: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
         """Start it by ansible-runner, as ``start`` does.

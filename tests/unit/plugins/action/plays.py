@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Play a role against a simulator, and keep what it leaves."""
+"""Plays of tests: a role, or tasks, against a simulator, and what they leave."""
 
 from __future__ import annotations
 
@@ -20,6 +20,42 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.running import budget
 
 # Where the folder ansible_collections lies, in the run's copy of the checkout.
 _COLLECTIONS = str(Path(linked_clone.__file__).parents[5])
+
+# Starts ansible-playbook. `python -m ansible` looks for entry points, which a run from the source of ansible-core has not.
+PLAYBOOK = (sys.executable, "-c", "import sys; from ansible.cli.playbook import main; sys.exit(main())")
+
+
+def environment(folder: Path, sim: Any = None) -> dict[str, str]:
+    """The environment of an ansible-playbook that keeps its files in a folder.
+
+    :param sim: the simulator that its modules connect to, if any.
+    """
+    connection: dict[str, str] = {}
+    if sim is not None:
+        connection = {
+            "VMWARE_HOST": sim.host,
+            "VMWARE_PORT": str(sim.port),
+            "VMWARE_USER": sim.username,
+            "VMWARE_PASSWORD": sim.password,
+            "VMWARE_CA_PATH": sim.ca,
+        }
+    return {
+        **os.environ,
+        "HOME": str(folder),
+        "XDG_RUNTIME_DIR": str(folder),
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_ACTION_PLUGINS": str(Path(__file__).with_name("plugins")),
+        "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        **connection,
+    }
+
+
+def kept(content: str, file: Path | str) -> dict[str, Any]:
+    """A task that writes a template's value into a file: see plugins/keep.py."""
+    return {"keep": {"content": content, "dest": str(file)}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,16 +103,16 @@ class Plays:
         """
         steps = {
             "block": [{"ansible.builtin.include_role": {"name": f"vforge.vsphere.{self._role}"}}],
-            "always": [{"ansible.builtin.copy": {"dest": "left.json", "content": "{{ kept | to_json }}"}, "check_mode": False}],
+            "always": [kept("{{ kept | to_json }}", self._folder / "left.json")],
         }
         variables = {**{f"{self._role}_{name}": value for name, value in given.items()}, **(others or {}), "kept": self._kept}
         play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [steps]}]
         (self._folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
         self.sim.reset_calls()
         return subprocess.Popen(
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
+            [*PLAYBOOK, *words, "play.json"],
             cwd=self._folder,
-            env=self._environment(),
+            env=environment(self._folder, self.sim),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -112,20 +148,3 @@ class Plays:
         """
         found = self.sim.govc("vm.info", pattern)["virtualMachines"] or []
         return {vm["name"]: vm for vm in found}
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "HOME": str(self._folder),
-            "ANSIBLE_HOME": str(self._folder / "ansible"),
-            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "XDG_RUNTIME_DIR": str(self._folder),
-            "VMWARE_HOST": self.sim.host,
-            "VMWARE_PORT": str(self.sim.port),
-            "VMWARE_USER": self.sim.username,
-            "VMWARE_PASSWORD": self.sim.password,
-            "VMWARE_CA_PATH": self.sim.ca,
-        }

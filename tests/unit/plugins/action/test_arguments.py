@@ -7,17 +7,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
-
-# Where the folder ansible_collections lies, in the run's copy of the checkout.
-_COLLECTIONS = str(Path(instant_clone.__file__).parents[5])
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 
 # A connection to "another machine": this one, without the environment of ansible-playbook.
 _ELSEWHERE = '''
@@ -44,35 +38,21 @@ def play(shared_sim, tmp_path):
     """A function that runs tasks against a simulator, and returns their results."""
     (tmp_path / "connection").mkdir()
     (tmp_path / "connection" / "elsewhere.py").write_text(_ELSEWHERE, encoding="utf-8")
-    environment = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "ANSIBLE_HOME": str(tmp_path / "ansible"),
-        "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
+    usual = {
+        **environment(tmp_path, shared_sim),
         "ANSIBLE_CONNECTION_PLUGINS": str(tmp_path / "connection"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        "XDG_RUNTIME_DIR": str(tmp_path),
-        "VMWARE_HOST": shared_sim.host,
-        "VMWARE_PORT": str(shared_sim.port),
-        "VMWARE_USER": shared_sim.username,
-        "VMWARE_PASSWORD": shared_sim.password,
-        "VMWARE_CA_PATH": shared_sim.ca,
     }
 
     def run(*tasks, variables=None, **more_environment):
         names = [f"done_{number}" for number in range(len(tasks))]
         steps = [{**task, "register": name, "ignore_errors": True} for task, name in zip(tasks, names, strict=True)]
-        kept = {"content": f"{{{{ [{', '.join(names)}] | to_json }}}}", "dest": str(tmp_path / "done.json")}
-        steps.append({"ansible.builtin.copy": kept})
+        steps.append(kept(f"{{{{ [{', '.join(names)}] | to_json }}}}", tmp_path / "done.json"))
         playbook = [{"hosts": "localhost", "gather_facts": False, "vars": variables or {}, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
         ended = subprocess.run(
-            # `python -m ansible` looks for entry points, which a run from the source of ansible-core does not have.
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", "play.json"],
+            [*PLAYBOOK, "play.json"],
             cwd=tmp_path,
-            env={**environment, **more_environment},
+            env={**usual, **more_environment},
             capture_output=True,
             text=True,
             timeout=600,

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ import yaml
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit import payload
 from ansible_collections.vforge.vsphere.plugins.module_utils._cloudinit.networks import Card
 from ansible_collections.vforge.vsphere.plugins.modules import guest_documents
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 
 _COLLECTION = Path(guest_documents.__file__).parents[2]
 _HIDDEN = "hunter2-and-more"
@@ -49,21 +48,14 @@ def play(tmp_path):
         variables = {"domain": "example.test", "package": "nginx", "secret": "{{ hidden }}", "hidden": _HIDDEN}
         tasks = [
             {"vforge.vsphere.guest_documents": task, "register": "made", "ignore_errors": True},
-            {"ansible.builtin.copy": {"dest": "made.json", "content": "{{ made | to_json }}"}, "no_log": True},
+            {**kept("{{ made | to_json }}", tmp_path / "made.json"), "no_log": True},
         ]
         text = json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}])
         (tmp_path / "play.json").write_text(text, encoding="utf-8")
         ran = subprocess.run(
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
+            [*PLAYBOOK, *words, "play.json"],
             cwd=tmp_path,
-            env={
-                **os.environ,
-                "HOME": str(tmp_path),
-                "ANSIBLE_HOME": str(tmp_path / "ansible"),
-                "ANSIBLE_COLLECTIONS_PATH": str(_COLLECTION.parents[2]),
-                "ANSIBLE_LOCALHOST_WARNING": "false",
-                "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            },
+            env=environment(tmp_path),
             capture_output=True,
             text=True,
             check=False,

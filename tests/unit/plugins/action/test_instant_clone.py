@@ -10,16 +10,12 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.action.instant_clone import ActionModule
 from ansible_collections.vforge.vsphere.plugins.modules import instant_clone
-
-# Where the folder ansible_collections lies, in the run's copy of the checkout.
-_COLLECTIONS = str(Path(instant_clone.__file__).parents[5])
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 
 
 @pytest.fixture
@@ -34,31 +30,15 @@ def play(make_sim, tmp_path):
                 "gather_facts": False,
                 "tasks": [
                     {"vforge.vsphere.instant_clone": task, "register": "done", "ignore_errors": True},
-                    {"ansible.builtin.copy": {"dest": str(tmp_path / "done.json"), "content": "{{ done | to_json }}"}},
+                    kept("{{ done | to_json }}", tmp_path / "done.json"),
                 ],
             }
         ]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
-        environment = {
-            **os.environ,
-            "HOME": str(tmp_path),
-            "ANSIBLE_HOME": str(tmp_path / "ansible"),
-            "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "XDG_RUNTIME_DIR": str(tmp_path),
-            "VMWARE_HOST": sim.host,
-            "VMWARE_PORT": str(sim.port),
-            "VMWARE_USER": sim.username,
-            "VMWARE_PASSWORD": sim.password,
-            "VMWARE_CA_PATH": sim.ca,
-        }
         ended = subprocess.run(
-            # `python -m ansible` looks for entry points, which a run from the source of ansible-core does not have.
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", *words, "play.json"],
+            [*PLAYBOOK, *words, "play.json"],
             cwd=tmp_path,
-            env=environment,
+            env=environment(tmp_path, sim),
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -7,17 +7,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.modules import instant_clone_parent
-
-# Where the folder ansible_collections lies, in the run's copy of the checkout.
-_COLLECTIONS = str(Path(instant_clone_parent.__file__).parents[5])
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 
 
 @pytest.fixture
@@ -29,34 +23,18 @@ def sim(make_sim):
 @pytest.fixture
 def play(sim, tmp_path):
     """A function that runs tasks, and returns the results and all of the output at the highest verbosity in use."""
-    environment = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "ANSIBLE_HOME": str(tmp_path / "ansible"),
-        "ANSIBLE_COLLECTIONS_PATH": _COLLECTIONS,
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        "XDG_RUNTIME_DIR": str(tmp_path),
-        "VMWARE_HOST": sim.host,
-        "VMWARE_PORT": str(sim.port),
-        "VMWARE_USER": sim.username,
-        "VMWARE_PASSWORD": sim.password,
-        "VMWARE_CA_PATH": sim.ca,
-    }
 
     def run(*tasks):
         steps = []
         for number, task in enumerate(tasks):
             steps.append({**task, "register": f"done_{number}", "ignore_errors": True})
-            content = f"{{{{ done_{number} | to_json }}}}"
-            steps.append({"ansible.builtin.copy": {"dest": str(tmp_path / f"{number}.json"), "content": content}})
+            steps.append(kept(f"{{{{ done_{number} | to_json }}}}", tmp_path / f"{number}.json"))
         playbook = [{"hosts": "localhost", "gather_facts": False, "tasks": steps}]
         (tmp_path / "play.json").write_text(json.dumps(playbook), encoding="utf-8")
         ended = subprocess.run(
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", "-vvv", "--diff", "play.json"],
+            [*PLAYBOOK, "-vvv", "--diff", "play.json"],
             cwd=tmp_path,
-            env=environment,
+            env=environment(tmp_path, sim),
             capture_output=True,
             text=True,
             check=False,

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import pathlib
 import re
 import subprocess
-import sys
 
 import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.vforge.vsphere.plugins import module_utils, modules
 from ansible_collections.vforge.vsphere.plugins.modules import installed_module
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.least import LEAST
 from vforge_module import ModuleProcess
 
@@ -78,27 +77,13 @@ def play(tmp_path):
     def run(*tasks):
         steps = [{**task, "register": f"done_{number}", "ignore_errors": True} for number, task in enumerate(tasks)]
         names = ", ".join(step["register"] for step in steps)
-        steps.append(
-            {"ansible.builtin.copy": {"content": f"{{{{ [{names}] | to_json }}}}", "dest": str(tmp_path / "done.json")}}
-        )
+        steps.append(kept(f"{{{{ [{names}] | to_json }}}}", tmp_path / "done.json"))
         (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": steps}]))
-        environment = {
-            **os.environ,
-            "HOME": str(tmp_path),
-            "XDG_RUNTIME_DIR": str(tmp_path),
-            "ANSIBLE_HOME": str(tmp_path / "ansible"),
-            "ANSIBLE_ASYNC_DIR": str(tmp_path / "async"),
-            "ANSIBLE_COLLECTIONS_PATH": str(_PATH),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "VMWARE_HOST": "127.0.0.1",
-            "VMWARE_PORT": "1",
-            "VMWARE_USER": "somebody",
-            "VMWARE_PASSWORD": "a-secret-of-somebody",
-        }
+        nobody = {"VMWARE_HOST": "127.0.0.1", "VMWARE_PORT": "1", "VMWARE_USER": "somebody", "VMWARE_PASSWORD": "of-somebody"}
         ended = subprocess.run(
-            [sys.executable, "-c", "from ansible.cli.playbook import main; main()", "-vvv", "play.json"],
+            [*PLAYBOOK, "-vvv", "play.json"],
             cwd=tmp_path,
-            env=environment,
+            env={**environment(tmp_path), "ANSIBLE_ASYNC_DIR": str(tmp_path / "async"), **nobody},
             capture_output=True,
             text=True,
             check=False,
