@@ -32,7 +32,8 @@ class LinkedTools(Tools):
     def linked(self, names: Sequence[str], *, tool: str = OURS, session: str = "fresh", changed: bool = True) -> Sample:
         """Our module: one task. session: the name of the folder for kept sessions; a name that is new has none."""
         clones = [{"name": name, "guestinfo": {"hostname": name}} for name in names]
-        asked = {"source": {"name": self._golden}, "snapshot": {"name": _SNAPSHOT}, "folder": self._vcenter.folder}
+        source = {"path": f"/{DATACENTER}/vm/{self._golden}"}
+        asked = {"source": source, "snapshot": {"name": _SNAPSHOT}, "folder": self._vcenter.folder}
         task = {"vforge.vsphere.linked_clone": {**asked, "clones": clones, "parallel": PARALLEL}}
         result, sample = self._task(task, names, tool, session, None)
         if result["changed"] is not changed or len(result["clones"]) != len(names):

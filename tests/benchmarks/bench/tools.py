@@ -189,7 +189,12 @@ class Tools:
         self, names: Sequence[str], tool: str, session: str, variables: dict[str, Any] | None = None, **env: str
     ) -> tuple[dict[str, Any], Sample]:
         clones = [{"name": name, "guestinfo": {"hostname": name}} for name in names]
-        options = {"parent": {"name": PARENT}, "folder": self._vcenter.folder, "clones": clones, "parallel": PARALLEL}
+        options = {
+            "parent": {"path": self._vcenter.parent},
+            "folder": self._vcenter.folder,
+            "clones": clones,
+            "parallel": PARALLEL,
+        }
         return self._task({"vforge.vsphere.instant_clone": options}, names, tool, session, variables, **env)
 
     def _task(

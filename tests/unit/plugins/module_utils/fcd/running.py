@@ -47,9 +47,7 @@ class Disks(Runner):
     def attempt_snapshots(self, *snapshots: dict[str, t.Any], check: bool = False) -> Ran:
         """Run a task of first_class_disk_snapshot that may fail."""
         given = {"datastore": STORE, "snapshots": list(snapshots)}
-        options = SnapshotOptions.from_params(
-            accepted(first_class_disk_snapshot.argument_spec(), given)
-        )
+        options = SnapshotOptions.from_params(accepted(first_class_disk_snapshot.argument_spec(), given))
         return self.ran(lambda session: task.run_snapshots(session, options, check=check))
 
     def snapshots(self, *snapshots: dict[str, t.Any], check: bool = False) -> Ran:
@@ -73,9 +71,7 @@ class Disks(Runner):
 
     def write(self, disk: str, offset: int, length: int = 512) -> None:
         """Write to a disk that no VM has."""
-        self.sim.request(
-            "POST", f"/fcds/{disk}/writes", {"offset": offset, "length": length, "seed": 1}
-        )
+        self.sim.request("POST", f"/fcds/{disk}/writes", {"offset": offset, "length": length, "seed": 1})
 
     def written(self, disk: str) -> list[list[int]]:
         """Which areas of a disk were ever written."""

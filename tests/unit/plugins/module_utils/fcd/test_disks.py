@@ -55,9 +55,7 @@ def test_what_is_not_named_is_left_alone(disks):
     }
     assert entry(ran)["metadata"] == {"a": "1", "c": "3"}
     assert "relocation_disabled: true" in ran.result["diff"]["before"]
-    assert disks.one(name="d", relocation_disabled=False, metadata={"b": None}).result[
-        "changed"
-    ] is False
+    assert disks.one(name="d", relocation_disabled=False, metadata={"b": None}).result["changed"] is False
 
 
 def test_a_disk_grows_and_never_shrinks(disks):
@@ -132,9 +130,7 @@ def test_a_clone_has_the_bytes_of_its_source(disks):
     assert entry(ran)["metadata"] == {"k": "v"}
     assert disks.written(entry(ran)["id"]) == [[4096, 512]]
     assert disks.one(**wanted).result["changed"] is False
-    smaller = disks.attempt(
-        disks=[{"name": "tiny", "clone_of": {"id": source}, "size": "4 MiB"}]
-    )
+    smaller = disks.attempt(disks=[{"name": "tiny", "clone_of": {"id": source}, "size": "4 MiB"}])
     assert "8 MiB" in entry(smaller)["error"]["msg"]
 
 
@@ -241,11 +237,7 @@ def test_a_policy_is_that_of_a_new_disk(disks):
     policy = disks.sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
     made = disks.one(name="d", size="8 MiB", storage_policy="gold")
     assert disks.seen(entry(made)["id"])["profile"] == policy["id"]
-    refused = disks.attempt(
-        disks=[
-            {"name": "x", "size": "8 MiB", "storage_policy": "gold", "datastore": "LocalDS_1"}
-        ]
-    )
+    refused = disks.attempt(disks=[{"name": "x", "size": "8 MiB", "storage_policy": "gold", "datastore": "LocalDS_1"}])
     assert refused.error.details["option"] == "storage_policy"
 
 
