@@ -70,7 +70,13 @@ var otherPrivileges = map[string][]string{
 	"FileManager.DeleteDatastoreFile_Task":         {}, // needs it on the datastore: see fileShim
 	"FileManager.MoveDatastoreFile_Task":           {},
 	"FileManager.MakeDirectory":                    {},
+	"VirtualDiskManager.CreateVirtualDisk_Task":    {}, // they need it on the datastore: see diskShim
 	"VirtualDiskManager.DeleteVirtualDisk_Task":    {},
+	"VirtualDiskManager.CopyVirtualDisk_Task":      {},
+	"VirtualDiskManager.MoveVirtualDisk_Task":      {},
+	"VirtualDiskManager.ExtendVirtualDisk_Task":    {},
+	"VirtualDiskManager.InflateVirtualDisk_Task":   {},
+	"VirtualDiskManager.SetVirtualDiskUuid":        {},
 	"ResourcePool.ImportVApp":                      {"VApp.Import"},
 	"HostSystem.EnterMaintenanceMode_Task":         {"Host.Config.Maintenance"},
 	"HostSystem.ExitMaintenanceMode_Task":          {"Host.Config.Maintenance"},

@@ -158,6 +158,8 @@ func ReadDescriptor(local string) (*vmdk.Descriptor, error) {
 
 var (
 	extentLine = regexp.MustCompile(`(?m)^(RW|RDONLY) \d+ `)
+	extentName = regexp.MustCompile(`(?m)^((?:RW|RDONLY) \d+ VMFS )".*"`)
+	thinLine   = regexp.MustCompile(`(?m)^ddb\.thinProvisioned *=.*\n`)
 	uuidLine   = regexp.MustCompile(`(?m)^ddb\.uuid *=.*$`)
 )
 
@@ -177,6 +179,18 @@ func SetUUID(local, id string) error {
 			return text + line + "\n"
 		}
 		return uuidLine.ReplaceAllString(text, line)
+	})
+}
+
+// SetThick takes the word from a descriptor that its disk is thin.
+func SetThick(local string) error {
+	return change(local, func(text string) string { return thinLine.ReplaceAllString(text, "") })
+}
+
+// Renamed writes the name of a disk's extent into its descriptor.
+func Renamed(local string) error {
+	return change(local, func(text string) string {
+		return extentName.ReplaceAllString(text, `${1}"`+strings.ReplaceAll(path.Base(Extent(local, false)), "$", "$$")+`"`)
 	})
 }
 

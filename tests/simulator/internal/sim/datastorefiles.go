@@ -65,22 +65,6 @@ func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirecto
 	return res
 }
 
-// DeleteVirtualDiskTask deletes a disk, unless a VM needs it.
-func (sh *fileShim) DeleteVirtualDiskTask(ctx *simulator.Context, req *types.DeleteVirtualDisk_Task) soap.HasFault {
-	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
-		return &methods.DeleteVirtualDisk_TaskBody{Fault_: faults.SOAP(denied)}
-	}
-	if fault := sh.s.needed(req.Name, req.Datacenter); fault != nil {
-		task := sh.s.failedTask(ctx, req.This, "deleteVirtualDisk", fault)
-		return &methods.DeleteVirtualDisk_TaskBody{Res: &types.DeleteVirtualDisk_TaskResponse{Returnval: task}}
-	}
-	m := sh.s.reg.VirtualDiskManager()
-	var res soap.HasFault
-	ctx.WithLock(m, func() { res = m.DeleteVirtualDiskTask(ctx, req) })
-	sh.s.afterTask(res.(*methods.DeleteVirtualDisk_TaskBody).Res.Returnval, sh.s.diskLayers.ForgetRemoved)
-	return res
-}
-
 // denied checks the caller's privilege on the datastore of a file.
 func (sh *fileShim) denied(ctx *simulator.Context, name string, dc *types.ManagedObjectReference) types.BaseMethodFault {
 	ds := sh.s.datastoreIn(dc, name)

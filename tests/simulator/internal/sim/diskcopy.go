@@ -23,17 +23,18 @@ func newBaseDisk(ds *simulator.Datastore, file string, capacity int64) (*vdisk.F
 	return baseBacking(ds, file), nil
 }
 
-// baseBacking describes a disk that builds on no other, with the UUID that its descriptor has.
+// baseBacking describes a disk that builds on no other, as its descriptor
+// says.
 func baseBacking(ds *simulator.Datastore, file string) *vdisk.FlatBacking {
 	ref := ds.Self
-	id := ids.NewUUID(0x60)
+	id, thin := ids.NewUUID(0x60), true
 	if desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file)); err == nil {
-		id = cmp.Or(dsfiles.PlainUUID(desc.DDB["uuid"]), id)
+		id, thin = cmp.Or(dsfiles.PlainUUID(desc.DDB["uuid"]), id), desc.DDB["thinProvisioned"] == "1"
 	}
 	return &vdisk.FlatBacking{
 		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: dsfiles.Path(ds.Name, file), Datastore: &ref},
 		DiskMode:                     string(types.VirtualDiskModePersistent),
-		ThinProvisioned:              types.NewBool(true),
+		ThinProvisioned:              types.NewBool(thin),
 		Uuid:                         id,
 	}
 }

@@ -37,9 +37,9 @@ func (s *Sim) installShims() {
 		"VcenterVStorageObjectManager": &fcdShim{s.shimFor("VcenterVStorageObjectManager")},
 		"VirtualMachineSnapshot":       &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
-	for _, kind := range []string{"FileManager", "VirtualDiskManager"} {
-		s.shims[kind] = &fileShim{s.shimFor(kind)}
-	}
+	s.shims["FileManager"] = &fileShim{s.shimFor("FileManager")}
+	s.shims["HostDatastoreBrowser"] = &browserShim{s.shimFor("HostDatastoreBrowser")}
+	s.shims["VirtualDiskManager"] = &diskShim{s.shimFor("VirtualDiskManager")}
 	s.shims["HttpNfcLease"] = &leaseShim{s.shimFor("HttpNfcLease")}
 	s.shims["AuthorizationManager"] = &authorizationShim{s.shimFor("AuthorizationManager")}
 	s.shims["OvfManager"] = &ovfShim{s.shimFor("OvfManager")}

@@ -102,6 +102,26 @@ func (t *Layers) Remove(files []string) error {
 	return failed
 }
 
+// Move gives a base disk other files; both are descriptors on this machine.
+//
+// It returns an error when the files cannot be renamed.
+func (t *Layers) Move(from, to string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old, made := dsfiles.Extent(from, false), dsfiles.Extent(to, false)
+	if err := errors.Join(os.Rename(old, made), os.Rename(from, to), dsfiles.Renamed(to)); err != nil {
+		return err
+	}
+	if l := t.layers[old]; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.descriptor, l.Extent = to, made
+		t.layers[made] = l
+		delete(t.layers, old)
+	}
+	return nil
+}
+
 // Known is the layer whose extent is a file of this machine, or nil.
 func (t *Layers) Known(extent string) *layer {
 	t.mu.Lock()
