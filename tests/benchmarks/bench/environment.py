@@ -14,8 +14,6 @@ from devtools.builds import Build
 
 HERE = Path(__file__).resolve().parents[1]
 
-CHART = "benchmark-calls.svg"
-
 _REQUIREMENTS = HERE / "requirements.txt"
 _PEER = HERE / "peer.txt"
 # Of the `ansible` package's hundred collections, those that are measured or that these need.
@@ -45,10 +43,9 @@ def peer_environment(python: Path) -> Path:
     return Build("bench", (_REQUIREMENTS, _PEER, str(python)), make).ensure()
 
 
-def draw(peer: Path, figures: Path, folder: Path) -> Path:
-    """Draw the chart of the figures in a JSON file into a folder; returns its path. Raises CommandFailed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / CHART
+def plot(peer: Path, script: str, data: Path, target: Path) -> Path:
+    """Draw the figures of a JSON file by one of the scripts; returns the picture's path. Raises CommandFailed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     python = peer / "venv" / "bin" / "python"
-    processes.check([python, HERE / "scripts" / "chart.py", figures, target], layout.LOGS / "bench.log")
+    processes.check([python, HERE / "scripts" / script, data, target], layout.LOGS / "bench.log")
     return target

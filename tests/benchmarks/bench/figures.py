@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +38,6 @@ class Sample:
         """Calls for each clone."""
         return self.calls / self.clones
 
-    @property
-    def seconds_a_clone(self) -> float:
-        """Seconds of the whole process for each clone."""
-        return self.seconds / self.clones
-
 
 @dataclass(frozen=True)
 class Latency:
@@ -66,11 +59,6 @@ class Latency:
     def ratios(self) -> list[float]:
         """Module by plain script, pair by pair."""
         return [module / plain for module, plain in zip(self.module_spans, self.plain_spans, strict=True)]
-
-    @property
-    def ratio(self) -> float:
-        """The median ratio."""
-        return statistics.median(self.ratios)
 
 
 @dataclass(frozen=True)
@@ -118,11 +106,6 @@ class Areas:
         """Module by plain script, pair by pair."""
         return [module / plain for module, plain in zip(self.module_spans, self.plain_spans, strict=True)]
 
-    @property
-    def ratio(self) -> float:
-        """The median ratio."""
-        return statistics.median(self.ratios)
-
 
 @dataclass(frozen=True)
 class Upload:
@@ -159,27 +142,3 @@ class Templates:
         mine = [each.rate for each in self.turns if (each.tool, each.how) == (tool, how) and each.rate]
         others = [each.rate for each in self.turns if each.tool == other and each.rate]
         return [one / two for one, two in zip(mine, others, strict=True)]
-
-
-@dataclass
-class Figures:
-    """Everything that one run of the benchmark measured."""
-
-    machine: dict[str, str]
-    quick: bool = False
-    samples: list[Sample] = field(default_factory=list)
-    latencies: list[Latency] = field(default_factory=list)
-    memory: Memory | None = None
-    areas: Areas | None = None
-    fleets: list[Sample] = field(default_factory=list)
-    linked: list[Sample] = field(default_factory=list)
-    cloud: list[Sample] = field(default_factory=list)
-    templates: Templates | None = None
-
-    def of(self, tool: str) -> list[Sample]:
-        """The samples of one tool, by the size of the inventory."""
-        return sorted((sample for sample in self.samples if sample.tool == tool), key=lambda sample: sample.vms)
-
-    def as_data(self) -> dict[str, object]:
-        """For a JSON file."""
-        return dataclasses.asdict(self)

@@ -6,24 +6,22 @@
 
 from __future__ import annotations
 
-import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from bench import templates, tools
-from bench.figures import Figures
+from bench.figures import Areas, Latency, Memory, Sample, Templates
+from bench.report import Promise, Spread
 
 CALLS_BESIDE_CLONES = 14
 RATIO = 1.3
 PEAK_MIB = 150
+UPLOAD_PEAK_MIB = 60
 FLEET_CALLS_BESIDE_CLONES = 60
 FLEET_LOGINS = 3
 LINKED_CALLS_BESIDE_CLONES = 20
 CLOUD_CALLS_BESIDE_VMS = 16
 AREAS_A_PAGE = 2_000
-UPLOAD_BY_CURL = 0.8
 REPEAT_CALLS = 10
-# A small file is over before its connection is fast.
-RATIO_FROM_MIB = 512
 CALLS_BESIDE_PAGES = 14
 # With few areas the comparison is one of connecting and looking up, which the script does not do.
 RATIO_FROM_AREAS = 100_000
@@ -31,132 +29,86 @@ RATIO_FROM_AREAS = 100_000
 RATIO_FROM_CLONE_MS = 20
 
 
-@dataclass(frozen=True)
-class Promise:
-    """One promise: what, its bound and the measured value as text, and whether it is kept."""
-
-    what: str
-    bound: str
-    measured: str
-    kept: bool
+def _calls(what: str, sample: Sample | Memory | Areas, most: int) -> Promise:
+    return Promise(f"calls for {what}", f"at most {most:,}", f"{sample.calls:,}", sample.calls <= most)
 
 
-def check(figures: Figures) -> list[Promise]:
-    """Every promise of which there are figures."""
+def _peak(what: str, mib: float, most: int) -> Promise:
+    return Promise(f"peak memory {what}, MiB", f"below {most}", f"{mib:.0f}", mib < most)
+
+
+def clones(samples: Sequence[Sample]) -> list[Promise]:
+    """Side by side, in several inventories."""
+    ours = sorted((each for each in samples if each.tool == tools.OURS), key=lambda each: each.vms)
+    made = [_calls(f"{each.clones} clones among {each.vms:,} VMs", each, each.clones + CALLS_BESIDE_CLONES) for each in ours]
+    same = len({each.calls for each in ours}) == 1
+    made.append(Promise("the same number of calls in every inventory", "yes", "yes" if same else "no", same))
+    kept = [each for each in samples if each.tool in (tools.KEPT, tools.REPEAT)]
+    count = sum(each.logins + each.logouts for each in kept)
+    return [*made, Promise("logins and logouts of tasks with a kept session", "0", str(count), count == 0)]
+
+
+def latency(latencies: Sequence[Latency]) -> list[Promise]:
+    """Beside the plain script."""
     return [
-        *_calls(figures),
-        *_kept_sessions(figures),
-        *_ratios(figures),
-        *_memory(figures),
-        *_fleets(figures),
-        *_linked(figures),
-        *_cloud(figures),
-        *_areas(figures),
-        *_templates(figures),
-    ]
-
-
-def _calls(figures: Figures) -> list[Promise]:
-    samples = figures.of(tools.OURS)
-    made = []
-    for sample in samples:
-        most = sample.clones + CALLS_BESIDE_CLONES
-        what = f"calls for {sample.clones} clones among {sample.vms:,} VMs"
-        made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
-    if memory := figures.memory:
-        most = memory.clones + CALLS_BESIDE_CLONES
-        what = f"calls for {memory.clones:,} clones among 10 VMs"
-        made.append(Promise(what, f"{most:,}", f"{memory.calls:,}", memory.calls <= most))
-    counts = {sample.calls for sample in samples}
-    what = "the same number of calls in every inventory"
-    return [*made, Promise(what, "yes", "yes" if len(counts) == 1 else "no", len(counts) == 1)]
-
-
-def _kept_sessions(figures: Figures) -> list[Promise]:
-    samples = [*figures.of(tools.KEPT), *figures.of(tools.REPEAT)]
-    logins, logouts = sum(sample.logins for sample in samples), sum(sample.logouts for sample in samples)
-    what = "logins and logouts of tasks with a kept session"
-    return [Promise(what, "0", str(logins + logouts), logins + logouts == 0)]
-
-
-def _ratios(figures: Figures) -> list[Promise]:
-    return [
-        Promise(
-            f"{latency.clones} clones with {latency.latency_ms} ms latency, module by script",
-            f"{RATIO:.2f}",
-            f"{latency.ratio:.2f}",
-            latency.ratio <= RATIO,
+        Spread.of(each.ratios).at_most(
+            f"{each.clones} clones of {each.clone_ms} ms with {each.latency_ms} ms latency, module by script",
+            RATIO,
         )
-        for latency in figures.latencies
-        if latency.clone_ms >= RATIO_FROM_CLONE_MS
+        for each in latencies
+        if each.clone_ms >= RATIO_FROM_CLONE_MS
     ]
 
 
-def _memory(figures: Figures) -> list[Promise]:
-    if figures.memory is None:
-        return []
-    what = f"peak memory of the module, {figures.memory.clones:,} clones, MiB"
-    return [Promise(what, str(PEAK_MIB), f"{figures.memory.peak_mib:.0f}", figures.memory.peak_mib < PEAK_MIB)]
+def memory(used: Memory) -> list[Promise]:
+    """Many clones in one task."""
+    calls = _calls(f"{used.clones:,} clones among 10 VMs", used, used.clones + CALLS_BESIDE_CLONES)
+    return [calls, _peak(f"of the module, {used.clones:,} clones", used.peak_mib, PEAK_MIB)]
 
 
-def _fleets(figures: Figures) -> list[Promise]:
+def fleets(samples: Sequence[Sample]) -> list[Promise]:
+    """A fleet's first run."""
     made = []
-    for sample in (each for each in figures.fleets if each.tool == tools.FLEET):
-        most = sample.clones + FLEET_CALLS_BESIDE_CLONES
-        what = f"{sample.clones} clones over three hosts, parents included, among {sample.vms:,} VMs"
-        made.append(Promise(f"calls for {what}", f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
-        made.append(Promise(f"logins for {what}", str(FLEET_LOGINS), str(sample.logins), sample.logins <= FLEET_LOGINS))
+    for each in (each for each in samples if each.tool == tools.FLEET):
+        what = f"{each.clones} clones over three hosts, parents included, among {each.vms:,} VMs"
+        made.append(_calls(what, each, each.clones + FLEET_CALLS_BESIDE_CLONES))
+        logins = Promise(f"logins for {what}", f"at most {FLEET_LOGINS}", str(each.logins), each.logins <= FLEET_LOGINS)
+        made.append(logins)
     return made
 
 
-def _linked(figures: Figures) -> list[Promise]:
+def linked(samples: Sequence[Sample]) -> list[Promise]:
+    """Linked clones."""
+    return [
+        _calls(f"{each.clones} linked clones among {each.vms:,} VMs", each, each.clones + LINKED_CALLS_BESIDE_CLONES)
+        for each in samples
+        if each.tool == tools.OURS
+    ]
+
+
+def cloud(samples: Sequence[Sample]) -> list[Promise]:
+    """Data for cloud-init."""
     made = []
-    for sample in (each for each in figures.linked if each.tool == tools.OURS):
-        most = sample.clones + LINKED_CALLS_BESIDE_CLONES
-        what = f"calls for {sample.clones} linked clones among {sample.vms:,} VMs"
-        made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
+    for each in (each for each in samples if each.tool in (tools.OURS, tools.REPEAT)):
+        again = each.tool == tools.REPEAT
+        what = f"cloud-init's data of {each.clones} among {each.vms:,} VMs{', again' if again else ''}"
+        made.append(_calls(what, each, CLOUD_CALLS_BESIDE_VMS + (0 if again else each.clones)))
     return made
 
 
-def _cloud(figures: Figures) -> list[Promise]:
-    made = []
-    for sample in (each for each in figures.cloud if each.tool in (tools.OURS, tools.REPEAT)):
-        again = sample.tool == tools.REPEAT
-        most = CLOUD_CALLS_BESIDE_VMS + (0 if again else sample.clones)
-        what = f"calls for cloud-init's data of {sample.clones} among {sample.vms:,} VMs{', again' if again else ''}"
-        made.append(Promise(what, f"{most:,}", f"{sample.calls:,}", sample.calls <= most))
-    return made
-
-
-def _areas(figures: Figures) -> list[Promise]:
-    if figures.areas is None:
-        return []
-    areas = figures.areas
+def areas(found: Areas) -> list[Promise]:
+    """Changed areas."""
     # One more than they fill: what is behind the last area has to be covered, too.
-    most = areas.areas // AREAS_A_PAGE + 1 + CALLS_BESIDE_PAGES
-    what = f"{areas.areas:,} changed areas of a disk of {areas.capacity >> 40} TiB"
-    made = [
-        Promise(f"calls for {what}", str(most), str(areas.calls), areas.calls <= most),
-        Promise(f"peak memory for {what}, MiB", str(PEAK_MIB), f"{areas.peak_mib:.0f}", areas.peak_mib < PEAK_MIB),
-    ]
-    if areas.areas >= RATIO_FROM_AREAS:
-        what = f"seconds for {what}, module by script"
-        made.append(Promise(what, f"{RATIO:.2f}", f"{areas.ratio:.2f}", areas.ratio <= RATIO))
+    most = found.areas // AREAS_A_PAGE + 1 + CALLS_BESIDE_PAGES
+    what = f"{found.areas:,} changed areas of a disk of {found.capacity >> 40} TiB"
+    made = [_calls(what, found, most), _peak(f"for {what}", found.peak_mib, PEAK_MIB)]
+    if found.areas >= RATIO_FROM_AREAS:
+        made.append(Spread.of(found.ratios).at_most(f"seconds for {what}, module by script", RATIO))
     return made
 
 
-def _templates(figures: Figures) -> list[Promise]:
-    if figures.templates is None:
-        return []
-    found = figures.templates
+def packages(found: Templates) -> list[Promise]:
+    """OVF packages."""
     again = max(each.calls for each in found.turns if each.tool == templates.REPEAT)
-    made = [Promise("calls for a template that is there", str(REPEAT_CALLS), str(again), again <= REPEAT_CALLS)]
-    peak = found.large.peak_mib or 0.0
-    what = f"peak memory for a disk of {found.large.mib:,} MiB, MiB"
-    made.append(Promise(what, str(PEAK_MIB), f"{peak:.0f}", peak < PEAK_MIB))
-    mib = found.turns[0].mib
-    if mib >= RATIO_FROM_MIB:
-        ratio = statistics.median(found.ratios(templates.OURS, "stream", templates.CURL))
-        what = f"rate for {mib} MiB with its manifest, by that of curl (at least)"
-        made.append(Promise(what, f"{UPLOAD_BY_CURL:.2f}", f"{ratio:.2f}", ratio >= UPLOAD_BY_CURL))
-    return made
+    made = [Promise("calls for a template that is there", f"at most {REPEAT_CALLS}", str(again), again <= REPEAT_CALLS)]
+    return [*made, _peak(f"for a disk of {found.large.mib:,} MiB", found.large.peak_mib or 0.0, UPLOAD_PEAK_MIB)]

@@ -14,8 +14,9 @@ from typing import Any
 
 from bench import templates, tools
 from bench.cloud import CloudTools
-from bench.figures import Areas, Figures, Latency, Sample, Templates, Upload
+from bench.figures import Areas, Latency, Memory, Sample, Templates, Upload
 from bench.linked import LinkedTools
+from bench.report import in_turns
 from bench.templates import Large, TemplateTools
 from bench.tools import Installed, Tools
 from bench.vcenter import VCenter, simulated
@@ -31,13 +32,13 @@ class Plan:
 
     inventories: VMs there are before -> clones that govc and community.vmware make, whose time grows with the inventory.
     clones: how many the other tools make; clone_ms: how long the server takes for each.
-    latency_...: the comparison with latency on every call: its clones, its repetitions, the server's time for a clone.
+    latency_...: the comparison with latency on every call: its clones, the server's time for a clone.
+    turns, most: how often what is compared by time takes turns, and how often at the most, where it scatters.
     memory_clones: in one task.
     fleets: VMs there are before -> clones of a fleet over the three hosts of a cluster.
     linked: VMs there are before -> linked clones that govc and community.vmware make; linked_clones: how many the others make.
     cloud: VMs there are before -> VMs that are given data for cloud-init by us, and by govc.
-    areas: changed areas of one disk; areas_rounds: how often they are read by each.
-    upload_mib: size of a disk that is uploaded, upload_rounds: how often by each tool; large_mib: of one for the memory.
+    areas: changed areas of one disk. upload_mib: size of a disk that is uploaded; large_mib: of one for the memory.
     """
 
     inventories: dict[int, tuple[int, int]]
@@ -45,7 +46,6 @@ class Plan:
     clone_ms: int
     latency_ms: int
     latency_clones: int
-    latency_rounds: int
     latency_clone_ms: tuple[int, ...]
     memory_clones: int
     fleets: dict[int, int]
@@ -53,10 +53,10 @@ class Plan:
     linked_clones: int
     cloud: dict[int, tuple[int, int]]
     areas: int
-    areas_rounds: int
     upload_mib: int
-    upload_rounds: int
     large_mib: int
+    turns: int
+    most: int
 
 
 FULL = Plan(
@@ -65,7 +65,6 @@ FULL = Plan(
     clone_ms=20,
     latency_ms=10,
     latency_clones=200,
-    latency_rounds=5,
     latency_clone_ms=(0, 20),
     memory_clones=1_000,
     fleets={10: 300, 10_000: 300},
@@ -73,10 +72,10 @@ FULL = Plan(
     linked_clones=100,
     cloud={10: (100, 100), 10_000: (100, 10)},
     areas=100_000,
-    areas_rounds=5,
     upload_mib=512,
-    upload_rounds=5,
     large_mib=8 << 10,
+    turns=5,
+    most=10,
 )
 QUICK = Plan(
     inventories={10: (10, 1), 100: (10, 1)},
@@ -84,7 +83,6 @@ QUICK = Plan(
     clone_ms=20,
     latency_ms=10,
     latency_clones=50,
-    latency_rounds=3,
     latency_clone_ms=(0,),
     memory_clones=100,
     fleets={10: 30},
@@ -92,10 +90,10 @@ QUICK = Plan(
     linked_clones=10,
     cloud={10: (10, 5)},
     areas=10_000,
-    areas_rounds=3,
     upload_mib=64,
-    upload_rounds=1,
     large_mib=256,
+    turns=2,
+    most=2,
 )
 
 
@@ -106,33 +104,15 @@ def names(prefix: str, count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of the benchmark: what is measured, and where progress and figures go."""
+    """Measures flows of clones, fleets, disks and packages; each method is one part, and returns what it found.
+
+    Each raises CommandFailed or WrongResult when a tool did not do its work, SimulatorError when the simulator did not.
+    """
 
     simulator: Path
     installed: Installed
     plan: Plan
     console: Console
-    figures: Figures
-
-    def run(self) -> None:
-        """Measure everything.
-
-        Raises CommandFailed or WrongResult when a tool did not do its work, SimulatorError when the simulator did not.
-        """
-        self._warm_up()
-        for vms, (some, few) in self.plan.inventories.items():
-            self._side_by_side(vms, some, few)
-        for clone_ms in self.plan.latency_clone_ms:
-            self._latency(clone_ms)
-        self._memory()
-        for vms, count in self.plan.fleets.items():
-            self._fleet(vms, count)
-        for vms, (some, few) in self.plan.linked.items():
-            self._linked(vms, some, few)
-        for vms, (ours, others) in self.plan.cloud.items():
-            self._cloud(vms, ours, others)
-        self._areas()
-        self._templates()
 
     def _vcenter(self, vms: int, clone_ms: int, latency_ms: int = 0) -> AbstractContextManager[VCenter]:
         return simulated(self.simulator, self.installed.govc, vms, clone_ms, latency_ms)
@@ -147,7 +127,8 @@ class Bench:
         self.console.step(name, work)
         return taken[0]
 
-    def _warm_up(self) -> None:
+    def warm_up(self) -> None:
+        """Run each tool once."""
         self.console.title("Warm up, so that nobody pays for byte-code")
         with self._vcenter(10, 0) as vcenter:
             using = Tools(self.installed, vcenter)
@@ -160,7 +141,14 @@ class Bench:
                 self._step(name, lambda make=make: make(["warm-up"]))  # type: ignore[misc]
                 using.sweep()
 
-    def _side_by_side(self, vms: int, some: int, few: int) -> None:
+    def clones(self) -> list[Sample]:
+        """Instant clones by each tool, in inventories of several sizes."""
+        found: list[Sample] = []
+        for vms, (some, few) in self.plan.inventories.items():
+            self._side_by_side(vms, some, few, found)
+        return found
+
+    def _side_by_side(self, vms: int, some: int, few: int, found: list[Sample]) -> None:
         clones = self.plan.clones
         self.console.title(f"Side by side, {vms:,} VMs in the inventory")
         with self._vcenter(vms, self.plan.clone_ms) as vcenter:
@@ -168,7 +156,7 @@ class Bench:
             kept = f"side-by-side-{vms}"
 
             def take(name: str, make: Callable[[], Sample], *, sweep: bool = True) -> None:
-                self.figures.samples.append(self._step(name, make))
+                found.append(self._step(name, make))
                 if sweep:
                     using.sweep()
 
@@ -182,15 +170,26 @@ class Bench:
             take(tools.GOVC, lambda: using.govc(names("govc", some)))
             take(tools.COMMUNITY, lambda: using.community(names("community", few)), sweep=False)
 
-    def _fleet(self, vms: int, count: int) -> None:
+    def fleets(self) -> list[Sample]:
+        """The role for a fleet, in inventories of several sizes."""
+        return [sample for vms, count in self.plan.fleets.items() for sample in self._fleet(vms, count)]
+
+    def _fleet(self, vms: int, count: int) -> list[Sample]:
+        found = []
         self.console.title(f"A fleet of {count} over three hosts, {vms:,} VMs in the inventory")
         with self._vcenter(vms, self.plan.clone_ms) as vcenter:
             using, golden, clusters, kept = Tools(self.installed, vcenter), vcenter.golden(), ["DC0_C0"], f"fleet-{vms}"
             for tool in (tools.FLEET, tools.FLEET_REPEAT):
                 sample = self._step(tool, lambda tool=tool: using.fleet(count, golden, clusters, tool=tool, session=kept))  # type: ignore[misc]
-                self.figures.fleets.append(sample)
+                found.append(sample)
+        return found
 
-    def _linked(self, vms: int, some: int, few: int) -> None:
+    def linked(self) -> list[Sample]:
+        """Linked clones by each tool, in inventories of several sizes."""
+        return [sample for vms, (some, few) in self.plan.linked.items() for sample in self._linked(vms, some, few)]
+
+    def _linked(self, vms: int, some: int, few: int) -> list[Sample]:
+        found = []
         clones, kept = self.plan.linked_clones, f"linked-{vms}"
         self.console.title(f"Linked clones, {vms:,} VMs in the inventory")
         with self._vcenter(vms, self.plan.clone_ms) as vcenter:
@@ -203,11 +202,16 @@ class Bench:
                 (tools.COMMUNITY, lambda: using.linked_community(names("community", few)), False),
             ]
             for name, make, sweep in turns:
-                self.figures.linked.append(self._step(name, make))
+                found.append(self._step(name, make))
                 if sweep:
                     using.sweep()
+        return found
 
-    def _cloud(self, vms: int, ours: int, others: int) -> None:
+    def cloud(self) -> list[Sample]:
+        """Data for cloud-init by each tool, in inventories of several sizes."""
+        return [sample for vms, (ours, others) in self.plan.cloud.items() for sample in self._cloud(vms, ours, others)]
+
+    def _cloud(self, vms: int, ours: int, others: int) -> list[Sample]:
         kept, mine, theirs = f"cloud-{vms}", names("ours", ours), names("govc", others)
         self.console.title(f"Data for cloud-init, {vms:,} VMs in the inventory")
         with self._vcenter(vms, 0) as vcenter:
@@ -217,20 +221,28 @@ class Bench:
                 (tools.REPEAT, lambda: using.cloud(mine, tool=tools.REPEAT, session=kept, changed=False)),
                 (tools.GOVC, lambda: using.cloud_govc(theirs)),
             ]
-            self.figures.cloud += [self._step(name, make) for name, make in turns]
+            return [self._step(name, make) for name, make in turns]
 
-    def _latency(self, clone_ms: int) -> None:
+    def latency(self) -> list[Latency]:
+        """The module and the plain script in turns, with latency on every call."""
+        return [self._latency(clone_ms) for clone_ms in self.plan.latency_clone_ms]
+
+    def _latency(self, clone_ms: int) -> Latency:
         plan = self.plan
         self.console.title(f"{plan.latency_ms} ms latency on every call, {clone_ms} ms for a clone")
         figures = Latency(plan.latency_clones, plan.latency_ms, clone_ms)
-        self.figures.latencies.append(figures)
-        for turn in range(plan.latency_rounds):
+
+        def turn(number: int) -> float:
             # A simulator for each turn, so that all turns begin alike; who comes first takes turns too.
             with self._vcenter(10, clone_ms, plan.latency_ms) as vcenter:
                 using = Tools(self.installed, vcenter)
-                for first in (turn % 2 == 0, turn % 2 != 0):
-                    self._latency_turn(using, figures, turn, plain=first)
+                for first in (number % 2 == 0, number % 2 != 0):
+                    self._latency_turn(using, figures, number, plain=first)
             self.console.text(f"          ratio {figures.ratios[-1]:.2f}")
+            return figures.ratios[-1]
+
+        in_turns(turn, plan.turns, plan.most)
+        return figures
 
     def _latency_turn(self, using: Tools, figures: Latency, turn: int, *, plain: bool) -> None:
         if plain:
@@ -244,19 +256,23 @@ class Bench:
         spans.append(sample.span or 0.0)
         processes.append(sample.seconds)
 
-    def _memory(self) -> None:
+    def memory(self) -> Memory:
+        """Many clones in one task."""
+        taken: list[Memory] = []
         count = self.plan.memory_clones
         self.console.title(f"Memory of the module's process, {count:,} clones in one task")
 
         def work() -> Outcome:
             with self._vcenter(10, 0) as vcenter:
                 memory = Tools(self.installed, vcenter).memory(names("memory", count))
-            self.figures.memory = memory
+            taken.append(memory)
             return Outcome(1, note=f"{memory.peak_mib:.0f} MiB, {memory.calls} calls, {memory.span:.1f} s")
 
         self.console.step(tools.OURS, work)
+        return taken[0]
 
-    def _areas(self) -> None:
+    def areas(self) -> Areas:
+        """The changed areas of a disk, by the module and the plain script in turns."""
         count, kept = self.plan.areas, self.installed.work / "areas"
         self.console.title(f"{count:,} changed areas of a disk of 2 TiB")
         with self._vcenter(10, 0) as vcenter:
@@ -277,23 +293,28 @@ class Bench:
                 spans.append(using.areas_plain(disk, count))
                 return Outcome(1, note=f"{spans[-1]:.2f} s")
 
-            for turn in range(self.plan.areas_rounds):
-                steps = [(f"plain script, turn {turn + 1}", plain), (f"module, turn {turn + 1}", ours)]
-                for name, step in steps if turn % 2 == 0 else reversed(steps):
+            def turn(number: int) -> float:
+                steps = [(f"plain script, turn {number + 1}", plain), (f"module, turn {number + 1}", ours)]
+                for name, step in steps if number % 2 == 0 else reversed(steps):
                     self.console.step(name, step)
-        self.figures.areas = Areas.of(disk.capacity, results, spans)
+                return float(results[-1]["timing"]["total"]) / spans[-1]
 
-    def _templates(self) -> None:
+            in_turns(turn, self.plan.turns, self.plan.most)
+        return Areas.of(disk.capacity, results, spans)
+
+    def packages(self) -> Templates:
+        """A package with a large disk by each tool, and a very large one for the memory."""
         plan, turns, work = self.plan, list[Upload](), self.installed.work
         self.console.title(f"A package with a disk of {plan.upload_mib} MiB, and one of {plan.large_mib:,} MiB")
         with Large.made(work / "package", plan.upload_mib) as package:
-            for turn in range(plan.upload_rounds):
+            # Its figures are no promise: three turns show what is to be expected.
+            for turn in range(min(plan.turns, 3)):
                 with self._discarding() as vcenter:
                     turns += self._uploads(TemplateTools(self.installed, vcenter), package, turn + 1)
         with Large.made(work / "large", plan.large_mib, sparse=True) as package, self._discarding() as vcenter:
             using = TemplateTools(self.installed, vcenter)
             large = self._upload(templates.OURS, lambda: using.template(package, "large", "stream"))
-        self.figures.templates = Templates(turns, large)
+        return Templates(turns, large)
 
     def _discarding(self) -> AbstractContextManager[VCenter]:
         return simulated(self.simulator, self.installed.govc, 10, 0, 0, "--discard-uploads")

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.figures import Figures, Latency, Sample, Upload
-from bench.promises import Promise
+from bench.figures import Areas, Latency, Memory, Sample, Templates, Upload
+from bench.report import Promise, Spread
 from bench.templates import CURL, OURS
 
 
@@ -42,162 +41,91 @@ class Table:
 
 
 def side_by_side(samples: Sequence[Sample], what: str = "") -> list[Table]:
-    """One table for each size of the inventory."""
-    head = ("", "clones", "calls", "a clone", "rounds", "logins", "seconds", "a clone")
+    """One table for each size of the inventory: what the server counted, which is the same in every run."""
+    head = ("", "clones", "calls", "a clone", "rounds", "logins")
     return [
         Table(f"{what}{vms:,} VMs in the inventory", head, [_row(sample) for sample in samples if sample.vms == vms])
         for vms in dict.fromkeys(sample.vms for sample in samples)
     ]
 
 
-def fleets(figures: Figures) -> Table:
-    """The role, in each inventory."""
-    head = ("", "VMs before", "clones", "calls", "rounds", "logins", "seconds")
-    rows = [
-        (
-            each.tool,
-            f"{each.vms:,}",
-            str(each.clones),
-            f"{each.calls:,}",
-            str(each.rounds),
-            str(each.logins),
-            f"{each.seconds:.1f}",
-        )
-        for each in figures.fleets
-    ]
-    return Table("A fleet over three hosts", head, rows)
-
-
-def cloud(figures: Figures) -> Table:
-    """Data for cloud-init, in each inventory."""
-    head = ("", "VMs before", "VMs", "calls", "rounds", "logins", "seconds")
-    rows = [
-        (
-            each.tool,
-            f"{each.vms:,}",
-            str(each.clones),
-            f"{each.calls:,}",
-            str(each.rounds),
-            str(each.logins),
-            f"{each.seconds:.1f}",
-        )
-        for each in figures.cloud
-    ]
-    return Table("Data for cloud-init", head, rows)
-
-
 def _row(sample: Sample) -> tuple[str, ...]:
-    return (
-        sample.tool,
-        str(sample.clones),
-        f"{sample.calls:,}",
-        f"{sample.calls_a_clone:,.{0 if sample.calls_a_clone >= 100 else 1}f}",
-        f"{sample.rounds:,}",
-        str(sample.logins),
-        f"{sample.seconds:.1f}",
-        f"{sample.seconds_a_clone:.2f}",
-    )
+    digits = 0 if sample.calls_a_clone >= 100 else 1
+    calls, each = f"{sample.calls:,}", f"{sample.calls_a_clone:,.{digits}f}"
+    return (sample.tool, str(sample.clones), calls, each, f"{sample.rounds:,}", str(sample.logins))
 
 
-def latency(figures: Figures) -> Table:
+def in_inventories(title: str, column: str, samples: Sequence[Sample]) -> Table:
+    """What one flow cost, in each inventory. column: what there is so much of."""
+    head = ("", "VMs before", column, "calls", "rounds", "logins")
+    rows = [
+        (each.tool, f"{each.vms:,}", str(each.clones), f"{each.calls:,}", str(each.rounds), str(each.logins))
+        for each in samples
+    ]
+    return Table(title, head, rows)
+
+
+def latency(latencies: Sequence[Latency]) -> Table:
     """The module beside the plain script."""
-    first = figures.latencies[0]
-    head = ("seconds, median (smallest-largest)", *(f"{item.clone_ms} ms a clone" for item in figures.latencies))
+    first = latencies[0]
+    head = ("median (smallest to largest, turns)", *(f"{item.clone_ms} ms a clone" for item in latencies))
     rows: dict[str, Callable[[Latency], list[float]]] = {
-        "plain script, connect to result": lambda item: item.plain_spans,
-        "module, connect to result": lambda item: item.module_spans,
-        "ratio of these two": lambda item: item.ratios,
-        "plain script, whole process": lambda item: item.plain_processes,
-        "ansible-playbook, whole process": lambda item: item.module_processes,
+        "module by plain script, connect to result": lambda item: item.ratios,
+        "seconds of the plain script": lambda item: item.plain_spans,
+        "seconds of the module": lambda item: item.module_spans,
+        "seconds of the script, whole process": lambda item: item.plain_processes,
+        "seconds of ansible-playbook, whole process": lambda item: item.module_processes,
     }
-    cells = [(name, *(_spread(of(item)) for item in figures.latencies)) for name, of in rows.items()]
-    title = f"{first.clones} clones, {first.latency_ms} ms latency on every call, {len(first.plain_spans)} turns each"
-    return Table(title, head, cells)
+    cells = [(name, *(Spread.of(of(item)).text() for item in latencies)) for name, of in rows.items()]
+    return Table(f"{first.clones} clones, {first.latency_ms} ms latency on every call", head, cells)
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
-
-
-def kept(promises: Sequence[Promise]) -> Table:
+def promised(promises: Sequence[Promise]) -> Table:
     """The promises."""
     rows = [(promise.what, promise.bound, promise.measured, "yes" if promise.kept else "NO") for promise in promises]
-    return Table("What is promised", ("", "at most", "measured", "kept"), rows)
+    return Table("What is promised", ("", "bound", "measured", "kept"), rows)
 
 
-def memory(figures: Figures) -> str:
+def memory(used: Memory) -> str:
     """One sentence."""
-    if figures.memory is None:
-        return ""
-    used = figures.memory
-    return (
-        f"{used.clones:,} clones in one task: {used.peak_mib:.0f} MiB at most, {used.calls:,} calls, {used.cpu:.1f} s of CPU, "
-        f"{used.span:.1f} s."
-    )
+    cost = f"{used.peak_mib:.0f} MiB at most, {used.calls:,} calls, {used.cpu:.1f} s of processor time"
+    return f"{used.clones:,} clones in one task: {cost}."
 
 
-def areas(figures: Figures) -> Table:
+def areas(found: Areas) -> Table:
     """Changed areas, the module beside the plain script."""
-    found = figures.areas
-    assert found is not None
-    head = ("seconds, median (smallest-largest)", "")
+    head = ("median (smallest to largest, turns)", "")
     rows = [
-        ("plain script, connect to result", _spread(found.plain_spans)),
-        ("module, connect to result", _spread(found.module_spans)),
-        ("ratio of these two", _spread(found.ratios)),
+        ("module by plain script, connect to result", Spread.of(found.ratios).text()),
+        ("seconds of the plain script", Spread.of(found.plain_spans).text()),
+        ("seconds of the module", Spread.of(found.module_spans).text()),
     ]
     title = (
-        f"{found.areas:,} changed areas of a disk of {found.capacity >> 40} TiB, {len(found.plain_spans)} turns each; "
+        f"{found.areas:,} changed areas of a disk of {found.capacity >> 40} TiB; "
         f"module: {found.calls} calls, {found.pages} of them pages, {found.peak_mib:.0f} MiB"
     )
     return Table(title, head, rows)
 
 
-def templates(figures: Figures) -> Table:
-    """A package with a large disk, by each tool: the median of its turns."""
-    found = figures.templates
-    assert found is not None
+def templates(found: Templates) -> Table:
+    """A package with a large disk, by each tool."""
     groups: dict[tuple[str, str], list[Upload]] = {}
     for each in found.turns:
         groups.setdefault((each.tool, each.how), []).append(each)
     rows = []
     for (tool, how), turns in groups.items():
-        rates = [each.rate for each in turns if each.rate is not None]
-        by_curl = f"{statistics.median(found.ratios(tool, how, CURL)):.2f}" if rates else ""
+        measured = any(each.rate is not None for each in turns)
         rows.append(
             (
                 f"{tool}, verify: {how}" if tool == OURS else tool,
                 str(max(each.calls for each in turns)),
-                _spread([each.seconds for each in turns]),
-                f"{statistics.median(rates):.0f}" if rates else "",
-                by_curl,
+                Spread.of([each.seconds for each in turns]).text(1),
+                Spread.of(found.ratios(tool, how, CURL)).text() if measured else "",
             )
         )
-    head = ("", "calls", "seconds, median (smallest-largest)", "MiB/s", "by curl")
-    return Table(f"A package with a disk of {found.turns[0].mib} MiB", head, rows)
+    return Table(f"A package with a disk of {found.turns[0].mib} MiB", ("", "calls", "seconds", "rate by curl"), rows)
 
 
-def large(figures: Figures) -> str:
+def large(used: Upload) -> str:
     """One sentence."""
-    if figures.templates is None:
-        return ""
-    used = figures.templates.large
-    return f"A disk of {used.mib:,} MiB: {used.peak_mib or 0:.0f} MiB of memory at most, {used.rate or 0:.0f} MiB/s."
-
-
-def render(figures: Figures, promises: Sequence[Promise]) -> str:
-    """Everything, for a terminal of 80 columns."""
-    parts = [table.as_text() for table in side_by_side(figures.samples)]
-    parts += [table.as_text() for table in side_by_side(figures.linked, "Linked clones, ")]
-    if figures.cloud:
-        parts.append(cloud(figures).as_text())
-    if figures.latencies:
-        parts.append(latency(figures).as_text())
-    if figures.fleets:
-        parts.append(fleets(figures).as_text())
-    if figures.areas is not None:
-        parts.append(areas(figures).as_text())
-    if figures.templates is not None:
-        parts += [templates(figures).as_text(), large(figures)]
-    parts += [memory(figures), kept(promises).as_text()]
-    return "\n" + "\n\n".join(part for part in parts if part) + "\n"
+    return f"A disk of {used.mib:,} MiB: {used.peak_mib or 0:.0f} MiB of memory at most."

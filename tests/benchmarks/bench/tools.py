@@ -107,6 +107,12 @@ class Tools:
         used = json.loads(usage.read_text(encoding="utf-8"))
         return Memory(len(names), sample.calls, used["peak_kib"] / 1024, used["cpu"], result["timing"]["total"])
 
+    def profiled(self, names: Sequence[str], wrapper: Path) -> None:
+        """Our module, started by a program that takes the place of its Python."""
+        result, _sample = self._ours(names, OURS, "profiled", {"ansible_python_interpreter": str(wrapper)})
+        if result["counts"] != {"created": len(names)}:
+            raise WrongResult(f"{OURS} was to make {len(names)} clones and says {result['counts']}.")
+
     def tracked(self, name: str, capacity: int) -> Disk:
         """Make a VM with one disk of which vCenter tracks the changes from now on."""
         self._vcenter.sim.create_vm(name, disks=[{"bytes": capacity}])
@@ -228,7 +234,7 @@ class Tools:
     ) -> Sample:
         self._vcenter.sim.reset_calls()
         begun = time.monotonic()
-        done = processes.run(command, self._at.log, env={**_neutral(), **(env or {})})
+        done = processes.run(command, self._at.log, env={**neutral(), **(env or {})})
         seconds = time.monotonic() - begun
         if done.code:
             raise WrongResult(f"{tool.strip()} ended with exit code {done.code}:\n{done.output[-_SHOWN:]}")
@@ -277,7 +283,7 @@ class Tools:
         return path
 
 
-def _neutral() -> dict[str, str]:
+def neutral() -> dict[str, str]:
     """Our environment less what would change how a tool works."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GOVC_", "VMWARE_", "PYTHON"))

@@ -29,23 +29,21 @@ TOOLS = {
 
 
 def main(source: Path, target: Path) -> None:
-    """Draw calls and seconds a clone by the size of the inventory, both axes logarithmic."""
-    samples = json.loads(source.read_text(encoding="utf-8"))["samples"]
-    figure, (calls, seconds) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    """Draw calls a clone by the size of the inventory, both axes logarithmic."""
+    samples = json.loads(source.read_text(encoding="utf-8"))
+    figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
     for tool, (label, colour, marker) in TOOLS.items():
         mine = sorted((sample for sample in samples if sample["tool"] == tool), key=lambda sample: sample["vms"])
         sizes = [sample["vms"] for sample in mine]
-        for axes, of in ((calls, "calls"), (seconds, "seconds")):
-            values = [sample[of] / sample["clones"] for sample in mine]
-            axes.plot(sizes, values, color=colour, marker=marker, markersize=6, linewidth=2, label=label)
-    for axes, title in ((calls, "SOAP calls for each clone"), (seconds, "Seconds for each clone")):
-        axes.set(xscale="log", yscale="log", xlabel="VMs in the inventory", title=title)
-        axes.minorticks_off()
-        axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
-    figure.legend(*calls.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        calls = [sample["calls"] / sample["clones"] for sample in mine]
+        axes.plot(sizes, calls, color=colour, marker=marker, markersize=6, linewidth=2, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="VMs in the inventory", title="SOAP calls for each clone")
+    axes.minorticks_off()
+    axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(target, metadata={"Date": None, "Creator": None}, facecolor="white")
 
 

@@ -15,7 +15,7 @@ from devtools.runs import new_run
 def run(console: Console, arguments: list[str]) -> int:
     """Run the benchmark in the development environment; returns its exit code.
 
-    It finds in its environment VFORGE_SIMULATOR and VFORGE_GOVC (the binaries) and VFORGE_COLLECTIONS (for
+    It finds in its environment VFORGE_SIMULATOR, VFORGE_SINK and VFORGE_GOVC (the binaries) and VFORGE_COLLECTIONS (for
     ANSIBLE_COLLECTIONS_PATH: a copy of the checkout).
     """
     console.title("Set up")
@@ -23,6 +23,7 @@ def run(console: Console, arguments: list[str]) -> int:
     with new_run() as this:
         env = tools.env(
             VFORGE_SIMULATOR=str(tools.simulator),
+            VFORGE_SINK=str(tools.sink),
             VFORGE_GOVC=str(tools.govc),
             VFORGE_COLLECTIONS=str(this.folder),
         )

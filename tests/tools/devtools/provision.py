@@ -35,15 +35,18 @@ def _venv(python: Python) -> Build:
 
 
 def _simulator_sources() -> list[Path]:
-    """Every file of the simulator's Go module that its two binaries can depend on."""
+    """Every file of the simulator's Go module that its binaries can depend on."""
     ignored = ("_test.go", ".md")
     files = (path for path in layout.SIMULATOR.rglob("*") if path.is_file())
     return sorted(path for path in files if not path.name.endswith(ignored) and "testdata" not in path.parts)
 
 
+_COMMANDS = ("./cmd/vforge-sim", "./cmd/vforge-sink", "./cmd/govc")
+
+
 def _binaries(go: Go) -> Build:
     def make(folder: Path) -> None:
-        command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", "./cmd/vforge-sim", "./cmd/govc"]
+        command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", *_COMMANDS]
         env = {**go.env(), "CGO_ENABLED": "0"}
         processes.check(command, layout.LOGS / "bin.log", cwd=layout.SIMULATOR, env=env)
 
@@ -110,6 +113,11 @@ class Toolbox:
     def govc(self) -> Path:
         """The unmodified govc that the simulator's module builds."""
         return self._binaries / "govc"
+
+    @property
+    def sink(self) -> Path:
+        """The far end of a measured upload, which throws away what it is sent."""
+        return self._binaries / "vforge-sink"
 
     @cached_property
     def debian(self) -> tuple[Path | None, str]:

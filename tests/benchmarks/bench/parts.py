@@ -1,0 +1,218 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The parts of the benchmark, each of which can be measured by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench import document, promises, scenes, tables
+from bench.document import CHART, section
+from bench.documents import MANY as MANY_GUESTS
+from bench.documents import Documents
+from bench.environment import plot
+from bench.figures import Sample
+from bench.inventory import MANY, Inventories
+from bench.profiles import Profiles
+from bench.report import Report
+from bench.scenes import Bench, Plan
+from bench.tools import Installed
+from bench.uploads import Uploads
+from devtools.console import Console
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    plan: of clones, disks and packages. mib, at_once: size of a disk that is uploaded, and how many
+    at once. inventories, peers: VMs, and where the plugins of other collections run, too. guests,
+    before: VMs of the role, by this build and by the earlier one. profile: clones and VMs of the
+    flame graphs. turns, most: how often what is compared takes turns; at the most, where it scatters.
+    """
+
+    plan: Plan
+    mib: int
+    at_once: tuple[int, ...]
+    inventories: tuple[int, ...]
+    peers: tuple[int, ...]
+    guests: tuple[int, ...]
+    before: tuple[int, ...]
+    profile: tuple[int, int]
+    turns: int
+    most: int
+
+
+DEFAULT = Size(
+    plan=scenes.FULL,
+    mib=512,
+    at_once=(1, 2, 4),
+    inventories=(1_000, MANY),
+    peers=(1_000,),
+    guests=(30, 100, MANY_GUESTS, 600, 1_000),
+    before=(30, 60),
+    profile=(1_000, MANY),
+    turns=5,
+    most=9,
+)
+FULL = dataclasses.replace(DEFAULT, peers=(1_000, MANY), before=(30, 100, MANY_GUESTS))
+QUICK = Size(
+    plan=scenes.QUICK,
+    mib=64,
+    at_once=(1, 2),
+    inventories=(100,),
+    peers=(100,),
+    guests=(3, 6, 9),
+    before=(3,),
+    profile=(20, 100),
+    turns=2,
+    most=2,
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Measures parts. kept: the folder for their reports and pictures."""
+
+    simulator: Path
+    sink: Path
+    installed: Installed
+    console: Console
+    size: Size
+    kept: Path
+
+    def measure(self, name: str) -> Report:
+        """Measure one part.
+
+        Raises CommandFailed or WrongResult when a tool did not do its work, SimulatorError when the simulator did not.
+        """
+        return _PARTS[name](self)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """What measures clones, fleets, disks and packages, warmed up."""
+        bench = Bench(self.simulator, self.installed, self.size.plan, self.console)
+        bench.warm_up()
+        return bench
+
+    @property
+    def images(self) -> Path:
+        """Where pictures go."""
+        return self.kept / "images"
+
+    def clones(self) -> Report:
+        """Instant clones, side by side."""
+        found = self.bench.clones()
+        data = self.installed.work / "samples.json"
+        data.write_text(json.dumps([dataclasses.asdict(each) for each in found]), encoding="utf-8")
+        plot(self.installed.peer, "chart.py", data, self.images / CHART)
+        text = section(document.SIDE_BY_SIDE, *_markdown(tables.side_by_side(found)), ms=self.size.plan.clone_ms)
+        return Report("clones", text, _texts(tables.side_by_side(found)), promises.clones(found), [CHART])
+
+    def latency(self) -> Report:
+        """Instant clones with latency on every call."""
+        found = self.bench.latency()
+        table = tables.latency(found)
+        text = section(document.LATENCY, f"{table.title}:\n\n{table.as_markdown()}\n", latency=self.size.plan.latency_ms)
+        return Report("latency", text, table.as_text(), promises.latency(found))
+
+    def memory(self) -> Report:
+        """Many clones in one task."""
+        found = self.bench.memory()
+        said = tables.memory(found)
+        return Report("memory", section(document.MEMORY, f"{said}\n"), said, promises.memory(found))
+
+    def fleets(self) -> Report:
+        """Fleets."""
+        return self._flow("fleets", document.FLEETS, "A fleet over three hosts", "clones", self.bench.fleets(), promises.fleets)
+
+    def cloud(self) -> Report:
+        """Data for cloud-init."""
+        return self._flow("cloud", document.CLOUD, "Data for cloud-init", "VMs", self.bench.cloud(), promises.cloud)
+
+    def _flow(
+        self,
+        part: str,
+        text: str,
+        title: str,
+        column: str,
+        found: Sequence[Sample],
+        check: Callable[[Sequence[Sample]], list[promises.Promise]],
+    ) -> Report:
+        table = tables.in_inventories(title, column, found)
+        return Report(part, section(text, f"{table.as_markdown()}\n"), table.as_text(), check(found))
+
+    def linked(self) -> Report:
+        """Linked clones, side by side."""
+        found = self.bench.linked()
+        shown = tables.side_by_side(found, "Linked clones, ")
+        text = section(document.LINKED, *_markdown(shown), ms=self.size.plan.clone_ms)
+        return Report("linked", text, _texts(shown), promises.linked(found))
+
+    def areas(self) -> Report:
+        """Changed areas of a disk."""
+        found = self.bench.areas()
+        table = tables.areas(found)
+        text = section(document.AREAS, f"{table.title}:\n\n{table.as_markdown()}\n")
+        return Report("areas", text, table.as_text(), promises.areas(found))
+
+    def packages(self) -> Report:
+        """OVF packages."""
+        found = self.bench.packages()
+        table, said = tables.templates(found), tables.large(found.large)
+        text = section(document.TEMPLATES, f"{table.as_markdown()}\n", f"{said}\n", mib=self.size.plan.upload_mib)
+        return Report("packages", text, f"{table.as_text()}\n{said}", promises.packages(found))
+
+    def uploads(self) -> Report:
+        """Uploads to a sink."""
+        size = self.size
+        return Uploads(self.installed, self.sink, self.console, size.mib, size.at_once, size.turns, size.most).run()
+
+    def inventory(self) -> Report:
+        """The inventory plugin."""
+        size = self.size
+        turns, most = min(size.turns, 3), min(size.most, 6)
+        return Inventories(self.simulator, self.installed, self.console, size.inventories, size.peers, turns, most).run()
+
+    def documents(self) -> Report:
+        """The role guest_cloud_init."""
+        size = self.size
+        return Documents(self.simulator, self.installed, self.console, size.guests, size.before, self.images).run()
+
+    def profiles(self) -> Report:
+        """Flame graphs."""
+        clones, vms = self.size.profile
+        return Profiles(self.simulator, self.installed, self.console, clones, vms, self.images).run()
+
+
+_PARTS: dict[str, Callable[[Parts], Report]] = {
+    "clones": Parts.clones,
+    "latency": Parts.latency,
+    "memory": Parts.memory,
+    "fleets": Parts.fleets,
+    "linked": Parts.linked,
+    "cloud": Parts.cloud,
+    "areas": Parts.areas,
+    "packages": Parts.packages,
+    "uploads": Parts.uploads,
+    "inventory": Parts.inventory,
+    "documents": Parts.documents,
+    "profiles": Parts.profiles,
+}
+
+NAMES = tuple(_PARTS)
+
+
+def _markdown(shown: Sequence[tables.Table]) -> list[str]:
+    return [f"### {table.title}\n\n{table.as_markdown()}\n" for table in shown]
+
+
+def _texts(shown: Sequence[tables.Table]) -> str:
+    return "\n\n".join(table.as_text() for table in shown)
