@@ -22,15 +22,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vmdk"
 
-	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/fcd"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
-
-// linkedCloneOfDiskSince is the API version from which a disk made of a snapshot can be a linked clone.
-const linkedCloneOfDiskSince = "9.1"
 
 // fileManagement is the privilege that a change of a first class disk needs on its datastore.
 const fileManagement = "Datastore.FileManagement"
@@ -667,9 +663,4 @@ func (sh *fcdShim) ListTagsAttachedToVStorageObject(_ *simulator.Context, req *t
 	}
 	res := &types.ListTagsAttachedToVStorageObjectResponse{Returnval: slices.Clone(d.Tags)}
 	return &methods.ListTagsAttachedToVStorageObjectBody{Res: res}
-}
-
-// linkedCloneOfDisk tells if this server makes linked clones of first class disks.
-func (s *Sim) linkedCloneOfDisk() bool {
-	return !apiversion.Less(s.cfg.APIVersion, linkedCloneOfDiskSince)
 }
