@@ -34,7 +34,7 @@ options:
     default: queried
   vm:
     description:
-      - The VM, named in exactly one way. Either this or O(vms) is required, but with O(state=committed).
+      - The VM, named in exactly one way. Either this, O(vms) or O(first_class_disk) is required, but with O(state=committed).
       - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions: &vm
@@ -127,6 +127,35 @@ options:
       disks: *disks
       change_id: *change_id
       snapshot: *snapshot
+  first_class_disk:
+    description:
+      - A first class disk that no VM has, asked about in place of O(vm) and O(vms), with O(state=queried).
+      - It is tracked where its control flag is set, see
+        O(vforge.vsphere.first_class_disk#module:disks[].change_tracking). The snapshot that is made for the question is
+        removed in every ending that leaves time for it.
+      - Of one that a VM has, that VM is asked.
+    type: dict
+    suboptions:
+      id:
+        description: ID of the disk.
+        type: str
+      name:
+        description: Name of the disk. Where several have it, the message lists their IDs.
+        type: str
+      datastore:
+        description: The datastore on which it is, by its name, its inventory path or its moid.
+        type: str
+        required: true
+      snapshot:
+        description: An existing snapshot of it to ask about. It stays. Without it one is made, see O(create_snapshot).
+        type: dict
+        suboptions:
+          id:
+            description: ID of the snapshot.
+            type: str
+          description:
+            description: Description of the snapshot.
+            type: str
   create_snapshot:
     description:
       - Whether a snapshot is made for the question, and removed with it.
@@ -321,6 +350,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+first_class_disks:
+  description:
+    - The entry of O(first_class_disk), with C(name), C(id), C(path), C(datastore), C(tracking), the ID of the C(snapshot) that
+      was asked about, and otherwise what the entries of RV(vms[].disks) have.
+  returned: with O(first_class_disk)
+  type: list
+  elements: dict
 vms:
   description:
     - One entry for each VM, in the order of the options, also when the task fails. Of one that could not be found it has what
@@ -541,7 +577,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import first_class, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.model import COMMITTED, AreaOptions
 
 
@@ -570,12 +606,27 @@ def _of_a_vm():
 
 def argument_spec():
     """The options of the module."""
+    first_class_disk = {
+        "id": {"type": "str"},
+        "name": {"type": "str"},
+        "datastore": {"type": "str", "required": True},
+        "snapshot": {
+            "type": "dict",
+            "options": {"id": {"type": "str"}, "description": {"type": "str"}},
+            **_argspec.one_of("id", "description"),
+        },
+    }
     return {
         **_argspec.connection(),
         **_of_a_vm(),
         "state": {"type": "str", "choices": ["queried", "committed", "enabled", "disabled"], "default": "queried"},
         "vm": _argspec.vm(),
         "vms": _argspec.vms(_of_a_vm()),
+        "first_class_disk": {
+            "type": "dict",
+            "options": first_class_disk,
+            **_argspec.one_of("id", "name"),
+        },
         "datacenter": {"type": "str"},
         "create_snapshot": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
         "quiesce": {"type": "bool", "default": False},
@@ -600,9 +651,10 @@ def rules():
     return _argspec.joined(
         _argspec.connection_rules(),
         {
-            "mutually_exclusive": [["vm", "vms"]],
+            "mutually_exclusive": [["vm", "vms", "first_class_disk"]],
             "required_if": [
-                *(["state", state, ["vm", "vms"], True] for state in ("queried", "enabled", "disabled")),
+                ["state", "queried", ["vm", "vms", "first_class_disk"], True],
+                *(["state", state, ["vm", "vms"], True] for state in ("enabled", "disabled")),
                 ["state", "committed", ["state_file", "question"]],
             ],
         },
@@ -621,6 +673,8 @@ def main():
     module = make_module(AnsibleModule, argument_spec(), rules(), AreaOptions.from_params)
 
     def work(session, options):
+        if options.disk is not None:
+            return first_class.run(session, options, options.disk, check=module.check_mode)
         return task.run(session, options, check=module.check_mode)
 
     def alone(options):

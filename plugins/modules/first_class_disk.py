@@ -16,7 +16,7 @@ description:
 options:
   disks:
     description:
-      - The disks. One that fails does not stop the others.
+      - The disks. One that fails does not stop the others. Either this or O(reconcile) is required.
     type: list
     elements: dict
     suboptions:
@@ -178,12 +178,12 @@ options:
     type: str
   datacenter:
     description:
-      - Name or inventory path of the datacenter in which datastores and VMs are looked for. All by default.
+      - Name or path of the datacenter to look in. All by default.
     type: str
   reconcile:
     description:
       - Datastores whose list of first class disks is put right before anything else. Disks that are listed and whose files
-        are gone are listed no more. Their IDs are in RV(reconciled).
+        are gone are listed no more. Their IDs are in RV(reconciled). O(disks) may be left out then.
     type: list
     elements: str
   timeout:

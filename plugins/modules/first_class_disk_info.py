@@ -46,7 +46,7 @@ options:
     default: false
   datacenter:
     description:
-      - Name or inventory path of the datacenter in which datastores are looked for. All by default.
+      - Name or path of the datacenter to look in. All by default.
     type: str
   timeout:
     description:

@@ -206,16 +206,26 @@ def example_of(name: str, accepted: Spec, given: t.Any = None) -> t.Any:
     if accepted.get("choices"):
         return [accepted["choices"][0]] if kind == "list" else accepted["choices"][0]
     sample = _SAMPLES.get((name, kind))
-    if sample is not None:
+    if sample is not None and _has_options(accepted, sample):
         return str(given) if name == "name" and _is_count(given) else sample
     if kind == "list":
         return [example_of(name, {**accepted, "type": accepted.get("elements", "str")}, given)]
     if accepted.get("options"):
         inner = accepted["options"]
         required = [key for key, item in inner.items() if item.get("required")]
+        for group in accepted.get("required_one_of") or ():
+            if not set(group) & set(required):
+                required.append("name" if "name" in group else group[-1])
         usual = ["name"] if "name" in inner else [next(iter(inner))]
         return {key: example_of(key, inner[key], given) for key in required or usual}
     return given if kind == "int" and _is_count(given) else _SAMPLE_OF_TYPE.get(kind, "TEXT")
+
+
+def _has_options(accepted: Spec, sample: t.Any) -> bool:
+    """Whether an option has the suboptions of a sample: two modules may have one of the same name."""
+    known = accepted.get("options")
+    parts = sample if isinstance(sample, list) else [sample]
+    return known is None or all(set(part) <= set(known) for part in parts)
 
 
 def _is_count(value: t.Any) -> bool:

@@ -64,6 +64,9 @@ class FullRequired:
     reason: str
 
 
+NOT_TRACKED = FullRequired(
+    "not_tracked", "It has no changeId: tracking is off, or not active yet."
+)
 NO_CHANGE_ID = FullRequired("no_change_id", "Nothing is known of it from an earlier time.")
 
 
@@ -79,7 +82,7 @@ def judge(kept: Kept | None, disk: Disk) -> FullRequired | None:
         return None
     then, now = ChangeId.parse(kept.change_id), ChangeId.parse(disk.change_id or "")
     if now is None:
-        return FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
+        return NOT_TRACKED
     if kept.identity is not None and kept.identity != disk.identity:
         return FullRequired("disk_replaced", "It is another disk than the one that was asked about before.")
     if kept.capacity is not None and kept.capacity != disk.capacity:

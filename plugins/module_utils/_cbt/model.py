@@ -12,6 +12,8 @@ from .._connector.find import Selector, choose
 from .._errors import InvalidOption
 from .._vsphere import vm
 from .._vsphere.disks import Disk
+from .._vsphere.fcd import DiskSelector as FirstClassDiskSelector
+from .._vsphere.fcd import selector_from
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .changeid import ALL, ChangeId
 from .sink import MOST_IN_RESULT
@@ -205,6 +207,26 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True)
+class FirstClassDiskTarget:
+    """One first class disk and what is asked of it.
+
+    :ivar snapshot: ID of an existing one to ask about, or
+    :ivar description: that it has; where neither is given, one is made for the query.
+    """
+
+    disk: FirstClassDiskSelector
+    datastore: str
+    change_id: str | None = None
+    snapshot: str | None = None
+    description: str | None = None
+
+    @property
+    def named(self) -> str | None:
+        """What names the snapshot to ask about; None where one is made."""
+        return self.snapshot or self.description
+
+
+@dataclasses.dataclass(frozen=True)
 class Files:
     """What is written on the machine that runs the module; empty for what is not.
 
@@ -229,10 +251,12 @@ class AreaOptions:
     :ivar parallel: snapshots, and queries, at the same time.
     :ivar timeout: seconds for all of the work; removing snapshots has time of its own.
     :ivar question: ID of the one that is to be committed.
+    :ivar disk: the first class disk that is asked about in place of VMs; None where VMs are.
     """
 
     state: str
     targets: tuple[Target, ...]
+    disk: FirstClassDiskTarget | None = None
     datacenter: str | None = None
     create: str = AUTO
     quiesce: bool = False
@@ -263,6 +287,7 @@ class AreaOptions:
         return cls(
             state=params["state"],
             targets=_targets(params),
+            disk=_first_class_disk(params),
             datacenter=params.get("datacenter"),
             create=params["create_snapshot"],
             quiesce=params["quiesce"],
@@ -329,8 +354,42 @@ def _of_a_question(params: t.Mapping[str, t.Any]) -> list[str]:
     return [name for group in groups for name in _OF_A_QUESTION if group.get(name) is not None]
 
 
+def _first_class_disk(params: t.Mapping[str, t.Any]) -> FirstClassDiskTarget | None:
+    """The first class disk that is asked about, or None.
+
+    :raises InvalidOption: it is named beside VMs, or with another state than queried.
+    """
+    given = params.get("first_class_disk")
+    if not given:
+        return None
+    if params["state"] != QUERIED:
+        raise InvalidOption(
+            f"The option first_class_disk is for state queried, not {params['state']}.",
+            hint="Its tracking is switched by change_tracking of first_class_disk. A question is committed without it.",
+            option="first_class_disk",
+        )
+    named = given.get("snapshot") or {}
+    if named.get("id") and named.get("description"):
+        raise InvalidOption("A snapshot is named by its id or its description.", option="snapshot")
+    return FirstClassDiskTarget(
+        disk=selector_from(given, "first_class_disk"),
+        datastore=given["datastore"],
+        change_id=change_id_from(params.get("change_id")),
+        snapshot=named.get("id") or None,
+        description=named.get("description") or None,
+    )
+
+
 def _targets(params: t.Mapping[str, t.Any]) -> tuple[Target, ...]:
     listed = params.get("vms")
+    if params.get("first_class_disk"):
+        if params.get("vm") or listed is not None:
+            raise InvalidOption(
+                "A task is about VMs or about a first class disk.",
+                hint="Set one of vm, vms and first_class_disk.",
+                option="first_class_disk",
+            )
+        return ()
     if params["state"] == COMMITTED and not params.get("vm") and listed is None:
         return ()
     if bool(params.get("vm")) == (listed is not None):

@@ -11,8 +11,9 @@ from .._connector.find import TO_ANCESTORS, find_each, readable
 from .._connector.props import Row, collect, read
 from .._connector.pyvmomi import vim
 from .._errors import Fault
-from .._vsphere import privileges, snapshots
+from .._vsphere import fcd, privileges, snapshots
 from .._vsphere.disks import Disk, disks_in
+from .._vsphere.fcd import FirstClassDisk
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
 from .areas import Page
@@ -125,6 +126,24 @@ def pages(session: Session, vm: str, snapshot: str | None, key: int, change_id: 
 
     def page(offset: int) -> Page:
         found = session.retrying(lambda: machine.QueryChangedDiskAreas(subject, key, offset, change_id))
+        areas = [(area.start, area.length) for area in found.changedArea or ()]
+        return Page(found.startOffset, found.length, areas)
+
+    return page
+
+
+def first_class_pages(session: Session, disk: FirstClassDisk, snapshot: str, change_id: str) -> t.Callable[[int], Page]:
+    """What asks for the page of changed areas of a first class disk at an offset, by
+    ``VstorageObjectVCenterQueryChangedDiskAreas``.
+
+    :param snapshot: its ID.
+    :raises Fault: the asking does; ``full_required`` says which mean that the whole disk is to be read.
+    """
+    store = fcd.datastore_ref(session, disk.store)
+    ids = (fcd.disk_id(disk.id), fcd.disk_id(snapshot))
+
+    def page(offset: int) -> Page:
+        found = session.retrying(lambda: fcd.manager(session).QueryChangedDiskAreas(ids[0], store, ids[1], offset, change_id))
         areas = [(area.start, area.length) for area in found.changedArea or ()]
         return Page(found.startOffset, found.length, areas)
 

@@ -207,9 +207,9 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
         with task.accounted():
             _carry_out(job)
         _judge(job)
-        _close_files(job)
+        close_files(job)
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        noted = _note_question(job, at)
+        noted = note_question(job, at)
     result = {**report.result(job, at), **noted}
     if task.stopped is not None:
         result["stopped"] = task.stopped.as_result()
@@ -513,9 +513,23 @@ def ask_disk(
     :raises Fault: as vCenter does, but for those that mean that the whole disk has to be read: these
         are in the answer.
     """
+    ask = read.pages(session, vm, snapshot, answer.disk.key, answer.since or "")
+    read_areas(ask, answer, sink, stop)
+
+
+def read_areas(
+    ask: t.Callable[[int], Page],
+    answer: Answer,
+    sink: AreaSink,
+    stop: threading.Event | None = None,
+) -> None:
+    """Ask page by page, and fill an answer in: the one way for disks of VMs and first class disks.
+
+    :param ask: for the page that begins at an offset.
+    :raises InconsistentAreas, Fault: as ``ask_disk``.
+    """
     disk = answer.disk
     tally = Tally(disk.capacity)
-    ask = read.pages(session, vm, snapshot, disk.key, answer.since or "")
 
     def page(offset: int) -> Page:
         if stop is not None and stop.is_set():
@@ -569,7 +583,7 @@ def _full_required(item: VmItem, full: t.Sequence[Answer]) -> FullRequiredError:
     )
 
 
-def _close_files(job: Job) -> None:
+def close_files(job: Job) -> None:
     """Put the files of areas where the result says; of a run that was broken off nobody reads them."""
     keep = not job.interrupted
     gone = job.files.temporary and not keep
@@ -582,7 +596,7 @@ def _close_files(job: Job) -> None:
         answer.path = None
 
 
-def _note_question(job: Job, at: str) -> dict[str, t.Any]:
+def note_question(job: Job, at: str) -> dict[str, t.Any]:
     """Note the question in the state file, as one that was asked.
 
     Until it is committed the next one asks from the same point, so that nothing is lost whatever

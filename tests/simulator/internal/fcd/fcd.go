@@ -36,6 +36,7 @@ type Disk struct {
 	Keep, Fixed, CBT    bool // keepAfterDeleteVm, relocationDisabled, changedBlockTrackingEnabled
 	Profile             string
 	Metadata            []types.KeyValue
+	Tags                []types.VslmTagEntry
 	// Layers are its files, the base disk first. All but the last are those of Snapshots.
 	Layers    []*vdisk.FlatBacking
 	Snapshots []Snapshot

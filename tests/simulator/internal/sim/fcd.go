@@ -22,15 +22,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vmdk"
 
-	"vforge.vsphere/simulator/internal/apiversion"
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/fcd"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
-
-// linkedCloneOfDiskSince is the API version from which a disk made of a snapshot can be a linked clone.
-const linkedCloneOfDiskSince = "9.1"
 
 // fileManagement is the privilege that a change of a first class disk needs on its datastore.
 const fileManagement = "Datastore.FileManagement"
@@ -613,44 +609,58 @@ func (sh *fcdShim) RetrieveVStorageInfrastructureObjectPolicy(_ *simulator.Conte
 	return &methods.RetrieveVStorageInfrastructureObjectPolicyBody{Res: &types.RetrieveVStorageInfrastructureObjectPolicyResponse{}}
 }
 
-// tagged makes sure that there is a disk of an ID, and returns vcsim's own manager, which has the tags.
-func (s *Sim) tagged(id string) (*simulator.VcenterVStorageObjectManager, *soap.Fault) {
+// tagged lets vcsim, which has the tags, attach or detach one, and notes what became of it: vcsim lists tags
+// with the IDs of their categories in place of the names.
+func (s *Sim) tagged(id string, tag types.VslmTagEntry, on bool, do func(*simulator.VcenterVStorageObjectManager) *soap.Fault) *soap.Fault {
 	s.fcds.Lock()
 	defer s.fcds.Unlock()
-	if s.fcds.Named(id) == nil {
-		return nil, faults.SOAP(&types.NotFound{})
+	d := s.fcds.Named(id)
+	if d == nil {
+		return faults.SOAP(&types.NotFound{})
 	}
-	return s.reg.VStorageObjectManager(), nil
+	if fault := do(s.reg.VStorageObjectManager()); fault != nil {
+		return fault
+	}
+	d.Tags = slices.DeleteFunc(slices.Clone(d.Tags), func(t types.VslmTagEntry) bool { return t == tag })
+	if on {
+		d.Tags = append(d.Tags, tag)
+	}
+	return nil
 }
 
 // AttachTagToVStorageObject attaches a tag.
 func (sh *fcdShim) AttachTagToVStorageObject(ctx *simulator.Context, req *types.AttachTagToVStorageObject) soap.HasFault {
-	m, fault := sh.s.tagged(req.Id.Id)
+	tag := types.VslmTagEntry{ParentCategoryName: req.Category, TagName: req.Tag}
+	fault := sh.s.tagged(req.Id.Id, tag, true, func(m *simulator.VcenterVStorageObjectManager) *soap.Fault {
+		return m.AttachTagToVStorageObject(ctx, req).Fault()
+	})
 	if fault != nil {
 		return &methods.AttachTagToVStorageObjectBody{Fault_: fault}
 	}
-	return m.AttachTagToVStorageObject(ctx, req)
+	return &methods.AttachTagToVStorageObjectBody{Res: &types.AttachTagToVStorageObjectResponse{}}
 }
 
 // DetachTagFromVStorageObject detaches a tag.
 func (sh *fcdShim) DetachTagFromVStorageObject(ctx *simulator.Context, req *types.DetachTagFromVStorageObject) soap.HasFault {
-	m, fault := sh.s.tagged(req.Id.Id)
+	tag := types.VslmTagEntry{ParentCategoryName: req.Category, TagName: req.Tag}
+	fault := sh.s.tagged(req.Id.Id, tag, false, func(m *simulator.VcenterVStorageObjectManager) *soap.Fault {
+		return m.DetachTagFromVStorageObject(ctx, req).Fault()
+	})
 	if fault != nil {
 		return &methods.DetachTagFromVStorageObjectBody{Fault_: fault}
 	}
-	return m.DetachTagFromVStorageObject(ctx, req)
+	return &methods.DetachTagFromVStorageObjectBody{Res: &types.DetachTagFromVStorageObjectResponse{}}
 }
 
 // ListTagsAttachedToVStorageObject lists the tags of a disk.
-func (sh *fcdShim) ListTagsAttachedToVStorageObject(ctx *simulator.Context, req *types.ListTagsAttachedToVStorageObject) soap.HasFault {
-	m, fault := sh.s.tagged(req.Id.Id)
-	if fault != nil {
-		return &methods.ListTagsAttachedToVStorageObjectBody{Fault_: fault}
+func (sh *fcdShim) ListTagsAttachedToVStorageObject(_ *simulator.Context, req *types.ListTagsAttachedToVStorageObject) soap.HasFault {
+	s := sh.s
+	s.fcds.Lock()
+	defer s.fcds.Unlock()
+	d := s.fcds.Named(req.Id.Id)
+	if d == nil {
+		return &methods.ListTagsAttachedToVStorageObjectBody{Fault_: faults.SOAP(&types.NotFound{})}
 	}
-	return m.ListTagsAttachedToVStorageObject(ctx, req)
-}
-
-// linkedCloneOfDisk tells if this server makes linked clones of first class disks.
-func (s *Sim) linkedCloneOfDisk() bool {
-	return !apiversion.Less(s.cfg.APIVersion, linkedCloneOfDiskSince)
+	res := &types.ListTagsAttachedToVStorageObjectResponse{Returnval: slices.Clone(d.Tags)}
+	return &methods.ListTagsAttachedToVStorageObjectBody{Res: res}
 }

@@ -22,6 +22,7 @@ var restID = regexp.MustCompile(`/id:[^/]*`)
 // counted as "REST GET /com/vmware/cis/tagging/tag/id".
 func (s *Sim) serveREST() http.Handler {
 	_, known := vapi.New(s.svc.Listen, s.reg)
+	s.svc.Handle(rest.Path+"/", known) // so that the SOAP calls about tags of first class disks find them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := restID.ReplaceAllString(r.URL.Path[len(rest.Path):], "/id")
 		s.calls.Add("REST " + r.Method + " " + path)

@@ -218,6 +218,25 @@ def _tracked(sim: Any, number: int, _folder: Path) -> None:
         sim.create_vm(name, disks=[{"bytes": 2**22}])
 
 
+_STORE = "LocalDS_0"
+
+
+def _disks(sim: Any, number: int) -> list[str]:
+    """The names of the first class disks of an attempt, each as often as there are disks of it."""
+    ids = sim.govc("disk.ls", "-ds", _STORE)["objects"] or ()
+    names = [disk["config"]["name"] for disk in ids]
+    return sorted(name for name in names if name in _names(number))
+
+
+def _each_disk_once(sim: Any, number: int) -> None:
+    assert _disks(sim, number) == _names(number)
+
+
+def _with_disks(sim: Any, number: int, _folder: Path) -> None:
+    for name in _names(number, 3):
+        sim.request("POST", "/fcds", {"datastore": _STORE, "prefix": f"{name}-"})
+
+
 def _no_snapshots(sim: Any, number: int) -> None:
     for name in _names(number, 3):
         assert not sim.govc("snapshot.tree", "-vm", name), name
@@ -286,6 +305,27 @@ STORIES = {
         prepare=_off,
     ),
     "cloud_init_guestinfo_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
+    "first_class_disk": Story(
+        lambda _sim, number, _folder: {
+            "datastore": _STORE,
+            "disks": [{"name": name, "size": "1 MiB"} for name in _names(number)],
+            "parallel": 2,
+        },
+        entries="disks",
+        made=lambda sim, number: set(_disks(sim, number)),
+        check=_each_disk_once,
+    ),
+    "first_class_disk_info": Story(lambda _sim, _number, _folder: {"orphans": True}),
+    "first_class_disk_snapshot": Story(
+        lambda _sim, number, _folder: {
+            "datastore": _STORE,
+            "snapshots": [
+                {"disk": {"name": f"{name}-1"}, "description": "s"} for name in _names(number, 3)
+            ],
+            "parallel": 2,
+        },
+        prepare=_with_disks,
+    ),
     "fleet_plan": Story(
         lambda _sim, _number, _folder: {
             "name": "web-##",

@@ -16,6 +16,12 @@ LEAST: dict[str, dict[str, Any]] = {
     "cbt_changed_areas": {"vm": _VM},
     "cloud_init_guestinfo": {"vm": _VM, "metadata": {"local_hostname": "web"}},
     "cloud_init_guestinfo_info": {"vm": _VM},
+    "first_class_disk": {"datastore": "LocalDS_0", "disks": [{"name": "data-1", "size": "8 MiB"}]},
+    "first_class_disk_info": {},
+    "first_class_disk_snapshot": {
+        "datastore": "LocalDS_0",
+        "snapshots": [{"disk": {"name": "data-1"}, "description": "before"}],
+    },
     "fleet_plan": {"name": "web-##", "golden": _VM, "clusters": ["DC0_C0"]},
     "fork_parent": {"parent": _VM},
     "instant_clone": {"parent": _VM, "name": "web-1"},

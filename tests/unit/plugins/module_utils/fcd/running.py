@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import subprocess
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._fcd import info, task
@@ -81,6 +83,14 @@ class Disks(Runner):
         """Make disks directly; their IDs."""
         body = {"datastore": STORE, "count": count, **more}
         return self.sim.request("POST", "/fcds", body)["ids"]
+
+    def govc(self, *words: str) -> str:
+        """Run an unmodified govc; what it prints."""
+        environment = {**os.environ, **self.sim.govc_environment()}
+        command = [self.sim.govc_binary, *words]
+        return subprocess.run(
+            command, env=environment, check=True, capture_output=True, text=True
+        ).stdout
 
     def lose_files(self, disk: str) -> None:
         """Remove the files of a disk, as somebody does on a host."""

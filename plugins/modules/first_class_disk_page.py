@@ -1,0 +1,84 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: first_class_disk_page
+short_description: Write the first class disks that nobody seems to use as a page for people
+version_added: 0.1.0
+description:
+  - Makes one HTML file, which needs no network, of what M(vforge.vsphere.first_class_disk_info) has found with its option
+    O(vforge.vsphere.first_class_disk_info#module:orphans).
+  - It connects to no vCenter, and does all of its work on the controller.
+  - Names are shown as text, whatever they hold, and a browser is told to run no scripts of the page.
+options:
+  path:
+    description:
+      - File for the page, on the controller. It must be a regular file of this user or of root that nobody else may write, in
+        folders for which the same holds, or not be there yet. It is written whole or not at all.
+    type: path
+    required: true
+  result:
+    description:
+      - The registered result of a task of M(vforge.vsphere.first_class_disk_info).
+      - Without it it is only made sure that the page could be written, such as before anything else is done.
+    type: dict
+  vcenter:
+    description: What the head of the page names as where the disks are.
+    type: str
+    default: ""
+  timeout:
+    description: Seconds that the task may take, from its beginning.
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details:
+      - A page is made for eyes; the result that it is made of says the same in data.
+  idempotent:
+    support: full
+    details:
+      - The same disks make the same page.
+  action_group:
+    support: none
+    membership: []
+seealso:
+  - module: vforge.vsphere.first_class_disk_info
+  - ref: vforge.vsphere.fcd_audit role <ansible_collections.vforge.vsphere.fcd_audit_role>
+    description: Calls it.
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Find what nobody seems to use
+  vforge.vsphere.first_class_disk_info:
+    orphans: true
+  register: found
+
+- name: Write the page
+  vforge.vsphere.first_class_disk_page:
+    path: /var/www/html/first-class-disks.html
+    result: "{{ found }}"
+    vcenter: vcenter.example.com
+"""
+
+RETURN = r"""
+path:
+  description: The page.
+  returned: on success
+  type: str
+  sample: /var/www/html/first-class-disks.html
+error_code:
+  description: A stable code for what went wrong, such as V(invalid_option).
+  returned: on failure
+  type: str
+"""

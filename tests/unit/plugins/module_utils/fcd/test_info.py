@@ -1,0 +1,106 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of first class disks, in few calls however many they are."""
+
+from __future__ import annotations
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import entry
+
+MANY = 2400
+
+
+def test_thousands_take_a_tenth_of_the_calls_of_govc_at_most(disks):
+    """The figure is for 10,000; the calls grow by two for each thousand, those of govc by a thousand."""
+    disks.many(MANY)
+    disks.sim.reset_calls()
+    disks.govc("disk.ls", "-ds", "LocalDS_0", "-l")
+    theirs = disks.sim.calls()["total"]
+    ran = disks.info(datastores=["LocalDS_0"])
+    assert len(ran.result["disks"]) == MANY
+    assert all(disk["capacity_mb"] == 1 and disk["path"] for disk in ran.result["disks"])
+    assert theirs > MANY
+    # The login, the datastores, the list, the catalogue, and three of a thousand, twice.
+    assert ran.called("VslmRetrieveVStorageObjects") == 3
+    assert ran.called("RetrieveVStorageObjectAssociations") == 3
+    assert ran.total <= 16
+    assert ran.total * 10 <= theirs
+
+
+def test_a_catalogue_that_answers_for_fewer_is_asked_again(disks):
+    ids = disks.many(7)
+    disks.sim.request("POST", "/vslm", {"limit": 3})
+    ran = disks.info(datastores=["LocalDS_0"])
+    assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
+    assert ran.called("VslmRetrieveVStorageObjects") == 3
+
+
+def test_without_a_catalogue_each_disk_is_asked_about(make_sim, disks):
+    from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import Disks
+
+    old = Disks(make_sim("--vms", "1", "--api-version", "6.7"))
+    ids = old.many(3, size_mb=2)
+    ran = old.info()
+    assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
+    assert ran.called("RetrieveVStorageObject") == 3
+    assert "RetrieveContent" not in ran.calls
+
+
+def test_details_are_asked_for_each_disk(disks):
+    disks.one(name="d", size="8 MiB", change_tracking=True)
+    disks.snapshots({"disk": {"name": "d"}, "description": "s"})
+    (plain,) = disks.info().result["disks"]
+    (whole,) = disks.info(details=True).result["disks"]
+    assert (plain["provisioning"], whole["provisioning"]) == (None, "thin")
+    assert whole["flags"]["change_tracking"] is True
+    assert plain["snapshots"][0]["path"] and whole["snapshots"][0]["created"]
+    assert plain["snapshots"][0]["description"] == "s"
+
+
+def test_disks_are_chosen_by_id_and_by_name(disks):
+    ids = disks.many(3)
+    assert [disk["id"] for disk in disks.info(ids=[ids[1]]).result["disks"]] == [ids[1]]
+    assert [disk["name"] for disk in disks.info(names=["disk-3"]).result["disks"]] == ["disk-3"]
+    refused = disks.attempt_info(ids=["00000000-0000-0000-0000-000000000000"])
+    assert refused.code == "not_found"
+
+
+def test_orphans_are_what_nobody_uses_with_the_reasons(disks):
+    cns = {"cns.k8s.pvc.name": "data", "other": "x"}
+    disks.sim.create_vm("box", on=False)
+    used = entry(disks.one(name="used", size="8 MiB", attached_to={"name": "box"}))["id"]
+    (idle,) = disks.many(1, prefix="idle-", metadata=cns)
+    (lost,) = disks.many(1, prefix="lost-")
+    disks.lose_files(lost)
+    ran = disks.info(orphans=True)
+    orphans = {each["id"]: each for each in ran.result["orphans"]}
+    assert used not in orphans
+    assert orphans[lost]["reasons"] == ["not_found"]
+    assert orphans[idle]["reasons"] == ["not_attached"]
+    assert orphans[idle]["cns"] == {"cns.k8s.pvc.name": "data"}
+    (holder,) = next(disk for disk in ran.result["disks"] if disk["id"] == used)["attached_to"]
+    assert holder["name"] == "box"
+    # Only the one whose file is not listed was asked about by itself.
+    assert ran.called("RetrieveVStorageObject") == 1
+
+
+def test_snapshots_that_metadata_names_are_no_orphans(disks):
+    disks.one(name="d", size="8 MiB")
+    made = disks.snapshots({"disk": {"name": "d"}, "description": "s"})
+    snapshot = entry(made)["id"]
+    (orphan,) = disks.info(orphans=True).result["orphan_snapshots"]
+    assert (orphan["id"], orphan["reasons"]) == (snapshot, ["unreferenced"])
+    disks.one(name="d", metadata={"backup": f"snapshot {snapshot}"})
+    assert disks.info(orphans=True).result["orphan_snapshots"] == []
+
+
+def test_govc_sees_what_we_make_and_we_what_govc_makes(disks):
+    ours = entry(disks.one(name="ours", size="8 MiB"))["id"]
+    theirs = disks.govc("disk.create", "-ds", "LocalDS_0", "-size", "8M", "theirs").strip()
+    listed = disks.govc("disk.ls", "-ds", "LocalDS_0", "-l")
+    assert ours in listed and "ours" in listed
+    found = {disk["id"]: disk["name"] for disk in disks.info().result["disks"]}
+    assert found == {ours: "ours", theirs: "theirs"}
+    disks.govc("disk.rm", "-ds", "LocalDS_0", ours)
+    assert disks.one(name="ours", state="absent").result["changed"] is False
