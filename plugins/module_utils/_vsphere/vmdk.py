@@ -331,6 +331,34 @@ def _last_tables(source: Bytes, header: Header, tables: t.Sequence[int]) -> byte
     return _bytes(source, chosen[0], length * SECTOR * len(chosen))
 
 
+def check_sparse(source: Bytes) -> None:
+    """Make sure that a sparse VMDK, of which grains are not compressed, has all grains that its
+    tables name.
+
+    :raises NotStreamOptimized: it has not; it was cut short, or is no such file.
+    """
+    header = header_of(source.read(0, SECTOR))
+    if header is None or not 0 < header.grain <= _MOST_GRAIN_SECTORS or not 0 < header.entries <= _MOST_TABLE_ENTRIES:
+        raise _wrong(source, "has a damaged header", _GET_AGAIN)
+    if 4 * header.tables > _LARGEST_DIRECTORY:
+        raise _wrong(source, "has a damaged header", _GET_AGAIN)
+    for sector, place in grains_of_tables(source, header):
+        end = place + min(header.grain, header.capacity - sector)
+        if end * SECTOR > source.size:
+            raise _cut(source, f"its tables name a grain up to byte {end * SECTOR}")
+
+
+def grains_of_tables(source: Bytes, header: Header) -> t.Iterator[tuple[int, int]]:
+    """The grains that the tables name: the sector of the disk, and that of the file."""
+    sector = 0
+    for place in _directory(source, header, header.directory):
+        table = _bytes(source, place, 4 * header.entries) if place else b""
+        for number, grain in enumerate(_numbers(table)):
+            if grain not in _NO_PLACE:
+                yield sector + number * header.grain, grain
+        sector += header.entries * header.grain
+
+
 # All of it
 
 
@@ -417,7 +445,7 @@ class _Walk:
         self._streamed = streamed
         self._take = take
         self._window = _Window(source)
-        self._named = self._grains_of_tables()
+        self._named = grains_of_tables(source, header)
         self._sector = 0  # of the disk, up to which all is known
         self._grains = 0
         self._allocated = 0
@@ -502,16 +530,6 @@ class _Walk:
         if self._take is not None and sector > self._sector:
             self._take((sector - self._sector) * SECTOR)
         self._sector = sector
-
-    def _grains_of_tables(self) -> t.Iterator[tuple[int, int]]:
-        """The grains that the tables name: the sector of the disk, and that of the file."""
-        header, sector = self._header, 0
-        for place in _directory(self._source, header, header.directory):
-            table = _bytes(self._source, place, 4 * header.entries) if place else b""
-            for number, grain in enumerate(_numbers(table)):
-                if grain not in _NO_PLACE:
-                    yield sector + number * header.grain, grain
-            sector += header.entries * header.grain
 
 
 class _Window:
