@@ -150,6 +150,15 @@ options:
       - C(sha256:) and the SHA-256 of the file O(path), in hexadecimal digits. A file that has another one is not read.
         Of an image that was cut short nothing else shows it in every format.
     type: str
+  verify:
+    description:
+      - How an imported disk is proved.
+      - V(manifest) compares the size and the digest that the host reports of the file with what was sent.
+      - V(content) reads the disk back from its datastore besides, and compares its content. This is not possible on
+        vSAN.
+    type: str
+    choices: [manifest, content]
+    default: manifest
   datacenter:
     description:
       - Name or path of the datacenter to look in. Not needed where there is only one.
@@ -296,6 +305,9 @@ disks:
     moid:
       description: Managed object ID of that VM.
       type: str
+    instance_uuid:
+      description: Instance UUID of that VM.
+      type: str
     disk:
       description: Label of the disk in that VM.
       type: str
@@ -412,6 +424,7 @@ def argument_spec():
         "hardware_version": {"type": "int"},
         "provisioning": {"type": "str", "choices": ["thin", "thick", "eager_zeroed_thick"], "default": "thin"},
         "checksum": {"type": "str"},
+        "verify": {"type": "str", "choices": ["manifest", "content"], "default": "manifest"},
         "datacenter": {"type": "str"},
         "host": {"type": "str"},
         "force": {"type": "bool", "default": False},

@@ -203,6 +203,12 @@ disk:
     moid:
       description: Managed object ID of the VM.
       type: str
+    instance_uuid:
+      description: Instance UUID of the VM.
+      type: str
+    power_state:
+      description: Power state of the VM.
+      type: str
     label:
       description: Label of the disk in the VM.
       type: str

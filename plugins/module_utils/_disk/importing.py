@@ -16,6 +16,7 @@ import time
 import typing as t
 
 from .. import _signals
+from .._connector.web import Stop
 from .._engine import Task
 from .._errors import Fault, VforgeError
 from .._progress import Meter
@@ -157,10 +158,18 @@ def _fill(task: Task[DiskItem], item: DiskItem, lease: leases.Lease, ready: leas
     session = task.session
     meter = Meter(item.title, source.size, session.tell)
     sent: list[str] = []
-    sender = leases.Sender(session, 1, task.deadline, meter.add, lambda _upload, digest: sent.append(digest))
+    stop = Stop()
+    sender = leases.Sender(
+        session,
+        1,
+        task.deadline,
+        stop,
+        progress=meter.add,
+        check=lambda _upload, digest: sent.append(digest),
+    )
     try:
         device = _address(ready)
-        with lease.held(ready.timeout, meter.percent, sender.stop):
+        with lease.held(ready.timeout, meter.percent, stop):
             sender.send([[leases.Upload(source.label, source, device)]])
             _compare(lease, device, source, sent)
             lease.complete(task.deadline)

@@ -63,6 +63,8 @@ def _of_vm(vm: DiskVm, disk: Disk) -> dict[str, t.Any]:
     return {
         "vm": vm.name,
         "moid": vm.moid,
+        "instance_uuid": vm.instance_uuid,
+        "power_state": vm.power_state,
         "label": disk.label,
         "key": disk.key,
         "unit": disk.unit,

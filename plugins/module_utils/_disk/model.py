@@ -23,6 +23,9 @@ STATES = (EXPORTED, IMPORTED, COPIED, CONVERTED, ABSENT)
 # How a disk of a VM comes: over the path of its datastore, or by a lease.
 AUTO, DATASTORE, LEASE = "auto", "datastore", "lease"
 
+# How an imported disk is proved.
+MANIFEST, CONTENT = "manifest", "content"
+
 THIN, THICK, EAGER = "thin", "thick", "eager_zeroed_thick"
 PROVISIONINGS = (THIN, THICK, EAGER)
 
@@ -111,9 +114,11 @@ class DiskOptions:
     transport: str
     source_format: str
     output: Output
+    adapter: str
     provisioning: str
     place: Place
     checksum: str
+    verify: str
     force: bool
     timeout: int
 
@@ -147,12 +152,19 @@ class DiskOptions:
             transport=params["transport"],
             source_format=params["source_format"],
             output=_output(params),
+            adapter=_adapter(params),
             provisioning=params["provisioning"],
             place=Place(params.get("datacenter") or None, params.get("host") or None),
             checksum=_checksum(params.get("checksum") or ""),
+            verify=params["verify"],
             force=params["force"],
             timeout=params["timeout"],
         )
+
+    @property
+    def import_adapter(self) -> str:
+        """Of the controller by which a disk is imported."""
+        return self.adapter or ADAPTERS[0]
 
     @property
     def alone(self) -> bool:
@@ -206,6 +218,21 @@ def _output(params: t.Mapping[str, t.Any]) -> Output:
     if kind != VMDK:
         return Output(kind, "")
     return Output(kind, params.get("subformat") or STREAM, of_vmdk["adapter"] or "", hardware)
+
+
+def _adapter(params: t.Mapping[str, t.Any]) -> str:
+    """Of an import; a conversion has it in its output.
+
+    :raises InvalidOption: vSphere imports no disk by it, or there is no descriptor to have it.
+    """
+    adapter = params.get("adapter") or ""
+    if adapter and params["state"] not in (IMPORTED, CONVERTED):
+        raise InvalidOption(f"adapter is set, and state is {params['state']}.", option="adapter")
+    if params["state"] != IMPORTED:
+        return ""
+    if adapter and adapter not in ADAPTERS:
+        raise InvalidOption(f"adapter is {adapter}, which vSphere does not import.", option="adapter")
+    return adapter
 
 
 def _checksum(text: str) -> str:

@@ -31,7 +31,7 @@ from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
 from . import apply, converting, exporting, image, importing, local, plan, read
 from .exporting import RAW_NAME, STREAM_NAME, Flat
 from .image import Image, QemuImg
-from .model import ABSENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, choose_disk
+from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, choose_disk
 from .plan import CONVERT, COPY, DELETE, EXPORT, IMPORT
 
 if t.TYPE_CHECKING:
@@ -207,7 +207,13 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     disk = choose_disk(vm, options.disk)
     item.called = f"{disk.label} of {vm.path}"
     item.place = options.path
-    item.facts = {"vm": vm.name, "moid": vm.moid, "disk": disk.label, "capacity": disk.capacity}
+    item.facts = {
+        "vm": vm.name,
+        "moid": vm.moid,
+        "instance_uuid": vm.instance_uuid,
+        "disk": disk.label,
+        "capacity": disk.capacity,
+    }
     route = plan.route(options, vm, disk)
     item.facts["transport"] = route.transport
     made_of = {
@@ -366,6 +372,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
     home = read.home(session, options.place, target)
     made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
+    item.adapter = options.import_adapter
     tool = QemuImg(task.deadline)
     with DatastoreFiles(session, home.path, task.deadline) as files:
         there = files.there(target)
@@ -375,7 +382,10 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         found = converting.source(tool, options.path, options.source_format)
         if there and not options.force:
-            _same_content(item, options, tool, found, known)
+            content = _same_content(task, options, tool, found, files, known)
+            item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
+            if not task.check:
+                importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
             return
         item.steps = (IMPORT,)
         if task.check:
@@ -385,22 +395,46 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             path, capacity, content = _stream(task, tool, found, place)
             importing.bring_in(task, item, options, home, path, capacity, replace=there)
             place.clear()
+        if options.verify == CONTENT and _read_back(task, files, target) != content:
+            importing.run(task, item, lambda: apply.start_delete(session, home.ref, str(target)), "disks deleted")
+            raise importing.ImportFailed(
+                f"{target} did not get the content of {options.path}, and was deleted again.", hint="Run again."
+            )
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
         importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
     item.done.append(IMPORT)
 
 
-def _same_content(item: DiskItem, options: DiskOptions, tool: QemuImg, found: Image, known: dict[str, t.Any]) -> None:
+def _read_back(task: Task[DiskItem], files: DatastoreFiles, target: DatastorePath) -> str:
+    """SHA-256 of the content of a disk on a datastore."""
+    flat = Flat(files, target)
+    flat.state()
+    return exporting.content_of(flat, plan.spans(None, flat.capacity), task.session.tell, f"reading {target}")
+
+
+def _same_content(
+    task: Task[DiskItem],
+    options: DiskOptions,
+    tool: QemuImg,
+    found: Image,
+    files: DatastoreFiles,
+    known: t.Mapping[str, t.Any],
+) -> str:
     """A disk in the place is the one that is asked for, where it was made of the same content.
 
-    :raises Exists: it was not.
+    Where nothing is noted, a run may have ended between the import and the note: then the disk is
+    read.
+
+    :returns: SHA-256 of the content.
+    :raises Exists: it was made of another one.
     """
-    if known.get("content_sha256"):
-        scratch = f"{options.path}.vforge-raw"
-        if local.content_digest(found, tool, scratch, lambda _count: None) == known["content_sha256"]:
-            item.facts = known.get("facts") or {}
-            return
-    plan.check_free(str(options.on_datastore), there=True, ours=False, force=False)
+    target = t.cast(DatastorePath, options.on_datastore)
+    with local.workplace(f"{options.path}.stream", task.deadline, task.session.tell) as place:
+        content = local.content_digest(found, tool, place.of("scratch"), lambda _count: None)
+    # The content of the disk is filled up to whole sectors.
+    there = known.get("content_sha256") or _read_back(task, files, target)
+    plan.check_free(str(target), there=True, ours=there == content, force=False)
+    return content
 
 
 def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> tuple[str, int, str]:
