@@ -209,6 +209,12 @@ disk:
     power_state:
       description: Power state of the VM.
       type: str
+    folder:
+      description: Inventory path of the folder of the VM.
+      type: str
+    disks_of_vm:
+      description: How many disks the VM has.
+      type: int
     label:
       description: Label of the disk in the VM.
       type: str

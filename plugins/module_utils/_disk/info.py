@@ -9,6 +9,7 @@ import tempfile
 import time
 import typing as t
 
+from .._connector import names
 from .._progress import Meter
 from .._vsphere import vmdk
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
@@ -65,6 +66,8 @@ def _of_vm(vm: DiskVm, disk: Disk) -> dict[str, t.Any]:
         "moid": vm.moid,
         "instance_uuid": vm.instance_uuid,
         "power_state": vm.power_state,
+        "folder": names.join(names.split(vm.path)[:-1]),
+        "disks_of_vm": len(vm.disks),
         "label": disk.label,
         "key": disk.key,
         "unit": disk.unit,
