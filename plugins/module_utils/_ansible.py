@@ -30,6 +30,9 @@ if t.TYPE_CHECKING:
 
 O = t.TypeVar("O")  # noqa: E741
 
+# Shows one line of how far the work is.
+Tell: t.TypeAlias = t.Callable[[str], None]
+
 # What an argument spec says of options that need or exclude each other.
 CONSTRAINT_ERRORS = (
     errors.MutuallyExclusiveError,
@@ -107,15 +110,15 @@ def run(
     module: AnsibleModule,
     prepare: t.Callable[[t.Mapping[str, t.Any]], O],
     work: t.Callable[[Session, O], dict[str, t.Any]],
-    alone: t.Callable[[O], dict[str, t.Any] | None] = lambda _options: None,
+    alone: t.Callable[[O, Tell], dict[str, t.Any] | None] = lambda _options, _tell: None,
 ) -> None:
     """Run a module from its parameters to its exit.
 
     :param prepare: turns the parameters into the module's own options, before anything is
         connected.
     :param work: does the task in a session; returns the result.
-    :param alone: does a task that needs no vCenter; returns None for any other, which is then done
-        by ``work``.
+    :param alone: does a task that needs no vCenter, and says how far it is by its second argument;
+        returns None for any other, which is then done by ``work``.
 
     The result gains ``timing`` (seconds by phase, with ``connect`` and ``total``) and ``calls``
     (SOAP calls).
@@ -133,13 +136,13 @@ def run(
             _refuse_nul(params)
             _argspec.check_bounds(params)
             options = prepare(params)
-            done = alone(options)
+            warn, tell = (_clean(each) for each in (module.warn, progress.tell))
+            done = alone(options, tell)
             if done is not None:
                 module.exit_json(**account.complete(done))
             connection = ConnectionOptions.from_params(params)
             from ._connector.session import Session
 
-            warn, tell = (_clean(each) for each in (module.warn, progress.tell))
             if connection.doubt:
                 warn(connection.doubt)
             account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))

@@ -677,7 +677,7 @@ def main():
             return first_class.run(session, options, options.disk, check=module.check_mode)
         return task.run(session, options, check=module.check_mode)
 
-    def alone(options):
+    def alone(options, _tell):
         return task.commit(options, module.warn, check=module.check_mode) if options.state == COMMITTED else None
 
     run(module, _prepared, work, alone)

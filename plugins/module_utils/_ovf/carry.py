@@ -16,13 +16,13 @@ import typing as t
 from .._connector import tasks
 from .._connector.web import Stop
 from .._errors import TimedOut, VforgeError
+from .._progress import Meter
 from .._vsphere import lease as leases
 from . import apply, identity, read
 from .blobs import Blob, SliceBlob
 from .errors import PackageError, TemplateError
 from .manifest import Digest
 from .model import PULL, PUSH
-from .report import Meter
 from .websource import RemoteBlob
 
 if t.TYPE_CHECKING:

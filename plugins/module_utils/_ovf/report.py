@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import typing as t
 
 from .. import _engine
@@ -17,51 +15,10 @@ if t.TYPE_CHECKING:
     from .signature import Signer
     from .task import TemplateItem, TemplateTask, VersionItem
 
-_MIB = 2**20
-
 # What each step of the template is called among the actions of the result. Waiting for another run
 # changes nothing.
 _DONE = {IMPORT: "imported", WAIT: "waited", COMPLETE: "completed", SWAP: "swapped"}
 _CHANGES = frozenset((IMPORT, COMPLETE, SWAP))
-
-
-class Meter:
-    """How far a transfer is; safe for many threads. Shows percent, rate and the time left.
-
-    :param what: begins each line.
-    """
-
-    def __init__(self, what: str, total: int, tell: t.Callable[[str], None]) -> None:
-        self._what = what
-        self._tell = tell
-        self._lock = threading.Lock()
-        self._begun = time.monotonic()
-        self.total = total
-        self.done = 0
-
-    def add(self, count: int) -> None:
-        """Note bytes that went through; a negative number takes back what has to be sent again."""
-        with self._lock:
-            self.done += count
-        if count > 0:
-            self._tell(self.line(time.monotonic()))
-
-    def reach(self, done: int, total: int) -> None:
-        """Note how far it is."""
-        with self._lock:
-            self.done, self.total = done, total
-        self._tell(self.line(time.monotonic()))
-
-    def percent(self) -> int:
-        """Whole percent, 99 until the end is confirmed."""
-        return min(99, 100 * self.done // self.total) if self.total else 0
-
-    def line(self, now: float) -> str:
-        """``web.ova: 43 % of 1190 MiB, 88 MiB/s, 8 s left``."""
-        rate = self.done / max(now - self._begun, 0.001)
-        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
-        part = f"{self.percent()} % of {self.total / _MIB:.0f} MiB"
-        return f"{self._what}: {part}, {rate / _MIB:.0f} MiB/s{left}"
 
 
 def template(existing: Existing) -> dict[str, t.Any]:

@@ -21,6 +21,7 @@ from .._connector.tasks import Backoff
 from .._engine import Item, Part, Task
 from .._errors import CallTimedOut, Fault, NotAttempted, StillRunning, TimedOut
 from .._files import PrivateFolder
+from .._progress import Meter
 from .._vsphere.disks import dependents
 from .._vsphere.vm import kind_of
 from . import apply, descriptor, identity, importing, plan, read, report, signature, takeover
@@ -242,7 +243,7 @@ def _opened(session: Session, options: OvfOptions, deadline: float, *, check: bo
 
 def _digester(session: Session, options: OvfOptions, package: Package) -> Digester:
     folder = PrivateFolder.find(session.warn, "digests", "the source is read again")
-    meter = report.Meter(f"reading {package.label}", package.size, session.tell)
+    meter = Meter(f"reading {package.label}", package.size, session.tell)
     cache = DigestCache(folder, session.warn)
     return Digester(cache, always=options.always_read, tell=meter.reach)
 

@@ -19,6 +19,7 @@ _DOMAINS = {
     "_clone",
     "_clone_backup",
     "_cloudinit",
+    "_disk",
     "_export",
     "_fcd",
     "_fleet",
@@ -26,6 +27,7 @@ _DOMAINS = {
     "_inventory",
     "_ovf",
     "_parent",
+    "_vmfromdisks",
 }
 
 # From the bottom: a part may import what stands before it, and itself. The first has what stands on nothing of ours.

@@ -29,4 +29,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "instant_clone_parent_info": {"parent": _VM},
     "linked_clone": {"source": _VM, "name": "web-1"},
     "vm_export": {"vm": _VM, "dest": "/nowhere/exports"},
+    "vm_from_disks": {"name": "web-1", "disks": ["[ds] web-1/web-1.vmdk"]},
+    "vmdk": {"state": "exported", "vm": _VM, "path": "/nowhere/a.vmdk"},
+    "vmdk_info": {"vm": _VM},
 }

@@ -1,0 +1,295 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of disks on this machine: where they are made, what is noted of them, and their digests.
+
+A disk is made in a folder beside the place where it is to be, and moved when it is whole. The folder
+is locked as long as somebody works in it, and stays after an interruption: what can be gone on with
+is gone on with by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import typing as t
+
+from .. import _files
+from .._connector.tasks import Backoff
+from .._errors import InvalidOption, TimedOut
+from .._vsphere import vmdk
+from . import image
+from .image import Image, LocalBytes, QemuImg
+
+_WHAT = "disk"
+_PART = ".vforge-part"
+_NOTE = ".vforge"
+_MOST_NOTE = 2**16
+
+_PIECE = 2**20
+_ZEROS = bytes(_PIECE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Workplace:
+    """A folder in which one disk is made.
+
+    :ivar path: of the folder; absolute.
+    :ivar target: path that the disk will have.
+    """
+
+    path: str
+    target: str
+    folder: _files.Folder
+
+    @property
+    def name(self) -> str:
+        """Of the disk's file, in both folders."""
+        return os.path.basename(self.target)
+
+    def of(self, name: str) -> str:
+        """The path of a file in it."""
+        return os.path.join(self.path, name)
+
+    def clear(self, *keep: str) -> None:
+        """Remove what is in it, but for these names."""
+        for name in os.listdir(self.path):
+            if name not in keep:
+                os.unlink(self.of(name))
+
+    def publish(self, names: t.Iterable[str]) -> None:
+        """Move files to where they are to be, the disk's own last; its name then means all of it."""
+        ordered = sorted(names, key=lambda name: name == self.name)
+        for name in ordered:
+            _sync(self.of(name))
+        for name in ordered:
+            self.folder.check(name)
+            os.replace(self.of(name), name, dst_dir_fd=self.folder.handle)
+        os.fsync(self.folder.handle)
+
+
+@contextlib.contextmanager
+def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.Iterator[Workplace]:
+    """The folder in which a disk is made, for this run alone. It goes when it is empty at the end.
+
+    :param target: path of the disk.
+    :param deadline: of ``time.monotonic()``, for waiting for another run.
+    :raises InvalidOption: the place is not to be trusted, or cannot be written.
+    :raises TimedOut: another run works on this disk.
+    """
+    parent, name = os.path.split(os.path.abspath(target))
+    part = f".{name}{_PART}"
+    with _files.open_folder(parent, what=_WHAT) as folder:
+        folder.check(name)
+        path = os.path.join(parent, part)
+        with _files.explained(path, _WHAT):
+            handle = _locked(folder, part, deadline, lambda: tell(f"waiting for another run that makes {target}"))
+        try:
+            yield Workplace(path, os.path.join(parent, name), folder)
+        finally:
+            with contextlib.suppress(OSError):
+                os.rmdir(part, dir_fd=folder.handle)
+            os.close(handle)
+
+
+def _locked(folder: _files.Folder, part: str, deadline: float, waiting: t.Callable[[], None]) -> int:
+    """The folder, open, with its lock.
+
+    :raises InvalidOption: it is not to be trusted.
+    :raises TimedOut: another run has it until the deadline.
+    """
+    waits = Backoff(deadline)
+    while True:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o700, dir_fd=folder.handle)
+        with contextlib.suppress(FileNotFoundError):  # who had it may just have removed it
+            handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.handle)
+            if _is_ours(folder, part, handle):
+                return handle
+            os.close(handle)
+        waiting()
+        if not waits.begin():
+            raise TimedOut(
+                f"Another run works on {folder.path_of(part)}, and did not end in the time allowed.",
+                hint="Run again when it has ended.",
+            )
+
+
+def _is_ours(folder: _files.Folder, part: str, handle: int) -> bool:
+    """Whether the lock of a folder could be had, and the folder is still in its place."""
+    try:
+        status = os.fstat(handle)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            _refuse(folder.path_of(part))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.stat(part, dir_fd=folder.handle).st_ino == status.st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _refuse(path: str) -> t.NoReturn:
+    raise InvalidOption(
+        f"{path} belongs to somebody else, or others may write into it.",
+        hint="Remove it, or choose another path.",
+    )
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# What is noted of a disk
+
+
+def identity(path: str) -> dict[str, t.Any]:
+    """What changes when a file does, as far as it shows without reading it; empty where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return {}
+    return {"size": status.st_size, "mtime": status.st_mtime_ns}
+
+
+def note(path: str, facts: t.Mapping[str, t.Any]) -> None:
+    """Note what a disk was made of, in a file beside it, for the runs to come."""
+    whole = {**facts, "file": identity(path)}
+    _files.replace(_note_of(path), json.dumps(whole, sort_keys=True).encode(), what="note of the disk")
+
+
+def noted(path: str) -> dict[str, t.Any]:
+    """What was noted of a disk; empty where nothing was, or the disk was changed since."""
+    try:
+        found = _files.parsed(_files.read(_note_of(path), _MOST_NOTE, what="note of the disk"))
+    except (_files.FileMissing, ValueError):
+        return {}
+    known = identity(path)
+    return found if known and isinstance(found, dict) and found.get("file") == known else {}
+
+
+def remove(path: str) -> None:
+    """Remove a disk, the files that its descriptor names, and what is noted of it."""
+    for each in (*files_of(path), _note_of(path)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(each)
+
+
+def files_of(path: str) -> tuple[str, ...]:
+    """The files of a disk: its own last. Those that its descriptor names lie beside it."""
+    path = os.path.abspath(path)
+    if not os.path.isfile(path):
+        return ()
+    extents: tuple[str, ...] = ()
+    with LocalBytes(path) as source:
+        head = source.read(0, vmdk.MOST_DESCRIPTOR)
+    if head.startswith(b"# Disk DescriptorFile"):
+        text = vmdk.descriptor(head, path)
+        extents = tuple(image.beside(path, extent.file) for extent in text.extents if extent.file)
+    return (*(extent for extent in dict.fromkeys(extents) if os.path.isfile(extent)), path)
+
+
+def _note_of(path: str) -> str:
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(folder, f".{name}{_NOTE}")
+
+
+# Digests
+
+
+def file_digest(path: str, progress: t.Callable[[int], None]) -> str:
+    """SHA-256 of the bytes of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        buffer = memoryview(bytearray(_PIECE))
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            progress(count)
+    return digest.hexdigest()
+
+
+def content_digest(found: Image, tool: QemuImg, scratch: str, progress: t.Callable[[int], None]) -> str:
+    """SHA-256 of the content of a disk, from its first byte to its last one: the same in every format.
+
+    :param scratch: path of a file that may be written meanwhile, for formats that only qemu-img
+        reads.
+    """
+    content = Content(progress)
+    if found.format == image.VMDK and found.subformat == image.STREAM:
+        with LocalBytes(found.path) as source:
+            vmdk.verify(source, content.take)
+    elif found.format == image.RAW:
+        content.take_file(found.path, found.capacity)
+    else:
+        try:
+            tool.convert(found, scratch, image.RAW, {}, lambda _percent: None)
+            content.take_file(scratch, found.capacity)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(scratch)
+    return content.hexdigest()
+
+
+class Content:
+    """Makes the digest of a content that comes in its order."""
+
+    def __init__(self, progress: t.Callable[[int], None]) -> None:
+        self._digest = hashlib.sha256()
+        self._progress = progress
+
+    def take(self, part: bytes | int) -> None:
+        """The next bytes, or how many bytes of zeros."""
+        if isinstance(part, int):
+            left = part
+            while left:
+                count = min(left, _PIECE)
+                self._digest.update(_ZEROS if count == _PIECE else bytes(count))
+                self._progress(count)
+                left -= count
+            return
+        self._digest.update(part)
+        self._progress(len(part))
+
+    def take_file(self, path: str, capacity: int) -> None:
+        """A raw image, which is filled up with zeros to the capacity; holes are not read."""
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            at, size = 0, min(os.fstat(handle).st_size, capacity)
+            while at < size:
+                start = _data_from(handle, at, size)
+                if start > at:
+                    self.take(start - at)
+                    at = start
+                    continue
+                part = os.pread(handle, min(_PIECE, size - at), at)
+                if not part:
+                    break
+                self.take(part)
+                at += len(part)
+            self.take(capacity - at)
+        finally:
+            os.close(handle)
+
+    def hexdigest(self) -> str:
+        """Of all that came."""
+        return self._digest.hexdigest()
+
+
+def _data_from(handle: int, at: int, size: int) -> int:
+    """Where the next data of a sparse file begin."""
+    try:
+        return min(os.lseek(handle, at, os.SEEK_DATA), size)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size
+        return at  # a file system that does not know holes

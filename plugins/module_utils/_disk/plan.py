@@ -1,0 +1,141 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done with a disk, by what is asked for and what there is. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._errors import InvalidOption
+from .model import AUTO, DATASTORE, LEASE
+
+if t.TYPE_CHECKING:
+    from .._vsphere.disks import Disk
+    from .._vsphere.vmdk import Descriptor
+    from .model import DiskOptions, DiskVm
+
+# The steps, which are also what the result calls them.
+EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
+
+# On these a disk is files, which can be had by their paths.
+_WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
+
+# Backings of which one file has the whole content, byte by byte.
+_FLAT = "FlatVer2"
+
+# Two areas are fetched in one when what lies between them costs less than a request.
+_GAP = 256 * 1024
+
+
+class Exists(InvalidOption):
+    """Something else is in the place of a disk that is to be made."""
+
+    error_code = "exists"
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """How a disk of a VM comes here.
+
+    :ivar transport: ``datastore`` or ``lease``.
+    :ivar why: the other one was not chosen; for the result.
+    """
+
+    transport: str
+    why: str
+
+
+def route(options: DiskOptions, vm: DiskVm, disk: Disk) -> Route:
+    """Choose how a disk comes.
+
+    :raises InvalidOption: it cannot come as the options ask for.
+    """
+    if disk.physical or "RawDisk" in disk.backing:
+        raise InvalidOption(
+            f"{disk.label} of {vm.path} is a raw device, which is no file.",
+            hint="Read it where it is mapped from.",
+            option="disk",
+        )
+    obstacle = _no_files(options, vm, disk)
+    if options.transport == DATASTORE and obstacle:
+        raise InvalidOption(f"{disk.label} of {vm.path} cannot be read over its datastore: {obstacle}.", option="transport")
+    if disk.mode.startswith("independent") and obstacle and vm.power_state != "poweredOff":
+        raise InvalidOption(
+            f"{disk.label} of {vm.path} is independent: no snapshot has it, so it can be exported only while the VM is off.",
+            option="disk",
+        )
+    if options.transport == LEASE or (options.transport == AUTO and obstacle):
+        return Route(LEASE, obstacle or "the options ask for a lease")
+    return Route(DATASTORE, "")
+
+
+def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:
+    """Why a disk cannot be read over the path of its datastore; empty where it can."""
+    if options.snapshot is not None:
+        return "it is that of a snapshot"
+    if vm.power_state != "poweredOff":
+        return "the VM is not powered off, and its host has locked the file"
+    if disk.levels:
+        return "it is a delta disk, whose content is in several files"
+    if disk.backing != _FLAT:
+        return f"its backing is {disk.backing}"
+    store = disk.file.partition("]")[0].lstrip("[")
+    kind = vm.stores.get(store, "")
+    return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
+
+
+def extent(descriptor: Descriptor, label: str) -> tuple[str, int]:
+    """The one file with the content of a disk, and its size in bytes; an empty name where it is not such a disk."""
+    if len(descriptor.extents) != 1 or descriptor.parent:
+        return "", 0
+    only = descriptor.extents[0]
+    # A file that is not in the disk's own folder is not followed.
+    plain = only.kind in ("VMFS", "FLAT") and not only.offset and "/" not in only.file
+    return (only.file, descriptor.capacity) if plain and label else ("", 0)
+
+
+def spans(areas: t.Iterable[tuple[int, int]] | None, capacity: int) -> list[tuple[int, int]]:
+    """What is fetched: starts and lengths, in their order, near ones in one.
+
+    :param areas: that are in use; None where that is not known, and all is fetched.
+    """
+    if areas is None:
+        return [(0, capacity)] if capacity else []
+    found: list[tuple[int, int]] = []
+    for start, length in sorted(areas):
+        end = min(start + length, capacity)
+        if end <= start:
+            continue
+        if found and start - (found[-1][0] + found[-1][1]) <= _GAP:
+            first = found[-1][0]
+            found[-1] = (first, max(end, first + found[-1][1]) - first)
+        else:
+            found.append((start, end - start))
+    return found
+
+
+def rest(wanted: t.Iterable[tuple[int, int]], done: int) -> list[tuple[int, int]]:
+    """What is left of the spans from a place on."""
+    left = []
+    for start, length in wanted:
+        end = start + length
+        if end > done:
+            begin = max(start, done)
+            left.append((begin, end - begin))
+    return left
+
+
+def check_free(place: str, *, there: bool, ours: bool, force: bool) -> None:
+    """Make sure that a disk may be made in its place.
+
+    :param there: whether something is there.
+    :param ours: whether that is what an earlier run has made of an older state of the same source.
+    :raises Exists: it may not.
+    """
+    if there and not ours and not force:
+        raise Exists(
+            f"{place} is there already, and was not made of this source.",
+            hint="Set force to replace it, or choose another place.",
+        )

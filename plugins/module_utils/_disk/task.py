@@ -1,0 +1,498 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task for one disk, from its options to its result.
+
+What needs no vCenter is done by ``run_alone``, all else by ``run``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+import typing as t
+import uuid
+
+from .._engine import UNTOUCHED, Task, diff
+from .._errors import NotAttempted
+from .._temporary_snapshots import (
+    Kind,
+    Made,
+    SnapshotItem,
+    SnapshotJob,
+    find_leftovers,
+    remove_leftovers,
+    with_snapshots,
+)
+from .._vsphere import lease as leases
+from .._vsphere import snapshots
+from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
+from . import apply, converting, exporting, image, importing, local, plan, read
+from .exporting import RAW_NAME, STREAM_NAME, Flat
+from .image import Image, QemuImg
+from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, choose_disk
+from .plan import CONVERT, COPY, DELETE, EXPORT, IMPORT
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .._vsphere.disks import Disk
+    from .local import Workplace
+
+Tell: t.TypeAlias = t.Callable[[str], None]
+
+# What is on its way is called so in the folder where it is made.
+_READY_STREAM = "import.vmdk"
+
+
+# How the snapshots of running VMs are known that are made for exports.
+KIND = Kind("vforge-vmdk", "Made for the export of a disk, and removed with it.", "vforge.vmdk ")
+
+
+@dataclasses.dataclass(kw_only=True)
+class DiskItem(SnapshotItem):
+    """The disk of a task.
+
+    :ivar called: where it comes from, for messages.
+    :ivar place: where it is, or is to be.
+    :ivar facts: what its entry in the result says of it.
+    :ivar fetched, resumed, sent: bytes that came now, that had come before, and that were sent.
+    """
+
+    vm: t.Any = None
+    called: str
+    place: str
+    facts: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    fetched: int = 0
+    resumed: int = 0
+    sent: int = 0
+    adapter: str = "lsilogic"
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.called
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return os.path.basename(self.place)
+
+
+def run_alone(options: DiskOptions, tell: Tell, *, check: bool) -> dict[str, t.Any] | None:
+    """Do what needs no vCenter; None where the options ask for something else.
+
+    :returns: the module's result.
+    :raises VforgeError: it did not succeed; nothing half-made is in the place of the disk.
+    """
+    if not options.alone:
+        return None
+    deadline = time.monotonic() + options.timeout
+    if options.state == CONVERTED:
+        item = DiskItem(called=options.path, place=options.destination)
+        _convert(options, item, deadline, tell, check=check)
+    else:
+        item = DiskItem(called=options.path, place=options.path)
+        item.steps = (DELETE,) if os.path.lexists(options.path) else ()
+        if item.steps and not check:
+            local.remove(options.path)
+    item.done = list(item.steps)
+    return _result([item])
+
+
+def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``disks`` with one entry, ``failures``, ``diff`` and
+        ``timing``.
+    :raises PartialFailure: it did not succeed; it holds the whole result.
+    """
+    item = DiskItem(called=_called(options), place=str(options.on_datastore or options.path))
+    deadline = session.deadline(options.timeout)
+    task: Task[DiskItem] = Task(session, [item], "disks", deadline=deadline, parallel=1, check=check)
+    work = {EXPORTED: _export, COPIED: _copy, ABSENT: _delete}.get(options.state, _import)
+    with task.phase("work"), task.accounted(), task.working_on(item):
+        work(task, item, options)
+        if check:
+            item.done = list(item.steps)
+    return task.finish(_result([item]), subject=item)
+
+
+def _called(options: DiskOptions) -> str:
+    if options.vm is not None:
+        return f"{options.disk or 'disk'} of the VM with the {options.vm}"
+    return options.path or str(options.on_datastore)
+
+
+def _result(items: t.Sequence[DiskItem]) -> dict[str, t.Any]:
+    before = [f"{item.place}: not as asked\n" for item in items if item.done]
+    after = [f"{item.place}: {', '.join(item.done)}\n" for item in items if item.done]
+    return {
+        "changed": any(item.done for item in items),
+        "disks": [_entry(item) for item in items],
+        "counts": {
+            step: sum(step in item.done for item in items) for step in {*(step for item in items for step in item.done)}
+        },
+        "diff": diff(before, after),
+    }
+
+
+def _entry(item: DiskItem) -> dict[str, t.Any]:
+    return {
+        **UNTOUCHED,
+        "name": item.name,
+        "place": item.place,
+        **item.facts,
+        "fetched": item.fetched,
+        "resumed": item.resumed,
+        "sent": item.sent,
+        "actions": list(item.done),
+        "changed": bool(item.done),
+        "seconds": item.seconds,
+        "error": item.error.as_result() if item.error is not None else {},
+    }
+
+
+# Conversions
+
+
+def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, *, check: bool) -> None:
+    target = options.destination
+    tool = QemuImg(deadline)
+    found = converting.source(tool, options.path, options.source_format)
+    made_of = {
+        "kind": CONVERTED,
+        "source": options.path,
+        "of": {file: local.identity(file) for file in found.files},
+        "output": dataclasses.asdict(options.output),
+    }
+    known = local.noted(target)
+    if not options.force and {name: known.get(name) for name in made_of} == made_of:
+        item.facts = known.get("facts") or {}
+        return
+    there = os.path.lexists(target)
+    plan.check_free(target, there=there, ours=known.get("source") == options.path, force=options.force)
+    item.steps = (CONVERT,)
+    if check:
+        return
+    converting.checksum(options.path, options.checksum, tell)
+    with local.workplace(target, deadline, tell) as place:
+        place.clear()
+        try:
+            made = converting.convert(tool, found, place.of(place.name), options.output, tell)
+            item.facts = _publish(tool, place, made)
+        finally:
+            place.clear()
+    local.note(target, {**made_of, "facts": item.facts})
+
+
+def _publish(tool: QemuImg, place: Workplace, made: converting.Made) -> dict[str, t.Any]:
+    """Move what was made to its place; returns what it is."""
+    facts = {**converting.described(tool, made.image), "content_sha256": made.content}
+    old = {os.path.basename(file) for file in local.files_of(place.target)}
+    new = [os.path.basename(file) for file in made.image.files]
+    place.publish(new)
+    for name in old - set(new):
+        place.folder.remove(name)
+    folder = os.path.dirname(place.target)
+    return {**facts, "path": place.target, "files": [os.path.join(folder, name) for name in new]}
+
+
+# Exports
+
+
+def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
+    session = task.session
+    vm = item.vm = read.find(session, t.cast(t.Any, options.vm), options.place.datacenter)
+    disk = choose_disk(vm, options.disk)
+    item.called = f"{disk.label} of {vm.path}"
+    item.place = options.path
+    item.facts = {
+        "vm": vm.name,
+        "moid": vm.moid,
+        "instance_uuid": vm.instance_uuid,
+        "disk": disk.label,
+        "capacity": disk.capacity,
+    }
+    route = plan.route(options, vm, disk)
+    item.facts["transport"] = route.transport
+    made_of = {
+        "kind": EXPORTED,
+        "vm": vm.instance_uuid,
+        "disk": disk.identity,
+        "capacity": disk.capacity,
+        "snapshot": str(options.snapshot or ""),
+        "output": dataclasses.asdict(options.output),
+    }
+    with DatastoreFiles(session, vm.datacenter, task.deadline) as files:
+        flat = _flat(files, disk) if route.transport == DATASTORE else None
+        if route.transport == DATASTORE and flat is None and options.transport != DATASTORE:
+            item.facts["transport"] = "lease"
+        before = flat.state() if flat is not None else None
+        made_of["changed"] = before.changed if before is not None else ""
+        known = local.noted(options.path)
+        same = {name: known.get(name) for name in made_of if name != "changed"} == {
+            name: value for name, value in made_of.items() if name != "changed"
+        }
+        # What came by a lease was a moment of a running VM; that it came is what was asked for.
+        current = not before or known.get("changed") in ("", before.changed)
+        if same and current and not options.force:
+            item.facts = {**item.facts, **(known.get("facts") or {})}
+            return
+        ours = known.get("vm") == vm.instance_uuid and known.get("disk") == disk.identity
+        plan.check_free(options.path, there=os.path.lexists(options.path), ours=ours, force=options.force)
+        item.steps = (EXPORT,)
+        if task.check:
+            return
+        # Before anything is fetched, since it is of no use without.
+        tool = None if options.output.streamed and flat is None else QemuImg(task.deadline)
+        with local.workplace(options.path, task.deadline, session.tell) as place:
+            if flat is not None and before is not None:
+                _fetch(task, item, vm, disk, flat, before, place)
+                made = _made_of_raw(tool or QemuImg(task.deadline), options, place, session.tell)
+            else:
+                made = _made_by_lease(task, item, options, vm, disk, place, tool)
+            item.facts = {**item.facts, **_facts(tool, place, made)}
+            place.clear()
+        local.note(options.path, {**made_of, "facts": item.facts})
+    item.done.append(EXPORT)
+
+
+def _flat(files: DatastoreFiles, disk: Disk) -> Flat | None:
+    """The file with the content of a disk; None where it is not in one file, or the server does not
+    give it.
+    """
+    try:
+        flat = Flat(files, DatastorePath.parse(disk.file, "disk"))
+    except FileLocked:
+        return None
+    return flat if flat.extent is not None else None
+
+
+def _fetch(
+    task: Task[DiskItem],
+    item: DiskItem,
+    vm: DiskVm,
+    disk: Disk,
+    flat: Flat,
+    before: t.Any,
+    place: Workplace,
+) -> None:
+    place.clear(RAW_NAME, "state.json")
+    wanted = plan.spans(exporting.areas_in_use(task.session, vm, disk), flat.capacity)
+    came = exporting.download(flat, before, wanted, place, task.session.tell, item.title, task.deadline)
+    item.fetched, item.resumed = came
+
+
+def _made_of_raw(tool: QemuImg, options: DiskOptions, place: Workplace, tell: Tell) -> converting.Made:
+    raw = tool.look(place.of(RAW_NAME), image.RAW)
+    content = local.content_digest(raw, tool, place.of("scratch"), lambda _count: None)
+    if options.output.format == image.RAW:
+        os.replace(place.of(RAW_NAME), place.of(place.name))
+        return converting.Made(dataclasses.replace(raw, path=place.of(place.name), files=(place.of(place.name),)), content)
+    made = converting.convert(tool, raw, place.of(place.name), options.output, tell, content)
+    return dataclasses.replace(made, content=content)
+
+
+def _made_by_lease(
+    task: Task[DiskItem],
+    item: DiskItem,
+    options: DiskOptions,
+    vm: DiskVm,
+    disk: Disk,
+    place: Workplace,
+    tool: QemuImg | None,
+) -> converting.Made:
+    place.clear()
+    if options.snapshot is not None:
+        moid = snapshots.choose(vm.snapshots, options.snapshot, vm.path).moid
+        came = exporting.by_lease(task, item, vm, disk, moid, place)
+    elif vm.power_state == "poweredOff":
+        came = exporting.by_lease(task, item, vm, disk, "", place)
+    else:
+        came = _from_own_snapshot(task, item, options, vm, disk, place)
+    item.fetched = came.size
+    item.facts["witnessed"] = came.witnessed
+    found, content = converting.read_stream(place.of(STREAM_NAME), task.session.tell)
+    if found.capacity != disk.capacity:
+        raise exporting.NotWhole(f"{item.title} has {disk.capacity} bytes, and what came {found.capacity}.", hint="Run again.")
+    if options.output.streamed:
+        os.replace(place.of(STREAM_NAME), place.of(place.name))
+        own = place.of(place.name)
+        return converting.Made(Image(own, image.VMDK, found.capacity, (own,), details={"create-type": STREAM}), content)
+    tool = t.cast(QemuImg, tool)
+    stream = tool.look(place.of(STREAM_NAME), image.VMDK)
+    made = converting.convert(tool, stream, place.of(place.name), options.output, task.session.tell, content)
+    return dataclasses.replace(made, content=content)
+
+
+def _from_own_snapshot(
+    task: Task[DiskItem], item: DiskItem, options: DiskOptions, vm: DiskVm, disk: Disk, place: Workplace
+) -> leases.Exported:
+    """The disk of a running VM, from a snapshot that is made for it and removed with it."""
+    job = SnapshotJob(task, KIND, uuid.uuid4().hex, options.timeout)
+    find_leftovers(job)
+    remove_leftovers(job)
+    came: list[leases.Exported] = []
+
+    def use(ready: list[DiskItem]) -> None:
+        for each in ready:
+            moid = t.cast(Made, each.own).moid
+            came.append(exporting.by_lease(task, each, vm, disk, moid, place))
+
+    with_snapshots(job, [item], use, memory=False, quiesce=False)
+    if not came:
+        raise item.error or NotAttempted(f"{item.title}: no snapshot was made.", hint="Run again.")
+    return came[0]
+
+
+def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dict[str, t.Any]:
+    """Move what was made to its place; returns what it is. Without qemu-img it is a stream."""
+    if tool is not None:
+        return _publish(tool, place, made)
+    with image.LocalBytes(made.image.path) as data:
+        found = converting.vmdk.verify(data)
+    place.publish([place.name])
+    return {
+        "path": place.target,
+        "format": image.VMDK,
+        "subformat": STREAM,
+        "capacity": found.capacity,
+        "allocated": found.allocated,
+        "size": os.stat(place.target).st_size,
+        "files": [place.target],
+        "content_sha256": made.content,
+    }
+
+
+# Imports
+
+
+def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
+    session, target = task.session, t.cast(DatastorePath, options.on_datastore)
+    home = read.home(session, options.place, target)
+    made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
+    item.adapter = options.import_adapter
+    tool = QemuImg(task.deadline)
+    with DatastoreFiles(session, home.path, task.deadline) as files:
+        there = files.there(target)
+        known = importing.noted(files, target) if there else {}
+        if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
+            item.facts = known.get("facts") or {}
+            return
+        found = converting.source(tool, options.path, options.source_format)
+        if there and not options.force:
+            content = _same_content(task, options, tool, found, files, known)
+            item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
+            if not task.check:
+                importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+            return
+        item.steps = (IMPORT,)
+        if task.check:
+            return
+        converting.checksum(options.path, options.checksum, session.tell)
+        with local.workplace(f"{options.path}.stream", task.deadline, session.tell) as place:
+            path, capacity, content = _stream(task, tool, found, place)
+            importing.bring_in(task, item, options, home, path, capacity, replace=there)
+            place.clear()
+        if options.verify == CONTENT and _read_back(task, files, target) != content:
+            importing.run(task, item, lambda: apply.start_delete(session, home.ref, str(target)), "disks deleted")
+            raise importing.ImportFailed(
+                f"{target} did not get the content of {options.path}, and was deleted again.", hint="Run again."
+            )
+        item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
+        importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+    item.done.append(IMPORT)
+
+
+def _read_back(task: Task[DiskItem], files: DatastoreFiles, target: DatastorePath) -> str:
+    """SHA-256 of the content of a disk on a datastore."""
+    flat = Flat(files, target)
+    flat.state()
+    return exporting.content_of(flat, plan.spans(None, flat.capacity), task.session.tell, f"reading {target}")
+
+
+def _same_content(
+    task: Task[DiskItem],
+    options: DiskOptions,
+    tool: QemuImg,
+    found: Image,
+    files: DatastoreFiles,
+    known: t.Mapping[str, t.Any],
+) -> str:
+    """A disk in the place is the one that is asked for, where it was made of the same content.
+
+    Where nothing is noted, a run may have ended between the import and the note: then the disk is
+    read.
+
+    :returns: SHA-256 of the content.
+    :raises Exists: it was made of another one.
+    """
+    target = t.cast(DatastorePath, options.on_datastore)
+    with local.workplace(f"{options.path}.stream", task.deadline, task.session.tell) as place:
+        content = local.content_digest(found, tool, place.of("scratch"), lambda _count: None)
+    # The content of the disk is filled up to whole sectors.
+    there = known.get("content_sha256") or _read_back(task, files, target)
+    plan.check_free(str(target), there=True, ours=there == content, force=False)
+    return content
+
+
+def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> tuple[str, int, str]:
+    """The streamOptimized form of an image, verified; its path, capacity, and the digest of its content."""
+    tell = task.session.tell
+    if found.format == image.VMDK and found.subformat == STREAM:
+        verified, content = converting.read_stream(found.path, tell)
+        return found.path, verified.capacity, content
+    place.clear()
+    path = place.of(_READY_STREAM)
+    wanted = converting.Output(image.VMDK, STREAM)
+    made = converting.convert(tool, found, path, wanted, tell)
+    return path, made.image.capacity, made.content
+
+
+# On datastores
+
+
+def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
+    session = task.session
+    source, target = t.cast(DatastorePath, options.on_datastore), t.cast(DatastorePath, options.copy_to)
+    item.called, item.place = str(source), str(target)
+    ref, path = read.datacenter(session, options.place.datacenter)
+    with DatastoreFiles(session, path, task.deadline) as files:
+        text = Flat(files, source).text
+        made_of = {"kind": "copied", "source": str(source), "cid": text.values.get("cid", ""), "capacity": text.capacity}
+        there = files.there(target)
+        known = importing.noted(files, target) if there else {}
+        item.facts = {"capacity": text.capacity, **converting.of_descriptor(text)}
+        if {name: known.get(name) for name in made_of} == made_of and not options.force:
+            return
+        plan.check_free(str(target), there=there, ours=known.get("source") == str(source), force=options.force)
+        item.steps = (COPY,)
+        if task.check:
+            return
+        if target.folder:
+            apply.make_folder(session, ref, target.folder)
+        importing.run(
+            task,
+            item,
+            lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
+            "disks copied",
+        )
+        importing.note(files, target, made_of)
+    item.done.append(COPY)
+
+
+def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
+    session, target = task.session, t.cast(DatastorePath, options.on_datastore)
+    ref, path = read.datacenter(session, options.place.datacenter)
+    with DatastoreFiles(session, path, task.deadline) as files:
+        if not files.there(target):
+            return
+        item.steps = (DELETE,)
+        if task.check:
+            return
+        importing.run(task, item, lambda: apply.start_delete(session, ref, str(target)), "disks deleted")
+        note = importing.note_of(target)
+        if files.there(note):
+            importing.run(task, item, lambda: apply.start_delete_file(session, ref, str(note)), "notes deleted")
+    item.done.append(DELETE)

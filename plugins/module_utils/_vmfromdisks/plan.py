@@ -1,0 +1,74 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done with the VM. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._engine import Difference
+from .._errors import InvalidOption
+
+if t.TYPE_CHECKING:
+    from .model import MadeVm, VmOptions
+
+CREATE, POWER_ON, POWER_OFF, REMOVE = "created", "powered_on", "powered_off", "removed"
+
+
+class Exists(InvalidOption):
+    """Another VM has the name."""
+
+    error_code = "exists"
+
+
+def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
+    """The steps to a VM that is there.
+
+    :raises Exists: a VM of this name has other disks, or other hardware: what is there is never changed.
+    """
+    on = (POWER_ON,) if options.powered_on else ()
+    if now is None:
+        return (CREATE, *on)
+    found = differences(options, now)
+    if found:
+        listed = "; ".join(f"{each.what} is {each.actual}, not {each.wanted}" for each in found)
+        raise Exists(
+            f"{now.path} is there, and is not as asked: {listed}.",
+            hint="Choose another name, or remove or change that VM by hand.",
+            differences=[each.as_result() for each in found],
+        )
+    return on if now.powered_off else ()
+
+
+def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
+    """In what a VM is not as asked."""
+    wanted = options.hardware
+    pairs = (
+        ("disks", now.disks, tuple(str(disk) for disk in options.disks)),
+        ("cpus", now.cpus, wanted.cpus),
+        ("memory", now.memory, wanted.memory),
+        ("guest_id", now.guest_id, wanted.guest_id),
+        ("firmware", now.firmware, wanted.firmware),
+    )
+    return [
+        Difference(what, _text(actual), _text(asked), "it is never changed") for what, actual, asked in pairs if actual != asked
+    ]
+
+
+def _text(value: t.Any) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
+
+
+def absent(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
+    """The steps to a VM that is gone.
+
+    :raises Exists: it is not the one that is meant, or it runs.
+    """
+    if now is None:
+        return ()
+    if now.instance_uuid.lower() != options.instance_uuid:
+        raise Exists(f"{now.path} is another VM: its instance UUID is {now.instance_uuid}.", hint="It is left alone.")
+    if not now.powered_off:
+        raise InvalidOption(f"{now.path} is {now.power_state}.", hint="Only a VM that is powered off is removed.")
+    return (REMOVE,)

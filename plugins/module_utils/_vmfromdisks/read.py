@@ -1,0 +1,153 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the VM is to be, and what it is if it is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._connector.find import TO_ANCESTORS, find_datacenter, path_in
+from .._connector.props import Route, Row, collect
+from .._connector.pyvmomi import vim
+from .._errors import Ambiguous, InvalidOption, NotFound
+from .._vsphere import compute
+from .._vsphere.disks import disks_in
+from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, name_of
+from .model import MadeVm
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .._vsphere.compute import Network
+    from .model import VmOptions
+
+_HOME: dict[type, tuple[str, ...]] = {
+    vim.Datacenter: ("name", "parent", "vmFolder"),
+    vim.Folder: ("name", "parent"),
+    vim.Datastore: ("name",),
+    vim.HostSystem: (*compute.HOST, *compute.HOST_SEES),
+    vim.ComputeResource: ("name", "parent", "resourcePool"),
+    **compute.NETWORKS,
+}
+_TO_HOMES = (
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-hosts", "compute-hosts")),
+    Route("datacenter-hosts", vim.Datacenter, "hostFolder", ("folder-children",)),
+    Route("compute-hosts", vim.ComputeResource, "host", ("host-networks", "host-datastores")),
+    *compute.HOST_TO_NETWORKS,
+    compute.HOST_TO_DATASTORES,
+    *TO_ANCESTORS,
+)
+
+_VM: dict[type, tuple[str, ...]] = {
+    **ABOVE,
+    vim.VirtualMachine: (
+        *BASICS,
+        DEVICES,
+        "config.hardware.numCPU",
+        "config.hardware.memoryMB",
+        "config.guestId",
+        "config.firmware",
+        "guest.toolsRunningStatus",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Home:
+    """A datacenter with what a VM needs of it."""
+
+    moid: str
+    path: str
+    folder: t.Any
+    rows: t.Mapping[str, Row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spot:
+    """The host of a VM, its root pool, and the networks of its cards."""
+
+    host: t.Any
+    pool: t.Any
+    networks: tuple[Network, ...]
+
+
+def home(session: Session, options: VmOptions) -> Home:
+    """The datacenter and the folder: one call, with a named datacenter two, with a folder one more.
+
+    :raises NotFound, Ambiguous: there is none, or several.
+    """
+    root = find_datacenter(session, options.datacenter) if options.datacenter else session.content.rootFolder
+    rows = {row.moid: row for row in collect(session, [root], _HOME, _TO_HOMES)}
+    found = [row for row in rows.values() if isinstance(row.ref, vim.Datacenter)]
+    if options.datacenter:
+        found = [row for row in found if row.moid == moid_of(root)]
+    if len(found) != 1:
+        known = sorted(path_in(rows, row.moid) for row in found)
+        hint = f"Set datacenter to one of: {names.listing(known) or 'none that this user may see'}."
+        raise Ambiguous("The option datacenter is not set.", hint=hint, option="datacenter", matches=known)
+    folder = found[0].get("vmFolder")
+    if options.folder:
+        known_folders = compute.read_folders(session, found[0].moid, [options.folder])
+        folder = session.reference(vim.Folder, known_folders[options.folder][0])
+    return Home(found[0].moid, path_in(rows, found[0].moid), folder, rows)
+
+
+def spot(found: Home, options: VmOptions) -> Spot:
+    """The first host that can be used, has the datastores of the disks, and sees the networks.
+
+    :raises NotFound: a host that is named is not there.
+    :raises InvalidOption: none fits; the reason is that of the last one that was looked at.
+    """
+    rows = found.rows
+    hosts = [row for row in rows.values() if isinstance(row.ref, vim.HostSystem)]
+    if options.host is not None:
+        hosts = [row for row in hosts if names.same(row.get("name") or "", options.host)]
+        if not hosts:
+            raise NotFound(f"There is no host {options.host} in {found.path}.", option="host")
+    why = InvalidOption(f"{found.path} has no host that can be used.", option="host")
+    for host in sorted(hosts, key=name_of):
+        try:
+            return _on(rows, host, options)
+        except InvalidOption as error:
+            why = error
+    raise why
+
+
+def _on(rows: t.Mapping[str, Row], host: Row, options: VmOptions) -> Spot:
+    above = rows.get(moid_of(host.get("parent")))
+    known = compute.host_in(host)
+    if not known.available or above is None:
+        raise InvalidOption(f"The host {known.name} cannot be used: {known.obstacle}.", option="host")
+    stores = {name_of(rows[moid_of(ref)]) for ref in host.get("datastore") or () if moid_of(ref) in rows}
+    missing = sorted({disk.datastore for disk in options.disks} - stores)
+    if missing:
+        raise InvalidOption(f"The host {known.name} has no datastore {', '.join(missing)}.", option="disks")
+    offered = compute.networks_of(rows, host)
+    who = f"VM '{options.name}'"
+    wanted = tuple(compute.choose_network(offered, text, who) for text in options.hardware.networks)
+    return Spot(host.ref, above.get("resourcePool"), wanted)
+
+
+def named(session: Session, folder: t.Any, name: str) -> MadeVm | None:
+    """The VM of a name in a folder; None where there is none. One call, or two."""
+    ref = session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))
+    return made(session, ref) if isinstance(ref, vim.VirtualMachine) else None
+
+
+def made(session: Session, ref: t.Any) -> MadeVm | None:
+    """What a VM is; None where it is gone."""
+    rows = {row.moid: row for row in collect(session, [ref], _VM, TO_ANCESTORS)}
+    row = rows.get(moid_of(ref))
+    if not is_readable(row):
+        return None
+    return MadeVm(
+        **basics(rows, row),
+        disks=tuple(disk.file for disk in disks_in(row.get(DEVICES))),
+        cpus=int(row.get("config.hardware.numCPU") or 0),
+        memory=int(row.get("config.hardware.memoryMB") or 0),
+        guest_id=str(row.get("config.guestId") or ""),
+        firmware=str(row.get("config.firmware") or "bios"),
+        tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
+    )

@@ -1,0 +1,129 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task for a VM that is made around disks, from its options to its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.pyvmomi import vim
+from .._engine import UNTOUCHED, Item, Task, diff
+from .._errors import TimedOut
+from .._vsphere import vm
+from .._vsphere.vm import reference
+from . import apply, plan, read
+from .model import ABSENT, MadeVm, VmOptions
+from .plan import CREATE, POWER_ON, REMOVE
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+    from .._connector.tasks import Update
+
+_TOOLS = "guest.toolsRunningStatus"
+
+
+@dataclasses.dataclass(kw_only=True)
+class VmItem(Item):
+    """The VM of the task.
+
+    :ivar now: what it is; None while it is not there.
+    """
+
+    called: str
+    now: MadeVm | None = None
+    moid: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.called
+
+
+def run(session: Session, options: VmOptions, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``vms`` with one entry, ``failures``, ``diff`` and
+        ``timing``.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: it did not succeed; it holds the whole result.
+    """
+    item = VmItem(called=options.name)
+    deadline = session.deadline(options.timeout)
+    task: Task[VmItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
+    with task.phase("lookup"):
+        home = read.home(session, options)
+        item.now = read.named(session, home.folder, options.name)
+        item.moid = item.now.moid if item.now is not None else ""
+        if options.state == ABSENT:
+            item.steps = plan.absent(options, item.now)
+        else:
+            item.steps = plan.present(options, item.now)
+        spot = read.spot(home, options) if CREATE in item.steps else None
+    with task.phase("work"), task.accounted(), task.working_on(item):
+        if check:
+            item.done = list(item.steps)
+        else:
+            _carry_out(task, item, options, home, spot)
+    return task.finish(_result(item, options), subject=item)
+
+
+def _carry_out(task: Task[VmItem], item: VmItem, options: VmOptions, home: read.Home, spot: read.Spot | None) -> None:
+    session = task.session
+    task.stage(REMOVE, lambda item: vm.start_destroy(session, item.moid), "VMs removed", done_already="ManagedObjectNotFound")
+    if REMOVE in item.done:
+        item.now = None
+    if spot is not None:
+        task.stage(CREATE, lambda _item: apply.start_create(home.folder, spot, options), "VMs made", then=_made)
+    task.stage(POWER_ON, lambda item: vm.start_power_on(session, item.moid), "VMs powered on")
+    if item.error is None and options.state != ABSENT:
+        if options.wait_for_tools and options.powered_on and not (item.now is not None and item.now.tools):
+            _wait_for_tools(task, item, options)
+        if item.done:
+            item.now = read.made(session, reference(session, item.moid))
+
+
+def _made(item: VmItem, outcome: Outcome) -> None:
+    item.moid = outcome.result._GetMoId()
+
+
+def _wait_for_tools(task: Task[VmItem], item: VmItem, options: VmOptions) -> None:
+    def runs(_item: VmItem, update: Update) -> bool:
+        return str(update.state.get(_TOOLS)) == "guestToolsRunning"
+
+    late = task.wait_until(vim.VirtualMachine, (_TOOLS,), {item.moid: item}, runs, "guests answer")
+    if late:
+        raise TimedOut(
+            f"VMware Tools in {item.title} did not run after {options.timeout} s.",
+            hint="Look at its console: the guest may not find its disk by this controller or firmware.",
+        )
+
+
+def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
+    now = item.now
+    name = f"{options.name}\n"
+    before = [name] if now is not None and CREATE not in item.done else []
+    after = [] if options.state == ABSENT else [name, *(f"  {disk}\n" for disk in map(str, options.disks))]
+    changed = bool(item.done)
+    return {
+        "changed": changed,
+        "vms": [
+            {
+                **UNTOUCHED,
+                "name": options.name,
+                "moid": item.moid,
+                "path": now.path if now is not None else "",
+                "instance_uuid": now.instance_uuid if now is not None else "",
+                "power_state": now.power_state if now is not None else "",
+                "tools_running": now.tools if now is not None else False,
+                "disks": list(now.disks) if now is not None else [],
+                "actions": list(item.done),
+                "changed": changed,
+                "seconds": item.seconds,
+                "error": item.error.as_result() if item.error is not None else {},
+            }
+        ],
+        "diff": diff(before, after) if changed else diff([], []),
+    }

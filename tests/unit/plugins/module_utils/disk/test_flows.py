@@ -1,0 +1,264 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks go out of a simulated vCenter and in again; qemu-img, libvmdk and govc say whether they are right."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
+from vforge_control import SimulatorError
+
+SIZE = 12 * MIB
+
+
+@pytest.fixture(name="vm")
+def _vm(disks):
+    """A powered-off VM with a disk of 12 MiB that has data at three places."""
+    disks.sim.create_vm("web-1", disks=[{"bytes": SIZE}])
+    for at in (0, 5 * MIB + 4096, SIZE - MIB):
+        disks.sim.write_disk("web-1", offset=at, length=300_032, seed=at)
+    disks.content = disks.sim.read_disk("web-1", length=SIZE)
+    disks.sim.govc("vm.power", "-off", "web-1")
+    return {"name": "web-1"}
+
+
+def test_a_disk_that_is_off_goes_out_over_its_datastore(disks, vm, tmp_path, judges):
+    target = tmp_path / "out.vmdk"
+    ran = disks.run(state="exported", vm=vm, path=str(target))
+    entry = one(ran.result)
+    assert (entry["transport"], entry["actions"], entry["fetched"]) == ("datastore", ["exported"], SIZE)
+    assert entry["content_sha256"] == sha256(disks.content) == judges.digest_by_libvmdk(target)
+    raw = tmp_path / "expected.raw"
+    raw.write_bytes(disks.content)
+    judges.same(target, "vmdk", raw)
+    assert ran.total <= 20
+    again = disks.run(state="exported", vm=vm, path=str(target))
+    assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
+    assert sorted(os.listdir(tmp_path)) == [".out.vmdk.vforge", "expected.raw", "out.vmdk"]
+
+
+def test_a_disk_goes_in_by_a_lease(disks, tmp_path, judges):
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(2 * MIB) + bytes(6 * MIB))
+    source = judges.make(raw, tmp_path / "a.qcow2", "qcow2")
+    path = "[LocalDS_0] images/a.vmdk"
+    ran = disks.run(state="imported", path=str(source), datastore_path=path)
+    print(ran.calls, ran.result)
+    assert ran.result["changed"]
+    found = disks.info(datastore_path=path, digest=True).result["disk"]
+    assert found["content_sha256"] == sha256(raw.read_bytes())
+
+
+def test_a_disk_of_a_running_vm_goes_out_by_a_lease(disks, tmp_path, judges):
+    disks.sim.create_vm("web-2", disks=[{"bytes": SIZE}])
+    disks.sim.write_disk("web-2", offset=MIB, length=300_032, seed=1)
+    content = disks.sim.read_disk("web-2", length=SIZE)
+    target = tmp_path / "out.vmdk"
+    ran = disks.run(state="exported", vm={"name": "web-2"}, path=str(target))
+    entry = one(ran.result)
+    print(ran.calls)
+    assert (entry["transport"], entry["actions"]) == ("lease", ["exported"])
+    assert entry["content_sha256"] == sha256(content) == judges.digest_by_libvmdk(target)
+    assert not disks.sim.govc("snapshot.tree", "-vm", "web-2")
+    assert ran.total <= 20
+    again = disks.run(state="exported", vm={"name": "web-2"}, path=str(target))
+    assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
+
+
+# A VM around a disk
+
+
+def test_a_vm_is_made_around_an_imported_disk(disks, tmp_path):
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(2 * MIB))
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    vms = Vms(disks.sim)
+    asked = {"name": "new-1", "disks": [path], "cpus": 2, "memory": 512, "firmware": "efi", "networks": ["VM Network"]}
+    assert vms.run(check=True, **asked).result["changed"]
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "new-1")
+    ran = vms.run(**asked, powered_on=True, wait_for_tools=True)
+    entry = ran.result["vms"][0]
+    assert (entry["actions"], entry["power_state"], entry["tools_running"]) == (["created", "powered_on"], "poweredOn", True)
+    assert entry["disks"] == [path]
+    seen = disks.sim.govc("vm.info", "new-1")["virtualMachines"][0]["config"]
+    assert (seen["hardware"]["numCPU"], seen["hardware"]["memoryMB"], seen["firmware"]) == (2, 512, "efi")
+    again = vms.run(**asked, powered_on=True, wait_for_tools=True)
+    assert (again.result["changed"], again.total <= 10) == (False, True)
+    other = vms.attempt(**{**asked, "cpus": 4})
+    assert (other.error.error_code, other.result) == ("exists", {})
+    assert vms.attempt(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).error
+    disks.sim.govc("vm.power", "-off", "new-1")
+    assert vms.attempt(name="new-1", state="absent", instance_uuid="x").error.error_code == "exists"
+    assert vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
+    assert not vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
+
+
+# Out and in, by ours and by govc
+
+
+def image(tmp_path, size=8 * MIB):
+    """A raw image whose size is no multiple of a grain, with data and without."""
+    raw = tmp_path / "a.raw"
+    raw.write_bytes((vforge_disks.noise(2 * MIB) + bytes(size)).ljust(size)[: size - 512])
+    return raw
+
+
+def test_an_import_is_done_once_and_proved_by_reading_the_disk(disks, tmp_path):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path, "verify": "content"}
+    check = disks.run(check=True, **asked)
+    assert (check.result["changed"], check.called("ImportVApp")) == (True, 0)
+    ran = disks.run(**asked)
+    assert one(ran.result)["content_sha256"] == sha256(raw.read_bytes())
+    again = disks.run(**asked)
+    assert (again.result["changed"], one(again.result)["sent"], again.total <= 10) == (False, 0, True)
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.raw"]
+    # Touched, it is read; another content is refused, and taken where that is asked for.
+    os.utime(raw)
+    assert not disks.run(**asked).result["changed"]
+    raw.write_bytes(bytes(MIB))
+    refused = disks.attempt(**asked)
+    assert refused.error.error_code == "exists"
+    assert disks.run(**asked, force=True).result["changed"]
+    assert disks.info(datastore_path=path, digest=True).result["disk"]["content_sha256"] == sha256(bytes(MIB))
+
+
+def test_an_import_that_ended_before_its_note_is_found_by_its_content(disks, tmp_path):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path}
+    disks.run(**asked)
+    disks.sim.govc("datastore.rm", "-ds", "LocalDS_0", "images/a.vmdk.vforge")
+    found = disks.run(**asked)
+    assert (found.result["changed"], found.called("ImportVApp")) == (False, 0)
+    assert disks.run(**asked).total <= 10
+
+
+def test_a_disk_goes_out_by_govc_and_in_by_ours_and_the_other_way_round(disks, tmp_path):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    flat = tmp_path / "by-govc-flat.vmdk"
+    disks.sim.govc("datastore.download", "-ds", "LocalDS_0", "images/a-flat.vmdk", str(flat))
+    assert flat.read_bytes() == raw.read_bytes()
+    disks.run(state="imported", path=str(flat), datastore_path="[LocalDS_0] images/b.vmdk")
+    found = disks.info(datastore_path="[LocalDS_0] images/b.vmdk", digest=True).result["disk"]
+    assert found["content_sha256"] == sha256(raw.read_bytes())
+    # What ours exports is what govc imports; it refuses what is no stream.
+    disks.sim.govc("vm.create", "-on=false", "-ds", "LocalDS_0", "-disk", "images/b.vmdk", "around")
+    stream, sparse = tmp_path / "c.vmdk", tmp_path / "d.vmdk"
+    disks.run(state="exported", vm={"name": "around"}, path=str(stream), transport="datastore")
+    disks.run(state="exported", vm={"name": "around"}, path=str(sparse), subformat="monolithicSparse")
+    where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
+    disks.sim.govc("import.vmdk", *where, str(stream))
+    with pytest.raises(SimulatorError, match="streamOptimized"):
+        disks.sim.govc("import.vmdk", *where, str(sparse))
+
+
+def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
+    raw, path, copy = image(tmp_path), "[LocalDS_0] images/a.vmdk", "[LocalDS_0] copies/deep/b.vmdk"
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    asked = {"state": "copied", "datastore_path": path, "destination": copy}
+    assert disks.run(check=True, **asked).result["changed"]
+    assert one(disks.run(**asked).result)["actions"] == ["copied"]
+    again = disks.run(**asked)
+    assert (again.result["changed"], again.total <= 10, again.called("CopyVirtualDisk_Task")) == (False, True, 0)
+    found = disks.info(datastore_path=copy, digest=True).result["disk"]
+    assert found["content_sha256"] == sha256(raw.read_bytes())
+    assert disks.run(check=True, state="absent", datastore_path=copy).result["changed"]
+    assert disks.run(state="absent", datastore_path=copy).result["changed"]
+    assert not disks.run(state="absent", datastore_path=copy).result["changed"]
+    # An unmodified govc sees neither the disk nor what was noted of it.
+    listed = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", "copies/deep")
+    assert not (listed[0].get("file") or [])
+
+
+def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path, judges):
+    target = tmp_path / "out.raw"
+    real = exporting.Flat.pieces
+
+    def broken(self, start, length, buffer):
+        came = 0
+        for part in real(self, start, length, buffer):
+            yield part
+            came += len(part)
+            if came >= 5 * MIB:
+                raise KeyboardInterrupt
+
+    asked = {"state": "exported", "vm": vm, "path": str(target), "format": "raw"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting.Flat, "pieces", broken)
+        with pytest.raises(KeyboardInterrupt):
+            disks.run(**asked)
+    assert not target.exists()
+    entry = one(disks.run(**asked).result)
+    assert (entry["resumed"], entry["fetched"]) == (5 * MIB, SIZE - 5 * MIB)
+    assert target.read_bytes() == disks.content
+    assert sorted(os.listdir(tmp_path)) == [".out.raw.vforge", "out.raw"]
+
+
+def test_a_connection_that_breaks_is_gone_on_with_where_it_came_to(disks, vm, tmp_path):
+    target, real, broke = tmp_path / "out.raw", exporting.Flat.pieces, []
+
+    def broken(self, start, length, buffer):
+        for number, part in enumerate(real(self, start, length, buffer)):
+            yield part
+            if number == 2 and len(broke) < 4:
+                broke.append(start)
+                raise ConnectionLost("broken")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting.Flat, "pieces", broken)
+        entry = one(disks.run(state="exported", vm=vm, path=str(target), format="raw").result)
+    assert broke == [0, 3 * MIB, 6 * MIB, 9 * MIB]
+    assert (entry["fetched"], target.read_bytes()) == (SIZE, disks.content)
+
+
+def test_a_disk_that_was_changed_meanwhile_is_exported_again(disks, vm, tmp_path):
+    target = tmp_path / "out.raw"
+    asked = {"state": "exported", "vm": vm, "path": str(target), "format": "raw"}
+    disks.run(**asked)
+    disks.sim.govc("vm.power", "-on", "web-1")
+    disks.sim.write_disk("web-1", offset=0, length=512, seed=99)
+    disks.sim.govc("vm.power", "-off", "web-1")
+    assert one(disks.run(**asked).result)["actions"] == ["exported"]
+    assert target.read_bytes() == disks.sim.read_disk("web-1", length=SIZE)
+
+
+def test_what_cannot_be_exported_as_asked_is_refused(disks, vm, tmp_path):
+    asked = {"state": "exported", "path": str(tmp_path / "out.vmdk")}
+    refused = disks.attempt(**asked, vm=vm, disk="Hard disk 7")
+    assert (refused.error.error_code, refused.result["changed"]) == ("not_found", False)
+    disks.sim.govc("vm.power", "-on", "web-1")
+    refused = disks.attempt(**asked, vm=vm, transport="datastore")
+    assert refused.error.error_code == "invalid_option"
+    assert "not powered off" in refused.error.message
+    (tmp_path / "out.vmdk").write_bytes(b"something else")
+    refused = disks.attempt(**asked, vm=vm)
+    assert (refused.error.error_code, (tmp_path / "out.vmdk").read_bytes()) == ("exists", b"something else")
+    assert not disks.sim.govc("snapshot.tree", "-vm", "web-1")
+
+
+def test_an_upload_that_fails_leaves_nothing(disks, tmp_path):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="FileFault")
+    failed = disks.attempt(state="imported", path=str(raw), datastore_path=path)
+    assert failed.error
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert disks.sim.open_leases() == 0
+    disks.sim.clear()
+    assert disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+
+
+def test_info_of_a_disk_of_a_vm(disks, vm):
+    found = disks.info(vm=vm, disk="scsi0:0", digest=True).result["disk"]
+    assert (found["capacity"], found["content_sha256"]) == (SIZE, sha256(disks.content))
+    assert (found["label"], found["unit"], found["vm"]) == ("Hard disk 1", "scsi0:0", "web-1")
+    assert found["extents"][0]["size"] == SIZE

@@ -1,0 +1,342 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images on this machine: converted, looked at and deleted; what qemu-img takes without a word is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import vforge_disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import local
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk.image import (
+    SUBFORMATS,
+    ImageError,
+    MissingProgram,
+    QemuImg,
+)
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, TimedOut
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, alone, look, one, sha256
+
+pytestmark = pytest.mark.usefixtures("tools")
+
+KINDS = [("vmdk", kind) for kind in SUBFORMATS] + [(kind, "") for kind in ("qcow2", "raw", "vhdx", "vpc", "vdi")]
+IDS = [kind or form for form, kind in KINDS]
+
+
+def converted(path, target, form="vmdk", subformat="", **more):
+    more = {**more, "subformat": subformat} if subformat else more
+    return alone(state="converted", path=str(path), destination=str(target), format=form, **more)
+
+
+# What is made
+
+
+@pytest.mark.parametrize(("form", "subformat"), KINDS, ids=IDS)
+def test_each_format_has_the_same_content_and_the_second_run_makes_nothing(raw, judges, tmp_path, form, subformat):
+    target = tmp_path / "out" / f"a.{form}"
+    target.parent.mkdir()
+    entry = one(converted(raw, target, form, subformat))
+    assert (entry["actions"], entry["changed"], entry["subformat"]) == (["converted"], True, subformat)
+    judges.same(target, form, raw)
+    assert sorted(entry["files"]) == sorted(str(each) for each in target.parent.iterdir() if not each.name.startswith("."))
+    assert entry["allocated"] <= entry["capacity"]
+    before = {each: each.stat().st_mtime_ns for each in target.parent.iterdir()}
+    again = converted(raw, target, form, subformat)
+    assert (again["changed"], one(again)["capacity"]) == (False, entry["capacity"])
+    assert {each: each.stat().st_mtime_ns for each in target.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("subformat", SUBFORMATS)
+def test_libvmdk_reads_what_is_made(raw, judges, tmp_path, subformat):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target, "vmdk", subformat)
+    judges.run("vmdkinfo", target)
+    assert judges.digest_by_libvmdk(target) == sha256(raw.read_bytes())
+
+
+def test_7zip_reads_the_disks_that_it_can(raw, judges, tmp_path):
+    # It wants the footer in streamOptimized ones, which those of qemu-img lack.
+    for subformat in ("monolithicSparse", "monolithicFlat"):
+        folder = tmp_path / subformat
+        folder.mkdir()
+        converted(raw, folder / "a.vmdk", "vmdk", subformat)
+        judges.run("7z", "x", "-y", f"-o{folder}/out", folder / "a.vmdk")
+        found = max((folder / "out").iterdir(), key=lambda path: path.stat().st_size)
+        assert sha256(found.read_bytes()) == sha256(raw.read_bytes())
+
+
+@pytest.mark.parametrize("size", [1, 511, 513, 65_536 - 1, 65_537, 3 * MIB + 700])
+def test_a_size_that_is_no_multiple_of_a_sector_is_filled_up_with_zeros(judges, tmp_path, size):
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(size))
+    entry = one(converted(raw, tmp_path / "a.vmdk"))
+    sectors = -(-size // 512) * 512
+    assert entry["capacity"] == sectors
+    assert judges.digest_by_libvmdk(tmp_path / "a.vmdk") == sha256(raw.read_bytes().ljust(sectors, b"\0"))
+
+
+def test_the_adapter_and_the_hardware_version_are_in_the_descriptor(raw, tmp_path):
+    entry = one(converted(raw, tmp_path / "a.vmdk", "vmdk", "monolithicFlat", adapter="buslogic", hardware_version=13))
+    assert (entry["adapter"], entry["hardware_version"]) == ("buslogic", "13")
+
+
+def test_a_changed_source_is_converted_again_and_another_file_is_left_alone(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    with raw.open("r+b") as file:
+        file.write(b"changed")
+    assert one(converted(raw, target))["actions"] == ["converted"]
+    assert look(path=str(target), digest=True)["content_sha256"] == sha256(raw.read_bytes())
+    target.write_bytes(b"something else")
+    with pytest.raises(InvalidOption, match="is there already"):
+        converted(raw, target)
+    assert target.read_bytes() == b"something else"
+    assert one(converted(raw, target, force=True))["actions"] == ["converted"]
+
+
+def test_what_the_earlier_form_had_besides_goes(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target, "vmdk", "monolithicFlat")
+    assert (tmp_path / "a-flat.vmdk").exists()
+    converted(raw, target, "vmdk", "streamOptimized", force=True)
+    assert not (tmp_path / "a-flat.vmdk").exists()
+
+
+def test_check_mode_makes_nothing(raw, tmp_path):
+    result = alone(check=True, state="converted", path=str(raw), destination=str(tmp_path / "b.vmdk"))
+    assert (result["changed"], one(result)["actions"]) == (True, ["converted"])
+    assert [each.name for each in tmp_path.iterdir()] == ["a.raw"]
+    assert "converted" in result["diff"]["after"]
+
+
+def test_a_file_is_deleted_with_what_its_descriptor_names(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target, "vmdk", "twoGbMaxExtentSparse")
+    assert alone(check=True, state="absent", path=str(target))["changed"]
+    assert target.exists()
+    assert one(alone(state="absent", path=str(target)))["actions"] == ["deleted"]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.raw"]
+    assert not alone(state="absent", path=str(target))["changed"]
+
+
+# What is refused
+
+
+def cut(path, part=0.6):
+    os.truncate(path, int(path.stat().st_size * part))
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "file"),
+    [
+        ("vmdk", "subformat=streamOptimized", "a.bin"),
+        ("vmdk", "subformat=monolithicSparse", "a.bin"),
+        ("vmdk", "subformat=monolithicFlat", "a-flat.bin"),
+        ("vmdk", "subformat=twoGbMaxExtentSparse", "a-s001.bin"),
+        ("vmdk", "subformat=twoGbMaxExtentFlat", "a-f001.bin"),
+        ("qcow2", "", "a.bin"),
+        ("vhdx", "", "a.bin"),
+        ("vpc", "", "a.bin"),
+        ("vdi", "", "a.bin"),
+    ],
+)
+def test_an_image_that_was_cut_short_is_refused(tmp_path, judges, form, options, file):
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(5 * MIB))
+    source = judges.make(raw, tmp_path / "a.bin", form, *(["-o", options] if options else []))
+    cut(tmp_path / file)
+    with pytest.raises(ImageError):
+        converted(source, tmp_path / "b.vmdk", source_format=form)
+    assert not (tmp_path / "b.vmdk").exists()
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+
+
+def test_a_raw_image_is_whole_by_its_checksum_alone(raw, tmp_path):
+    right = f"sha256:{sha256(raw.read_bytes())}"
+    assert one(converted(raw, tmp_path / "a.vmdk", checksum=right))["actions"] == ["converted"]
+    cut(raw)
+    with pytest.raises(ImageError, match="is asked for"):
+        converted(raw, tmp_path / "b.vmdk", checksum=right)
+
+
+def test_extents_that_qemu_img_leaves_out_are_noticed(tmp_path):
+    (tmp_path / "a-flat.vmdk").write_bytes(bytes(MIB))
+    text = '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+    (tmp_path / "a.vmdk").write_text(f'{text}RW 2048 ZERO\nRW 2048 FLAT "a-flat.vmdk" 0\n', encoding="utf-8")
+    with pytest.raises(ImageError, match="leaves out extents"):
+        converted(tmp_path / "a.vmdk", tmp_path / "b.vmdk")
+
+
+def test_a_descriptor_below_an_empty_line_is_no_raw_image(tmp_path):
+    (tmp_path / "a.vmdk").write_text("\n# Disk DescriptorFile\n", encoding="utf-8")
+    with pytest.raises(ImageError, match="is no VMDK"):
+        converted(tmp_path / "a.vmdk", tmp_path / "b.vmdk", source_format="vmdk")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "sub/secret"])
+def test_an_image_reads_no_files_elsewhere(tmp_path, judges, name):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(bytes(MIB))
+    text = '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+    (folder / "a.vmdk").write_text(f'{text}RW 1 FLAT "{name}" 0\n', encoding="utf-8")
+    with pytest.raises(ImageError):
+        converted(folder / "a.vmdk", folder / "b.raw", "raw")
+    judges.run("qemu-img", "create", "-f", "qcow2", "-u", "-b", name, "-F", "raw", folder / "a.qcow2", "1M")
+    with pytest.raises(ImageError, match="not in its folder"):
+        converted(folder / "a.qcow2", folder / "b.raw", "raw")
+    assert not (folder / "b.raw").exists()
+
+
+def test_a_backing_file_beside_the_image_is_read(raw, judges, tmp_path):
+    judges.run("qemu-img", "create", "-f", "qcow2", "-b", "a.raw", "-F", "raw", tmp_path / "top.qcow2")
+    judges.run("qemu-io", "-f", "qcow2", "-c", "write -P 7 4096 4096", tmp_path / "top.qcow2")
+    converted(tmp_path / "top.qcow2", tmp_path / "b.raw", "raw")
+    data = raw.read_bytes()
+    assert (tmp_path / "b.raw").read_bytes()[: len(data)] == data[:4096] + b"\7" * 4096 + data[8192:]
+
+
+@pytest.mark.parametrize("name", ["2026-11-28T15:00.raw", "-o.raw", "nbd:x.raw", "json:{}.raw", "ä %.raw"])
+def test_any_name_is_the_name_of_a_file(raw, tmp_path, judges, name):
+    source = raw.rename(tmp_path / name)
+    converted(source, tmp_path / f"{name}.vmdk")
+    assert judges.digest_by_libvmdk(tmp_path / f"{name}.vmdk") == sha256(source.read_bytes())
+
+
+@pytest.mark.parametrize("name", ["a\nRW 1 ZERO.vmdk", 'a".vmdk', "folder/"])
+def test_a_name_that_would_be_more_than_a_name_in_a_descriptor_is_refused(raw, tmp_path, name):
+    with pytest.raises(InvalidOption):
+        converted(raw, f"{tmp_path}/{name}")
+
+
+def test_a_raw_image_that_looks_like_another_format_is_raw_where_that_is_said(tmp_path, judges):
+    raw = tmp_path / "a.bin"
+    raw.write_bytes(b"QFI\xfb" + vforge_disks.noise(MIB - 4))
+    with pytest.raises(ImageError):
+        converted(raw, tmp_path / "b.vmdk")
+    converted(raw, tmp_path / "b.vmdk", source_format="raw")
+    assert judges.digest_by_libvmdk(tmp_path / "b.vmdk") == sha256(raw.read_bytes())
+    # By their names these are raw, whatever a guest has written there.
+    converted(raw.rename(tmp_path / "a-flat.vmdk"), tmp_path / "c.vmdk")
+
+
+def test_something_that_is_not_there(tmp_path):
+    with pytest.raises(ImageError, match="is not there"):
+        converted(tmp_path / "none.raw", tmp_path / "a.vmdk")
+    with pytest.raises(ImageError, match="is not there"):
+        look(path=str(tmp_path))
+
+
+def test_a_link_or_a_pipe_in_the_place_of_the_target_is_refused(raw, tmp_path):
+    (tmp_path / "b.vmdk").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidOption):
+        converted(raw, tmp_path / "b.vmdk", force=True)
+    os.mkfifo(tmp_path / "c.vmdk")
+    with pytest.raises(InvalidOption):
+        converted(raw, tmp_path / "c.vmdk", force=True)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# The program
+
+
+def test_a_missing_qemu_img_is_named_with_its_packages(raw, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingProgram, match="qemu-utils") as raised:
+        converted(raw, tmp_path / "a.vmdk")
+    assert raised.value.error_code == "missing_program"
+
+
+def program(folder, text):
+    path = folder / "qemu-img"
+    path.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_one_that_is_too_old_is_refused(tmp_path, monkeypatch):
+    program(tmp_path, 'print("qemu-img version 4.2.1 (Debian)")')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingProgram, match="or later"):
+        QemuImg(time.monotonic() + 60)
+
+
+def test_the_deadline_ends_the_program(tmp_path, monkeypatch):
+    program(tmp_path, "import time\nprint('qemu-img version 7.2.0', flush=True)\ntime.sleep(600)")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TimedOut):
+        QemuImg(time.monotonic() + 0.5)
+
+
+# What was made and what is noted
+
+
+def test_a_run_waits_for_another_one_that_makes_the_same_disk(tmp_path):
+    target, said = str(tmp_path / "a.vmdk"), []
+    with (
+        local.workplace(target, time.monotonic() + 60, said.append),
+        pytest.raises(TimedOut, match="Another run"),
+        local.workplace(target, time.monotonic() + 0.2, said.append),
+    ):
+        pytest.fail("two runs had one place")
+    assert said[0] == f"waiting for another run that makes {target}"
+    with local.workplace(target, time.monotonic(), said.append):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_place_of_a_killed_run_is_taken(raw, tmp_path):
+    place = tmp_path / ".a.vmdk.vforge-part"
+    place.mkdir(mode=0o700)
+    (place / "a.vmdk").write_bytes(b"half")
+    assert one(converted(raw, tmp_path / "a.vmdk"))["actions"] == ["converted"]
+    assert not place.exists()
+
+
+def test_a_note_counts_only_for_the_file_it_was_made_for(raw, tmp_path):
+    target = tmp_path / "a.vmdk"
+    converted(raw, target)
+    assert local.noted(str(target))["kind"] == "converted"
+    assert json.loads((tmp_path / ".a.vmdk.vforge").read_bytes())["source"] == str(raw)
+    os.utime(target)
+    assert local.noted(str(target)) == {}
+    (tmp_path / ".a.vmdk.vforge").write_bytes(b"{")
+    assert local.noted(str(target)) == {}
+
+
+def test_the_digest_is_that_of_the_content_in_every_format(raw, tmp_path):
+    digests = set()
+    for form, subformat in KINDS:
+        if form != "vpc":  # rounds the size up to what a CHS geometry can say
+            target = tmp_path / f"{subformat}x.{form}"
+            converted(raw, target, form, subformat)
+            digests.add(look(path=str(target), digest=True)["content_sha256"])
+    assert digests == {sha256(raw.read_bytes())}
+
+
+def test_memory_stays_small_whatever_the_size(tmp_path):
+    raw = tmp_path / "a.raw"
+    with raw.open("wb") as file:
+        for at in range(0, 256, 8):
+            file.seek(at * MIB)
+            file.write(vforge_disks.noise(MIB, at))
+        file.truncate(256 * MIB)
+    code = (
+        "import resource\n"
+        "from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import alone, look\n"
+        f"alone(state='converted', path={str(raw)!r}, destination={str(tmp_path / 'a.vmdk')!r})\n"
+        f"look(path={str(tmp_path / 'a.vmdk')!r}, digest=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) * 1024 < 120 * MIB
