@@ -524,6 +524,11 @@ class Draft:
             self.abandon()
             raise
 
+    @property
+    def path(self) -> str:
+        """Where it lies until it is finished, for a program that writes it."""
+        return self._folder.path_of(self._part or "")
+
     def write(self, data: bytes) -> int:
         """Add bytes, all of them; returns how many.
 

@@ -1,0 +1,227 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a disk to an image: areas read in parallel, written, read back and compared."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import threading
+import typing as t
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from .._errors import VforgeError
+from .blockmap import BlockMap, differences
+from .images import Nbd
+from .model import BLOCK, BackupDamaged
+
+_NOTHING = bytes(BLOCK)
+
+
+class ReadBackFailed(VforgeError):
+    """An image does not have what was written into it."""
+
+    error_code = "read_back_failed"
+
+
+class Stream(t.Protocol):
+    """One connection to a disk, for one thread."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk: as many as are asked for.
+
+        :raises VforgeError: where they cannot be had.
+        """
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Copied:
+    """What was copied of a disk.
+
+    :ivar read: bytes; ``written`` those of pieces that are not all zeros.
+    :ivar touched: a byte for each block, 1 where something of it was copied.
+    :ivar parts: of blocks that were not copied whole, what was: offset, length, digest.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self.read = 0
+        self.written = 0
+        # A disk of 2 TiB has 2 million blocks: a set of their numbers would be large.
+        self.touched = bytearray(blocks)
+        self.parts: dict[int, list[tuple[int, int, bytes]]] = {}
+
+    @property
+    def blocks(self) -> t.Iterator[int]:
+        """The blocks of which something was copied, in their order."""
+        block = self.touched.find(1)
+        while block >= 0:
+            yield block
+            block = self.touched.find(1, block + 1)
+
+
+def pieces(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[tuple[int, int]]:
+    """Areas cut where a block ends, so that each piece belongs to one block."""
+    for start, length in areas:
+        end = start + length
+        while start < end:
+            size = min(end, (start // BLOCK + 1) * BLOCK) - start
+            yield start, size
+            start += size
+
+
+@dataclasses.dataclass
+class Copying:
+    """Copies areas of a disk into an image.
+
+    :ivar open_stream: makes one connection to the disk; each thread has its own.
+    :ivar fresh: whether the image reads as zeros where nothing was written, so that zeros need not
+        be written.
+    :ivar streams: how many read at the same time.
+    :ivar go_on: is called between two pieces, by any thread; raises why it is to end.
+    :ivar report: is called with the bytes that were read so far; from any thread.
+    """
+
+    open_stream: t.Callable[[], Stream]
+    fresh: bool
+    streams: int
+    go_on: t.Callable[[], None]
+    report: t.Callable[[int], None] = lambda _read: None
+
+    def copy(self, areas: t.Iterable[tuple[int, int]], image: Nbd, digests: BlockMap) -> Copied:
+        """Read these areas, and write them.
+
+        :param areas: sorted, apart from each other.
+        :param digests: gets those of the blocks that are read whole.
+        :raises VforgeError: the first error of a reader; all of them have ended by then.
+        """
+        copied = Copied(digests.count)
+        due = pieces(areas)
+        turn, writing = threading.Lock(), threading.Lock()
+        stop = threading.Event()
+
+        def next_piece() -> tuple[int, int] | None:
+            self.go_on()
+            with turn:
+                return None if stop.is_set() else next(due, None)
+
+        def work() -> None:
+            with contextlib.closing(self.open_stream()) as stream:
+                while (piece := next_piece()) is not None:
+                    self._copy_piece(stream, image, piece, copied, digests, writing)
+
+        with ThreadPoolExecutor(self.streams, thread_name_prefix="backup") as pool:
+            readers = [pool.submit(work) for _ in range(self.streams)]
+            try:
+                done, _running = wait(readers, return_when=FIRST_EXCEPTION)
+            finally:
+                stop.set()
+        for reader in readers:
+            reader.result()
+        image.flush()
+        return copied
+
+    def _copy_piece(
+        self,
+        stream: Stream,
+        image: Nbd,
+        piece: tuple[int, int],
+        copied: Copied,
+        digests: BlockMap,
+        writing: threading.Lock,
+    ) -> None:
+        offset, length = piece
+        data = stream.read(offset, length)
+        if len(data) != length:
+            raise VforgeError(f"{length} bytes were asked for at byte {offset}, and {len(data)} came.")
+        zeros = data == _NOTHING[:length]
+        digest = hashlib.sha256(data).digest()
+        block = offset // BLOCK
+        with writing:
+            if not zeros:
+                image.write(offset, data)
+                copied.written += length
+            elif not self.fresh:
+                image.zero(offset, length)
+            copied.read += length
+            copied.touched[block] = 1
+            if length == digests.length(block):
+                digests[block] = digest
+            else:
+                copied.parts.setdefault(block, []).append((offset, length, digest))
+        self.report(copied.read)
+
+
+def read_back(copied: Copied, image: Nbd, digests: BlockMap, go_on: t.Callable[[], None]) -> None:
+    """Read what was copied from the image again, compare it, and note the digests of its blocks.
+
+    :param image: opened again, so that what is read is what the file has.
+    :param go_on: is called between two blocks; raises why it is to end.
+    :raises ReadBackFailed: where it is something else.
+    """
+    for block in copied.blocks:
+        go_on()
+        start = block * BLOCK
+        data = image.read(start, digests.length(block))
+        digest = hashlib.sha256(data).digest()
+        parts = copied.parts.get(block)
+        wrong = [start] if parts is None and digest != digests[block] else []
+        for offset, length, expected in parts or ():
+            part = data[offset - start : offset - start + length]
+            if hashlib.sha256(part).digest() != expected:
+                wrong.append(offset)
+        if wrong:
+            raise ReadBackFailed(
+                f"The image has something else at byte {wrong[0]} than what was written there.",
+                hint="The storage of the repository, or this machine's memory, is not to be trusted.",
+            )
+        digests[block] = digest
+
+
+
+def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:
+    """The blocks of which areas have something, each once.
+
+    :param areas: sorted, apart from each other.
+    """
+    last = -1
+    for start, length in areas:
+        for block in range(max(start // BLOCK, last + 1), -(-(start + length) // BLOCK)):
+            last = block
+            yield block
+
+
+def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], form: str = "qcow2") -> int:
+    """Compare an image with the digests of a disk.
+
+    :param form: of the image: ``raw``, ``qcow2`` or ``vmdk``.
+    :returns: how many bytes were compared.
+    :raises BackupDamaged: where it is something else; it names the first byte, and how many blocks.
+    """
+    looked = 0
+
+    def read(offset: int, length: int) -> bytes:
+        nonlocal looked
+        looked += length
+        return image.read(offset, length)
+
+    with Nbd.image(path, form=form) as image:
+        if image.size < digests.capacity:
+            raise BackupDamaged(
+                f"{path} has {image.size} bytes, and the disk had {digests.capacity}.",
+                hint="Take another point, or another copy of the repository.",
+                path=path,
+            )
+        wrong = list(differences(read, digests, blocks))
+    if wrong:
+        raise BackupDamaged(
+            f"{path} is not what was backed up: {len(wrong)} blocks of 1 MiB differ, the first at byte {wrong[0] * BLOCK}.",
+            hint="Take another point, or another copy of the repository.",
+            path=path,
+            blocks=len(wrong),
+            first=wrong[0] * BLOCK,
+        )
+    return looked

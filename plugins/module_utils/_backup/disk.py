@@ -1,0 +1,140 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done with one disk of a point on this machine: written, verified, restored."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from .. import _files
+from . import images
+from .blockmap import BlockMap
+from .copying import Copying, prove, read_back
+from .images import Nbd
+from .model import DiskBackup, Point
+from .repository import Machine, backing_name
+
+_RESTORED = "restored image"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewDisk:
+    """A disk of which a backup is made.
+
+    :ivar capacity: in bytes, as vSphere has it: what a server says may be rounded.
+    :ivar change_id, identity: see ``DiskBackup``.
+    """
+
+    key: int
+    label: str
+    unit: str
+    capacity: int
+    change_id: str | None
+    identity: str
+    transport: str
+
+    @property
+    def file(self) -> str:
+        """The name of its image."""
+        return f"disk-{self.key}.qcow2"
+
+
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+    """What a disk was at the point before."""
+
+    point: Point
+    disk: DiskBackup
+
+
+def write(
+    machine: Machine,
+    staged: str,
+    disk: NewDisk,
+    earlier: Earlier | None,
+    areas: t.Iterable[tuple[int, int]],
+    copying: Copying,
+    deadline: float,
+) -> DiskBackup:
+    """Write the image of a disk and its digests into a staged folder.
+
+    :param earlier: what ``areas`` are the changes of; None where they are all that may hold data.
+    :raises VforgeError: when it could not be read, or does not read as it was written.
+    """
+    path = os.path.join(staged, disk.file)
+    backing = earlier.point.id if earlier else ""
+    over = f"../{backing}/{earlier.disk.file}" if earlier else None
+    images.create(path, disk.capacity, over, deadline)
+    with _new_map(machine, f"{path}.sha256", disk, earlier) as digests:
+        with Nbd.image(path, write=True) as image:
+            copied = copying.copy(areas, image, digests)
+        if earlier is not None and earlier.disk.capacity < disk.capacity:
+            # Its last block was a short one, and has more now.
+            copied.touched[earlier.disk.capacity // BLOCK] = 1
+            copied.parts.setdefault(earlier.disk.capacity // BLOCK, [])
+        with Nbd.image(path) as image:
+            read_back(copied, image, digests, copying.go_on)
+        digest = digests.digest()
+    return DiskBackup(
+        key=disk.key,
+        label=disk.label,
+        unit=disk.unit,
+        capacity=disk.capacity,
+        file=disk.file,
+        backing=backing,
+        digests=digest,
+        change_id=disk.change_id,
+        identity=disk.identity,
+        transport=disk.transport,
+        read=copied.read,
+        written=copied.written,
+    )
+
+
+def _new_map(machine: Machine, path: str, disk: NewDisk, earlier: Earlier | None) -> BlockMap:
+    if earlier is None:
+        return BlockMap.create(path, disk.capacity, None)
+    # Digests that were changed must not live on in new points.
+    with machine.digests_of(earlier.point, earlier.disk) as known:
+        return BlockMap.create(path, disk.capacity, known.path, earlier.disk.capacity)
+
+
+def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float) -> int:
+    """Read a disk whole, and compare it with its digests.
+
+    :returns: how many bytes were read.
+    :raises BackupDamaged: when it is something else, or the chain of its images is another one.
+    :raises ToolFailed: when qemu-img finds its tables damaged.
+    """
+    path = machine.path_of(point, disk)
+    found = images.backing_of(path, deadline)
+    if found != backing_name(disk):
+        raise images.wrong_chain(path, found, backing_name(disk))
+    images.check(path, deadline)
+    with machine.digests_of(point, disk) as digests:
+        return prove(path, digests, range(digests.count))
+
+
+def restore(machine: Machine, point: Point, disk: DiskBackup, target: str, form: str, deadline: float) -> int:
+    """Write a disk as it was at a point into a file of this machine.
+
+    :param target: the file; what is there is replaced when the new one is proved, and not before.
+    :param form: ``raw``, ``qcow2`` or ``vmdk``.
+    :returns: how many bytes were compared with the digests.
+    :raises VforgeError: when it cannot be; nothing is left then.
+    """
+    folder, name = os.path.split(os.path.abspath(target))
+    with _files.open_folder(folder, what=_RESTORED) as place:
+        place.sweep(name)
+        draft = _files.Draft(place, name)
+        try:
+            images.convert(machine.path_of(point, disk), draft.path, form, deadline)
+            with machine.digests_of(point, disk) as digests:
+                compared = prove(draft.path, digests, range(digests.count), form)
+            draft.finish()
+        finally:
+            draft.abandon()
+    return compared

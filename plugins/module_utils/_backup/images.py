@@ -1,0 +1,313 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images of disks as qemu-img and qemu-nbd write and read them; the collection knows no format of
+its own.
+
+Their exit codes are no proof: an image that was cut short converts to zeros, and a killed writer
+leaves one that ``qemu-img check`` passes (tried with 7.2.22). What was written is therefore read
+back, and compared with digests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import typing as t
+
+from .._errors import MissingLibrary, TimedOut, VforgeError
+
+from .model import BackupDamaged
+
+try:
+    import nbd
+except ImportError:
+    nbd = None
+
+# The largest request that every NBD server takes (NBD protocol, "block size constraints").
+MOST = 32 * 2**20
+
+# Of block status in one question: nbdkit refuses more than 4 GiB, and answers wrongly near it.
+_MOST_STATUS = 2**30
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ToolFailed(VforgeError):
+    """qemu-img or qemu-nbd could not do what it was asked to."""
+
+    error_code = "image_tool_failed"
+
+
+class ToolMissing(VforgeError):
+    """A program that reads and writes images is not there."""
+
+    error_code = "missing_program"
+
+
+# Programs
+
+
+def find(name: str) -> str:
+    """The path of a program.
+
+    :raises ToolMissing: when there is none.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolMissing(
+            f"The program {name} is not there.",
+            hint="Install it where the module runs: package qemu-utils (Debian, Ubuntu) or qemu-img (RHEL).",
+        )
+    return path
+
+
+def require() -> None:
+    """Make sure that all that is needed is there.
+
+    :raises ToolMissing: without qemu-img or qemu-nbd.
+    :raises MissingLibrary: without libnbd's Python module.
+    """
+    find("qemu-img")
+    find("qemu-nbd")
+    # A package of the name nbd on PyPI is something else.
+    if nbd is None or not hasattr(nbd, "NBD"):
+        raise MissingLibrary(
+            "Backups need libnbd's Python module, which cannot be imported.",
+            hint="Install python3-libnbd (Debian, Ubuntu, RHEL), and run the module with the system's "
+            "Python, or with an environment that sees its packages. PyPI's nbd is another thing.",
+        )
+
+
+def _ending_with_us() -> t.Callable[[], None]:
+    """What a child does before it becomes another program: it asks to end when this process does,
+    however that happens.
+    """
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+def run(arguments: t.Sequence[str], deadline: float) -> str:
+    """Run a program to its end.
+
+    :param arguments: its name, and its arguments.
+    :param deadline: of ``time.monotonic()``.
+    :returns: what it has printed.
+    :raises ToolFailed: with what it says, when it fails.
+    :raises TimedOut: when the deadline passes; it is ended then, as in every other ending.
+    """
+    with subprocess.Popen(
+        [find(arguments[0]), *arguments[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},
+        preexec_fn=_ending_with_us(),  # noqa: PLW1509 (it calls nothing that another thread could hold)
+    ) as process:
+        try:
+            output, said = process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired as error:
+            raise TimedOut(
+                f"{arguments[0]} {arguments[1]} did not end in time.",
+                hint="Raise the timeout.",
+            ) from error
+        finally:
+            process.kill()
+    if process.returncode:
+        raise ToolFailed(
+            f"{' '.join(arguments[:2])} failed: {said.strip() or f'exit code {process.returncode}'}",
+            hint="Look at what it says; it was run on this machine.",
+        )
+    return output
+
+
+def create(path: str, capacity: int, backing: str | None, deadline: float) -> None:
+    """Make an image that reads as zeros, or as its backing file.
+
+    :param capacity: in bytes; a multiple of 512.
+    :param backing: a path relative to the image's folder.
+    """
+    over = ["-b", backing, "-F", "qcow2"] if backing else []
+    run(["qemu-img", "create", "-q", "-f", "qcow2", *over, path, str(capacity)], deadline)
+
+
+def backing_of(path: str, deadline: float) -> str | None:
+    """The name of an image's backing file, as the image has it."""
+    name = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline)).get("backing-filename")
+    return None if name is None else str(name)
+
+
+def own_areas(path: str, deadline: float) -> list[tuple[int, int]]:
+    """What an image has itself, and does not leave to its backing file: starts and lengths."""
+    found = json.loads(run(["qemu-img", "map", "-f", "qcow2", "--output=json", path], deadline))
+    return [(area["start"], area["length"]) for area in found if area["depth"] == 0 and area["present"]]
+
+
+def wrong_chain(path: str, found: str | None, expected: str | None) -> BackupDamaged:
+    """The error of an image that stands on another one than its manifest says."""
+    return BackupDamaged(
+        f"{path} has the backing file {found or 'none'}, and its manifest says {expected or 'none'}.",
+        hint="Restore it from another copy of the repository, or remove its point.",
+        path=path,
+    )
+
+
+def check(path: str, deadline: float) -> None:
+    """Let qemu-img look for damage of an image's tables.
+
+    :raises ToolFailed: when there is any. That there is none is no proof.
+    """
+    run(["qemu-img", "check", "-q", "-f", "qcow2", path], deadline)
+
+
+def commit(path: str, deadline: float) -> None:
+    """Write what an image has into its backing file, which then reads as it does.
+
+    Whenever this is broken off, the image still reads as before: what it has itself is read from
+    it, and the rest of the backing file does not change. So it may be done again.
+    """
+    run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", path], deadline)
+
+
+def convert(source: str, target: str, form: str, deadline: float) -> None:
+    """Write the content of an image into a new one.
+
+    :param form: ``raw``, ``qcow2`` or ``vmdk``.
+    """
+    run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", form, source, target], deadline)
+
+
+# NBD
+
+
+class Nbd:
+    """A disk that is read or written over NBD, by one thread at a time.
+
+    The server ends with this connection, and so with this process.
+
+    :ivar size: in bytes, as the server says. It may be rounded up: the size of a disk is known from
+        vSphere.
+    """
+
+    def __init__(self, connect: t.Callable[[t.Any], None], what: str) -> None:
+        self._what = what
+        self._handle = nbd.NBD()
+        self._handle.add_meta_context("base:allocation")
+        with self._explained():
+            connect(self._handle)
+            self.size: int = self._handle.get_size()
+            self._can_zero = bool(self._handle.can_zero())
+            self._has_status = bool(self._handle.can_meta_context("base:allocation"))
+
+    @classmethod
+    def image(cls, path: str, *, form: str = "qcow2", write: bool = False) -> Nbd:
+        """An image of this machine, by a qemu-nbd of its own."""
+        mode = [] if write else ["--read-only"]
+        server = [find("qemu-nbd"), "--format", form, "--discard=unmap", *mode, "--", path]
+        return cls(lambda handle: handle.connect_systemd_socket_activation(server), path)
+
+    @classmethod
+    def uri(cls, uri: str) -> Nbd:
+        """What a server offers under a URI, as ``nbd+unix:///?socket=/run/disk.sock``."""
+        return cls(lambda handle: handle.connect_uri(uri), uri)
+
+    @classmethod
+    def command(cls, arguments: t.Sequence[str]) -> Nbd:
+        """What a program serves that takes its socket as systemd gives one, such as nbdkit."""
+        return cls(lambda handle: handle.connect_systemd_socket_activation(list(arguments)), arguments[0])
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk; those behind its end are zeros."""
+        there = max(0, min(length, self.size - offset))
+        with self._explained():
+            data = bytes(self._handle.pread(there, offset)) if there else b""
+        return data if there == length else data + bytes(length - there)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write bytes."""
+        with self._explained():
+            self._handle.pwrite(data, offset)
+
+    def zero(self, offset: int, length: int) -> None:
+        """Write zeros, which hide what the backing file has there."""
+        with self._explained():
+            if self._can_zero:
+                self._handle.zero(length, offset)
+            else:
+                self._handle.pwrite(bytes(length), offset)
+
+    def data(self, start: int, length: int) -> t.Iterator[tuple[int, int]]:
+        """Where there may be anything but zeros: starts and lengths."""
+        if not self._has_status:
+            yield start, length
+            return
+        end = min(start + length, self.size)
+        while start < end:
+            found = self._status(start, min(_MOST_STATUS, end - start))
+            for size, flags in found:
+                size = min(size, end - start)
+                if not flags & nbd.STATE_ZERO:
+                    yield start, size
+                start += size
+
+    def _status(self, start: int, length: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+
+        def note(_context: str, _offset: int, entries: list[int], _error: t.Any) -> None:
+            found.extend(zip(entries[::2], entries[1::2], strict=True))
+
+        with self._explained():
+            self._handle.block_status(length, start, note)
+        return found
+
+    def flush(self) -> None:
+        """Have all that was written on the file system."""
+        with self._explained():
+            self._handle.flush()
+
+    def close(self) -> None:
+        """End the connection, and the server with it."""
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            # It waits for the server to end.
+            del handle
+
+    def __enter__(self) -> Nbd:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _explained(self) -> _Explained:
+        return _Explained(self._what)
+
+
+class _Explained:
+    """Turns libnbd's errors into ours."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: t.Any, error: BaseException | None, _trace: t.Any) -> None:
+        if isinstance(error, nbd.Error):
+            raise ToolFailed(
+                f"{self._what} could not be read or written by NBD: {error.string}.",
+                hint="Look whether the server is still there, and whether the disk is full.",
+            ) from error

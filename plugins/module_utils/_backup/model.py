@@ -1,0 +1,221 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backups of VMs: what a repository holds, and how long points are kept. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import re
+import typing as t
+
+from .._errors import InvalidOption, VforgeError
+
+# Each MiB of a disk has a digest of its own.
+BLOCK = 1 << 20
+
+# What a manifest is written as. A reader refuses one that is newer than itself.
+FORMAT = 1
+
+FULL, INCREMENTAL = "full", "incremental"
+
+# No colon: to qemu-img a name with one before its first slash is a protocol.
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class BackupDamaged(VforgeError):
+    """What a repository holds is not what was written."""
+
+    error_code = "backup_damaged"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiskBackup:
+    """One disk of a point.
+
+    :ivar key: of the device in the VM.
+    :ivar unit: controller, bus and unit, as ``scsi0:1``.
+    :ivar capacity: in bytes.
+    :ivar file: the qcow2 image, in the folder of the point.
+    :ivar backing: the point that holds the image's backing file; empty where it has none.
+    :ivar digests: SHA-256 of the file that has the digest of each MiB.
+    :ivar change_id: from where the next point asks for changed areas; None where it cannot.
+    :ivar identity: what stays the same as long as it is the same disk: ``diskObjectId``, or the
+        UUID of its backing.
+    :ivar read: bytes read from vSphere; ``written`` bytes that are no zeros.
+    """
+
+    key: int
+    label: str
+    unit: str
+    capacity: int
+    file: str
+    backing: str
+    digests: str
+    change_id: str | None
+    identity: str
+    transport: str
+    read: int
+    written: int
+
+    @property
+    def map_file(self) -> str:
+        """The file with the digests, in the folder of the point."""
+        return f"{self.file}.sha256"
+
+    @property
+    def blocks(self) -> int:
+        """How many digests it has."""
+        return -(-self.capacity // BLOCK)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """What a VM was at one moment.
+
+    :ivar id: its folder: when it was made, and by which run.
+    :ivar number: points of a VM count up, whatever the clock does.
+    :ivar created: ISO 8601, in UTC.
+    :ivar instance_uuid: of the VM.
+    :ivar consistency: ``crash-consistent``, ``file-system-consistent`` and so on.
+    """
+
+    id: str
+    number: int
+    created: str
+    instance_uuid: str
+    vm_name: str
+    consistency: str
+    disks: tuple[DiskBackup, ...]
+
+    @property
+    def kind(self) -> str:
+        """``full`` when no disk needs an earlier point."""
+        return INCREMENTAL if any(disk.backing for disk in self.disks) else FULL
+
+    @property
+    def backings(self) -> set[str]:
+        """The points that it needs."""
+        return {disk.backing for disk in self.disks if disk.backing}
+
+    @property
+    def time(self) -> datetime.datetime:
+        """When it was made, in UTC."""
+        return datetime.datetime.fromisoformat(self.created)
+
+    def disk(self, key: int) -> DiskBackup | None:
+        """A disk of it by the key of the device."""
+        return next((disk for disk in self.disks if disk.key == key), None)
+
+    def as_json(self) -> bytes:
+        """Its manifest, which holds a digest of itself."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        return json.dumps({**content, "digest": _digest(content)}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> Point:
+        """The point of a manifest.
+
+        :param where: the file, for messages.
+        :raises BackupDamaged: when it is none, or was changed.
+        """
+        try:
+            content = json.loads(data)
+            digest = content.pop("digest")
+            newer = content.pop("format") > FORMAT
+            if digest != _digest({"format": FORMAT, **content}) and not newer:
+                raise _damaged(where, "its digest is another one")
+            if newer:
+                raise _damaged(where, "it was written by a newer release of this collection")
+            disks = tuple(DiskBackup(**disk) for disk in content.pop("disks"))
+            point = cls(**content, disks=disks)
+            fits = _ID.fullmatch(point.id) and all(_FILE.fullmatch(disk.file) for disk in disks)
+            fits = fits and all(_ID.fullmatch(disk.backing) for disk in disks if disk.backing)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise _damaged(where, str(error) or type(error).__name__) from error
+        if not fits:
+            raise _damaged(where, "it has a name that no backup has")
+        return point
+
+
+def _digest(content: t.Mapping[str, t.Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(where: str, why: str) -> BackupDamaged:
+    return BackupDamaged(
+        f"{where} is no manifest of a backup: {why}.",
+        hint="Restore the file from another copy of the repository, or remove the folder that it is in.",
+        path=where,
+    )
+
+
+def point_id(when: datetime.datetime, run: str) -> str:
+    """The name of a point's folder.
+
+    :param when: in UTC.
+    :param run: of which run, eight hexadecimal digits at least.
+    """
+    return f"{when:%Y%m%dT%H%M%SZ}-{run[:8]}"
+
+
+def is_point_id(name: str) -> bool:
+    """Whether a folder has the name of a point."""
+    return _ID.fullmatch(name) is not None
+
+
+def is_instance_uuid(text: str) -> bool:
+    """Whether a text is the instance UUID of a VM, as vCenter writes it."""
+    return _UUID.fullmatch(text) is not None
+
+
+# How long points are kept
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Retention:
+    """Which points are kept.
+
+    :ivar last: so many, the newest.
+    :ivar daily: the newest of each of so many days that have points; ``weekly`` (ISO weeks) and
+        ``monthly`` alike.
+    """
+
+    last: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+    def __post_init__(self) -> None:
+        if not any((self.last, self.daily, self.weekly, self.monthly)):
+            raise InvalidOption(
+                "The retention keeps no point at all.",
+                hint="Set keep_last, keep_daily, keep_weekly or keep_monthly.",
+            )
+
+    def kept(self, points: t.Sequence[Point]) -> dict[str, list[str]]:
+        """Why each point is kept, by its ID; one that is not kept is not in it.
+
+        :param points: of one VM. Days, weeks and months are those of UTC.
+        """
+        newest = sorted(points, key=lambda point: point.number, reverse=True)
+        reasons: dict[str, list[str]] = {}
+        rules = (
+            ("last", self.last, lambda point: point.number),
+            ("daily", self.daily, lambda point: point.time.date()),
+            ("weekly", self.weekly, lambda point: point.time.isocalendar()[:2]),
+            ("monthly", self.monthly, lambda point: (point.time.year, point.time.month)),
+        )
+        for rule, count, period_of in rules:
+            periods: set[t.Any] = set()
+            for point in newest:
+                period = period_of(point)
+                if period not in periods and len(periods) < count:
+                    periods.add(period)
+                    reasons.setdefault(point.id, []).append(rule)
+        return reasons

@@ -1,0 +1,131 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A disk that changes, as vSphere would show it, and what the tests keep of it by themselves."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import disk as disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.copying import Copying
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import Point, point_id
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Machine, Repository
+
+UUID = "5029c440-85ee-c2a1-e9dd-b63e39364603"
+KEY = 2000
+
+# What changed block tracking counts in (seen on ESXi 8.0.3).
+UNIT = 64 * 1024
+
+
+def soon():
+    """A deadline that only a hanging program misses."""
+    return time.monotonic() + 60
+
+
+def nothing(*_args):
+    """For what a test does not look at."""
+
+
+class Memory:
+    """Reads a disk that lies in memory."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def read(self, offset, length):
+        return bytes(self._data[offset : offset + length])
+
+    def close(self):
+        """There is nothing to end."""
+
+
+class Guest:
+    """A disk that a guest writes, and the changes since the last backup."""
+
+    def __init__(self, capacity):
+        self.data = bytearray(capacity)
+        self._changed = set()
+
+    def write(self, offset, data):
+        self.data[offset : offset + len(data)] = data
+        self._changed.update(range(offset // UNIT, -(-(offset + len(data)) // UNIT)))
+
+    def grow(self, size):
+        self.data += bytes(size)
+
+    def changes(self):
+        """The changed areas, which are none from now on."""
+        units, self._changed = sorted(self._changed), set()
+        return [(unit * UNIT, min(UNIT, len(self.data) - unit * UNIT)) for unit in units]
+
+
+class Backups:
+    """Backups of one disk, and copies that the test keeps of what it was."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.repository = Repository(str(folder))
+        self.kept = {}
+
+    def locked(self):
+        return self.repository.locked(UUID, soon(), nothing)
+
+    def take(self, guest, *, full=False, streams=2):
+        """Make a point, and return it."""
+        with self.locked() as machine:
+            known = machine.points
+            number = known[-1].number + 1 if known else 1
+            areas = guest.changes()
+            earlier = None
+            if known and not full:
+                earlier = disks.Earlier(known[-1], known[-1].disk(KEY))
+            else:
+                areas = [(0, len(guest.data))]
+            point = take_point(machine, guest, number, earlier, areas, streams)
+        self.kept[point.id] = bytes(guest.data)
+        return point
+
+    def content(self, machine: Machine, point: Point, folder: Path) -> bytes:
+        """What a point restores to."""
+        target = folder / "restored.raw"
+        disks.restore(machine, point, point.disk(KEY), str(target), "raw", soon())
+        return target.read_bytes()
+
+
+def take_point(machine, guest, number, earlier, areas, streams=2):
+    """Stage and commit a point of a guest's disk."""
+    run = f"{number:08x}"
+    staged = machine.stage(run)
+    when = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC) + datetime.timedelta(hours=number)
+    copying = Copying(
+        open_stream=lambda: Memory(guest.data),
+        fresh=earlier is None,
+        streams=streams,
+        go_on=nothing,
+    )
+    new = disks.NewDisk(
+        key=KEY,
+        label="Hard disk 1",
+        unit="scsi0:0",
+        capacity=len(guest.data),
+        change_id=f"52 de/{number}",
+        identity="disk",
+        transport="memory",
+    )
+    done = disks.write(machine, staged, new, earlier, areas, copying, soon())
+    point = Point(
+        id=point_id(when, run),
+        number=number,
+        created=when.isoformat(),
+        instance_uuid=UUID,
+        vm_name="web",
+        consistency="crash-consistent",
+        disks=(done,),
+    )
+    machine.commit(staged, point)
+    return point
