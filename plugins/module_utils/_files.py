@@ -124,7 +124,9 @@ def check(path: str, *, what: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: str) -> t.Iterator[None]:
+def locked(
+    path: str, deadline: float, tell: t.Callable[[str], None], *, what: str, by_programs: bool = False
+) -> t.Iterator[None]:
     """Hold the lock of a file among processes; the end of a process, however it comes, releases it.
 
     The lock is a file beside it, with the ending ``.lock``, which is made where there is none, and
@@ -134,11 +136,14 @@ def locked(path: str, deadline: float, tell: t.Callable[[str], None], *, what: s
     :param deadline: of ``time.monotonic()``.
     :param tell: called with one sentence when the lock has to be waited for.
     :param what: is locked, for messages: "state file".
+    :param by_programs: whether programs that this process starts hold it as well: after its death
+        it is then held until they have ended, too.
     :raises FileRefused, FileUnwritable: when there can be no such file.
     :raises TimedOut: when others hold it until the deadline.
     """
     with _holding(path, f"lock of the {what}", FileUnwritable) as (folder, name):
         handle = folder.lock(f"{name}.lock", deadline, tell)
+        os.set_inheritable(handle, by_programs)
         try:
             yield
         finally:

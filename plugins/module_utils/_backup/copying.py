@@ -181,7 +181,6 @@ def read_back(copied: Copied, image: Nbd, digests: BlockMap, go_on: t.Callable[[
         digests[block] = digest
 
 
-
 def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:
     """The blocks of which areas have something, each once.
 

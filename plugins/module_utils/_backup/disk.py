@@ -14,7 +14,7 @@ from . import images
 from .blockmap import BlockMap
 from .copying import Copying, prove, read_back
 from .images import Nbd
-from .model import DiskBackup, Point
+from .model import BLOCK, DiskBackup, Point
 from .repository import Machine, backing_name
 
 _RESTORED = "restored image"

@@ -11,23 +11,21 @@ back, and compared with digests.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 import typing as t
 
 from .._errors import MissingLibrary, TimedOut, VforgeError
 
 from .model import BackupDamaged
-
-try:
-    import nbd
-except ImportError:
-    nbd = None
 
 # The largest request that every NBD server takes (NBD protocol, "block size constraints").
 MOST = 32 * 2**20
@@ -36,6 +34,12 @@ MOST = 32 * 2**20
 _MOST_STATUS = 2**30
 
 _PR_SET_PDEATHSIG = 1
+
+# Where a program that is activated by systemd finds its first socket (sd_listen_fds).
+_FIRST_SOCKET = 3
+
+# For a server to end that has nobody to serve any more: it writes what it still holds.
+_END_SECONDS = 60.0
 
 
 class ToolFailed(VforgeError):
@@ -75,18 +79,33 @@ def require() -> None:
     """
     find("qemu-img")
     find("qemu-nbd")
-    # A package of the name nbd on PyPI is something else.
-    if nbd is None or not hasattr(nbd, "NBD"):
+    library()
+
+
+def library() -> t.Any:
+    """libnbd's Python module.
+
+    :raises MissingLibrary: when it cannot be imported, or another one of its name is there.
+    """
+    try:
+        import nbd
+    except ImportError:
+        nbd = None
+    # The package of the name nbd on PyPI compares notebooks.
+    if not hasattr(nbd, "NBD"):
         raise MissingLibrary(
-            "Backups need libnbd's Python module, which cannot be imported.",
+            "Backups need libnbd's Python module, and there is none.",
             hint="Install python3-libnbd (Debian, Ubuntu, RHEL), and run the module with the system's "
-            "Python, or with an environment that sees its packages. PyPI's nbd is another thing.",
+            "Python, or with an environment that sees its packages. PyPI's nbd is something else.",
         )
+    return nbd
 
 
-def _ending_with_us() -> t.Callable[[], None]:
-    """What a child does before it becomes another program: it asks to end when this process does,
+def _ending_with_us(listener: int | None = None) -> t.Callable[[], None]:
+    """What a child does before it becomes another program: it asks to end when this thread does,
     however that happens.
+
+    :param listener: a socket that it gets where systemd puts the first one.
     """
     libc = ctypes.CDLL(None)
     parent = os.getpid()
@@ -95,6 +114,13 @@ def _ending_with_us() -> t.Callable[[], None]:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        if listener is not None:
+            with contextlib.suppress(OSError):
+                # The lock may be there: it is inherited under another number.
+                if listener != _FIRST_SOCKET and os.get_inheritable(_FIRST_SOCKET):
+                    os.set_inheritable(os.dup(_FIRST_SOCKET), True)
+            os.dup2(listener, _FIRST_SOCKET)
+            os.set_inheritable(_FIRST_SOCKET, True)
 
     return ask
 
@@ -116,6 +142,8 @@ def run(arguments: t.Sequence[str], deadline: float) -> str:
         text=True,
         errors="replace",
         env={**os.environ, "LC_ALL": "C"},
+        # What it inherits is the lock of the repository alone: all other descriptors end with exec.
+        close_fds=False,
         preexec_fn=_ending_with_us(),  # noqa: PLW1509 (it calls nothing that another thread could hold)
     ) as process:
         try:
@@ -194,41 +222,95 @@ def convert(source: str, target: str, form: str, deadline: float) -> None:
 # NBD
 
 
+class Server:
+    """An NBD server for one client.
+
+    It dies with the thread that has begun it: a run that is killed leaves none. Its socket has no
+    name by the time it starts, so nobody else can connect.
+
+    :ivar client: a socket that is connected to it; whoever uses it detaches it.
+    """
+
+    def __init__(self, arguments: t.Sequence[str]) -> None:
+        program = find(arguments[0])
+        self.client = socket.socket(socket.AF_UNIX)
+        self._said = tempfile.TemporaryFile()
+        with socket.socket(socket.AF_UNIX) as listener:
+            with tempfile.TemporaryDirectory(prefix="vforge-nbd-") as folder:
+                listener.bind(os.path.join(folder, "socket"))
+                listener.listen(1)
+                self.client.connect(os.path.join(folder, "socket"))
+            self._process = subprocess.Popen(
+                # Only the process itself knows its number, which this way of activation asks for.
+                ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", program, *arguments[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                env={**os.environ, "LC_ALL": "C", "LISTEN_FDS": "1"},
+                close_fds=False,
+                preexec_fn=_ending_with_us(listener.fileno()),  # noqa: PLW1509 (as above)
+            )
+
+    def said(self) -> str:
+        """What it has complained about."""
+        self._said.seek(0)
+        return self._said.read(4096).decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Wait until it has ended, which its client's end makes it do; end it where that takes long."""
+        self.client.close()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+
+
 class Nbd:
     """A disk that is read or written over NBD, by one thread at a time.
-
-    The server ends with this connection, and so with this process.
 
     :ivar size: in bytes, as the server says. It may be rounded up: the size of a disk is known from
         vSphere.
     """
 
-    def __init__(self, connect: t.Callable[[t.Any], None], what: str) -> None:
+    def __init__(self, connect: t.Callable[[t.Any], None], what: str, server: Server | None = None) -> None:
         self._what = what
-        self._handle = nbd.NBD()
+        self._server = server
+        self._nbd = library()
+        self._handle = self._nbd.NBD()
         self._handle.add_meta_context("base:allocation")
-        with self._explained():
-            connect(self._handle)
-            self.size: int = self._handle.get_size()
-            self._can_zero = bool(self._handle.can_zero())
-            self._has_status = bool(self._handle.can_meta_context("base:allocation"))
+        try:
+            with self._explained():
+                connect(self._handle)
+                self.size: int = self._handle.get_size()
+                self._can_zero = bool(self._handle.can_zero())
+                self._has_status = bool(self._handle.can_meta_context("base:allocation"))
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def image(cls, path: str, *, form: str = "qcow2", write: bool = False) -> Nbd:
         """An image of this machine, by a qemu-nbd of its own."""
         mode = [] if write else ["--read-only"]
-        server = [find("qemu-nbd"), "--format", form, "--discard=unmap", *mode, "--", path]
-        return cls(lambda handle: handle.connect_systemd_socket_activation(server), path)
+        return cls.command(["qemu-nbd", "--format", form, "--discard=unmap", *mode, "--", path], path)
+
+    @classmethod
+    def command(cls, arguments: t.Sequence[str], what: str) -> Nbd:
+        """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit do.
+
+        It ends with this connection, and with the thread that has begun it.
+
+        :param what: it serves, for messages.
+        """
+        server = Server(arguments)
+        return cls(lambda handle: handle.connect_socket(server.client.detach()), what, server)
 
     @classmethod
     def uri(cls, uri: str) -> Nbd:
         """What a server offers under a URI, as ``nbd+unix:///?socket=/run/disk.sock``."""
         return cls(lambda handle: handle.connect_uri(uri), uri)
-
-    @classmethod
-    def command(cls, arguments: t.Sequence[str]) -> Nbd:
-        """What a program serves that takes its socket as systemd gives one, such as nbdkit."""
-        return cls(lambda handle: handle.connect_systemd_socket_activation(list(arguments)), arguments[0])
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the disk; those behind its end are zeros."""
@@ -260,7 +342,7 @@ class Nbd:
             found = self._status(start, min(_MOST_STATUS, end - start))
             for size, flags in found:
                 size = min(size, end - start)
-                if not flags & nbd.STATE_ZERO:
+                if not flags & self._nbd.STATE_ZERO:
                     yield start, size
                 start += size
 
@@ -280,11 +362,10 @@ class Nbd:
             self._handle.flush()
 
     def close(self) -> None:
-        """End the connection, and the server with it."""
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            # It waits for the server to end.
-            del handle
+        """End the connection, and the server that was begun for it."""
+        self._handle = None
+        if self._server is not None:
+            self._server.close()
 
     def __enter__(self) -> Nbd:
         return self
@@ -292,22 +373,13 @@ class Nbd:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _explained(self) -> _Explained:
-        return _Explained(self._what)
-
-
-class _Explained:
-    """Turns libnbd's errors into ours."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: t.Any, error: BaseException | None, _trace: t.Any) -> None:
-        if isinstance(error, nbd.Error):
+    @contextlib.contextmanager
+    def _explained(self) -> t.Iterator[None]:
+        try:
+            yield
+        except self._nbd.Error as error:
+            said = self._server.said() if self._server else ""
             raise ToolFailed(
-                f"{self._what} could not be read or written by NBD: {error.string}.",
+                f"{self._what} could not be read or written by NBD: {said or error.string}.",
                 hint="Look whether the server is still there, and whether the disk is full.",
             ) from error

@@ -74,7 +74,8 @@ class Repository:
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
-        with _files.locked(folder, deadline, tell, what=_WHAT):
+        # A qemu-nbd whose run was killed may still be writing.
+        with _files.locked(folder, deadline, tell, what=_WHAT, by_programs=True):
             machine = Machine(folder)
             machine.put_right(deadline)
             yield machine
