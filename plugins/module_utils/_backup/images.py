@@ -24,7 +24,6 @@ import time
 import typing as t
 
 from .._errors import MissingLibrary, TimedOut, VforgeError
-
 from .model import BackupDamaged
 
 # The largest request that every NBD server takes (NBD protocol, "block size constraints").
@@ -144,7 +143,7 @@ def run(arguments: t.Sequence[str], deadline: float) -> str:
         env={**os.environ, "LC_ALL": "C"},
         # What it inherits is the lock of the repository alone: all other descriptors end with exec.
         close_fds=False,
-        preexec_fn=_ending_with_us(),  # noqa: PLW1509 (it calls nothing that another thread could hold)
+        preexec_fn=_ending_with_us(),
     ) as process:
         try:
             output, said = process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
@@ -248,7 +247,7 @@ class Server:
                 stderr=self._said,
                 env={**os.environ, "LC_ALL": "C", "LISTEN_FDS": "1"},
                 close_fds=False,
-                preexec_fn=_ending_with_us(listener.fileno()),  # noqa: PLW1509 (as above)
+                preexec_fn=_ending_with_us(listener.fileno()),
             )
 
     def said(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import signal
 
 import pytest
@@ -19,7 +18,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.s
 MIB = 2**20
 _FORK = multiprocessing.get_context("fork")
 
-# The runs of `make soak`-like lanes try many more moments; each is another one.
+# Spread evenly over the time that the work takes; more of them are tried where this is set.
 _MOMENTS = int(os.environ.get("VFORGE_KILLS", "8"))
 
 
@@ -54,7 +53,7 @@ def assert_all_restore(backups, tmp_path, kept):
 def test_a_backup_that_is_killed_leaves_the_points_as_they_were(tmp_path, moment):
     backups, guest = make(tmp_path)
     guest.write(5 * MIB, b"z" * 700_000)
-    killed(lambda: backups.take(guest), random.uniform(0, 0.5))
+    killed(lambda: backups.take(guest), moment / _MOMENTS * 0.5)
     with backups.locked() as machine:
         for point in machine.points:
             expected = backups.kept.get(point.id, bytes(guest.data))
@@ -75,7 +74,7 @@ def test_a_removal_that_is_killed_is_finished_by_the_next_run(tmp_path, moment):
         with backups.locked() as machine:
             machine.remove(second, soon())
 
-    killed(remove, random.uniform(0, 0.4))
+    killed(remove, moment / _MOMENTS * 0.4)
     left = assert_all_restore(backups, tmp_path, backups.kept)
     # It was begun, and is finished now; or it was not begun.
     assert left in ([first, third], [first, second, third])
