@@ -19,11 +19,11 @@ from .._connector.find import Selector
 from .._connector.tasks import TaskEnd, wait_for_tasks
 from .._engine import Task
 from .._errors import Ambiguous, InvalidOption, NotFound, TimedOut, VforgeError
-from .._vsphere import fcd
+from .._vsphere import fcd, tracking
+from .._vsphere.changeid import ALL, NOT_TRACKED, Kept, judge
 from .._vsphere.disks import Disk
 from .._vsphere.fcd import FirstClassDisk
-from . import plan, read, report, state
-from .changeid import ALL, NOT_TRACKED, Kept, judge
+from . import plan, report, state
 from .model import FAIL, NEVER, AreaOptions, FirstClassDiskTarget, Target, Vm
 from .plan import QUERY
 from .sink import AreaFiles, AreaSink
@@ -232,7 +232,7 @@ def _answer(
 def _read(job: Job, item: VmItem, subject: Subject, answer: Answer) -> None:
     files = job.options.files
     sink = AreaSink(job.files, f"{item.vm.instance_uuid}-{_KEY}", files.most_areas if files.with_areas else 0)
-    ask = read.first_class_pages(job.session, subject.disk, subject.snapshot, answer.since or "")
+    ask = tracking.first_class_pages(job.session, subject.disk, subject.snapshot, answer.since or "")
     try:
         read_areas(ask, answer, sink, job.stop)
     except VforgeError as error:

@@ -11,11 +11,11 @@ import typing as t
 from .._connector.find import Selector, choose
 from .._errors import InvalidOption
 from .._vsphere import vm
+from .._vsphere.changeid import ALL, ChangeId
 from .._vsphere.disks import Disk
 from .._vsphere.fcd import DiskSelector as FirstClassDiskSelector
 from .._vsphere.fcd import selector_from
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
-from .changeid import ALL, ChangeId
 from .sink import MOST_IN_RESULT
 
 ENABLED, DISABLED, QUERIED, COMMITTED = "enabled", "disabled", "queried", "committed"

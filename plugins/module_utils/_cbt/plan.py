@@ -13,10 +13,10 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
+from .._vsphere.changeid import ALL, FullRequired, Kept, judge
 from .._vsphere.disks import Disk
 from .._vsphere.privileges import NotPermitted
 from .._vsphere.snapshots import Snapshot, choose
-from .changeid import ALL, FullRequired, Kept, judge
 from .model import (
     ALWAYS,
     DISABLED,

@@ -10,14 +10,10 @@ import typing as t
 from .._connector.find import TO_ANCESTORS, find_each, readable
 from .._connector.props import Row, collect, read
 from .._connector.pyvmomi import vim
-from .._errors import Fault
-from .._vsphere import fcd, privileges, snapshots
+from .._vsphere import privileges
 from .._vsphere.disks import Disk, disks_in
-from .._vsphere.fcd import FirstClassDisk
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
-from .areas import Page
-from .changeid import FullRequired
 from .model import Vm
 
 if t.TYPE_CHECKING:
@@ -36,16 +32,6 @@ _VM: dict[type, tuple[str, ...]] = {
         "config.version",
     ),
     vim.SessionManager: ("currentSession.key",),
-}
-
-# The keys of hostd's messages (vSphere Web Services SDK, and what hosts answer) and what they mean.
-_FILE_FAULTS = {
-    "cbt.noTrack": FullRequired("not_tracked", "Tracking was off when it changed, so vCenter does not know what did."),
-    "cbt.noEpoch": FullRequired(
-        "no_epoch",
-        "vCenter does not know which areas are in use: tracking began on a disk in use.",
-    ),
-    "cbt.cannotGetChanges": FullRequired("change_id_unknown", "vCenter has no record back to this changeId."),
 }
 
 
@@ -110,56 +96,3 @@ def missing_privileges(session: Session, key: str, wanted: t.Mapping[str, t.Coll
     """
     refs = [(reference(session, moid), tuple(names)) for moid, names in wanted.items()]
     return privileges.missing_privileges(session, key, refs)
-
-
-def pages(session: Session, vm: str, snapshot: str | None, key: int, change_id: str) -> t.Callable[[int], Page]:
-    """What asks for the page of changed areas at an offset, by ``QueryChangedDiskAreas``.
-
-    :param vm: moid.
-    :param snapshot: moid; None for the VM as it is, which must be powered off.
-    :param key: of the disk.
-    :raises Fault: the asking does; ``full_required`` says which of them mean that the whole disk
-        has to be read.
-    """
-    machine = reference(session, vm)
-    subject = snapshots.reference(session, snapshot) if snapshot else None
-
-    def page(offset: int) -> Page:
-        found = session.retrying(lambda: machine.QueryChangedDiskAreas(subject, key, offset, change_id))
-        areas = [(area.start, area.length) for area in found.changedArea or ()]
-        return Page(found.startOffset, found.length, areas)
-
-    return page
-
-
-def first_class_pages(session: Session, disk: FirstClassDisk, snapshot: str, change_id: str) -> t.Callable[[int], Page]:
-    """What asks for the page of changed areas of a first class disk at an offset, by
-    ``VstorageObjectVCenterQueryChangedDiskAreas``.
-
-    :param snapshot: its ID.
-    :raises Fault: the asking does; ``full_required`` says which mean that the whole disk is to be read.
-    """
-    store = fcd.datastore_ref(session, disk.store)
-    ids = (fcd.disk_id(disk.id), fcd.disk_id(snapshot))
-
-    def page(offset: int) -> Page:
-        found = session.retrying(lambda: fcd.manager(session).QueryChangedDiskAreas(ids[0], store, ids[1], offset, change_id))
-        areas = [(area.start, area.length) for area in found.changedArea or ()]
-        return Page(found.startOffset, found.length, areas)
-
-    return page
-
-
-def full_required(fault: Fault) -> FullRequired | None:
-    """What a fault of ``QueryChangedDiskAreas`` means.
-
-    :returns: for any FileFault, why the whole disk has to be read; None for others.
-    """
-    cause = fault.__cause__
-    if not isinstance(cause, vim.fault.FileFault):
-        return None
-    keys = [line.key or "" for line in cause.faultMessage or ()]
-    for ending, meaning in _FILE_FAULTS.items():
-        if any(key.endswith(ending) for key in keys):
-            return meaning
-    return FullRequired("vcenter_refused", f"vCenter cannot say what changed: {fault.message}")

@@ -18,7 +18,7 @@ import typing as t
 
 from .. import _files
 from .._errors import MissingLibrary
-from .areas import Area
+from .._vsphere.areas import Area
 
 # Areas in the result of one task, of all disks together: some 70 MB, where Ansible holds the result several times.
 MOST_IN_RESULT = 100_000

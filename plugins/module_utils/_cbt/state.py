@@ -20,8 +20,8 @@ import typing as t
 
 from .. import _files
 from .._errors import InvalidOption, VforgeError
+from .._vsphere.changeid import ChangeId, Kept
 from .._vsphere.disks import Disk
-from .changeid import ChangeId, Kept
 from .model import Vm
 
 _WHAT = "state file"

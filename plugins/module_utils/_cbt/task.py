@@ -41,11 +41,12 @@ from .._temporary_snapshots import (
     waves,
     with_snapshots,
 )
+from .._vsphere import tracking
+from .._vsphere.areas import Area, Page, Tally, changed_areas
+from .._vsphere.changeid import FullRequired
 from .._vsphere.disks import Disk
 from .._vsphere.vm import start_power_off, start_power_on
 from . import apply, plan, read, report, sink, state
-from .areas import Area, Page, Tally, changed_areas
-from .changeid import FullRequired
 from .model import FAIL, NOT_TRACKED, QUERIED, AreaOptions, Target, Vm
 from .plan import ACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
 from .sink import AreaFiles, AreaSink
@@ -513,7 +514,7 @@ def ask_disk(
     :raises Fault: as vCenter does, but for those that mean that the whole disk has to be read: these
         are in the answer.
     """
-    ask = read.pages(session, vm, snapshot, answer.disk.key, answer.since or "")
+    ask = tracking.pages(session, vm, snapshot, answer.disk.key, answer.since or "")
     read_areas(ask, answer, sink, stop)
 
 
@@ -545,7 +546,7 @@ def read_areas(
             sink.add(area)
         sink.finish()
     except Fault as fault:
-        answer.full = read.full_required(fault)
+        answer.full = tracking.full_required(fault)
         if answer.full is None:
             raise
     else:

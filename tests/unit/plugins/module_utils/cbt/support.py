@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.areas import Page
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.model import AreaOptions, Vm
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.areas import Page
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.disks import Disk
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.snapshots import Snapshot
 from ansible_collections.vforge.vsphere.plugins.modules.cbt_changed_areas import argument_spec

@@ -11,9 +11,9 @@ import json
 import pytest
 from pyVmomi import vim, vmodl
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import read
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.task import Answer
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import faults
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import tracking
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB
 
 KIB = 1 << 10
@@ -125,7 +125,7 @@ def test_any_file_fault_means_that_the_whole_disk_is_to_be_read(key, code):
     )
     error = faults.translate(fault)
     error.__cause__ = fault
-    assert read.full_required(error).code == code
+    assert tracking.full_required(error).code == code
 
 
 def test_a_disk_in_the_place_of_another_one_is_read_whole(start, state):

@@ -21,9 +21,9 @@ import zstandard
 from ansible_collections.vforge.vsphere import plugins
 from ansible_collections.vforge.vsphere.plugins.module_utils import _files
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import sink as sinks
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.areas import Area
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.sink import AreaFiles, AreaSink
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, MissingLibrary
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.areas import Area
 
 _AREAS = [Area(10 * number, 5) for number in range(50)]
 
@@ -217,7 +217,7 @@ def test_a_missing_library_is_one_sentence(monkeypatch):
 _MILLION_AREAS = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.areas import Area
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.areas import Area
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.sink import MOST_IN_RESULT, AreaFiles, AreaSink
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.changeid import ALL, ChangeId, Kept, judge
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.changeid import ALL, ChangeId, Kept, judge
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.support import MIB, TRACKING, disk
 
 _OTHER = "52 00 c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63"

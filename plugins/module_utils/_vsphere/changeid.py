@@ -14,7 +14,7 @@ import re
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .._vsphere.disks import Disk
+    from .disks import Disk
 
 # Instead of a changeId: all areas in use.
 ALL = "*"
@@ -64,9 +64,7 @@ class FullRequired:
     reason: str
 
 
-NOT_TRACKED = FullRequired(
-    "not_tracked", "It has no changeId: tracking is off, or not active yet."
-)
+NOT_TRACKED = FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
 NO_CHANGE_ID = FullRequired("no_change_id", "Nothing is known of it from an earlier time.")
 
 

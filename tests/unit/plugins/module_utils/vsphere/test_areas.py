@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.areas import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.areas import (
     Area,
     InconsistentAreas,
     Page,
