@@ -54,6 +54,11 @@ class Copied:
         self.touched = bytearray(blocks)
         self.parts: dict[int, list[tuple[int, int, bytes]]] = {}
 
+    def look_at(self, block: int) -> None:
+        """Have a block read back of which nothing was copied."""
+        self.touched[block] = 1
+        self.parts.setdefault(block, [])
+
     @property
     def blocks(self) -> t.Iterator[int]:
         """The blocks of which something was copied, in their order."""

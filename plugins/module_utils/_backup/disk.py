@@ -12,7 +12,7 @@ import typing as t
 from .. import _files
 from . import images
 from .blockmap import BlockMap
-from .copying import Copying, prove, read_back
+from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
 from .model import BLOCK, DiskBackup, Point
 from .repository import Machine, backing_name
@@ -50,7 +50,17 @@ class Earlier:
     disk: DiskBackup
 
 
-def write(
+@dataclasses.dataclass
+class Staged:
+    """A disk that was copied into a staged folder, and not read back yet."""
+
+    disk: NewDisk
+    earlier: Earlier | None
+    path: str
+    copied: Copied
+
+
+def copy(
     machine: Machine,
     staged: str,
     disk: NewDisk,
@@ -58,25 +68,35 @@ def write(
     areas: t.Iterable[tuple[int, int]],
     copying: Copying,
     deadline: float,
-) -> DiskBackup:
-    """Write the image of a disk and its digests into a staged folder.
+) -> Staged:
+    """Write the image of a disk into a staged folder, with the digests of what is read whole.
 
     :param earlier: what ``areas`` are the changes of; None where they are all that may hold data.
-    :raises VforgeError: when it could not be read, or does not read as it was written.
+    :raises VforgeError: when it could not be read or written.
     """
     path = os.path.join(staged, disk.file)
-    backing = earlier.point.id if earlier else ""
-    over = f"../{backing}/{earlier.disk.file}" if earlier else None
+    over = f"../{earlier.point.id}/{earlier.disk.file}" if earlier else None
     images.create(path, disk.capacity, over, deadline)
-    with _new_map(machine, f"{path}.sha256", disk, earlier) as digests:
-        with Nbd.image(path, write=True) as image:
-            copied = copying.copy(areas, image, digests)
-        if earlier is not None and earlier.disk.capacity < disk.capacity:
-            # Its last block was a short one, and has more now.
-            copied.touched[earlier.disk.capacity // BLOCK] = 1
-            copied.parts.setdefault(earlier.disk.capacity // BLOCK, [])
-        with Nbd.image(path) as image:
-            read_back(copied, image, digests, copying.go_on)
+    with _new_map(machine, f"{path}.sha256", disk, earlier) as digests, Nbd.image(path, write=True) as image:
+        copied = copying.copy(areas, image, digests)
+    if earlier is not None and earlier.disk.capacity < disk.capacity:
+        # Its last block was a short one, and has more now.
+        copied.look_at(earlier.disk.capacity // BLOCK)
+    return Staged(disk, earlier, path, copied)
+
+
+def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
+    """Read back what was written, compare it, and complete the digests.
+
+    :param go_on: is called between two blocks; raises why it is to end.
+    :raises ReadBackFailed: it does not read as it was written.
+    """
+    disk, earlier, copied = staged.disk, staged.earlier, staged.copied
+    with (
+        BlockMap(f"{staged.path}.sha256", disk.capacity, write=True) as digests,
+        Nbd.image(staged.path) as image,
+    ):
+        read_back(copied, image, digests, go_on)
         digest = digests.digest()
     return DiskBackup(
         key=disk.key,
@@ -84,7 +104,7 @@ def write(
         unit=disk.unit,
         capacity=disk.capacity,
         file=disk.file,
-        backing=backing,
+        backing=earlier.point.id if earlier else "",
         digests=digest,
         change_id=disk.change_id,
         identity=disk.identity,

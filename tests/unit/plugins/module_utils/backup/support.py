@@ -117,7 +117,8 @@ def take_point(machine, guest, number, earlier, areas, streams=2):
         identity="disk",
         transport="memory",
     )
-    done = disks.write(machine, staged, new, earlier, areas, copying, soon())
+    copied = disks.copy(machine, staged, new, earlier, areas, copying, soon())
+    done = disks.finish(copied, nothing)
     point = Point(
         id=point_id(when, run),
         number=number,

@@ -1,0 +1,145 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked for, and VMs as far as backups go. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.find import Selector
+from .._errors import InvalidOption
+from .._vsphere import vm
+from .._vsphere.disks import Disk
+from .._vsphere.snapshots import Snapshot
+
+AUTO, FULL, INCREMENTAL = "auto", "full", "incremental"
+
+# Whether Tools are to quiesce the guest's file systems for the snapshot.
+TRY, REQUIRE, NO = "try", "require", "no"
+
+NBD, EXPORT = "nbd", "export"
+
+REPORT, FAIL = "report", "fail"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vm(vm.Vm):
+    """A VM of which a backup is made.
+
+    :ivar consolidate: whether vCenter says that its disks need consolidation.
+    :ivar tools: whether VMware Tools run.
+    """
+
+    disks: tuple[Disk, ...]
+    snapshots: tuple[Snapshot, ...] = ()
+    consolidate: bool = False
+    tools: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NbdServer:
+    """Where the disks of a snapshot are served over NBD.
+
+    Both forms may have ``{vm}``, ``{snapshot}``, ``{file}``, ``{key}`` and ``{server}`` in them.
+
+    :ivar uri: of a server that is there; or empty.
+    :ivar command: a program and its arguments that serves one disk; or empty.
+    """
+
+    uri: str = ""
+    command: tuple[str, ...] = ()
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any] | None) -> NbdServer | None:
+        """The server of the option ``nbd``; None where it is not set.
+
+        :raises InvalidOption: it has a placeholder that is none.
+        """
+        if params is None:
+            return None
+        server = cls(uri=params.get("uri") or "", command=tuple(params.get("command") or ()))
+        try:
+            server.filled(dict.fromkeys(PLACEHOLDERS, "x"))
+        except (KeyError, IndexError, ValueError) as error:
+            raise InvalidOption(
+                f"The option nbd has a placeholder that is none: {error}.",
+                hint=f"There are {', '.join('{' + name + '}' for name in PLACEHOLDERS)}. A brace itself is written twice.",
+                option="nbd",
+            ) from error
+        return server
+
+    def filled(self, values: t.Mapping[str, str]) -> NbdServer:
+        """The same with values in place of placeholders."""
+        return NbdServer(
+            uri=self.uri.format_map(values),
+            command=tuple(word.format_map(values) for word in self.command),
+        )
+
+
+PLACEHOLDERS = ("vm", "snapshot", "file", "key", "server")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackupOptions:
+    """What a task of backups is asked for.
+
+    :ivar repository: the folder.
+    :ivar mode: ``auto``, ``full`` or ``incremental``.
+    :ivar gap: areas with at most so many unchanged bytes between them are read at once.
+    :ivar streams: connections to each disk.
+    :ivar excluded: ``report`` or ``fail``: what becomes of disks that snapshots leave out.
+    """
+
+    repository: str
+    selectors: tuple[Selector, ...]
+    datacenter: str | None
+    mode: str
+    transport: str
+    nbd: NbdServer | None
+    quiesce: str
+    excluded: str
+    gap: int
+    streams: int
+    timeout: int
+    parallel: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> BackupOptions:
+        """The options of the module.
+
+        :raises InvalidOption: what cannot be right.
+        """
+        listed = params.get("vms")
+        if bool(params.get("vm")) == (listed is not None):
+            raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
+        option = "vm" if listed is None else "vms"
+        for name, least, most in (("gap", 0, 65536), ("streams", 1, 16)):
+            if not least <= params[name] <= most:
+                raise InvalidOption(
+                    f"The option {name} is {params[name]}.", hint=f"Set it to a number from {least} to {most}.", option=name
+                )
+        nbd = NbdServer.from_params(params.get("nbd"))
+        if params["transport"] == NBD and nbd is None:
+            raise InvalidOption("transport is nbd, and nbd is not set.", hint="Set nbd.uri or nbd.command.", option="nbd")
+        if params["transport"] == EXPORT and params["mode"] == INCREMENTAL:
+            raise InvalidOption(
+                "An export lease has whole disks, so transport export makes no increments.",
+                hint="Set mode to auto or full, or use another transport.",
+                option="transport",
+            )
+        return cls(
+            repository=params["repository"],
+            selectors=tuple(Selector.from_params(one, option) for one in listed or [params["vm"]]),
+            datacenter=params.get("datacenter"),
+            mode=params["mode"],
+            transport=params["transport"],
+            nbd=nbd,
+            quiesce=params["quiesce"],
+            excluded=params["excluded_disks"],
+            gap=params["gap"] * 1024,
+            streams=params["streams"],
+            timeout=params["timeout"],
+            parallel=params["parallel"],
+        )

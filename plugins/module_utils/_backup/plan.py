@@ -1,0 +1,168 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be read of each disk, from what there is and what the repository has. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._errors import VforgeError
+from .._vsphere.changeid import FullRequired, Kept, judge
+from .options import AUTO, EXPORT, FAIL, INCREMENTAL, NBD, NO, REQUIRE, TRY
+from .options import FULL as FULL_MODE
+
+if t.TYPE_CHECKING:
+    from .._vsphere.disks import Disk
+    from .model import DiskBackup, Point
+    from .options import BackupOptions, Vm
+
+BACK_UP = "back_up"
+
+_ASKED = FullRequired("asked_for", "A full backup was asked for.")
+_NO_POINT = FullRequired("no_earlier_backup", "There is no earlier backup of it.")
+
+
+class NotBackedUp(VforgeError):
+    """A VM of which no backup can be made as it is."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A disk that is read whole."""
+
+    disk: Disk
+    why: FullRequired
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """A disk of which only what changed is read.
+
+    :ivar since: the changeId to ask from.
+    """
+
+    disk: Disk
+    point: Point
+    earlier: DiskBackup
+    since: str
+
+
+Reading: t.TypeAlias = Whole | Changes
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A disk that no snapshot has."""
+
+    disk: Disk
+    why: str
+
+
+def left_out(disks: t.Sequence[Disk]) -> list[LeftOut]:
+    """The disks that snapshots leave out, and so do backups."""
+    found = []
+    for disk in disks:
+        if disk.mode.startswith("independent"):
+            found.append(LeftOut(disk, f"Its mode is {disk.mode}, and snapshots leave independent disks out."))
+        elif disk.physical:
+            found.append(LeftOut(disk, "It is a raw device in physical mode, which snapshots leave out."))
+    return found
+
+
+def check(vm: Vm, options: BackupOptions) -> None:
+    """Refuse, before anything is changed, a VM of which no backup can be made.
+
+    :raises NotBackedUp: with the reason.
+    """
+    if vm.template:
+        raise NotBackedUp(
+            "template",
+            f"{vm.path} is a template, and a template can have no snapshot.",
+            hint="Export it with vm_export.",
+        )
+    if vm.consolidate:
+        raise NotBackedUp(
+            "consolidation_needed",
+            f"The disks of {vm.path} need consolidation, so a snapshot more could fail or fill the datastore.",
+            hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
+        )
+    out = left_out(vm.disks)
+    if out and options.excluded == FAIL:
+        listed = "; ".join(f"{one.disk.label}: {one.why}" for one in out)
+        raise NotBackedUp(
+            "excluded_disks",
+            f"{len(out)} disks of {vm.path} cannot be backed up. {listed}",
+            hint="Change their mode, or set excluded_disks to report.",
+            disks=[one.disk.label for one in out],
+        )
+    if len(out) == len(vm.disks):
+        raise NotBackedUp(
+            "no_disks",
+            f"{vm.path} has no disk that can be backed up.",
+            hint="Look at the modes of its disks.",
+        )
+    if options.quiesce == REQUIRE and vm.power_state == "poweredOn" and not vm.tools:
+        raise NotBackedUp(
+            "tools_not_running",
+            f"VMware Tools do not run in {vm.path}, and nothing else can quiesce it.",
+            hint="Start them, or set quiesce to try.",
+        )
+
+
+def quiesces(vm: Vm, options: BackupOptions) -> bool:
+    """Whether its snapshot is to be quiesced."""
+    wanted = options.quiesce == REQUIRE or (options.quiesce == TRY and vm.tools)
+    return wanted and vm.power_state == "poweredOn" and options.quiesce != NO
+
+
+def transport(options: BackupOptions) -> str:
+    """Which transport reads the disks: of ``auto`` the one that reads increments, where there is one."""
+    if options.transport != AUTO:
+        return options.transport
+    return NBD if options.nbd is not None else EXPORT
+
+
+def reading(disk: Disk, point: Point | None, options: BackupOptions) -> Reading:
+    """What is read of a disk.
+
+    :param disk: as the snapshot has it.
+    :param point: the newest there is; None where there is none.
+    :raises NotBackedUp: when only an increment was asked for, and there can be none.
+    """
+    found = _reading(disk, point, options)
+    if isinstance(found, Whole) and options.mode == INCREMENTAL:
+        raise full_required(disk, found.why)
+    return found
+
+
+def _reading(disk: Disk, point: Point | None, options: BackupOptions) -> Reading:
+    earlier = point.disk(disk.key) if point is not None else None
+    if options.mode == FULL_MODE:
+        return Whole(disk, _ASKED)
+    if transport(options) == EXPORT:
+        return Whole(disk, FullRequired("whole_disks_only", "An export lease has whole disks."))
+    if point is None or earlier is None:
+        return Whole(disk, _NO_POINT)
+    # A disk that grew can be asked about: what is new reads as changed (API reference).
+    capacity = disk.capacity if earlier.capacity < disk.capacity else earlier.capacity
+    kept = Kept(earlier.change_id, earlier.identity, capacity) if earlier.change_id else None
+    why = judge(kept, disk)
+    if why is not None or not earlier.change_id:
+        return Whole(disk, why or _NO_POINT)
+    return Changes(disk, point, earlier, earlier.change_id)
+
+
+def full_required(disk: Disk, why: FullRequired) -> NotBackedUp:
+    """The error of a disk of which there can be no increment, where only that was asked for."""
+    return NotBackedUp(
+        "full_required",
+        f"{disk.label} has to be read whole: {why.reason}",
+        hint="Set mode to auto.",
+        reason=why.code,
+    )

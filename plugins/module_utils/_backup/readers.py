@@ -1,0 +1,173 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Readers: the ways to the content of a disk of a snapshot, behind one interface."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from .._errors import VforgeError
+from .._progress import Meter
+from .._vsphere import lease as leases
+from .images import Nbd
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .._connector.web import Stop
+    from .._vsphere.disks import Disk
+    from .copying import Stream
+    from .options import NbdServer, Vm
+
+
+class Reader(t.Protocol):
+    """A way to one disk of a snapshot."""
+
+    def open(self) -> Stream:
+        """One connection, for one thread."""
+
+    def data(self, capacity: int) -> list[tuple[int, int]]:
+        """Where there may be anything but zeros: starts and lengths, up to the capacity."""
+
+
+class NbdReader:
+    """A disk that a server offers over NBD.
+
+    :param server: its URI or its command, with all placeholders filled.
+    :param what: it is, for messages.
+    """
+
+    def __init__(self, server: NbdServer, what: str) -> None:
+        self._server = server
+        self._what = what
+
+    def open(self) -> Nbd:
+        """One connection; a server of its own where a command serves it."""
+        if self._server.command:
+            return Nbd.command(self._server.command, self._what)
+        return Nbd.uri(self._server.uri)
+
+    def data(self, capacity: int) -> list[tuple[int, int]]:
+        """What the server says of its holes.
+
+        :raises SmallerThanDisk: it offers less than the disk has.
+        """
+        with contextlib.closing(self.open()) as disk:
+            if disk.size < capacity:
+                raise SmallerThanDisk(
+                    f"{self._what} has {capacity} bytes, and the NBD server offers {disk.size}.",
+                    hint="Look whether it serves the right disk of the right snapshot.",
+                )
+            return list(disk.data(0, capacity))
+
+
+class SmallerThanDisk(VforgeError):
+    """A server offers another disk than the one that was asked for."""
+
+    error_code = "wrong_disk"
+
+
+class ImageReader:
+    """A disk that lies on this machine as a VMDK, as an export lease has given it.
+
+    :param path: of the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def open(self) -> Nbd:
+        """A server of its own."""
+        return Nbd.image(self._path, form="vmdk")
+
+    def data(self, capacity: int) -> list[tuple[int, int]]:
+        """What the image has."""
+        with contextlib.closing(self.open()) as disk:
+            if disk.size < capacity:
+                raise SmallerThanDisk(f"The disk has {capacity} bytes, and {disk.size} came by the lease.", hint="Run again.")
+            return list(disk.data(0, capacity))
+
+    def remove(self) -> None:
+        """It was read."""
+        os.unlink(self._path)
+
+
+def placeholders(session: Session, vm: Vm, snapshot: str, disk: Disk) -> dict[str, str]:
+    """What an NBD server has to know of a disk of a snapshot."""
+    return {
+        "vm": vm.moid,
+        "snapshot": snapshot,
+        "file": disk.file,
+        "key": str(disk.key),
+        "server": session.options.hostname,
+    }
+
+
+def export(
+    session: Session,
+    vm: Vm,
+    snapshot: str,
+    disks: t.Sequence[Disk],
+    folder: str,
+    *,
+    deadline: float,
+    stop: Stop,
+    parallel: int,
+) -> dict[int, ImageReader]:
+    """Get the disks of a snapshot by an export lease, whole, into files.
+
+    :param folder: for the files.
+    :returns: readers by the keys of the disks.
+    :raises ExportFailed: what came is not what was sent, or a disk has no address.
+    """
+    lease = leases.export_snapshot(session, snapshot)
+    with leases.exporting(lease, deadline) as ready:
+        offered = [device for device in ready.devices if device.disk]
+        if len(offered) != len(disks):
+            raise leases.ExportFailed(
+                "export_incomplete",
+                f"vCenter offers {len(offered)} disks of {vm.path}, and {len(disks)} are wanted.",
+                hint="Run again; if it happens again, look at the tasks of the vCenter.",
+            )
+        paths = {disk.key: os.path.join(folder, f"export-{disk.key}.vmdk") for disk in disks}
+        with contextlib.ExitStack() as files:
+            wanted = [
+                leases.Wanted(device, files.enter_context(_Sink(paths[disk.key])), f"{disk.label} of {vm.path}")
+                for disk, device in zip(disks, offered, strict=True)
+            ]
+            leases.receive(
+                session,
+                lease,
+                ready,
+                wanted,
+                gauge=Meter(vm.name, ready.capacity, session.tell),
+                parallel=parallel,
+                deadline=deadline,
+                stop=stop,
+            )
+    return {key: ImageReader(path) for key, path in paths.items()}
+
+
+class _Sink:
+    """A file that is written once, or again from its beginning."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 (it is a context itself)
+
+    def restart(self) -> None:
+        """From the first byte again."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, part: memoryview) -> None:
+        """Add bytes, all of them."""
+        while part:
+            part = part[self._file.write(part) :]
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()

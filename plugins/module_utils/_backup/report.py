@@ -1,0 +1,127 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the result has of VMs, disks and points. Pure."""
+
+from __future__ import annotations
+
+import collections
+import typing as t
+
+from .. import _engine
+from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
+from . import plan
+from .plan import BACK_UP, Changes, Reading
+
+if t.TYPE_CHECKING:
+    from .model import DiskBackup, Point
+    from .task import BackupItem, Job
+
+_DONE = {BACK_UP: "backed_up", REMOVE_LEFTOVERS: "leftover_removed"}
+
+# What the entry of a VM has that is not found.
+_UNKNOWN: dict[str, t.Any] = {
+    **_engine.UNTOUCHED,
+    "instance_uuid": "",
+    "point": None,
+    "snapshot": None,
+    "disks": [],
+    "warnings": [],
+}
+
+
+def result(job: Job) -> dict[str, t.Any]:
+    """``changed``, ``vms`` (one entry each), ``counts`` and ``bytes_read``."""
+    entries = job.task.with_missing("vms", [_entry(job, item) for item in job.vms], **_UNKNOWN)
+    return {
+        "changed": any(entry["changed"] for entry in entries),
+        "repository": job.repository.path,
+        "vms": entries,
+        "counts": dict(collections.Counter("failed" if "error" in entry else "backed_up" for entry in entries)),
+        "bytes_read": sum(one.copied.read for item in job.vms for one in item.copied),
+    }
+
+
+def _entry(job: Job, item: BackupItem) -> dict[str, t.Any]:
+    entry = {
+        "name": item.vm.name,
+        "moid": item.vm.moid,
+        "path": item.vm.path,
+        "instance_uuid": item.vm.instance_uuid,
+        "actions": [_DONE[step] for step in item.done],
+        "changed": bool(item.done),
+        "point": point_entry(item.point) if item.point is not None else None,
+        "snapshot": _snapshot(item),
+        "disks": [*_read(item), *_left_out(item)],
+        "seconds": item.seconds,
+        "warnings": item.warnings,
+    }
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+
+
+def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:
+    """The snapshot that was made; None where there was none."""
+    if not isinstance(item.own, (Made, Removed)):
+        return None
+    return {"moid": item.own.moid, "removed": isinstance(item.own, Removed)}
+
+
+def _read(item: BackupItem) -> list[dict[str, t.Any]]:
+    copied = {one.disk.key: one.copied for one in item.copied}
+    return [_disk(reading, copied.get(reading.disk.key)) for reading in item.readings]
+
+
+def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
+    disk = reading.disk
+    changes = isinstance(reading, Changes)
+    return {
+        "label": disk.label,
+        "key": disk.key,
+        "unit": disk.unit,
+        "capacity": disk.capacity,
+        "kind": "incremental" if changes else "full",
+        "reason": {"code": "", "reason": ""} if isinstance(reading, Changes) else vars(reading.why),
+        "read": copied.read if copied is not None else 0,
+        "written": copied.written if copied is not None else 0,
+    }
+
+
+def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
+    return [
+        {
+            "label": one.disk.label,
+            "key": one.disk.key,
+            "unit": one.disk.unit,
+            "capacity": one.disk.capacity,
+            "kind": "excluded",
+            "reason": {"code": "excluded", "reason": one.why},
+            "read": 0,
+            "written": 0,
+        }
+        for one in plan.left_out(item.vm.disks)
+    ]
+
+
+def point_entry(point: Point) -> dict[str, t.Any]:
+    """A point of a repository, as results have it."""
+    return {
+        "id": point.id,
+        "created": point.created,
+        "kind": point.kind,
+        "consistency": point.consistency,
+        "disks": [_disk_entry(disk) for disk in point.disks],
+    }
+
+
+def _disk_entry(disk: DiskBackup) -> dict[str, t.Any]:
+    return {
+        "label": disk.label,
+        "key": disk.key,
+        "capacity": disk.capacity,
+        "image": disk.file,
+        "backing": disk.backing or None,
+        "change_id": disk.change_id,
+        "transport": disk.transport,
+        "read": disk.read,
+        "written": disk.written,
+    }

@@ -1,0 +1,404 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backups of VMs from the options to the result.
+
+The order is: lock the VM's folder in the repository, put right what dead runs have left, refuse what
+cannot be, snapshot, read device data from the snapshot, ask what changed, read it in parallel,
+remove the snapshot, read back what was written, commit. A point is there when all of that is done,
+and not before.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import dataclasses
+import datetime
+import secrets
+import threading
+import time
+import typing as t
+
+from .._connector.web import Stop
+from .._engine import Task
+from .._errors import Fault, NotAttempted, NotFound, TimedOut, VforgeError
+from .._progress import Meter
+from .._temporary_snapshots import (
+    Kind,
+    Made,
+    SnapshotItem,
+    SnapshotJob,
+    find_leftovers,
+    remove_leftovers,
+    waves,
+    with_snapshots,
+)
+from .._vsphere import tracking
+from .._vsphere.areas import changed_areas, merged
+from . import disk as disks
+from . import images, plan, read, readers, report
+from .copying import Copying
+from .disk import Earlier, NewDisk, Staged
+from .model import Point, point_id
+from .options import EXPORT, INCREMENTAL, TRY, BackupOptions, Vm
+from .plan import BACK_UP, Changes, Reading, Whole
+from .repository import Machine, Repository
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+    from .._vsphere.disks import Disk
+
+KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
+
+CRASH, FILE_SYSTEM, POWERED_OFF = "crash-consistent", "file-system-consistent", "powered-off"
+
+# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
+# CreateSnapshot_Task).
+_QUIESCE_FAULTS = ("ApplicationQuiesceFault", "FilesystemQuiesceFault", "SnapshotFault", "ToolsUnavailable")
+
+
+@dataclasses.dataclass(kw_only=True)
+class BackupItem(SnapshotItem):
+    """A VM of the task.
+
+    :ivar machine: its points; None until its folder is locked.
+    :ivar readings: what is read of its disks.
+    :ivar quiesced: whether the snapshot that was made of it is.
+    :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
+    :ivar point: the new point, once it is there.
+    """
+
+    vm: Vm
+    quiesced: bool = False
+    machine: Machine | None = None
+    readings: list[Reading] = dataclasses.field(default_factory=list)
+    staged: str | None = None
+    copied: list[Staged] = dataclasses.field(default_factory=list)
+    point: Point | None = None
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.vm.path
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.vm.name
+
+
+class _End(threading.Event):
+    """Is set when the task ends early, and breaks transfers off then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transfers = Stop()
+
+    def set(self) -> None:
+        """Break all off."""
+        super().set()
+        self.transfers.set()
+
+
+@dataclasses.dataclass
+class Job:
+    """A task whose VMs were found.
+
+    :ivar run: names this run in the owner marks of its snapshots, and in its points.
+    """
+
+    session: Session
+    options: BackupOptions
+    task: Task[t.Any]
+    repository: Repository
+    end: _End = dataclasses.field(default_factory=_End)
+    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def vms(self) -> list[BackupItem]:
+        """The VMs that are there."""
+        return self.task.items
+
+    @property
+    def snapshots(self) -> SnapshotJob[BackupItem]:
+        """For the snapshots that it makes for a moment."""
+        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+
+    def go_on(self) -> None:
+        """Raise why the work is to end, if it is; from any thread."""
+        if self.end.is_set():
+            raise NotAttempted("The backup was not made to its end, since the task ended early.", hint="Run again.")
+        if time.monotonic() > self.task.deadline:
+            raise TimedOut("The backup was not made in the time allowed.", hint="Raise timeout; nothing of it is kept.")
+
+
+def prepare(options: BackupOptions) -> None:
+    """Find out what would fail at the end, before anything is connected.
+
+    :raises VforgeError: a program, a library or the repository is not there.
+    """
+    images.require()
+    Repository(options.repository)
+
+
+def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
+    """Back up what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``vms``, ``counts``, ``failures`` and so on.
+    :raises VforgeError: before anything was begun.
+    :raises PartialFailure: when a VM failed; it holds the whole result.
+    """
+    deadline = session.deadline(options.timeout)
+    task: Task[BackupItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
+    job = Job(session, options, task, Repository(options.repository))
+    with task.phase("lookup"):
+        found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
+        # The step is there before its plan, so that an early end is its failure.
+        task.items = [BackupItem(vm=vm, steps=(BACK_UP,)) for _place, vm in found]
+    with task.accounted():
+        _carry_out(job)
+    return task.finish(report.result(job), advice="Backups that are complete stay; run again for the others.")
+
+
+def _carry_out(job: Job) -> None:
+    find_leftovers(job.snapshots)
+    for item in job.vms:
+        try:
+            plan.check(item.vm, job.options)
+        except VforgeError as error:
+            item.steps = ()
+            item.fail(error)
+    remove_leftovers(job.snapshots)
+    due = [item for item in job.vms if item.due(BACK_UP)]
+    if job.task.check:
+        for item in due:
+            _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
+            item.done += item.left if item.error is None else []
+        return
+    for wave in waves(due, job.options.parallel):
+        with contextlib.ExitStack() as locks:
+            _lock(job, wave, locks)
+            for quiesce in (True, False):
+                some = [item for item in wave if item.error is None and plan.quiesces(item.vm, job.options) is quiesce]
+                _copy(job, some, quiesce=quiesce)
+            _finish(job, [item for item in wave if item.error is None])
+            _discard(wave)
+
+
+def _lock(job: Job, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
+    """Have the folders of these VMs for this run alone."""
+    # Always in one order: two runs that want the same VMs do not wait for each other.
+    for item in sorted(wave, key=lambda item: item.vm.instance_uuid):
+        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.tell)
+        try:
+            item.machine = locks.enter_context(lock)
+        except VforgeError as error:
+            item.fail(error)
+
+
+# The snapshot, and what is read of it
+
+
+def _copy(job: Job, items: t.Sequence[BackupItem], *, quiesce: bool) -> None:
+    for item in items:
+        item.quiesced = quiesce
+    with_snapshots(
+        job.snapshots,
+        items,
+        lambda ready: _copy_snapshots(job, ready),
+        memory=False,
+        quiesce=quiesce,
+        unquiesced=lambda item, fault: _without_quiescing(job, item, fault),
+    )
+
+
+def _without_quiescing(job: Job, item: BackupItem, fault: Fault) -> bool:
+    """Whether a VM whose guest could not be quiesced is backed up as it is."""
+    if fault.fault not in _QUIESCE_FAULTS or job.options.quiesce != TRY:
+        return False
+    item.quiesced = False
+    item.warnings.append(
+        f"The file systems of {item.title} could not be quiesced ({fault.message}), so its backup is crash-consistent."
+    )
+    return True
+
+
+def _copy_snapshots(job: Job, ready: t.Sequence[BackupItem]) -> None:
+    """Copy the disks of VMs that have their snapshots now, some at the same time."""
+    with job.task.phase("read"):
+        known = read.read_snapshot_disks(job.session, [_snapshot(item) for item in ready])
+        for item in ready:
+            found = known.get(_snapshot(item))
+            if found is None:
+                item.fail(NotFound(f"The snapshot {_snapshot(item)} of {item.title} is not there any more.", hint="Run again."))
+            elif item.machine is not None:
+                _plan(job, item, item.machine, found)
+
+        def note(item: BackupItem, outcome: Outcome) -> None:
+            if outcome.error is not None:
+                item.fail(outcome.error)
+
+        due = [item for item in ready if item.error is None]
+        job.task.call(due, lambda item: _copy_vm(job, item), "VMs read", note, stop=job.end)
+
+
+def _snapshot(item: BackupItem) -> str:
+    return item.own.moid if isinstance(item.own, Made) else ""
+
+
+def _plan(job: Job, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
+    out = {one.disk.key for one in plan.left_out(found)}
+    try:
+        points = machine.points
+        newest = points[-1] if points else None
+        item.readings = [plan.reading(disk, newest, job.options) for disk in found if disk.key not in out]
+    except VforgeError as error:
+        item.fail(error)
+
+
+def _copy_vm(job: Job, item: BackupItem) -> None:
+    """Copy all disks of one VM into a staged folder."""
+    machine = item.machine
+    if machine is None:
+        raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
+    item.staged = machine.stage(job.run)
+    transport = plan.transport(job.options)
+    sources: dict[int, readers.Reader] = {}
+    if transport == EXPORT:
+        sources |= readers.export(
+            job.session,
+            item.vm,
+            _snapshot(item),
+            [reading.disk for reading in item.readings],
+            item.staged,
+            deadline=job.task.deadline,
+            stop=job.end.transfers,
+            parallel=job.options.streams,
+        )
+    for place, reading in enumerate(item.readings):
+        source = sources.get(reading.disk.key) or _server(job, item, reading.disk)
+        item.readings[place], areas = _areas(job, item, reading, source)
+        item.copied.append(_copy_disk(job, item, machine, item.readings[place], areas, source))
+        if isinstance(source, readers.ImageReader):
+            source.remove()
+
+
+def _server(job: Job, item: BackupItem, disk: Disk) -> readers.Reader:
+    values = readers.placeholders(job.session, item.vm, _snapshot(item), disk)
+    server = job.options.nbd
+    if server is None:
+        raise NotAttempted("No NBD server is named.", hint="Set nbd.")
+    return readers.NbdReader(server.filled(values), f"{disk.label} of {item.title}")
+
+
+def _areas(job: Job, item: BackupItem, reading: Reading, source: readers.Reader) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
+    """What is to be read of a disk; all of it, where vCenter cannot say what changed."""
+    disk = reading.disk
+    if isinstance(reading, Changes):
+        ask = tracking.pages(job.session, item.vm.moid, _snapshot(item), disk.key, reading.since)
+        try:
+            # All of it before the first byte is read: what an answer says counts only when the
+            # whole of it was right.
+            return reading, _pairs(changed_areas(ask, disk.capacity), job.options.gap)
+        except Fault as fault:
+            why = tracking.full_required(fault)
+            if why is None:
+                raise
+            if job.options.mode == INCREMENTAL:
+                raise plan.full_required(disk, why) from fault
+            reading = Whole(disk, why)
+    return reading, source.data(disk.capacity)
+
+
+def _pairs(areas: t.Iterator[t.Any], gap: int) -> t.Iterator[tuple[int, int]]:
+    """Areas, kept in 16 bytes each."""
+    numbers = array.array("Q")
+    for area in merged(areas, gap):
+        numbers.extend((area.start, area.length))
+    return zip(numbers[::2], numbers[1::2], strict=True)
+
+
+def _copy_disk(
+    job: Job,
+    item: BackupItem,
+    machine: Machine,
+    reading: Reading,
+    areas: t.Iterable[tuple[int, int]],
+    source: readers.Reader,
+) -> Staged:
+    disk = reading.disk
+    meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.tell)
+    copying = Copying(
+        open_stream=source.open,
+        fresh=isinstance(reading, Whole),
+        streams=job.options.streams,
+        go_on=job.go_on,
+        report=lambda count: meter.reach(count, disk.capacity),
+    )
+    new = NewDisk(
+        key=disk.key,
+        label=disk.label,
+        unit=disk.unit,
+        capacity=disk.capacity,
+        change_id=disk.change_id,
+        identity=disk.identity,
+        transport=plan.transport(job.options),
+    )
+    earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
+    return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
+
+
+# After the snapshot
+
+
+def _finish(job: Job, items: t.Sequence[BackupItem]) -> None:
+    """Read back what was written, and commit it."""
+
+    def note(item: BackupItem, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            item.fail(outcome.error)
+        else:
+            item.done.append(BACK_UP)
+
+    with job.task.phase("proof"):
+        job.task.call(items, lambda item: _commit(job, item), "VMs read back", note, stop=job.end)
+
+
+def _commit(job: Job, item: BackupItem) -> None:
+    machine, staged = item.machine, item.staged
+    if machine is None or staged is None:
+        raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
+    written = tuple(disks.finish(one, job.go_on) for one in item.copied)
+    known = machine.points
+    now = datetime.datetime.now(datetime.UTC)
+    point = Point(
+        id=point_id(now, job.run),
+        number=known[-1].number + 1 if known else 1,
+        created=now.isoformat(timespec="seconds"),
+        instance_uuid=item.vm.instance_uuid,
+        vm_name=item.vm.name,
+        consistency=consistency(item),
+        disks=written,
+    )
+    machine.commit(staged, point)
+    item.point, item.staged = point, None
+
+
+def consistency(item: BackupItem) -> str:
+    """What the disks of a backup are like."""
+    if item.vm.power_state == "poweredOff":
+        return POWERED_OFF
+    return FILE_SYSTEM if item.quiesced else CRASH
+
+
+def _discard(items: t.Sequence[BackupItem]) -> None:
+    """Remove what was staged and is no point. What cannot be removed, the next run removes."""
+    for item in items:
+        if item.staged is not None and item.machine is not None:
+            try:
+                item.machine.discard(item.staged)
+            except VforgeError as error:
+                item.warnings.append(f"What was written of {item.title} is still there: {error} The next run removes it.")
+            item.staged = None

@@ -1,0 +1,365 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Back up VMs by changed areas."""
+
+DOCUMENTATION = r"""
+module: vm_backup
+short_description: Back up VMs by changed areas, into images that qemu-img reads
+version_added: 0.1.0
+description:
+  - Backs VMs up into a repository, one VM or many in one task. The first backup of a disk has all of it, each later one what
+    changed, by changed block tracking. No VDDK is needed.
+  - A backup is a folder in the repository, called a point. It has an image of each disk (qcow2, over that of the point
+    before), the SHA-256 of each MiB, and a manifest. Every point reads as the whole disk. It can be read, mounted and
+    started without this collection.
+  - A snapshot is made of each VM and removed in every ending, signals included. Where the module was killed, the next run on
+    the same VM recognizes the snapshot and removes it, and removes what was half written.
+  - What is written is read back and compared before the point is there. A point is there whole or not at all.
+  - A disk is read whole where vCenter cannot say what changed, for example after a revert. RV(vms[].disks[].reason) says why.
+  - Tracking is switched on by M(vforge.vsphere.cbt_changed_areas) with O(vforge.vsphere.cbt_changed_areas#module:state=enabled).
+    Without it every backup is a full one.
+options:
+  vm:
+    description:
+      - The VM, named in exactly one way. Either this or O(vms) is required.
+      - A text is its name, or its path where it begins with a slash.
+    type: dict
+    suboptions: &vm
+      name:
+        description:
+          - Name of the VM. When several VMs have it, this one fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with C(use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether C(uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by C(name).
+        type: str
+  vms:
+    description:
+      - The VMs, when there is more than one. They are worked on at once, in one session.
+    type: list
+    elements: dict
+    suboptions: *vm
+  datacenter:
+    description:
+      - Name or path of the datacenter in which VMs are looked for. The whole inventory by default.
+    type: str
+  repository:
+    description:
+      - Folder of the backups, on the machine that runs the module, on any file system. It must be there, must be this user's
+        or root's, and nobody else may write into it.
+    type: path
+    required: true
+  mode:
+    description:
+      - V(auto) reads what changed where vCenter can say it, else all of a disk.
+      - V(full) reads all. V(incremental) fails a VM of which a disk would have to be read whole.
+    type: str
+    choices: [auto, full, incremental]
+    default: auto
+  transport:
+    description:
+      - How the disks of a snapshot are read.
+      - V(nbd) reads from a server that O(nbd) names. It reads increments.
+      - V(export) receives whole disks by an export lease, with nothing but vCenter and its hosts, in any power state. Every
+        backup by it is a full one.
+      - V(auto) is V(nbd) where O(nbd) is set, else V(export).
+    type: str
+    choices: [auto, nbd, export]
+    default: auto
+  nbd:
+    description:
+      - Where the disk of a snapshot is served over NBD.
+      - In both suboptions C({vm}) and C({snapshot}) are managed object IDs, C({file}) is the path of the disk on its
+        datastore, C({key}) its device key and C({server}) the vCenter.
+      - Command lines can be seen by other users of the machine, so a password belongs in a file that the command names.
+    type: dict
+    suboptions:
+      uri:
+        description:
+          - URI of a server that is there, such as V(nbd://10.0.0.5/{snapshot}-{key}).
+        type: str
+      command:
+        description:
+          - A program and its arguments that serves the disk on the socket that it gets as systemd gives one, as C(nbdkit)
+            does. It is started for each of O(streams) and ends with its connection.
+        type: list
+        elements: str
+  quiesce:
+    description:
+      - Whether VMware Tools bring the file systems of a running guest to rest for the snapshot.
+      - V(try) does without where they do not run, or fail at it. A failure is a warning, and RV(vms[].point.consistency) says
+        what was reached.
+      - V(require) fails such a VM. V(no) does not try.
+    type: str
+    choices: ["try", "require", "no"]
+    default: "try"
+  excluded_disks:
+    description:
+      - What becomes of a VM with disks that snapshots leave out (independent ones, and raw devices in physical mode).
+      - V(report) backs up the others and says so in RV(vms[].disks[].kind). V(fail) fails the VM.
+    type: str
+    choices: [report, fail]
+    default: report
+  gap:
+    description:
+      - Changed areas with at most so many unchanged KiB between them are read at once, which is faster than two requests.
+      - It may be 0 to 65536.
+    type: int
+    default: 256
+  streams:
+    description:
+      - Connections to each disk at the same time. It may be 1 to 16.
+    type: int
+    default: 4
+  parallel:
+    description:
+      - How many VMs are backed up at the same time, from 1 to 64. As many snapshots of the task exist at any moment.
+    type: int
+    default: 8
+  timeout:
+    description:
+      - Seconds that the task may take, from its beginning. Removing its snapshots is not limited by it.
+    type: int
+    default: 14400
+extends_documentation_fragment:
+  - vforge.vsphere.connection
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Makes no snapshot and writes no file. Of each disk it says whether it would be read whole, as far as that is known
+        without asking what changed.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details:
+      - Each run makes another point of each VM.
+  action_group:
+    support: full
+requirements:
+  - qemu-img and qemu-nbd 5.2 or later
+  - python3-libnbd 1.14 or later, for the Python that runs the module
+notes:
+  - Needs the privileges VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot on the VM, for
+    increments VirtualMachine.Provisioning.DiskRandomRead as well, for O(transport=export) VApp.Export.
+  - Independent disks and raw devices in physical mode are in no snapshot, and in no backup.
+  - Proved on a simulator. Images and points are proved by qemu-img there.
+seealso:
+  - module: vforge.vsphere.cbt_changed_areas
+  - module: vforge.vsphere.backup_info
+  - module: vforge.vsphere.backup_repository
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Back up two VMs, whole, by an export lease
+  vforge.vsphere.vm_backup:
+    vms:
+      - web-1
+      - path: /DC0/vm/db/db-1
+    repository: /srv/backups
+    transport: export
+
+- name: Back up what changed, read by nbdkit with a VDDK of your own
+  vforge.vsphere.vm_backup:
+    vm: db-1
+    repository: /srv/backups
+    mode: incremental
+    transport: nbd
+    nbd:
+      command:
+        - nbdkit
+        - --exit-with-parent
+        - --foreground
+        - vddk
+        - libdir=/opt/vmware-vix-disklib-distrib
+        - server={server}
+        - user=backup@vsphere.local
+        - password=+/etc/vforge/password
+        - thumbprint=1A:2B:3C:4D:5E:6F:1A:2B:3C:4D:5E:6F:1A:2B:3C:4D:5E:6F:1A:2B
+        - vm=moref={vm}
+        - snapshot={snapshot}
+        - "{file}"
+"""
+
+RETURN = r"""
+changed:
+  description: Whether a point was made, or anything that an earlier run has left was removed.
+  returned: always
+  type: bool
+repository:
+  description: The folder of the backups.
+  returned: always
+  type: str
+  sample: /srv/backups
+vms:
+  description: One entry for each VM, in the order of the options.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the VM.
+      type: str
+    moid:
+      description: Managed object ID of the VM.
+      type: str
+    path:
+      description: Inventory path of the VM.
+      type: str
+    instance_uuid:
+      description: Instance UUID of the VM, after which its folder in the repository is named.
+      type: str
+    actions:
+      description: What was done, of V(leftover_removed) and V(backed_up).
+      type: list
+      elements: str
+    changed:
+      description: Whether anything was done.
+      type: bool
+    point:
+      description: The new point, with C(id), C(created), C(kind), C(consistency) and its C(disks). Null where none was made.
+      type: dict
+    snapshot:
+      description: The snapshot that was made, with its C(moid) and whether it was C(removed). Null where there was none.
+      type: dict
+    disks:
+      description: What was read of each disk.
+      type: list
+      elements: dict
+      contains:
+        label:
+          description: Label of the disk.
+          type: str
+        key:
+          description: Device key of the disk.
+          type: int
+        unit:
+          description: Controller, bus and unit of the disk.
+          type: str
+        capacity:
+          description: Its size in bytes.
+          type: int
+        kind:
+          description: V(full), V(incremental), or V(excluded) where no snapshot has it.
+          type: str
+        reason:
+          description: Why it was read whole, or is excluded, with a stable C(code) and a sentence.
+          type: dict
+        read:
+          description: Bytes that were read.
+          type: int
+        written:
+          description: Bytes of them that were written, since they are not all zeros.
+          type: int
+    seconds:
+      description: How long vCenter and the reading took. Null where nothing was begun.
+      type: float
+    warnings:
+      description: What nobody should overlook.
+      type: list
+      elements: str
+    error:
+      description: Why it has no new point, with C(error_code), C(msg) and C(hint).
+      returned: when it failed
+      type: dict
+counts:
+  description: How many VMs were C(backed_up) and C(failed).
+  returned: always
+  type: dict
+bytes_read:
+  description: Bytes that were read from all disks.
+  returned: always
+  type: int
+failures:
+  description: The VMs that failed, with C(name), C(error_code), C(msg) and C(hint).
+  returned: always
+  type: list
+  elements: dict
+timing:
+  description: Seconds of each phase, with C(connect) and C(total).
+  returned: always
+  type: dict
+calls:
+  description: How many calls were made to vCenter.
+  returned: always
+  type: int
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.task import run as run_backups
+
+
+def argument_spec():
+    """The options of the module."""
+    nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}}
+    return {
+        **_argspec.connection(),
+        "vm": _argspec.vm(),
+        "vms": _argspec.vms({}),
+        "datacenter": {"type": "str"},
+        "repository": {"type": "path", "required": True},
+        "mode": {"type": "str", "choices": ["auto", "full", "incremental"], "default": "auto"},
+        "transport": {"type": "str", "choices": ["auto", "nbd", "export"], "default": "auto"},
+        "nbd": {
+            "type": "dict",
+            "options": nbd,
+            "mutually_exclusive": [["uri", "command"]],
+            "required_one_of": [["uri", "command"]],
+        },
+        "quiesce": {"type": "str", "choices": ["try", "require", "no"], "default": "try"},
+        "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},
+        "gap": {"type": "int", "default": 256},
+        "streams": {"type": "int", "default": 4},
+        **_argspec.parallel(),
+        **_argspec.timeout(14400),
+    }
+
+
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        _argspec.one_of("vm", "vms"),
+        {"required_if": [["transport", "nbd", ["nbd"]]]},
+    )
+
+
+def main():
+    """Run the module."""
+    module = make_module(AnsibleModule, argument_spec(), rules(), BackupOptions.from_params)
+    run(
+        module,
+        BackupOptions.from_params,
+        lambda session, options: run_backups(session, options, check=module.check_mode),
+    )
+
+
+if __name__ == "__main__":
+    main()

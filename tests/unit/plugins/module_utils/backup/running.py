@@ -1,0 +1,102 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run tasks of vm_backup against a simulator whose snapshots nbdkit serves."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import disk as disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
+from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import nothing, soon
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Ran, Work
+
+# Serves the disk of a snapshot as the simulator has it.
+_PLUGIN = """\
+import nbdkit
+import urllib.request
+
+API_VERSION = 2
+url = None
+
+def config(key, value):
+    global url
+    url = value
+
+def thread_model():
+    return nbdkit.THREAD_MODEL_PARALLEL
+
+def open(readonly):
+    with urllib.request.urlopen(url.replace("/bytes", "", 1)) as answer:
+        import json
+        return json.load(answer)["bytes"]
+
+def get_size(size):
+    return size
+
+def pread(size, buffer, offset, flags):
+    with urllib.request.urlopen(f"{url}&offset={offset}&length={len(buffer)}") as answer:
+        buffer[:] = answer.read()
+"""
+
+
+class BackupTasks(Areas):
+    """Runs tasks against one simulator; the VM is web-1 unless others are given."""
+
+    def __init__(self, sim: t.Any, folder: Path) -> None:
+        super().__init__(sim)
+        self.folder = folder
+        self.repository = folder / "repository"
+        self.repository.mkdir(mode=0o700)
+        self._plugin = folder / "served.py"
+        self._plugin.write_text(_PLUGIN, encoding="utf-8")
+
+    def options(self, **given: t.Any) -> BackupOptions:
+        """Typed options of a task."""
+        vm = {} if "vms" in given else {"vm": {"name": "web-1"}}
+        url = f"{self.sim.control}/vms/{{vm}}/disks/{{key}}/bytes?snapshot={{snapshot}}"
+        nbd = {"command": ["nbdkit", "--foreground", "python", str(self._plugin), f"url={url}"]}
+        default = {"repository": str(self.repository), "nbd": nbd, "transport": "nbd", "streams": 2}
+        return BackupOptions.from_params(accepted(argument_spec(), {**vm, **default, **given}))
+
+    def work(self, given: dict[str, t.Any], check: bool) -> Work:
+        """A task of vm_backup."""
+        asked = self.options(**given)
+        return lambda session: task.run(session, asked, check=check)
+
+    def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
+        """Run one task that may fail."""
+        return self.ran(self.work(given, check), before=lambda: task.prepare(self.options(**given)))
+
+    def points(self, name: str = "web-1") -> list[t.Any]:
+        """The points of a VM."""
+        return Repository(str(self.repository)).read(self.vm(name).config.instanceUuid).points
+
+    def restored(self, number: int, name: str = "web-1", key: int = 2000) -> bytes:
+        """What a disk of a point restores to."""
+        repository = Repository(str(self.repository))
+        with repository.locked(self.vm(name).config.instanceUuid, soon(), nothing) as machine:
+            point = machine.points[number]
+            target = self.folder / "restored.raw"
+            disks.restore(machine, point, point.disk(key), str(target), "raw", soon())
+        return target.read_bytes()
+
+    def content(self, name: str = "web-1", key: int = 2000) -> bytes:
+        """What a disk has now."""
+        return self.sim.read_disk(name, key)
+
+
+@contextlib.contextmanager
+def tasks(sim: t.Any, folder: Path) -> t.Iterator[BackupTasks]:
+    """The same, with its connection ended at the end."""
+    with contextlib.closing(BackupTasks(sim, folder)) as known:
+        yield known

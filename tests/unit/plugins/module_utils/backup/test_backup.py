@@ -1,0 +1,47 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups of VMs, against a simulator whose disks have real bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+@pytest.fixture
+def backups(make_sim, tmp_path, monkeypatch):
+    """Tasks against a simulator with the tracked VM web-1, whose disk has 8 MiB."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with tasks(make_sim("--vms", "2"), tmp_path) as known:
+        known.make("web-1", size=8 * MIB)
+        yield known
+
+
+def test_full_then_what_changed_and_each_restores(backups):
+    backups.sim.write_disk("web-1", offset=0, length=3 * MIB, seed=1)
+    contents = [backups.content()]
+    first = backups.run()
+    assert (first.one["disks"][0]["kind"], first.one["disks"][0]["reason"]["code"]) == ("full", "no_earlier_backup")
+    backups.sim.write_disk("web-1", offset=5 * MIB, length=64 * KIB, seed=2)
+    contents.append(backups.content())
+    second = backups.run(mode="incremental")
+    assert (second.one["point"]["kind"], second.one["disks"][0]["read"]) == ("incremental", 64 * KIB)
+    backups.sim.write_disk("web-1", offset=0, length=4 * KIB, seed=3)
+    contents.append(backups.content())
+    third = backups.run()
+    assert third.one["disks"][0]["read"] == 4 * KIB
+    assert [backups.restored(number) for number in range(3)] == contents
+    assert backups.snapshots("web-1") == []
+
+
+def test_by_an_export_lease_each_is_whole(backups):
+    backups.sim.write_disk("web-1", offset=MIB, length=2 * MIB, seed=1)
+    ran = backups.run(transport="export")
+    assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "whole_disks_only")
+    assert backups.restored(0) == backups.content()
+    assert backups.snapshots("web-1") == []
