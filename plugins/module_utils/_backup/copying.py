@@ -121,7 +121,7 @@ class Copying:
         with ThreadPoolExecutor(self.streams, thread_name_prefix="backup") as pool:
             readers = [pool.submit(work) for _ in range(self.streams)]
             try:
-                done, _running = wait(readers, return_when=FIRST_EXCEPTION)
+                wait(readers, return_when=FIRST_EXCEPTION)
             finally:
                 stop.set()
         for reader in readers:

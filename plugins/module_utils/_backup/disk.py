@@ -14,7 +14,7 @@ from . import images
 from .blockmap import BlockMap
 from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
-from .model import BLOCK, DiskBackup, Point
+from .model import BLOCK, BackupDamaged, DiskBackup, Point
 from .repository import Machine, backing_name
 
 _RESTORED = "restored image"
@@ -136,6 +136,18 @@ def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float) ->
     images.check(path, deadline)
     with machine.digests_of(point, disk) as digests:
         return prove(path, digests, range(digests.count))
+
+
+def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str) -> bool:
+    """Whether a file has a disk as it was at a point, to its last byte."""
+    if not os.path.exists(path):
+        return False
+    try:
+        with machine.digests_of(point, disk) as digests:
+            prove(path, digests, range(digests.count), form)
+    except (BackupDamaged, images.ToolFailed):
+        return False
+    return True
 
 
 def restore(machine: Machine, point: Point, disk: DiskBackup, target: str, form: str, deadline: float) -> int:

@@ -32,7 +32,7 @@ _UNKNOWN: dict[str, t.Any] = {
 
 def result(job: Job) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts`` and ``bytes_read``."""
-    entries = job.task.with_missing("vms", [_entry(job, item) for item in job.vms], **_UNKNOWN)
+    entries = job.task.with_missing("vms", [_entry(item) for item in job.vms], **_UNKNOWN)
     return {
         "changed": any(entry["changed"] for entry in entries),
         "repository": job.repository.path,
@@ -42,7 +42,7 @@ def result(job: Job) -> dict[str, t.Any]:
     }
 
 
-def _entry(job: Job, item: BackupItem) -> dict[str, t.Any]:
+def _entry(item: BackupItem) -> dict[str, t.Any]:
     entry = {
         "name": item.vm.name,
         "moid": item.vm.moid,

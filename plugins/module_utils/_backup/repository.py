@@ -120,6 +120,10 @@ class Machine:
             known=newest,
         )
 
+    def folder_of(self, point: Point) -> str:
+        """The folder of a point."""
+        return self._at(point.id)
+
     def path_of(self, point: Point, disk: DiskBackup) -> str:
         """The image of a disk."""
         return os.path.join(self._points, point.id, disk.file)

@@ -1,0 +1,319 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done with a repository alone: listed, verified, pruned, restored to files. No vCenter is
+needed for it, and none is asked.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import json
+import os
+import time
+import typing as t
+
+from .. import _files
+from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, VforgeError
+from . import disk as disks
+from . import images
+from .model import Point, Retention
+from .report import point_entry
+from .repository import Machine, Repository
+
+if t.TYPE_CHECKING:
+    from .model import DiskBackup
+
+VERIFIED, PRUNED = "verified", "pruned"
+
+# Beside the manifest: when a point was verified last.
+VERIFIED_FILE = "verified.json"
+
+_NEWEST = "newest"
+_FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
+
+
+# Which VM is meant
+
+
+def chosen(repository: Repository, wanted: str | None) -> list[str]:
+    """The instance UUIDs of the VMs that are meant.
+
+    :param wanted: an instance UUID, or the name that a VM had at its newest backup; None for all.
+    :raises NotFound: when there are no backups of it.
+    :raises Ambiguous: when several VMs had the name.
+    """
+    known = repository.vms
+    if wanted is None or wanted in known:
+        return [wanted] if wanted else known
+    named = [uuid for uuid in known if name_of(repository.read(uuid)) == wanted]
+    if len(named) > 1:
+        raise Ambiguous(
+            f"{len(named)} VMs of {repository.path} had the name {wanted}.",
+            hint=f"Name the one you mean by its instance UUID: {', '.join(named)}.",
+            matches=named,
+        )
+    if not named:
+        raise NotFound(
+            f"There are no backups of {wanted} in {repository.path}.",
+            hint="Name the VM by its instance UUID, or by the name that it had at its newest backup. "
+            "backup_info lists all.",
+        )
+    return named
+
+
+def name_of(machine: Machine) -> str:
+    """The name that a VM had at its newest backup; empty where there is none."""
+    points = machine.points
+    return points[-1].vm_name if points else ""
+
+
+# Asking
+
+
+def info(path: str, wanted: str | None) -> dict[str, t.Any]:
+    """What a repository has.
+
+    :returns: the module's result: ``vms``, each with its ``points``, the oldest first.
+    """
+    repository = Repository(path)
+    found = [_vm(repository, uuid) for uuid in chosen(repository, wanted)]
+    return {"changed": False, "repository": repository.path, "vms": found}
+
+
+def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
+    machine = repository.read(uuid)
+    return {
+        "instance_uuid": uuid,
+        "name": name_of(machine),
+        "folder": machine.folder,
+        "points": [{**point_entry(point), **_stored(machine, point)} for point in machine.points],
+    }
+
+
+def _stored(machine: Machine, point: Point) -> dict[str, t.Any]:
+    """What a point takes on its file system, and when it was verified."""
+    paths = [machine.path_of(point, disk) for disk in point.disks]
+    seen = [os.stat(path) for path in paths if os.path.exists(path)]
+    return {
+        "stored": sum(status.st_blocks * 512 for status in seen),
+        "verified": _verified(machine, point),
+    }
+
+
+def _verified(machine: Machine, point: Point) -> str | None:
+    try:
+        known = json.loads(_files.read(_note(machine, point), 4096, what="note of the last verification"))
+    except (_files.FileMissing, ValueError):
+        return None
+    return str(known.get("at")) if isinstance(known, dict) else None
+
+
+def _note(machine: Machine, point: Point) -> str:
+    return os.path.join(machine.folder_of(point), VERIFIED_FILE)
+
+
+# Verifying and pruning
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CareOptions:
+    """What is to be done with a repository.
+
+    :ivar retention: for ``pruned``.
+    """
+
+    path: str
+    state: str
+    vm: str | None
+    retention: Retention | None
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> CareOptions:
+        """The options of the module.
+
+        :raises InvalidOption: what cannot be right.
+        """
+        keep = {name: params.get(f"keep_{name}") or 0 for name in ("last", "daily", "weekly", "monthly")}
+        if any(count < 0 for count in keep.values()):
+            raise InvalidOption("A number of points to keep is negative.", hint="Set it to 0 or more.")
+        return cls(
+            path=params["path"],
+            state=params["state"],
+            vm=params.get("vm"),
+            retention=Retention(**keep) if params["state"] == PRUNED else None,
+            timeout=params["timeout"],
+        )
+
+
+def care(options: CareOptions, tell: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
+    """Verify or prune the points of one VM or of all.
+
+    :param tell: called with one sentence when another run has to be waited for.
+    :returns: the module's result.
+    :raises PartialFailure: when a VM failed; it holds the whole result.
+    """
+    images.require()
+    deadline = time.monotonic() + options.timeout
+    repository = Repository(options.path)
+    entries = []
+    for uuid in chosen(repository, options.vm):
+        entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": name_of(repository.read(uuid)), "points": []}
+        entries.append(entry)
+        try:
+            if check:
+                _care_for(repository.read(uuid), options, entry, deadline, check=True)
+                continue
+            with repository.locked(uuid, deadline, tell) as machine:
+                _care_for(machine, options, entry, deadline, check=False)
+        except VforgeError as error:
+            entry["error"] = error.as_result()
+    result = {
+        "changed": any(point["action"] in ("removed", "verified") for entry in entries for point in entry["points"]),
+        "repository": repository.path,
+        "vms": entries,
+        "counts": dict(collections.Counter(point["action"] for entry in entries for point in entry["points"])),
+        "failures": [{"name": entry["name"], **entry["error"]} for entry in entries if "error" in entry],
+    }
+    if result["failures"]:
+        first = result["failures"][0]
+        failure = PartialFailure(
+            f"{len(result['failures'])} of {len(entries)} VMs failed: {first['name']}: {first['msg']}",
+            result,
+            hint=str(first.get("hint", "")),
+        )
+        if len(entries) == 1:
+            failure.error_code = first["error_code"]
+        raise failure
+    return result
+
+
+def _care_for(machine: Machine, options: CareOptions, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
+    if options.retention is not None:
+        _prune(machine, options.retention, entry, deadline, check=check)
+    else:
+        _verify(machine, entry, deadline, check=check)
+
+
+def _prune(machine: Machine, retention: Retention, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
+    points = machine.points
+    kept = retention.kept(points)
+    for point in points:
+        action = "kept" if point.id in kept else "removed"
+        if action == "removed" and not check:
+            machine.remove(point.id, deadline)
+        entry["points"].append({"id": point.id, "action": action, "kept_by": kept.get(point.id, [])})
+
+
+def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
+    damaged: VforgeError | None = None
+    for point in machine.points:
+        found: dict[str, t.Any] = {"id": point.id, "action": "verified", "read": 0}
+        entry["points"].append(found)
+        if check:
+            continue
+        try:
+            found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
+        except VforgeError as error:
+            found.update(action="damaged", error=error.as_result())
+            damaged = damaged or error
+        else:
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            _files.replace(_note(machine, point), json.dumps({"at": now}).encode(), what="note of the last verification")
+    if damaged is not None:
+        raise damaged
+
+
+# Restoring
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """What is to be restored to files of this machine.
+
+    :ivar point: its ID, or ``newest``.
+    :ivar disks: labels of disks; empty for all.
+    :ivar folder: for the images.
+    """
+
+    repository: str
+    vm: str
+    point: str
+    disks: tuple[str, ...]
+    folder: str
+    form: str
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> RestoreOptions:
+        """The options of the module."""
+        return cls(
+            repository=params["repository"],
+            vm=params["vm"],
+            point=params["point"],
+            disks=tuple(params.get("disks") or ()),
+            folder=params["dest"],
+            form=params["format"],
+            timeout=params["timeout"],
+        )
+
+
+def restore(options: RestoreOptions, tell: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
+    """Write disks as they were at a point into files of this machine.
+
+    A file that already has what the point has is left alone: it is read, and not written.
+
+    :param tell: called with one sentence when another run has to be waited for.
+    :returns: the module's result.
+    """
+    images.require()
+    deadline = time.monotonic() + options.timeout
+    repository = Repository(options.repository)
+    uuid = chosen(repository, options.vm)[0]
+    _files.check_folder(options.folder, what="restored image")
+    with repository.locked(uuid, deadline, tell) as machine:
+        point = _point(machine, options.point)
+        wanted = _wanted(point, options.disks)
+        entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
+    return {
+        "changed": any(entry["action"] == "restored" for entry in entries),
+        "repository": repository.path,
+        "instance_uuid": uuid,
+        "name": point.vm_name,
+        "point": point.id,
+        "disks": entries,
+    }
+
+
+def _point(machine: Machine, wanted: str) -> Point:
+    points = machine.points
+    if wanted == _NEWEST and points:
+        return points[-1]
+    return machine.point(wanted)
+
+
+def _wanted(point: Point, labels: t.Sequence[str]) -> list[DiskBackup]:
+    known = {disk.label.casefold(): disk for disk in point.disks}
+    missing = [label for label in labels if label.casefold() not in known]
+    if missing:
+        raise NotFound(
+            f"The backup {point.id} has no {missing[0]}.",
+            hint=f"It has {', '.join(disk.label for disk in point.disks)}.",
+            known=[disk.label for disk in point.disks],
+        )
+    return [known[label.casefold()] for label in labels] or list(point.disks)
+
+
+def _restore(
+    machine: Machine, point: Point, disk: DiskBackup, options: RestoreOptions, deadline: float, *, check: bool
+) -> dict[str, t.Any]:
+    path = os.path.join(options.folder, f"disk-{disk.key}.{options.form}")
+    entry = {"label": disk.label, "key": disk.key, "capacity": disk.capacity, "path": path, "action": "unchanged"}
+    if disks.holds(machine, point, disk, path, _FORMS[options.form]):
+        return entry
+    if not check:
+        disks.restore(machine, point, disk, path, _FORMS[options.form], deadline)
+    return {**entry, "action": "restored"}

@@ -1,0 +1,168 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verify and prune the backups of a repository."""
+
+DOCUMENTATION = r"""
+module: backup_repository
+short_description: Verify or prune the backups of a repository
+version_added: 0.1.0
+description:
+  - Verifies backups, or removes those that are kept no longer. It takes the lock of each VM, and puts right first what runs
+    that died have left.
+  - With O(state=verified) each image is read whole and compared with the digest of each MiB, its chain is compared with the
+    manifest, and C(qemu-img check) looks at its tables. A point that is damaged fails the task, and is named.
+  - With O(state=pruned) the points that no rule keeps are removed. What a later point needs of one is written into the image
+    that it stands on first, and compared with the digests, so every point that is kept still reads as before. It is safe to
+    end at any moment.
+options:
+  path:
+    description:
+      - Folder of the backups, on the machine that runs the module.
+    type: path
+    required: true
+  state:
+    description:
+      - What is to be done.
+    type: str
+    choices: [verified, pruned]
+    required: true
+  vm:
+    description:
+      - Instance UUID of a VM, or the name that it had at its newest backup. All VMs by default.
+    type: str
+  keep_last:
+    description:
+      - With O(state=pruned), keep so many of the newest points. At least one of the four numbers must be set.
+    type: int
+    default: 0
+  keep_daily:
+    description:
+      - Keep the newest point of each of so many days that have points, in UTC.
+    type: int
+    default: 0
+  keep_weekly:
+    description:
+      - Keep the newest point of each of so many ISO weeks that have points.
+    type: int
+    default: 0
+  keep_monthly:
+    description:
+      - Keep the newest point of each of so many months that have points.
+    type: int
+    default: 0
+  timeout:
+    description:
+      - Seconds that the task may take, from its beginning.
+    type: int
+    default: 14400
+extends_documentation_fragment:
+  - vforge.vsphere.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: partial
+    details:
+      - Pruning twice removes nothing the second time. Verifying reads everything each time.
+  action_group:
+    support: none
+    membership: []
+notes:
+  - It connects to no vCenter. Proved by qemu-img, on points of a simulator.
+requirements:
+  - qemu-img and qemu-nbd 5.2 or later
+  - python3-libnbd 1.14 or later, for the Python that runs the module
+seealso:
+  - module: vforge.vsphere.vm_backup
+author:
+  - The vforge.vsphere authors (@vforge)
+"""
+
+EXAMPLES = r"""
+- name: Keep a week of days, a month of weeks and a year of months
+  vforge.vsphere.backup_repository:
+    path: /srv/backups
+    state: pruned
+    keep_daily: 7
+    keep_weekly: 4
+    keep_monthly: 12
+
+- name: Read every byte of the backups of db-1
+  vforge.vsphere.backup_repository:
+    path: /srv/backups
+    state: verified
+    vm: db-1
+"""
+
+RETURN = r"""
+repository:
+  description: The folder of the backups.
+  returned: always
+  type: str
+  sample: /srv/backups
+vms:
+  description: One entry for each VM.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    instance_uuid:
+      description: Instance UUID of the VM.
+      type: str
+    name:
+      description: Name that the VM had at its newest backup.
+      type: str
+    points:
+      description:
+        - Each point with its C(id) and the C(action), one of V(verified), V(damaged), V(kept) and V(removed).
+        - With C(read), bytes that were compared; C(kept_by), the rules that keep it; C(error), what is wrong with it.
+      type: list
+      elements: dict
+    error:
+      description: Why it could not be done whole, with C(error_code), C(msg) and C(hint).
+      returned: when it failed
+      type: dict
+counts:
+  description: How many points there are of each C(action).
+  returned: always
+  type: dict
+failures:
+  description: The VMs that failed, with C(name), C(error_code), C(msg) and C(hint).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run_alone
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, care
+
+
+def argument_spec():
+    """The options of the module."""
+    keep = {"type": "int", "default": 0}
+    return {
+        "path": {"type": "path", "required": True},
+        "state": {"type": "str", "choices": ["verified", "pruned"], "required": True},
+        "vm": {"type": "str"},
+        "keep_last": keep,
+        "keep_daily": keep,
+        "keep_weekly": keep,
+        "keep_monthly": keep,
+        **_argspec.timeout(14400),
+    }
+
+
+def main():
+    """Run the module."""
+    module = make_module(AnsibleModule, argument_spec(), {}, CareOptions.from_params)
+    run_alone(module, CareOptions.from_params, lambda options, tell: care(options, tell, check=module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
