@@ -124,6 +124,52 @@ def run(
     (SOAP calls).
     """
     account = _Account(with_diff=module._diff)
+
+    def body(progress: Progress) -> dict[str, t.Any]:
+        params = _secrets.parameters(module)
+        require()
+        _refuse_nul(params)
+        _argspec.check_bounds(params)
+        options = prepare(params)
+        warn, tell = (_clean(each) for each in (module.warn, progress.tell))
+        done = alone(options, tell)
+        if done is not None:
+            return done
+        connection = ConnectionOptions.from_params(params)
+        from ._connector.session import Session
+
+        if connection.doubt:
+            warn(connection.doubt)
+        account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))
+        with session:
+            account.connected = time.monotonic()
+            return _worked(work, session, options)
+
+    _end(module, account, body)
+
+
+def run_alone(
+    module: AnsibleModule,
+    prepare: t.Callable[[t.Mapping[str, t.Any]], O],
+    work: t.Callable[[O, t.Callable[[str], None]], dict[str, t.Any]],
+) -> None:
+    """Run a module that needs no vCenter, and has no options for one; pyVmomi need not be there.
+
+    :param prepare: turns the parameters into the module's own options.
+    :param work: does the task; is given a function that shows one line of progress.
+    """
+
+    def body(progress: Progress) -> dict[str, t.Any]:
+        params = _secrets.parameters(module)
+        _refuse_nul(params)
+        _argspec.check_bounds(params)
+        return work(prepare(params), _clean(progress.tell))
+
+    _end(module, _Account(with_diff=module._diff), body)
+
+
+def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], dict[str, t.Any]]) -> None:
+    """Do the work of a module, and exit with what came of it, whatever that is."""
     signals: list[Interrupted] = []
     try:
         with (
@@ -131,24 +177,7 @@ def run(
             Progress(line) as progress,
             _signals.as_interrupts() as signals,
         ):
-            params = _secrets.parameters(module)
-            require()
-            _refuse_nul(params)
-            _argspec.check_bounds(params)
-            options = prepare(params)
-            warn, tell = (_clean(each) for each in (module.warn, progress.tell))
-            done = alone(options, tell)
-            if done is not None:
-                module.exit_json(**account.complete(done))
-            connection = ConnectionOptions.from_params(params)
-            from ._connector.session import Session
-
-            if connection.doubt:
-                warn(connection.doubt)
-            account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))
-            with session:
-                account.connected = time.monotonic()
-                result = _worked(work, session, options)
+            result = body(progress)
     except PartialFailure as error:
         failed = _told(error, signals)
         # The result says what was asked for and done; of the error it is only given what it lacks.

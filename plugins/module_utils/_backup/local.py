@@ -58,8 +58,7 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     if not named:
         raise NotFound(
             f"There are no backups of {wanted} in {repository.path}.",
-            hint="Name the VM by its instance UUID, or by the name that it had at its newest backup. "
-            "backup_info lists all.",
+            hint="Name the VM by its instance UUID, or by the name that it had at its newest backup. backup_info lists all.",
         )
     return named
 

@@ -10,7 +10,7 @@ import typing as t
 from .._connector.find import TO_ANCESTORS, find_each, readable
 from .._connector.props import Row, collect, read
 from .._connector.pyvmomi import vim
-from .._vsphere import privileges
+from .._vsphere import privileges, snapshots
 from .._vsphere.disks import Disk, disks_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
