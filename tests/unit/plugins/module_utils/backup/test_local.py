@@ -1,0 +1,127 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A repository alone: listed, verified, pruned, restored."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, PartialFailure
+from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import UUID, Backups, Guest, nothing
+
+MIB = 2**20
+
+
+@pytest.fixture
+def backups(tmp_path):
+    """Three points of one disk, an hour apart."""
+    made, guest = Backups(tmp_path / "repository"), Guest(3 * MIB)
+    for number in range(3):
+        guest.write(number * MIB, bytes([number + 1]) * 500_000)
+        made.take(guest)
+    return made
+
+
+def care(backups, *, check=False, **given):
+    options = accepted(backup_repository.argument_spec(), {"path": backups.repository.path, **given})
+    return local.care(CareOptions.from_params(options), nothing, check=check)
+
+
+def restore(backups, folder, *, check=False, **given):
+    asked = {"repository": backups.repository.path, "vm": "web", "dest": str(folder), "format": "raw", **given}
+    options = RestoreOptions.from_params(accepted(vm_restore.argument_spec(), asked))
+    return local.restore(options, nothing, check=check)
+
+
+def actions(result):
+    return [point["action"] for point in result["vms"][0]["points"]]
+
+
+def ids(backups):
+    return [point["id"] for point in local.info(backups.repository.path, UUID)["vms"][0]["points"]]
+
+
+def test_what_there_is(backups):
+    found = local.info(backups.repository.path, "web")["vms"]
+    assert [(vm["instance_uuid"], vm["name"]) for vm in found] == [(UUID, "web")]
+    assert [point["kind"] for point in found[0]["points"]] == ["full", "incremental", "incremental"]
+    assert all(point["stored"] >= 500_000 and point["verified"] is None for point in found[0]["points"])
+
+
+def test_an_unknown_vm_is_named(backups):
+    with pytest.raises(NotFound, match="no backups of db"):
+        local.info(backups.repository.path, "db")
+
+
+def test_verifying_reads_all_and_notes_when(backups):
+    result = care(backups, state="verified")
+    assert (actions(result), result["counts"]) == (["verified"] * 3, {"verified": 3})
+    assert all(point["read"] == 3 * MIB for point in result["vms"][0]["points"])
+    assert all(point["verified"] for point in local.info(backups.repository.path, UUID)["vms"][0]["points"])
+
+
+def test_a_damaged_point_is_named_and_the_others_are_verified(backups):
+    path = local.info(backups.repository.path, UUID)["vms"][0]["folder"]
+    newest = ids(backups)[-1]
+    image = f"{path}/points/{newest}/disk-2000.qcow2"
+    os.truncate(image, os.path.getsize(image) - 2 * 65536)
+    with pytest.raises(PartialFailure) as raised:
+        care(backups, state="verified")
+    assert raised.value.error_code in ("backup_damaged", "image_tool_failed")
+    assert actions(raised.value.result) == ["verified", "verified", "damaged"]
+
+
+def test_pruning_in_check_mode_says_the_same_and_removes_nothing(backups):
+    planned = care(backups, check=True, state="pruned", keep_last=1)
+    assert len(ids(backups)) == 3
+    done = care(backups, state="pruned", keep_last=1)
+    assert actions(planned) == actions(done) == ["removed", "removed", "kept"]
+    assert done["vms"][0]["points"][2]["kept_by"] == ["last"]
+    again = care(backups, state="pruned", keep_last=1)
+    assert (again["changed"], actions(again)) == (False, ["kept"])
+
+
+def test_a_retention_that_keeps_nothing_is_refused(backups):
+    with pytest.raises(InvalidOption, match="keeps no point"):
+        care(backups, state="pruned")
+
+
+def test_restored_once_and_then_left_alone(backups, tmp_path):
+    folder = tmp_path / "restored"
+    folder.mkdir(mode=0o700)
+    assert restore(backups, folder, check=True)["changed"] is True
+    assert list(folder.iterdir()) == []
+    first = restore(backups, folder)
+    assert [disk["action"] for disk in first["disks"]] == ["restored"]
+    assert (folder / "disk-2000.raw").read_bytes() == backups.kept[first["point"]]
+    assert restore(backups, folder)["changed"] is False
+    older = restore(backups, folder, point=ids(backups)[0])
+    assert (folder / "disk-2000.raw").read_bytes() == backups.kept[older["point"]]
+
+
+def test_an_unknown_disk_is_named(backups, tmp_path):
+    with pytest.raises(NotFound, match="no Hard disk 9"):
+        restore(backups, tmp_path, disks=["Hard disk 9"])
+
+
+def test_restic_takes_the_repository_off_site_and_back(backups, tmp_path, tools):
+    # The way of the guide: one folder a call, looked for before, and restored to where it was.
+    environment = {**os.environ, "RESTIC_PASSWORD": "a-secret-of-the-test", "RESTIC_REPOSITORY": str(tmp_path / "off-site")}
+
+    def restic(*words):
+        return subprocess.run([tools / "restic", "-q", *words], env=environment, check=True, capture_output=True, text=True)
+
+    restic("init")
+    restic("backup", backups.repository.path)
+    restic("restore", "latest", "--target", str(tmp_path / "back"))
+    there = f"{tmp_path / 'back'}{backups.repository.path}"
+    assert care(backups, path=there, state="verified")["counts"] == {"verified": 3}

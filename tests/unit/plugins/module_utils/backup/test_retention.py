@@ -1,0 +1,71 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which points a retention keeps, by a table and by properties."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import Point, Retention
+
+_POINT = Point(
+    id="20261101T000000Z-00000000",
+    number=1,
+    created="2026-11-01T00:00:00+00:00",
+    instance_uuid="",
+    vm_name="web",
+    consistency="crash-consistent",
+    disks=(),
+)
+
+
+def point(number, when):
+    return dataclasses.replace(_POINT, id=str(number), number=number, created=when.isoformat())
+
+
+def each(hours, count):
+    begin = datetime.datetime(2026, 11, 2, tzinfo=datetime.UTC)
+    return [point(number, begin + datetime.timedelta(hours=hours * number)) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "hours", "count", "kept"),
+    [
+        ({"last": 2}, 1, 5, ["3", "4"]),
+        ({"daily": 2}, 6, 12, ["7", "11"]),
+        ({"weekly": 2}, 24, 14, ["6", "13"]),
+        ({"monthly": 1}, 24, 40, ["39"]),
+        ({"last": 1, "daily": 3}, 12, 6, ["1", "3", "5"]),
+    ],
+)
+def test_which_points_are_kept(rules, hours, count, kept):
+    assert sorted(Retention(**rules).kept(each(hours, count)), key=int) == kept
+
+
+_TIMES = st.lists(st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2030, 1, 1)), max_size=30)
+
+
+@given(_TIMES, st.integers(0, 5), st.integers(1, 5), st.integers(0, 5), st.integers(0, 5))
+def test_the_newest_is_always_kept_and_no_rule_keeps_more_than_it_says(times, last, daily, weekly, monthly):
+    points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(sorted(times))]
+    kept = Retention(last=last, daily=daily, weekly=weekly, monthly=monthly).kept(points)
+    if points:
+        assert points[-1].id in kept
+    for rule, most in (("last", last), ("daily", daily), ("weekly", weekly), ("monthly", monthly)):
+        assert sum(rule in reasons for reasons in kept.values()) <= most
+    assert len(kept) <= last + daily + weekly + monthly
+
+
+@given(_TIMES, st.integers(1, 4))
+def test_pruning_again_removes_nothing_more(times, daily):
+    points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(sorted(times))]
+    rules = Retention(daily=daily)
+    left = [one for one in points if one.id in rules.kept(points)]
+    assert set(rules.kept(left)) == {one.id for one in left}
