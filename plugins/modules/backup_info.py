@@ -97,6 +97,10 @@ vms:
           type: str
 """
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run_alone

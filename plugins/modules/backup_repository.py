@@ -55,7 +55,7 @@ options:
     description:
       - Seconds that the task may take, from its beginning.
     type: int
-    default: 14400
+    default: 3600
 extends_documentation_fragment:
   - vforge.vsphere.attributes
 attributes:
@@ -136,6 +136,10 @@ failures:
   elements: dict
 """
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
@@ -154,7 +158,7 @@ def argument_spec():
         "keep_daily": keep,
         "keep_weekly": keep,
         "keep_monthly": keep,
-        **_argspec.timeout(14400),
+        **_argspec.timeout(3600),
     }
 
 

@@ -17,8 +17,8 @@ description:
     the same VM recognizes the snapshot and removes it, and removes what was half written.
   - What is written is read back and compared before the point is there. A point is there whole or not at all.
   - A disk is read whole where vCenter cannot say what changed, for example after a revert. RV(vms[].disks[].reason) says why.
-  - Tracking is switched on by M(vforge.vsphere.cbt_changed_areas) with O(vforge.vsphere.cbt_changed_areas#module:state=enabled).
-    Without it every backup is a full one.
+  - Tracking is switched on by M(vforge.vsphere.cbt_changed_areas) with its state V(enabled). Without it every backup is a full
+    one.
 options:
   vm:
     description:
@@ -60,7 +60,7 @@ options:
     suboptions: *vm
   datacenter:
     description:
-      - Name or path of the datacenter in which VMs are looked for. The whole inventory by default.
+      - Name or path of the datacenter to look in. The whole inventory by default.
     type: str
   repository:
     description:
@@ -77,7 +77,7 @@ options:
     default: auto
   transport:
     description:
-      - How the disks of a snapshot are read.
+      - How the disks of a snapshot are read. V(nbd) needs O(nbd).
       - V(nbd) reads from a server that O(nbd) names. It reads increments.
       - V(export) receives whole disks by an export lease, with nothing but vCenter and its hosts, in any power state. Every
         backup by it is a full one.
@@ -132,14 +132,15 @@ options:
     default: 4
   parallel:
     description:
-      - How many VMs are backed up at the same time, from 1 to 64. As many snapshots of the task exist at any moment.
+      - How many calls are made at the same time, from 1 to 64. As many VMs are backed up at a time, and as many snapshots of
+        the task exist.
     type: int
     default: 8
   timeout:
     description:
       - Seconds that the task may take, from its beginning. Removing its snapshots is not limited by it.
     type: int
-    default: 14400
+    default: 3600
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
@@ -177,14 +178,15 @@ EXAMPLES = r"""
 - name: Back up two VMs, whole, by an export lease
   vforge.vsphere.vm_backup:
     vms:
-      - web-1
+      - name: web-1
       - path: /DC0/vm/db/db-1
     repository: /srv/backups
     transport: export
 
 - name: Back up what changed, read by nbdkit with a VDDK of your own
   vforge.vsphere.vm_backup:
-    vm: db-1
+    vm:
+      name: db-1
     repository: /srv/backups
     mode: incremental
     transport: nbd
@@ -207,16 +209,16 @@ EXAMPLES = r"""
 RETURN = r"""
 changed:
   description: Whether a point was made, or anything that an earlier run has left was removed.
-  returned: always
+  returned: as RV(vms)
   type: bool
 repository:
   description: The folder of the backups.
-  returned: always
+  returned: as RV(vms)
   type: str
   sample: /srv/backups
 vms:
   description: One entry for each VM, in the order of the options.
-  returned: always
+  returned: when the VMs were found
   type: list
   elements: dict
   contains:
@@ -287,26 +289,36 @@ vms:
       type: dict
 counts:
   description: How many VMs were C(backed_up) and C(failed).
-  returned: always
+  returned: as RV(vms)
   type: dict
 bytes_read:
   description: Bytes that were read from all disks.
-  returned: always
+  returned: as RV(vms)
   type: int
 failures:
   description: The VMs that failed, with C(name), C(error_code), C(msg) and C(hint).
-  returned: always
+  returned: as RV(vms)
   type: list
   elements: dict
 timing:
-  description: Seconds of each phase, with C(connect) and C(total).
+  description: Seconds by phase.
   returned: always
   type: dict
 calls:
-  description: How many calls were made to vCenter.
-  returned: always
-  type: int
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description:
+    - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(vms[].error) it is
+      V(full_required), V(consolidation_needed), V(read_back_failed), V(image_tool_failed) or V(backup_damaged), for example.
+  returned: on failure
+  type: str
 """
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -338,7 +350,7 @@ def argument_spec():
         "gap": {"type": "int", "default": 256},
         "streams": {"type": "int", "default": 4},
         **_argspec.parallel(),
-        **_argspec.timeout(14400),
+        **_argspec.timeout(3600),
     }
 
 

@@ -50,7 +50,7 @@ options:
     description:
       - Seconds that the task may take, from its beginning.
     type: int
-    default: 14400
+    default: 3600
 extends_documentation_fragment:
   - vforge.vsphere.attributes
 attributes:
@@ -135,6 +135,10 @@ disks:
       type: str
 """
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
+
+_any_python.require()
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
@@ -151,7 +155,7 @@ def argument_spec():
         "disks": {"type": "list", "elements": "str", "default": []},
         "dest": {"type": "path", "required": True},
         "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk"], "default": "qcow2"},
-        **_argspec.timeout(14400),
+        **_argspec.timeout(3600),
     }
 
 

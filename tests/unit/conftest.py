@@ -10,8 +10,10 @@ which says where the binaries are. Without it those of the last `make setup` are
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -158,3 +160,35 @@ def make_sim() -> Iterator[MakeSim]:
 def tiny_ova(tmp_path: Path) -> Package:
     """A small real OVA, and the same as loose files."""
     return write_package(tmp_path / "ova")
+
+
+@pytest.fixture
+def libnbd(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libnbd's Python module, beside the programs of `tools`."""
+    monkeypatch.syspath_prepend(str(_only_libnbd(tools.parent)))
+    _load(tools.parent, "libnbd.so.0")
+    pytest.importorskip("libnbdmod", reason="Debian's libnbd is built for another Python than this one")
+
+
+def _only_libnbd(root: Path) -> Path:
+    """A folder with libnbd's module and none of the other modules that were unpacked."""
+    folder = root / "libnbd"
+    folder.mkdir(exist_ok=True)
+    for path in (root / "usr/lib/python3/dist-packages").glob("*nbd*"):
+        link = folder / path.name
+        if not link.is_symlink():
+            link.symlink_to(path)
+    return folder
+
+
+def _load(root: Path, name: str) -> None:
+    """Load a library that was unpacked, after those that it needs: a running process cannot be told where they lie."""
+    while True:
+        try:
+            ctypes.CDLL(next(str(path) for path in root.rglob(name)), ctypes.RTLD_GLOBAL)
+            return
+        except OSError as error:
+            needed = re.match(r"(\S+): cannot open shared object file", str(error))
+            if needed is None:
+                raise
+            _load(root, needed[1])

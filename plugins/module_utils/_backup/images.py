@@ -233,7 +233,7 @@ class Server:
     def __init__(self, arguments: t.Sequence[str]) -> None:
         program = find(arguments[0])
         self.client = socket.socket(socket.AF_UNIX)
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         with socket.socket(socket.AF_UNIX) as listener:
             with tempfile.TemporaryDirectory(prefix="vforge-nbd-") as folder:
                 listener.bind(os.path.join(folder, "socket"))

@@ -16,11 +16,11 @@ import contextlib
 import dataclasses
 import datetime
 import secrets
-import threading
 import time
 import typing as t
 
-from .._connector.web import Stop
+from .. import _files
+from .._connector.web import Stops
 from .._engine import Task
 from .._errors import Fault, NotAttempted, NotFound, TimedOut, VforgeError
 from .._progress import Meter
@@ -67,6 +67,7 @@ class BackupItem(SnapshotItem):
     :ivar readings: what is read of its disks.
     :ivar quiesced: whether the snapshot that was made of it is.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
+    :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there.
     """
 
@@ -76,6 +77,7 @@ class BackupItem(SnapshotItem):
     readings: list[Reading] = dataclasses.field(default_factory=list)
     staged: str | None = None
     copied: list[Staged] = dataclasses.field(default_factory=list)
+    whole: bool = False
     point: Point | None = None
 
     @property
@@ -89,19 +91,6 @@ class BackupItem(SnapshotItem):
         return self.vm.name
 
 
-class _End(threading.Event):
-    """Is set when the task ends early, and breaks transfers off then."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.transfers = Stop()
-
-    def set(self) -> None:
-        """Break all off."""
-        super().set()
-        self.transfers.set()
-
-
 @dataclasses.dataclass
 class Job:
     """A task whose VMs were found.
@@ -113,7 +102,7 @@ class Job:
     options: BackupOptions
     task: Task[t.Any]
     repository: Repository
-    end: _End = dataclasses.field(default_factory=_End)
+    end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -135,7 +124,7 @@ class Job:
 
 
 def prepare(options: BackupOptions) -> None:
-    """Find out what would fail at the end, before anything is connected.
+    """Find out what would fail at the end, before anything is begun.
 
     :raises VforgeError: a program, a library or the repository is not there.
     """
@@ -150,6 +139,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
     :raises VforgeError: before anything was begun.
     :raises PartialFailure: when a VM failed; it holds the whole result.
     """
+    prepare(options)
     deadline = session.deadline(options.timeout)
     task: Task[BackupItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
     job = Job(session, options, task, Repository(options.repository))
@@ -183,7 +173,8 @@ def _carry_out(job: Job) -> None:
             for quiesce in (True, False):
                 some = [item for item in wave if item.error is None and plan.quiesces(item.vm, job.options) is quiesce]
                 _copy(job, some, quiesce=quiesce)
-            _finish(job, [item for item in wave if item.error is None])
+            # What was read is whole, also of a VM whose snapshot could not be removed.
+            _finish(job, [item for item in wave if item.whole])
             _discard(wave)
 
 
@@ -237,6 +228,7 @@ def _copy_snapshots(job: Job, ready: t.Sequence[BackupItem]) -> None:
                 _plan(job, item, item.machine, found)
 
         def note(item: BackupItem, outcome: Outcome) -> None:
+            item.whole = outcome.error is None
             if outcome.error is not None:
                 item.fail(outcome.error)
 
@@ -263,7 +255,16 @@ def _copy_vm(job: Job, item: BackupItem) -> None:
     machine = item.machine
     if machine is None:
         raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
+    if item.staged is not None:
+        # A call that was made again, since its session had ended.
+        machine.discard(item.staged)
+        item.copied.clear()
     item.staged = machine.stage(job.run)
+    with _files.explained(item.staged, "backup"):
+        _copy_disks(job, item, machine, item.staged)
+
+
+def _copy_disks(job: Job, item: BackupItem, machine: Machine, staged: str) -> None:
     transport = plan.transport(job.options)
     sources: dict[int, readers.Reader] = {}
     if transport == EXPORT:
@@ -272,9 +273,9 @@ def _copy_vm(job: Job, item: BackupItem) -> None:
             item.vm,
             _snapshot(item),
             [reading.disk for reading in item.readings],
-            item.staged,
+            staged,
             deadline=job.task.deadline,
-            stop=job.end.transfers,
+            stop=job.end.stop(),
             parallel=job.options.streams,
         )
     for place, reading in enumerate(item.readings):
@@ -370,7 +371,8 @@ def _commit(job: Job, item: BackupItem) -> None:
     machine, staged = item.machine, item.staged
     if machine is None or staged is None:
         raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
-    written = tuple(disks.finish(one, job.go_on) for one in item.copied)
+    with _files.explained(staged, "backup"):
+        written = tuple(disks.finish(one, job.go_on) for one in item.copied)
     known = machine.points
     now = datetime.datetime.now(datetime.UTC)
     point = Point(

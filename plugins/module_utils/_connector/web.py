@@ -116,6 +116,28 @@ class Stop:
                 tls.hang_up(sock)
 
 
+class Stops(threading.Event):
+    """Is set when a task ends early, and breaks off the transfers that were begun under it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stops: list[Stop] = []
+
+    def stop(self) -> Stop:
+        """A new one, for the transfers of one item."""
+        stop = Stop()
+        self._stops.append(stop)
+        if self.is_set():
+            stop.set()
+        return stop
+
+    def set(self) -> None:
+        """Break all off."""
+        super().set()
+        for stop in self._stops:
+            stop.set()
+
+
 class WebError(Exception):
     """A request that came to no answer. Callers turn it into an error for the user.
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import secrets
-import threading
 import typing as t
 
-from .._connector.web import Stop
+from .._connector.web import Stops
 from .._engine import Task
 from .._errors import Fault, NotFound, VforgeError
 from .._progress import Meter
@@ -79,28 +78,6 @@ class ExportItem(SnapshotItem):
     def name(self) -> str:
         """What its entry in the result calls it."""
         return self.vm.name
-
-
-class _End(threading.Event):
-    """Is set when the task ends early, and breaks transfers off then."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stops: list[Stop] = []
-
-    def stop(self) -> Stop:
-        """A new one, for the transfers of one VM."""
-        stop = Stop()
-        self._stops.append(stop)
-        if self.is_set():
-            stop.set()
-        return stop
-
-    def set(self) -> None:
-        """Break all off."""
-        super().set()
-        for stop in self._stops:
-            stop.set()
 
 
 @dataclasses.dataclass
@@ -221,7 +198,7 @@ def _export(job: Job, wave: t.Sequence[ExportItem]) -> None:
     """Export these VMs at the same time; each is a package, or a failure, then."""
     with job.task.phase("export"):
         machines = _machines(job, wave)
-        end = _End()
+        end = Stops()
 
         def start(item: ExportItem) -> None:
             _export_one(job, item, machines[item.vm.moid], max(1, job.options.parallel // len(wave)), end)
@@ -263,7 +240,7 @@ def _machines(job: Job, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
     return found
 
 
-def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end: _End) -> None:
+def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
     """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
     session, moid = job.session, _snapshot_of(item)
     made = job.packages.begin(item.package)

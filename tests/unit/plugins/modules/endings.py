@@ -163,6 +163,8 @@ class Story:
         check: looks whether all is as it should be when the task has come to its end, and nothing else is left.
         files: whether the task writes files of its own, without which it fails.
         imports: whether the task holds a lease, which ends with its session.
+        images: whether it needs qemu-img, qemu-nbd and libnbd.
+        repeats: whether each run makes something new, by its nature.
     """
 
     params: Callable[[Any, int, Path], dict[str, Any]]
@@ -173,6 +175,8 @@ class Story:
     check: Callable[[Any, int], None] = lambda _sim, _number: None
     files: bool = False
     imports: bool = False
+    images: bool = False
+    repeats: bool = False
 
 
 _GOLDEN = {"name": "golden-parent"}
@@ -247,6 +251,11 @@ def _exported(sim: Any, number: int) -> None:
     assert sim.open_leases() == 0
 
 
+def _to_be_backed_up(sim: Any, number: int, folder: Path) -> None:
+    (folder / "repository").mkdir(mode=0o700, exist_ok=True)
+    _tracked(sim, number, folder)
+
+
 def _off(sim: Any, number: int, _folder: Path) -> None:
     for name in _names(number, 3):
         sim.create_vm(name, on=False)
@@ -319,9 +328,7 @@ STORIES = {
     "first_class_disk_snapshot": Story(
         lambda _sim, number, _folder: {
             "datastore": _STORE,
-            "snapshots": [
-                {"disk": {"name": f"{name}-1"}, "description": "s"} for name in _names(number, 3)
-            ],
+            "snapshots": [{"disk": {"name": f"{name}-1"}, "description": "s"} for name in _names(number, 3)],
             "parallel": 2,
         },
         prepare=_with_disks,
@@ -378,6 +385,23 @@ STORIES = {
         entries="clones",
         made=lambda sim, number: _there(sim, _names(number)),
         check=_all_there,
+    ),
+    "vm_backup": Story(
+        lambda _sim, number, folder: {
+            "vms": [{"name": name} for name in _names(number, 3)],
+            "repository": str(folder / "repository"),
+            "parallel": 2,
+            "streams": 1,
+            "timeout": 40,
+        },
+        # A run that is killed leaves a lease, and nothing of its VM can be removed while that lives.
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_to_be_backed_up,
+        check=_exported,
+        files=True,
+        imports=True,
+        images=True,
+        repeats=True,
     ),
     "vm_export": Story(
         # Of a VM that runs nobody knows whether its disks were written; these are to be exported once.

@@ -164,7 +164,9 @@ class _Attempts:
 
 
 @pytest.mark.parametrize("which", [name for name in _ALL if name not in _READERS])
-def test_what_was_done_before_a_call_failed_is_reported(make_sim, tmp_path, which):
+def test_what_was_done_before_a_call_failed_is_reported(make_sim, tmp_path, request, which):
+    if _ALL[which].images:
+        request.getfixturevalue("libnbd")
     write_package(tmp_path / "ova")
     attempts = _Attempts(make_sim(*_ALL[which].flags), which, tmp_path)
     undisturbed = attempts.run()

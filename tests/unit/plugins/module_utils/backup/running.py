@@ -75,7 +75,7 @@ class BackupTasks(Areas):
 
     def attempt(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one task that may fail."""
-        return self.ran(self.work(given, check), before=lambda: task.prepare(self.options(**given)))
+        return self.ran(self.work(given, check))
 
     def points(self, name: str = "web-1") -> list[t.Any]:
         """The points of a VM."""

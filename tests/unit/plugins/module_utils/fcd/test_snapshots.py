@@ -83,9 +83,7 @@ def test_descriptions_that_repeat_are_listed_by_their_ids(disks, disk):
 
 
 def test_one_that_fails_does_not_stop_the_others(disks, disk):
-    disks.sim.inject(
-        method="VStorageObjectCreateSnapshot_Task", do="task-fault", fault="NoDiskSpace"
-    )
+    disks.sim.inject(method="VStorageObjectCreateSnapshot_Task", do="task-fault", fault="NoDiskSpace")
     ran = disks.attempt_snapshots(
         {"disk": DISK, "description": "a"},
         {"disk": {"name": "nobody"}, "description": "b"},
