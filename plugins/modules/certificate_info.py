@@ -13,7 +13,7 @@ description:
   - Returns the certificate of a vCenter, an ESXi host or any other TLS server, with its thumbprints, and says whether this
     machine trusts it.
   - The certificate is read without trusting it, by a handshake behind which nothing is sent. There are no credentials that
-    could go to the wrong server. A second handshake tells whether the system's authorities, or those of O(ca_path), stand for
+    could go to the wrong server. A second handshake shows whether the system's authorities, or those of O(ca_path), stand for
     the server.
   - A thumbprint that was read over an untrusted network proves nothing. Compare it with one from the server's own console
     before you pin it.

@@ -475,7 +475,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
         :raises ConnectionFailed: also when what answers is no vCenter, or one that is not up yet.
         """
-        waits = Patience(self.connections)
+        waits = StartingWait(self.connections)
         while True:
             status, reason, document = self._ask_for_versions()
             if status not in _STARTING:
@@ -543,7 +543,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         :raises InvalidOption: it cannot be sent.
         """
         name = info.wsdlName
-        waits = Patience(self.connections)
+        waits = StartingWait(self.connections)
         sent = broken = 0
         while True:
             sent += 1
@@ -641,7 +641,7 @@ def _starting(options: ConnectionOptions, status: str) -> ConnectionFailed:
     return ConnectionFailed("vcenter_unavailable", message, hint=_STARTING_HINT)
 
 
-class Patience:
+class StartingWait:
     """Waits for a vCenter that is starting, ever longer, as long as the task has time.
 
     A moment where it has no deadline.

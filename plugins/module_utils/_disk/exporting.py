@@ -298,7 +298,7 @@ def by_lease(task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snaps
     try:
         with leases.exporting(lease, task.deadline) as ready:
             wanted = leases.Wanted(_device(ready, disk, disks), sink, item.title)
-            meter = Meter(item.title, disk.capacity, session.tell)
+            meter = Meter(item.title, disk.capacity, session.show_progress)
             return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
     finally:
         sink.close()

@@ -115,7 +115,7 @@ def needs_last_start(vm: Vm, source: Source) -> bool:
 
 
 def disks_of(vm: Vm, source: Source, last_start: str) -> str:
-    """What tells whether the disks have what they had; empty where nothing does.
+    """What shows whether the disks have what they had; empty where nothing does.
 
     :param last_start: when it was last powered on, where that is needed.
     """

@@ -16,7 +16,7 @@ from .plan import EXPORT
 
 if t.TYPE_CHECKING:
     from .record import Record
-    from .task import ExportItem, Job
+    from .task import ExportItem, ExportTask
 
 _MIB = 2**20
 
@@ -35,7 +35,7 @@ _UNKNOWN: dict[str, t.Any] = {
 }
 
 
-def result(job: Job) -> dict[str, t.Any]:
+def result(job: ExportTask) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts``, ``bytes`` and ``diff``."""
     entries = job.task.with_missing("vms", [_entry(job, item) for item in job.vms], **_UNKNOWN)
     return {
@@ -51,7 +51,7 @@ def _count(entry: t.Mapping[str, t.Any]) -> str:
     return "failed" if "error" in entry else "exported" if "exported" in entry["actions"] else "unchanged"
 
 
-def _entry(job: Job, item: ExportItem) -> dict[str, t.Any]:
+def _entry(job: ExportTask, item: ExportItem) -> dict[str, t.Any]:
     entry = {
         "name": item.vm.name,
         "moid": item.vm.moid,
@@ -80,7 +80,7 @@ def _snapshot(item: ExportItem) -> dict[str, t.Any] | None:
     return None
 
 
-def _package(job: Job, item: ExportItem) -> dict[str, t.Any] | None:
+def _package(job: ExportTask, item: ExportItem) -> dict[str, t.Any] | None:
     """The package that is there; None where there is none."""
     known = item.after
     if known is None:
@@ -120,7 +120,7 @@ def _disk(item: ExportItem, known: Record, label: str) -> dict[str, t.Any]:
     }
 
 
-def _diff(job: Job) -> dict[str, str]:
+def _diff(job: ExportTask) -> dict[str, str]:
     before, after = [], []
     for item in job.vms:
         if EXPORT not in item.done:

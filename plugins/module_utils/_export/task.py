@@ -23,7 +23,7 @@ from .._temporary_snapshots import (
     Kind,
     Made,
     SnapshotItem,
-    SnapshotJob,
+    SnapshotTask,
     find_leftovers,
     remove_leftovers,
     waves,
@@ -104,7 +104,7 @@ class _End(threading.Event):
 
 
 @dataclasses.dataclass
-class Job:
+class ExportTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots.
@@ -122,9 +122,9 @@ class Job:
         return self.task.items
 
     @property
-    def snapshots(self) -> SnapshotJob[ExportItem]:
+    def snapshots(self) -> SnapshotTask[ExportItem]:
         """For the snapshots that it makes for a moment."""
-        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
 
 def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t.Any]:
@@ -137,7 +137,7 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
     deadline = session.deadline(options.timeout)
     task: Task[ExportItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
     with package.opened(options.dest, options.format, make=not check) as packages:
-        job = Job(session, options, task, packages)
+        job = ExportTask(session, options, task, packages)
         with task.phase("lookup"):
             selectors = [target.selector for target in options.targets]
             found = task.found("vms", read.find(session, selectors, options.datacenter), selectors)
@@ -153,7 +153,7 @@ def _item(vm: Vm, target: Target) -> ExportItem:
     return ExportItem(vm=vm, target=target, package=plan.package_name(vm, target), steps=(EXPORT,))
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: ExportTask) -> None:
     find_leftovers(job.snapshots)
     for item in job.vms:
         _decide(job, item)
@@ -182,7 +182,7 @@ def _source(item: ExportItem) -> t.Any:
     return item.decided.source if item.decided is not None else None
 
 
-def _decide(job: Job, item: ExportItem) -> None:
+def _decide(job: ExportTask, item: ExportItem) -> None:
     try:
         if not job.task.check:
             job.packages.sweep(item.package)
@@ -197,7 +197,7 @@ def _decide(job: Job, item: ExportItem) -> None:
         item.fail(error)
 
 
-def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
+def _without_quiescing(job: ExportTask, item: ExportItem, fault: Fault) -> bool:
     """Whether a VM whose guest could not be quiesced is exported as it is."""
     if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
         return False
@@ -208,7 +208,7 @@ def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
     return True
 
 
-def _export_snapshots(job: Job, ready: t.Sequence[ExportItem], *, quiesced: bool) -> None:
+def _export_snapshots(job: ExportTask, ready: t.Sequence[ExportItem], *, quiesced: bool) -> None:
     for item in ready:
         item.quiesced = quiesced and not item.unquiesced
     _export(job, ready)
@@ -217,7 +217,7 @@ def _export_snapshots(job: Job, ready: t.Sequence[ExportItem], *, quiesced: bool
 # The export of some VMs
 
 
-def _export(job: Job, wave: t.Sequence[ExportItem]) -> None:
+def _export(job: ExportTask, wave: t.Sequence[ExportItem]) -> None:
     """Export these VMs at the same time; each is a package, or a failure, then."""
     with job.task.phase("export"):
         machines = _machines(job, wave)
@@ -244,7 +244,7 @@ def _snapshot_of(item: ExportItem) -> str | None:
     return source.snapshot.moid if isinstance(source, FromSnapshot) else None
 
 
-def _machines(job: Job, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
+def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
     """What each VM is, as its source has it: one call for all snapshots."""
     by_snapshot = {moid: item.vm for item in wave if (moid := _snapshot_of(item))}
     known = read.read_snapshots(job.session, by_snapshot) if by_snapshot else {}
@@ -263,7 +263,7 @@ def _machines(job: Job, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
     return found
 
 
-def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end: _End) -> None:
+def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: _End) -> None:
     """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
     session, moid = job.session, _snapshot_of(item)
     made = job.packages.begin(item.package)
@@ -278,7 +278,7 @@ def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end
                 lease,
                 ready,
                 wanted,
-                gauge=Meter(item.vm.name, total, session.tell),
+                gauge=Meter(item.vm.name, total, session.show_progress),
                 parallel=parallel,
                 deadline=job.task.deadline,
                 stop=end.stop(),
@@ -331,7 +331,7 @@ def is_nvram(device: leases.Device) -> bool:
 _Came: t.TypeAlias = tuple[HardDisk | None, str, leases.Exported]
 
 
-def _packed(job: Job, item: ExportItem, machine: Machine, made: Package, came: t.Sequence[_Came]) -> Record:
+def _packed(job: ExportTask, item: ExportItem, machine: Machine, made: Package, came: t.Sequence[_Came]) -> Record:
     """Write what a package has besides its disks, and put it into its place."""
     options = job.options
     disks = [(disk, href, one) for disk, href, one in came if disk is not None]

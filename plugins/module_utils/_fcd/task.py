@@ -521,11 +521,11 @@ def _entry(item: DiskItem, *, check: bool) -> dict[str, t.Any]:
         "differences": [difference.as_result() for difference in item.plan.differences],
     }
     if disk is not None:
-        entry |= facts(disk)
+        entry |= known_of(disk)
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def facts(disk: FirstClassDisk) -> dict[str, t.Any]:
+def known_of(disk: FirstClassDisk) -> dict[str, t.Any]:
     """What a result says of a disk."""
     return {
         "capacity_mb": disk.capacity_mb,

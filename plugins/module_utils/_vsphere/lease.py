@@ -389,7 +389,7 @@ def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
 
 
 def _pin(item: t.Any) -> str | None:
-    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1
+    """The whole certificate where the release reports it, else its thumbprint, which is a SHA-1
     before vSphere 8.
     """
     if getattr(item, "sslCertificate", None):
@@ -646,7 +646,7 @@ class Sink(t.Protocol):
 
 
 class Gauge(t.Protocol):
-    """What is told how far an export is; safe for many threads."""
+    """What is called with how far an export is; safe for many threads."""
 
     def add(self, count: int) -> None:
         """Note bytes that came; a negative number takes back what has to come again."""
@@ -753,7 +753,7 @@ def receive(
     """
     stop = stop or Stop()
     with lease.held(ready.timeout, gauge.percent, stop):
-        # Where the host tells a SHA-256, that is compared; otherwise a SHA-1 is made besides.
+        # Where the host reports a SHA-256, that is compared; otherwise a SHA-1 is made besides.
         algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
         receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
         _at_once([receiver.run for receiver in receivers], parallel, stop)
@@ -843,7 +843,7 @@ class _Receiver:
         if not self._size:
             raise _incomplete(f"{label} came without a byte.")
         known = dict(sent.digests) if sent is not None else {}
-        # Some releases do not count here, and say 0.
+        # Some releases are not used here, and say 0.
         if sent is not None and sent.size and sent.size != self._size:
             raise _incomplete(f"{label} came with {self._size} bytes, and the host has sent {sent.size}.")
         for name, each in self._hashes.items():
