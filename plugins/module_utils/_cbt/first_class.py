@@ -298,7 +298,7 @@ def _judge(job: AreaTask, item: VmItem) -> None:
 
 
 def _result(job: AreaTask, disk: FirstClassDisk, at: str) -> dict[str, t.Any]:
-    """The result of VMs, told of a first class disk."""
+    """The result of VMs, as that of a first class disk."""
     whole = report.result(job, at)
     (entry,) = whole["vms"]
     found = entry["disks"][0] if entry["disks"] else {}

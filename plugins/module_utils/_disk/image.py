@@ -171,26 +171,26 @@ class QemuImg:
             if len(chain) > _MOST_BACKING:
                 raise ImageError(f"{path} has a backing chain without end.", hint="Convert it to one file where it was made.")
             below = beside(chain[-1].path, chain[-1].backing)
-            told = chain[-1].details.get("backing-format")
-            chain.append(self._look_alone(below, str(told or guess(below))))
+            known = chain[-1].details.get("backing-format")
+            chain.append(self._look_alone(below, str(known or guess(below))))
         return dataclasses.replace(chain[0], files=tuple(file for image in chain for file in image.files))
 
     def _look_alone(self, path: str, kind: str) -> Image:
         if not os.path.isfile(path):
             raise ImageError(f"{path} is not there, or no file.", hint="Look whether its path is right.", path=path)
         text = self._described(path) if kind == VMDK else None
-        told = json.loads(self._output("info", "-U", "--output=json", "-f", kind, "--", path))
-        own = (told.get("format-specific") or {}).get("data") or {}
+        known = json.loads(self._output("info", "-U", "--output=json", "-f", kind, "--", path))
+        own = (known.get("format-specific") or {}).get("data") or {}
         extents = [path, *(beside(path, extent.file) for extent in text.extents if extent.file)] if text else [path]
         if own.get("data-file"):
             extents.append(beside(path, str(own["data-file"])))
         image = Image(
             path=path,
             format=kind,
-            capacity=int(told["virtual-size"]),
+            capacity=int(known["virtual-size"]),
             files=tuple(dict.fromkeys(extents)),
-            backing=str(told.get("backing-filename") or ""),
-            details={**own, "backing-format": told.get("backing-filename-format")},
+            backing=str(known.get("backing-filename") or ""),
+            details={**own, "backing-format": known.get("backing-filename-format")},
         )
         if text is not None:
             _check_extents(image, text)
@@ -227,10 +227,10 @@ class QemuImg:
             text = line.strip().strip("[],")
             if not text:
                 continue
-            told = json.loads(text)
-            span = Span(int(told["start"]), int(told["length"]), bool(told["zero"]))
-            place = int(told.get("offset") or 0)
-            if size is not None and told["data"] and place and place + span.length > size:
+            known = json.loads(text)
+            span = Span(int(known["start"]), int(known["length"]), bool(known["zero"]))
+            place = int(known.get("offset") or 0)
+            if size is not None and known["data"] and place and place + span.length > size:
                 raise _cut(image.path, size, f"it has data at byte {place}")
             yield span
 
