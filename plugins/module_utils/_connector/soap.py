@@ -363,7 +363,8 @@ _STARTING_HINT = "Wait until the vCenter has started, or look at its health in i
 
 
 class CallStats:
-    """How many SOAP calls were sent, by method, and how long the answers were; safe for many threads.
+    """How many SOAP calls were sent, by method, and how long the answers were; safe for many
+    threads.
 
     :ivar received: bytes of all answers so far, as they come: compressed where the vCenter does so.
     """
