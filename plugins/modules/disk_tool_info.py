@@ -408,9 +408,7 @@ def argument_spec():
 
 def rules():
     """Which options need or exclude each other."""
-    return _argspec.joined(
-        _argspec.connection_rules(), _argspec.one_of("path", "vm", "first_class_disk")
-    )
+    return _argspec.joined(_argspec.connection_rules(), _argspec.one_of("path", "vm", "first_class_disk"))
 
 
 def main():

@@ -55,9 +55,7 @@ def blocks(areas: t.Iterable[tuple[int, int]], size: int, capacity: int) -> list
     return found
 
 
-def union(
-    one: t.Iterable[tuple[int, int]], other: t.Iterable[tuple[int, int]]
-) -> list[tuple[int, int]]:
+def union(one: t.Iterable[tuple[int, int]], other: t.Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """What is in one of two lists of areas, each byte once."""
     found: list[tuple[int, int]] = []
     for start, length in sorted([*one, *other]):
@@ -95,11 +93,7 @@ class Differences:
                 continue
             self.sectors += 1
             if self.first is None:
-                self.first = (
-                    start
-                    + at
-                    + next(i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
-                )
+                self.first = start + at + next(i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
 
 
 class Digests:

@@ -152,9 +152,7 @@ class ToolOptions:
     @property
     def local(self) -> bool:
         """Whether all of it is on this machine, and no vCenter is needed."""
-        return isinstance(self.source, LocalFile) and not isinstance(
-            self.other, (DiskOfVm, DetachedDisk)
-        )
+        return isinstance(self.source, LocalFile) and not isinstance(self.other, (DiskOfVm, DetachedDisk))
 
 
 def _source(params: t.Mapping[str, t.Any], within: str) -> Source:
@@ -171,9 +169,7 @@ def _source(params: t.Mapping[str, t.Any], within: str) -> Source:
         return DiskOfVm(Selector.from_params(params["vm"], "vm"), str(params.get("disk") or ""))
     named = params["first_class_disk"]
     if not named.get("datastore"):
-        raise InvalidOption(
-            "first_class_disk has no datastore.", hint="Set datastore.", option="first_class_disk"
-        )
+        raise InvalidOption("first_class_disk has no datastore.", hint="Set datastore.", option="first_class_disk")
     return DetachedDisk(selector_from(named, "first_class_disk"), named["datastore"])
 
 

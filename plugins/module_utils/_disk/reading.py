@@ -98,15 +98,11 @@ class ImageReader:
 
     def areas(self) -> list[tuple[int, int]]:
         """As the image's own tables say."""
-        return [
-            (span.start, span.length) for span in self._tool.spans(self._image) if not span.zero
-        ]
+        return [(span.start, span.length) for span in self._tool.spans(self._image) if not span.zero]
 
     def measured(self, places: t.Sequence[t.Sequence[int]], size: int) -> float:
         """By ``qemu-io``, a process for each stream, which opens the image once."""
-        return _at_once(
-            [lambda part=part: self._tool.read(self._image, part, size) for part in places]
-        )
+        return _at_once([lambda part=part: self._tool.read(self._image, part, size) for part in places])
 
 
 class DatastoreReader:
@@ -155,20 +151,13 @@ class DatastoreReader:
         """Each stream over a connection of its own, which is open when the clock starts."""
         with contextlib.ExitStack() as stack:
             flats = [Flat(stack.enter_context(self._files()), self._path) for _part in places]
-            works = [
-                lambda flat=flat, part=part: _read_all(flat, part, size)
-                for flat, part in zip(flats, places, strict=True)
-            ]
+            works = [lambda flat=flat, part=part: _read_all(flat, part, size) for flat, part in zip(flats, places, strict=True)]
             return _at_once(works)
 
 
-def of_vm(
-    session: Session, vm: DiskVm, disk: Disk, path: DatastorePath, deadline: float
-) -> DatastoreReader:
+def of_vm(session: Session, vm: DiskVm, disk: Disk, path: DatastorePath, deadline: float) -> DatastoreReader:
     """The disk of a VM that is off."""
-    return DatastoreReader(
-        session, vm.datacenter, path, deadline, exporting.areas_in_use(session, vm, disk)
-    )
+    return DatastoreReader(session, vm.datacenter, path, deadline, exporting.areas_in_use(session, vm, disk))
 
 
 def places(capacity: int, size: int, asked: Benchmark) -> list[list[int]]:

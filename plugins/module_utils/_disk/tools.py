@@ -126,9 +126,7 @@ def _of_vm(session: Session, source: DiskOfVm, options: ToolOptions, deadline: f
     return Found(reader, {**converting.of_descriptor(reader.text), **facts}, reader.text)
 
 
-def _first_class(
-    session: Session, source: asking.DetachedDisk, options: ToolOptions, deadline: float
-) -> Found:
+def _first_class(session: Session, source: asking.DetachedDisk, options: ToolOptions, deadline: float) -> Found:
     store = fcd.choose_store(fcd.read_stores(session, options.datacenter), source.store)
     disk = _chosen(session, store, source.selector)
     facts = {
@@ -151,11 +149,7 @@ def _chosen(session: Session, store: fcd.Store, selector: fcd.DiskSelector) -> f
     if selector.id:
         return fcd.read_disk(session, store, selector.id)
     disks = fcd.read_disks(session, store, fcd.list_ids(session, store))
-    named = [
-        disk
-        for disk in disks
-        if isinstance(disk, fcd.FirstClassDisk) and disk.name == selector.name
-    ]
+    named = [disk for disk in disks if isinstance(disk, fcd.FirstClassDisk) and disk.name == selector.name]
     return fcd.only_one(named, str(selector.name), store)
 
 
@@ -202,11 +196,7 @@ def _transports(vm: DiskVm, disk: Disk) -> list[dict[str, t.Any]]:
         reason = "vSAN has no files of disks"
     elif vm.power_state != _POWERED_OFF:
         reason = f"the VM is {vm.power_state}, and its host has locked the file"
-    export = (
-        "independent disks and raw devices are in no snapshot"
-        if disk.mode.startswith("independent")
-        else ""
-    )
+    export = "independent disks and raw devices are in no snapshot" if disk.mode.startswith("independent") else ""
     if vm.power_state == _POWERED_OFF and disk.backing == _FLAT:
         export = ""
     ways = (
@@ -224,11 +214,7 @@ def _no_hotadd() -> str:
             vendor = file.read().strip()
     except OSError:
         vendor = ""
-    return (
-        ""
-        if vendor.startswith("VMware")
-        else "the machine where the module runs is no VM of vSphere"
-    )
+    return "" if vendor.startswith("VMware") else "the machine where the module runs is no VM of vSphere"
 
 
 def _no_nbd() -> str:
@@ -267,9 +253,7 @@ def _dump(found: Found, options: ToolOptions, _tell: t.Callable[[str], None]) ->
     return answers.dump(reading.bytes_of(found.reader, start, options.count * SECTOR), start)
 
 
-def _allocated(
-    found: Found, options: ToolOptions, tell: t.Callable[[str], None]
-) -> dict[str, t.Any]:
+def _allocated(found: Found, options: ToolOptions, tell: t.Callable[[str], None]) -> dict[str, t.Any]:
     areas, size = found.reader.areas(), options.block_size
     known = areas is not None
     if areas is None:
@@ -325,9 +309,7 @@ def _map(found: Found, options: ToolOptions, tell: t.Callable[[str], None]) -> d
     }
 
 
-def _benchmark(
-    found: Found, options: ToolOptions, tell: t.Callable[[str], None]
-) -> dict[str, t.Any]:
+def _benchmark(found: Found, options: ToolOptions, tell: t.Callable[[str], None]) -> dict[str, t.Any]:
     asked, size = options.benchmark, options.block_size
     where = reading.places(found.reader.capacity, size, asked)
     tell(f"reading {asked.reads} blocks of {found.reader.label}")
@@ -344,20 +326,14 @@ def _benchmark(
     }
 
 
-def _metadata(
-    found: Found, _options: ToolOptions, _tell: t.Callable[[str], None]
-) -> dict[str, str]:
+def _metadata(found: Found, _options: ToolOptions, _tell: t.Callable[[str], None]) -> dict[str, str]:
     if found.text is None:
         found.reader.areas()  # what cannot be read says why
         raise NotReadable(
             f"{found.reader.label} is no VMDK, and has no metadata.",
             hint="Convert it by module vmdk.",
         )
-    return {
-        key.removeprefix("ddb."): value
-        for key, value in sorted(found.text.values.items())
-        if key.startswith("ddb.")
-    }
+    return {key.removeprefix("ddb."): value for key, value in sorted(found.text.values.items()) if key.startswith("ddb.")}
 
 
 _KEYS = {
@@ -389,9 +365,7 @@ def _compared(
     other = open_one(t.cast(asking.Source, options.other)).reader
     differences = answers.Differences()
     mine, theirs = _whole(found.reader), _whole(other)
-    meter = Meter(
-        f"comparing {found.reader.label}", max(found.reader.capacity, other.capacity), tell
-    )
+    meter = Meter(f"comparing {found.reader.label}", max(found.reader.capacity, other.capacity), tell)
     for start, length in answers.union(mine, theirs):
         # Sectors are counted whole, wherever an area begins.
         at, end = start // SECTOR * SECTOR, -(-(start + length) // SECTOR) * SECTOR
@@ -415,11 +389,7 @@ def _whole(reader: Reader) -> list[tuple[int, int]]:
 
 def _with_map(reader: Reader, known: BlockMap, tell: t.Callable[[str], None]) -> dict[str, t.Any]:
     now = _digests(reader, known.block_size, tell)
-    wrong = [
-        at
-        for at, digest in enumerate(now)
-        if at >= len(known.digests) or digest != known.digests[at]
-    ]
+    wrong = [at for at, digest in enumerate(now) if at >= len(known.digests) or digest != known.digests[at]]
     missing = max(len(known.digests) - len(now), 0)
     first = wrong[0] if wrong else len(now) if missing else None
     return {

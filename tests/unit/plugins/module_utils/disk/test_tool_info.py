@@ -61,9 +61,7 @@ def tool(make_sim, request):
 @pytest.fixture
 def boxed(tool):
     """A VM that is off, with a small disk; the content of that."""
-    tool.sim.request(
-        "POST", "/vms", {"name": "box", "datastore": "LocalDS_0", "disks": [{"bytes": 4 * MIB}]}
-    )
+    tool.sim.request("POST", "/vms", {"name": "box", "datastore": "LocalDS_0", "disks": [{"bytes": 4 * MIB}]})
     tool.sim.write_disk("box", offset=MIB, length=65536, seed=7)
     tool.sim.govc("vm.power", "-off", "box")
     return tool.sim.read_disk("box")
@@ -90,17 +88,13 @@ def test_blocks_are_those_that_have_something(found, size):
     want = {at // size for start, length in found for at in range(start, min(start + length, 1000))}
     blocks = answers.blocks(found, size, 1000)
     assert {at // size for start, length in blocks for at in range(start, start + length)} == want
-    assert all(
-        first + length < then for (first, length), (then, _length) in itertools.pairwise(blocks)
-    )
+    assert all(first + length < then for (first, length), (then, _length) in itertools.pairwise(blocks))
 
 
 @given(areas, areas)
 def test_a_union_has_each_byte_once(one, other):
     want = sorted({at for start, length in one + other for at in range(start, start + length)})
-    assert [
-        at for start, length in answers.union(one, other) for at in range(start, start + length)
-    ] == want
+    assert [at for start, length in answers.union(one, other) for at in range(start, start + length)] == want
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=8), st.integers(1, 16))
@@ -122,9 +116,7 @@ def test_digests_of_blocks_are_those_of_the_whole(pieces, size):
     st.booleans(),
 )
 def test_all_reads_are_within_the_disk(capacity, size, reads, streams, chance):
-    found = reading.places(
-        capacity, size, Benchmark("random" if chance else "sequential", reads, streams)
-    )
+    found = reading.places(capacity, size, Benchmark("random" if chance else "sequential", reads, streams))
     every = [at for part in found for at in part]
     assert len(every) == reads
     assert len(found) <= streams
@@ -179,9 +171,7 @@ def test_what_is_allocated_of_an_image_is_what_it_has(copy, raw):
     data = raw.read_bytes()
     for at in range(0, len(data), 65536):
         if data[at : at + 65536].strip(b"\0"):
-            assert any(
-                area["start"] <= at < area["start"] + area["length"] for area in told["areas"]
-            )
+            assert any(area["start"] <= at < area["start"] + area["length"] for area in told["areas"])
     assert told["bytes"] == sum(area["length"] for area in told["areas"])
     assert told["blocks"] == -(-told["bytes"] // 65536)
 
@@ -231,9 +221,7 @@ def test_a_longer_disk_is_the_same_while_its_end_is_zeros(raw, tmp_path):
 
 @pytest.mark.parametrize("order", ["sequential", "random"])
 def test_a_benchmark_of_an_image_reads_what_was_asked(copy, order):
-    told = ask("read_benchmark", path=copy, block_size=4096, reads=50, streams=3, order=order)[
-        "read_benchmark"
-    ]
+    told = ask("read_benchmark", path=copy, block_size=4096, reads=50, streams=3, order=order)["read_benchmark"]
     assert (told["reads"], told["streams"], told["order"], told["bytes"]) == (
         50,
         3,
@@ -275,17 +263,13 @@ def test_a_disk_of_a_vm_is_shown_mapped_and_compared(tool, boxed, tmp_path):
     told = tool.run(question="allocated", **box).result["allocated"]
     assert (told["areas"], told["method"]) == ([{"start": MIB, "length": 65536}], "read")
     made = tool.run(question="map", block_size=MIB, **box).result["map"]
-    assert made["sha256"] == [
-        hashlib.sha256(boxed[at : at + MIB]).hexdigest() for at in range(0, 4 * MIB, MIB)
-    ]
+    assert made["sha256"] == [hashlib.sha256(boxed[at : at + MIB]).hexdigest() for at in range(0, 4 * MIB, MIB)]
     local = tmp_path / "box.raw"
     local.write_bytes(boxed)
     ran = tool.run(question="compare", other={"path": str(local)}, **box)
     assert ran.result["compared"]["same"] is True
     assert ran.result["changed"] is False
-    speed = tool.run(question="read_benchmark", reads=8, streams=2, order="random", **box).result[
-        "read_benchmark"
-    ]
+    speed = tool.run(question="read_benchmark", reads=8, streams=2, order="random", **box).result["read_benchmark"]
     assert speed["bytes"] == 8 * 65536
     assert tool.run(question="metadata", **box).result["metadata"]["uuid"].startswith("60 ")
 
@@ -299,10 +283,7 @@ def test_the_number_of_calls_does_not_grow_with_what_is_read(tool):
 
 @pytest.mark.usefixtures("boxed")
 def test_a_disk_that_cannot_be_read_says_why(tool):
-    ways = {
-        way["name"]: way
-        for way in tool.run(question="info", vm={"name": "box"}).result["disk"]["transports"]
-    }
+    ways = {way["name"]: way for way in tool.run(question="info", vm={"name": "box"}).result["disk"]["transports"]}
     assert (ways["datastore_http"]["usable"], ways["export"]["usable"]) == (True, True)
     assert list(ways) == ["datastore_http", "export", "hotadd", "nbd"]
     tool.sim.govc("vm.power", "-on", "box")
@@ -327,25 +308,14 @@ def test_a_disk_that_cannot_be_read_says_why(tool):
 
 def test_a_first_class_disk_is_asked_about_by_id_and_by_name(tool, tmp_path):
     told = tool.sim.govc("disk.create", "-ds", "LocalDS_0", "-size", "4M", "scratch")
-    found = tool.run(
-        question="info", first_class_disk={"name": "scratch", "datastore": "LocalDS_0"}
-    ).result["disk"]
+    found = tool.run(question="info", first_class_disk={"name": "scratch", "datastore": "LocalDS_0"}).result["disk"]
     assert (found["name"], found["capacity"], len(found["chain"])) == ("scratch", 4 * MIB, 1)
     by_id = {"first_class_disk": {"id": found["id"], "datastore": "LocalDS_0"}}
     assert found["id"] in str(told)
-    assert (
-        tool.run(question="dump", count=1, **by_id)
-        .result["dump"][0]
-        .startswith("000000000000  00 00")
-    )
+    assert tool.run(question="dump", count=1, **by_id).result["dump"][0].startswith("000000000000  00 00")
     empty = tmp_path / "empty.raw"
     empty.write_bytes(bytes(4 * MIB))
-    assert (
-        tool.run(question="compare", other={"path": str(empty)}, **by_id).result["compared"]["same"]
-        is True
-    )
+    assert tool.run(question="compare", other={"path": str(empty)}, **by_id).result["compared"]["same"] is True
     assert tool.run(question="allocated", **by_id).result["allocated"]["areas"] == []
-    missing = tool.attempt(
-        question="info", first_class_disk={"name": "nobody", "datastore": "LocalDS_0"}
-    )
+    missing = tool.attempt(question="info", first_class_disk={"name": "nobody", "datastore": "LocalDS_0"})
     assert missing.code == "not_found"
