@@ -170,7 +170,7 @@ class InFork:
         common: parameters of each run that are not given otherwise.
     """
 
-    def __init__(self, sim: Any, which: str, folder: Path, **common: Any) -> None:
+    def __init__(self, sim: Any, which: str, folder: Path, /, **common: Any) -> None:
         self._forked = Forked(sim, which, folder)
         self._common = common
 
