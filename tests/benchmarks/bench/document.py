@@ -30,8 +30,8 @@ checked on calls, memory and such ratios alone.
 SIDE_BY_SIDE = """## Side by side
 
 Each table is one simulated vCenter, on which the tools take turns; after each turn its clones are removed. It takes {ms} ms
-for each clone of one parent, one after the other. Calls are SOAP calls as the server counts them, besides `rounds`:
-WaitForUpdatesEx and ContinueRetrievePropertiesEx, the answers to one long question. They are the same in every run.
+for each clone of one parent, one after the other. Calls are SOAP calls as the server counts them, pages of long answers
+included. `rounds` are those of WaitForUpdatesEx, the answers to one long question: how many there are depends on the time.
 
 ![Calls by size of the inventory](images/{chart})
 
