@@ -48,9 +48,8 @@ LATENCY = """## Latency
 
 Module and plain script take turns, each time on a fresh simulator that answers every call {latency} ms late. *Connect to
 result* is what the module returns as `timing.total`; the script measures the same span. Starting Python and Ansible comes
-on top, in *whole process*. The bound is for clones that take time, as all real ones do. With 0 ms for a clone, what is left
-to compare is what the script does not do: the lookup, waiting in rounds of which there are at most four a second, and
-reading what was made.
+on top, in *whole process*. With 0 ms for a clone, what is compared is what the script does not do: the lookup, waiting in
+rounds of which there are at most four a second, and reading what was made. Real clones take about a second.
 """
 
 MEMORY = """## Memory
