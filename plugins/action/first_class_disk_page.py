@@ -37,9 +37,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 class ActionModule(ControllerAction):
     """It needs no vCenter: what it shows is in the result of another task."""
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
-    ) -> dict[str, t.Any]:
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Write the page; without a result, or in check mode, make sure that it could be written."""
         result = super().run(tmp, task_vars)
         try:

@@ -64,9 +64,7 @@ class FullRequired:
     reason: str
 
 
-NOT_TRACKED = FullRequired(
-    "not_tracked", "It has no changeId: tracking is off, or not active yet."
-)
+NOT_TRACKED = FullRequired("not_tracked", "It has no changeId: tracking is off, or not active yet.")
 NO_CHANGE_ID = FullRequired("no_change_id", "Nothing is known of it from an earlier time.")
 
 

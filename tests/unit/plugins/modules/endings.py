@@ -319,9 +319,7 @@ STORIES = {
     "first_class_disk_snapshot": Story(
         lambda _sim, number, _folder: {
             "datastore": _STORE,
-            "snapshots": [
-                {"disk": {"name": f"{name}-1"}, "description": "s"} for name in _names(number, 3)
-            ],
+            "snapshots": [{"disk": {"name": f"{name}-1"}, "description": "s"} for name in _names(number, 3)],
             "parallel": 2,
         },
         prepare=_with_disks,

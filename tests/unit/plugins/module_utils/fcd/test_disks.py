@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import (
@@ -65,7 +67,8 @@ def test_a_disk_grows_and_never_shrinks(disks):
     assert refused.code == "partial_failure"
     error = entry(refused)["error"]
     assert (error["error_code"], error["actual_mb"], error["wanted_mb"]) == ("invalid_option", 9, 8)
-    assert "9 MiB" in error["msg"] and "8 MiB" in error["msg"]
+    assert "9 MiB" in error["msg"]
+    assert "8 MiB" in error["msg"]
     assert "ExtendDisk_Task" not in refused.calls
 
 
@@ -205,8 +208,10 @@ def test_one_that_fails_does_not_stop_the_others(disks):
         ]
     )
     first, second, third, fourth = ran.result["disks"]
-    assert first["error"]["error_code"] == "no_disk_space" and first["actions"] == []
-    assert second["actions"] == ["created"] and "error" not in second
+    assert first["error"]["error_code"] == "no_disk_space"
+    assert first["actions"] == []
+    assert second["actions"] == ["created"]
+    assert "error" not in second
     assert third["error"]["option"] == "size"
     assert fourth["error"]["error_code"] == "not_found"
     assert ran.result["counts"] == {"changed": 1, "unchanged": 0, "failed": 2}
@@ -243,8 +248,9 @@ def test_a_policy_is_that_of_a_new_disk(disks):
 
 def test_who_may_not_changes_nothing(disks):
     disks.one(name="d", size="8 MiB")
-    disks.sim.add_user("someone@vsphere.local", "secret", ["Datastore.Browse"])
-    someone = Disks(disks.sim, username="someone@vsphere.local", password="secret")
+    word = uuid.uuid4().hex
+    disks.sim.add_user("someone@vsphere.local", word, ["Datastore.Browse"])
+    someone = Disks(disks.sim, username="someone@vsphere.local", password=word)
     refused = someone.attempt(disks=[{"name": "d", "state": "absent"}])
     assert entry(refused)["error"]["privilege"] == "Datastore.FileManagement"
     assert len(someone.info().result["disks"]) == 1
