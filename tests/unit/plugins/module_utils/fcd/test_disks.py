@@ -64,7 +64,7 @@ def test_a_disk_grows_and_never_shrinks(disks):
     disks.one(name="d", size="8 MiB")
     assert entry(disks.one(name="d", size="9 MiB"))["capacity_mb"] == 9
     refused = disks.attempt(disks=[{"name": "d", "size": "8 MiB"}])
-    assert refused.code == "partial_failure"
+    assert refused.code == "invalid_option"
     error = entry(refused)["error"]
     assert (error["error_code"], error["actual_mb"], error["wanted_mb"]) == ("invalid_option", 9, 8)
     assert "9 MiB" in error["msg"]
