@@ -118,9 +118,7 @@ def test_a_disk_is_attached_detached_and_deleted(disks):
 
 def test_two_disks_go_to_one_vm_in_one_task(disks):
     disks.sim.create_vm("box", on=False)
-    wanted = [
-        {"name": name, "size": "8 MiB", "attached_to": {"name": "box"}} for name in ("a", "b")
-    ]
+    wanted = [{"name": name, "size": "8 MiB", "attached_to": {"name": "box"}} for name in ("a", "b")]
     ran = disks.run(disks=wanted)
     assert [each["actions"] for each in ran.result["disks"]] == [["created", "attached"]] * 2
     assert len({each["attached_to"][0]["key"] for each in ran.result["disks"]}) == 2
