@@ -234,7 +234,7 @@ def _entry(item: DiskItem, called: t.Mapping[str, str], options: InfoOptions) ->
 
 def _orphans(looked: Looked) -> list[dict[str, t.Any]]:
     """The disks that nobody seems to use, and why; those first that cannot even be found."""
-    lost = [
+    lost: list[dict[str, t.Any]] = [
         {
             "id": each.id,
             "name": "",

@@ -112,9 +112,7 @@ def test_a_disk_that_a_vm_has_is_asked_of_that_vm(areas):
 
 
 def test_the_snapshot_goes_also_when_the_question_fails(areas):
-    areas.sim.inject(
-        method="VstorageObjectVCenterQueryChangedDiskAreas", do="fault", fault="SystemError"
-    )
+    areas.sim.inject(method="VstorageObjectVCenterQueryChangedDiskAreas", do="fault", fault="SystemError")
     ran = areas.attempt_areas()
     (told,) = ran.result["first_class_disks"]
     assert told["error"]["error_code"] == "system_error"

@@ -88,9 +88,7 @@ class Disks(Runner):
         """Run an unmodified govc; what it prints."""
         environment = {**os.environ, **self.sim.govc_environment()}
         command = [self.sim.govc_binary, *words]
-        return subprocess.run(
-            command, env=environment, check=True, capture_output=True, text=True
-        ).stdout
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     def lose_files(self, disk: str) -> None:
         """Remove the files of a disk, as somebody does on a host."""
