@@ -11,6 +11,7 @@ import typing as t
 
 from .._connector.find import Selector
 from .._errors import InvalidOption
+from .._retention import Retention
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .._vsphere.vm import Vm as BasicVm
 from .hardware import Machine
@@ -72,6 +73,7 @@ class ExportOptions:
     :ivar dest: folder for the packages.
     :ivar extra_config: keys of extraConfig that go along besides those that are safe.
     :ivar property_values: whether values of vApp properties go along, those of passwords too.
+    :ivar retention: how many packages of a VM are kept.
     :ivar timeout: seconds for all of the work; removing snapshots has time of its own.
     :ivar parallel: disks that are received at the same time.
     """
@@ -84,6 +86,7 @@ class ExportOptions:
     refresh: str = CHANGED
     extra_config: tuple[str, ...] = ()
     property_values: bool = False
+    retention: Retention = dataclasses.field(default_factory=Retention)
     timeout: int = 3600
     parallel: int = 8
 
@@ -114,6 +117,7 @@ class ExportOptions:
             refresh=params["refresh"],
             extra_config=tuple(params.get("extra_config") or ()),
             property_values=bool(params.get("property_values")),
+            retention=Retention.from_params(params),
             timeout=params["timeout"],
             parallel=params["parallel"],
         )

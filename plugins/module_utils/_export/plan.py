@@ -33,6 +33,9 @@ from .model import (
 # The only step of a VM; snapshots come and go with it.
 EXPORT = "export"
 
+# Done to a VM that has packages which are old.
+PRUNE = "prune"
+
 
 class NotExportable(VforgeError):
     """A VM that vSphere exports in no way, or not in the state in which it is."""

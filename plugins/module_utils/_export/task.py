@@ -35,7 +35,7 @@ from .descriptor import Content, DiskFile, OtherFile
 from .hardware import HardDisk, Machine, exported_extra
 from .model import TRY, ExportOptions, FromNewSnapshot, FromSnapshot, Target, Vm
 from .package import Package, Packages
-from .plan import EXPORT, NotExportable
+from .plan import EXPORT, PRUNE, NotExportable
 from .record import PackedFile, Record
 
 if t.TYPE_CHECKING:
@@ -56,6 +56,7 @@ class ExportItem(SnapshotItem):
     :ivar last_start: when it was last powered on, where that is needed.
     :ivar unquiesced: whether its guest was to be quiesced, and could not be.
     :ivar quiesced: whether the snapshot that was made for it is.
+    :ivar removed: names and records of packages of it that were old.
     :ivar received: what came, by the labels of the disks.
     """
 
@@ -68,6 +69,7 @@ class ExportItem(SnapshotItem):
     last_start: str = ""
     unquiesced: bool = False
     quiesced: bool = False
+    removed: list[tuple[str, Record]] = dataclasses.field(default_factory=list)
     received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
 
     @property
@@ -145,6 +147,7 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
             plan.check_names([(item.vm, item.package) for item in task.items])
         with task.accounted():
             _carry_out(job)
+            _prune(job)
     return task.finish(report.result(job), advice="Packages that are complete stay; run again for the others.")
 
 
@@ -212,6 +215,28 @@ def _export_snapshots(job: Job, ready: t.Sequence[ExportItem], *, quiesced: bool
     for item in ready:
         item.quiesced = quiesced and not item.unquiesced
     _export(job, ready)
+
+
+def _prune(job: Job) -> None:
+    """Remove packages that are old, of each VM of which nothing went wrong."""
+    now = datetime.datetime.now(datetime.UTC)
+    for item in job.vms:
+        if item.error is not None:
+            continue
+        made: list[tuple[datetime.datetime, tuple[str, Record] | None]] = [
+            (datetime.datetime.fromisoformat(known.at), (name, known))
+            for name, known in job.packages.all_of(item.vm.instance_uuid)
+        ]
+        # In check mode the one that would be made counts.
+        made += [(now, None)] if job.task.check and EXPORT in item.done else []
+        old = [each for each in job.options.retention.expired(made, now) if each is not None]
+        item.removed = [(name, known) for name, known in old if name != item.package]
+        item.done += [PRUNE] if item.removed else []
+        try:
+            for name, _known in item.removed if not job.task.check else ():
+                job.packages.remove(name)
+        except VforgeError as error:
+            item.fail(error)
 
 
 # The export of some VMs
