@@ -61,7 +61,7 @@ def _entry(job: Job, item: ExportItem) -> dict[str, t.Any]:
         "power_state": item.vm.power_state,
         "actions": item.actions(_DONE),
         "changed": item.changed,
-        "reason": item.decided.reason if item.decided is not None else "",
+        "reason": "fresh" if item.enough else item.decided.reason if item.decided is not None else "",
         "package": _package(job, item),
         "snapshot": _snapshot(item),
         "removed": [{"name": name, "at": known.at, "size": known.size} for name, known in item.removed],

@@ -18,6 +18,7 @@ from .._connector.web import Stop
 from .._engine import Task
 from .._errors import Fault, NotFound, VforgeError
 from .._progress import Meter
+from .._retention import Retention
 from .._temporary_snapshots import (
     QUIESCE_FAULTS,
     Kind,
@@ -53,6 +54,7 @@ class ExportItem(SnapshotItem):
     :ivar package: what its files begin with.
     :ivar before: the package that was there, whole; None where there was none.
     :ivar after: the package that is there now.
+    :ivar enough: whether a package that is there is new enough.
     :ivar last_start: when it was last powered on, where that is needed.
     :ivar unquiesced: whether its guest was to be quiesced, and could not be.
     :ivar quiesced: whether the snapshot that was made for it is.
@@ -66,6 +68,7 @@ class ExportItem(SnapshotItem):
     decided: plan.Plan | None = None
     before: Record | None = None
     after: Record | None = None
+    enough: bool = False
     last_start: str = ""
     unquiesced: bool = False
     quiesced: bool = False
@@ -110,6 +113,7 @@ class Job:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots.
+    :ivar now: by the clock of this machine, as packages are dated.
     """
 
     session: Session
@@ -117,6 +121,7 @@ class Job:
     task: Task[t.Any]
     packages: Packages
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+    now: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     @property
     def vms(self) -> list[ExportItem]:
@@ -143,7 +148,7 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
         with task.phase("lookup"):
             selectors = [target.selector for target in options.targets]
             found = task.found("vms", read.find(session, selectors, options.datacenter), selectors)
-            task.items = [_item(vm, options.targets[place]) for place, vm in found]
+            task.items = [_item(job, vm, options.targets[place]) for place, vm in found]
             plan.check_names([(item.vm, item.package) for item in task.items])
         with task.accounted():
             _carry_out(job)
@@ -151,9 +156,10 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
     return task.finish(report.result(job), advice="Packages that are complete stay; run again for the others.")
 
 
-def _item(vm: Vm, target: Target) -> ExportItem:
+def _item(job: Job, vm: Vm, target: Target) -> ExportItem:
     # The step is there before its plan, so that an early end is its failure.
-    return ExportItem(vm=vm, target=target, package=plan.package_name(vm, target), steps=(EXPORT,))
+    name = plan.package_name(vm, target, job.options, job.now)
+    return ExportItem(vm=vm, target=target, package=name, steps=(EXPORT,))
 
 
 def _carry_out(job: Job) -> None:
@@ -189,6 +195,11 @@ def _decide(job: Job, item: ExportItem) -> None:
     try:
         if not job.task.check:
             job.packages.sweep(item.package)
+        enough = _fresh(job, item)
+        if enough is not None:
+            item.package, item.before = enough
+            item.after, item.steps, item.enough = item.before, (), True
+            return
         item.before = item.after = job.packages.known(item.package)
         source = plan.source_of(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
@@ -198,6 +209,13 @@ def _decide(job: Job, item: ExportItem) -> None:
     except VforgeError as error:
         item.steps = ()
         item.fail(error)
+
+
+def _fresh(job: Job, item: ExportItem) -> tuple[str, Record] | None:
+    """A package of the VM that is new enough, with its name."""
+    if not job.options.fresh_hours:
+        return None
+    return plan.fresh(job.packages.all_of(item.vm.instance_uuid), job.options, job.now)
 
 
 def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
@@ -220,12 +238,11 @@ def _export_snapshots(job: Job, ready: t.Sequence[ExportItem], *, quiesced: bool
 def _prune(job: Job) -> None:
     """Remove packages that are old, of each VM of which nothing went wrong."""
     now = datetime.datetime.now(datetime.UTC)
-    for item in job.vms:
+    for item in job.vms if job.options.retention != Retention() else ():
         if item.error is not None:
             continue
         made: list[tuple[datetime.datetime, tuple[str, Record] | None]] = [
-            (datetime.datetime.fromisoformat(known.at), (name, known))
-            for name, known in job.packages.all_of(item.vm.instance_uuid)
+            (known.made, (name, known)) for name, known in job.packages.all_of(item.vm.instance_uuid)
         ]
         # In check mode the one that would be made counts.
         made += [(now, None)] if job.task.check and EXPORT in item.done else []

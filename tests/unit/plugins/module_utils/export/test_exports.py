@@ -307,6 +307,16 @@ def test_old_packages_of_a_vm_go_and_all_else_stays(exports, form):
     assert again.result["changed"] is False
 
 
+def test_a_dated_package_that_is_fresh_is_enough(exports):
+    name = exports.vm(on=True)
+    dated = {"vm": name, "dated": True, "fresh_hours": 1}
+    first, second = exports.run(**dated), exports.run(**dated)
+    assert one(first)["package"]["name"].startswith(f"{name}-2")
+    assert (one(second)["reason"], second.result["changed"]) == ("fresh", False)
+    assert one(second)["package"]["name"] == one(first)["package"]["name"]
+    assert second.total <= 10
+
+
 def test_nothing_is_removed_of_a_vm_whose_export_failed(exports):
     name = exports.vm(data=8)
     exports.run(vm=name, package="first")
