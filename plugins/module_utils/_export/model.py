@@ -143,7 +143,7 @@ def _with(shared: t.Mapping[str, t.Any], each: t.Mapping[str, t.Any]) -> dict[st
 
 
 def _target(given: t.Mapping[str, t.Any], option: str) -> Target:
-    name = given.get("package")
+    name = given.get("package") or None
     if name is not None and plain(name) != name:
         raise InvalidOption(
             f"The option package is {name!r}, which is no plain name of a file.",
