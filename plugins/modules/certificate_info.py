@@ -46,19 +46,12 @@ options:
     type: int
     default: 60
 extends_documentation_fragment:
-  - vforge.vsphere.attributes
+  - vforge.vsphere.attributes.controller
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details:
       - Nothing is changed.
-  idempotent:
-    support: full
-  action_group:
-    support: none
-    membership: []
 notes:
   - O(vforge.vsphere.linked_clone#module:thumbprint) and the same option of all modules take the SHA-256 one. vSphere names
     hosts by SHA-1 before 8.0. From 9.0 on it refuses a SHA-1 where a thumbprint is a parameter, such as for adding a host, so

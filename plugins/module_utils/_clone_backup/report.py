@@ -11,12 +11,12 @@ import typing as t
 from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS
 from .model import FULL, Backup, Mark
-from .plan import CLONE
+from .plan import CLONE, PRUNE
 
 if t.TYPE_CHECKING:
     from .task import BackupItem, BackupTask
 
-_DONE = {CLONE: "cloned", REMOVE_LEFTOVERS: "leftover_removed"}
+_DONE = {CLONE: "cloned", PRUNE: "pruned", REMOVE_LEFTOVERS: "leftover_removed"}
 
 _UNKNOWN: dict[str, t.Any] = {
     **_engine.UNTOUCHED,
@@ -45,7 +45,6 @@ def _count(entry: t.Mapping[str, t.Any]) -> str:
 
 
 def _entry(job: BackupTask, item: BackupItem) -> dict[str, t.Any]:
-    actions = [_DONE[step] for step in item.done] + (["pruned"] if item.removed else [])
     kept = [backup for backup in item.known if backup not in item.removed]
     entry = {
         "name": item.vm.name,
@@ -53,8 +52,8 @@ def _entry(job: BackupTask, item: BackupItem) -> dict[str, t.Any]:
         "path": item.vm.path,
         "instance_uuid": item.vm.instance_uuid,
         "power_state": item.vm.power_state,
-        "actions": actions,
-        "changed": bool(actions),
+        "actions": item.actions(_DONE),
+        "changed": item.changed,
         "backup": _newest(job, item),
         "backups": sorted(backup.name for backup in kept) + ([item.made.name] if item.made is not None else []),
         "removed": [_told(backup.mark, backup.moid) for backup in item.removed],

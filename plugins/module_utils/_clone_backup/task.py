@@ -264,11 +264,11 @@ def _prune(job: BackupTask) -> None:
         if outcome.error is not None and not gone:
             each.of.fail(outcome.error)
         else:
-            each.of.removed.append(each.backup)
+            _note_removed(each)
 
     if job.task.check:
         for each in old:
-            each.of.removed.append(each.backup)
+            _note_removed(each)
         return
     with job.task.phase("prune"):
         job.task.call(
@@ -278,3 +278,9 @@ def _prune(job: BackupTask) -> None:
             note,
             repeatable=True,
         )
+
+
+def _note_removed(each: OldBackup) -> None:
+    item = each.of
+    item.removed.append(each.backup)
+    item.done += [PRUNE] if PRUNE not in item.done else []

@@ -18,6 +18,7 @@ from .._connector.web import Stop
 from .._engine import Task
 from .._errors import Fault, NotFound, VforgeError
 from .._progress import Meter
+from .._retention import Retention
 from .._temporary_snapshots import (
     QUIESCE_FAULTS,
     Kind,
@@ -35,7 +36,7 @@ from .descriptor import Content, DiskFile, OtherFile
 from .hardware import HardDisk, Machine, exported_extra
 from .model import TRY, ExportOptions, FromNewSnapshot, FromSnapshot, Target, Vm
 from .package import Package, Packages
-from .plan import EXPORT, NotExportable
+from .plan import EXPORT, PRUNE, NotExportable
 from .record import PackedFile, Record
 
 if t.TYPE_CHECKING:
@@ -53,9 +54,11 @@ class ExportItem(SnapshotItem):
     :ivar package: what its files begin with.
     :ivar before: the package that was there, whole; None where there was none.
     :ivar after: the package that is there now.
+    :ivar enough: whether a package that is there is new enough.
     :ivar last_start: when it was last powered on, where that is needed.
     :ivar unquiesced: whether its guest was to be quiesced, and could not be.
     :ivar quiesced: whether the snapshot that was made for it is.
+    :ivar removed: names and records of packages of it that were old.
     :ivar received: what came, by the labels of the disks.
     """
 
@@ -65,9 +68,11 @@ class ExportItem(SnapshotItem):
     decided: plan.Plan | None = None
     before: Record | None = None
     after: Record | None = None
+    enough: bool = False
     last_start: str = ""
     unquiesced: bool = False
     quiesced: bool = False
+    removed: list[tuple[str, Record]] = dataclasses.field(default_factory=list)
     received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
 
     @property
@@ -108,6 +113,7 @@ class ExportTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots.
+    :ivar now: by the clock of this machine, as packages are dated.
     """
 
     session: Session
@@ -115,6 +121,7 @@ class ExportTask:
     task: Task[t.Any]
     packages: Packages
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+    now: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     @property
     def vms(self) -> list[ExportItem]:
@@ -141,16 +148,18 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
         with task.phase("lookup"):
             selectors = [target.selector for target in options.targets]
             found = task.found("vms", read.find(session, selectors, options.datacenter), selectors)
-            task.items = [_item(vm, options.targets[place]) for place, vm in found]
+            task.items = [_item(job, vm, options.targets[place]) for place, vm in found]
             plan.check_names([(item.vm, item.package) for item in task.items])
         with task.accounted():
             _carry_out(job)
+            _prune(job)
     return task.finish(report.result(job), advice="Packages that are complete stay; run again for the others.")
 
 
-def _item(vm: Vm, target: Target) -> ExportItem:
+def _item(job: ExportTask, vm: Vm, target: Target) -> ExportItem:
     # The step is there before its plan, so that an early end is its failure.
-    return ExportItem(vm=vm, target=target, package=plan.package_name(vm, target), steps=(EXPORT,))
+    name = plan.package_name(vm, target, job.options, job.now)
+    return ExportItem(vm=vm, target=target, package=name, steps=(EXPORT,))
 
 
 def _carry_out(job: ExportTask) -> None:
@@ -186,6 +195,11 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
     try:
         if not job.task.check:
             job.packages.sweep(item.package)
+        enough = _fresh(job, item)
+        if enough is not None:
+            item.package, item.before = enough
+            item.after, item.steps, item.enough = item.before, (), True
+            return
         item.before = item.after = job.packages.known(item.package)
         source = plan.source_of(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
@@ -195,6 +209,13 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
     except VforgeError as error:
         item.steps = ()
         item.fail(error)
+
+
+def _fresh(job: ExportTask, item: ExportItem) -> tuple[str, Record] | None:
+    """A package of the VM that is new enough, with its name."""
+    if not job.options.fresh_hours:
+        return None
+    return plan.fresh(job.packages.all_of(item.vm.instance_uuid), job.options, job.now)
 
 
 def _without_quiescing(job: ExportTask, item: ExportItem, fault: Fault) -> bool:
@@ -212,6 +233,27 @@ def _export_snapshots(job: ExportTask, ready: t.Sequence[ExportItem], *, quiesce
     for item in ready:
         item.quiesced = quiesced and not item.unquiesced
     _export(job, ready)
+
+
+def _prune(job: ExportTask) -> None:
+    """Remove packages that are old, of each VM of which nothing went wrong."""
+    now = datetime.datetime.now(datetime.UTC)
+    for item in job.vms if job.options.retention != Retention() else ():
+        if item.error is not None:
+            continue
+        made: list[tuple[datetime.datetime, tuple[str, Record] | None]] = [
+            (known.made, (name, known)) for name, known in job.packages.all_of(item.vm.instance_uuid)
+        ]
+        # In check mode the one that would be made counts.
+        made += [(now, None)] if job.task.check and EXPORT in item.done else []
+        old = [each for each in job.options.retention.expired(made, now) if each is not None]
+        item.removed = [(name, known) for name, known in old if name != item.package]
+        item.done += [PRUNE] if item.removed else []
+        try:
+            for name, _known in item.removed if not job.task.check else ():
+                job.packages.remove(name)
+        except VforgeError as error:
+            item.fail(error)
 
 
 # The export of some VMs
