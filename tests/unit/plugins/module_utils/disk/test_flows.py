@@ -152,11 +152,11 @@ def test_a_disk_goes_out_by_govc_and_in_by_ours_and_the_other_way_round(disks, t
     found = disks.info(datastore_path="[LocalDS_0] images/b.vmdk", digest=True).result["disk"]
     assert found["content_sha256"] == sha256(raw.read_bytes())
     # What ours exports is what govc imports; it refuses what is no stream.
-    disks.sim.govc("vm.create", "-on=false", "-ds", "LocalDS_0", "-disk", "images/b.vmdk", "around")
+    where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
+    disks.sim.govc("vm.create", "-on=false", *where, "-net", "VM Network", "-disk", "images/b.vmdk", "around")
     stream, sparse = tmp_path / "c.vmdk", tmp_path / "d.vmdk"
     disks.run(state="exported", vm={"name": "around"}, path=str(stream), transport="datastore")
     disks.run(state="exported", vm={"name": "around"}, path=str(sparse), subformat="monolithicSparse")
-    where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
     disks.sim.govc("import.vmdk", *where, str(stream))
     with pytest.raises(SimulatorError, match="streamOptimized"):
         disks.sim.govc("import.vmdk", *where, str(sparse))
