@@ -10,6 +10,7 @@ the VM runs.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -247,8 +248,9 @@ def areas_in_use(session: Session, vm: DiskVm, disk: Disk) -> list[tuple[int, in
     found: list[tuple[int, int]] = []
     at = 0
     for _question in range(_MOST_QUESTIONS):
+        ask = functools.partial(machine.QueryChangedDiskAreas, None, disk.key, at, "*")
         try:
-            page = session.retrying(lambda at=at: machine.QueryChangedDiskAreas(None, disk.key, at, "*"))
+            page = session.retrying(ask)
         except Fault:
             return None  # no datastore but VMFS knows it; then all is read
         found += [(area.start, area.length) for area in page.changedArea or ()]

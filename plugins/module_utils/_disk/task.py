@@ -26,12 +26,12 @@ from .._temporary_snapshots import (
     with_snapshots,
 )
 from .._vsphere import lease as leases
-from .._vsphere import snapshots
+from .._vsphere import snapshots, vmdk
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
 from . import apply, converting, exporting, image, importing, local, plan, read
 from .exporting import RAW_NAME, STREAM_NAME, Flat
 from .image import Image, QemuImg
-from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, choose_disk
+from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, Output, choose_disk
 from .plan import CONVERT, COPY, DELETE, EXPORT, IMPORT
 
 if t.TYPE_CHECKING:
@@ -330,7 +330,7 @@ def _from_own_snapshot(
     task: Task[DiskItem], item: DiskItem, options: DiskOptions, vm: DiskVm, disk: Disk, place: Workplace
 ) -> leases.Exported:
     """The disk of a running VM, from a snapshot that is made for it and removed with it."""
-    job = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
+    job: SnapshotTask[DiskItem] = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
     find_leftovers(job)
     remove_leftovers(job)
     came: list[leases.Exported] = []
@@ -351,7 +351,7 @@ def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dic
     if tool is not None:
         return _publish(tool, place, made)
     with image.LocalBytes(made.image.path) as data:
-        found = converting.vmdk.verify(data)
+        found = vmdk.verify(data)
     place.publish([place.name])
     return {
         "path": place.target,
@@ -445,7 +445,7 @@ def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace)
         return found.path, verified.capacity, content
     place.clear()
     path = place.of(_READY_STREAM)
-    wanted = converting.Output(image.VMDK, STREAM)
+    wanted = Output(image.VMDK, STREAM)
     made = converting.convert(tool, found, path, wanted, tell)
     return path, made.image.capacity, made.content
 

@@ -303,6 +303,25 @@ def _off(sim: Any, number: int, _folder: Path) -> None:
         sim.create_vm(name, on=False)
 
 
+def _one_with_a_disk(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(_names(number, 1)[0], disks=[{"bytes": 2**22}])
+
+
+def _one_exported(sim: Any, number: int) -> None:
+    assert not sim.govc("snapshot.tree", "-vm", _names(number, 1)[0])
+    assert sim.open_leases() == 0
+
+
+def _loose_disk(sim: Any, number: int, _folder: Path) -> None:
+    """A disk that no VM has."""
+    sim.create_vm(f"src-{number}", on=False, disks=[{"bytes": 2**22}])
+    sim.govc("vm.unregister", f"src-{number}")
+
+
+def _vm_around_it(sim: Any, number: int) -> None:
+    assert _there(sim, [f"new-{number}"]) == {f"new-{number}"}
+
+
 def _ova(folder: Path) -> str:
     return str(folder / "ova" / "tiny.ova")
 
@@ -444,4 +463,30 @@ STORIES = {
         files=True,
         imports=True,
     ),
+    "vm_from_disks": Story(
+        lambda _sim, number, _folder: {
+            "name": f"new-{number}",
+            "disks": [f"[LocalDS_0] src-{number}/src-{number}.vmdk"],
+            "powered_on": True,
+            "timeout": 40,
+        },
+        prepare=_loose_disk,
+        check=_vm_around_it,
+    ),
+    "vmdk": Story(
+        lambda _sim, number, folder: {
+            "state": "exported",
+            "vm": {"name": _names(number, 1)[0]},
+            "path": str(folder / f"disk-{number}.vmdk"),
+            "transport": "lease",
+            "timeout": 40,
+        },
+        # As of vm_export.
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_one_with_a_disk,
+        check=_one_exported,
+        files=True,
+        imports=True,
+    ),
+    "vmdk_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
 }
