@@ -41,9 +41,9 @@ class ActionModule(ControllerAction):
             return {**result, **failed, "failures": made.failures}
         for warning in made.warnings:
             Display().warning(warning)
-        told = {"changed": False, "documents": made.documents, "clone_options": made.clone_options}
+        made_of = {"changed": False, "documents": made.documents, "clone_options": made.clone_options}
         # Shown nowhere, at no verbosity; what fails above names no value, and is shown.
-        return {**result, **told, "_ansible_no_log": True}
+        return {**result, **made_of, "_ansible_no_log": True}
 
     def _made(self, args: dict[str, t.Any]) -> guest_documents.Made:
         guest_documents.check_names(args["guests"])

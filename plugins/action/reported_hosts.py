@@ -50,8 +50,8 @@ class ActionModule(ControllerAction):
             return {**result, "failed": True, **error.as_result()}
         for refused in found.refused:
             Display().warning(f"{refused['msg']} It is left out of the inventory.")
-        told = {"changed": diff is not None, "hosts": found.told(), "refused": found.refused}
-        return {**result, **told, **({"diff": diff} if diff is not None and self._task.diff else {})}
+        done = {"changed": diff is not None, "hosts": found.as_result(), "refused": found.refused}
+        return {**result, **done, **({"diff": diff} if diff is not None and self._task.diff else {})}
 
     def _write(self, path: str, found: Found, options: Options, deadline: float) -> dict[str, str] | None:
         """Bring the file to what it is to be; returns what changed of it, or None."""

@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell what would change without changing it.
+    description: Can run in C(check_mode) and say what would change without changing it.
   diff_mode:
     description: Returns what changes, or would change in check mode, when run with C(--diff).
   idempotent:
@@ -30,7 +30,7 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell what would change without changing it.
+    description: Can run in C(check_mode) and say what would change without changing it.
     support: full
   diff_mode:
     description: Returns what changes, or would change in check mode, when run with C(--diff).

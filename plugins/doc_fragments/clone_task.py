@@ -17,7 +17,7 @@ options:
     type: str
   wait_for_ip_address:
     description:
-      - Whether to wait until the guest of every clone reports an address of its own. Link-local addresses do not count,
+      - Whether to wait until the guest of every clone reports an address of its own. Link-local addresses are not used,
         nor does what an instant clone still has of its parent's when it begins.
     type: bool
     default: false

@@ -34,7 +34,7 @@ options:
     default: auto
   report:
     description:
-      - Whether the script goes with them that tells when cloud-init has finished, as with C(wait=finished) of the module.
+      - Whether the script goes with them that reports when cloud-init has finished, as with C(wait=finished) of the module.
     type: bool
     default: false
   validate:

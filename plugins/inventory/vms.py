@@ -303,7 +303,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         vcenters = self._vcenters(config, path)
         asked = {name: self.get_option(name) for name in _OF_READING}
         asked["vcenters"] = [vcenter.cache_key() for vcenter in vcenters]
-        # Ansible sets ``cache`` to False to have it filled anew.
+        # Ansible sets ``cache`` to False to have it filled again.
         kept = self._kept(path) if cache else {}
         if kept.get("asked") == asked:
             found = [(where, model.Machine(**fields)) for where, fields in kept["vms"]]

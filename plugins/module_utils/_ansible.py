@@ -131,8 +131,8 @@ def run(
         _refuse_nul(params)
         _argspec.check_bounds(params)
         options = prepare(params)
-        warn, tell = (_clean(each) for each in (module.warn, progress.tell))
-        done = alone(options, tell)
+        warn, show = (_clean(each) for each in (module.warn, progress.show))
+        done = alone(options, show)
         if done is not None:
             return done
         connection = ConnectionOptions.from_params(params)
@@ -140,7 +140,7 @@ def run(
 
         if connection.doubt:
             warn(connection.doubt)
-        account.session = session = Session(connection, warn, tell, account.begun, params.get("timeout"))
+        account.session = session = Session(connection, warn, show, account.begun, params.get("timeout"))
         with session:
             account.connected = time.monotonic()
             return _worked(work, session, options)
@@ -163,7 +163,7 @@ def run_alone(
         params = _secrets.parameters(module)
         _refuse_nul(params)
         _argspec.check_bounds(params)
-        return work(prepare(params), _clean(progress.tell))
+        return work(prepare(params), _clean(progress.show))
 
     _end(module, _Account(with_diff=module._diff), body)
 
@@ -179,12 +179,12 @@ def _end(module: AnsibleModule, account: _Account, body: t.Callable[[Progress], 
         ):
             result = body(progress)
     except PartialFailure as error:
-        failed = _told(error, signals)
+        failed = _as_failure(error, signals)
         # The result says what was asked for and done; of the error it is only given what it lacks.
         said = {key: failed[key] for key in ("error_code", "msg")}
         module.fail_json(**account.complete({**failed, **error.result, **said}))
     except Reason as error:
-        module.fail_json(**account.complete(_told(error, signals)))
+        module.fail_json(**account.complete(_as_failure(error, signals)))
     except Exception as error:  # noqa: BLE001 (the edge: a defect must reach the user as a sentence too)
         module.fail_json(**account.complete(_defect(error)))
     module.exit_json(**account.complete(result))
@@ -198,7 +198,7 @@ def _clean(show: t.Callable[[str], None]) -> t.Callable[[str], None]:
 def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, options: O) -> dict[str, t.Any]:
     """Do the work.
 
-    What it returns, or how it failed, is told; a signal to the closing of the session cannot take
+    What it returns, or how it failed, is reported; a signal to the closing of the session cannot take
     it away.
     """
     try:
@@ -214,7 +214,7 @@ def _worked(work: t.Callable[[Session, O], dict[str, t.Any]], session: Session, 
             _signals.settle()
 
 
-def _told(error: Reason, signals: t.Sequence[Interrupted]) -> dict[str, t.Any]:
+def _as_failure(error: Reason, signals: t.Sequence[Interrupted]) -> dict[str, t.Any]:
     """An error as a result.
 
     After a signal it is the signal that ended the run, whatever failed on the way out.

@@ -175,7 +175,7 @@ def parents() -> Spec:
 
 
 def clone_item() -> Spec:
-    """What one clone can be told, whatever way it is made in, as a task and as an item of
+    """The options of one clone, whatever way it is made in, as a task and as an item of
     ``clones``.
     """
     nic: Spec = {
@@ -199,7 +199,7 @@ def clone_item() -> Spec:
 
 
 def clone_task() -> Spec:
-    """What a task that clones can be told of all of its clones: options of the fragment
+    """What a task that clones takes for all of its clones: options of the fragment
     ``clone_task``.
     """
     return {

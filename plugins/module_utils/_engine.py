@@ -385,7 +385,7 @@ class Task(t.Generic[I]):
 
         def after_round(left: set[str], _changed: bool) -> bool:
             if doing:
-                self.session.tell(f"{len(waiting) - len(left)} of {len(waiting)} {doing}")
+                self.session.show_progress(f"{len(waiting) - len(left)} of {len(waiting)} {doing}")
             return between is not None and between()
 
         late = tasks.wait_until(
@@ -563,13 +563,13 @@ class Difference:
 
     def as_result(self) -> dict[str, t.Any]:
         """As an entry of ``differences`` in a result."""
-        told = {
+        entry = {
             "what": self.what,
             "actual": self.actual,
             "wanted": self.wanted,
             "can_change": not self.why_not,
         }
-        return {**told, "why_not": self.why_not} if self.why_not else told
+        return {**entry, "why_not": self.why_not} if self.why_not else entry
 
 
 def changes(head: str, differences: t.Iterable[Difference]) -> tuple[list[str], list[str]]:

@@ -23,7 +23,7 @@ class Reason(BaseException):
 
     :param message: what went wrong, where; never holds a secret.
     :param hint: what the user can do about it.
-    :param details: further facts for the result (plain JSON types only).
+    :param details: what the result has of it besides (plain JSON types only).
     """
 
     error_code = "error"
@@ -39,8 +39,8 @@ class Reason(BaseException):
 
     def as_result(self) -> dict[str, t.Any]:
         """The error as plain data: ``error_code``, ``msg`` and the details that are set."""
-        facts = {key: value for key, value in self.details.items() if value not in (None, "", [])}
-        return {"error_code": self.error_code, "msg": str(self), **facts}
+        details = {key: value for key, value in self.details.items() if value not in (None, "", [])}
+        return {"error_code": self.error_code, "msg": str(self), **details}
 
 
 class VforgeError(Reason, Exception):
@@ -136,7 +136,7 @@ class Fault(VforgeError):
     """vCenter refused a call or ended a task in error.
 
     ``fault`` is the name of the vSphere fault (``DuplicateName``), ``error_code`` the same in snake
-    case. ``holder`` is the moid of the object that holds a taken name, where the fault tells it.
+    case. ``holder`` is the moid of the object that holds a taken name, where the fault reports it.
     ``subject`` is the reference of the object on which a privilege is missing, and None otherwise;
     the message calls it by its moid until ``call_subject`` gives it a path.
     """

@@ -125,7 +125,7 @@ def check(path: str, *, what: str) -> None:
 
 @contextlib.contextmanager
 def locked(
-    path: str, deadline: float, tell: t.Callable[[str], None], *, what: str, by_programs: bool = False
+    path: str, deadline: float, show: t.Callable[[str], None], *, what: str, by_programs: bool = False
 ) -> t.Iterator[None]:
     """Hold the lock of a file among processes; the end of a process, however it comes, releases it.
 
@@ -134,7 +134,7 @@ def locked(
 
     :param path: of the file, which need not be there.
     :param deadline: of ``time.monotonic()``.
-    :param tell: called with one sentence when the lock has to be waited for.
+    :param show: called with one sentence when the lock has to be waited for.
     :param what: is locked, for messages: "state file".
     :param by_programs: whether programs that this process starts hold it as well: after its death
         it is then held until they have ended, too.
@@ -142,7 +142,7 @@ def locked(
     :raises TimedOut: when others hold it until the deadline.
     """
     with _holding(path, f"lock of the {what}", FileUnwritable) as (folder, name):
-        handle = folder.lock(f"{name}.lock", deadline, tell)
+        handle = folder.lock(f"{name}.lock", deadline, show)
         os.set_inheritable(handle, by_programs)
         try:
             yield
@@ -350,14 +350,14 @@ class Folder:
             with explained(self.path_of(found), self._what), gone:
                 self._sweep(found)
 
-    def lock(self, name: str, deadline: float, tell: t.Callable[[str], None]) -> int:
+    def lock(self, name: str, deadline: float, show: t.Callable[[str], None]) -> int:
         """A descriptor that holds the lock of a file, which is made where there is none.
 
         See ``locked``.
         """
         while True:
             handle = self.made(name, os.O_RDWR)
-            _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, tell))
+            _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, show))
             with explained(self.path_of(name), self._what):
                 # One that was removed, or replaced, while it was waited for, locks nothing.
                 with contextlib.suppress(FileNotFoundError):
@@ -913,7 +913,7 @@ class _Wait(t.NamedTuple):
     path: str
     what: str
     deadline: float
-    tell: t.Callable[[str], None]
+    show: t.Callable[[str], None]
 
 
 def _wait_for_lock(handle: int, wait: _Wait) -> None:
@@ -932,7 +932,7 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
                 return
         holder = _holder(handle)
         seconds = max(wait.deadline - time.monotonic(), 0.0)
-        wait.tell(f"Waiting up to {seconds:.0f} s for the {wait.what} {wait.path}, which {holder} holds.")
+        wait.show(f"Waiting up to {seconds:.0f} s for the {wait.what} {wait.path}, which {holder} holds.")
     except BaseException:
         os.close(handle)
         raise

@@ -22,10 +22,10 @@ _MIB = 2**20
 
 
 class Progress:
-    """Sends a line every two seconds, as long as its context lasts: the last that was told, from
+    """Sends a line every two seconds, as long as its context lasts: the last that was shown, from
     the first one on.
 
-    Work that is done within two seconds needs no line. One that was told before is sent again with
+    Work that is done within two seconds needs no line. One that was sent before is sent again with
     its age, so that who reads sees that the module works, and that it waits.
 
     :param line: the lifeline, which never blocks; or None.
@@ -41,12 +41,12 @@ class Progress:
         self._line = line
         self._pause = pause
         self._over = threading.Event()
-        self._told: tuple[str, float] | None = None
+        self._shown_last: tuple[str, float] | None = None
         self._thread = threading.Thread(target=self._work, daemon=True, name="progress")
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Note how far the work is. Never waits; from any thread."""
-        self._told = (text, time.monotonic())
+        self._shown_last = (text, time.monotonic())
 
     def __enter__(self) -> Progress:
         if self._line is not None:
@@ -63,11 +63,11 @@ class Progress:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         sent = None
         while not self._pause(self._over, SECONDS_BETWEEN_LINES):
-            told = self._told
-            if told is not None:
-                text, at = told
-                self._send(text if told is not sent else f"{text} ({time.monotonic() - at:.0f} s ago)")
-                sent = told
+            last = self._shown_last
+            if last is not None:
+                text, at = last
+                self._send(text if last is not sent else f"{text} ({time.monotonic() - at:.0f} s ago)")
+                sent = last
 
     def _send(self, text: str) -> None:
         # A reader that is slow or gone must not hold up the work that it reads about.
@@ -81,9 +81,9 @@ class Meter:
     :param what: begins each line.
     """
 
-    def __init__(self, what: str, total: int, tell: t.Callable[[str], None]) -> None:
+    def __init__(self, what: str, total: int, show: t.Callable[[str], None]) -> None:
         self._what = what
-        self._tell = tell
+        self._show = show
         self._lock = threading.Lock()
         self._begun = time.monotonic()
         self.total = total
@@ -94,13 +94,13 @@ class Meter:
         with self._lock:
             self.done += count
         if count > 0:
-            self._tell(self.line(time.monotonic()))
+            self._show(self.line(time.monotonic()))
 
     def reach(self, done: int, total: int) -> None:
         """Note how far it is."""
         with self._lock:
             self.done, self.total = done, total
-        self._tell(self.line(time.monotonic()))
+        self._show(self.line(time.monotonic()))
 
     def percent(self) -> int:
         """Whole percent, 99 until the end is confirmed."""

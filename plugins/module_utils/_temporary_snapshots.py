@@ -74,7 +74,7 @@ UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What the snapshots of one domain are called, and how theirs are told from others.
+    """What the snapshots of one domain are called, and how theirs differ from others.
 
     :ivar words: what people read in the description.
     :ivar mark: begins the owner mark in it.
@@ -103,7 +103,7 @@ I = t.TypeVar("I", bound=SnapshotItem)  # noqa: E741 (as T, for items)
 
 
 @dataclasses.dataclass(frozen=True)
-class SnapshotJob(t.Generic[I]):
+class SnapshotTask(t.Generic[I]):
     """A task that makes snapshots for a moment.
 
     :ivar run: random; names the run in the owner marks.
@@ -260,7 +260,7 @@ OwnSnapshot: t.TypeAlias = NotMade | MaybeMade | Made | Removed
 
 
 def with_snapshots(
-    job: SnapshotJob[I],
+    job: SnapshotTask[I],
     items: t.Sequence[I],
     use: t.Callable[[list[I]], None],
     *,
@@ -291,7 +291,7 @@ def waves(items: t.Sequence[I], size: int) -> t.Iterator[list[I]]:
         yield list(items[first : first + size])
 
 
-def undisturbed(job: SnapshotJob[I], do: t.Callable[[], None]) -> None:
+def undisturbed(job: SnapshotTask[I], do: t.Callable[[], None]) -> None:
     """Do what has to be done in every ending.
 
     A signal that comes meanwhile is noted, and it is done again. The first signal of a run is the
@@ -305,7 +305,7 @@ def undisturbed(job: SnapshotJob[I], do: t.Callable[[], None]) -> None:
 
 
 def _make(
-    job: SnapshotJob[I],
+    job: SnapshotTask[I],
     wave: t.Sequence[I],
     *,
     memory: bool,
@@ -354,7 +354,7 @@ def _note_made(item: I, outcome: Outcome) -> None:
     item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
 
 
-def _remove(job: SnapshotJob[I], wave: t.Sequence[I]) -> None:
+def _remove(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
     with job.task.phase("removal"):
         try:
             _look_for_lost(job, wave)
@@ -373,7 +373,7 @@ def _remove(job: SnapshotJob[I], wave: t.Sequence[I]) -> None:
                 removal.vm.fail(removal.error)
 
 
-def _look_for_lost(job: SnapshotJob[I], wave: t.Sequence[I]) -> None:
+def _look_for_lost(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
     """Find the snapshots of this run of which no call has returned."""
     unsure = [item for item in wave if isinstance(item.own, MaybeMade)]
     if not unsure:
@@ -411,7 +411,7 @@ class Removal(Item):
         return f"The snapshot {self.snapshot} of {self.vm.title}"
 
 
-def remove_all(job: SnapshotJob[I], removals: t.Sequence[Removal], doing: str) -> None:
+def remove_all(job: SnapshotTask[I], removals: t.Sequence[Removal], doing: str) -> None:
     """Remove snapshots; a removal that fails is tried again. Each has the last error, if any.
 
     :raises Interrupted: a signal came; what was not removed by then has its error.
@@ -426,7 +426,7 @@ def remove_all(job: SnapshotJob[I], removals: t.Sequence[Removal], doing: str) -
         due = [removal for removal in due if removal.left]
 
 
-def _remove_once(job: SnapshotJob[I], due: t.Sequence[Removal], doing: str, deadline: float) -> None:
+def _remove_once(job: SnapshotTask[I], due: t.Sequence[Removal], doing: str, deadline: float) -> None:
     def note(removal: Removal, outcome: Outcome) -> None:
         gone = isinstance(outcome.error, Fault) and outcome.error.fault in _GONE
         removal.error = None if gone else outcome.error
@@ -445,7 +445,7 @@ def _remove_once(job: SnapshotJob[I], due: t.Sequence[Removal], doing: str, dead
         job.task.call(due, start, doing, note, repeatable=True, deadline=deadline)
     except VforgeError as error:
         # Every removal that was not made has its own error by now, and is tried again.
-        job.session.tell(str(error))
+        job.session.show_progress(str(error))
 
 
 _GONE = ("ManagedObjectNotFound", "NotFound")
@@ -454,7 +454,7 @@ _GONE = ("ManagedObjectNotFound", "NotFound")
 # Left-overs of runs that were killed
 
 
-def find_leftovers(job: SnapshotJob[I]) -> None:
+def find_leftovers(job: SnapshotTask[I]) -> None:
     """Find those of each VM. They are no snapshots of the user's, so the VM goes on without them.
 
     One whose run may still be at work is left alone, with a warning.
@@ -481,7 +481,7 @@ def find_leftovers(job: SnapshotJob[I]) -> None:
         item.vm = dataclasses.replace(item.vm, snapshots=left)
 
 
-def remove_leftovers(job: SnapshotJob[I]) -> None:
+def remove_leftovers(job: SnapshotTask[I]) -> None:
     """Remove what was found, also of a VM that nothing else can be done with."""
     removals = [Removal(snapshot=snapshot.moid, vm=item, leftover=True) for item in job.vms for snapshot in item.leftovers]
     if job.task.check:
@@ -493,7 +493,7 @@ def remove_leftovers(job: SnapshotJob[I]) -> None:
         _note_leftovers(job, [removal for removal in removals if removal.left])
 
 
-def _note_leftovers(job: SnapshotJob[I], there: t.Sequence[Removal]) -> None:
+def _note_leftovers(job: SnapshotTask[I], there: t.Sequence[Removal]) -> None:
     """Note of each VM that its left-overs are gone, or why one is still there."""
     for removal in there:
         if removal.error is not None:

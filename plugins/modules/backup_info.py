@@ -115,7 +115,7 @@ def argument_spec():
 def main():
     """Run the module."""
     module = make_module(AnsibleModule, argument_spec(), {}, dict)
-    run_alone(module, dict, lambda options, _tell: info(options["repository"], options.get("vm")))
+    run_alone(module, dict, lambda options, _show: info(options["repository"], options.get("vm")))
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def argument_spec():
 def main():
     """Run the module."""
     module = make_module(AnsibleModule, argument_spec(), {}, CareOptions.from_params)
-    run_alone(module, CareOptions.from_params, lambda options, tell: care(options, tell, check=module.check_mode))
+    run_alone(module, CareOptions.from_params, lambda options, show: care(options, show, check=module.check_mode))
 
 
 if __name__ == "__main__":

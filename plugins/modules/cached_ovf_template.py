@@ -86,8 +86,8 @@ options:
         V(stream) does not.
       - By default V(before) for files of this machine and for O(transfer=pull), and V(stream) for addresses, which are then
         read once.
-      - With O(transfer=pull) the digest that the host tells of what it has fetched is compared with what was read from here. A
-        host that tells none is an error, V(upload_unverified).
+      - With O(transfer=pull) the digest that the host reports of what it has fetched is compared with what was read from
+        here. A host that reports none is an error, V(upload_unverified).
       - V(none) is for O(transfer=pull) alone, and not possible with O(certificate_ca_path). It trusts the server of the source
         for all that O(checksum) does not cover; an O(checksum) is enforced all the same.
       - A file that the manifest leaves out is read before in any case, since its digest is part of what the template is.

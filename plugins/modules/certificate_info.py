@@ -13,7 +13,7 @@ description:
   - Returns the certificate of a vCenter, an ESXi host or any other TLS server, with its thumbprints, and says whether this
     machine trusts it.
   - The certificate is read without trusting it, by a handshake behind which nothing is sent. There are no credentials that
-    could go to the wrong server. A second handshake tells whether the system's authorities, or those of O(ca_path), stand for
+    could go to the wrong server. A second handshake shows whether the system's authorities, or those of O(ca_path), stand for
     the server.
   - A thumbprint that was read over an untrusted network proves nothing. Compare it with one from the server's own console
     before you pin it.
@@ -46,19 +46,12 @@ options:
     type: int
     default: 60
 extends_documentation_fragment:
-  - vforge.vsphere.attributes
+  - vforge.vsphere.attributes.controller
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details:
       - Nothing is changed.
-  idempotent:
-    support: full
-  action_group:
-    support: none
-    membership: []
 notes:
   - O(vforge.vsphere.linked_clone#module:thumbprint) and the same option of all modules take the SHA-256 one. vSphere names
     hosts by SHA-1 before 8.0. From 9.0 on it refuses a SHA-1 where a thumbprint is a parameter, such as for adding a host, so

@@ -13,7 +13,7 @@ description:
   - Makes one HTML file, which needs no network, of what M(vforge.vsphere.cbt_changed_areas) has found. It shows how much
     changed, where on the disks, and run by run.
   - It connects to no vCenter, and does all of its work on the controller.
-  - Names of VMs and disks are shown as text, whatever they hold, and a browser is told to run no scripts of the page.
+  - Names of VMs and disks are shown as text, whatever they hold, and the page forbids browsers to run scripts.
 options:
   path:
     description:

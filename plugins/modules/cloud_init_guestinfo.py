@@ -11,7 +11,7 @@ description:
   - Delivers metadata, user data and vendor data for cloud-init to one VM or to many, checked before anything is sent.
   - Compares what is there as cloud-init reads it, whatever its encoding, and also knows again what cloud-init has
     overwritten since. So a second run changes nothing.
-  - Powers the VMs on, or reboots them, where that is asked for, and waits until their guests tell that cloud-init has
+  - Powers the VMs on, or reboots them, where that is asked for, and waits until their guests report that cloud-init has
     read its data, has set up the network, or has finished.
 options:
   state:
@@ -106,7 +106,7 @@ options:
       - V(guestinfo) writes into the extra configuration of the VM, where cloud-init looks at each boot.
       - V(customization) hands metadata and user data to vSphere (C(CustomizeVM_Task) with C(CustomizationCloudinitPrep)),
         which gives them to the guest at its next start. The VM must be powered off, VMware Tools must be in it, and each
-        may have 512 KiB. It needs vCenter 7.0.3. What was delivered so cannot be read back; a fingerprint tells whether
+        may have 512 KiB. It needs vCenter 7.0.3. What was delivered so cannot be read back; a fingerprint shows whether
         it changed.
     type: str
     choices: [guestinfo, customization]
@@ -159,10 +159,10 @@ options:
     default: false
   wait:
     description:
-      - What to wait for, by what the guests tell. A VM that is off, or whose data wait for a boot, is not waited for.
+      - What to wait for, by what the guests report. A VM that is off, or whose data wait for a boot, is not waited for.
       - V(read) waits until cloud-init has overwritten the keys in C(redact), which it does when it has read them.
-      - V(network) waits until cloud-init tells an address (C(guestinfo.local-ipv4) or C(guestinfo.local-ipv6)).
-      - V(finished) waits until cloud-init has done all, and fails where cloud-init failed. A script that tells of it is
+      - V(network) waits until cloud-init reports an address (C(guestinfo.local-ipv4) or C(guestinfo.local-ipv6)).
+      - V(finished) waits until cloud-init has done all, and fails where cloud-init failed. A script that reports it is
         added to the vendor data; it is not compared. See O(finished_key).
     type: str
     choices: [none, read, network, finished]
@@ -338,8 +338,8 @@ vms:
       type: str
     refused:
       description:
-        - What the guest tells and is not taken for true, with C(error_code), V(reported_address_refused) or
-          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it tells.
+        - What the guest reports and is not taken for true, with C(error_code), V(reported_address_refused) or
+          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it reports.
       type: list
       elements: dict
     finished:
@@ -348,7 +348,7 @@ vms:
       type: str
     ssh_host_keys:
       description:
-        - Public SSH host keys, each with its type, which the script that tells of the end tells too. They are taken apart and
+        - Public SSH host keys, each with its type, which the script that reports the end reports, too. They are taken apart and
           put together again; where one is not of the form of its type, none is returned.
       type: list
       elements: str
@@ -372,8 +372,8 @@ failures:
   elements: dict
 refusals:
   description:
-    - What guests tell and is not taken for true, in short, with C(name), C(error_code) and C(msg).
-    - Such a VM does not fail. A warning tells of it.
+    - What guests report and is not taken for true, in short, with C(name), C(error_code) and C(msg).
+    - Such a VM does not fail. A warning says so.
   returned: as RV(vms)
   type: list
   elements: dict

@@ -153,8 +153,8 @@ vms:
       type: str
     refused:
       description:
-        - What the guest tells and is not taken for true, with C(error_code), V(reported_address_refused) or
-          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it tells.
+        - What the guest reports and is not taken for true, with C(error_code), V(reported_address_refused) or
+          V(host_key_refused), and C(msg). Whoever has root in a guest decides what it reports.
       type: list
       elements: dict
     finished:
@@ -163,7 +163,7 @@ vms:
       type: str
     ssh_host_keys:
       description:
-        - Public SSH host keys, each with its type, which the script that tells of the end tells too. They are taken apart and
+        - Public SSH host keys, each with its type, which the script that reports the end reports, too. They are taken apart and
           put together again; where one is not of the form of its type, none is returned.
       type: list
       elements: str

@@ -13,7 +13,7 @@ description:
   - Makes one HTML file, which needs no network, of what M(vforge.vsphere.first_class_disk_info) has found with its option
     O(vforge.vsphere.first_class_disk_info#module:orphans).
   - It connects to no vCenter, and does all of its work on the controller.
-  - Names are shown as text, whatever they hold, and a browser is told to run no scripts of the page.
+  - Names are shown as text, whatever they hold, and the page forbids browsers to run scripts.
 options:
   path:
     description:

@@ -13,7 +13,7 @@ description:
     them over many hosts.
   - The guest of a quiesced parent is halted in the middle of a command. Each child goes on behind it, with the memory and
     the disks of the parent.
-  - A child is recognized as vCenter itself tells it, by the parent's list of children and by the fork group. A VM of the same
+  - A child is recognized as vCenter itself reports it, by the parent's list of children and by the fork group. A VM of the same
     name that is no child of its parent is neither changed nor removed.
   - VMFork was never part of a public SDK, and later releases do not have it. On vCenter 6.7 and later use
     M(vforge.vsphere.instant_clone); this module says so there and changes nothing.
@@ -96,7 +96,7 @@ options:
     elements: str
   wake_output:
     description:
-      - Whether a child in which a script of O(on_wake) fails tells the end of its output, at most 1 KiB. It is kept in the
+      - Whether a child in which a script of O(on_wake) fails reports the end of its output, at most 1 KiB. It is kept in the
         configuration of the child, as C(guestinfo.vforge.wake_log), where whoever may read that can read it.
     type: bool
     default: true
@@ -110,7 +110,7 @@ options:
   wait_for_ip_address:
     description:
       - Whether to wait until the guest of every child that is powered on reports an address of its own. Link-local addresses
-        do not count, nor do those of cards that still have the parent's MAC.
+        are not used, nor are those of cards that still have the parent's MAC.
     type: bool
     default: false
   wait_for_wake:
@@ -343,7 +343,7 @@ parents:
       description: V(persistent) or V(nonpersistent) for a VM that is a child itself, else V(none).
       type: str
     parent:
-      description: Its own parent as vCenter tells it, where it is a child itself.
+      description: Its own parent as vCenter reports it, where it is a child itself.
       type: dict
     children:
       description:
@@ -474,7 +474,7 @@ failures:
 refusals:
   description:
     - What children report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
-    - Such a child does not fail. A warning tells of it.
+    - Such a child does not fail. A warning says so.
   returned: as RV(parents)
   type: list
   elements: dict

@@ -14,7 +14,7 @@ description:
     as C(guest), and checks the results as M(vforge.vsphere.cloud_init_guestinfo) does.
   - One task for all VMs. A loop over them costs as much for each VM as the play has variables.
   - It connects to no vCenter, changes nothing, and does all of its work on the controller.
-  - What is wrong is told for all VMs at once, each with its name, the template and the line, and never with a value.
+  - What is wrong is reported for all VMs at once, each with its name, the template and the line, and never with a value.
 options:
   guests:
     description:
@@ -41,7 +41,7 @@ options:
     default: false
   report:
     description:
-      - Whether the script goes with them that tells when cloud-init has finished, as with C(wait=finished) of
+      - Whether the script goes with them that reports when cloud-init has finished, as with C(wait=finished) of
         M(vforge.vsphere.cloud_init_guestinfo).
     type: bool
     default: false

@@ -143,7 +143,7 @@ options:
         customized.
       - A clone whose guest was customized is marked by C(vforge.customized) in its configuration. It is not customized again,
         and its settings are not compared.
-      - The notes of the module tell how guests are customized, and what that needs.
+      - The notes of the module say how guests are customized, and what that needs.
     type: dict
     suboptions:
       hostname:
@@ -529,7 +529,7 @@ clones:
       type: list
       elements: str
     error:
-      description: For a failed clone its C(error_code) and C(msg), and more where the fault tells more.
+      description: For a failed clone its C(error_code) and C(msg), and more where the fault reports more.
       type: dict
 failures:
   description: The clones that failed, in short, with C(name), C(error_code) and C(msg).
@@ -539,7 +539,7 @@ failures:
 refusals:
   description:
     - What clones report of themselves and was not taken for true, in short, with C(name), C(error_code) and C(msg).
-    - Such a clone does not fail. A warning tells of it.
+    - Such a clone does not fail. A warning says so.
   returned: as RV(clones)
   type: list
   elements: dict

@@ -48,15 +48,15 @@ options:
       - V(windows) does the same as V(networkmanager) for Windows guests.
       - >-
         A mistake in the syntax of a script is found before anything is frozen, and so is what a script needs and the guest has
-        not. A script tells what it needs in lines such as C(# vforge: needs nmcli), as the ready-made ones do.
+        not. A script says what it needs in lines such as C(# vforge: needs nmcli), as the ready-made ones do.
       - A text that looks like the path of a file, or is nearly the name of a ready-made script, is refused.
-      - Each clone tells vCenter how its scripts went, and M(vforge.vsphere.instant_clone) waits for that.
+      - Each clone reports to vCenter how its scripts went, and M(vforge.vsphere.instant_clone) waits for that.
       - Not shown at any verbosity.
     type: list
     elements: str
   wake_output:
     description:
-      - Whether a clone in which a script of O(on_wake) fails tells the end of its output, at most 1 KiB. It is kept in the
+      - Whether a clone in which a script of O(on_wake) fails reports the end of its output, at most 1 KiB. It is kept in the
         configuration of the clone, as C(guestinfo.vforge.wake_log), where whoever may read that can read it. So switch this off
         where scripts print secrets.
     type: bool

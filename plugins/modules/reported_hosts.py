@@ -15,7 +15,7 @@ description:
     known hosts.
   - It connects to no vCenter, and does all of its work on the controller.
   - It adds nothing to the inventory itself. Loop over RV(hosts) with M(ansible.builtin.add_host).
-  - A VM whose report does not fit is left out with an C(error_code), a warning tells of it, and the others go on.
+  - A VM whose report does not fit is left out with an C(error_code), a warning says so, and the others go on.
   - Lines of keys end with a mark that names the VM. A line for the address of a VM that has no such mark, or that of
     another VM, is taken for somebody else's, unless it names the VM, or has the VM's key and the user gave the VM this
     address.

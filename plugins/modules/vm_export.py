@@ -145,6 +145,28 @@ options:
       - Without it properties have the values that the maker of their package gave, and passwords have none.
     type: bool
     default: false
+  fresh_hours:
+    description:
+      - A package of the VM in O(dest) that is not older than so many hours is enough, whatever its name, so that a run that is
+        repeated makes no second one. With V(0), O(refresh) alone decides.
+    type: int
+    default: 0
+  dated:
+    description:
+      - Whether the name of a package ends with when it is made, such as V(web-1-20260501T020000Z), so that each run makes one
+        more. For backups, with O(keep_last) or O(keep_days).
+    type: bool
+    default: false
+  keep_last:
+    description:
+      - So many of the newest packages of each VM in O(dest) are kept. One that O(keep_days) keeps stays, too.
+      - Without this and O(keep_days) all are kept. The newest one is kept always, and nothing is removed of a VM whose export
+        failed. Only what this module has made in this O(format) is counted and removed, by its file C(.vforge.json).
+    type: int
+  keep_days:
+    description:
+      - Packages of each VM that are not older than so many days are kept.
+    type: int
   parallel:
     description:
       - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
@@ -254,7 +276,7 @@ vms:
       type: str
       sample: poweredOn
     actions:
-      description: What was done, or in check mode would be done, of V(exported) and V(leftover_removed).
+      description: What was done, or in check mode would be done, of V(exported), V(pruned) and V(leftover_removed).
       type: list
       elements: str
     changed:
@@ -263,7 +285,8 @@ vms:
     reason:
       description:
         - Why it was exported, or why not. V(missing), there was no complete package; V(changed); V(unknown), nobody can know
-          whether its disks were written; V(asked), by O(refresh=always); V(unchanged); V(present), with O(refresh=missing).
+          whether its disks were written; V(asked), by O(refresh=always); V(unchanged); V(present), with O(refresh=missing);
+          V(fresh), by O(fresh_hours).
       type: str
       sample: unchanged
     package:
@@ -311,6 +334,10 @@ vms:
     snapshot:
       description: The snapshot that was exported, with C(moid), C(created) and C(removed); None where there was none.
       type: dict
+    removed:
+      description: The packages that were removed, with C(name), C(at) and C(size).
+      type: list
+      elements: dict
     withheld:
       description: The keys of guestinfo that did not go along.
       type: list
@@ -396,6 +423,10 @@ def argument_spec():
         "refresh": {"type": "str", "choices": ["changed", "missing", "always"], "default": "changed"},
         "extra_config": {"type": "list", "elements": "str", "default": []},
         "property_values": {"type": "bool", "default": False},
+        "fresh_hours": {"type": "int", "default": 0},
+        "dated": {"type": "bool", "default": False},
+        "keep_last": {"type": "int"},
+        "keep_days": {"type": "int"},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }

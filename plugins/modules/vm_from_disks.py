@@ -39,7 +39,7 @@ options:
     type: str
   disks:
     description:
-      - The disks, as V([datastore1] web/web.vmdk), in their order on the controller. Required to make a VM.
+      - The disks, as V([datastore1] web/web.vmdk), in their order on the controller. Required with O(state=present).
       - The files of the VM are made beside the first.
     type: list
     elements: str
@@ -96,7 +96,7 @@ options:
     type: str
   instance_uuid:
     description:
-      - Instance UUID of the VM that is to be removed.
+      - Instance UUID of the VM that is to be removed. Required with O(state=absent).
     type: str
   powered_on:
     description:

@@ -162,7 +162,7 @@ def argument_spec():
 def main():
     """Run the module."""
     module = make_module(AnsibleModule, argument_spec(), {}, RestoreOptions.from_params)
-    run_alone(module, RestoreOptions.from_params, lambda options, tell: restore(options, tell, check=module.check_mode))
+    run_alone(module, RestoreOptions.from_params, lambda options, show: restore(options, show, check=module.check_mode))
 
 
 if __name__ == "__main__":

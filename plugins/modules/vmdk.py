@@ -379,8 +379,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import mak
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.model import DiskOptions
 
-_FORMATS = ["vmdk", "raw", "qcow2", "vhdx", "vpc", "vdi"]
-
 
 def argument_spec():
     """The options of the module."""
@@ -409,7 +407,7 @@ def argument_spec():
             "choices": ["auto", "raw", "vmdk", "qcow2", "vhdx", "vpc", "vdi"],
             "default": "auto",
         },
-        "format": {"type": "str", "choices": _FORMATS, "default": "vmdk"},
+        "format": {"type": "str", "choices": ["vmdk", "raw", "qcow2", "vhdx", "vpc", "vdi"], "default": "vmdk"},
         "subformat": {
             "type": "str",
             "choices": [

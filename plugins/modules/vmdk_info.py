@@ -16,6 +16,7 @@ options:
   path:
     description:
       - A file on the machine where the module runs. No vCenter is needed for it.
+      - Exactly one of this, O(datastore_path) and O(vm) is required.
     type: path
   datastore_path:
     description:

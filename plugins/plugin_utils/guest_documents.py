@@ -17,7 +17,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._connector import n
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.templates import NotRendered, Template
 
-# So many mistakes are told at once.
+# So many mistakes are listed at once.
 _MOST = 10
 
 
@@ -27,7 +27,7 @@ class Options:
 
     :ivar in_advance: whether VMs are made with their data, before anything is known of them: the instance-id is then derived
         from the name, and the data come as pairs of extraConfig.
-    :ivar report: whether the script goes with them that tells when cloud-init has finished.
+    :ivar report: whether the script goes with them that reports when cloud-init has finished.
     """
 
     in_advance: bool

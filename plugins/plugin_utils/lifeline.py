@@ -77,7 +77,7 @@ class Lifeline:
     def close(self) -> None:
         """Cut the line, and wait until the module has ended. One that has not within SECONDS_TO_END is killed.
 
-        ``killed`` tells whether it had to be. One that another user runs cannot be killed, and is not waited for any longer.
+        ``killed`` shows whether it had to be. One that another user runs cannot be killed, and is not waited for any longer.
         """
         self.cut()
         self._thread.join()

@@ -155,9 +155,9 @@ class ModuleAction(ActionBase):
         An exception, not a result: Ansible does not try such a task again.
         """
         why = f"The module had not ended {SECONDS_TO_END:.0f} s later, and was killed." if killed else result.get("msg", "")
-        told = {"timedout": {"period": self._task.timeout}, "_ansible_no_log": self._task.no_log}
+        more = {"timedout": {"period": self._task.timeout}, "_ansible_no_log": self._task.no_log}
         failure = AnsibleActionFail(
-            f"The task's timeout of {self._task.timeout} s has passed. {why}", result={**result, **told}
+            f"The task's timeout of {self._task.timeout} s has passed. {why}", result={**result, **more}
         )
         failure.result.pop("exception", None)  # there is none
         return failure

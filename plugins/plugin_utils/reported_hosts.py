@@ -63,14 +63,14 @@ class Found:
         """Leave a VM out."""
         self.refused.append({"name": name, "error_code": code, "msg": why})
 
-    def told(self) -> list[dict[str, str]]:
+    def as_result(self) -> list[dict[str, str]]:
         """The hosts for the result."""
         return [{"name": guest.name, "address": guest.address} for guest in self.guests]
 
     def write_down(self, text: str, options: Options) -> str:
         """The text of the file with their keys; those whose address it holds for others are refused.
 
-        A VM whose keys were refused is none of the hosts any more, since nobody could tell that it is the one that answers.
+        A VM whose keys were refused is none of the hosts any more, since nobody could know that it is the one that answers.
         """
         bad = {entry["name"] for entry in self.refused if entry["error_code"] == HOST_KEY_REFUSED}
         self.guests = [guest for guest in self.guests if guest.name not in bad]
@@ -125,10 +125,10 @@ def judge(vms: t.Sequence[t.Mapping[str, t.Any]], options: Options, inventory: I
         name, uuid = (str(entry.get(key) or "") for key in ("name", "instance_uuid"))
         for refusal in entry.get("refused") or ():
             found.refuse(name, str(refusal.get("error_code")), str(refusal.get("msg")))
-        told = [str(entry[key]) for key in ("ip", "local_ipv4", "local_ipv6") if entry.get(key)]
-        if not told:
+        reported = [str(entry[key]) for key in ("ip", "local_ipv4", "local_ipv6") if entry.get(key)]
+        if not reported:
             continue
-        address = given[name] if given.get(name) in told else told[0]
+        address = given[name] if given.get(name) in reported else reported[0]
         # A VM may stand in the results of several tasks.
         if claims.add(name, uuid, address):
             reports.append((entry, known_hosts.Guest(name, uuid, address, given.get(name) == address, ())))
@@ -182,7 +182,7 @@ def _objection(guest: known_hosts.Guest, given: t.Mapping[str, str], claims: _Cl
     if others:
         return (
             ADDRESS_REFUSED,
-            f"{name} reports the address {address}, and so does {', '.join(others[:3])}: nobody can tell whose it is.",
+            f"{name} reports the address {address}, and so does {', '.join(others[:3])}: nobody can know whose it is.",
         )
     return "", ""
 

@@ -40,7 +40,7 @@ class ModuleProcess:
         common: parameters of each run that are not given otherwise.
     """
 
-    def __init__(self, sim: Simulator, which: str, path: str, runtime_dir: str | os.PathLike[str], **common: Any) -> None:
+    def __init__(self, sim: Simulator, which: str, path: str, runtime_dir: str | os.PathLike[str], /, **common: Any) -> None:
         self.sim = sim
         self.program = _START.format(package=_COLLECTION, name=which)
         self.common = common

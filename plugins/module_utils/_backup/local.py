@@ -148,10 +148,10 @@ class CareOptions:
         )
 
 
-def care(options: CareOptions, tell: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
+def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
     """Verify or prune the points of one VM or of all.
 
-    :param tell: called with one sentence when another run has to be waited for.
+    :param show: called with one sentence when another run has to be waited for.
     :returns: the module's result.
     :raises PartialFailure: when a VM failed; it holds the whole result.
     """
@@ -166,7 +166,7 @@ def care(options: CareOptions, tell: t.Callable[[str], None], *, check: bool) ->
             if check:
                 _care_for(repository.read(uuid), options, entry, deadline, check=True)
                 continue
-            with repository.locked(uuid, deadline, tell) as machine:
+            with repository.locked(uuid, deadline, show) as machine:
                 _care_for(machine, options, entry, deadline, check=False)
         except VforgeError as error:
             entry["error"] = error.as_result()
@@ -260,12 +260,12 @@ class RestoreOptions:
         )
 
 
-def restore(options: RestoreOptions, tell: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
+def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
     """Write disks as they were at a point into files of this machine.
 
     A file that already has what the point has is left alone: it is read, and not written.
 
-    :param tell: called with one sentence when another run has to be waited for.
+    :param show: called with one sentence when another run has to be waited for.
     :returns: the module's result.
     """
     images.require()
@@ -273,7 +273,7 @@ def restore(options: RestoreOptions, tell: t.Callable[[str], None], *, check: bo
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     _files.check_folder(options.folder, what="restored image")
-    with repository.locked(uuid, deadline, tell) as machine:
+    with repository.locked(uuid, deadline, show) as machine:
         point = _point(machine, options.point)
         wanted = _wanted(point, options.disks)
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]

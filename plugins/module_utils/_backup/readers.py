@@ -142,7 +142,7 @@ def export(
                 lease,
                 ready,
                 wanted,
-                gauge=Meter(vm.name, ready.capacity, session.tell),
+                gauge=Meter(vm.name, ready.capacity, session.show),
                 parallel=parallel,
                 deadline=deadline,
                 stop=stop,

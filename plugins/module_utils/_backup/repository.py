@@ -66,16 +66,16 @@ class Repository:
         return os.path.join(self.path, f"{_VM}{instance_uuid}")
 
     @contextlib.contextmanager
-    def locked(self, instance_uuid: str, deadline: float, tell: t.Callable[[str], None]) -> t.Iterator[Machine]:
+    def locked(self, instance_uuid: str, deadline: float, show: t.Callable[[str], None]) -> t.Iterator[Machine]:
         """The points of a VM, for this run alone; what runs that died have left is put right first.
 
         :param deadline: of ``time.monotonic()``, for others to finish.
-        :param tell: called with one sentence when there is something to wait for.
+        :param show: called with one sentence when there is something to wait for.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
         # A qemu-nbd whose run was killed may still be writing.
-        with _files.locked(folder, deadline, tell, what=_WHAT, by_programs=True):
+        with _files.locked(folder, deadline, show, what=_WHAT, by_programs=True):
             machine = Machine(folder)
             machine.put_right(deadline)
             yield machine

@@ -182,7 +182,7 @@ def _lock(job: Job, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -
     """Have the folders of these VMs for this run alone."""
     # Always in one order: two runs that want the same VMs do not wait for each other.
     for item in sorted(wave, key=lambda item: item.vm.instance_uuid):
-        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.tell)
+        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show)
         try:
             item.machine = locks.enter_context(lock)
         except VforgeError as error:
@@ -330,7 +330,7 @@ def _copy_disk(
     source: readers.Reader,
 ) -> Staged:
     disk = reading.disk
-    meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.tell)
+    meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show)
     copying = Copying(
         open_stream=source.open,
         fresh=isinstance(reading, Whole),

@@ -29,8 +29,8 @@ from .plan import QUERY
 from .sink import AreaFiles, AreaSink
 from .task import (
     Answer,
+    AreaTask,
     FullRequiredError,
-    Job,
     VmItem,
     close_files,
     note_question,
@@ -79,7 +79,7 @@ def run(session: Session, options: AreaOptions, target: FirstClassDiskTarget, *,
     task.items = [item]
     files = options.files
     with AreaFiles(files.areas, compress=files.compress, write=files.with_areas and not check) as sink:
-        job = Job(session, options, task, known, sink)
+        job = AreaTask(session, options, task, known, sink)
         with task.accounted(), task.working_on(item), task.phase("query"):
             _query(job, item, disk, target, named)
         _judge(job, item)
@@ -176,7 +176,7 @@ def _device(disk: FirstClassDisk, change_id: str | None) -> Disk:
     )
 
 
-def _query(job: Job, item: VmItem, disk: FirstClassDisk, target: FirstClassDiskTarget, named: str | None) -> None:
+def _query(job: AreaTask, item: VmItem, disk: FirstClassDisk, target: FirstClassDiskTarget, named: str | None) -> None:
     if job.task.check and named is None:
         _answer(job, item, disk, target, None)
         item.done.append(QUERY)
@@ -201,7 +201,7 @@ def _query(job: Job, item: VmItem, disk: FirstClassDisk, target: FirstClassDiskT
 
 
 def _answer(
-    job: Job,
+    job: AreaTask,
     item: VmItem,
     disk: FirstClassDisk,
     target: FirstClassDiskTarget,
@@ -229,7 +229,7 @@ def _answer(
     return answer
 
 
-def _read(job: Job, item: VmItem, subject: Subject, answer: Answer) -> None:
+def _read(job: AreaTask, item: VmItem, subject: Subject, answer: Answer) -> None:
     files = job.options.files
     sink = AreaSink(job.files, f"{item.vm.instance_uuid}-{_KEY}", files.most_areas if files.with_areas else 0)
     ask = tracking.first_class_pages(job.session, subject.disk, subject.snapshot, answer.since or "")
@@ -240,7 +240,7 @@ def _read(job: Job, item: VmItem, subject: Subject, answer: Answer) -> None:
         raise
 
 
-def _make(job: Job, disk: FirstClassDisk) -> Subject:
+def _make(job: AreaTask, disk: FirstClassDisk) -> Subject:
     """A snapshot for the query.
 
     :raises VforgeError: it cannot be made, or is not there in time.
@@ -253,7 +253,7 @@ def _make(job: Job, disk: FirstClassDisk) -> Subject:
     return Subject(disk, end.result.id, made=True)
 
 
-def _remove(job: Job, item: VmItem, subject: Subject) -> None:
+def _remove(job: AreaTask, item: VmItem, subject: Subject) -> None:
     """Remove the snapshot of the query; one that stays is said to."""
     session, disk = job.session, subject.disk
     deadline = max(job.task.deadline, time.monotonic() + _LAST_SECONDS)
@@ -282,7 +282,7 @@ def _end_of(session: Session, task: t.Any, deadline: float) -> TaskEnd:
     return ends[0] if ends else late
 
 
-def _judge(job: Job, item: VmItem) -> None:
+def _judge(job: AreaTask, item: VmItem) -> None:
     for answer in item.answers.values():
         if answer.full is None:
             continue
@@ -297,8 +297,8 @@ def _judge(job: Job, item: VmItem) -> None:
             item.warnings.append(f"{item.title}: its changes are not tracked. Set change_tracking with first_class_disk.")
 
 
-def _result(job: Job, disk: FirstClassDisk, at: str) -> dict[str, t.Any]:
-    """The result of VMs, told of a first class disk."""
+def _result(job: AreaTask, disk: FirstClassDisk, at: str) -> dict[str, t.Any]:
+    """The result of VMs, as that of a first class disk."""
     whole = report.result(job, at)
     (entry,) = whole["vms"]
     found = entry["disks"][0] if entry["disks"] else {}

@@ -18,7 +18,7 @@ from .state import Move, Record, Run
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
-    from .task import Answer, Job, VmItem
+    from .task import Answer, AreaTask, VmItem
 
 # Steps that are actions; a question leaves the VM as it was.
 _DONE = {
@@ -44,7 +44,7 @@ _UNKNOWN: dict[str, t.Any] = {
 MOST_RUNS = 4000
 
 
-def result(job: Job, at: str) -> dict[str, t.Any]:
+def result(job: AreaTask, at: str) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts``, ``totals``, ``uncommitted`` and ``diff``.
 
     :param at: when the question was asked, in UTC.
@@ -83,7 +83,7 @@ def totals(entries: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     }
 
 
-def uncommitted(job: Job) -> list[dict[str, str]]:
+def uncommitted(job: AreaTask) -> list[dict[str, str]]:
     """The questions that were never committed and are asked once more, the oldest first."""
     known: dict[str, str] = {}
     for item in job.vms:
@@ -93,7 +93,7 @@ def uncommitted(job: Job) -> list[dict[str, str]]:
     return [{"question": question, "at": known[question]} for question in ordered]
 
 
-def warnings(job: Job) -> list[str]:
+def warnings(job: AreaTask) -> list[str]:
     """What nobody should overlook, once for all VMs."""
     again = uncommitted(job)
     if not again:
@@ -111,7 +111,7 @@ def warnings(job: Job) -> list[str]:
 # One VM
 
 
-def _entry(job: Job, item: VmItem, at: str) -> dict[str, t.Any]:
+def _entry(job: AreaTask, item: VmItem, at: str) -> dict[str, t.Any]:
     vm, actions = item.vm, _actions(item)
     entry = {
         "name": vm.name,
@@ -166,7 +166,7 @@ def _snapshot(item: VmItem) -> dict[str, t.Any] | None:
 # One disk
 
 
-def _disk(job: Job, item: VmItem, answer: Answer, at: str) -> dict[str, t.Any]:
+def _disk(job: AreaTask, item: VmItem, answer: Answer, at: str) -> dict[str, t.Any]:
     disk, tally = answer.disk, answer.tally
     entry: dict[str, t.Any] = {
         **_place(disk),
@@ -198,7 +198,7 @@ def _disk(job: Job, item: VmItem, answer: Answer, at: str) -> dict[str, t.Any]:
     return entry
 
 
-def is_found(job: Job, answer: Answer) -> bool:
+def is_found(job: AreaTask, answer: Answer) -> bool:
     """Whether an answer says from where the disk is asked next."""
     refused = answer.full is not None and job.options.on_full_required == FAIL
     return answer.error is None and not refused and bool(answer.disk.change_id)
@@ -220,7 +220,7 @@ def run_of(answer: Answer, at: str) -> Run:
     )
 
 
-def _runs(job: Job, item: VmItem, answer: Answer, at: str) -> list[Run]:
+def _runs(job: AreaTask, item: VmItem, answer: Answer, at: str) -> list[Run]:
     """The last runs of a disk, this one included, the oldest first."""
     disks = sum(len(each.answers) for each in job.vms)
     most = min(job.options.runs, max(MOST_RUNS // disks, 1))
@@ -249,7 +249,7 @@ def _place(disk: Disk) -> dict[str, t.Any]:
 # The diff
 
 
-def _diff(job: Job) -> dict[str, str]:
+def _diff(job: AreaTask) -> dict[str, str]:
     before, after = [], []
     for item in job.vms:
         if not _actions(item):

@@ -60,7 +60,7 @@ class Run:
     """What one question found of one disk.
 
     :ivar at: when, in UTC, as ``2026-05-01T02:00:00.000+00:00``.
-    :ivar changed_bytes: None where the whole disk has to be read, and ``full_required`` tells the code of the reason.
+    :ivar changed_bytes: None where the whole disk has to be read, and ``full_required`` says the code of the reason.
     :ivar regions: changed bytes by region of the disk.
     """
 
@@ -276,14 +276,14 @@ def load(path: str, deadline: float | None = None) -> State:
 
 
 @contextlib.contextmanager
-def locked(path: str, deadline: float, tell: t.Callable[[str], None]) -> t.Iterator[State]:
+def locked(path: str, deadline: float, show: t.Callable[[str], None]) -> t.Iterator[State]:
     """What a file has now; until the context is left, no other task writes it.
 
     :param deadline: of ``time.monotonic()``.
-    :param tell: called with one sentence when another task has to be waited for.
+    :param show: called with one sentence when another task has to be waited for.
     :raises StateDamaged, InvalidOption, TimedOut: as ``load``.
     """
-    with _files.locked(path, deadline, tell, what=_WHAT):
+    with _files.locked(path, deadline, show, what=_WHAT):
         yield load(path, deadline)
 
 

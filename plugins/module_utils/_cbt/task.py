@@ -34,7 +34,7 @@ from .._temporary_snapshots import (
     Kind,
     Made,
     SnapshotItem,
-    SnapshotJob,
+    SnapshotTask,
     find_leftovers,
     remove_leftovers,
     undisturbed,
@@ -130,7 +130,7 @@ class VmItem(SnapshotItem):
 
 
 @dataclasses.dataclass
-class Job:
+class AreaTask:
     """A task whose VMs were found.
 
     :ivar state: what the state file has; None where none is used.
@@ -157,9 +157,9 @@ class Job:
         return self.task.items
 
     @property
-    def snapshots(self) -> SnapshotJob[VmItem]:
+    def snapshots(self) -> SnapshotTask[VmItem]:
         """For the snapshots that it makes for a moment."""
-        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
     def end(self, why: Reason) -> None:
         """Note why the task ended early, unless that is known."""
@@ -204,7 +204,7 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
     write = options.files.with_areas and not check
     folder, compress = options.files.areas, options.files.compress
     with AreaFiles(folder, compress=compress, write=write) as files:
-        job = Job(session, options, task, known, files, session_key=key)
+        job = AreaTask(session, options, task, known, files, session_key=key)
         with task.accounted():
             _carry_out(job)
         _judge(job)
@@ -229,7 +229,7 @@ def _item(vm: Vm, target: Target, options: AreaOptions) -> VmItem:
     return VmItem(vm=vm, before=vm, target=target, steps=(_FIRST[options.state],))
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: AreaTask) -> None:
     find_leftovers(job.snapshots)
     for item in job.vms:
         _decide(job, item)
@@ -244,7 +244,7 @@ def _carry_out(job: Job) -> None:
         _switch(job)
 
 
-def _decide(job: Job, item: VmItem) -> None:
+def _decide(job: AreaTask, item: VmItem) -> None:
     try:
         item.decided = plan.decide(item.vm, item.target, job.options, job.state)
     except VforgeError as error:
@@ -254,7 +254,7 @@ def _decide(job: Job, item: VmItem) -> None:
         item.steps, item.questions = item.decided.steps, item.decided.questions
 
 
-def _check_privileges(job: Job) -> None:
+def _check_privileges(job: AreaTask) -> None:
     """Let each VM fail on which this user lacks what its plan needs; one call for all of them."""
     wanted = {item.vm.moid: _privileges(item, job.options) for item in job.vms}
     wanted = {moid: needed for moid, needed in wanted.items() if needed}
@@ -286,7 +286,7 @@ def _refuse(item: VmItem, lacked: t.Sequence[str]) -> None:
 # Switch tracking on, make it active, and prove that it is; or switch it off
 
 
-def _switch(job: Job) -> None:
+def _switch(job: AreaTask) -> None:
     with job.task.phase("reconfigure"):
         _reconfigure(job, SWITCH_OFF, on=False)
         _reconfigure(job, SWITCH_ON, on=True)
@@ -300,7 +300,7 @@ def _switch(job: Job) -> None:
         _prove(job, [item for item in due if item.error is None])
 
 
-def _reconfigure(job: Job, step: str, *, on: bool) -> None:
+def _reconfigure(job: AreaTask, step: str, *, on: bool) -> None:
     def start(item: VmItem) -> t.Any:
         return apply.start_tracking(job.session, item.vm.moid, on=on)
 
@@ -322,7 +322,7 @@ def _noting_off(off: list[VmItem]) -> t.Callable[[VmItem, Outcome], None]:
     return note
 
 
-def _cycle_power(job: Job, items: t.Sequence[VmItem]) -> None:
+def _cycle_power(job: AreaTask, items: t.Sequence[VmItem]) -> None:
     """Power VMs off and on again; what was powered off is powered on in every ending."""
 
     def start(item: VmItem) -> t.Any:
@@ -339,7 +339,7 @@ def _cycle_power(job: Job, items: t.Sequence[VmItem]) -> None:
             raise job.task.stopped
 
 
-def _power_on(job: Job, off: list[VmItem]) -> None:
+def _power_on(job: AreaTask, off: list[VmItem]) -> None:
     """Power these VMs on; of one that cannot be it is said that it is still off."""
     errors: dict[str, VforgeError] = {}
 
@@ -368,7 +368,7 @@ def _power_on(job: Job, off: list[VmItem]) -> None:
             item.fail(error)
 
 
-def _prove(job: Job, items: t.Sequence[VmItem]) -> None:
+def _prove(job: AreaTask, items: t.Sequence[VmItem]) -> None:
     """Read the changeIds: what has one is tracked from now on."""
     if not items:
         return
@@ -395,7 +395,7 @@ def _not_proved(item: VmItem) -> NotProved:
 # Ask what changed: of many disks at once, each proved to be covered whole
 
 
-def _query(job: Job) -> None:
+def _query(job: AreaTask) -> None:
     """Ask about every VM: first those that need no snapshot of their own, then the others."""
     due = [item for item in job.vms if item.due(QUERY)]
     new = [item for item in due if isinstance(item.decided, plan.AskNewSnapshot)]
@@ -417,13 +417,13 @@ def _query(job: Job) -> None:
     )
 
 
-def _ask_new(job: Job, ready: t.Sequence[VmItem]) -> None:
+def _ask_new(job: AreaTask, ready: t.Sequence[VmItem]) -> None:
     for item in ready:
         item.used = item.own.moid if isinstance(item.own, Made) else None
     _ask_all(job, ready)
 
 
-def _ask_all(job: Job, items: t.Sequence[VmItem]) -> None:
+def _ask_all(job: AreaTask, items: t.Sequence[VmItem]) -> None:
     """Ask about all disks of these VMs, as their snapshots have them where there are snapshots."""
     with job.task.phase("query"):
         used = [item.used for item in items if item.used]
@@ -440,7 +440,7 @@ def _ask_all(job: Job, items: t.Sequence[VmItem]) -> None:
                     item.done.append(QUERY)
 
 
-def _prepare_answers(job: Job, item: VmItem, disks: t.Mapping[str, tuple[Disk, ...]]) -> None:
+def _prepare_answers(job: AreaTask, item: VmItem, disks: t.Mapping[str, tuple[Disk, ...]]) -> None:
     """Work out what to ask of each disk as its snapshot has it; what is not asked yet says so."""
     try:
         item.questions = _questions(job, item, disks)
@@ -465,7 +465,7 @@ def answer_of(item: VmItem, question: plan.Question) -> Answer:
     )
 
 
-def _questions(job: Job, item: VmItem, disks: t.Mapping[str, tuple[Disk, ...]]) -> plan.Questions:
+def _questions(job: AreaTask, item: VmItem, disks: t.Mapping[str, tuple[Disk, ...]]) -> plan.Questions:
     if item.used is None:
         return item.decided.questions
     if item.used not in disks:
@@ -475,7 +475,7 @@ def _questions(job: Job, item: VmItem, disks: t.Mapping[str, tuple[Disk, ...]]) 
     return questions
 
 
-def _ask(job: Job, asked: t.Sequence[tuple[VmItem, Answer]]) -> None:
+def _ask(job: AreaTask, asked: t.Sequence[tuple[VmItem, Answer]]) -> None:
     # Not by title: two VMs may have one, where this user may not see the folders above them.
     owners = {id(answer): item for item, answer in asked}
     files = job.options.files
@@ -559,7 +559,7 @@ def read_areas(
 # What was found: judged, and written down
 
 
-def _judge(job: Job) -> None:
+def _judge(job: AreaTask) -> None:
     """Make failures of what the options call failures, and warnings of what nobody should overlook."""
     for item in job.vms if job.options.state == QUERIED else ():
         full = [answer for answer in item.answers.values() if answer.full is not None]
@@ -584,7 +584,7 @@ def _full_required(item: VmItem, full: t.Sequence[Answer]) -> FullRequiredError:
     )
 
 
-def close_files(job: Job) -> None:
+def close_files(job: AreaTask) -> None:
     """Put the files of areas where the result says; of a run that was broken off nobody reads them."""
     keep = not job.interrupted
     gone = job.files.temporary and not keep
@@ -597,7 +597,7 @@ def close_files(job: Job) -> None:
         answer.path = None
 
 
-def note_question(job: Job, at: str) -> dict[str, t.Any]:
+def note_question(job: AreaTask, at: str) -> dict[str, t.Any]:
     """Note the question in the state file, as one that was asked.
 
     Until it is committed the next one asks from the same point, so that nothing is lost whatever
@@ -609,7 +609,7 @@ def note_question(job: Job, at: str) -> dict[str, t.Any]:
     if options.state != QUERIED or not options.files.state or skipped:
         return noted
     try:
-        with state.locked(options.files.state, _deadline(job), job.session.tell) as known:
+        with state.locked(options.files.state, _deadline(job), job.session.show_progress) as known:
             records = _records(job, known, at)
             if records or not job.task.failed:
                 state.save(options.files.state, known.asked(job.run, at, records))
@@ -620,13 +620,13 @@ def note_question(job: Job, at: str) -> dict[str, t.Any]:
     return noted
 
 
-def _deadline(job: Job) -> float:
+def _deadline(job: AreaTask) -> float:
     """Of writing: a task that has used its time up has a moment for it."""
     now = time.monotonic()
     return job.task.deadline if job.task.deadline > now else now + _LAST_SECONDS
 
 
-def _records(job: Job, known: state.State, at: str) -> list[state.Record]:
+def _records(job: AreaTask, known: state.State, at: str) -> list[state.Record]:
     """What the state file is to have of each disk of which something was found."""
     records = []
     for item in job.vms:
@@ -640,10 +640,10 @@ def _records(job: Job, known: state.State, at: str) -> list[state.Record]:
 # Commit a question
 
 
-def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
+def commit(options: AreaOptions, show: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
     """Commit the question of the options; of some VMs where these are named, else of all its disks.
 
-    :param tell: called with one sentence when another task has to be waited for.
+    :param show: called with one sentence when another task has to be waited for.
     :param check: only find out what it would do.
     :returns: the module's result: ``changed``, ``question``, ``vms``, ``state_saved`` and ``diff``.
     :raises QuestionUnknown: when the state file does not know it.
@@ -652,7 +652,7 @@ def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) 
     :raises VforgeError: as reading and writing the state file does.
     """
     path, deadline = options.files.state, time.monotonic() + options.timeout
-    with _known(options, deadline, tell, check=check) as known:
+    with _known(options, deadline, show, check=check) as known:
         wanted = [_named(known, target.selector) for target in options.targets]
         missing = [each for each in wanted if isinstance(each, Missing)]
         if missing and len(wanted) == 1:
@@ -675,12 +675,12 @@ def commit(options: AreaOptions, tell: t.Callable[[str], None], *, check: bool) 
 
 
 @contextlib.contextmanager
-def _known(options: AreaOptions, deadline: float, tell: t.Callable[[str], None], *, check: bool) -> t.Iterator[state.State]:
+def _known(options: AreaOptions, deadline: float, show: t.Callable[[str], None], *, check: bool) -> t.Iterator[state.State]:
     """What the state file has; under its lock where it is going to be written."""
     if check:
         yield state.load(options.files.state, deadline)
         return
-    with state.locked(options.files.state, deadline, tell) as known:
+    with state.locked(options.files.state, deadline, show) as known:
         yield known
 
 

@@ -14,7 +14,7 @@ import typing as t
 from .. import _engine
 from .._connector import names
 from .._vm_stages import ACTIONS, CREATE
-from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
+from .._vsphere.addresses import ReportedAddresses, UsedAddresses, refusals, vet, without_prefix
 from .._vsphere.customization import DHCP
 from .._vsphere.vm import Nic
 from .._vsphere.wake import is_own
@@ -31,7 +31,7 @@ _ACTIONS = {**ACTIONS, CUSTOMIZE: "customized", PUBLISH: "published"}
 def result(items: t.Sequence[CloneItem], options: CloneOptions) -> dict[str, t.Any]:
     """``changed``, ``clones`` (one entry each), ``refusals``, ``counts`` and ``diff``.
 
-    In check mode a change that would be made is told as if it had been, as Ansible's other modules
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules
     do.
     """
     clones = entries(items, options)
@@ -46,11 +46,11 @@ def result(items: t.Sequence[CloneItem], options: CloneOptions) -> dict[str, t.A
 
 def entries(items: t.Sequence[CloneItem], options: CloneOptions) -> list[dict[str, t.Any]]:
     """The entries of all clones; what they report is judged beside what the others do."""
-    verdicts = vet([_word(item) for item in items])
-    return [_entry(item, options, verdict) for item, verdict in zip(items, verdicts, strict=True)]
+    all_used = vet([_reported(item) for item in items])
+    return [_entry(item, options, used) for item, used in zip(items, all_used, strict=True)]
 
 
-def _word(item: CloneItem) -> Word:
+def _reported(item: CloneItem) -> ReportedAddresses:
     """What is said of a clone's addresses.
 
     The pair of guestinfo is the user's word only where this task has just written it: the guest can
@@ -61,13 +61,13 @@ def _word(item: CloneItem) -> Word:
     given = [card.ip for card in cards if card.ip != DHCP]
     given += [request.config[_IPV4]] if CREATE in item.done and _IPV4 in request.config else []
     tools = tuple(vm.addresses()) if vm is not None else ()
-    return Word(item.name, told=tools, given=tuple(map(without_prefix, given)), tools=tools)
+    return ReportedAddresses(item.name, reported=tools, given=tuple(map(without_prefix, given)), tools=tools)
 
 
-def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str, t.Any]:
+def _entry(item: CloneItem, options: CloneOptions, used: UsedAddresses) -> dict[str, t.Any]:
     """The entry of one clone.
 
-    :param verdict: which of its addresses are taken for its own.
+    :param used: which of its addresses are taken for its own.
 
     ``ip`` is an address as the options ask for it, by family and NIC.
     """
@@ -89,10 +89,10 @@ def _entry(item: CloneItem, options: CloneOptions, verdict: Verdict) -> dict[str
         entry["path"] = names.join([*names.split(folder), item.name])
         entry["resource_pool"] = planned.place.pool.name
     if vm is not None:
-        entry.update(_of_vm(vm, verdict))
-        own = _own(vm.addresses(options.ip_family, options.ip_nic), verdict)
+        entry.update(_of_vm(vm, used))
+        own = _own(vm.addresses(options.ip_family, options.ip_nic), used)
         entry["ip"] = next(iter(own), None)
-        entry["refused"] = [refusal.as_result() for refusal in verdict.refusals]
+        entry["refused"] = [refusal.as_result() for refusal in used.refusals]
     if item.customized is not None:
         entry["customized"] = item.customized
     if item.ready is not None:
@@ -168,11 +168,11 @@ def _nic_line(edit: NicEdit) -> str:
     return f"{edit.nic.label}: {', '.join(parts)}"
 
 
-def _own(addresses: t.Iterable[str], verdict: Verdict) -> list[str]:
-    return [address for address in addresses if address in verdict.addresses]
+def _own(addresses: t.Iterable[str], used: UsedAddresses) -> list[str]:
+    return [address for address in addresses if address in used.addresses]
 
 
-def _of_vm(vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
+def _of_vm(vm: Existing, used: UsedAddresses) -> dict[str, t.Any]:
     entry: dict[str, t.Any] = {
         "moid": vm.moid or None,
         "instance_uuid": vm.instance_uuid or None,
@@ -180,17 +180,17 @@ def _of_vm(vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
         "host": vm.place.host_name or None,
         "datastore": ", ".join(vm.place.datastore_names),
         "power_state": vm.power_state,
-        "nics": [_of_nic(nic, vm, verdict) for nic in vm.nics],
-        "ip_addresses": list(verdict.addresses),
+        "nics": [_of_nic(nic, vm, used) for nic in vm.nics],
+        "ip_addresses": list(used.addresses),
     }
     return {**entry, "resource_pool": vm.place.pool_name} if vm.place.pool_name else entry
 
 
-def _of_nic(nic: Nic, vm: Existing, verdict: Verdict) -> dict[str, t.Any]:
+def _of_nic(nic: Nic, vm: Existing, used: UsedAddresses) -> dict[str, t.Any]:
     return {
         "label": nic.label,
         "mac": nic.mac or None,
         "network": nic.network,
         "connected": nic.connected,
-        "ip_addresses": _own(vm.addresses(label=nic.label), verdict),
+        "ip_addresses": _own(vm.addresses(label=nic.label), used),
     }

@@ -185,13 +185,13 @@ def run(way: Way[t.Any], *, check: bool) -> dict[str, t.Any]:
 def _read(way: Way[t.Any], deadline: float) -> Found:
     """What there is.
 
-    VMs that somebody else is making are waited for: before that nobody can tell whose they are.
+    VMs that somebody else is making are waited for: before that nobody can know whose they are.
     """
     found = way.read()
     moids = [each.existing.moid for each in found.wanted if each.existing and each.existing.half_made]
     if not moids:
         return found
-    way.session.tell(f"waiting for {len(moids)} VMs that other runs are making")
+    way.session.show_progress(f"waiting for {len(moids)} VMs that other runs are making")
     read.wait_until_made(way.session, moids, "", deadline)
     return way.read()
 

@@ -11,12 +11,12 @@ import typing as t
 from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS
 from .model import FULL, Backup, Mark
-from .plan import CLONE
+from .plan import CLONE, PRUNE
 
 if t.TYPE_CHECKING:
-    from .task import BackupItem, Job
+    from .task import BackupItem, BackupTask
 
-_DONE = {CLONE: "cloned", REMOVE_LEFTOVERS: "leftover_removed"}
+_DONE = {CLONE: "cloned", PRUNE: "pruned", REMOVE_LEFTOVERS: "leftover_removed"}
 
 _UNKNOWN: dict[str, t.Any] = {
     **_engine.UNTOUCHED,
@@ -29,7 +29,7 @@ _UNKNOWN: dict[str, t.Any] = {
 }
 
 
-def result(job: Job) -> dict[str, t.Any]:
+def result(job: BackupTask) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts`` and ``diff``."""
     entries = job.task.with_missing("vms", [_entry(job, item) for item in job.vms], **_UNKNOWN)
     return {
@@ -44,8 +44,7 @@ def _count(entry: t.Mapping[str, t.Any]) -> str:
     return "failed" if "error" in entry else "backed_up" if "cloned" in entry["actions"] else "unchanged"
 
 
-def _entry(job: Job, item: BackupItem) -> dict[str, t.Any]:
-    actions = [_DONE[step] for step in item.done] + (["pruned"] if item.removed else [])
+def _entry(job: BackupTask, item: BackupItem) -> dict[str, t.Any]:
     kept = [backup for backup in item.known if backup not in item.removed]
     entry = {
         "name": item.vm.name,
@@ -53,8 +52,8 @@ def _entry(job: Job, item: BackupItem) -> dict[str, t.Any]:
         "path": item.vm.path,
         "instance_uuid": item.vm.instance_uuid,
         "power_state": item.vm.power_state,
-        "actions": actions,
-        "changed": bool(actions),
+        "actions": item.actions(_DONE),
+        "changed": item.changed,
         "backup": _newest(job, item),
         "backups": sorted(backup.name for backup in kept) + ([item.made.name] if item.made is not None else []),
         "removed": [_told(backup.mark, backup.moid) for backup in item.removed],
@@ -64,7 +63,7 @@ def _entry(job: Job, item: BackupItem) -> dict[str, t.Any]:
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def _newest(job: Job, item: BackupItem) -> dict[str, t.Any] | None:
+def _newest(job: BackupTask, item: BackupItem) -> dict[str, t.Any] | None:
     """The backup that was made, or the one that is new enough."""
     if item.made is not None:
         return {**_told(item.made, item.made_moid), "independent": job.options.mode == FULL}
@@ -76,7 +75,7 @@ def _told(mark: Mark, moid: str) -> dict[str, t.Any]:
     return {"name": mark.name, "moid": moid, "at": mark.at.isoformat(timespec="seconds"), "consistency": mark.consistency}
 
 
-def _diff(job: Job) -> dict[str, str]:
+def _diff(job: BackupTask) -> dict[str, str]:
     before, after = [], []
     for item in job.vms:
         if not item.done and not item.removed:

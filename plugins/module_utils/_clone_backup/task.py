@@ -20,7 +20,7 @@ from .._temporary_snapshots import (
     Kind,
     Made,
     SnapshotItem,
-    SnapshotJob,
+    SnapshotTask,
     find_leftovers,
     remove_leftovers,
     waves,
@@ -87,7 +87,7 @@ class OldBackup(Item):
 
 
 @dataclasses.dataclass
-class Job:
+class BackupTask:
     """A task whose VMs were found.
 
     :ivar now: by vCenter's clock.
@@ -106,9 +106,9 @@ class Job:
         return self.task.items
 
     @property
-    def snapshots(self) -> SnapshotJob[BackupItem]:
+    def snapshots(self) -> SnapshotTask[BackupItem]:
         """For the snapshots that it makes for a moment."""
-        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
 
 def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
@@ -124,7 +124,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
         found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
         task.items = [BackupItem(vm=vm, steps=(CLONE,)) for _place, vm in found]
         known = read.backups(session)
-        job = Job(session, options, task, session.current_time())
+        job = BackupTask(session, options, task, session.current_time())
         for item in task.items:
             item.known = known.get(item.vm.instance_uuid, [])
         _find_folders(job)
@@ -133,7 +133,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
     return task.finish(report.result(job), advice="Backups that were made stay; run again for the others.")
 
 
-def _find_folders(job: Job) -> None:
+def _find_folders(job: BackupTask) -> None:
     """Where backups go: into the folder that was named, or beside their sources."""
     if not job.options.folder:
         for item in job.vms:
@@ -146,7 +146,7 @@ def _find_folders(job: Job) -> None:
                 item.folder = moid
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: BackupTask) -> None:
     find_leftovers(job.snapshots)
     for item in job.vms:
         _decide(job, item)
@@ -159,7 +159,7 @@ def _carry_out(job: Job) -> None:
     _prune(job)
 
 
-def _decide(job: Job, item: BackupItem) -> None:
+def _decide(job: BackupTask, item: BackupItem) -> None:
     try:
         item.decided = plan.decide(item.vm, item.known, job.options, job.now)
         item.steps = item.decided.steps
@@ -178,7 +178,7 @@ def _source(item: BackupItem) -> t.Any:
     return item.decided.source if item.decided is not None else None
 
 
-def _clone_all(job: Job) -> None:
+def _clone_all(job: BackupTask) -> None:
     due = [item for item in job.vms if item.due(CLONE)]
     with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
     for wave in waves([item for item in due if item not in with_new], job.options.parallel):
@@ -194,7 +194,7 @@ def _clone_all(job: Job) -> None:
         )
 
 
-def _without_quiescing(job: Job, item: BackupItem, fault: Fault) -> bool:
+def _without_quiescing(job: BackupTask, item: BackupItem, fault: Fault) -> bool:
     """Whether a VM whose guest could not be quiesced is backed up as it is."""
     if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
         return False
@@ -205,7 +205,7 @@ def _without_quiescing(job: Job, item: BackupItem, fault: Fault) -> bool:
     return True
 
 
-def _clone(job: Job, items: t.Sequence[BackupItem], *, quiesced: bool) -> None:
+def _clone(job: BackupTask, items: t.Sequence[BackupItem], *, quiesced: bool) -> None:
     """Clone these VMs at the same time, each with its mark."""
 
     def start(item: BackupItem) -> t.Any:
@@ -242,7 +242,7 @@ def _snapshot_of(item: BackupItem) -> str | None:
     return source.snapshot.moid if isinstance(source, FromSnapshot) else None
 
 
-def _prune(job: Job) -> None:
+def _prune(job: BackupTask) -> None:
     """Remove backups that are old, of each VM of which nothing went wrong."""
     old: list[OldBackup] = []
     for item in job.vms:
@@ -264,11 +264,11 @@ def _prune(job: Job) -> None:
         if outcome.error is not None and not gone:
             each.of.fail(outcome.error)
         else:
-            each.of.removed.append(each.backup)
+            _note_removed(each)
 
     if job.task.check:
         for each in old:
-            each.of.removed.append(each.backup)
+            _note_removed(each)
         return
     with job.task.phase("prune"):
         job.task.call(
@@ -278,3 +278,9 @@ def _prune(job: Job) -> None:
             note,
             repeatable=True,
         )
+
+
+def _note_removed(each: OldBackup) -> None:
+    item = each.of
+    item.removed.append(each.backup)
+    item.done += [PRUNE] if PRUNE not in item.done else []

@@ -25,7 +25,7 @@ def packed(
 
     Metadata must name their instance-id, or what it is derived from: nothing is known of the VM.
 
-    :param report: whether the script goes with them that tells when cloud-init has finished.
+    :param report: whether the script goes with them that reports when cloud-init has finished.
     :param content: what looks at the data; by default at their syntax.
     :param where: what messages begin with.
     :raises InvalidOption: naming what is wrong.

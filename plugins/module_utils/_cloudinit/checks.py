@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is looked at before data are sent: whether cloud-init can read them, and whether they fit. Pure.
 
-No message tells what is in the data.
+No message says what is in the data.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def _texts(data: Data) -> dict[str, str]:
 
 
 def _too_large(sizes: t.Mapping[str, int], limit: str, where: str) -> InvalidOption:
-    told = names.listing([f"{kind} {size}" for kind, size in sizes.items()])
+    listed = names.listing([f"{kind} {size}" for kind, size in sizes.items()])
     return InvalidOption(
-        f"{where}: the data do not fit: {told} bytes, at most {limit}.",
+        f"{where}: the data do not fit: {listed} bytes, at most {limit}.",
         hint="Fetch what is large from inside the guest, by #include or write_files from a URL.",
         option=max(sizes, key=lambda kind: sizes[kind]),
         sizes=dict(sizes),

@@ -108,7 +108,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def same_text(left: str | None, right: str | None) -> bool:
-    """Whether cloud-init would read the same: line ends and what is blank at the end do not count."""
+    """Whether cloud-init would read the same: line ends and what is blank at the end are not used."""
     return (left is None) == (right is None) and _normal(left) == _normal(right)
 
 
@@ -122,7 +122,7 @@ _MOST_DERIVED = 10_000
 
 
 def fingerprint(salt: str, texts: t.Iterable[str]) -> str:
-    """What tells later whether texts were the same, and does not tell what they were.
+    """What tells later whether texts were the same, and does not say what they were.
 
     It is kept where others can read it, and user data may hold a password that is easily guessed, so a key is derived of the
     texts, slowly. That is done once for the same texts: the salt, which is a VM's own, comes in afterwards, so that

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The SSH host keys that a guest reports: taken apart, and put together anew. Pure.
+"""The SSH host keys that a guest reports: taken apart, and put together again. Pure.
 
 What comes out was made here of bytes that were looked at. No text of the guest reaches a file of known hosts.
 """

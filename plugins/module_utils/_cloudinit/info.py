@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What VMs hold for cloud-init, and what their guests have told of it."""
+"""What VMs hold for cloud-init, and what their guests have reported of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 class InfoOptions:
     """What is asked for.
 
-    :ivar show: whether the data themselves are told.
+    :ivar show: whether the data themselves are shown.
     """
 
     selectors: tuple[Selector, ...]

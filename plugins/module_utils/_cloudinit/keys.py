@@ -28,8 +28,8 @@ def encoding(kind: str) -> str:
     return f"guestinfo.{kind}.encoding"
 
 
-def told_addresses(config: t.Mapping[str, str]) -> tuple[str, ...]:
-    """The addresses that cloud-init tells, as they came."""
+def reported_addresses(config: t.Mapping[str, str]) -> tuple[str, ...]:
+    """The addresses that cloud-init reports, as they came."""
     return tuple(text for key in (LOCAL_IPV4, LOCAL_IPV6) if (text := config.get(key, "").strip()))
 
 

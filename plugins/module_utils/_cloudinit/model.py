@@ -92,7 +92,7 @@ class CloudOptions:
     """What one task is asked to do.
 
     :ivar kinds: what is removed or overwritten.
-    :ivar finished_key: by which guests tell that they are done.
+    :ivar finished_key: by which guests report that they are done.
     :ivar own_report: whether that is by our script, and not by the user's own data.
     :ivar timeout: seconds for all of the work, the lookup included.
     """

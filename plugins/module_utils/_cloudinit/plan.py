@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done: options and facts become one plan a VM. Pure.
+"""What has to be done: options and what there is become one plan a VM. Pure.
 
 Check mode, diff and the real run all consume the same plan.
 """
@@ -312,25 +312,26 @@ def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
 
 
 def _pending(plan: Plan, options: CloudOptions) -> bool:
-    """Whether an earlier task has left data for the next boot, and nothing tells that it came.
+    """Whether an earlier task has left data for the next boot, and nothing says that it came.
 
     A guest that was rebooted by somebody else shows it by its report, or by what it has overwritten.
     """
     kinds, config = plan.machine.pending, plan.machine.config
     if not kinds:
         return False
-    told = plan.instance_id is not None and options.own_report and finished(plan, options, config) is not None
-    return not told and not any(encoding.is_redacted(config.get(keys.value(kind))) for kind in kinds if kind in plan.redacting)
+    reported = plan.instance_id is not None and options.own_report and finished(plan, options, config) is not None
+    redacting = [kind for kind in kinds if kind in plan.redacting]
+    return not reported and not any(encoding.is_redacted(config.get(keys.value(kind))) for kind in redacting)
 
 
 def _old_reports(machine: Machine, options: CloudOptions, *, changed: bool) -> dict[str, str]:
-    """What an earlier boot has told, or a parent: it would be taken for the answer.
+    """What an earlier boot has reported, or a parent: it would be taken for the answer.
 
     Our script tells at every boot; what tells by a key of the user's own may do so once an instance.
     """
-    told = keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key)
+    stale = keys.REPORTS if options.own_report or not changed else (*keys.REPORTS, options.finished_key)
     mark = {} if machine.booted else _gone(machine, keys.PENDING)
-    return {pair: "" for key in told for pair in _gone(machine, key)} | mark
+    return {pair: "" for key in stale for pair in _gone(machine, key)} | mark
 
 
 def _no_use(plan: Plan, options: CloudOptions, *, starts: bool, unread: bool) -> str:
@@ -340,7 +341,7 @@ def _no_use(plan: Plan, options: CloudOptions, *, starts: bool, unread: bool) ->
     if unread:
         return "cloud-init reads the data at the next boot"
     if options.wait == FINISHED and options.own_report and not plan.changes and not _reports(plan):
-        return "it was given its data without the script that tells of the end"
+        return "it was given its data without the script that reports the end"
     return ""
 
 
@@ -356,7 +357,7 @@ def _packed(held: Held) -> bool:
 
 
 def reached(plan: Plan, options: CloudOptions, config: dict[str, str]) -> bool:
-    """Whether what is waited for has come, by what the VM's configuration tells."""
+    """Whether what is waited for has come, by what the VM's configuration reports."""
     if plan.wait == READ:
         return all(encoding.is_redacted(config.get(keys.value(kind))) for kind in plan.redacting)
     if plan.wait == NETWORK:
@@ -367,7 +368,7 @@ def reached(plan: Plan, options: CloudOptions, config: dict[str, str]) -> bool:
 
 
 def finished(plan: Plan, options: CloudOptions, config: dict[str, str]) -> str | None:
-    """How cloud-init ended, as the guest tells; None where it does not, or tells of another instance."""
+    """How cloud-init ended, as the guest reports; None where it does not, or tells of another instance."""
     value = config.get(options.finished_key, "").strip()
     if not options.own_report:
         return value or None

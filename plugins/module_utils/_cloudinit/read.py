@@ -36,7 +36,7 @@ VIRTUAL_MACHINE = vim.VirtualMachine
 
 POWER_STATE = "runtime.powerState"
 
-# What VMware Tools tell of the guest's network.
+# What VMware Tools report of the guest's network.
 GUEST_NET = "guest.net"
 
 # When it was last powered on; neither a resume nor a reboot of its guest changes it.

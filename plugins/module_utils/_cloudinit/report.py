@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a task tells of its VMs, and the diff. Pure.
 
-Of the data only their kinds, sizes, encodings and digests are told. A digest holds for one result alone: it shows whether two
+Of the data only their kinds, sizes, encodings and digests are shown. A digest holds for one result alone: it shows whether two
 texts are the same, and nobody can guess a text by it.
 """
 
@@ -14,7 +14,7 @@ import secrets
 import typing as t
 
 from .. import _engine
-from .._vsphere.addresses import HOST_KEY_REFUSED, Refusal, Verdict, Word, plain, refusals, vet
+from .._vsphere.addresses import HOST_KEY_REFUSED, Refusal, ReportedAddresses, UsedAddresses, plain, refusals, vet
 from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
 from .model import ABSENT, FINISHED, REDACTED, CloudOptions, Held, Machine
@@ -30,25 +30,25 @@ _DONE = {plan.WRITE: "delivered", plan.CUSTOMIZE: "customized", plan.POWER_ON: "
 def result(task: Task[VmItem], options: CloudOptions) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``refusals`` and ``diff``.
 
-    In check mode a change that would be made is told as if it had been, as Ansible's other modules do.
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules do.
     """
     secret = secrets.token_bytes(16)
-    verdicts = vet([item.word for item in task.items])
-    pairs = zip(task.items, verdicts, strict=True)
-    entries = [_entry(item, verdict, options, secret, check=task.check) for item, verdict in pairs]
+    all_used = vet([item.reported for item in task.items])
+    pairs = zip(task.items, all_used, strict=True)
+    entries = [_entry(item, used, options, secret, check=task.check) for item, used in pairs]
     return {
-        "changed": any(told["changed"] for told in entries),
+        "changed": any(entry["changed"] for entry in entries),
         "vms": task.with_missing("vms", entries, **_engine.UNTOUCHED),
         "refusals": refusals(entries),
         "diff": _diff(task.items, secret),
     }
 
 
-def _entry(item: VmItem, verdict: Verdict, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
+def _entry(item: VmItem, used: UsedAddresses, options: CloudOptions, secret: bytes, *, check: bool) -> dict[str, t.Any]:
     machine, changes = item.machine, item.plan.changes
     finished = plan.finished(item.plan, options, item.config) if options.wait == FINISHED else None
-    told: dict[str, t.Any] = {
-        **machine_facts(machine),
+    entry: dict[str, t.Any] = {
+        **naming_of(machine),
         "power_state": "poweredOn" if check and plan.POWER_ON in item.done else item.power_state,
         "instance_id": item.plan.instance_id,
         "actions": _actions(item, options),
@@ -56,13 +56,13 @@ def _entry(item: VmItem, verdict: Verdict, options: CloudOptions, secret: bytes,
         "keys": [_change(change, secret) for change in changes] if _delivered(item) else [],
         "takes_effect": item.plan.takes_effect if _delivered(item) or not changes else None,
         "reached": item.reached,
-        **reports(machine.name, item.config, verdict),
+        **reports(machine.name, item.config, used),
         "finished": plain(finished) if finished is not None else None,
         "seconds": item.seconds,
         "calls": item.calls,
         "warnings": item.warnings,
     }
-    return {**told, "error": item.error.as_result()} if item.error is not None else told
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
 def _delivered(item: VmItem) -> bool:
@@ -70,22 +70,22 @@ def _delivered(item: VmItem) -> bool:
     return plan.WRITE in item.done or plan.CUSTOMIZE in item.done
 
 
-def machine_facts(machine: Machine) -> dict[str, t.Any]:
+def naming_of(machine: Machine) -> dict[str, t.Any]:
     """What names a VM."""
     return {**machine.naming, "power_state": machine.power_state}
 
 
-def reports(name: str, config: t.Mapping[str, str], verdict: Verdict) -> dict[str, t.Any]:
-    """What the guest has told, as far as it is taken for true, and what was refused of it."""
-    refused = list(verdict.refusals)
+def reports(name: str, config: t.Mapping[str, str], used: UsedAddresses) -> dict[str, t.Any]:
+    """What the guest has reported, as far as it is used, and what was refused of it."""
+    refused = list(used.refusals)
     try:
         host_keys = hostkeys.parse(config.get(keys.HOST_KEYS))
     except hostkeys.NoHostKey as why:
         host_keys = []
         refused.append(Refusal(HOST_KEY_REFUSED, f"{name} {why}."))
     return {
-        "local_ipv4": next((text for text in verdict.addresses if ":" not in text), None),
-        "local_ipv6": next((text for text in verdict.addresses if ":" in text), None),
+        "local_ipv4": next((text for text in used.addresses if ":" not in text), None),
+        "local_ipv6": next((text for text in used.addresses if ":" in text), None),
         "ssh_host_keys": host_keys,
         "refused": [refusal.as_result() for refusal in refused],
     }
@@ -142,14 +142,14 @@ def _diff(items: t.Sequence[VmItem], secret: bytes) -> dict[str, str]:
     return _engine.diff(before, after)
 
 
-def _words(told: dict[str, t.Any] | None) -> str:
-    if told is None:
+def _words(held: dict[str, t.Any] | None) -> str:
+    if held is None:
         return "(absent)"
-    if told.get("redacted"):
+    if held.get("redacted"):
         return "(redacted)"
-    if told.get("broken"):
-        return f"{told['size']} bytes that cloud-init cannot read"
-    return f"{told['size']} bytes as {told['encoding']}, digest {told['digest']}"
+    if held.get("broken"):
+        return f"{held['size']} bytes that cloud-init cannot read"
+    return f"{held['size']} bytes as {held['encoding']}, digest {held['digest']}"
 
 
 def infos(machines: t.Sequence[Machine], *, show: bool) -> list[dict[str, t.Any]]:
@@ -157,30 +157,32 @@ def infos(machines: t.Sequence[Machine], *, show: bool) -> list[dict[str, t.Any]
 
     What a VM holds of metadata its guest can write, so the addresses in them are nobody's word.
 
-    :param show: whether the data are told; else only what they are.
+    :param show: whether the data are shown; else only what they are.
     """
-    told = [keys.told_addresses(machine.config) if machine.powered_on else () for machine in machines]
-    words = [Word(one.name, told=texts, tools=one.addresses) for one, texts in zip(machines, told, strict=True)]
-    return [_entry_of(one, verdict, show=show) for one, verdict in zip(machines, vet(words), strict=True)]
+    reported = [keys.reported_addresses(machine.config) if machine.powered_on else () for machine in machines]
+    said = [
+        ReportedAddresses(one.name, reported=texts, tools=one.addresses) for one, texts in zip(machines, reported, strict=True)
+    ]
+    return [_entry_of(one, used, show=show) for one, used in zip(machines, vet(said), strict=True)]
 
 
-def _entry_of(machine: Machine, verdict: Verdict, *, show: bool) -> dict[str, t.Any]:
+def _entry_of(machine: Machine, used: UsedAddresses, *, show: bool) -> dict[str, t.Any]:
     data = {kind: _info(machine, kind, show=show) for kind in KINDS}
     how = report_script.outcome(machine.config.get(keys.FINISHED), None)
-    return {**machine_facts(machine), **data, **reports(machine.name, machine.config, verdict), "finished": how}
+    return {**naming_of(machine), **data, **reports(machine.name, machine.config, used), "finished": how}
 
 
 def _info(machine: Machine, kind: str, *, show: bool) -> dict[str, t.Any]:
     held = machine.held(kind)
     state = "redacted" if held.redacted else "broken" if held.broken else "absent" if held.text is None else "present"
-    told: dict[str, t.Any] = {
+    info: dict[str, t.Any] = {
         "state": state,
         "size": held.size if state in ("present", "broken") else 0,
         "encoding": held.encoding or None,
     }
     if held.broken:
-        told["reason"] = held.broken
+        info["reason"] = held.broken
     if state == "present":
-        told["length"] = len((held.text or "").encode())
-        told["instance_id" if kind == KINDS[0] else "type"] = plan.described(kind, held.text or "")
-    return {**told, "content": held.text} if show else told
+        info["length"] = len((held.text or "").encode())
+        info["instance_id" if kind == KINDS[0] else "type"] = plan.described(kind, held.text or "")
+    return {**info, "content": held.text} if show else info

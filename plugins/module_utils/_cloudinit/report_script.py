@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The script by which a guest tells that its cloud-init has finished. Pure.
+"""The script by which a guest reports that its cloud-init has finished. Pure.
 
 It goes with the vendor data: those a user seldom writes, and what cloud-init does with the user data stays the user's alone.
 """
@@ -56,7 +56,7 @@ def added(vendordata: str | None) -> str:
 
 def outcome(value: str | None, instance_id: str | None) -> str | None:
     """What a report says of this instance: done, degraded or error; None for anything else, or one of another instance."""
-    told, _space, how = (value or "").strip().rpartition(" ")
-    if how not in (DONE, DEGRADED, ERROR) or (instance_id is not None and told != instance_id):
+    instance, _space, how = (value or "").strip().rpartition(" ")
+    if how not in (DONE, DEGRADED, ERROR) or (instance_id is not None and instance != instance_id):
         return None
     return how

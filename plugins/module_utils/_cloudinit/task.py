@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A task that delivers data for cloud-init, from its options to its result: the steps of its VMs, then what guests tell.
+"""A task that delivers data for cloud-init, from its options to its result: the steps of its VMs, then what guests report.
 
 Takes plain options and a Session, so that it runs in a module as well as in an action plugin.
 """
@@ -16,7 +16,7 @@ import typing as t
 from .._engine import Item, Task
 from .._errors import GuestError, TimedOut
 from .._vsphere import vm
-from .._vsphere.addresses import Word, unconfirmed, warn
+from .._vsphere.addresses import ReportedAddresses, unconfirmed, warn
 from . import apply, keys, plan, read, report, report_script
 from .model import CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Machine, Request
 from .networks import NOTHING_FIXED, Fixed
@@ -68,11 +68,11 @@ class VmItem(Item):
         return [*super().left, *(["waiting"] if waits else [])]
 
     @property
-    def word(self) -> Word:
+    def reported(self) -> ReportedAddresses:
         """What is said of its addresses."""
-        return Word(
+        return ReportedAddresses(
             self.name,
-            told=keys.told_addresses(self.config) if self.power_state == "poweredOn" else (),
+            reported=keys.reported_addresses(self.config) if self.power_state == "poweredOn" else (),
             given=self.fixed.addresses,
             firm=self.fixed.firm,
             tools=self.addresses,
@@ -184,18 +184,18 @@ def _start(task: Task[VmItem]) -> None:
     )
 
 
-# What guests tell
+# What guests report
 
 _DOING = {
     READ: "VMs have read their data",
-    NETWORK: "VMs have told their address",
+    NETWORK: "VMs have reported their address",
     FINISHED: "VMs have finished",
 }
 
 _WHY_LATE = {
     READ: "cloud-init has not overwritten its data, so it seems not to have read them",
-    NETWORK: "cloud-init has told no address",
-    FINISHED: "cloud-init has not told of its end",
+    NETWORK: "cloud-init has reported no address",
+    FINISHED: "cloud-init has not reported its end",
 }
 
 _LOOK_AT = {
@@ -204,7 +204,7 @@ _LOOK_AT = {
     FINISHED: "Look in the guest: cloud-init status --long. Users of the template may have switched vendor data off.",
 }
 
-# VMware Tools look at the guest's network every thirty seconds, unless they are told otherwise.
+# VMware Tools look at the guest's network every thirty seconds, unless they are set otherwise.
 _TOOLS_SECONDS = 60.0
 
 
@@ -225,16 +225,16 @@ def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
 
 
 def _wait_for_tools(task: Task[VmItem], asked: t.Iterable[VmItem]) -> None:
-    """Give VMware Tools a little time to report the addresses that cloud-init has told: they look only twice a minute.
+    """Give VMware Tools a little time to report the addresses that cloud-init has reported: they look only twice a minute.
 
     Where they do not, the address is refused, and nothing else becomes of it.
     """
 
     def came(item: VmItem, update: Update) -> bool:
         _note_tools(item, update)
-        return update.gone or not unconfirmed(item.word)
+        return update.gone or not unconfirmed(item.reported)
 
-    waiting = {item.machine.moid: item for item in asked if item.error is None and unconfirmed(item.word)}
+    waiting = {item.machine.moid: item for item in asked if item.error is None and unconfirmed(item.reported)}
     deadline = min(task.deadline, time.monotonic() + _TOOLS_SECONDS)
     doing = "VMs have an address that VMware Tools report"
     task.wait_until(read.VIRTUAL_MACHINE, (read.GUEST_NET,), waiting, came, doing, deadline=deadline)
@@ -248,7 +248,7 @@ def _watched(items: t.Iterable[VmItem], options: CloudOptions) -> tuple[str, ...
 
 
 def _note(item: VmItem, update: Update, options: CloudOptions) -> bool:
-    """Keep what is told of a VM; True when there is nothing more to wait for."""
+    """Keep what is reported of a VM; True when there is nothing more to wait for."""
     if update.gone:
         item.reached = False
         item.fail(TimedOut(f"{item.title} was removed while its guest was waited for."))

@@ -35,7 +35,7 @@ from .._errors import (
     VforgeError,
 )
 from .pyvmomi import vim
-from .soap import Patience
+from .soap import StartingWait
 from .tasks import Backoff, TaskEnd, cancel, wait_for_tasks
 
 if t.TYPE_CHECKING:
@@ -254,7 +254,7 @@ class _Batch:
         outcome.calls += 1
         if outcome.calls == 1:
             self._tell_sent(work.name)
-        waits = Patience(self._session.stub.connections)
+        waits = StartingWait(self._session.stub.connections)
         while True:
             try:
                 return self._session.retrying(work.start)
@@ -272,7 +272,7 @@ class _Batch:
         with self._lock:
             self._sent += 1
             sent, total = self._sent, len(self._outcomes)
-            self._session.tell(f"{sent} of {total} calls sent to vCenter" if total > 1 else f"waiting for {name}")
+            self._session.show_progress(f"{sent} of {total} calls sent to vCenter" if total > 1 else f"waiting for {name}")
 
     def wait(self, deadline: float) -> list[Work]:
         """Wait for the tasks; those that end are taken off the open ones.
@@ -305,7 +305,7 @@ class _Batch:
             return
         self._done += 1
         if len(self._outcomes) > 1:
-            self._session.tell(f"{self._done} of {len(self._outcomes)} {self._doing}")
+            self._session.show_progress(f"{self._done} of {len(self._outcomes)} {self._doing}")
 
     def wind_down(self, parallel: int, why: Reason | None) -> None:
         """Cancel what can be cancelled, give the rest a moment, and say of each what is known."""

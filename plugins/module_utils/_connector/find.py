@@ -154,7 +154,10 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
         return session.reference(vim.VirtualMachine, selector.moid)
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     kind, text = key = _key_of(selector, scope)
-    found = _by_name(session, text, scope) if kind == _NAME else _vms(session.retrying(_question(session, scope, key)))
+    if kind == _NAME:
+        found = _by_name(session, text, scope)
+    else:
+        found = _vms(session.retrying(_question(session, scope, key)))
     return _exactly_one(_Asked(session, scope), found, selector, scope)
 
 
@@ -189,7 +192,7 @@ def find_some(
     if len(asked) < 2:
         return [_or_error(lambda each=each: find_vm(session, each, datacenter)) for each in selectors]  # type: ignore[misc]
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
-    keys = {selector: _or_error(lambda each=selector: _key_of(each, scope)) for selector in asked}  # type: ignore[misc]
+    keys = {each: _or_error(functools.partial(_key_of, each, scope)) for each in asked}
     wanted = {key for key in keys.values() if not isinstance(key, VforgeError)}
     by_key, lookup = _by_keys(session, scope, wanted)
 
@@ -366,7 +369,7 @@ def _by_keys(session: Session, scope: _Scope, wanted: t.Collection[_Key]) -> tup
     part = _read_all(session, scope, page_for(len(wanted)), enough, uuids=uuids)
     if part is not None:
         return part.by_key, part
-    answers = ask_each(session, [_question(session, scope, key) for key in at_once]) if at_once else []
+    answers = ask_each(session, [_question(session, scope, key) for key in at_once])
     found = {key: _vms(answer) for key, answer in zip(at_once, answers, strict=True)}
     if by_name:
         found.update({(_NAME, name): refs for name, refs in places.having(by_name).items()})
@@ -378,8 +381,9 @@ def _question(session: Session, scope: _Scope, key: _Key) -> t.Callable[[], t.An
     kind, text = key
     search = session.content.searchIndex
     if kind == _PATH:
-        # What is outside of the scope is not found, wherever it is.
-        return lambda: search.FindByInventoryPath(text[1:]) if text.startswith(f"{scope.path}/") else None
+        if not text.startswith(f"{scope.path}/"):
+            return lambda: None  # what is outside of the scope is not found, wherever it is
+        return lambda: search.FindByInventoryPath(text[1:])
     return lambda: search.FindAllByUuid(scope.ref, text, True, kind == _INSTANCE_UUID)
 
 
@@ -455,11 +459,13 @@ class _Places:
         """The VMs of these unescaped names."""
         folders, vapps = self._read
         search = self._session.content.searchIndex
-        calls = [functools.partial(search.FindChild, each, names.escape(name)) for name in wanted for each in folders]
+        kept = [names.escape(name) for name in wanted]
+        calls = [functools.partial(search.FindChild, each, name) for name in kept for each in folders]
         children = [child for answer in ask_each(self._session, calls) for child in _vms(answer)]
         # vCenter may leave upper and lower case aside where it looks for a child, so the names are
         # read again; and it looks for none in a vApp.
-        rows = {row.moid: row for row in collect(self._session, [*children, *vapps], _OF_VM_NAME, _IN_VAPPS)}
+        found_vms = collect(self._session, [*children, *vapps], _OF_VM_NAME, _IN_VAPPS)
+        rows = {row.moid: row for row in found_vms}
         found: dict[str, list[t.Any]] = {name: [] for name in wanted}
         for row in rows.values():
             name = names.unescape(row.get("name", ""))

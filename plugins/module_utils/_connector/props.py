@@ -144,8 +144,12 @@ def collect_chosen(
     return [known.get(row.moid, row) for row in rows if row.moid in known or row.moid not in chosen]
 
 
-def read_all(session: Session, refs: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]]) -> dict[str, Row]:
-    """The properties of known objects by their types, by moid. An object that is gone is left out."""
+def read_all(
+    session: Session,
+    refs: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+) -> dict[str, Row]:
+    """The properties of known objects by their types, by moid; one that is gone is left out."""
     return {row.moid: row for row in collect(session, refs, wanted)}
 
 

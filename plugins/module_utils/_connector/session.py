@@ -81,24 +81,24 @@ class SessionStore:
 
     def __init__(self, options: ConnectionOptions, warn: t.Callable[[str], None]) -> None:
         self._password = options.password
-        self._patience = float(options.connection_timeout)
+        self._most_seconds = float(options.connection_timeout)
         self._name = options.cache_key()
-        self._tell = warn
-        self._told: set[str] = set()
+        self._show = warn
+        self._warned: set[str] = set()
         self._folder = PrivateFolder.find(self._warn, "sessions", "a new session is opened") if options.session_cache else None
 
     @contextlib.contextmanager
-    def locked(self, patience: float | None = None) -> t.Iterator[None]:
+    def locked(self, seconds: float | None = None) -> t.Iterator[None]:
         """Hold the right to log in for these options, among all processes of this user.
 
         Death releases it.
 
-        :param patience: seconds; who waits longer goes on without it: two logins are better than
+        :param seconds: who waits longer goes on without it: two logins are better than
             none. None: as long as one request may take.
         """
         handle = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
-            if handle is not None and not _lock(handle, self._patience if patience is None else patience):
+            if handle is not None and not _lock(handle, self._most_seconds if seconds is None else seconds):
                 self._warn("The lock of the kept session cannot be had; this task logs in beside the others.")
                 handle = None
             yield
@@ -149,9 +149,9 @@ class SessionStore:
 
     def _warn(self, message: str) -> None:
         """Warn, but of one thing only once, however often the file is looked at."""
-        if message not in self._told:
-            self._told.add(message)
-            self._tell(message)
+        if message not in self._warned:
+            self._warned.add(message)
+            self._show(message)
 
     def _open(self, ending: str, flags: int) -> int | None:
         """A file of ours, open.
@@ -204,8 +204,8 @@ def _text(value: t.Any) -> str:
     return value
 
 
-def _lock(handle: int, patience: float) -> bool:
-    """Lock an open file; False when another process has held it for ``patience`` seconds.
+def _lock(handle: int, seconds: float) -> bool:
+    """Lock an open file; False when another process has held it for ``seconds`` seconds.
 
     flock knows no time-out, so a thread waits for it. When it is given up on, that thread is left
     the handle to close.
@@ -227,7 +227,7 @@ def _lock(handle: int, patience: float) -> bool:
                 os.close(handle)
 
     threading.Thread(target=wait, daemon=True).start()
-    got.wait(patience)
+    got.wait(seconds)
     with decision:
         if not got.is_set():
             given_up.set()
@@ -248,7 +248,7 @@ _ABOUT = ("apiVersion", "apiType", "fullName", "instanceUuid")
 
 
 def _say_nothing(message: str) -> None:
-    """The default for ``warn`` and ``tell``: a caller that wants to know passes its own."""
+    """The default for ``warn`` and ``show``: a caller that wants to know passes its own."""
 
 
 class Session:
@@ -256,7 +256,7 @@ class Session:
 
     :param options: where and how to connect.
     :param warn: called with one sentence for what the user should know but that stops nothing.
-    :param tell: called with one line whenever long work has come further; it may be called very
+    :param show: called with one line whenever long work has come further; it may be called very
         often.
     :param begun: when the task began, of ``time.monotonic()``; its deadline counts from there.
         None: from when it is asked for.
@@ -266,7 +266,7 @@ class Session:
 
     ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats``
     counts calls, ``pace`` spaces the rounds of waiting, ``about`` is a dict of the vCenter's
-    version facts, ``generation`` counts how often the session was replaced, ``limit`` is how long
+    version, ``generation`` counts how often the session was replaced, ``limit`` is how long
     calls may take.
     """
 
@@ -274,7 +274,7 @@ class Session:
         self,
         options: ConnectionOptions,
         warn: t.Callable[[str], None] = _say_nothing,
-        tell: t.Callable[[str], None] = _say_nothing,
+        show: t.Callable[[str], None] = _say_nothing,
         begun: float | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -288,7 +288,7 @@ class Session:
         self.limit = Limit(options.connection_timeout, end)
         self.stub = Stub(options, self.stats, self.limit)
         self.warn = warn
-        self.tell = tell
+        self.show_progress = show
         self._store = SessionStore(options, warn)
         self._kept = False
         self._collecting = threading.RLock()

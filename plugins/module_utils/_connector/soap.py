@@ -363,7 +363,8 @@ _STARTING_HINT = "Wait until the vCenter has started, or look at its health in i
 
 
 class CallStats:
-    """How many SOAP calls were sent, by method, and how long the answers were; safe for many threads.
+    """How many SOAP calls were sent, by method, and how long the answers were; safe for many
+    threads.
 
     :ivar received: bytes of all answers so far, as they come: compressed where the vCenter does so.
     """
@@ -475,7 +476,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
 
         :raises ConnectionFailed: also when what answers is no vCenter, or one that is not up yet.
         """
-        waits = Patience(self.connections)
+        waits = StartingWait(self.connections)
         while True:
             status, reason, document = self._ask_for_versions()
             if status not in _STARTING:
@@ -543,7 +544,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         :raises InvalidOption: it cannot be sent.
         """
         name = info.wsdlName
-        waits = Patience(self.connections)
+        waits = StartingWait(self.connections)
         sent = broken = 0
         while True:
             sent += 1
@@ -641,7 +642,7 @@ def _starting(options: ConnectionOptions, status: str) -> ConnectionFailed:
     return ConnectionFailed("vcenter_unavailable", message, hint=_STARTING_HINT)
 
 
-class Patience:
+class StartingWait:
     """Waits for a vCenter that is starting, ever longer, as long as the task has time.
 
     A moment where it has no deadline.

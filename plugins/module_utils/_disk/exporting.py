@@ -10,6 +10,7 @@ the VM runs.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -247,8 +248,9 @@ def areas_in_use(session: Session, vm: DiskVm, disk: Disk) -> list[tuple[int, in
     found: list[tuple[int, int]] = []
     at = 0
     for _question in range(_MOST_QUESTIONS):
+        ask = functools.partial(machine.QueryChangedDiskAreas, None, disk.key, at, "*")
         try:
-            page = session.retrying(lambda at=at: machine.QueryChangedDiskAreas(None, disk.key, at, "*"))
+            page = session.retrying(ask)
         except Fault:
             return None  # no datastore but VMFS knows it; then all is read
         found += [(area.start, area.length) for area in page.changedArea or ()]
@@ -298,7 +300,7 @@ def by_lease(task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snaps
     try:
         with leases.exporting(lease, task.deadline) as ready:
             wanted = leases.Wanted(_device(ready, disk, disks), sink, item.title)
-            meter = Meter(item.title, disk.capacity, session.tell)
+            meter = Meter(item.title, disk.capacity, session.show_progress)
             return leases.receive(session, lease, ready, [wanted], gauge=meter, parallel=1, deadline=task.deadline)[0]
     finally:
         sink.close()

@@ -66,6 +66,9 @@ _MOST_WORDS = 500
 
 _SECONDS_FOR_VERSION = 30
 
+# The unit in which parts of images are unpacked.
+_BLOCK = 2**16
+
 
 class MissingProgram(VforgeError):
     """A program is missing where the module runs, or is too old."""
@@ -171,26 +174,26 @@ class QemuImg:
             if len(chain) > _MOST_BACKING:
                 raise ImageError(f"{path} has a backing chain without end.", hint="Convert it to one file where it was made.")
             below = beside(chain[-1].path, chain[-1].backing)
-            told = chain[-1].details.get("backing-format")
-            chain.append(self._look_alone(below, str(told or guess(below))))
+            known = chain[-1].details.get("backing-format")
+            chain.append(self._look_alone(below, str(known or guess(below))))
         return dataclasses.replace(chain[0], files=tuple(file for image in chain for file in image.files))
 
     def _look_alone(self, path: str, kind: str) -> Image:
         if not os.path.isfile(path):
             raise ImageError(f"{path} is not there, or no file.", hint="Look whether its path is right.", path=path)
         text = self._described(path) if kind == VMDK else None
-        told = json.loads(self._output("info", "-U", "--output=json", "-f", kind, "--", path))
-        own = (told.get("format-specific") or {}).get("data") or {}
+        known = json.loads(self._output("info", "-U", "--output=json", "-f", kind, "--", path))
+        own = (known.get("format-specific") or {}).get("data") or {}
         extents = [path, *(beside(path, extent.file) for extent in text.extents if extent.file)] if text else [path]
         if own.get("data-file"):
             extents.append(beside(path, str(own["data-file"])))
         image = Image(
             path=path,
             format=kind,
-            capacity=int(told["virtual-size"]),
+            capacity=int(known["virtual-size"]),
             files=tuple(dict.fromkeys(extents)),
-            backing=str(told.get("backing-filename") or ""),
-            details={**own, "backing-format": told.get("backing-filename-format")},
+            backing=str(known.get("backing-filename") or ""),
+            details={**own, "backing-format": known.get("backing-filename-format")},
         )
         if text is not None:
             _check_extents(image, text)
@@ -227,10 +230,10 @@ class QemuImg:
             text = line.strip().strip("[],")
             if not text:
                 continue
-            told = json.loads(text)
-            span = Span(int(told["start"]), int(told["length"]), bool(told["zero"]))
-            place = int(told.get("offset") or 0)
-            if size is not None and told["data"] and place and place + span.length > size:
+            known = json.loads(text)
+            span = Span(int(known["start"]), int(known["length"]), bool(known["zero"]))
+            place = int(known.get("offset") or 0)
+            if size is not None and known["data"] and place and place + span.length > size:
                 raise _cut(image.path, size, f"it has data at byte {place}")
             yield span
 
@@ -275,6 +278,51 @@ class QemuImg:
             for _piece in self._pieces(process):
                 pass
         return process.returncode == 0
+
+    def part(self, image: Image, start: int, length: int, target: str) -> int:
+        """Write a part of an image's content into a raw file, in place of what is in it.
+
+        :returns: how many bytes of the file lie before the part.
+        :raises ImageError: it cannot be read.
+        """
+        # dd takes whole blocks, and counts them from the beginning of the image, skipped ones too.
+        first, last = start // _BLOCK, -(-(start + length) // _BLOCK)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+        words = ("dd", "-U", "-f", image.format, "-O", RAW, f"bs={_BLOCK}", f"skip={first}", f"count={last}")
+        self._output(*words, f"if={image.path}", f"of={target}")
+        return start - first * _BLOCK
+
+    def read(self, image: Image, places: t.Sequence[int], size: int) -> None:
+        """Read blocks of an image in an order, and keep nothing of them.
+
+        :raises MissingProgram: ``qemu-io`` is not there.
+        :raises ImageError: one cannot be read.
+        """
+        program = shutil.which("qemu-io")
+        if program is None:
+            raise MissingProgram(
+                "The program qemu-io is missing where the module runs.",
+                hint="Install qemu-utils (Debian, Ubuntu) or qemu-img (RHEL, Fedora, SUSE) there.",
+                program="qemu-io",
+            )
+        orders = "".join(f"read -q {at} {min(size, image.capacity - at)}\n" for at in places)
+        try:
+            done = subprocess.run(
+                [program, "-r", "-U", "-f", image.format, image.path],
+                input=orders.encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=max(self._deadline - time.monotonic(), 0.1),
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except subprocess.TimeoutExpired as late:
+            raise TimedOut("The time allowed for the task was over while qemu-io read.", hint="Raise timeout.") from late
+        # It ends well whatever it could not read.
+        if done.returncode or b"failed" in done.stdout or b"rror" in done.stdout:
+            why = done.stdout.decode("utf-8", "replace").replace("qemu-io> ", "").strip()[-_MOST_WORDS:]
+            raise ImageError(f"qemu-io cannot read {image.path}: {why}", hint="Look whether the image is whole.")
 
     def check(self, image: Image) -> None:
         """Have the image look at its own tables; formats that have none are as they are.

@@ -156,7 +156,7 @@ def _begin(
 def _fill(task: Task[DiskItem], item: DiskItem, lease: leases.Lease, ready: leases.Ready, source: _Source) -> str:
     """Send the file; returns the moid of the VM that has the disk then."""
     session = task.session
-    meter = Meter(item.title, source.size, session.tell)
+    meter = Meter(item.title, source.size, session.show_progress)
     sent: list[str] = []
     stop = Stop()
     sender = leases.Sender(

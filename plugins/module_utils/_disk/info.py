@@ -105,7 +105,7 @@ def _on_datastore(
     facts["sizes"] = sizes
     if options.digest:
         wanted = plan.spans(areas, flat.capacity)
-        facts["content_sha256"] = exporting.content_of(flat, wanted, session.tell, str(path))
+        facts["content_sha256"] = exporting.content_of(flat, wanted, session.show_progress, str(path))
     return facts
 
 

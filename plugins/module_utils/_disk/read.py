@@ -196,3 +196,8 @@ def carrier(session: Session, ref: t.Any) -> Carrier | None:
         uuid=found[0].uuid if found else "",
         devices=tuple(disk_devices(devices)),
     )
+
+
+def carrier_named(session: Session, folder: t.Any, name: str) -> t.Any:
+    """The VM of this name in a folder, or None: one call."""
+    return session.retrying(lambda: session.content.searchIndex.FindChild(folder, names.escape(name)))

@@ -20,18 +20,18 @@ from .._temporary_snapshots import (
     Kind,
     Made,
     SnapshotItem,
-    SnapshotJob,
+    SnapshotTask,
     find_leftovers,
     remove_leftovers,
     with_snapshots,
 )
 from .._vsphere import lease as leases
-from .._vsphere import snapshots
+from .._vsphere import snapshots, vmdk
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
 from . import apply, converting, exporting, image, importing, local, plan, read
 from .exporting import RAW_NAME, STREAM_NAME, Flat
 from .image import Image, QemuImg
-from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, choose_disk
+from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, Output, choose_disk
 from .plan import CONVERT, COPY, DELETE, EXPORT, IMPORT
 
 if t.TYPE_CHECKING:
@@ -246,10 +246,10 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         # Before anything is fetched, since it is of no use without.
         tool = None if options.output.streamed and flat is None else QemuImg(task.deadline)
-        with local.workplace(options.path, task.deadline, session.tell) as place:
+        with local.workplace(options.path, task.deadline, session.show_progress) as place:
             if flat is not None and before is not None:
                 _fetch(task, item, vm, disk, flat, before, place)
-                made = _made_of_raw(tool or QemuImg(task.deadline), options, place, session.tell)
+                made = _made_of_raw(tool or QemuImg(task.deadline), options, place, session.show_progress)
             else:
                 made = _made_by_lease(task, item, options, vm, disk, place, tool)
             item.facts = {**item.facts, **_facts(tool, place, made)}
@@ -280,7 +280,7 @@ def _fetch(
 ) -> None:
     place.clear(RAW_NAME, "state.json")
     wanted = plan.spans(exporting.areas_in_use(task.session, vm, disk), flat.capacity)
-    came = exporting.download(flat, before, wanted, place, task.session.tell, item.title, task.deadline)
+    came = exporting.download(flat, before, wanted, place, task.session.show_progress, item.title, task.deadline)
     item.fetched, item.resumed = came
 
 
@@ -313,7 +313,7 @@ def _made_by_lease(
         came = _from_own_snapshot(task, item, options, vm, disk, place)
     item.fetched = came.size
     item.facts["witnessed"] = came.witnessed
-    found, content = converting.read_stream(place.of(STREAM_NAME), task.session.tell)
+    found, content = converting.read_stream(place.of(STREAM_NAME), task.session.show_progress)
     if found.capacity != disk.capacity:
         raise exporting.NotWhole(f"{item.title} has {disk.capacity} bytes, and what came {found.capacity}.", hint="Run again.")
     if options.output.streamed:
@@ -322,7 +322,7 @@ def _made_by_lease(
         return converting.Made(Image(own, image.VMDK, found.capacity, (own,), details={"create-type": STREAM}), content)
     tool = t.cast(QemuImg, tool)
     stream = tool.look(place.of(STREAM_NAME), image.VMDK)
-    made = converting.convert(tool, stream, place.of(place.name), options.output, task.session.tell, content)
+    made = converting.convert(tool, stream, place.of(place.name), options.output, task.session.show_progress, content)
     return dataclasses.replace(made, content=content)
 
 
@@ -330,7 +330,7 @@ def _from_own_snapshot(
     task: Task[DiskItem], item: DiskItem, options: DiskOptions, vm: DiskVm, disk: Disk, place: Workplace
 ) -> leases.Exported:
     """The disk of a running VM, from a snapshot that is made for it and removed with it."""
-    job = SnapshotJob(task, KIND, uuid.uuid4().hex, options.timeout)
+    job: SnapshotTask[DiskItem] = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
     find_leftovers(job)
     remove_leftovers(job)
     came: list[leases.Exported] = []
@@ -351,7 +351,7 @@ def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dic
     if tool is not None:
         return _publish(tool, place, made)
     with image.LocalBytes(made.image.path) as data:
-        found = converting.vmdk.verify(data)
+        found = vmdk.verify(data)
     place.publish([place.name])
     return {
         "path": place.target,
@@ -390,8 +390,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         item.steps = (IMPORT,)
         if task.check:
             return
-        converting.checksum(options.path, options.checksum, session.tell)
-        with local.workplace(f"{options.path}.stream", task.deadline, session.tell) as place:
+        converting.checksum(options.path, options.checksum, session.show_progress)
+        with local.workplace(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
             importing.bring_in(task, item, options, home, path, capacity, replace=there)
             place.clear()
@@ -409,7 +409,7 @@ def _read_back(task: Task[DiskItem], files: DatastoreFiles, target: DatastorePat
     """SHA-256 of the content of a disk on a datastore."""
     flat = Flat(files, target)
     flat.state()
-    return exporting.content_of(flat, plan.spans(None, flat.capacity), task.session.tell, f"reading {target}")
+    return exporting.content_of(flat, plan.spans(None, flat.capacity), task.session.show_progress, f"reading {target}")
 
 
 def _same_content(
@@ -429,7 +429,7 @@ def _same_content(
     :raises Exists: it was made of another one.
     """
     target = t.cast(DatastorePath, options.on_datastore)
-    with local.workplace(f"{options.path}.stream", task.deadline, task.session.tell) as place:
+    with local.workplace(f"{options.path}.stream", task.deadline, task.session.show_progress) as place:
         content = local.content_digest(found, tool, place.of("scratch"), lambda _count: None)
     # The content of the disk is filled up to whole sectors.
     there = known.get("content_sha256") or _read_back(task, files, target)
@@ -439,13 +439,13 @@ def _same_content(
 
 def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace) -> tuple[str, int, str]:
     """The streamOptimized form of an image, verified; its path, capacity, and the digest of its content."""
-    tell = task.session.tell
+    tell = task.session.show_progress
     if found.format == image.VMDK and found.subformat == STREAM:
         verified, content = converting.read_stream(found.path, tell)
         return found.path, verified.capacity, content
     place.clear()
     path = place.of(_READY_STREAM)
-    wanted = converting.Output(image.VMDK, STREAM)
+    wanted = Output(image.VMDK, STREAM)
     made = converting.convert(tool, found, path, wanted, tell)
     return path, made.image.capacity, made.content
 

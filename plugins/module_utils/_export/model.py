@@ -11,6 +11,7 @@ import typing as t
 
 from .._connector.find import Selector
 from .._errors import InvalidOption
+from .._retention import Retention
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .._vsphere.vm import Vm as BasicVm
 from .hardware import Machine
@@ -72,6 +73,9 @@ class ExportOptions:
     :ivar dest: folder for the packages.
     :ivar extra_config: keys of extraConfig that go along besides those that are safe.
     :ivar property_values: whether values of vApp properties go along, those of passwords too.
+    :ivar fresh_hours: a package that is not older is enough; 0 for none.
+    :ivar dated: whether the name of a package ends with when it is made.
+    :ivar retention: how many packages of a VM are kept.
     :ivar timeout: seconds for all of the work; removing snapshots has time of its own.
     :ivar parallel: disks that are received at the same time.
     """
@@ -84,6 +88,9 @@ class ExportOptions:
     refresh: str = CHANGED
     extra_config: tuple[str, ...] = ()
     property_values: bool = False
+    fresh_hours: int = 0
+    dated: bool = False
+    retention: Retention = dataclasses.field(default_factory=Retention)
     timeout: int = 3600
     parallel: int = 8
 
@@ -114,9 +121,19 @@ class ExportOptions:
             refresh=params["refresh"],
             extra_config=tuple(params.get("extra_config") or ()),
             property_values=bool(params.get("property_values")),
+            fresh_hours=_not_negative(params, "fresh_hours"),
+            dated=bool(params.get("dated")),
+            retention=Retention.from_params(params),
             timeout=params["timeout"],
             parallel=params["parallel"],
         )
+
+
+def _not_negative(params: t.Mapping[str, t.Any], option: str) -> int:
+    value: int = params.get(option) or 0
+    if value < 0:
+        raise InvalidOption(f"The option {option} must be at least 0.", option=option)
+    return value
 
 
 def _with(shared: t.Mapping[str, t.Any], each: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -126,7 +143,7 @@ def _with(shared: t.Mapping[str, t.Any], each: t.Mapping[str, t.Any]) -> dict[st
 
 
 def _target(given: t.Mapping[str, t.Any], option: str) -> Target:
-    name = given.get("package")
+    name = given.get("package") or None
     if name is not None and plain(name) != name:
         raise InvalidOption(
             f"The option package is {name!r}, which is no plain name of a file.",

@@ -19,7 +19,7 @@ import time
 import typing as t
 
 from .. import _files
-from .._errors import TimedOut
+from .._errors import InvalidOption, TimedOut
 from .._files import Draft, DraftFolder, FileMissing, Folder
 from . import record
 from .model import OVA
@@ -104,6 +104,42 @@ class Packages:
         except FileMissing:
             return None
         return found if found is not None and found.fits(sizes) else None
+
+    def all_of(self, vm: str) -> list[tuple[str, Record]]:
+        """The packages of a VM that are there whole, of this form, by their names.
+
+        :param vm: its instance UUID.
+        """
+        if self._folder is None:
+            return []
+        found = []
+        for entry in sorted(self._folder.names()):
+            name = entry.removesuffix(".ova.vforge.json") if self.form == OVA else entry
+            if (self.form == OVA) == (name != entry) and not name.startswith("."):
+                known = self._known_or_none(name)
+                if known is not None and known.vm == vm:
+                    found.append((name, known))
+        return found
+
+    def _known_or_none(self, name: str) -> Record | None:
+        """As ``known``; None for what is none of ours."""
+        try:
+            return self.known(name)
+        except InvalidOption:
+            return None
+
+    def remove(self, name: str) -> None:
+        """Remove a package.
+
+        :raises InvalidOption: as the system says.
+        """
+        folder = self._opened()
+        if self.form == OVA:
+            # What says that it is a package goes last: a death between leaves what the next run finds.
+            folder.remove(f"{name}.ova")
+            folder.remove(_record_name(name, self.form))
+        else:
+            folder.remove_folder(name)
 
     @contextlib.contextmanager
     def _place(self, name: str) -> Iterator[Folder]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
 from .._connector import names
@@ -33,6 +34,9 @@ from .model import (
 # The only step of a VM; snapshots come and go with it.
 EXPORT = "export"
 
+# Done to a VM that has packages which are old.
+PRUNE = "prune"
+
 
 class NotExportable(VforgeError):
     """A VM that vSphere exports in no way, or not in the state in which it is."""
@@ -53,9 +57,25 @@ class Plan:
     reason: str
 
 
-def package_name(vm: Vm, target: Target) -> str:
-    """What the files of a VM's package begin with."""
-    return target.name or plain(vm.name) or vm.moid
+def package_name(vm: Vm, target: Target, options: ExportOptions, now: datetime.datetime) -> str:
+    """What the files of a VM's package begin with.
+
+    :param now: when it is made.
+    """
+    name = target.name or plain(vm.name) or vm.moid
+    return f"{name}-{now.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}" if options.dated else name
+
+
+def fresh(
+    packages: t.Sequence[tuple[str, record.Record]], options: ExportOptions, now: datetime.datetime
+) -> tuple[str, record.Record] | None:
+    """The newest package of a VM, where it is new enough that none is made.
+
+    :param packages: names and records of all that there are.
+    """
+    newest = max(packages, key=lambda each: each[1].made, default=None)
+    enough = datetime.timedelta(hours=options.fresh_hours)
+    return newest if newest is not None and now - newest[1].made < enough else None
 
 
 def check_names(wanted: t.Sequence[tuple[Vm, str]]) -> None:

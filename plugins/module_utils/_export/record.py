@@ -16,6 +16,7 @@ How the second is known depends on where they come from:
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import typing as t
 
@@ -71,6 +72,11 @@ class Record:
         archives = [file.size for file in self.files if file.role == "archive"]
         return sum(archives) if archives else sum(file.size for file in self.files)
 
+    @property
+    def made(self) -> datetime.datetime:
+        """When it was made."""
+        return datetime.datetime.fromisoformat(self.at)
+
     def fits(self, found: t.Mapping[str, int]) -> bool:
         """Whether the files that are there can be those of the package.
 
@@ -89,6 +95,8 @@ def parse(data: bytes) -> Record | None:
             return None
         files = tuple(PackedFile(**{key: each[key] for key in _FILE}) for each in found["files"])
         texts = {key: str(found[key]) for key in ("vm", "config", "disks", "consistency", "at")}
+        if datetime.datetime.fromisoformat(texts["at"]).tzinfo is None:
+            return None
         if not all(isinstance(file.name, str) and isinstance(file.size, int) for file in files):
             return None
         return Record(**texts, files=files)
@@ -115,7 +123,7 @@ def needs_last_start(vm: Vm, source: Source) -> bool:
 
 
 def disks_of(vm: Vm, source: Source, last_start: str) -> str:
-    """What tells whether the disks have what they had; empty where nothing does.
+    """What shows whether the disks have what they had; empty where nothing does.
 
     :param last_start: when it was last powered on, where that is needed.
     """

@@ -12,15 +12,15 @@ from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
 from .hardware import withheld
 from .model import FromSnapshot
-from .plan import EXPORT
+from .plan import EXPORT, PRUNE
 
 if t.TYPE_CHECKING:
     from .record import Record
-    from .task import ExportItem, Job
+    from .task import ExportItem, ExportTask
 
 _MIB = 2**20
 
-_DONE = {EXPORT: "exported", REMOVE_LEFTOVERS: "leftover_removed"}
+_DONE = {EXPORT: "exported", PRUNE: "pruned", REMOVE_LEFTOVERS: "leftover_removed"}
 
 # What the entry of a VM has that is not found.
 _UNKNOWN: dict[str, t.Any] = {
@@ -30,12 +30,13 @@ _UNKNOWN: dict[str, t.Any] = {
     "reason": "",
     "package": None,
     "snapshot": None,
+    "removed": [],
     "withheld": [],
     "warnings": [],
 }
 
 
-def result(job: Job) -> dict[str, t.Any]:
+def result(job: ExportTask) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts``, ``bytes`` and ``diff``."""
     entries = job.task.with_missing("vms", [_entry(job, item) for item in job.vms], **_UNKNOWN)
     return {
@@ -51,7 +52,7 @@ def _count(entry: t.Mapping[str, t.Any]) -> str:
     return "failed" if "error" in entry else "exported" if "exported" in entry["actions"] else "unchanged"
 
 
-def _entry(job: Job, item: ExportItem) -> dict[str, t.Any]:
+def _entry(job: ExportTask, item: ExportItem) -> dict[str, t.Any]:
     entry = {
         "name": item.vm.name,
         "moid": item.vm.moid,
@@ -60,9 +61,10 @@ def _entry(job: Job, item: ExportItem) -> dict[str, t.Any]:
         "power_state": item.vm.power_state,
         "actions": item.actions(_DONE),
         "changed": item.changed,
-        "reason": item.decided.reason if item.decided is not None else "",
+        "reason": "fresh" if item.enough else item.decided.reason if item.decided is not None else "",
         "package": _package(job, item),
         "snapshot": _snapshot(item),
+        "removed": [{"name": name, "at": known.at, "size": known.size} for name, known in item.removed],
         "withheld": withheld(item.vm.machine, job.options.extra_config),
         "seconds": item.seconds,
         "warnings": item.warnings,
@@ -80,7 +82,7 @@ def _snapshot(item: ExportItem) -> dict[str, t.Any] | None:
     return None
 
 
-def _package(job: Job, item: ExportItem) -> dict[str, t.Any] | None:
+def _package(job: ExportTask, item: ExportItem) -> dict[str, t.Any] | None:
     """The package that is there; None where there is none."""
     known = item.after
     if known is None:
@@ -120,9 +122,12 @@ def _disk(item: ExportItem, known: Record, label: str) -> dict[str, t.Any]:
     }
 
 
-def _diff(job: Job) -> dict[str, str]:
+def _diff(job: ExportTask) -> dict[str, str]:
     before, after = [], []
     for item in job.vms:
+        for name, known in item.removed:
+            before.append(f"{job.packages.path(name)}: {_line(known)}\n")
+            after.append(f"{job.packages.path(name)}: not there\n")
         if EXPORT not in item.done:
             continue
         path = job.packages.path(item.package)

@@ -17,12 +17,13 @@ from .._connector.web import Stops
 from .._engine import Task
 from .._errors import Fault, NotFound, VforgeError
 from .._progress import Meter
+from .._retention import Retention
 from .._temporary_snapshots import (
     QUIESCE_FAULTS,
     Kind,
     Made,
     SnapshotItem,
-    SnapshotJob,
+    SnapshotTask,
     find_leftovers,
     remove_leftovers,
     waves,
@@ -34,7 +35,7 @@ from .descriptor import Content, DiskFile, OtherFile
 from .hardware import HardDisk, Machine, exported_extra
 from .model import TRY, ExportOptions, FromNewSnapshot, FromSnapshot, Target, Vm
 from .package import Package, Packages
-from .plan import EXPORT, NotExportable
+from .plan import EXPORT, PRUNE, NotExportable
 from .record import PackedFile, Record
 
 if t.TYPE_CHECKING:
@@ -52,9 +53,11 @@ class ExportItem(SnapshotItem):
     :ivar package: what its files begin with.
     :ivar before: the package that was there, whole; None where there was none.
     :ivar after: the package that is there now.
+    :ivar enough: whether a package that is there is new enough.
     :ivar last_start: when it was last powered on, where that is needed.
     :ivar unquiesced: whether its guest was to be quiesced, and could not be.
     :ivar quiesced: whether the snapshot that was made for it is.
+    :ivar removed: names and records of packages of it that were old.
     :ivar received: what came, by the labels of the disks.
     """
 
@@ -64,9 +67,11 @@ class ExportItem(SnapshotItem):
     decided: plan.Plan | None = None
     before: Record | None = None
     after: Record | None = None
+    enough: bool = False
     last_start: str = ""
     unquiesced: bool = False
     quiesced: bool = False
+    removed: list[tuple[str, Record]] = dataclasses.field(default_factory=list)
     received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
 
     @property
@@ -81,10 +86,11 @@ class ExportItem(SnapshotItem):
 
 
 @dataclasses.dataclass
-class Job:
+class ExportTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots.
+    :ivar now: by the clock of this machine, as packages are dated.
     """
 
     session: Session
@@ -92,6 +98,7 @@ class Job:
     task: Task[t.Any]
     packages: Packages
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+    now: datetime.datetime = dataclasses.field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     @property
     def vms(self) -> list[ExportItem]:
@@ -99,9 +106,9 @@ class Job:
         return self.task.items
 
     @property
-    def snapshots(self) -> SnapshotJob[ExportItem]:
+    def snapshots(self) -> SnapshotTask[ExportItem]:
         """For the snapshots that it makes for a moment."""
-        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
 
 def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t.Any]:
@@ -114,23 +121,25 @@ def run(session: Session, options: ExportOptions, *, check: bool) -> dict[str, t
     deadline = session.deadline(options.timeout)
     task: Task[ExportItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
     with package.opened(options.dest, options.format, make=not check) as packages:
-        job = Job(session, options, task, packages)
+        job = ExportTask(session, options, task, packages)
         with task.phase("lookup"):
             selectors = [target.selector for target in options.targets]
             found = task.found("vms", read.find(session, selectors, options.datacenter), selectors)
-            task.items = [_item(vm, options.targets[place]) for place, vm in found]
+            task.items = [_item(job, vm, options.targets[place]) for place, vm in found]
             plan.check_names([(item.vm, item.package) for item in task.items])
         with task.accounted():
             _carry_out(job)
+            _prune(job)
     return task.finish(report.result(job), advice="Packages that are complete stay; run again for the others.")
 
 
-def _item(vm: Vm, target: Target) -> ExportItem:
+def _item(job: ExportTask, vm: Vm, target: Target) -> ExportItem:
     # The step is there before its plan, so that an early end is its failure.
-    return ExportItem(vm=vm, target=target, package=plan.package_name(vm, target), steps=(EXPORT,))
+    name = plan.package_name(vm, target, job.options, job.now)
+    return ExportItem(vm=vm, target=target, package=name, steps=(EXPORT,))
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: ExportTask) -> None:
     find_leftovers(job.snapshots)
     for item in job.vms:
         _decide(job, item)
@@ -159,10 +168,15 @@ def _source(item: ExportItem) -> t.Any:
     return item.decided.source if item.decided is not None else None
 
 
-def _decide(job: Job, item: ExportItem) -> None:
+def _decide(job: ExportTask, item: ExportItem) -> None:
     try:
         if not job.task.check:
             job.packages.sweep(item.package)
+        enough = _fresh(job, item)
+        if enough is not None:
+            item.package, item.before = enough
+            item.after, item.steps, item.enough = item.before, (), True
+            return
         item.before = item.after = job.packages.known(item.package)
         source = plan.source_of(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
@@ -174,7 +188,14 @@ def _decide(job: Job, item: ExportItem) -> None:
         item.fail(error)
 
 
-def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
+def _fresh(job: ExportTask, item: ExportItem) -> tuple[str, Record] | None:
+    """A package of the VM that is new enough, with its name."""
+    if not job.options.fresh_hours:
+        return None
+    return plan.fresh(job.packages.all_of(item.vm.instance_uuid), job.options, job.now)
+
+
+def _without_quiescing(job: ExportTask, item: ExportItem, fault: Fault) -> bool:
     """Whether a VM whose guest could not be quiesced is exported as it is."""
     if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
         return False
@@ -185,16 +206,37 @@ def _without_quiescing(job: Job, item: ExportItem, fault: Fault) -> bool:
     return True
 
 
-def _export_snapshots(job: Job, ready: t.Sequence[ExportItem], *, quiesced: bool) -> None:
+def _export_snapshots(job: ExportTask, ready: t.Sequence[ExportItem], *, quiesced: bool) -> None:
     for item in ready:
         item.quiesced = quiesced and not item.unquiesced
     _export(job, ready)
 
 
+def _prune(job: ExportTask) -> None:
+    """Remove packages that are old, of each VM of which nothing went wrong."""
+    now = datetime.datetime.now(datetime.UTC)
+    for item in job.vms if job.options.retention != Retention() else ():
+        if item.error is not None:
+            continue
+        made: list[tuple[datetime.datetime, tuple[str, Record] | None]] = [
+            (known.made, (name, known)) for name, known in job.packages.all_of(item.vm.instance_uuid)
+        ]
+        # In check mode the one that would be made counts.
+        made += [(now, None)] if job.task.check and EXPORT in item.done else []
+        old = [each for each in job.options.retention.expired(made, now) if each is not None]
+        item.removed = [(name, known) for name, known in old if name != item.package]
+        item.done += [PRUNE] if item.removed else []
+        try:
+            for name, _known in item.removed if not job.task.check else ():
+                job.packages.remove(name)
+        except VforgeError as error:
+            item.fail(error)
+
+
 # The export of some VMs
 
 
-def _export(job: Job, wave: t.Sequence[ExportItem]) -> None:
+def _export(job: ExportTask, wave: t.Sequence[ExportItem]) -> None:
     """Export these VMs at the same time; each is a package, or a failure, then."""
     with job.task.phase("export"):
         machines = _machines(job, wave)
@@ -221,7 +263,7 @@ def _snapshot_of(item: ExportItem) -> str | None:
     return source.snapshot.moid if isinstance(source, FromSnapshot) else None
 
 
-def _machines(job: Job, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
+def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
     """What each VM is, as its source has it: one call for all snapshots."""
     by_snapshot = {moid: item.vm for item in wave if (moid := _snapshot_of(item))}
     known = read.read_snapshots(job.session, by_snapshot) if by_snapshot else {}
@@ -240,7 +282,7 @@ def _machines(job: Job, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
     return found
 
 
-def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
+def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
     """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
     session, moid = job.session, _snapshot_of(item)
     made = job.packages.begin(item.package)
@@ -255,7 +297,7 @@ def _export_one(job: Job, item: ExportItem, machine: Machine, parallel: int, end
                 lease,
                 ready,
                 wanted,
-                gauge=Meter(item.vm.name, total, session.tell),
+                gauge=Meter(item.vm.name, total, session.show_progress),
                 parallel=parallel,
                 deadline=job.task.deadline,
                 stop=end.stop(),
@@ -308,7 +350,7 @@ def is_nvram(device: leases.Device) -> bool:
 _Came: t.TypeAlias = tuple[HardDisk | None, str, leases.Exported]
 
 
-def _packed(job: Job, item: ExportItem, machine: Machine, made: Package, came: t.Sequence[_Came]) -> Record:
+def _packed(job: ExportTask, item: ExportItem, machine: Machine, made: Package, came: t.Sequence[_Came]) -> Record:
     """Write what a package has besides its disks, and put it into its place."""
     options = job.options
     disks = [(disk, href, one) for disk, href, one in came if disk is not None]

@@ -14,7 +14,7 @@ from .._vsphere import fcd
 from .._vsphere.fcd import FirstClassDisk, Store, Unreadable
 from . import plan, read
 from .model import InfoOptions
-from .task import facts
+from .task import known_of
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
@@ -214,7 +214,7 @@ def _entry(item: DiskItem, called: t.Mapping[str, str], options: InfoOptions) ->
         "id": disk.id,
         "path": disk.path,
         "datastore": disk.store.name,
-        **facts(disk),
+        **known_of(disk),
         "attached_to": [{"vm": each.vm, "name": called.get(each.vm, ""), "key": each.key} for each in disk.attachments],
         "cns": plan.cns_of(disk.metadata),
         "snapshots": [
@@ -234,7 +234,7 @@ def _entry(item: DiskItem, called: t.Mapping[str, str], options: InfoOptions) ->
 
 def _orphans(looked: Looked) -> list[dict[str, t.Any]]:
     """The disks that nobody seems to use, and why; those first that cannot even be found."""
-    lost = [
+    lost: list[dict[str, t.Any]] = [
         {
             "id": each.id,
             "name": "",

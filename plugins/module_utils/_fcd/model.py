@@ -53,7 +53,7 @@ def size_mb(text: str, where: str) -> int:
             hint="Write it as a whole number of MiB.",
             option="size",
         )
-    return total // parts
+    return int(total // parts)
 
 
 @dataclasses.dataclass(frozen=True)

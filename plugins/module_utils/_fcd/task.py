@@ -479,10 +479,16 @@ def _change(session: Session, task: Task[t.Any]) -> None:
 
 
 def _attach(session: Session, task: Task[t.Any]) -> None:
-    """Attach disks, one after the other where several go to one VM: vCenter works on a VM for one task at a time."""
+    """Attach disks.
+
+    Of several for one VM vCenter takes one at a time; the engine waits for the one before.
+    """
 
     def start(item: DiskItem) -> t.Any:
-        return apply.start_attach(session, item.there, item.target.moid, item.request.owner)
+        owner, target = item.request.owner, item.target
+        if not isinstance(owner, AttachedTo) or target is None:
+            raise TypeError(f"{item.title} is to be attached to no VM")
+        return apply.start_attach(session, item.there, target.moid, owner)
 
     task.stage(ATTACH, start, "disks attached")
 
@@ -521,11 +527,11 @@ def _entry(item: DiskItem, *, check: bool) -> dict[str, t.Any]:
         "differences": [difference.as_result() for difference in item.plan.differences],
     }
     if disk is not None:
-        entry |= facts(disk)
+        entry |= known_of(disk)
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def facts(disk: FirstClassDisk) -> dict[str, t.Any]:
+def known_of(disk: FirstClassDisk) -> dict[str, t.Any]:
     """What a result says of a disk."""
     return {
         "capacity_mb": disk.capacity_mb,

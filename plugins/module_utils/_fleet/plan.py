@@ -69,7 +69,7 @@ class Plan:
     :ivar clones: all clones of the fleet, by their numbers; without orphans.
     :ivar obsolete: parents that go, when nothing is made of them any more.
     :ivar orphans: clones whose parent is gone; they are left alone. Of VMFork they are so whatever their number and version,
-        since only a parent tells which VMs are its children.
+        since only a parent says which VMs are its children.
     :ivar skipped: hosts that take no new clone -> why.
     """
 

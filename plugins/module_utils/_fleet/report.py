@@ -137,14 +137,14 @@ def _clone(clone: Placed, options: FleetOptions, now: Situation, seeds: t.Mappin
     """An item of ``clones`` of the module that makes the clones."""
     name = options.pattern.name(clone.number)
     seed = seeds.get(clone.host.moid) if clone.host and clone.parent is None else None
-    told = {"hostname": name}
+    config = {"hostname": name}
     address = handed(options, clone.number, clone.existing)
     if address:
-        told["ipv4"] = address
+        config["ipv4"] = address
     return {
         "name": name,
         "parent": _selector(clone.parent or (seed.parent if seed else None), _path(now, seed.name) if seed else ""),
-        "config_params" if options.kind == VMFORK else "guestinfo": told,
+        "config_params" if options.kind == VMFORK else "guestinfo": config,
     }
 
 
@@ -161,8 +161,8 @@ def _removal(clone: Clone, now: Situation, options: FleetOptions) -> dict[str, t
     Of ``children`` of VMFork, each item says itself that it is to go.
     """
     parent = next((each for each in now.parents if each.instance_uuid == clone.parent), None)
-    told = {"name": clone.name, "folder": now.folder_path, **({"parent": {"moid": parent.moid}} if parent else {})}
-    return {**told, "state": "absent"} if options.kind == VMFORK else told
+    entry = {"name": clone.name, "folder": now.folder_path, **({"parent": {"moid": parent.moid}} if parent else {})}
+    return {**entry, "state": "absent"} if options.kind == VMFORK else entry
 
 
 def _selector(parent: Parent | None, path: str) -> dict[str, str]:

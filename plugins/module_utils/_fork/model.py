@@ -40,7 +40,7 @@ class Child(Vm):
     """A child, or whatever else holds the name of one.
 
     :ivar kind: ``VirtualMachine``, ``Folder`` or ``VirtualApp``.
-    :ivar child_type: as vCenter tells it; ``none`` for what is no child, and for a persistent one
+    :ivar child_type: as vCenter reports it; ``none`` for what is no child, and for a persistent one
         that was started.
     :ivar group_id: ``childForkGroupId``, which is its parent's ``parentForkGroupId``.
     :ivar macs: of its own NICs.
@@ -63,7 +63,7 @@ class Child(Vm):
     def addresses(self, family: str = "any") -> list[str]:
         """The addresses that others can reach.
 
-        A child goes on from its parent's memory: until its guest has bound its cards anew it tells
+        A child goes on from its parent's memory: until its guest has bound its cards again it tells
         the parent's addresses, of cards with the parent's MACs.
         """
         return usable(

@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done: options and facts become steps for each parent and one for each child. Pure.
+"""What has to be done: options and what there is become one plan a parent, and one a child. Pure.
 
 Check mode, diff and the real run all consume the same plan.
 """

@@ -194,7 +194,7 @@ def _child_type(fork: t.Any) -> str:
 
 def read_families(session: Session, parents: t.Sequence[Parent], deadline: float) -> dict[str, Parent]:
     """The parents with their children and, of one that is a child itself, its own parent, as
-    vCenter tells them.
+    vCenter reports them.
 
     :raises VforgeError: what kept vCenter from telling.
     """
@@ -204,10 +204,10 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
         return {item.moid: item for item in parents}
     done = run_batch(session, works, _PARALLEL, deadline, "parents asked for their children")
     for outcome in done.failed:
-        raise outcome.error or done.stopped or NotFound(f"The {outcome.name} are not told.")
-    told = {name: outcome.result for name, outcome in done.outcomes.items()}
-    listed = {item.moid: list(told.get(_children_of(item)) or ()) for item in parents}
-    origins = {item.moid: told.get(_parent_of(item)) for item in parents}
+        raise outcome.error or done.stopped or NotFound(f"vCenter did not return the {outcome.name}.")
+    found = {name: outcome.result for name, outcome in done.outcomes.items()}
+    listed = {item.moid: list(found.get(_children_of(item)) or ()) for item in parents}
+    origins = {item.moid: found.get(_parent_of(item)) for item in parents}
     refs = [
         *(ref for refs in listed.values() for ref in refs),
         *(ref for ref in origins.values() if ref is not None),
@@ -246,7 +246,7 @@ def _known(known: t.Mapping[str, Child], refs: t.Iterable[t.Any]) -> t.Iterator[
 
 
 def read_listed(session: Session, refs: t.Sequence[t.Any]) -> dict[str, Child]:
-    """What is told of the children that a parent has, by moid."""
+    """What vCenter lists of the children that a parent has, by moid."""
     return _read_children(session, refs, LISTED, TO_LISTED)
 
 

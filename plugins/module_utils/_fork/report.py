@@ -1,9 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task tells: one entry a parent and one a child, and the diff. Pure.
+"""What a task returns: one entry a parent and one a child, and the diff. Pure.
 
-Of the parameters only the names of the keys are told; their values may be secrets.
+Of the parameters only the names of the keys are shown; their values may be secrets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .. import _engine
 from .._connector import names
 from .._vm_stages import ACTIONS, CREATE
 from .._vsphere import freeze
-from .._vsphere.addresses import Verdict, Word, refusals, vet, without_prefix
+from .._vsphere.addresses import ReportedAddresses, UsedAddresses, refusals, vet, without_prefix
 from .._vsphere.wake import is_own
 from .model import NONPERSISTENT, PARAMETER_PREFIX, Child, ForkOptions, Parent
 from .plan import (
@@ -67,15 +67,15 @@ def result(
 ) -> dict[str, t.Any]:
     """``changed``, ``parents`` and ``children`` (one entry each), ``counts`` and ``diff``.
 
-    In check mode a change that would be made is told as if it had been, as Ansible's other modules
+    In check mode a change that would be made is listed as if it had been, as Ansible's other modules
     do.
     """
     check = task.check
     found = [_parent_entry(item, check) for item in parents]
     parent_entries = task.with_missing("parents", found, **_engine.UNTOUCHED)
-    verdicts = vet([_word(item) for item in children])
-    judged = zip(children, verdicts, strict=True)
-    made = [_child_entry(item, options, verdict) for item, verdict in judged]
+    all_used = vet([_reported(item) for item in children])
+    judged = zip(children, all_used, strict=True)
+    made = [_child_entry(item, options, used) for item, used in judged]
     child_entries = task.with_missing("children", made, changed=False, seconds=None)
     return {
         "changed": any(entry["changed"] for entry in (*parent_entries, *child_entries)),
@@ -120,7 +120,7 @@ def _listed(child: Child) -> dict[str, t.Any]:
     }
 
 
-def _word(item: ChildItem) -> Word:
+def _reported(item: ChildItem) -> ReportedAddresses:
     """What is said of a child's addresses.
 
     The parameter is the user's word only where this task has just written it: the guest can change
@@ -129,10 +129,10 @@ def _word(item: ChildItem) -> Word:
     config = item.wanted.request.config
     given = (without_prefix(config[_IPV4]),) if CREATE in item.done and _IPV4 in config else ()
     tools = tuple(item.addresses("any"))
-    return Word(item.name, told=tools, given=given, tools=tools)
+    return ReportedAddresses(item.name, reported=tools, given=given, tools=tools)
 
 
-def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dict[str, t.Any]:
+def _child_entry(item: ChildItem, options: ForkOptions, used: UsedAddresses) -> dict[str, t.Any]:
     wanted, vm = item.wanted, item.vm
     entry: dict[str, t.Any] = {
         "name": wanted.name,
@@ -151,7 +151,7 @@ def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dic
         entry["path"] = names.join([*names.split(placement.folder_path), wanted.name])
         entry["resource_pool"] = placement.pool.name
     if vm is not None:
-        entry.update(_of_vm(vm, options.ip_family, verdict))
+        entry.update(_of_vm(vm, options.ip_family, used))
     if options.wait_for_wake:
         entry["wake"] = item.wake
     entry["config_params"] = _parameters(wanted, vm)
@@ -160,8 +160,8 @@ def _child_entry(item: ChildItem, options: ForkOptions, verdict: Verdict) -> dic
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def _of_vm(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
-    own = [address for address in vm.addresses(family) if address in verdict.addresses]
+def _of_vm(vm: Child, family: str, used: UsedAddresses) -> dict[str, t.Any]:
+    own = [address for address in vm.addresses(family) if address in used.addresses]
     entry: dict[str, t.Any] = {
         "instance_uuid": vm.instance_uuid or None,
         "host": vm.place.host_name,
@@ -170,8 +170,8 @@ def _of_vm(vm: Child, family: str, verdict: Verdict) -> dict[str, t.Any]:
         "child_type": vm.child_type,
         "fork_group_id": vm.group_id or None,
         "ip": next(iter(own), None),
-        "ip_addresses": list(verdict.addresses),
-        "refused": [refusal.as_result() for refusal in verdict.refusals],
+        "ip_addresses": list(used.addresses),
+        "refused": [refusal.as_result() for refusal in used.refusals],
     }
     return {**entry, "resource_pool": vm.place.pool_name} if vm.place.pool_name else entry
 

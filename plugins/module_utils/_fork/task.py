@@ -101,7 +101,7 @@ class ChildItem(VmItem):
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class ForkTask:
     """A task that was read and planned.
 
     ``task`` has both parents and children, and ``quiescing`` is a stage of it.
@@ -153,7 +153,7 @@ def run(session: Session, options: ForkOptions, *, check: bool) -> dict[str, t.A
 _ADVICE = "What succeeded stays and is listed; run again to do only what is missing."
 
 
-def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
+def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> ForkTask:
     every = read.find_parents(session, options.selectors, options.datacenter, task.deadline)
     found = [each for _place, each in task.found("parents", every, options.selectors)]
     known = [each.parent for each in found]
@@ -172,7 +172,7 @@ def _planned(session: Session, options: ForkOptions, task: Task[t.Any]) -> Job:
         timeout=options.timeout,
         makes={"quiesced": True},
     )
-    return Job(session, options, parents, children, task, quiescing)
+    return ForkTask(session, options, parents, children, task, quiescing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,7 +314,7 @@ def _child(wanted: ChildPlan, home: ParentItem, state: str | None) -> ChildItem:
 # Check mode
 
 
-def _check(job: Job) -> None:
+def _check(job: ForkTask) -> None:
     """Make sure that the guests take the credentials; what a real run would do then counts as done."""
     # A quiesced one answers only after the reset that check mode leaves out.
     reachable = job.quiescing.reachable(job.parents)
@@ -331,7 +331,7 @@ def _check(job: Job) -> None:
 # The steps
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: ForkTask) -> None:
     remove(job.task, job.children, "children")
     _bring_parents(job)
     job.quiescing.run(job.parents)
@@ -352,7 +352,7 @@ _PARENT_STEPS: tuple[tuple[str, t.Callable[[Session, str], t.Any], str, dict[str
 )
 
 
-def _bring_parents(job: Job) -> None:
+def _bring_parents(job: ForkTask) -> None:
     for step, start, doing, makes in _PARENT_STEPS:
         job.task.stage(
             step,
@@ -362,7 +362,7 @@ def _bring_parents(job: Job) -> None:
         )
 
 
-def _give_up(job: Job) -> None:
+def _give_up(job: ForkTask) -> None:
     """Leave the children alone whose parents could not be brought to the state asked for."""
     for child in job.children:
         if child.home.error is not None and child.left and not child.to_be_absent:
@@ -370,7 +370,7 @@ def _give_up(job: Job) -> None:
             child.fail(NotAttempted(why, hint="Run again."))
 
 
-def _make(job: Job) -> None:
+def _make(job: ForkTask) -> None:
     taken: dict[str, tuple[ChildItem, Outcome]] = {}
 
     def start(child: ChildItem) -> t.Any:
@@ -403,7 +403,7 @@ def _make(job: Job) -> None:
         _take_over(job, taken)
 
 
-def _take_over(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
+def _take_over(job: ForkTask, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> None:
     """A name that was taken meanwhile is success where vCenter lists what has it among the children
     of this parent.
 
@@ -426,7 +426,7 @@ def _take_over(job: Job, taken: t.Mapping[str, tuple[ChildItem, Outcome]]) -> No
             child.skip(POWER_ON)
 
 
-def _update(job: Job) -> None:
+def _update(job: ForkTask) -> None:
     def start(child: ChildItem) -> t.Any:
         wanted = t.cast("Change", child.wanted)  # no other plan has this step
         return vm.start_config_change(job.session, child.moid, wanted.config)
@@ -439,7 +439,7 @@ def _update(job: Job) -> None:
     )
 
 
-def _power(job: Job) -> None:
+def _power(job: ForkTask) -> None:
     for step, start, doing in (
         (POWER_ON, vm.start_power_on, "children powered on"),
         (POWER_OFF, vm.start_power_off, "children powered off"),
@@ -448,7 +448,7 @@ def _power(job: Job) -> None:
         job.task.call(due, _on_child(job, start), doing, _noting_power(step), repeatable=True)
 
 
-def _read_children(job: Job) -> None:
+def _read_children(job: ForkTask) -> None:
     """What the changed children are now, in one call for all."""
     changed = [child for child in job.children if child.changed and DESTROY not in child.done]
     known = read.read_wanted(job.session, [vm.reference(job.session, child.moid) for child in changed])
@@ -456,7 +456,7 @@ def _read_children(job: Job) -> None:
         child.vm = known.get(child.moid, child.vm)
 
 
-def _wait_for_guests(job: Job) -> None:
+def _wait_for_guests(job: ForkTask) -> None:
     """Wait for what the options ask for of every child that is on; the children themselves stay.
 
     That is an address that others can reach, and the end of the scripts that a child runs when it
@@ -485,7 +485,7 @@ def _wait_for_guests(job: Job) -> None:
     ).run(on, due)
 
 
-def _due_of(job: Job, child: ChildItem) -> set[str]:
+def _due_of(job: ForkTask, child: ChildItem) -> set[str]:
     """What is still to come from a child; what one of an earlier run has reported is taken."""
     due = {ADDRESS} if job.options.wait_for_ip and not child.addresses(job.options.ip_family) else set()
     config = child.vm.config if child.vm is not None and job.options.wait_for_wake else {}
@@ -499,7 +499,7 @@ def _due_of(job: Job, child: ChildItem) -> set[str]:
     return due if child.error is None else set()
 
 
-def _look_again(job: Job) -> None:
+def _look_again(job: ForkTask) -> None:
     """What children and parents are now, and what children vCenter lists, where this task has
     changed any of it.
     """
@@ -515,7 +515,7 @@ def _look_again(job: Job) -> None:
 # What calls have made of their items
 
 
-def _on_child(job: Job, start: t.Callable[[Session, str], t.Any]) -> t.Callable[[ChildItem], t.Any]:
+def _on_child(job: ForkTask, start: t.Callable[[Session, str], t.Any]) -> t.Callable[[ChildItem], t.Any]:
     return lambda child: start(job.session, child.moid)
 
 

@@ -45,7 +45,7 @@ def carry(
     meter = Meter(
         job.package.label,
         sum(_blob(job, item).size for item, _device in pairs),
-        job.session.tell,
+        job.session.show_progress,
     )
     # One that ends both what is sent and what is read of a web server for it.
     stop = job.options.access.stop
@@ -109,7 +109,7 @@ def compare(
 
 
 def _compare_fetched(job: TemplateTask, item: t.Any, have: leases.Received | None) -> None:
-    """Hold the digest that a host tells of what it has fetched against what was read from here."""
+    """Hold the digest that a host reports of what it has fetched against what was read from here."""
     known = {digest.algorithm: digest for digest in job.identity.read.get(item.path, ())}
     if not known:
         return  # verify: none

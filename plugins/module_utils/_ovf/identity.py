@@ -36,7 +36,7 @@ from .package import Package
 BEFORE, STREAM, NONE = "before", "stream", "none"
 
 # The digests that a host may return of the bytes that it has fetched itself.
-TOLD_BY_HOSTS = ("sha1", "sha256")
+HASHED_BY_HOSTS = ("sha1", "sha256")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -367,7 +367,7 @@ class Digester:
     """Answers for digests, and reads only what the cache does not know.
 
     :param always: read even what the cache knows.
-    :param tell: called with bytes done and bytes in all, very often.
+    :param show: called with bytes done and bytes in all, very often.
     :ivar read: bytes that were read.
     """
 
@@ -376,11 +376,11 @@ class Digester:
         cache: DigestCache,
         *,
         always: bool,
-        tell: t.Callable[[int, int], None],
+        show: t.Callable[[int, int], None],
     ) -> None:
         self._cache = cache
         self._always = always
-        self._tell = tell
+        self._show = show
         self.read = self._begun = 0
 
     def remembered(self, wants: t.Sequence[Want]) -> dict[Want, Digest]:
@@ -455,7 +455,7 @@ class Digester:
                         value.update(buffer[first - at : last - at])
                 at += read
                 self.read += read
-                self._tell(self.read - self._begun, total)
+                self._show(self.read - self._begun, total)
         finally:
             stream.close()
         return {want: value.hexdigest() for want, value in hashes.items()}

@@ -260,7 +260,7 @@ def _read_before(task: TemplateTask) -> None:
         due: t.Collection[str] = task.package.files
     else:
         due = task.identity.remembered if task.options.transfer == PULL else ()
-    identity.read_again(task.package, task.identity, due, task.digester, task.options.told_by_hosts)
+    identity.read_again(task.package, task.identity, due, task.digester, task.options.hashed_by_hosts)
 
 
 # The import
@@ -303,12 +303,12 @@ def _import(
         if isinstance(error, Fault) and entity is None and error.fault in _NAME_TAKEN:
             return None
         if lease is None and isinstance(error, ConnectionLost) and _may_begin_again(task):
-            task.session.tell("the answer to ImportVApp was lost; looking for what it has made")
+            task.session.show_progress("the answer to ImportVApp was lost; looking for what it has made")
             return None
         lost = isinstance(error, Fault) and error.fault in _LEASE_LOST
         if task.session.generation != generation and lost:
             # A lease is its session's alone. What it held goes when it ends.
-            task.session.tell(
+            task.session.show_progress(
                 "the session ended, and the import with it; waiting to begin it again",
             )
             return None

@@ -95,12 +95,12 @@ class OvfOptions:
     timeout: int
 
     @property
-    def told_by_hosts(self) -> tuple[str, ...]:
+    def hashed_by_hosts(self) -> tuple[str, ...]:
         """The algorithms of digests by which can be seen what a host has fetched itself.
 
         None where it is sent from here.
         """
-        return identity.TOLD_BY_HOSTS if self.transfer == PULL else ()
+        return identity.HASHED_BY_HOSTS if self.transfer == PULL else ()
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> OvfOptions:

@@ -508,7 +508,7 @@ def _sizes(
 ) -> t.Iterator[str]:
     """What is to be said of sizes that the descriptor has wrong.
 
-    :raises PackageError: no digest tells whether the file is the right one all the same.
+    :raises PackageError: no digest shows whether the file is the right one all the same.
     """
     for file in listed:
         blob = files[file.href]

@@ -252,7 +252,7 @@ def _datastores(
     asked: Place,
     compatible: t.Collection[str] | None,
 ) -> list[Datastore]:
-    """The datastores that may be taken, as far as the options tell."""
+    """The datastores that may be taken, as far as the options say."""
     found = list(around.datastores)
     what, known = "datastore", sorted(item.name for item in found)
     if asked.datastore:

@@ -257,7 +257,7 @@ def existing_in(rows: t.Mapping[str, Row], moid: str) -> Existing:
 
 
 def existing_of(moid: str, values: t.Mapping[str, t.Any], kind: str = "VirtualMachine") -> Existing:
-    """What its own properties tell of a VM."""
+    """What its own properties report of a VM."""
     return Existing(
         moid=moid,
         name=names.unescape(values.get("name") or ""),

@@ -110,7 +110,7 @@ class _Waiting:
 
         True when this run has done so.
         """
-        self._task.session.tell(self._line())
+        self._task.session.show_progress(self._line())
         now = self._now
         ended = now.is_left or self._ended.is_known(now)
         if now.state not in (IMPORTING, UNPUBLISHED) or not (ended or self._is_too_quiet()):

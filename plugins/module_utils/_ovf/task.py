@@ -234,7 +234,7 @@ def _opened(session: Session, options: OvfOptions, deadline: float, *, check: bo
         given=options.checksum,
         signed=options.certificate_ca is not None,
         everything=options.always_read and options.verify == identity.BEFORE,
-        also=options.told_by_hosts,
+        also=options.hashed_by_hosts,
     )
     task = TemplateTask(session, options, package, known, digester, account, deadline, check=check)
     task.timing["source"] = round(time.monotonic() - begun, 3)
@@ -243,9 +243,9 @@ def _opened(session: Session, options: OvfOptions, deadline: float, *, check: bo
 
 def _digester(session: Session, options: OvfOptions, package: Package) -> Digester:
     folder = PrivateFolder.find(session.warn, "digests", "the source is read again")
-    meter = Meter(f"reading {package.label}", package.size, session.tell)
+    meter = Meter(f"reading {package.label}", package.size, session.show_progress)
     cache = DigestCache(folder, session.warn)
-    return Digester(cache, always=options.always_read, tell=meter.reach)
+    return Digester(cache, always=options.always_read, show=meter.reach)
 
 
 # Present

@@ -102,7 +102,7 @@ def _ask(task: Task[ParentItem]) -> None:
     )
 
 
-def _merged(known: t.Sequence[Obstacle], told: t.Iterable[Obstacle]) -> list[Obstacle]:
+def _merged(known: t.Sequence[Obstacle], asked: t.Iterable[Obstacle]) -> list[Obstacle]:
     """What is known, and what vCenter says besides."""
     codes = {item.code for item in known}
-    return [*known, *(item for item in told if item.code not in codes)]
+    return [*known, *(item for item in asked if item.code not in codes)]

@@ -64,13 +64,13 @@ def many_deltas(parent: Parent) -> list[str]:
     remedy = (
         "its deltas can be collapsed while it runs (collapse_deltas)"
         if parent.collapsible_levels
-        else "they belong to the VM that it is a linked clone of: make the parent anew as a full clone"
+        else "they belong to the VM that it is a linked clone of: make the parent again as a full clone"
     )
     return [f"{parent.name} has {parent.delta_levels} delta levels of at most {MOST_LEVELS}, which leaves {left}; {remedy}."]
 
 
 def obstacles(parent: Parent) -> list[Obstacle]:
-    """What would make vSphere refuse a clone, as far as the facts tell."""
+    """What would make vSphere refuse a clone, as far as that can be known."""
     found = []
     if parent.template:
         found.append(Obstacle("template", "It is a template; an instant clone needs a running VM."))

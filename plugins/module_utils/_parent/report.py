@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task tells of its parents, and the diff. Pure."""
+"""What a task returns of its parents, and the diff. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from .._engine import Task
     from .task import ParentItem
 
-# In check mode a step that would be done is told as if it had been, as Ansible's other modules do.
+# In check mode a step that would be done is listed as if it had been, as Ansible's other modules do.
 _DONE = {RESET: "reset", COLLAPSE: "collapsed", FREEZE: "frozen"}
 
 
@@ -36,7 +36,7 @@ def result(task: Task[ParentItem]) -> dict[str, t.Any]:
 
 def _entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
     entry = {
-        **facts(_after(item, check)),
+        **known_of(_after(item, check)),
         "actions": item.actions(_DONE),
         "changed": item.changed,
         "seconds": item.until_last_change,
@@ -45,7 +45,7 @@ def _entry(item: ParentItem, check: bool) -> dict[str, t.Any]:
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
 
-def facts(parent: Parent) -> dict[str, t.Any]:
+def known_of(parent: Parent) -> dict[str, t.Any]:
     """What is known of a parent, as plain data."""
     return {
         **parent.naming,
@@ -72,7 +72,7 @@ def info(
         not known then.
     """
     return {
-        **facts(parent),
+        **known_of(parent),
         "tools_running": parent.tools,
         "snapshots": list(parent.snapshots),
         "disks": [

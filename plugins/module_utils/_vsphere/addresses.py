@@ -117,26 +117,26 @@ class Refusal:
 
 
 @dataclasses.dataclass(frozen=True)
-class Word:
+class ReportedAddresses:
     """What is said of the addresses of one VM.
 
     :ivar name: what messages call the VM.
-    :ivar told: reported by its guest, through guestinfo, as they came.
+    :ivar reported: by its guest, through guestinfo, as they came.
     :ivar given: that the user gave it.
     :ivar firm: families (4, 6) in which it has what the user gave it and nothing else.
     :ivar tools: that VMware Tools report for the VM's own cards.
     """
 
     name: str
-    told: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     firm: frozenset[int] = frozenset()
     tools: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What is taken of one VM's word.
+class UsedAddresses:
+    """Which of one VM's addresses are used.
 
     :ivar addresses: in the order in which they were reported, in their canonical spelling.
     """
@@ -145,7 +145,7 @@ class Verdict:
     refusals: tuple[Refusal, ...]
 
 
-def vet(words: t.Sequence[Word]) -> list[Verdict]:
+def vet(reports: t.Sequence[ReportedAddresses]) -> list[UsedAddresses]:
     """Judge what the VMs of one task say, each beside all of the others.
 
     An address that the user gave a VM is that VM's. Any other one has to be reachable, to be
@@ -154,36 +154,36 @@ def vet(words: t.Sequence[Word]) -> list[Verdict]:
     """
     givers: dict[Address, list[str]] = collections.defaultdict(list)
     claimers: dict[Address, list[str]] = collections.defaultdict(list)
-    for number, word in enumerate(words):
-        for address in _known(word.given):
-            givers[address].append(f"{number} {word.name}")
-        for address in _known((*word.told, *word.tools)):
-            claimers[address].append(f"{number} {word.name}")
-    verdicts = []
-    for number, word in enumerate(words):
-        me = f"{number} {word.name}"
+    for number, report in enumerate(reports):
+        for address in _known(report.given):
+            givers[address].append(f"{number} {report.name}")
+        for address in _known((*report.reported, *report.tools)):
+            claimers[address].append(f"{number} {report.name}")
+    all_used = []
+    for number, report in enumerate(reports):
+        me = f"{number} {report.name}"
         taken, refusals = [], []
-        for text in dict.fromkeys(word.told):
-            why = _objection(word, text, _others(givers, text, me), _others(claimers, text, me))
+        for text in dict.fromkeys(report.reported):
+            why = _objection(report, text, _others(givers, text, me), _others(claimers, text, me))
             if why:
                 refusals.append(
                     Refusal(
                         ADDRESS_REFUSED,
-                        f"{word.name} reports the address {shown(text)}, which {why}.",
+                        f"{report.name} reports the address {shown(text)}, which {why}.",
                     )
                 )
             else:
                 taken.append(str(parsed(text)))
-        verdicts.append(Verdict(tuple(taken), tuple(refusals)))
-    return verdicts
+        all_used.append(UsedAddresses(tuple(taken), tuple(refusals)))
+    return all_used
 
 
-def unconfirmed(word: Word) -> bool:
+def unconfirmed(report: ReportedAddresses) -> bool:
     """Whether an address is reported that would be used if only VMware Tools reported it as well,
     which they may do later.
     """
-    told, tools, given = _known(word.told), set(_known(word.tools)), set(_known(word.given))
-    return any(reachable(one) and one.version not in word.firm and one not in given | tools for one in told)
+    reported, tools, given = _known(report.reported), set(_known(report.tools)), set(_known(report.given))
+    return any(reachable(one) and one.version not in report.firm and one not in given | tools for one in reported)
 
 
 def refusals(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
@@ -222,7 +222,7 @@ def plain(text: str, most: int = 1000) -> str:
     return f"{kept}..." if len(text) > most else kept
 
 
-def _objection(word: Word, text: str, givers: list[str], claimers: list[str]) -> str:
+def _objection(report: ReportedAddresses, text: str, givers: list[str], claimers: list[str]) -> str:
     """What speaks against an address, or empty.
 
     :param givers: other VMs that the user gave it to.
@@ -233,14 +233,14 @@ def _objection(word: Word, text: str, givers: list[str], claimers: list[str]) ->
         return "is none"
     if givers:
         return f"the user gave to {_listed(givers)}"
-    if address in _known(word.given):
+    if address in _known(report.given):
         return ""
     if not reachable(address):
         return "no other machine can reach it by"
-    if address.version in word.firm:
-        same = (str(one) for one in _known(word.given) if one.version == address.version)
+    if address.version in report.firm:
+        same = (str(one) for one in _known(report.given) if one.version == address.version)
         return f"is not the one that the user gave it, {' or '.join(same)}"
-    if address not in _known(word.tools):
+    if address not in _known(report.tools):
         return "VMware Tools do not report for its own network cards. Give it an address, or look into the guest"
     if claimers:
         return f"{_listed(claimers)} reports as well. Give each its address, or look into both guests"

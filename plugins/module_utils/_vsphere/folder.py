@@ -198,7 +198,8 @@ class DatastoreFiles:
             except web.Late as late:
                 raise TimedOut(f"The time allowed for the task was over: {late.why}.", hint="Raise timeout.") from late
             except web.NotConnected as error:
-                raise tls.failure(error.cause or OSError(error.why), options) from error
+                cause = error.cause if isinstance(error.cause, OSError) else OSError(f"the answer was no HTTP: {error.why}")
+                raise tls.failure(cause, options) from error
             except web.Broken as error:
                 raise ConnectionLost(f"{options.endpoint} broke off {path} ({error.why}).", hint="Run again.") from error
             # The cookie of files lives 30 minutes; a new session has a new one.

@@ -174,7 +174,7 @@ def wait(
         if not changed:
             _look_for_ends(waiting, method, scripts)
         left.intersection_update(waiting)
-        session.tell(f"{len(items) - len(waiting)} of {len(items)} parents are {method.state}")
+        session.show_progress(f"{len(items) - len(waiting)} of {len(items)} parents are {method.state}")
         return False
 
     tasks.wait_until(

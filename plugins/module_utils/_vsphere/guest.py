@@ -236,7 +236,7 @@ MANAGERS = ("authManager", "fileManager", "processManager")
 MANAGER = vim.vm.guest.GuestOperationsManager
 TO_ACCESS = (Route("vm-host", vim.VirtualMachine, "runtime.host"),)
 
-# What tells whether a guest can be worked in. A parent that is frozen says of its Tools that they
+# What shows whether a guest can be worked in. A parent that is frozen says of its Tools that they
 # do not run.
 READY = ("guest.toolsRunningStatus", "guest.guestOperationsReady")
 
@@ -349,7 +349,7 @@ def _entry(info: t.Any) -> Entry:
 def tools_ready(values: t.Mapping[str, t.Any]) -> bool:
     """Whether Tools take guest operations, from the properties in ``READY``.
 
-    An older ESXi tells only that they run.
+    An older ESXi reports only that they run.
     """
     return values.get(READY[0]) == "guestToolsRunning" and values.get(READY[1]) is not False
 
@@ -369,7 +369,7 @@ def wait_for_tools(session: Session, refs: t.Sequence[t.Any], deadline: float, w
         return update.gone or tools_ready(update.state)
 
     def progress(left: set[str], _changed: bool) -> bool:
-        session.tell(f"{len(refs) - len(left)} of {len(refs)} {what}")
+        session.show_progress(f"{len(refs) - len(left)} of {len(refs)} {what}")
         return False
 
     late = wait_until(session, refs, vim.VirtualMachine, READY, deadline, answers, after_round=progress)
@@ -494,7 +494,7 @@ class Guest:
         """How a program ended that was started here, or None while it runs.
 
         :raises GuestError: ``guest_process_lost`` when the guest has no such process: it was booted
-            anew meanwhile.
+            again meanwhile.
         """
         manager = self.access.processes
         found = self._ask(
@@ -632,7 +632,7 @@ class Guest:
     def attempt(self, otherwise: str, do: t.Callable[[], object]) -> None:
         """Clean up; where that fails, warn with ``otherwise``.
 
-        While a broken connection is being told, nothing is tried.
+        While it is reported that a connection broke, nothing is tried.
 
         :raises Interrupted: a signal came meanwhile.
         """

@@ -56,9 +56,10 @@ _SECONDS_BETWEEN_SIGNS = 10.0
 # A host answers when it has written the last byte.
 _SECONDS_FOR_THE_ANSWER = 300
 
-# What is read, hashed and sent at once. TLS sends it in records of 16 KiB; larger parts only take
-# memory.
+# What is read, hashed and sent at once where one file is carried alone. Files that are sent at the
+# same time share the memory; parts of less than the smallest cost more to hand over than to hash.
 _PART = 2**20
+_SMALLEST_PART = 2**16
 
 # So many parts of a file may be read and hashed before they are sent.
 _PARTS = 4
@@ -389,7 +390,7 @@ def _sums(entry: t.Any) -> t.Iterator[tuple[str, str]]:
 
 
 def _pin(item: t.Any) -> str | None:
-    """The whole certificate where the release tells it, else its thumbprint, which is a SHA-1
+    """The whole certificate where the release reports it, else its thumbprint, which is a SHA-1
     before vSphere 8.
     """
     if getattr(item, "sslCertificate", None):
@@ -467,22 +468,31 @@ class _Body:
 def _at_once(works: t.Sequence[t.Callable[[], None]], parallel: int, stop: Stop) -> None:
     """Carry files, some at the same time. It returns when no thread of it is left, however it ends.
 
-    :param stop: breaks the others off when one fails, or a signal comes; it is set in the end.
+    :param stop: breaks the others off when one fails, or a signal comes.
     :raises VforgeError: the first thing that went wrong.
     """
+    failures: list[BaseException] = []
+
+    def ended(future: concurrent.futures.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            # The first is why the others end, whatever they say.
+            failures.append(error)
+            stop.set()
+
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=parallel)
     try:
         futures = [pool.submit(work) for work in works]
-        concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+        for future in futures:
+            future.add_done_callback(ended)
+        concurrent.futures.wait(futures)
+    except BaseException:
+        stop.set()  # a signal
+        raise
     finally:
-        # After an error or a signal nothing more is carried; on success nothing is left to stop.
-        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
-    ended = [future.exception() for future in futures if not future.cancelled()]
-    failures = [error for error in ended if error is not None]
-    # Those that were broken off say nothing of why.
-    for error in sorted(failures, key=lambda one: isinstance(one, Stopped)):
-        raise error
+    if failures:
+        raise failures[0]
 
 
 class Sender:
@@ -524,20 +534,22 @@ class Sender:
             several of one disk: each updates what the one before has left.
         :raises VforgeError: the first thing that went wrong; the others are broken off.
         """
-        _at_once([functools.partial(self._send_chain, chain) for chain in chains], self._parallel, self._stop)
+        part = max(_PART // max(1, min(self._parallel, len(chains))), _SMALLEST_PART)
+        works = [functools.partial(self._send_chain, chain, part) for chain in chains]
+        _at_once(works, self._parallel, self._stop)
 
-    def _send_chain(self, chain: t.Sequence[Upload]) -> None:
+    def _send_chain(self, chain: t.Sequence[Upload], part: int) -> None:
         for upload in chain:
-            self._check(upload, self._send(upload))
+            self._check(upload, self._send(upload, part))
 
-    def _send(self, upload: Upload) -> str:
+    def _send(self, upload: Upload, part: int) -> str:
         """Send one file, after a broken connection again; returns the digest of what was sent."""
         backoff = Backoff(self._deadline)
         attempt = 0
         while True:
             attempt += 1
             self.attempts = max(self.attempts, attempt)
-            with _Reading(upload.source, upload.algorithm, self._progress) as reading:
+            with _Reading(upload.source, upload.algorithm, part, self._progress) as reading:
                 try:
                     self._send_once(upload, reading)
                     return reading.digest()
@@ -569,12 +581,14 @@ class _Reading:
     So reading, hashing and sending go on beside each other, and each byte is read once. Leaving the
     context ends the thread and closes the file.
 
+    :param part: bytes that are read, hashed and sent at once.
     :param progress: called with the size of each part when it was sent.
     :ivar sent: bytes that were sent.
     """
 
-    def __init__(self, source: Source, algorithm: str, progress: t.Callable[[int], None]) -> None:
+    def __init__(self, source: Source, algorithm: str, part: int, progress: t.Callable[[int], None]) -> None:
         self.sent = 0
+        self._part = part
         self._source = source
         self._progress = progress
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
@@ -597,7 +611,7 @@ class _Reading:
         :raises VforgeError: what reading it raised.
         """
         self._stream = self._source.open()
-        ring = itertools.cycle([memoryview(bytearray(_PART)) for _number in range(_PARTS)])
+        ring = itertools.cycle([memoryview(bytearray(self._part)) for _number in range(_PARTS)])
         due = collections.deque(self._ahead.submit(self._fill, next(ring)) for _number in range(_PARTS))
         while part := due.popleft().result():
             yield part
@@ -646,7 +660,7 @@ class Sink(t.Protocol):
 
 
 class Gauge(t.Protocol):
-    """What is told how far an export is; safe for many threads."""
+    """What is called with how far an export is; safe for many threads."""
 
     def add(self, count: int) -> None:
         """Note bytes that came; a negative number takes back what has to come again."""
@@ -753,7 +767,7 @@ def receive(
     """
     stop = stop or Stop()
     with lease.held(ready.timeout, gauge.percent, stop):
-        # Where the host tells a SHA-256, that is compared; otherwise a SHA-1 is made besides.
+        # Where the host reports a SHA-256, that is compared; otherwise a SHA-1 is made besides.
         algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
         receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
         _at_once([receiver.run for receiver in receivers], parallel, stop)
@@ -843,7 +857,7 @@ class _Receiver:
         if not self._size:
             raise _incomplete(f"{label} came without a byte.")
         known = dict(sent.digests) if sent is not None else {}
-        # Some releases do not count here, and say 0.
+        # Some releases are not used here, and say 0.
         if sent is not None and sent.size and sent.size != self._size:
             raise _incomplete(f"{label} came with {self._size} bytes, and the host has sent {sent.size}.")
         for name, each in self._hashes.items():

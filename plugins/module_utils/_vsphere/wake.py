@@ -213,7 +213,7 @@ def digest(texts: tuple[str, ...], salt: str) -> str:
 
     It is kept where others can read it, and scripts may hold a password that is easily guessed, so
     it is made slowly (PBKDF2, which also works where FIPS forbids others). Blanks at the end of a
-    text do not count.
+    text make no difference.
     """
     total = "\0".join(text.replace("\r\n", "\n").rstrip() for text in texts).encode()
     return hashlib.pbkdf2_hmac("sha256", total, salt.encode(), _ROUNDS).hex()[:32]

@@ -90,7 +90,7 @@ new_ssh_host_keys() {
     fi
 }
 
-# The server has the old keys in its memory until it is started anew.
+# The server has the old keys in its memory until it is started again.
 restart_ssh() {
     if has systemctl; then
         systemctl try-restart ssh.service sshd.service >/dev/null 2>&1 || true

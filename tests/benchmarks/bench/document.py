@@ -30,8 +30,8 @@ checked on calls, memory and such ratios alone.
 SIDE_BY_SIDE = """## Side by side
 
 Each table is one simulated vCenter, on which the tools take turns; after each turn its clones are removed. It takes {ms} ms
-for each clone of one parent, one after the other. Calls are SOAP calls as the server counts them, besides `rounds`:
-WaitForUpdatesEx and ContinueRetrievePropertiesEx, the answers to one long question. They are the same in every run.
+for each clone of one parent, one after the other. Calls are SOAP calls as the server counts them, pages of long answers
+included. `rounds` are those of WaitForUpdatesEx, the answers to one long question: how many there are depends on the time.
 
 ![Calls by size of the inventory](images/{chart})
 
@@ -48,9 +48,8 @@ LATENCY = """## Latency
 
 Module and plain script take turns, each time on a fresh simulator that answers every call {latency} ms late. *Connect to
 result* is what the module returns as `timing.total`; the script measures the same span. Starting Python and Ansible comes
-on top, in *whole process*. The bound is for clones that take time, as all real ones do. With 0 ms for a clone, what is left
-to compare is what the script does not do: the lookup, waiting in rounds of which there are at most four a second, and
-reading what was made.
+on top, in *whole process*. With 0 ms for a clone, what is compared is what the script does not do: the lookup, waiting in
+rounds of which there are at most four a second, and reading what was made. Real clones take about a second.
 """
 
 MEMORY = """## Memory

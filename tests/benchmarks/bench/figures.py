@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-# Answers to one long question, or pages of it: budgets of calls leave them out, and the tables show them apart.
+# Answers to one long question: budgets of calls leave them out, and the tables show them apart.
 ROUNDS = frozenset(("WaitForUpdatesEx",))
 
 

@@ -25,8 +25,6 @@ REPEAT_CALLS = 10
 CALLS_BESIDE_PAGES = 14
 # With few areas the comparison is one of connecting and looking up, which the script does not do.
 RATIO_FROM_AREAS = 100_000
-# Without any time for the clone itself the comparison is one of overheads; real clones take a second or so.
-RATIO_FROM_CLONE_MS = 20
 
 
 def _calls(what: str, sample: Sample | Memory | Areas, most: int) -> Promise:
@@ -56,7 +54,6 @@ def latency(latencies: Sequence[Latency]) -> list[Promise]:
             RATIO,
         )
         for each in latencies
-        if each.clone_ms >= RATIO_FROM_CLONE_MS
     ]
 
 

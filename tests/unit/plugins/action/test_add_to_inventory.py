@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Roles add hosts to the inventory only where that is asked for: a round of a loop takes Ansible milliseconds, a skipped one too."""
+"""Roles add hosts to the inventory only where that is asked for: each round of a loop costs milliseconds, skipped or not."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.inventory import vms
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import markers
 from ansible_collections.vforge.vsphere.plugins.modules import linked_clone
 from ansible_collections.vforge.vsphere.tests.unit.plugins.running import budget
@@ -111,11 +113,30 @@ def test_hosts_have_their_properties_and_default_groups(inventories):
     assert ran.errors == ""
 
 
-@pytest.mark.parametrize("vms", ["10", "2000"])
-def test_the_calls_do_not_grow_with_the_vms(make_sim, tmp_path, vms):
-    ran = Inventories(make_sim("--vms", vms), tmp_path).list()
-    assert len(ran.hosts) == int(vms) + 1
+@pytest.mark.parametrize("count", ["10", "2000"])
+def test_the_calls_do_not_grow_with_the_vms(make_sim, tmp_path, count):
+    ran = Inventories(make_sim("--vms", count), tmp_path).list()
+    assert len(ran.hosts) == int(count) + 1
     assert budget(ran.calls) == sum(ran.calls.values()) == _CALLS_OF_ONE_PAGE
+
+
+def test_the_garbage_collector_rests_while_an_inventory_is_filled_and_never_longer():
+    def fill():
+        with vms._without_collector():
+            resting.append(not gc.isenabled())
+            raise KeyError
+
+    resting = []
+    with pytest.raises(KeyError):
+        fill()
+    assert resting == [gc.isenabled()] == [True]
+    gc.disable()
+    try:
+        with vms._without_collector():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_file_of_vmware_vmware_needs_another_plugin_line_alone(inventories):

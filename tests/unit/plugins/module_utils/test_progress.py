@@ -52,11 +52,11 @@ def test_a_line_comes_every_two_seconds_also_when_there_is_nothing_new(line):
     with Progress(writer, seconds) as progress:
         seconds._begun.get()
         seconds.pass_by()  # nothing was told yet
-        progress.tell("1 of 60 calls sent to vCenter")
-        progress.tell("2 of 60 calls sent to vCenter")
+        progress.show("1 of 60 calls sent to vCenter")
+        progress.show("2 of 60 calls sent to vCenter")
         seconds.pass_by()
         seconds.pass_by()
-        progress.tell("3 of 60\nclones made")
+        progress.show("3 of 60\nclones made")
         seconds.pass_by()
         seconds.end()
     writer.close()
@@ -69,7 +69,7 @@ def test_a_reader_that_is_gone_or_slow_holds_nothing_up(line):
     seconds = Seconds()
     with Progress(writer, seconds) as progress:
         seconds._begun.get()
-        progress.tell("x" * 1_000_000)
+        progress.show("x" * 1_000_000)
         seconds.pass_by()
         seconds.pass_by()
         reader.close()
@@ -79,4 +79,4 @@ def test_a_reader_that_is_gone_or_slow_holds_nothing_up(line):
 
 def test_without_a_lifeline_nothing_is_begun():
     with Progress(None, pytest.fail) as progress:
-        progress.tell("half done")
+        progress.show("half done")

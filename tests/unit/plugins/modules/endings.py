@@ -38,6 +38,7 @@ class Ended:
         calls: what the server counted by method.
         seconds: that it took.
         struck: how many calls the rule has struck.
+        lines: of its output.
     """
 
     result: dict[str, Any]
@@ -45,6 +46,7 @@ class Ended:
     calls: dict[str, int]
     seconds: float
     struck: int
+    lines: int
 
     @property
     def total(self) -> int:
@@ -68,6 +70,20 @@ class Forked:
         for each in (self.sessions, self.temporary):
             each.mkdir(exist_ok=True)
 
+    def result(self, **params: Any) -> dict[str, Any]:
+        """Run it as a playbook does that has its connection from the environment; it must say nothing but its result."""
+        variables = {
+            "VMWARE_HOST": self.sim.host,
+            "VMWARE_PORT": str(self.sim.port),
+            "VMWARE_USER": self.sim.username,
+            "VMWARE_PASSWORD": self.sim.password,
+            "VMWARE_CA_PATH": self.sim.ca,
+        }
+        ended = self._ended(params, lambda _pid: None, lambda: os.environ.update(variables))
+        assert ended.code == (1 if ended.result.get("failed") else 0)
+        assert ended.lines == 1
+        return ended.result
+
     def run(self, params: dict[str, Any], *, full_disk: bool = False, rule: dict[str, Any] | None = None) -> Ended:
         """Run it to its end.
 
@@ -75,6 +91,27 @@ class Forked:
             params: of the module.
             full_disk: whether no file can grow.
             rule: a failure to inject; one that sends a signal sends it to the module.
+        """
+        known = {
+            "hostname": self.sim.host,
+            "port": self.sim.port,
+            "username": self.sim.username,
+            "password": self.sim.password,
+            "ca_path": self.sim.ca,
+        }
+
+        def begin(pid: int) -> None:
+            if rule is not None:
+                self.sim.inject(**rule, **({"pid": pid} if rule["do"] == "signal" else {}))
+
+        return self._ended({**known, **params}, begin, _fill_disk if full_disk else lambda: None)
+
+    def _ended(self, params: dict[str, Any], begin: Callable[[int], None], ready: Callable[[], None]) -> Ended:
+        """Run it to its end.
+
+        Args:
+            begin: called with the module's process before the module begins.
+            ready: called in that process.
         """
         self.sim.reset_calls()
         go_read, go_write = os.pipe()
@@ -84,11 +121,10 @@ class Forked:
         if pid == 0:
             os.close(go_write)
             os.close(out_read)
-            self._child(go_read, out_write, params, full_disk)
+            self._child(go_read, out_write, params, ready)
         os.close(go_read)
         os.close(out_write)
-        if rule is not None:
-            self.sim.inject(**rule, **({"pid": pid} if rule["do"] == "signal" else {}))
+        begin(pid)
         os.close(go_write)
         text = _read(out_read, pid)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -97,9 +133,10 @@ class Forked:
         struck = sum(known["hits"] for known in self.sim.injections())
         self.sim.clear()
         assert b"Traceback" not in text, text.decode()
-        return Ended(json.loads(text.splitlines()[-1]) if text.strip() else {}, code, calls, seconds, struck)
+        lines = text.strip().splitlines()
+        return Ended(json.loads(lines[-1]) if lines else {}, code, calls, seconds, struck, len(lines))
 
-    def _child(self, go: int, out: int, params: dict[str, Any], full_disk: bool) -> None:
+    def _child(self, go: int, out: int, params: dict[str, Any], ready: Callable[[], None]) -> None:
         code = 70
         try:
             os.read(go, 1)
@@ -108,19 +145,10 @@ class Forked:
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            if full_disk:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+            ready()
             os.environ.update(XDG_RUNTIME_DIR=str(self.sessions), TMPDIR=str(self.temporary))
             tempfile.tempdir = None
-            known = {
-                "hostname": self.sim.host,
-                "port": self.sim.port,
-                "username": self.sim.username,
-                "password": self.sim.password,
-                "ca_path": self.sim.ca,
-            }
-            basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": {**known, **params}}).encode()
+            basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": params}).encode()
             basic._ANSIBLE_PROFILE = "legacy"  # since ansible-core 2.19
             # This is a module, whatever of the controller other tests of the parent process have loaded.
             if (ansibles_own := sys.modules.get("ansible.module_utils._internal")) is not None:
@@ -132,6 +160,29 @@ class Forked:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             os._exit(code)
+
+
+class InFork:
+    """A module as vforge_module.ModuleProcess runs it, for results that do not depend on what a process loads.
+
+    Args:
+        sim, which, folder: as of Forked.
+        common: parameters of each run that are not given otherwise.
+    """
+
+    def __init__(self, sim: Any, which: str, folder: Path, /, **common: Any) -> None:
+        self._forked = Forked(sim, which, folder)
+        self._common = common
+
+    def run(self, **params: Any) -> dict[str, Any]:
+        """Run the module to its end; returns what it returned."""
+        return self._forked.result(**{**self._common, **params})
+
+
+def _fill_disk() -> None:
+    """Let no file grow."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _read(source: int, pid: int) -> bytes:
@@ -259,6 +310,25 @@ def _to_be_backed_up(sim: Any, number: int, folder: Path) -> None:
 def _off(sim: Any, number: int, _folder: Path) -> None:
     for name in _names(number, 3):
         sim.create_vm(name, on=False)
+
+
+def _one_with_a_disk(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(_names(number, 1)[0], disks=[{"bytes": 2**22}])
+
+
+def _one_exported(sim: Any, number: int) -> None:
+    assert not sim.govc("snapshot.tree", "-vm", _names(number, 1)[0])
+    assert sim.open_leases() == 0
+
+
+def _loose_disk(sim: Any, number: int, _folder: Path) -> None:
+    """A disk that no VM has."""
+    sim.create_vm(f"src-{number}", on=False, disks=[{"bytes": 2**22}])
+    sim.govc("vm.unregister", f"src-{number}")
+
+
+def _vm_around_it(sim: Any, number: int) -> None:
+    assert _there(sim, [f"new-{number}"]) == {f"new-{number}"}
 
 
 def _ova(folder: Path) -> str:
@@ -419,4 +489,30 @@ STORIES = {
         files=True,
         imports=True,
     ),
+    "vm_from_disks": Story(
+        lambda _sim, number, _folder: {
+            "name": f"new-{number}",
+            "disks": [f"[LocalDS_0] src-{number}/src-{number}.vmdk"],
+            "powered_on": True,
+            "timeout": 40,
+        },
+        prepare=_loose_disk,
+        check=_vm_around_it,
+    ),
+    "vmdk": Story(
+        lambda _sim, number, folder: {
+            "state": "exported",
+            "vm": {"name": _names(number, 1)[0]},
+            "path": str(folder / f"disk-{number}.vmdk"),
+            "transport": "lease",
+            "timeout": 40,
+        },
+        # As of vm_export.
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_one_with_a_disk,
+        check=_one_exported,
+        files=True,
+        imports=True,
+    ),
+    "vmdk_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
 }

@@ -19,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins import action as actions
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils import _secrets
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import InFork
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.least import LEAST
 from vforge_module import ModuleProcess
 from vforge_sim import Simulator
@@ -84,7 +85,13 @@ def check(name, result):
 
 @pytest.fixture
 def module(shared_sim, tmp_path):
-    """Each module by its name, as a process."""
+    """Each module by its name, in a fork."""
+    return lambda which, **common: InFork(shared_sim, which, tmp_path, **common)
+
+
+@pytest.fixture
+def process(shared_sim, tmp_path):
+    """Each module by its name, as a process that loads all anew, for what its environment decides."""
     return lambda which, **common: ModuleProcess(shared_sim, which, _PATH, tmp_path, **common)
 
 
@@ -153,7 +160,7 @@ def test_parents_and_plans_are_told_as_documented(make_sim, tmp_path):
     parent = {"parent": {"name": "golden-parent"}}
 
     def own(which, **common):
-        return ModuleProcess(sim, which, _PATH, tmp_path, **common)
+        return InFork(sim, which, tmp_path, **common)
 
     _returns(own, "fleet_plan", name="web-##", count=3, golden=parent["parent"], clusters=["DC0_C0"], folder="/DC0/vm")
     assert _returns(own, "instant_clone_parent", **parent, **guest, on_wake=["printf woken"])["changed"]
@@ -169,7 +176,7 @@ def test_forks_are_told_as_documented(make_sim, tmp_path):
     children = [{"name": "child-1", "config_params": '{"hostname": "child-1"}'}]
 
     def own(which, **common):
-        return ModuleProcess(sim, which, _PATH, tmp_path, parent={"name": "golden-parent"}, **common)
+        return InFork(sim, which, tmp_path, parent={"name": "golden-parent"}, **common)
 
     assert _returns(own, "fork_parent", state="quiesced", children=children, **guest)["changed"]
     gone = [{"name": "child-1", "state": "absent"}]
@@ -177,16 +184,16 @@ def test_forks_are_told_as_documented(make_sim, tmp_path):
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_what_keeps_every_module_from_beginning_is_one_sentence(module, name, tmp_path):
+def test_what_keeps_every_module_from_beginning_is_one_sentence(module, process, name, tmp_path):
     broken = tmp_path / "without"
     broken.mkdir()
     (broken / "pyVmomi.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
-    process = module(name, **LEAST[name])
-    elsewhere = process.run(hostname="127.0.0.1", port=1, session_cache=False)
+    elsewhere = module(name, **LEAST[name]).run(hostname="127.0.0.1", port=1, session_cache=False)
     assert elsewhere["error_code"] == "unreachable"
     assert "127.0.0.1:1" in elsewhere["msg"]
-    process.environment["PYTHONPATH"] = f"{broken}:{process.environment['PYTHONPATH']}"
-    without = process.run()
+    started = process(name, **LEAST[name])
+    started.environment["PYTHONPATH"] = f"{broken}:{started.environment['PYTHONPATH']}"
+    without = started.run()
     assert without["error_code"] == "missing_library"
     assert "pyvmomi" in without["msg"]
     for result in (elsewhere, without):
@@ -211,12 +218,12 @@ def test_no_password_mutilates_what_a_module_says(module, name):
     assert result["invocation"]["module_args"]["password"] == _HIDDEN
 
 
-def test_a_password_from_the_environment_mutilates_nothing_either(module):
-    process = module("instant_clone", **LEAST["instant_clone"], session_cache=False)
+def test_a_password_from_the_environment_mutilates_nothing_either(process):
+    started = process("instant_clone", **LEAST["instant_clone"], session_cache=False)
     told = []
     for password in ("wrong", "Of-no-word-of-ours-1"):
-        process.environment["VMWARE_PASSWORD"] = password
-        result = process.run()
+        started.environment["VMWARE_PASSWORD"] = password
+        result = started.run()
         assert result["invocation"]["module_args"]["password"] == _HIDDEN
         told.append(_says(result))
     assert told[0] == told[1]
@@ -227,7 +234,7 @@ def test_a_password_from_the_environment_mutilates_nothing_either(module):
 def test_a_password_that_is_a_word_of_the_result(simulator_binary, tmp_path, tiny_ova, password):
     place = {"cluster": "DC0_C0", "default_network": "VM Network", "source": str(tiny_ova.ova), "name": "web"}
     with Simulator(simulator_binary, "--vms", "0", password=password) as sim:
-        result = ModuleProcess(sim, "cached_ovf_template", _PATH, tmp_path, **place).run()
+        result = InFork(sim, "cached_ovf_template", tmp_path, **place).run()
     assert result["actions"] == ["imported"]
     assert (result["template"]["name"], result["template"]["path"]) == ("web", "/DC0/vm/web")
     assert result["template"]["moid"].startswith("vm-")

@@ -6,15 +6,10 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules import test_every_module
-from vforge_module import ModuleProcess
-
-_PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 
 # In this order in every list: one that is there, none, two of one name, another that is there, a moid of nothing.
 _CODES = [None, "not_found", "ambiguous", None, "not_found"]
@@ -80,7 +75,7 @@ def test_parents_that_cannot_be_found_fail_alone(newer, tmp_path, name, check):
 
 
 def _run(sim, tmp_path, name, params, check):
-    return ModuleProcess(sim, name, _PATH, tmp_path).run(_ansible_check_mode=check, **params)
+    return Forked(sim, name, tmp_path).result(_ansible_check_mode=check, **params)
 
 
 def _hold(result, name, entries):

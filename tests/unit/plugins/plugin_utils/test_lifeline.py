@@ -43,7 +43,7 @@ def pause(over, seconds):
 try:
     with _lifeline.held() as line, _signals.as_interrupts():
         progress = Progress(line, pause)
-        progress.tell("half done")
+        progress.show("half done")
         with progress:
             line is None or shown.wait()
         sys.stderr.write("working\\n")

@@ -32,7 +32,7 @@ class Inventory:
 def judged(*vms, addresses=None, hosts=None):
     """Hosts, and codes of what was refused by name."""
     found = judge(vms, Options(addresses or {}, False), Inventory(hosts or {}))
-    return found.told(), {entry["name"]: entry["error_code"] for entry in found.refused}
+    return found.as_result(), {entry["name"]: entry["error_code"] for entry in found.refused}
 
 
 def test_vms_with_an_address_become_hosts_and_those_without_are_passed_over():
@@ -69,7 +69,7 @@ def test_of_two_vms_that_claim_one_address_neither_is_believed_whichever_comes_f
         hosts, refused = judged(*vms, addresses={"web-2": "10.0.0.1/24"})
         assert (hosts, refused) == ([{"name": "web-2", "address": "10.0.0.1"}], {"web-1": "reported_address_refused"})
     (why,) = [entry["msg"] for entry in judge([liar, honest], _NOBODY, Inventory()).refused if entry["name"] == "web-1"]
-    assert why == "web-1 reports the address 10.0.0.1, and so does web-2: nobody can tell whose it is."
+    assert why == "web-1 reports the address 10.0.0.1, and so does web-2: nobody can know whose it is."
 
 
 def test_a_vm_of_several_results_is_one_host():
@@ -119,4 +119,4 @@ def test_a_key_that_is_none_is_refused_though_no_module_would_hand_it_in():
     found = judge([{"name": "a", "ip": "10.0.0.1", "ssh_host_keys": ["* ssh-rsa x"]}], _NOBODY, Inventory())
     assert [entry["error_code"] for entry in found.refused] == ["host_key_refused"]
     assert found.write_down("", _NOBODY) == ""
-    assert found.told() == []
+    assert found.as_result() == []

@@ -142,7 +142,7 @@ def test_nothing_that_is_shown_has_what_a_terminal_obeys(run, monkeypatch, way):
 
     def work(session, _options):
         session.warn(f"warned of {rude}")
-        session.tell(f"3 of {rude}")
+        session.show_progress(f"3 of {rude}")
         lines.append(reader.recv(10_000).decode())
         entry = {"name": f"web{rude}", "error": {"msg": f"failed {rude}", "output": f"one\ntwo{rude}\n"}}
         if way == "error":

@@ -288,6 +288,43 @@ def test_snapshots_of_exports_are_recognized(exports):
     assert KIND.name == "vforge-export"
 
 
+@pytest.mark.parametrize("form", ["ovf", "ova"])
+def test_old_packages_of_a_vm_go_and_all_else_stays(exports, form):
+    name, other = exports.vm(), exports.vm()
+    exports.run(vm=other, package="other", format=form)
+    for number in range(3):
+        exports.run(vm=name, package=f"{name}-{number}", format=form)
+        record = next(exports.dest.rglob(f"{name}-{number}*.vforge.json"))
+        told = json.loads(record.read_text(encoding="utf-8"))
+        record.write_text(json.dumps({**told, "at": f"2026-01-0{number + 1}T00:00:00+00:00"}), encoding="utf-8")
+    (exports.dest / "mine").mkdir()
+    entry = one(exports.run(vm=name, package=f"{name}-3", format=form, keep_last=2))
+    assert entry["actions"] == ["exported", "pruned"]
+    assert [each["name"] for each in entry["removed"]] == [f"{name}-0", f"{name}-1"]
+    left = {file.name.partition(".")[0] for file in exports.dest.iterdir()}
+    assert left == {"mine", "other", f"{name}-2", f"{name}-3"}
+    again = exports.run(vm=name, package=f"{name}-3", format=form, keep_last=2)
+    assert again.result["changed"] is False
+
+
+def test_a_dated_package_that_is_fresh_is_enough(exports):
+    name = exports.vm(on=True)
+    dated = {"vm": name, "dated": True, "fresh_hours": 1}
+    first, second = exports.run(**dated), exports.run(**dated)
+    assert one(first)["package"]["name"].startswith(f"{name}-2")
+    assert (one(second)["reason"], second.result["changed"]) == ("fresh", False)
+    assert one(second)["package"]["name"] == one(first)["package"]["name"]
+    assert second.total <= 10
+
+
+def test_nothing_is_removed_of_a_vm_whose_export_failed(exports):
+    name = exports.vm(data=8)
+    exports.run(vm=name, package="first")
+    exports.sim.disturb_uploads(drop_after=65536, times=3)
+    assert exports.attempt(vm=name, package="second", keep_last=1).error is not None
+    assert (exports.dest / "first").is_dir()
+
+
 # The judges
 
 

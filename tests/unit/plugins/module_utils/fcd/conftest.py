@@ -12,7 +12,13 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.runn
 
 
 @pytest.fixture
-def disks(make_sim, tmp_path, monkeypatch):
-    """Tasks against a simulator of the test's own."""
+def start(make_sim, tmp_path, monkeypatch):
+    """A function that starts a simulator with the given flags and returns Disks against it."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return Disks(make_sim("--vms", "2"))
+    return lambda *flags: Disks(make_sim(*flags))
+
+
+@pytest.fixture
+def disks(start):
+    """Tasks against a simulator of the test's own."""
+    return start("--vms", "2")

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import (
@@ -62,10 +64,11 @@ def test_a_disk_grows_and_never_shrinks(disks):
     disks.one(name="d", size="8 MiB")
     assert entry(disks.one(name="d", size="9 MiB"))["capacity_mb"] == 9
     refused = disks.attempt(disks=[{"name": "d", "size": "8 MiB"}])
-    assert refused.code == "partial_failure"
+    assert refused.code == "invalid_option"
     error = entry(refused)["error"]
     assert (error["error_code"], error["actual_mb"], error["wanted_mb"]) == ("invalid_option", 9, 8)
-    assert "9 MiB" in error["msg"] and "8 MiB" in error["msg"]
+    assert "9 MiB" in error["msg"]
+    assert "8 MiB" in error["msg"]
     assert "ExtendDisk_Task" not in refused.calls
 
 
@@ -111,6 +114,14 @@ def test_a_disk_is_attached_detached_and_deleted(disks):
     disks.one(name="d", attached_to={"name": "box", "controller_key": 1000, "unit_number": 5})
     assert actions(disks.one(name="d", detached=True, state="absent")) == ["detached", "deleted"]
     assert disks.sim.orphans() == []
+
+
+def test_two_disks_go_to_one_vm_in_one_task(disks):
+    disks.sim.create_vm("box", on=False)
+    wanted = [{"name": name, "size": "8 MiB", "attached_to": {"name": "box"}} for name in ("a", "b")]
+    ran = disks.run(disks=wanted)
+    assert [each["actions"] for each in ran.result["disks"]] == [["created", "attached"]] * 2
+    assert len({each["attached_to"][0]["key"] for each in ran.result["disks"]}) == 2
 
 
 def test_a_vm_without_a_free_place_says_so(disks):
@@ -205,8 +216,10 @@ def test_one_that_fails_does_not_stop_the_others(disks):
         ]
     )
     first, second, third, fourth = ran.result["disks"]
-    assert first["error"]["error_code"] == "no_disk_space" and first["actions"] == []
-    assert second["actions"] == ["created"] and "error" not in second
+    assert first["error"]["error_code"] == "no_disk_space"
+    assert first["actions"] == []
+    assert second["actions"] == ["created"]
+    assert "error" not in second
     assert third["error"]["option"] == "size"
     assert fourth["error"]["error_code"] == "not_found"
     assert ran.result["counts"] == {"changed": 1, "unchanged": 0, "failed": 2}
@@ -243,8 +256,9 @@ def test_a_policy_is_that_of_a_new_disk(disks):
 
 def test_who_may_not_changes_nothing(disks):
     disks.one(name="d", size="8 MiB")
-    disks.sim.add_user("someone@vsphere.local", "secret", ["Datastore.Browse"])
-    someone = Disks(disks.sim, username="someone@vsphere.local", password="secret")
+    word = uuid.uuid4().hex
+    disks.sim.add_user("someone@vsphere.local", word, ["Datastore.Browse"])
+    someone = Disks(disks.sim, username="someone@vsphere.local", password=word)
     refused = someone.attempt(disks=[{"name": "d", "state": "absent"}])
     assert entry(refused)["error"]["privilege"] == "Datastore.FileManagement"
     assert len(someone.info().result["disks"]) == 1

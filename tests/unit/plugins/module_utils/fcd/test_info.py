@@ -36,10 +36,8 @@ def test_a_catalogue_that_answers_for_fewer_is_asked_again(disks):
     assert ran.called("VslmRetrieveVStorageObjects") == 3
 
 
-def test_without_a_catalogue_each_disk_is_asked_about(make_sim, disks):
-    from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import Disks
-
-    old = Disks(make_sim("--vms", "1", "--api-version", "6.7"))
+def test_without_a_catalogue_each_disk_is_asked_about(start):
+    old = start("--vms", "1", "--api-version", "6.7")
     ids = old.many(3, size_mb=2)
     ran = old.info()
     assert sorted(disk["id"] for disk in ran.result["disks"]) == sorted(ids)
@@ -54,7 +52,8 @@ def test_details_are_asked_for_each_disk(disks):
     (whole,) = disks.info(details=True).result["disks"]
     assert (plain["provisioning"], whole["provisioning"]) == (None, "thin")
     assert whole["flags"]["change_tracking"] is True
-    assert plain["snapshots"][0]["path"] and whole["snapshots"][0]["created"]
+    assert plain["snapshots"][0]["path"]
+    assert whole["snapshots"][0]["created"]
     assert plain["snapshots"][0]["description"] == "s"
 
 
@@ -99,7 +98,8 @@ def test_govc_sees_what_we_make_and_we_what_govc_makes(disks):
     ours = entry(disks.one(name="ours", size="8 MiB"))["id"]
     theirs = disks.govc("disk.create", "-ds", "LocalDS_0", "-size", "8M", "theirs").strip()
     listed = disks.govc("disk.ls", "-ds", "LocalDS_0", "-l")
-    assert ours in listed and "ours" in listed
+    assert ours in listed
+    assert "ours" in listed
     found = {disk["id"]: disk["name"] for disk in disks.info().result["disks"]}
     assert found == {ours: "ours", theirs: "theirs"}
     disks.govc("disk.rm", "-ds", "LocalDS_0", ours)

@@ -28,7 +28,8 @@ def test_a_snapshot_is_made_and_removed_once(disks, disk):
     assert (actions(dry), entry(dry)["id"]) == (["created"], None)
     assert disks.seen(disk)["snapshots"] == 0
     made = disks.snapshots(wanted)
-    assert actions(made) == ["created"] and entry(made)["id"]
+    assert actions(made) == ["created"]
+    assert entry(made)["id"]
     again = disks.snapshots(wanted)
     assert (again.result["changed"], entry(again)["id"]) == (False, entry(made)["id"])
     assert entry(made)["id"] in disks.govc("disk.snapshot.ls", "-ds", "LocalDS_0", disk)
@@ -52,7 +53,8 @@ def test_a_disk_is_reverted_and_later_snapshots_go(disks, disk):
     assert disks.seen(disk)["snapshots"] == 1
 
 
-def test_a_disk_that_a_vm_has_is_not_reverted(disks, disk):
+@pytest.mark.usefixtures("disk")
+def test_a_disk_that_a_vm_has_is_not_reverted(disks):
     disks.sim.create_vm("box", on=False)
     disks.snapshots({"disk": DISK, "description": "s"})
     disks.one(name="d", attached_to={"name": "box"})
@@ -76,13 +78,15 @@ def test_descriptions_that_repeat_are_listed_by_their_ids(disks, disk):
         disks.govc("disk.snapshot.create", "-ds", "LocalDS_0", disk, "same")
     ran = disks.attempt_snapshots({"disk": DISK, "description": "same", "state": "absent"})
     error = entry(ran)["error"]
-    assert error["error_code"] == "ambiguous" and len(error["matches"]) == 2
+    assert error["error_code"] == "ambiguous"
+    assert len(error["matches"]) == 2
     removed = disks.snapshots({"disk": DISK, "id": error["matches"][0], "state": "absent"})
     assert actions(removed) == ["removed"]
     assert actions(disks.snapshots({"disk": DISK, "description": "same", "state": "absent"}))
 
 
-def test_one_that_fails_does_not_stop_the_others(disks, disk):
+@pytest.mark.usefixtures("disk")
+def test_one_that_fails_does_not_stop_the_others(disks):
     disks.sim.inject(method="VStorageObjectCreateSnapshot_Task", do="task-fault", fault="NoDiskSpace")
     ran = disks.attempt_snapshots(
         {"disk": DISK, "description": "a"},

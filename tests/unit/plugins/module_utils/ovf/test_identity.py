@@ -41,7 +41,7 @@ def digester(tmp_path, warnings, monkeypatch):
 
     def make(*, always=False):
         folder = PrivateFolder.find(warnings.append, "digests", "the source is read again")
-        return Digester(DigestCache(folder, warnings.append), always=always, tell=lambda *_: None)
+        return Digester(DigestCache(folder, warnings.append), always=always, show=lambda *_: None)
 
     return make
 
@@ -261,7 +261,7 @@ def test_digests_of_parts_in_one_pass_or_in_several(tmp_path_factory, data, plac
     blob = LocalBlob(str(path))
     parts = [SliceBlob(blob, "x", start, min(size, len(data) - start)) for start, size in places if start < len(data)]
     for wants in ([Want(part, "sha256") for part in parts], [Want(blob, "sha1"), *(Want(part, "sha256") for part in parts)]):
-        found = Digester(DigestCache(None, print), always=False, tell=lambda *_: None).fresh(wants)
+        found = Digester(DigestCache(None, print), always=False, show=lambda *_: None).fresh(wants)
         for want, digest in found.items():
             start, size = want.place
             assert digest.value == hashlib.new(want.algorithm, data[start : start + size]).hexdigest()

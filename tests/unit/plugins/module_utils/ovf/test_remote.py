@@ -55,7 +55,7 @@ def test_a_package_is_read_from_where_it_is(folder, serve, ranges, name):
 def test_the_identity_of_a_package_with_a_manifest_needs_no_byte_of_a_disk(folder, serve):
     server = serve(folder)
     package = open_package(f"{server.url}/web.ova", WebAccess(ca_path=serve.ca))
-    digester = Digester(DigestCache(None, print), always=False, tell=lambda *_: None)
+    digester = Digester(DigestCache(None, print), always=False, show=lambda *_: None)
     remote = identity.identify(package, digester)
     assert digester.read == 0
     # To see what it is, its first headers, the header behind each disk, the descriptor, the manifest.

@@ -30,15 +30,15 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connecto
     tls,
 )
 
-# Seconds until all has ended that was broken off. It takes some milliseconds; what is not broken
-# off goes on for the connection's time-out of a minute.
-SOON = 10.0
+# Seconds until all has ended that was broken off. It takes some milliseconds, more on a busy
+# machine; what is not broken off goes on for the connection's time-out of a minute and more.
+SOON = 40.0
 
 MIB = 2**20
 
 
 class Content:
-    """A source whose reads are counted.
+    """A source whose reads are counted; ``most`` bytes were asked for at once.
 
     :param fails_at: the byte at which reading it fails with ``error``.
     """
@@ -48,7 +48,7 @@ class Content:
     def __init__(self, size, *, fails_at=None, error=None):
         self.data = hashlib.shake_128(b"%d" % size).digest(size)
         self.size = size
-        self.opened = self.read = self.closed = 0
+        self.opened = self.read = self.closed = self.most = 0
         self._fails_at = fails_at
         self._error = error
 
@@ -60,6 +60,7 @@ class Content:
     def readinto(self, buffer):
         if self._fails_at is not None and self.read >= self._fails_at:
             raise self._error
+        self.most = max(self.most, len(buffer))
         piece = self.data[self.read : self.read + len(buffer)]
         buffer[: len(piece)] = piece
         self.read += len(piece)
@@ -187,7 +188,7 @@ def soon():
 
 
 def test_every_byte_is_read_once_and_hashed_as_it_is_sent():
-    sources = [Content(size) for size in (0, 1, MIB, 6 * MIB + 7)]
+    sources = [Content(size) for size in (0, 1, MIB, 2 * MIB + 7)]
     with Host() as host, soon():
         sending = Sending(host)
         sending.send(*sources)
@@ -203,13 +204,24 @@ def test_every_byte_is_read_once_and_hashed_as_it_is_sent():
 def test_no_more_is_read_ahead_than_four_parts():
     source = Content(9 * MIB)
     sent = b""
-    with lease._Reading(source, "sha256", lambda _count: None) as reading:
+    with lease._Reading(source, "sha256", MIB, lambda _count: None) as reading:
         for part in reading.parts():
             # All that was begun to be read is read by now.
             reading._ahead.submit(lambda: None).result()
             assert source.read <= len(sent) + 4 * MIB
             sent += part
     assert sent == source.data
+
+
+@pytest.mark.parametrize(
+    ("disks", "parallel", "part"),
+    [(1, 4, MIB), (2, 4, MIB // 2), (4, 4, MIB // 4), (9, 2, MIB // 2), (20, 32, 2**16)],
+)
+def test_files_that_are_sent_at_the_same_time_share_the_memory(disks, parallel, part):
+    sources = [Content(part + 1) for _number in range(disks)]
+    with Host() as host, soon():
+        Sending(host, parallel=parallel).send(*sources)
+    assert {source.most for source in sources} == {part}
 
 
 def test_a_broken_connection_means_the_file_from_its_start():
@@ -309,7 +321,7 @@ def test_a_host_that_does_not_go_on_is_broken_off(answer):
         breaker = threading.Thread(target=break_off)
         breaker.start()
         with soon(), pytest.raises(lease.Stopped):
-            sending.send(Content(64 * MIB))
+            sending.send(Content(16 * MIB))
         breaker.join()
 
 
@@ -345,7 +357,7 @@ def test_the_pause_before_the_next_attempt_is_broken_off(monkeypatch):
 @pytest.mark.parametrize("answer", ["no handshake", "wait"])
 def test_the_deadline_ends_an_upload_whatever_the_host_does(answer):
     with Host(answer, answer) as host, soon(), pytest.raises(TimedOut):
-        Sending(host, seconds=0.5).send(Content(64 * MIB), Content(64 * MIB))
+        Sending(host, seconds=0.5).send(Content(16 * MIB), Content(16 * MIB))
 
 
 def test_a_signal_ends_all_uploads():
@@ -354,7 +366,7 @@ def test_a_signal_ends_all_uploads():
         os.kill(os.getpid(), signal.SIGTERM)
 
     with Host("wait", "wait") as host:
-        sending, sources = Sending(host), [Content(64 * MIB), Content(64 * MIB)]
+        sending, sources = Sending(host), [Content(16 * MIB), Content(16 * MIB)]
         killer = threading.Thread(target=kill)
         with soon(), _signals.as_interrupts():
             killer.start()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import addresses
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import (
-    Word,
+    ReportedAddresses,
     parsed,
     plain,
     reachable,
@@ -28,9 +28,9 @@ IPV4_ONLY = frozenset({4})
 
 def one(*words):
     """Addresses and reasons of the first of these VMs."""
-    verdict = vet(words)[0]
-    assert {refusal.code for refusal in verdict.refusals} <= {"reported_address_refused"}
-    return list(verdict.addresses), " ".join(refusal.text for refusal in verdict.refusals)
+    used = vet(words)[0]
+    assert {refusal.code for refusal in used.refusals} <= {"reported_address_refused"}
+    return list(used.addresses), " ".join(refusal.text for refusal in used.refusals)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def one(*words):
 )
 def test_what_no_parser_takes_whole_is_no_address(text):
     assert parsed(text) is None
-    taken, why = one(Word("web-1", told=(text,), tools=(text,)))
+    taken, why = one(ReportedAddresses("web-1", reported=(text,), tools=(text,)))
     assert (taken, "which is none" in why, len(why) < 200) == ([], True, True)
 
 
@@ -68,59 +68,65 @@ def test_what_no_parser_takes_whole_is_no_address(text):
     ],
 )
 def test_an_address_that_leads_elsewhere_or_is_another_spelling_is_refused(text):
-    taken, why = one(Word("web-1", told=(text,), tools=(text,)))
+    taken, why = one(ReportedAddresses("web-1", reported=(text,), tools=(text,)))
     assert (taken, "no other machine can reach it by" in why) == ([], True)
 
 
 def test_what_the_user_gave_needs_no_other_word():
-    assert one(Word("web-1", told=("169.254.7.7", "FD00::0001"), given=("169.254.7.7", "fd00::1"))) == (
+    assert one(ReportedAddresses("web-1", reported=("169.254.7.7", "FD00::0001"), given=("169.254.7.7", "fd00::1"))) == (
         ["169.254.7.7", "fd00::1"],
         "",
     )
 
 
 def test_where_the_user_gave_the_only_address_there_is_no_other():
-    taken, why = one(Word("web-1", told=("10.0.0.9",), given=("10.0.0.1",), firm=IPV4_ONLY, tools=("10.0.0.9",)))
+    taken, why = one(
+        ReportedAddresses("web-1", reported=("10.0.0.9",), given=("10.0.0.1",), firm=IPV4_ONLY, tools=("10.0.0.9",))
+    )
     assert (taken, "is not the one that the user gave it, 10.0.0.1" in why) == ([], True)
-    beside = Word("web-1", told=("10.0.0.9",), given=("10.0.0.1",), tools=("10.0.0.9",))
+    beside = ReportedAddresses("web-1", reported=("10.0.0.9",), given=("10.0.0.1",), tools=("10.0.0.9",))
     assert one(beside) == (["10.0.0.9"], "")
 
 
 def test_what_tools_do_not_report_is_refused():
-    word = Word("web-1", told=("10.0.0.1",), tools=("10.0.0.2",))
+    word = ReportedAddresses("web-1", reported=("10.0.0.1",), tools=("10.0.0.2",))
     taken, why = one(word)
     assert (taken, "VMware Tools do not report" in why, unconfirmed(word)) == ([], True, True)
-    assert one(Word("web-1", told=("10.0.0.1",), tools=("10.0.0.1",))) == (["10.0.0.1"], "")
+    assert one(ReportedAddresses("web-1", reported=("10.0.0.1",), tools=("10.0.0.1",))) == (["10.0.0.1"], "")
 
 
 @pytest.mark.parametrize(
     "other",
-    [Word("db-1", told=("10.0.0.1",)), Word("db-1", tools=("10.0.0.1",)), Word("web-1", told=("10.0.0.1",))],
+    [
+        ReportedAddresses("db-1", reported=("10.0.0.1",)),
+        ReportedAddresses("db-1", tools=("10.0.0.1",)),
+        ReportedAddresses("web-1", reported=("10.0.0.1",)),
+    ],
 )
 def test_an_address_that_two_claim_is_neither_s(other):
-    mine = Word("web-1", told=("10.0.0.1",), tools=("10.0.0.1",))
-    for words in ((mine, other), (mine, other, Word("web-3", told=("10.0.0.3",), tools=("10.0.0.3",)))):
+    mine = ReportedAddresses("web-1", reported=("10.0.0.1",), tools=("10.0.0.1",))
+    for words in ((mine, other), (mine, other, ReportedAddresses("web-3", reported=("10.0.0.3",), tools=("10.0.0.3",)))):
         taken, why = one(*words)
         assert (taken, f"{other.name} reports as well" in why) == ([], True)
     assert vet(words)[2].addresses == ("10.0.0.3",)
 
 
 def test_an_address_that_the_user_gave_to_another_is_that_one_s():
-    liar = Word("web-1", told=("10.0.0.5",), tools=("10.0.0.5",))
-    owner = Word("db-1", told=("10.0.0.5",), given=("10.0.0.5",))
-    verdicts = vet([liar, owner])
-    assert [verdict.addresses for verdict in verdicts] == [(), ("10.0.0.5",)]
-    assert "the user gave to db-1" in verdicts[0].refusals[0].text
+    liar = ReportedAddresses("web-1", reported=("10.0.0.5",), tools=("10.0.0.5",))
+    owner = ReportedAddresses("db-1", reported=("10.0.0.5",), given=("10.0.0.5",))
+    all_used = vet([liar, owner])
+    assert [used.addresses for used in all_used] == [(), ("10.0.0.5",)]
+    assert "the user gave to db-1" in all_used[0].refusals[0].text
 
 
 @pytest.mark.parametrize(
     ("word", "waits"),
     [
-        (Word("a", told=("10.0.0.1",)), True),
-        (Word("a", told=("10.0.0.1",), given=("10.0.0.1",)), False),
-        (Word("a", told=("10.0.0.1",), given=("10.0.0.2",), firm=IPV4_ONLY), False),
-        (Word("a", told=("odd", "127.0.0.1")), False),
-        (Word("a"), False),
+        (ReportedAddresses("a", reported=("10.0.0.1",)), True),
+        (ReportedAddresses("a", reported=("10.0.0.1",), given=("10.0.0.1",)), False),
+        (ReportedAddresses("a", reported=("10.0.0.1",), given=("10.0.0.2",), firm=IPV4_ONLY), False),
+        (ReportedAddresses("a", reported=("odd", "127.0.0.1")), False),
+        (ReportedAddresses("a"), False),
     ],
 )
 def test_only_what_tools_could_still_confirm_is_waited_for(word, waits):
@@ -143,9 +149,9 @@ _TEXTS = st.one_of(
     st.text(_LETTERS, max_size=12),
 )
 _WORDS = st.builds(
-    Word,
+    ReportedAddresses,
     name=st.sampled_from(["a", "b", "c"]),
-    told=st.lists(_TEXTS, max_size=3).map(tuple),
+    reported=st.lists(_TEXTS, max_size=3).map(tuple),
     given=st.lists(_TEXTS, max_size=2).map(tuple),
     firm=st.sets(st.sampled_from([4, 6])).map(frozenset),
     tools=st.lists(_TEXTS, max_size=3).map(tuple),
@@ -153,19 +159,19 @@ _WORDS = st.builds(
 
 
 @given(st.lists(_WORDS, max_size=5))
-@example([Word("a", told=("FD00::1",), tools=("fd00::1",)), Word("b", told=("fd00:0::1",))])
+@example([ReportedAddresses("a", reported=("FD00::1",), tools=("fd00::1",)), ReportedAddresses("b", reported=("fd00:0::1",))])
 def test_whatever_guests_say_no_two_have_one_address_and_each_is_canonical(words):
-    verdicts = vet(words)
-    every = [address for verdict in verdicts for address in verdict.addresses]
+    all_used = vet(words)
+    every = [address for used in all_used for address in used.addresses]
     assert len(every) == len(set(every))
-    for word, verdict in zip(words, verdicts, strict=True):
-        assert len(verdict.addresses) + len(verdict.refusals) >= min(len(word.told), 1)
-        for text in verdict.addresses:
+    for word, used in zip(words, all_used, strict=True):
+        assert len(used.addresses) + len(used.refusals) >= min(len(word.reported), 1)
+        for text in used.addresses:
             address = ipaddress.ip_address(text)
             assert str(address) == text
             given_ones = {parsed(one) for one in word.given}
             assert address in given_ones or (reachable(address) and address in {parsed(one) for one in word.tools})
-        assert all(refusal.text.isprintable() for refusal in verdict.refusals)
+        assert all(refusal.text.isprintable() for refusal in used.refusals)
 
 
 def test_the_codes_are_those_that_are_documented():

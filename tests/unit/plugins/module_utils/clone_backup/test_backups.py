@@ -1,0 +1,189 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups by clones: what is made, what counts as one, and what is kept."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone_backup.model import BackupOptions, Mark
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
+from ansible_collections.vforge.vsphere.plugins.modules.backup_clone import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.running import Runner
+
+NOW = datetime.datetime(2026, 5, 30, 2, tzinfo=datetime.UTC)
+
+
+class Backups(Runner):
+    """Runs backups against one simulator."""
+
+    def work(self, given, check):
+        params = accepted(argument_spec(), {**given, "vm": {"name": given["vm"]}} if "vm" in given else given)
+        options = BackupOptions.from_params(params)
+        return lambda session: task.run(session, options, check=check)
+
+    def vm(self, *, on=False):
+        name = f"web-{uuid.uuid4().hex[:8]}"
+        self.sim.create_vm(name, on=True)
+        self.sim.write_disk(name, offset=0, length=2**20)
+        if not on:
+            self.sim.govc("vm.power", "-off", name)
+        return name
+
+    def old(self, source, days, name=None, value=None):
+        """A backup that was made some days ago."""
+        at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
+        name = name or f"{source}-old-{days}"
+        mark = Mark(at, "crash", self.sim.vm(source)["instance_uuid"], name)
+        self.sim.create_vm(name, on=False)
+        self.sim.govc("vm.change", "-vm", name, "-e", f"vforge.backup={value or mark}")
+        return name
+
+    def there(self, name):
+        return bool(self.sim.govc("find", "/", "-type", "m", "-name", name))
+
+
+@pytest.fixture
+def backups(shared_sim, tmp_path, monkeypatch):
+    """Backups against the simulator of many tests."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return Backups(shared_sim)
+
+
+def test_a_backup_is_a_clone_that_is_off_with_its_mark_and_disks_of_its_own(backups):
+    name = backups.vm()
+    entry = backups.run(vm=name).vms[0]
+    assert entry["actions"] == ["cloned"]
+    made = backups.sim.vm(entry["backup"]["name"])
+    assert made["power"] == "poweredOff"
+    assert made["extra_config"]["vforge.backup"].endswith(f" {backups.sim.vm(name)['instance_uuid']} {made['name']}")
+    source_files = {file for disk in backups.sim.vm(name)["disks"] for file in disk["files"]}
+    assert not source_files & {file for disk in made["disks"] for file in disk["files"]}
+    data = [backups.sim.read_disk(each, length=2 * 2**20) for each in (name, made["name"])]
+    assert data[0] == data[1]
+    assert data[0].strip(b"\0")
+
+
+def test_a_running_vm_is_cloned_from_a_snapshot_that_is_gone_then(backups):
+    name = backups.vm(on=True)
+    entry = backups.run(vm=name, quiesce="no").vms[0]
+    assert entry["backup"]["consistency"] == "crash"
+    assert not backups.sim.govc("snapshot.tree", "-vm", name)
+
+
+def test_the_consistency_that_was_reached_is_in_the_result_and_in_the_mark(backups):
+    name = backups.vm(on=True)
+    backups.sim.patch_guest(name, tools="running")
+    entry = backups.run(vm=name, quiesce="require").vms[0]
+    assert entry["backup"]["consistency"] == "file_system"
+    assert " file_system " in backups.sim.vm(entry["backup"]["name"])["extra_config"]["vforge.backup"]
+
+
+@pytest.mark.parametrize(("quiesce", "made"), [("try", True), ("require", False)])
+def test_when_quiescing_fails_the_choice_decides(backups, quiesce, made):
+    name = backups.vm(on=True)
+    backups.sim.patch_guest(name, tools="running")
+    backups.sim.inject(method="CreateSnapshot_Task", nth=1, do="fault", fault="FilesystemQuiesceFault")
+    entry = backups.attempt(vm=name, quiesce=quiesce).vms[0]
+    assert ("cloned" in entry["actions"]) is made
+    assert (entry["backup"] or {}).get("consistency") == ("crash" if made else None)
+    assert not backups.sim.govc("snapshot.tree", "-vm", name)
+
+
+def test_a_fresh_backup_is_enough(backups):
+    name = backups.vm()
+    first, second = (backups.run(vm=name, fresh_hours=1) for _number in range(2))
+    assert second.result["changed"] is False
+    assert second.vms[0]["backup"]["name"] == first.vms[0]["backup"]["name"]
+    assert second.called("CloneVM_Task") == 0
+    assert second.total <= 10
+
+
+def test_a_named_snapshot_is_cloned_full_or_linked(backups):
+    name = backups.vm()
+    backups.sim.govc("snapshot.create", "-vm", name, "-m=false", "before")
+    entry = backups.run(vm=name, snapshot={"name": "before"}, mode="linked").vms[0]
+    assert entry["backup"]["independent"] is False
+    base = backups.sim.vm(name)["disks"][0]["files"][-1]
+    assert base in backups.sim.vm(entry["backup"]["name"])["disks"][0]["files"]
+
+
+def test_a_linked_clone_without_a_snapshot_is_refused(backups):
+    with pytest.raises(InvalidOption, match="rests on a snapshot"):
+        backups.attempt(vm="web", mode="linked")
+
+
+def test_old_backups_go_by_number_and_age_and_strangers_stay(backups):
+    name = backups.vm()
+    old = [backups.old(name, days) for days in (1, 5, 20, 40)]
+    stranger = backups.old(name, 90, name=f"{name}-stranger", value="20200101T000000Z crash x y")
+    other = backups.old(backups.vm(), 90)
+    checked = backups.run(vm=name, keep_last=2, keep_days=10, check=True).vms[0]
+    assert [each["name"] for each in checked["removed"]] == [old[3], old[2]]
+    assert backups.there(old[3])
+    entry = backups.run(vm=name, keep_last=2, keep_days=10).vms[0]
+    assert [each["name"] for each in entry["removed"]] == [old[3], old[2]]
+    assert [backups.there(each) for each in (*old, stranger, other)] == [True, True, False, False, True, True]
+
+
+def test_nothing_is_removed_of_a_vm_whose_backup_failed(backups):
+    name = backups.vm()
+    old = backups.old(name, 40)
+    backups.sim.inject(method="CloneVM_Task", nth=1, do="task-fault", fault="SystemError")
+    assert backups.attempt(vm=name, keep_last=1).error is not None
+    assert backups.there(old)
+
+
+def test_a_backup_that_runs_is_not_removed(backups):
+    name = backups.vm()
+    old = backups.old(name, 40)
+    backups.sim.govc("vm.power", "-on", old)
+    entry = backups.run(vm=name, keep_last=1).vms[0]
+    assert entry["removed"] == []
+    assert "stays since it is not off" in entry["warnings"][0]
+    assert backups.there(old)
+
+
+def test_a_clone_of_a_backup_is_no_backup():
+    mark = Mark(NOW, "crash", "u", "web-backup-1")
+    assert Mark.of(str(mark), "web-backup-1") == mark
+    assert Mark.of(str(mark), "web-restored") is None
+
+
+@pytest.mark.parametrize("value", ["", "x", "20260101T000000Z crash u", "yesterday crash u web", "20260101T000000Z good u web"])
+def test_what_is_no_mark_makes_no_backup(value):
+    assert Mark.of(value, "web") is None
+
+
+@pytest.mark.parametrize(
+    ("last", "days", "gone"),
+    [(None, None, []), (1, None, [40, 20, 5]), (2, None, [40, 20]), (None, 10, [40, 20]), (1, 30, [40]), (9, 1, [])],
+)
+def test_what_is_kept(last, days, gone):
+    made = [(NOW - datetime.timedelta(days=age), age) for age in (20, 1, 40, 5)]
+    assert Retention(last, days).expired(made, NOW) == gone
+
+
+@given(ages=st.lists(st.integers(0, 100), min_size=1), last=st.none() | st.integers(1, 9), days=st.none() | st.integers(1, 90))
+def test_the_newest_is_always_kept(ages, last, days):
+    made = [(NOW - datetime.timedelta(days=age), number) for number, age in enumerate(ages)]
+    gone = Retention(last, days).expired(made, NOW)
+    kept = [ages[number] for _at, number in made if number not in gone]
+    assert min(ages) in kept
+    assert len(kept) >= min(last or 1, len(ages))
+
+
+@pytest.mark.parametrize("option", ["keep_last", "keep_days"])
+def test_nothing_kept_is_refused(option):
+    with pytest.raises(InvalidOption, match=option):
+        Retention.from_params({option: 0})
