@@ -110,7 +110,7 @@ def run(
     module: AnsibleModule,
     prepare: t.Callable[[t.Mapping[str, t.Any]], O],
     work: t.Callable[[Session, O], dict[str, t.Any]],
-    alone: t.Callable[[O, Tell], dict[str, t.Any] | None] = lambda _options, _tell: None,
+    alone: t.Callable[[O, Tell], dict[str, t.Any] | None] = lambda _options, _show: None,
 ) -> None:
     """Run a module from its parameters to its exit.
 

@@ -142,7 +142,7 @@ def export(
                 lease,
                 ready,
                 wanted,
-                gauge=Meter(vm.name, ready.capacity, session.show),
+                gauge=Meter(vm.name, ready.capacity, session.show_progress),
                 parallel=parallel,
                 deadline=deadline,
                 stop=stop,

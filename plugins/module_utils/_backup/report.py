@@ -15,7 +15,7 @@ from .plan import BACK_UP, Changes, Reading
 
 if t.TYPE_CHECKING:
     from .model import DiskBackup, Point
-    from .task import BackupItem, Job
+    from .task import BackupItem, BackupTask
 
 _DONE = {BACK_UP: "backed_up", REMOVE_LEFTOVERS: "leftover_removed"}
 
@@ -30,7 +30,7 @@ _UNKNOWN: dict[str, t.Any] = {
 }
 
 
-def result(job: Job) -> dict[str, t.Any]:
+def result(job: BackupTask) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts`` and ``bytes_read``."""
     entries = job.task.with_missing("vms", [_entry(item) for item in job.vms], **_UNKNOWN)
     return {

@@ -28,7 +28,7 @@ from .._temporary_snapshots import (
     Kind,
     Made,
     SnapshotItem,
-    SnapshotJob,
+    SnapshotTask,
     find_leftovers,
     remove_leftovers,
     waves,
@@ -92,7 +92,7 @@ class BackupItem(SnapshotItem):
 
 
 @dataclasses.dataclass
-class Job:
+class BackupTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
@@ -111,9 +111,9 @@ class Job:
         return self.task.items
 
     @property
-    def snapshots(self) -> SnapshotJob[BackupItem]:
+    def snapshots(self) -> SnapshotTask[BackupItem]:
         """For the snapshots that it makes for a moment."""
-        return SnapshotJob(self.task, KIND, self.run, self.options.timeout)
+        return SnapshotTask(self.task, KIND, self.run, self.options.timeout)
 
     def go_on(self) -> None:
         """Raise why the work is to end, if it is; from any thread."""
@@ -142,7 +142,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
     prepare(options)
     deadline = session.deadline(options.timeout)
     task: Task[BackupItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
-    job = Job(session, options, task, Repository(options.repository))
+    job = BackupTask(session, options, task, Repository(options.repository))
     with task.phase("lookup"):
         found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
         # The step is there before its plan, so that an early end is its failure.
@@ -152,7 +152,7 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
     return task.finish(report.result(job), advice="Backups that are complete stay; run again for the others.")
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: BackupTask) -> None:
     find_leftovers(job.snapshots)
     for item in job.vms:
         try:
@@ -178,11 +178,11 @@ def _carry_out(job: Job) -> None:
             _discard(wave)
 
 
-def _lock(job: Job, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
+def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
     """Have the folders of these VMs for this run alone."""
     # Always in one order: two runs that want the same VMs do not wait for each other.
     for item in sorted(wave, key=lambda item: item.vm.instance_uuid):
-        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show)
+        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
         try:
             item.machine = locks.enter_context(lock)
         except VforgeError as error:
@@ -192,7 +192,7 @@ def _lock(job: Job, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -
 # The snapshot, and what is read of it
 
 
-def _copy(job: Job, items: t.Sequence[BackupItem], *, quiesce: bool) -> None:
+def _copy(job: BackupTask, items: t.Sequence[BackupItem], *, quiesce: bool) -> None:
     for item in items:
         item.quiesced = quiesce
     with_snapshots(
@@ -205,7 +205,7 @@ def _copy(job: Job, items: t.Sequence[BackupItem], *, quiesce: bool) -> None:
     )
 
 
-def _without_quiescing(job: Job, item: BackupItem, fault: Fault) -> bool:
+def _without_quiescing(job: BackupTask, item: BackupItem, fault: Fault) -> bool:
     """Whether a VM whose guest could not be quiesced is backed up as it is."""
     if fault.fault not in _QUIESCE_FAULTS or job.options.quiesce != TRY:
         return False
@@ -216,7 +216,7 @@ def _without_quiescing(job: Job, item: BackupItem, fault: Fault) -> bool:
     return True
 
 
-def _copy_snapshots(job: Job, ready: t.Sequence[BackupItem]) -> None:
+def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
     """Copy the disks of VMs that have their snapshots now, some at the same time."""
     with job.task.phase("read"):
         known = read.read_snapshot_disks(job.session, [_snapshot(item) for item in ready])
@@ -240,7 +240,7 @@ def _snapshot(item: BackupItem) -> str:
     return item.own.moid if isinstance(item.own, Made) else ""
 
 
-def _plan(job: Job, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
+def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
     out = {one.disk.key for one in plan.left_out(found)}
     try:
         points = machine.points
@@ -250,7 +250,7 @@ def _plan(job: Job, item: BackupItem, machine: Machine, found: t.Sequence[Disk])
         item.fail(error)
 
 
-def _copy_vm(job: Job, item: BackupItem) -> None:
+def _copy_vm(job: BackupTask, item: BackupItem) -> None:
     """Copy all disks of one VM into a staged folder."""
     machine = item.machine
     if machine is None:
@@ -264,7 +264,7 @@ def _copy_vm(job: Job, item: BackupItem) -> None:
         _copy_disks(job, item, machine, item.staged)
 
 
-def _copy_disks(job: Job, item: BackupItem, machine: Machine, staged: str) -> None:
+def _copy_disks(job: BackupTask, item: BackupItem, machine: Machine, staged: str) -> None:
     transport = plan.transport(job.options)
     sources: dict[int, readers.Reader] = {}
     if transport == EXPORT:
@@ -286,7 +286,7 @@ def _copy_disks(job: Job, item: BackupItem, machine: Machine, staged: str) -> No
             source.remove()
 
 
-def _server(job: Job, item: BackupItem, disk: Disk) -> readers.Reader:
+def _server(job: BackupTask, item: BackupItem, disk: Disk) -> readers.Reader:
     values = readers.placeholders(job.session, item.vm, _snapshot(item), disk)
     server = job.options.nbd
     if server is None:
@@ -294,7 +294,9 @@ def _server(job: Job, item: BackupItem, disk: Disk) -> readers.Reader:
     return readers.NbdReader(server.filled(values), f"{disk.label} of {item.title}")
 
 
-def _areas(job: Job, item: BackupItem, reading: Reading, source: readers.Reader) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
+def _areas(
+    job: BackupTask, item: BackupItem, reading: Reading, source: readers.Reader
+) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
     """What is to be read of a disk; all of it, where vCenter cannot say what changed."""
     disk = reading.disk
     if isinstance(reading, Changes):
@@ -322,7 +324,7 @@ def _pairs(areas: t.Iterator[t.Any], gap: int) -> t.Iterator[tuple[int, int]]:
 
 
 def _copy_disk(
-    job: Job,
+    job: BackupTask,
     item: BackupItem,
     machine: Machine,
     reading: Reading,
@@ -330,7 +332,7 @@ def _copy_disk(
     source: readers.Reader,
 ) -> Staged:
     disk = reading.disk
-    meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show)
+    meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show_progress)
     copying = Copying(
         open_stream=source.open,
         fresh=isinstance(reading, Whole),
@@ -354,7 +356,7 @@ def _copy_disk(
 # After the snapshot
 
 
-def _finish(job: Job, items: t.Sequence[BackupItem]) -> None:
+def _finish(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     """Read back what was written, and commit it."""
 
     def note(item: BackupItem, outcome: Outcome) -> None:
@@ -367,7 +369,7 @@ def _finish(job: Job, items: t.Sequence[BackupItem]) -> None:
         job.task.call(items, lambda item: _commit(job, item), "VMs read back", note, stop=job.end)
 
 
-def _commit(job: Job, item: BackupItem) -> None:
+def _commit(job: BackupTask, item: BackupItem) -> None:
     machine, staged = item.machine, item.staged
     if machine is None or staged is None:
         raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")

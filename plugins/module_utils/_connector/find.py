@@ -154,10 +154,8 @@ def find_vm(session: Session, selector: Selector, datacenter: str | None = None)
         return session.reference(vim.VirtualMachine, selector.moid)
     scope = _scope(session, datacenter) if datacenter else _EVERYWHERE
     kind, text = key = _key_of(selector, scope)
-    if kind == _NAME:
-        found = _by_name(session, text, scope)
-    else:
-        found = _vms(session.retrying(_question(session, scope, key)))
+    by_name = kind == _NAME
+    found = _by_name(session, text, scope) if by_name else _vms(session.retrying(_question(session, scope, key)))
     return _exactly_one(_Asked(session, scope), found, selector, scope)
 
 

@@ -143,6 +143,8 @@ _READERS = {"fleet_plan"}
 _UNDONE = {
     ("cached_ovf_template", "ImportVApp"),
     ("cached_ovf_template, replace", "ImportVApp"),
+    # The snapshot that was made for it was removed again.
+    ("backup_clone", "CloneVM_Task"),
 }
 
 

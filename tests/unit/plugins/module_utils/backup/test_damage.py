@@ -85,7 +85,7 @@ def test_a_manifest_that_was_changed_is_not_used(backups):
 def test_an_image_that_is_gone_is_named(backups):
     path = image(backups, 0)
     os.unlink(path)
-    with pytest.raises(VforgeError, match="disk-2000.qcow2"):
+    with pytest.raises(VforgeError, match=r"disk-2000\.qcow2"):
         verify(backups, 1)
 
 
