@@ -42,6 +42,7 @@ _WORDS = {
     r"\b(and|the|version|further|its) facts\b": "what is known",
 }
 
+
 @pytest.mark.parametrize("word", _WORDS)
 def test_a_word_that_nobody_else_uses_is_not_used(word):
     pattern = re.compile(word)
