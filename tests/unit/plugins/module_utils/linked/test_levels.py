@@ -99,6 +99,9 @@ def test_a_run_that_died_between_delta_disk_and_mark_is_gone_on_with(start):
     tasks.sim.inject(method="MarkAsTemplate", do="fault", fault="SystemError")
     broken = tasks.attempt(state="published", name="level", snapshot=None)
     assert broken.actions == {"level": "failed"}
+    assert broken.clones["level"]["actions"] == ["shut_down", "delta_disks_added"]
+    assert (broken.result["changed"], broken.clones["level"]["changed"]) == (True, True)
+    assert broken.error.error_code == "system_error"
     chain = len(_files(tasks, "level"))
     assert _publish(tasks).clones["level"]["ready"]
     assert len(_files(tasks, "level")) == chain
