@@ -222,8 +222,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read imp
     check_properties,
     every_property,
     read_machines,
+    read_tags,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.tags import read_tags
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted

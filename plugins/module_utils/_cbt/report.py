@@ -40,7 +40,8 @@ _UNKNOWN: dict[str, t.Any] = {
     "warnings": [],
 }
 
-# Runs in the result of one task, of all disks together: some 1 MB. Of very many disks each has fewer.
+# Runs in the result of one task, of all disks together: some 1 MB. Of very many disks each has
+# fewer.
 MOST_RUNS = 4000
 
 

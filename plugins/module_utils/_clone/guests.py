@@ -17,12 +17,12 @@ from .._vsphere import wake
 from .._vsphere.guest import GuestCredentials, guest_error, wait_for_tools
 from .._vsphere.markers import CUSTOMIZED_KEY
 from . import apply
-from .item import CloneItem
 from .model import CloneOptions, own_guest
 from .plan import CUSTOMIZE
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
+    from .task import CloneItem
 
 _ABORT_SECONDS = 60.0
 

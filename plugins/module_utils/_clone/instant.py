@@ -16,11 +16,10 @@ from .._vsphere import disks
 from .._vsphere.markers import MARKER_KEY, marker
 from .._vsphere.wake import TOKEN_KEY, new_run
 from . import apply, guests, plan, read, report, task
-from .item import CloneItem
 from .model import PRESENT, Existing, InstantOptions, Parent
 from .plan import Create, Plan, Refuse
 from .read import Wanted
-from .task import Found
+from .task import CloneItem, Found
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector

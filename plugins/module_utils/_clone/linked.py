@@ -22,7 +22,6 @@ from .._vsphere import disks, snapshots
 from .._vsphere import vm as vms
 from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_mark, marker
 from . import apply, linked_plan, plan, read, report, task
-from .item import CloneItem
 from .model import (
     ABSENT,
     DELTAS_ADDED,
@@ -37,7 +36,7 @@ from .model import (
 )
 from .plan import PUBLISH, Create, Plan
 from .read import Wanted
-from .task import Found
+from .task import CloneItem, Found
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
@@ -385,7 +384,12 @@ def _add_deltas(task: Task[CloneItem], items: t.Sequence[CloneItem]) -> None:
 
     for item in bare:
         if item.vm_moid not in known:
-            item.fail(NotFound(f"{item.title} is not there any more.", hint="Somebody has removed it meanwhile."))
+            item.fail(
+                NotFound(
+                    f"{item.title} is not there any more.",
+                    hint="Somebody has removed it meanwhile.",
+                )
+            )
     task.call(
         [item for item in bare if item.error is None],
         start,

@@ -18,9 +18,11 @@ from .._vsphere.addresses import ReportedAddresses, UsedAddresses, refusals, vet
 from .._vsphere.customization import DHCP
 from .._vsphere.vm import Nic
 from .._vsphere.wake import is_own
-from .item import CloneItem
 from .model import CloneOptions, Existing, LinkedOptions, Parent
 from .plan import CUSTOMIZE, PUBLISH, Change, Create, NicEdit, Plan, Publish, Remove
+
+if t.TYPE_CHECKING:
+    from .task import CloneItem
 
 _IPV4 = "guestinfo.ipv4"
 

@@ -23,7 +23,8 @@ TRY, REQUIRE, NO = "try", "require", "no"
 # What the disks of a backup are like.
 CRASH, FILE_SYSTEM = "crash", "file_system"
 
-# Kept in the extraConfig of a backup: "<time> <consistency> <instance UUID of the source> <name>". A
+# Kept in the extraConfig of a backup: "<time> <consistency> <instance UUID of the source> <name>".
+# A
 # clone of it inherits the pair, so it is valid only on the VM whose name it holds.
 MARK_KEY = "vforge.backup"
 

@@ -20,8 +20,25 @@ _MERGER = re.compile(r"([a-z_][a-z0-9_]*)\((.*?)\)")
 
 # The mergers of cloud-init and their options.
 _MERGER_OPTIONS = {
-    "dict": {"replace", "no_replace", "recurse_str", "recurse_array", "recurse_list", "recurse_dict", "allow_delete"},
-    "list": {"replace", "no_replace", "append", "prepend", "recurse_str", "recurse_array", "recurse_list", "recurse_dict"},
+    "dict": {
+        "replace",
+        "no_replace",
+        "recurse_str",
+        "recurse_array",
+        "recurse_list",
+        "recurse_dict",
+        "allow_delete",
+    },
+    "list": {
+        "replace",
+        "no_replace",
+        "append",
+        "prepend",
+        "recurse_str",
+        "recurse_array",
+        "recurse_list",
+        "recurse_dict",
+    },
     "str": {"append"},
 }
 
@@ -62,11 +79,17 @@ def _check_type(part: Part, place: str) -> None:
     """A part is taken for what it is declared to be, whatever it begins with; only of a script cloud-init looks twice."""
     begins = multipart.type_of(part.content)
     if part.kind == SHELLSCRIPT and not part.content.startswith("#!"):
-        raise _dropped(place, "is a script that does not begin with #!, and no guest can run it", "Begin it with #!/bin/sh.")
+        raise _dropped(
+            place,
+            "is a script that does not begin with #!, and no guest can run it",
+            "Begin it with #!/bin/sh.",
+        )
     if part.kind in multipart.TYPES and begins not in (None, part.kind):
         end = "and is never rendered as a template" if begins == JINJA else "and taken for nothing else"
         raise _dropped(
-            place, f"is declared as {part.kind}, {end}: it begins as {begins}", f"Leave its type out, or set {begins}."
+            place,
+            f"is declared as {part.kind}, {end}: it begins as {begins}",
+            f"Leave its type out, or set {begins}.",
         )
 
 
@@ -154,9 +177,17 @@ def _asked_in(config: t.Mapping[str, t.Any], place: str) -> _Mergers:
 def _checked_names(mergers: _Mergers, place: str) -> _Mergers:
     unknown = sorted(set(mergers) - set(_MERGER_OPTIONS))
     if unknown:
-        raise _dropped(place, f"is merged by {', '.join(unknown)}, which cloud-init does not have", f"Write {_APPENDING}.")
+        raise _dropped(
+            place,
+            f"is merged by {', '.join(unknown)}, which cloud-init does not have",
+            f"Write {_APPENDING}.",
+        )
     if mergers and "dict" not in mergers:
-        raise _dropped(place, "has a merge without dict(), and cloud-config is a mapping", f"Write {_APPENDING}.")
+        raise _dropped(
+            place,
+            "has a merge without dict(), and cloud-config is a mapping",
+            f"Write {_APPENDING}.",
+        )
     return mergers
 
 

@@ -123,7 +123,10 @@ class Schemas:
 
     def _check(self, schema: t.Any, value: t.Any, where: str) -> None:
         kind = self._validators.validators.validator_for(schema)
-        errors = sorted(kind(schema).iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
+        errors = sorted(
+            kind(schema).iter_errors(value),
+            key=lambda error: [str(part) for part in error.absolute_path],
+        )
         if not errors:
             return
         error = _deepest(errors[0])
@@ -153,7 +156,17 @@ def _reason(error: t.Any) -> str:
         return f"{', '.join(extra) or 'something'} is unknown there"
     if error.validator == "required":
         return f"{', '.join(key for key in expected if key not in error.instance)} is missing"
-    if error.validator in ("type", "enum", "minItems", "maxItems", "minimum", "maximum", "minLength", "pattern", "format"):
+    if error.validator in (
+        "type",
+        "enum",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "minLength",
+        "pattern",
+        "format",
+    ):
         return f"{error.validator} must be {json.dumps(expected)}"
     return f"the rule {error.validator} is not met"
 

@@ -22,10 +22,12 @@ AUTO, PLAIN, BASE64, GZIP = "auto", "plain", "base64", "gzip+base64"
 ENCODINGS = (AUTO, PLAIN, BASE64, GZIP)
 
 REDACTED = "---"
-# An empty value would take the key away; cloud-init itself writes this for an encoding that is to be none.
+# An empty value would take the key away; cloud-init itself writes this for an encoding that is to
+# be none.
 NO_ENCODING = " "
 
-# One message of the guest's channel to its host carries so much; above it old releases of Tools have failed.
+# One message of the guest's channel to its host carries so much; above it old releases of Tools
+# have failed.
 COMFORTABLE = 64 * 1024
 # What a VMX file may hold, and what a guest can read back of one value.
 LARGEST = 1024 * 1024
@@ -34,7 +36,8 @@ _BASE64_NAMES = ("base64", "b64")
 _GZIP_NAMES = ("gzip+base64", "gz+b64")
 KNOWN = (*_BASE64_NAMES, *_GZIP_NAMES)
 
-# Far more than cloud-init could be given, so that a small value which unpacks without end fills no memory.
+# Far more than cloud-init could be given, so that a small value which unpacks without end fills no
+# memory.
 _LARGEST_UNPACKED = 16 * LARGEST
 
 

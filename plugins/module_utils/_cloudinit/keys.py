@@ -13,7 +13,8 @@ from .payload import KINDS
 LOCAL_IPV4, LOCAL_IPV6 = "guestinfo.local-ipv4", "guestinfo.local-ipv6"
 FINISHED, HOST_KEYS = report_script.KEY, report_script.HOST_KEYS
 
-# Fingerprints of what was delivered, for what cloud-init overwrites once it has read it. They are outside guestinfo, where no
+# Fingerprints of what was delivered, for what cloud-init overwrites once it has read it. They are
+# outside guestinfo, where no
 # guest can write.
 _MARK = "vforge.cloudinit."
 
@@ -41,7 +42,8 @@ def mark(kind: str) -> str:
 # What was delivered by customization, which cannot be read back.
 CUSTOMIZED = mark("customization")
 
-# What a running VM was given and reads at its next boot: since when it has run, and the kinds of data.
+# What a running VM was given and reads at its next boot: since when it has run, and the kinds of
+# data.
 PENDING = mark("pending")
 
 DATA = (*(name(kind) for kind in KINDS for name in (value, encoding, mark)), CUSTOMIZED, PENDING)

@@ -70,7 +70,10 @@ class Machine(Vm):
 
     def held(self, kind: str) -> Held:
         """What it has of one kind of data."""
-        value, name = self.config.get(keys.value(kind)), self.config.get(keys.encoding(kind), "").rstrip()
+        value, name = (
+            self.config.get(keys.value(kind)),
+            self.config.get(keys.encoding(kind), "").rstrip(),
+        )
         size = len((value or "").encode())
         try:
             text, broken = encoding.decode(value, name), ""
@@ -173,7 +176,10 @@ def _requests(params: t.Mapping[str, t.Any], *, report: bool) -> tuple[Request, 
         return tuple(Request(selector, Data()) for selector, _own in named)
     mend = params["mend_header"]
     return tuple(
-        Request(selector, payload.build(own, params, f"VM with the {selector}", mend=mend, report=report))
+        Request(
+            selector,
+            payload.build(own, params, f"VM with the {selector}", mend=mend, report=report),
+        )
         for selector, own in named
     )
 
@@ -182,7 +188,8 @@ def _kinds(params: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     given = params.get("keys")
     if given is not None and params["state"] == PRESENT:
         raise InvalidOption("The option keys is for the states absent and redacted.", option="keys")
-    # Without its metadata a VM is a new instance to cloud-init, so that is not redacted unless it is asked for.
+    # Without its metadata a VM is a new instance to cloud-init, so that is not redacted unless it
+    # is asked for.
     usual = [kind for kind in KINDS if params["state"] == ABSENT or kind != METADATA]
     return tuple(kind for kind in KINDS if kind in (usual if given is None else given))
 
@@ -193,7 +200,9 @@ def _check_requests(options: CloudOptions, params: t.Mapping[str, t.Any]) -> Non
         where, data = f"VM with the {request.selector}", request.data
         if data.metadata is None and data.userdata is None and data.vendordata_plain is None:
             raise InvalidOption(
-                f"{where}: nothing is to be delivered.", hint="Set metadata, userdata or vendordata.", option=METADATA
+                f"{where}: nothing is to be delivered.",
+                hint="Set metadata, userdata or vendordata.",
+                option=METADATA,
             )
         content.check(data, where)
         _check_waiting(options, data, where)
@@ -228,5 +237,9 @@ def _check_waiting(options: CloudOptions, data: Data, where: str) -> None:
 def read_by(data: Data) -> tuple[str, ...]:
     """The kinds that cloud-init overwrites when it has read them."""
     redact = data.metadata.redact if data.metadata else ()
-    given = {payload.METADATA: data.metadata, payload.USERDATA: data.userdata, payload.VENDORDATA: data.vendordata}
+    given = {
+        payload.METADATA: data.metadata,
+        payload.USERDATA: data.userdata,
+        payload.VENDORDATA: data.vendordata,
+    }
     return tuple(kind for kind in KINDS if kind in redact and given[kind] is not None)

@@ -15,7 +15,8 @@ import typing as t
 
 from .._errors import InvalidOption
 
-# By the first line of a part, as cloud-init's ``user_data.py`` and ``handlers/__init__.py`` know them.
+# By the first line of a part, as cloud-init's ``user_data.py`` and ``handlers/__init__.py`` know
+# them.
 _TYPES = (
     ("#cloud-config-archive", "text/cloud-config-archive"),
     ("#cloud-config-jsonp", "text/cloud-config-jsonp"),
@@ -31,7 +32,8 @@ _TYPES = (
 CLOUD_CONFIG, SHELLSCRIPT, JINJA = "text/cloud-config", "text/x-shellscript", "text/jinja2"
 TYPES = frozenset(kind for _start, kind in _TYPES)
 
-# What may have blank lines before its header: cloud-init looks behind them, and what reads the part does not mind.
+# What may have blank lines before its header: cloud-init looks behind them, and what reads the part
+# does not mind.
 _AFTER_BLANKS = (
     "text/cloud-config-archive",
     "text/cloud-config-jsonp",
@@ -63,7 +65,8 @@ def message(parts: t.Sequence[t.Any]) -> str:
     if not parts:
         raise InvalidOption("The list of parts is empty.", hint="Leave the option out, or give it a part.")
     made = [_part(part, number) for number, part in enumerate(parts, 1)]
-    # The boundary depends on nothing but what is between, so that the same parts give the same text.
+    # The boundary depends on nothing but what is between, so that the same parts give the same
+    # text.
     total = hashlib.sha256("\0".join(part.as_string() for part in made).encode()).hexdigest()
     whole = email.mime.multipart.MIMEMultipart(boundary=f"==vforge-{total[:32]}==")
     for part in made:
@@ -131,7 +134,10 @@ def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
     item = given if isinstance(given, dict) and "content" in given else {"content": given}
     unknown = sorted(str(key) for key in set(item) - _KEYS)
     if unknown:
-        raise InvalidOption(f"Part {number} has {', '.join(unknown)}.", hint=f"A part has {', '.join(sorted(_KEYS))}.")
+        raise InvalidOption(
+            f"Part {number} has {', '.join(unknown)}.",
+            hint=f"A part has {', '.join(sorted(_KEYS))}.",
+        )
     content = item["content"]
     text = cloud_config(content) if isinstance(content, dict) else content
     if not isinstance(text, str) or not text.strip():
@@ -143,7 +149,10 @@ def _part(given: t.Any, number: int) -> email.mime.text.MIMEText:
             hint="Begin it with #cloud-config, #! or another of cloud-init's headers in the very first line, or set its type.",
         )
     if "/" not in str(kind):
-        raise InvalidOption(f"Part {number} has the type {kind}.", hint="It is a MIME type such as text/cloud-config.")
+        raise InvalidOption(
+            f"Part {number} has the type {kind}.",
+            hint="It is a MIME type such as text/cloud-config.",
+        )
     part = email.mime.text.MIMEText(text, str(kind).removeprefix("text/"), "utf-8" if not text.isascii() else "us-ascii")
     part.replace_header("Content-Type", part["Content-Type"].replace(part.get_content_type(), str(kind)))
     if item.get("filename"):

@@ -20,7 +20,15 @@ from .._errors import InvalidOption
 
 # What cloud-init's documentation of version 2 knows, and what netplan has besides.
 _DEVICES = ("ethernets", "bonds", "bridges", "vlans")
-_MORE_DEVICES = ("wifis", "modems", "tunnels", "vrfs", "dummy-devices", "virtual-ethernets", "nm-devices")
+_MORE_DEVICES = (
+    "wifis",
+    "modems",
+    "tunnels",
+    "vrfs",
+    "dummy-devices",
+    "virtual-ethernets",
+    "nm-devices",
+)
 _TOP = ("version", "renderer", *_DEVICES, *_MORE_DEVICES)
 
 _RENDERERS = ("networkd", "NetworkManager")
@@ -137,7 +145,10 @@ def _subnets(inner: t.Mapping[str, t.Any]) -> t.Iterator[_Part]:
         subnets = device.get("subnets") if isinstance(device, dict) else None
         for subnet in subnets if isinstance(subnets, list) else ():
             if isinstance(subnet, dict):
-                yield [subnet.get("address", "")], {6} if str(subnet.get("type")).startswith("static") else {4, 6}
+                yield (
+                    [subnet.get("address", "")],
+                    {6} if str(subnet.get("type")).startswith("static") else {4, 6},
+                )
 
 
 def _without_prefix(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -218,7 +229,10 @@ def with_cards(network: t.Mapping[str, t.Any], cards: t.Sequence[Card], where: s
         if not mac:
             why = "has no MAC address yet" if given.casefold() in by_label else "is no card of the VM"
             raise InvalidOption(
-                f"{place}: {given} {why}.", hint=f"Its cards: {known}.", option="metadata", path=_path_of(place)
+                f"{place}: {given} {why}.",
+                hint=f"Its cards: {known}.",
+                option="metadata",
+                path=_path_of(place),
             )
         holder[key] = mac
     return made, warnings
@@ -249,7 +263,8 @@ def _mac(value: t.Any, where: str) -> str:
         if _TWELVE_DIGITS.fullmatch(digits):
             return ":".join(digits[place : place + 2] for place in range(0, 12, 2))
     raise _wrong(
-        where, "is no MAC address. Write it in quotes, as in '00:50:56:01:02:03', or a card's label, Network adapter 1"
+        where,
+        "is no MAC address. Write it in quotes, as in '00:50:56:01:02:03', or a card's label, Network adapter 1",
     )
 
 
@@ -326,7 +341,10 @@ def _match(name: str, device: dict[str, t.Any], where: str) -> list[str]:
         raise _wrong(f"{where}.set-name", "is no name. Write it in quotes")
     if match is None:
         if new_name is not None:
-            raise _wrong(f"{where}.set-name", "needs match.macaddress, by which cloud-init finds what is to be renamed")
+            raise _wrong(
+                f"{where}.set-name",
+                "needs match.macaddress, by which cloud-init finds what is to be renamed",
+            )
         return []
     if not isinstance(match, dict) or set(match) - {"name", "macaddress", "driver"}:
         raise _wrong(f"{where}.match", "has name, macaddress and driver, and nothing else")
@@ -440,7 +458,10 @@ def _checked_first(network: dict[str, t.Any], where: str) -> tuple[dict[str, t.A
         raise _wrong(f"{where}.config", "is no list of devices, which version 1 has")
     unknown = sorted(str(key) for key in set(network) - {"version", "config"})
     if unknown:
-        raise _wrong(f"{where}.{unknown[0]}", "is unknown; version 1 has config, and version 2 what netplan has")
+        raise _wrong(
+            f"{where}.{unknown[0]}",
+            "is unknown; version 1 has config, and version 2 what netplan has",
+        )
     warnings: list[str] = []
     for number, entry in enumerate(entries):
         warnings += _entry(entry, f"{where}.config[{number}]")
@@ -485,7 +506,10 @@ def _subnet(subnet: t.Any, where: str) -> None:
         if _interface(subnet.get("address")) is None:
             raise _wrong(f"{where}.address", "is no address, as in 10.0.0.5/24")
         if "/" not in str(subnet["address"]) and not subnet.get("netmask"):
-            raise _wrong(f"{where}.address", "has neither a prefix, as in 10.0.0.5/24, nor a netmask beside it")
+            raise _wrong(
+                f"{where}.address",
+                "has neither a prefix, as in 10.0.0.5/24, nor a netmask beside it",
+            )
     if subnet.get("gateway"):
         _address(subnet["gateway"], f"{where}.gateway")
 

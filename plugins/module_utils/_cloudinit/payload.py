@@ -137,7 +137,14 @@ def unsealed(given: t.Any) -> t.Any:
         return given
 
 
-def build(given: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where: str, *, mend: bool, report: bool) -> Data:
+def build(
+    given: t.Mapping[str, t.Any],
+    common: t.Mapping[str, t.Any],
+    where: str,
+    *,
+    mend: bool,
+    report: bool,
+) -> Data:
     """The data of one VM from its own options over common ones.
 
     :param mend: whether a header that is not in the first line is put there.
@@ -146,7 +153,11 @@ def build(given: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], where: st
     """
     own, shared = ({kind: _unsealed_text(params, kind, where) for kind in KINDS} for params in (given, common))
     texts = {
-        kind: user_text(own[kind] if own[kind] not in (None, "") else shared[kind], f"{where}: {kind}", mend=mend)
+        kind: user_text(
+            own[kind] if own[kind] not in (None, "") else shared[kind],
+            f"{where}: {kind}",
+            mend=mend,
+        )
         for kind in (USERDATA, VENDORDATA)
     }
     plain = texts[VENDORDATA]
@@ -189,7 +200,8 @@ def user_text(value: t.Any, where: str, *, mend: bool = False) -> str | None:
 def _checked_header(text: str, where: str, *, mend: bool) -> str:
     if multipart.type_of(text) or text.startswith(multipart.MIME_STARTS):
         return text
-    # What stands before a header in real life: a mark of byte order, blank lines, the start of a YAML document.
+    # What stands before a header in real life: a mark of byte order, blank lines, the start of a
+    # YAML document.
     rest = text.lstrip("\ufeff \t\n").removeprefix("---").lstrip(" \t\n")
     late = multipart.type_of(rest) is not None
     if late and mend:
@@ -413,4 +425,7 @@ def _check_waiting(merged: dict[str, t.Any], where: str) -> None:
     if waiting is None:
         return
     if not isinstance(waiting, dict) or set(waiting) - {"ipv4", "ipv6"}:
-        raise InvalidOption(f"{where}: metadata.wait_on_network has ipv4 and ipv6, each true or false.", option=METADATA)
+        raise InvalidOption(
+            f"{where}: metadata.wait_on_network has ipv4 and ipv6, each true or false.",
+            option=METADATA,
+        )

@@ -113,7 +113,15 @@ def _given(machine: Machine, request: Request, options: CloudOptions) -> Plan:
         *(_beside_ovf_environment(machine) if changes else []),
     ]
     return _with_power(
-        Plan(machine, config=config, changes=tuple(changes), instance_id=instance_id, redacting=redacting), options, warnings
+        Plan(
+            machine,
+            config=config,
+            changes=tuple(changes),
+            instance_id=instance_id,
+            redacting=redacting,
+        ),
+        options,
+        warnings,
     )
 
 
@@ -155,7 +163,8 @@ def _settled(
     """What changes of one kind, and the pairs to write: value, encoding, and a fingerprint of what is to be redacted."""
     text, instance_id, redacting = asked
     held = machine.held(kind)
-    # Another instance-id is another salt: what a clone has inherited of its parent's marks proves nothing.
+    # Another instance-id is another salt: what a clone has inherited of its parent's marks proves
+    # nothing.
     salt = instance_id or machine.instance_uuid
     marked = machine.config.get(keys.mark(kind), "")
     if (
@@ -292,7 +301,12 @@ def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
     reboots = unread and machine.powered_on and options.allow_reboot
     if reboots and not machine.tools:
         return dataclasses.replace(
-            plan, steps=(), config={}, changes=(), refusal=_cannot_reboot(machine), warnings=tuple(warnings)
+            plan,
+            steps=(),
+            config={},
+            changes=(),
+            refusal=_cannot_reboot(machine),
+            warnings=tuple(warnings),
         )
     starts = options.power_on and not machine.powered_on
     config = dict(plan.config)
@@ -300,14 +314,24 @@ def _with_power(plan: Plan, options: CloudOptions, warnings: list[str]) -> Plan:
         config[keys.PENDING] = f"{machine.running_since}|{' '.join(change.kind for change in plan.changes)}"
     if reboots or ((starts or changed) and not machine.booted):
         config |= _old_reports(machine, options, changed=changed)
-    steps = [*plan.steps, *([WRITE] if config else []), *([POWER_ON] if starts else []), *([REBOOT, SETTLE] if reboots else [])]
+    steps = [
+        *plan.steps,
+        *([WRITE] if config else []),
+        *([POWER_ON] if starts else []),
+        *([REBOOT, SETTLE] if reboots else []),
+    ]
     wait = options.wait
     why = _no_use(plan, options, starts=starts, unread=unread and not reboots) if wait != NOTHING else ""
     if why:
         wait, warnings = NOTHING, [*warnings, f"{machine.name} is not waited for: {why}."]
     effect = AT_NEXT_BOOT if unread else AT_POWER_ON if changed else None
     return dataclasses.replace(
-        plan, steps=tuple(steps), config=config, takes_effect=effect, wait=wait, warnings=tuple(warnings)
+        plan,
+        steps=tuple(steps),
+        config=config,
+        takes_effect=effect,
+        wait=wait,
+        warnings=tuple(warnings),
     )
 
 
@@ -430,5 +454,7 @@ def _cannot_reboot(machine: Machine) -> InvalidOption:
 
 def _template(machine: Machine) -> InvalidOption:
     return InvalidOption(
-        f"{machine.path} is a template, which cannot be powered on.", hint="Clone it, or leave power_on off.", option="power_on"
+        f"{machine.path} is a template, which cannot be powered on.",
+        hint="Clone it, or leave power_on off.",
+        option="power_on",
     )

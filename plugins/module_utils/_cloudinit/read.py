@@ -80,7 +80,11 @@ def find_machines(
 
 
 def read_machines(
-    session: Session, moids: t.Sequence[str], more_keys: t.Iterable[str] = (), *, cards: bool = False
+    session: Session,
+    moids: t.Sequence[str],
+    more_keys: t.Iterable[str] = (),
+    *,
+    cards: bool = False,
 ) -> dict[str, Machine]:
     """What is known of these VMs, by moid; one that cannot be read is left out."""
     wanted = _machine_paths({*keys.DATA, *keys.REPORTS, *more_keys}, cards=cards)
@@ -99,7 +103,14 @@ def tools_addresses(net: t.Iterable[t.Any] | None) -> tuple[str, ...]:
 
 def _machine_paths(wanted: t.Iterable[str], *, cards: bool) -> dict[type, tuple[str, ...]]:
     """What is read of VMs and of what they lie in."""
-    more = (_BOOT_TIME, _TOOLS, GUEST_NET, _OVF_TRANSPORT, *([DEVICES] if cards else []), *config_paths(wanted))
+    more = (
+        _BOOT_TIME,
+        _TOOLS,
+        GUEST_NET,
+        _OVF_TRANSPORT,
+        *([DEVICES] if cards else []),
+        *config_paths(wanted),
+    )
     return {**ABOVE, VIRTUAL_MACHINE: (*BASICS, *more)}
 
 

@@ -14,7 +14,15 @@ import secrets
 import typing as t
 
 from .. import _engine
-from .._vsphere.addresses import HOST_KEY_REFUSED, Refusal, ReportedAddresses, UsedAddresses, plain, refusals, vet
+from .._vsphere.addresses import (
+    HOST_KEY_REFUSED,
+    Refusal,
+    ReportedAddresses,
+    UsedAddresses,
+    plain,
+    refusals,
+    vet,
+)
 from . import encoding, hostkeys, keys, plan, report_script
 from .encoding import is_absent
 from .model import ABSENT, FINISHED, REDACTED, CloudOptions, Held, Machine
@@ -24,7 +32,12 @@ if t.TYPE_CHECKING:
     from .._engine import Task
     from .task import VmItem
 
-_DONE = {plan.WRITE: "delivered", plan.CUSTOMIZE: "customized", plan.POWER_ON: "powered_on", plan.REBOOT: "rebooted"}
+_DONE = {
+    plan.WRITE: "delivered",
+    plan.CUSTOMIZE: "customized",
+    plan.POWER_ON: "powered_on",
+    plan.REBOOT: "rebooted",
+}
 
 
 def result(task: Task[VmItem], options: CloudOptions) -> dict[str, t.Any]:
@@ -99,7 +112,11 @@ def _actions(item: VmItem, options: CloudOptions) -> list[str]:
 
 
 def _change(change: plan.Change, secret: bytes) -> dict[str, t.Any]:
-    return {"key": keys.value(change.kind), "before": _held(change.before, secret), "after": _after(change, secret)}
+    return {
+        "key": keys.value(change.kind),
+        "before": _held(change.before, secret),
+        "after": _after(change, secret),
+    }
 
 
 def _held(held: Held, secret: bytes) -> dict[str, t.Any] | None:
@@ -169,7 +186,12 @@ def infos(machines: t.Sequence[Machine], *, show: bool) -> list[dict[str, t.Any]
 def _entry_of(machine: Machine, used: UsedAddresses, *, show: bool) -> dict[str, t.Any]:
     data = {kind: _info(machine, kind, show=show) for kind in KINDS}
     how = report_script.outcome(machine.config.get(keys.FINISHED), None)
-    return {**naming_of(machine), **data, **reports(machine.name, machine.config, used), "finished": how}
+    return {
+        **naming_of(machine),
+        **data,
+        **reports(machine.name, machine.config, used),
+        "finished": how,
+    }
 
 
 def _info(machine: Machine, kind: str, *, show: bool) -> dict[str, t.Any]:

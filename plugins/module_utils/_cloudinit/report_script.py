@@ -13,16 +13,19 @@ from . import multipart
 # "<instance-id> <done, degraded or error>"; the guest can write keys of guestinfo only.
 KEY = "guestinfo.vforge.cloudinit.finished"
 
-# Its public SSH host keys, separated by commas. They come through vCenter, so nobody on the network can give others for them.
+# Its public SSH host keys, separated by commas. They come through vCenter, so nobody on the network
+# can give others for them.
 HOST_KEYS = "guestinfo.vforge.cloudinit.hostkeys"
 
 DONE, DEGRADED, ERROR = "done", "degraded", "error"
 
-# A boothook runs at every boot, also when data and instance are the same. It goes on beside cloud-init, which would else wait
+# A boothook runs at every boot, also when data and instance are the same. It goes on beside
+# cloud-init, which would else wait
 # for its own end. ``cloud-init status`` ends with 2 for "with recoverable errors", from 23.4 on.
 SCRIPT = f"""#cloud-boothook
 #!/bin/sh
-# Tells vSphere when cloud-init has finished. Put here by vforge.vsphere.cloud_init_guestinfo (wait: finished).
+# Tells vSphere when cloud-init has finished. Put here by vforge.vsphere.cloud_init_guestinfo (wait:
+# finished).
 (
     cloud-init status --wait >/dev/null 2>&1
     case $? in

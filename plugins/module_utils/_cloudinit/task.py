@@ -18,7 +18,17 @@ from .._errors import GuestError, TimedOut
 from .._vsphere import vm
 from .._vsphere.addresses import ReportedAddresses, unconfirmed, warn
 from . import apply, keys, plan, read, report, report_script
-from .model import CUSTOMIZATION, FINISHED, NETWORK, NOTHING, PRESENT, READ, CloudOptions, Machine, Request
+from .model import (
+    CUSTOMIZATION,
+    FINISHED,
+    NETWORK,
+    NOTHING,
+    PRESENT,
+    READ,
+    CloudOptions,
+    Machine,
+    Request,
+)
 from .networks import NOTHING_FIXED, Fixed
 from .plan import CUSTOMIZE, POWER_ON, REBOOT, SETTLE, WRITE, Plan
 
@@ -101,7 +111,13 @@ def run(session: Session, options: CloudOptions, *, check: bool) -> dict[str, t.
 
 def _planned(task: Task[VmItem], options: CloudOptions) -> list[VmItem]:
     selectors = [request.selector for request in options.requests]
-    found = read.find_machines(task.session, selectors, options.datacenter, [options.finished_key], cards=options.needs_cards)
+    found = read.find_machines(
+        task.session,
+        selectors,
+        options.datacenter,
+        [options.finished_key],
+        cards=options.needs_cards,
+    )
     there = task.found("vms", found, selectors)
     titles = _titles([machine for _place, machine in there])
     return [_item(machine, options.requests[place], options, titles[machine.moid]) for place, machine in there]
@@ -212,7 +228,11 @@ def _wait_for_guests(task: Task[VmItem], options: CloudOptions) -> None:
     """Wait until what is asked for has come from every VM; those where it has not at the deadline fail, and stay there."""
     asked = [item for item in task.items if item.error is None and item.plan.wait != NOTHING]
     waiting = {item.machine.moid: item for item in asked if not _settled(item, options)}
-    paths = (read.POWER_STATE, read.GUEST_NET, *vm.config_paths(_watched(waiting.values(), options)))
+    paths = (
+        read.POWER_STATE,
+        read.GUEST_NET,
+        *vm.config_paths(_watched(waiting.values(), options)),
+    )
 
     def came(item: VmItem, update: Update) -> bool:
         return _note(item, update, options)
@@ -291,6 +311,9 @@ def _judge(item: VmItem, how: str | None) -> None:
 
 def _late(item: VmItem, options: CloudOptions) -> TimedOut:
     why = _WHY_LATE[item.plan.wait]
-    error = TimedOut(f"{item.title} is {item.power_state}, but in {options.timeout} s {why}.", hint=_LOOK_AT[item.plan.wait])
+    error = TimedOut(
+        f"{item.title} is {item.power_state}, but in {options.timeout} s {why}.",
+        hint=_LOOK_AT[item.plan.wait],
+    )
     error.error_code = "cloud_init_timeout"
     return error

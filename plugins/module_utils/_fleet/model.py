@@ -54,7 +54,10 @@ class Pattern:
         self._digits = len(runs[0])
         self.fleet = "-".join(part for part in (self._before.strip("-_. "), self._after.strip("-_. ")) if part)
         if len(self.name(1)) > _LONGEST_NAME:
-            raise InvalidOption(f"The option name makes names of more than {_LONGEST_NAME} characters.", option="name")
+            raise InvalidOption(
+                f"The option name makes names of more than {_LONGEST_NAME} characters.",
+                option="name",
+            )
 
     def name(self, number: int) -> str:
         """The name of the VM with this number."""
@@ -216,15 +219,23 @@ def _check(params: t.Mapping[str, t.Any], state: str, golden: t.Any) -> None:
         raise InvalidOption("The option golden_version has a control character.", option="golden_version")
     if state == PRESENT and not golden:
         raise InvalidOption(
-            "The option golden is not set.", hint="Name the VM or template to make parents of.", option="golden"
+            "The option golden is not set.",
+            hint="Name the VM or template to make parents of.",
+            option="golden",
         )
     if state == PRESENT and not params.get("clusters") and not params.get("hosts"):
-        raise InvalidOption("Neither clusters nor hosts is set.", hint="Say where the fleet may be.", option="clusters")
+        raise InvalidOption(
+            "Neither clusters nor hosts is set.",
+            hint="Say where the fleet may be.",
+            option="clusters",
+        )
     if not golden:
         for option in ("folder", "parents_folder"):
             if not (params.get(option) or "/").startswith("/") or (option == "folder" and not params.get(option)):
                 raise InvalidOption(
-                    f"Without golden, {option} must be a whole path.", hint="Write it as /Datacenter/vm/folder.", option=option
+                    f"Without golden, {option} must be a whole path.",
+                    hint="Write it as /Datacenter/vm/folder.",
+                    option=option,
                 )
 
 

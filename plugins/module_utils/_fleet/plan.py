@@ -185,7 +185,11 @@ def _places(numbers: t.Sequence[int], room: Room, staying: t.Iterable[Clone]) ->
         load[clone.host] = load.get(clone.host, 0) + 1
     places: dict[int, Host] = {}
     for number in numbers:
-        host = min((host for host in room.usable if room.fits(host)), key=lambda host: load[host.moid], default=None)
+        host = min(
+            (host for host in room.usable if room.fits(host)),
+            key=lambda host: load[host.moid],
+            default=None,
+        )
         if host is None:
             raise _no_room(numbers, len(places), room)
         room.take(host)
@@ -204,7 +208,11 @@ def _no_room(numbers: t.Sequence[int], placed: int, room: Room) -> NoRoom:
 
 
 def _seeds(
-    options: FleetOptions, golden: Golden, room: Room, places: t.Mapping[int, Host], current: t.Mapping[str, Parent]
+    options: FleetOptions,
+    golden: Golden,
+    room: Room,
+    places: t.Mapping[int, Host],
+    current: t.Mapping[str, Parent],
 ) -> tuple[Seed, ...]:
     """A parent for each host that gets clones and has none that is ready."""
     found = []
@@ -226,7 +234,10 @@ def _batches(clones: t.Sequence[Placed], size: int) -> tuple[tuple[Placed, ...],
 
 
 def _obsolete(
-    now: Situation, current: t.Mapping[str, Parent], seeds: t.Sequence[Seed], used: t.Collection[str]
+    now: Situation,
+    current: t.Mapping[str, Parent],
+    seeds: t.Sequence[Seed],
+    used: t.Collection[str],
 ) -> tuple[Parent, ...]:
     """Parents of other versions, second ones of this, and unready ones that nobody needs; none on a host that is not there.
 
@@ -285,7 +296,8 @@ def address_warning(options: FleetOptions, clones: t.Iterable[Clone]) -> str:
 
     :param clones: those that stay as they are.
     """
-    # Those that were left alone, since their parent is gone, may have numbers above the count, and so none in the list.
+    # Those that were left alone, since their parent is gone, may have numbers above the count, and
+    # so none in the list.
     listed = dict(enumerate(options.addresses, start=1))
     found = [clone.name for clone in clones if clone.number in listed and _differs(clone, listed[clone.number])]
     if not found:

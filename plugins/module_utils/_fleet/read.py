@@ -44,7 +44,8 @@ from .model import (
 if t.TYPE_CHECKING:
     from .._connector.session import Session
 
-# The digits of the scripts' digest in a version: enough to distinguish sets of scripts, few for who guesses at them.
+# The digits of the scripts' digest in a version: enough to distinguish sets of scripts, few for who
+# guesses at them.
 _SCRIPT_DIGITS = 8
 
 _GOLDEN: dict[type, tuple[str, ...]] = {

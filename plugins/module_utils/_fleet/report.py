@@ -110,7 +110,10 @@ def _golden(golden: Golden | None) -> dict[str, t.Any] | None:
 def _host(host: Host, made: Plan, now: Situation) -> dict[str, t.Any]:
     seed = next((seed.name for seed in made.seeds if seed.host.moid == host.moid), None)
     version = now.golden.version if now.golden else ""
-    parent = next((each.name for each in now.parents if each.host == host.moid and each.version == version), None)
+    parent = next(
+        (each.name for each in now.parents if each.host == host.moid and each.version == version),
+        None,
+    )
     return {
         "name": host.name,
         "cluster": now.clusters.get(host.compute, ""),
@@ -161,7 +164,11 @@ def _removal(clone: Clone, now: Situation, options: FleetOptions) -> dict[str, t
     Of ``children`` of VMFork, each item says itself that it is to go.
     """
     parent = next((each for each in now.parents if each.instance_uuid == clone.parent), None)
-    entry = {"name": clone.name, "folder": now.folder_path, **({"parent": {"moid": parent.moid}} if parent else {})}
+    entry = {
+        "name": clone.name,
+        "folder": now.folder_path,
+        **({"parent": {"moid": parent.moid}} if parent else {}),
+    }
     return {**entry, "state": "absent"} if options.kind == VMFORK else entry
 
 

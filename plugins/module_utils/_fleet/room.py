@@ -58,7 +58,10 @@ class Room:
 
     def reasons(self) -> dict[str, str]:
         """Why hosts take no further clone, by their names."""
-        return {**self.skipped, **{host.name: why for host in self.usable if (why := self._lacking(host))}}
+        return {
+            **self.skipped,
+            **{host.name: why for host in self.usable if (why := self._lacking(host))},
+        }
 
     def _why_not(self, host: Host) -> str:
         if host.obstacle:
@@ -90,7 +93,8 @@ class Room:
 
     def _need(self, host: Host) -> tuple[int, int]:
         """Memory and disk of one more clone in MiB, with the parent's where there is none yet."""
-        # A VM that is on has a swap file as large as its memory (vSphere Resource Management, swap files).
+        # A VM that is on has a swap file as large as its memory (vSphere Resource Management, swap
+        # files).
         disk = self._golden.memory if self._options.clone_disk is None else self._options.clone_disk
         if self._has_parent(host):
             return self._options.clone_memory, disk

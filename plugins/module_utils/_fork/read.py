@@ -204,7 +204,7 @@ def read_families(session: Session, parents: t.Sequence[Parent], deadline: float
         return {item.moid: item for item in parents}
     done = run_batch(session, works, _PARALLEL, deadline, "parents asked for their children")
     for outcome in done.failed:
-        raise outcome.error or done.stopped or NotFound(f"vCenter did not return the {outcome.name}.")
+        raise (outcome.error or done.stopped or NotFound(f"vCenter did not return the {outcome.name}."))
     found = {name: outcome.result for name, outcome in done.outcomes.items()}
     listed = {item.moid: list(found.get(_children_of(item)) or ()) for item in parents}
     origins = {item.moid: found.get(_parent_of(item)) for item in parents}

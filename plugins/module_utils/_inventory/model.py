@@ -146,12 +146,22 @@ def origin_of(name: str, pairs: t.Mapping[str, str], parents: t.Mapping[str, str
     found: dict[str, t.Any] = {}
     uuid = markers.parent_of(pairs.get(markers.MARKER_KEY, ""), name)
     if uuid:
-        found["parent"] = {"instance_uuid": uuid, **({"name": parents[uuid]} if uuid in parents else {})}
+        found["parent"] = {
+            "instance_uuid": uuid,
+            **({"name": parents[uuid]} if uuid in parents else {}),
+        }
     fleet = markers.fleet_of(pairs.get(markers.FLEET_KEY, ""))
     # The clones of a fleet's parent inherit its mark, whose name is the parent's then.
     if fleet and (uuid or fleet[2] == name):
-        found["fleet"] = {"name": fleet[0], "version": fleet[1], "role": "clone" if uuid else "parent"}
-    template, digest = pairs.get(markers.PACKAGE_NAME_KEY, ""), pairs.get(markers.PACKAGE_DIGEST_KEY, "")
+        found["fleet"] = {
+            "name": fleet[0],
+            "version": fleet[1],
+            "role": "clone" if uuid else "parent",
+        }
+    template, digest = (
+        pairs.get(markers.PACKAGE_NAME_KEY, ""),
+        pairs.get(markers.PACKAGE_DIGEST_KEY, ""),
+    )
     if template:
         found["template"] = {"name": template, "digest": digest}
     return found

@@ -445,7 +445,8 @@ def require() -> None:
     """
     if DefusedExpatParser is None:
         raise MissingLibrary.of_python(
-            "The Python library defusedxml, which reads OVF descriptors, is missing.", "defusedxml>=0.7.1"
+            "The Python library defusedxml, which reads OVF descriptors, is missing.",
+            "defusedxml>=0.7.1",
         )
 
 

@@ -16,7 +16,16 @@ import typing as t
 import urllib.parse
 
 from .._connector import tls, web
-from .._connector.web import Answer, Broken, Client, Clock, Late, NotConnected, RedirectionRefused, Stop
+from .._connector.web import (
+    Answer,
+    Broken,
+    Client,
+    Clock,
+    Late,
+    NotConnected,
+    RedirectionRefused,
+    Stop,
+)
 from .._errors import ConnectionFailed, TimedOut
 from .blobs import Stream
 from .errors import PackageError

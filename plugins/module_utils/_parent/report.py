@@ -19,7 +19,8 @@ if t.TYPE_CHECKING:
     from .._engine import Task
     from .task import ParentItem
 
-# In check mode a step that would be done is listed as if it had been, as Ansible's other modules do.
+# In check mode a step that would be done is listed as if it had been, as Ansible's other modules
+# do.
 _DONE = {RESET: "reset", COLLAPSE: "collapsed", FREEZE: "frozen"}
 
 

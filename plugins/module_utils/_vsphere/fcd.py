@@ -29,7 +29,8 @@ BATCH = 1000
 
 _PATH = "/vslm/sdk"
 
-# The versions of the catalogue's API with something in them that is read here, the newest first, and
+# The versions of the catalogue's API with something in them that is read here, the newest first,
+# and
 # the API of the vCenter that has them.
 _CATALOGUE_VERSIONS = (
     ("vslm/7.0.2.0", "7.0.2"),

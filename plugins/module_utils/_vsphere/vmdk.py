@@ -472,7 +472,8 @@ class _Walk:
     def _grain(self, at: int, sector: int, size: int) -> int:
         """One grain; returns where the next one begins."""
         place = f"the grain of sector {sector}, at byte {at},"
-        # The tables name grains in the order of the disk, so grains out of order are found here, too.
+        # The tables name grains in the order of the disk, so grains out of order are found here,
+        # too.
         if next(self._named, None) != (sector, at // SECTOR):
             hint = f"{_DAMAGED} The option -W of qemu-img makes such files."
             raise _wrong(self._source, f"has {place} where its tables have none, or another", hint)

@@ -11,13 +11,15 @@ import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.batch import Outcome
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import find_vms, selectors
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.pyvmomi import vim
-from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Task, note_failure, reasons, warnings_of
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Item, Part, Task, note_failure, reasons, warnings_of
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     Fault,
     InvalidOption,
     NotAttempted,
+    NotFound,
     PartialFailure,
     StillRunning,
     TimedOut,
@@ -94,6 +96,39 @@ def test_stages_follow_each_other_and_an_item_that_fails_stops_no_other(known):
     assert [item.done for item in items] == [[OFF, ON], [OFF, ON], []]
     assert isinstance(items[2].error, Fault)
     assert work.stopped is None
+
+
+def test_a_part_of_a_step_is_an_action_until_the_step_is_carried_out(known):
+    items = machines(known, OFF)
+    work = task(known, items)
+    work.call(items, power_off(known), "VMs powered off", note_failure, part=Part(OFF, "powered_off"))
+    assert [item.actions({OFF: "off"}) for item in items] == [["powered_off"]] * 3
+    assert all(item.changed for item in items)
+    items[1].done.append(OFF)
+    assert items[1].actions({OFF: "off"}) == ["off"]
+
+
+def test_what_is_still_under_way_at_the_end_was_started(known):
+    (item,) = machines(known, OFF)[:1]
+    late = Outcome(item.title, error=StillRunning("It goes on.", task="task-1"))
+    work = task(known, [item])
+    work.call = lambda due, _start, _doing, note, **_more: [note(each, late) for each in due]
+    work.stage(OFF, power_off(known), "VMs powered off")
+    assert (item.actions({OFF: "off"}), item.changed, item.done) == (["started"], True, [])
+
+
+def test_a_failure_of_the_only_item_has_its_code_and_one_of_many_has_not(known):
+    refused = InvalidOption("It is refused.")
+    for others, code in (([], "invalid_option"), ([Machine(moid="", called="web-2")], "partial_failure")):
+        with pytest.raises(PartialFailure) as caught:
+            task(known, [named("web-1", refused), *others]).finish({})
+        assert caught.value.error_code == code
+
+
+def test_reasons_that_differ_in_more_than_the_name_are_all_listed():
+    one = named("web-1", NotFound("No VM web-1.", hint="Nearest names: web-11.", nearest=["web-11"]))
+    other = named("db-1", NotFound("No VM db-1.", hint="Nearest names: db-2.", nearest=["db-2"]))
+    assert len(reasons([one, other])) == 2
 
 
 def test_what_is_done_already_is_done_where_the_domain_says_so(known):

@@ -70,6 +70,12 @@ def test_a_vm_that_could_not_be_powered_off_is_told_and_keeps_running(plain):
     assert plain.vm("web-1").runtime.powerState == "poweredOn"
 
 
+def test_a_vm_that_stays_off_after_a_power_cycle_says_what_was_done(plain):
+    plain.sim.inject(method="PowerOnVM_Task", do="task-fault", fault="SystemError", message="no")
+    ran = plain.attempt(state="enabled", activation="power_cycle")
+    assert (ran.one["actions"], ran.one["changed"]) == (["switched_on", "powered_off"], True)
+
+
 def test_snapshots_of_the_users_stand_in_the_way_and_stay(plain):
     plain.snapshot("web-1", "mine")
     ran = plain.attempt(state="enabled")

@@ -105,6 +105,15 @@ def test_the_left_over_of_a_killed_run_is_removed_and_told(areas):
     assert areas.run().result["changed"] is False
 
 
+def test_of_two_left_overs_one_that_is_removed_is_a_change(areas):
+    _leave(areas, _gone())
+    _leave(areas, _gone())
+    areas.sim.inject(method="RemoveSnapshot_Task", nth=2, times=0, do="task-fault", fault="SystemError", message="no")
+    ran = areas.attempt(state="disabled")
+    assert ran.one["actions"][0] == "leftover_removed"
+    assert (ran.code, ran.one["changed"], len(areas.snapshots("web-1"))) == ("system_error", True, 1)
+
+
 def test_it_stands_in_nobodys_way_when_tracking_is_switched_on(start):
     areas = start()
     areas.make("web-1", tracked=False)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._clone import plan, report
-from ansible_collections.vforge.vsphere.plugins.module_utils._clone.item import CloneItem
+from ansible_collections.vforge.vsphere.plugins.module_utils._clone.task import CloneItem
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault
 from ansible_collections.vforge.vsphere.plugins.module_utils._vm_stages import CREATE, UPDATE
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.addresses import GuestNic

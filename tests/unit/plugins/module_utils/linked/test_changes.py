@@ -55,6 +55,24 @@ def test_without_a_snapshot_there_must_be_a_delta_disk(start):
     assert tasks.sim.vm("a")["disks"][0]["files"][1:] == tasks.sim.vm("b")["disks"][0]["files"][1:]
 
 
+def test_a_source_that_got_delta_disks_is_changed_whatever_becomes_of_the_clones(start):
+    tasks = start()
+    tasks.sim.create_vm("plain", on=False)
+    asked = {"source": {"name": "plain"}, "snapshot": None, "add_delta_disks": True}
+    tasks.sim.inject(method="ReconfigVM_Task", do="task-fault", fault="SystemError", message="no")
+    refused = tasks.attempt(**asked, clones=[{"name": "a"}, {"name": "b"}])
+    assert (refused.error.error_code, refused.result["changed"]) == ("system_error", False)
+    assert refused.actions == {"a": "failed", "b": "failed"}
+    checked = tasks.run(**asked, name="a", check=True)
+    tasks.sim.inject(method="CloneVM_Task", do="task-fault", fault="SystemError", message="no")
+    failed = tasks.attempt(**asked, name="a")
+    for ran in (checked, failed):
+        assert ran.result["changed"] is True
+        assert (ran.result["source"]["changed"], ran.result["source"]["actions"]) == (True, ["delta_disks_added"])
+    assert failed.clones["a"]["changed"] is False
+    assert tasks.run(**asked, name="a").result["source"]["changed"] is False
+
+
 def test_a_running_vm_and_a_template_get_no_delta_disk(start):
     tasks = start()
     tasks.sim.create_vm("running")

@@ -9,6 +9,9 @@ from __future__ import annotations
 import concurrent.futures
 
 _LEVEL = {"name": "level", "as_template": True}
+
+# One whose guest can be shut down: its Tools run when it reports an address.
+_RUNNING_LEVEL = {**_LEVEL, "wait_for_ip_address": True}
 _OF_LEVEL = {"source": {"name": "level"}, "snapshot": None}
 
 
@@ -23,7 +26,7 @@ def _files(tasks, name):
 
 def test_a_level_is_made_filled_published_and_cloned(start):
     tasks = start()
-    made = tasks.run(**_LEVEL)
+    made = tasks.run(**_RUNNING_LEVEL)
     assert (made.actions, made.clones["level"]["ready"]) == ({"level": "created"}, False)
     published = _publish(tasks)
     assert published.actions == {"level": "updated"}
@@ -43,9 +46,9 @@ def test_a_level_is_made_filled_published_and_cloned(start):
 
 def test_a_level_on_a_level_reuses_both(start):
     tasks = start()
-    tasks.run(**_LEVEL)
+    tasks.run(**_RUNNING_LEVEL)
     _publish(tasks)
-    tasks.run(**_OF_LEVEL, name="second", as_template=True)
+    tasks.run(**_OF_LEVEL, name="second", as_template=True, wait_for_ip_address=True)
     tasks.run(**_OF_LEVEL, name="second", state="published")
     leaf = tasks.run(source={"name": "second"}, snapshot=None, name="leaf")
     assert leaf.actions == {"leaf": "created"}
@@ -95,10 +98,13 @@ def test_who_waits_too_long_is_told_what_to_do(start):
 
 def test_a_run_that_died_between_delta_disk_and_mark_is_gone_on_with(start):
     tasks = start()
-    tasks.run(**_LEVEL)
+    tasks.run(**_RUNNING_LEVEL)
     tasks.sim.inject(method="MarkAsTemplate", do="fault", fault="SystemError")
     broken = tasks.attempt(state="published", name="level", snapshot=None)
     assert broken.actions == {"level": "failed"}
+    assert broken.clones["level"]["actions"] == ["shut_down", "delta_disks_added"]
+    assert (broken.result["changed"], broken.clones["level"]["changed"]) == (True, True)
+    assert broken.error.error_code == "system_error"
     chain = len(_files(tasks, "level"))
     assert _publish(tasks).clones["level"]["ready"]
     assert len(_files(tasks, "level")) == chain
@@ -125,7 +131,7 @@ def test_a_name_that_is_no_level_is_a_conflict(start):
 
 def test_a_level_is_removed_only_when_nobody_uses_its_disks(start):
     tasks = start()
-    tasks.run(**_LEVEL)
+    tasks.run(**_RUNNING_LEVEL)
     _publish(tasks)
     tasks.run(**_OF_LEVEL, name="leaf")
     for force in (False, True):
@@ -139,7 +145,7 @@ def test_a_level_is_removed_only_when_nobody_uses_its_disks(start):
 
 def test_removing_a_level_with_all_that_uses_it_is_one_task(start):
     tasks = start()
-    tasks.run(**_LEVEL)
+    tasks.run(**_RUNNING_LEVEL)
     _publish(tasks)
     tasks.run(**_OF_LEVEL, name="leaf")
     ran = tasks.run(
