@@ -499,6 +499,7 @@ class Parent(ParentVm):
 
     :cvar role: what options, messages and results call it.
     :cvar shares_memory: whether a clone goes on from its memory, and so has its addresses at first.
+    :ivar datacenter: moid of its datacenter; ``vms_path``: path of the VM folder of that.
     :ivar place: where it is; ``around``: what its host offers to its clones.
     :ivar nics: in the order of their labels.
     :ivar guest: its network as its guest reports it.
@@ -511,6 +512,7 @@ class Parent(ParentVm):
     folder: str
     folder_path: str
     datacenter: str
+    vms_path: str
     place: Place
     around: Surroundings
     nics: tuple[Nic, ...]

@@ -163,6 +163,7 @@ def _parent(rows: t.Mapping[str, Row], moid: str, what: str, kind: type[P]) -> P
         folder=folder,
         folder_path=path_in(rows, folder),
         datacenter=datacenter.moid,
+        vms_path=names.join([*names.split(path_in(rows, datacenter.moid)), "vm"]),
         place=compute.place_in(rows, vm),
         around=around,
         nics=nics_in(devices, running=_running(vm), network_names=_network_names(around)),
@@ -279,13 +280,14 @@ def _placed(wanted: Wanted, folders: _Folders) -> Wanted:
 def _folders(session: Session, asked: t.Sequence[Wanted]) -> dict[str, _Folders]:
     """The folders that the requests name, by the datacenter and as written."""
     texts: dict[str, dict[str, None]] = {}
+    tops = {each.parent.datacenter: each.parent.vms_path for each in asked if each.parent}
     for each in asked:
         if each.request.folder:
             texts.setdefault(each.datacenter, {})[each.request.folder] = None
     whole = {text: _folder(session, text) for text in texts.pop("", ())}
     return {
         "": whole,
-        **{moid: find_folders(session, moid, known) for moid, known in texts.items()},
+        **{moid: find_folders(session, moid, known, tops[moid]) for moid, known in texts.items()},
     }
 
 

@@ -16,7 +16,7 @@ import functools
 import typing as t
 
 from .._connector import names
-from .._connector.find import TO_ANCESTORS, ask_each, is_dearer, page_for, path_in
+from .._connector.find import TO_ANCESTORS, ask_each, find_entity, is_dearer, page_for, path_in
 from .._connector.props import Route, Row, collect, collect_until
 from .._connector.pyvmomi import vim
 from .._errors import InvalidOption, NotFound
@@ -420,16 +420,28 @@ def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
     return found
 
 
-def find_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> dict[str, tuple[str, str] | NotFound]:
-    """As ``read_folders``, with the error of each folder that is not there in the place of that folder."""
+def find_folders(
+    session: Session, datacenter: str, wanted: t.Iterable[str], top: str = ""
+) -> dict[str, tuple[str, str] | NotFound]:
+    """As ``read_folders``, with the error of each folder that is not there in the place of that folder.
+
+    :param top: path of the VM folder of the datacenter, where it is known: a single folder is then
+        asked for by its path, and all are read only where it is not there.
+    """
+    texts = list(wanted)
+    if top and len(texts) == 1:
+        path = _folder_path(texts[0], top)
+        found_at = find_entity(session, path) if f"{path}/".startswith(f"{top}/") else None
+        if isinstance(found_at, vim.Folder):
+            return {texts[0]: (moid_of(found_at), path)}
     root = session.reference(vim.Datacenter, datacenter)
     rows = {row.moid: row for row in collect(session, [root], _FOLDERS, (*_TO_FOLDERS, *TO_ANCESTORS))}
     by_path = {path_in(rows, row.moid): row.moid for row in rows.values() if isinstance(row.ref, vim.Folder)}
     top = names.join([*names.split(path_in(rows, datacenter)), "vm"])
     below = {path: moid for path, moid in by_path.items() if path == top or path.startswith(f"{top}/")}
     found: dict[str, tuple[str, str] | NotFound] = {}
-    for text in wanted:
-        path = names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
+    for text in texts:
+        path = _folder_path(text, top)
         if path in below:
             found[text] = (below[path], path)
             continue
@@ -441,6 +453,11 @@ def find_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
             nearest=near[:3],
         )
     return found
+
+
+def _folder_path(text: str, top: str) -> str:
+    """The whole path of a folder that a text names, below ``top`` where it is relative."""
+    return names.join(names.split(text if text.startswith("/") else f"{top}/{text}"))
 
 
 def read_names(session: Session, wanted: t.Mapping[str, t.Collection[str]]) -> dict[tuple[str, str], t.Any]:

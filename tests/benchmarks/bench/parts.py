@@ -20,6 +20,7 @@ from bench.documents import Documents
 from bench.environment import plot
 from bench.figures import Sample
 from bench.inventory import MANY, Inventories
+from bench.lookups import Lookups
 from bench.profiles import Profiles
 from bench.report import Report
 from bench.scenes import Bench, Plan
@@ -33,15 +34,17 @@ class Size:
     """How much is measured.
 
     plan: of clones, disks and packages. mib, at_once: size of a disk that is uploaded, and how many
-    at once. inventories, peers: VMs, and where the plugins of other collections run, too. guests,
-    before: VMs of the role, by this build and by the earlier one. profile: clones and VMs of the
-    flame graphs. turns, most: how often what is compared takes turns; at the most, where it scatters.
+    at once. lookups: VMs of the small and of the large inventory. inventories, peers: VMs, and where
+    the plugins of other collections run, too. guests, before: VMs of the role, by this build and by
+    the earlier one. profile: clones and VMs of the flame graphs. turns, most: how often what is
+    compared takes turns; at the most, where it scatters.
     """
 
     plan: Plan
     mib: int
     at_once: tuple[int, ...]
     inventories: tuple[int, ...]
+    lookups: tuple[int, int]
     peers: tuple[int, ...]
     guests: tuple[int, ...]
     before: tuple[int, ...]
@@ -55,6 +58,7 @@ DEFAULT = Size(
     mib=512,
     at_once=(1, 2, 4),
     inventories=(1_000, MANY),
+    lookups=(10, MANY),
     peers=(1_000,),
     guests=(30, 100, MANY_GUESTS, 600, 1_000),
     before=(30, 60),
@@ -68,6 +72,7 @@ QUICK = Size(
     mib=64,
     at_once=(1, 2),
     inventories=(100,),
+    lookups=(10, 1_000),
     peers=(100,),
     guests=(3, 6, 9),
     before=(3,),
@@ -181,6 +186,11 @@ class Parts:
         turns, most = min(size.turns, 3), min(size.most, 6)
         return Inventories(self.simulator, self.installed, self.console, size.inventories, size.peers, turns, most).run()
 
+    def lookups(self) -> Report:
+        """One clone among few VMs and among many."""
+        size = self.size
+        return Lookups(self.simulator, self.installed, self.console, size.lookups, size.turns, size.most).run()
+
     def documents(self) -> Report:
         """The role guest_cloud_init."""
         size = self.size
@@ -203,6 +213,7 @@ _PARTS: dict[str, Callable[[Parts], Report]] = {
     "packages": Parts.packages,
     "uploads": Parts.uploads,
     "inventory": Parts.inventory,
+    "lookups": Parts.lookups,
     "documents": Parts.documents,
     "profiles": Parts.profiles,
 }

@@ -191,6 +191,12 @@ class Tools:
         if done.code:
             raise WrongResult(f"The clones could not be removed:\n{done.output[-_SHOWN:]}")
 
+    def one_clone(self, name: str, parent: dict[str, str], folder: str) -> dict[str, Any]:
+        """Our module makes one clone in a session that is kept: its result."""
+        options = {"parent": parent, "folder": folder, "name": name}
+        result, _sample = self._task({"vforge.vsphere.instant_clone": options}, [name], OURS, f"one-{self._vcenter.vms}", None)
+        return result
+
     def _ours(
         self, names: Sequence[str], tool: str, session: str, variables: dict[str, Any] | None = None, **env: str
     ) -> tuple[dict[str, Any], Sample]:

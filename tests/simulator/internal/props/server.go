@@ -5,6 +5,7 @@
 package props
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
@@ -64,6 +65,9 @@ type page struct {
 	session string
 	size    int
 	objects []types.ObjectContent
+	// more are the objects that were selected and are read when their page is asked for.
+	more []types.ManagedObjectReference
+	set  []types.PropertySpec
 }
 
 // first returns the first page of objects, and the token of the rest.
@@ -71,14 +75,7 @@ func (p *pages) first(session string, objects []types.ObjectContent, size int) (
 	if size <= 0 || len(objects) <= size {
 		return objects, ""
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rest == nil {
-		p.rest = make(map[string]page)
-	}
-	token := ids.NewToken()
-	p.rest[token] = page{session, size, objects[size:]}
-	return objects[:size], token
+	return objects[:size], p.keep(page{session: session, size: size, objects: objects[size:]})
 }
 
 // take removes what a token stands for.
@@ -100,8 +97,60 @@ func sessionKey(ctx *simulator.Context) string {
 	return ctx.Session.Key
 }
 
+// begin selects the objects of one filter spec and reads those of the first page; the rest is read page by page, since a
+// client may have seen enough.
+func (p *Server) begin(ctx *simulator.Context, spec *types.PropertyFilterSpec, size int) (*types.RetrieveResult, types.BaseMethodFault) {
+	sel, fault := p.selectObjects(ctx, spec, func(types.ManagedObjectReference) {})
+	if fault != nil {
+		return nil, fault
+	}
+	return p.next(ctx, page{session: sessionKey(ctx), size: size, more: sel.order, set: spec.PropSet})
+}
+
+// next reads one more object than fit into a page, so that there is a token only where something follows.
+func (p *Server) next(ctx *simulator.Context, rest page) (*types.RetrieveResult, types.BaseMethodFault) {
+	for len(rest.objects) <= rest.size && len(rest.more) > 0 {
+		content, ok, fault := p.read(ctx, rest.more[0], rest.set)
+		if fault != nil {
+			return nil, fault
+		}
+		if ok {
+			rest.objects = append(rest.objects, content)
+		}
+		rest.more = rest.more[1:]
+	}
+	if len(rest.objects) == 0 {
+		return nil, nil
+	}
+	if len(rest.objects) <= rest.size {
+		return &types.RetrieveResult{Objects: rest.objects}, nil
+	}
+	objects := rest.objects[:rest.size]
+	rest.objects = slices.Clone(rest.objects[rest.size:])
+	return &types.RetrieveResult{Objects: objects, Token: p.pages.keep(rest)}, nil
+}
+
+// keep gives a token for the rest of an answer.
+func (p *pages) keep(rest page) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest == nil {
+		p.rest = make(map[string]page)
+	}
+	token := ids.NewToken()
+	p.rest[token] = rest
+	return token
+}
+
 // RetrievePropertiesEx reads the properties of all objects of the filter specs.
 func (sh *pcShim) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
+	if size := int(req.Options.MaxObjects); len(req.SpecSet) == 1 && size > 0 {
+		first, fault := sh.p.begin(ctx, &req.SpecSet[0], size)
+		if fault != nil {
+			return &methods.RetrievePropertiesExBody{Fault_: faults.SOAP(fault)}
+		}
+		return &methods.RetrievePropertiesExBody{Res: &types.RetrievePropertiesExResponse{Returnval: first}}
+	}
 	objects, fault := sh.p.retrieve(ctx, req.SpecSet)
 	if fault != nil {
 		return &methods.RetrievePropertiesExBody{Fault_: faults.SOAP(fault)}
@@ -128,6 +177,13 @@ func (sh *pcShim) ContinueRetrievePropertiesEx(ctx *simulator.Context, req *type
 	rest, ok := sh.p.pages.take(sessionKey(ctx), req.Token)
 	if !ok {
 		return &methods.ContinueRetrievePropertiesExBody{Fault_: faults.SOAP(&types.InvalidProperty{Name: "token"})}
+	}
+	if len(rest.more) > 0 {
+		answer, fault := sh.p.next(ctx, rest)
+		if fault != nil {
+			return &methods.ContinueRetrievePropertiesExBody{Fault_: faults.SOAP(fault)}
+		}
+		return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{Returnval: *answer}}
 	}
 	objects, token := sh.p.pages.first(rest.session, rest.objects, rest.size)
 	return &methods.ContinueRetrievePropertiesExBody{Res: &types.ContinueRetrievePropertiesExResponse{

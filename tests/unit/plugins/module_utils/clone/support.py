@@ -89,6 +89,7 @@ def parent(**changes: t.Any) -> Parent:
         folder="group-v1",
         folder_path="/DC0/vm",
         datacenter="datacenter-1",
+        vms_path="/DC0/vm",
         host_name="esx-1",
         host_available=True,
         place=Place("host-1", "esx-1", "resgroup-2", "web", ("datastore-1",), ("fast",)),
