@@ -74,7 +74,7 @@ def run(session: Session, options: ToolOptions) -> dict[str, t.Any]:
             return _of_vm(session, source, options, deadline)
         return _first_class(session, source, options, deadline)
 
-    return _answered(options, open_one, session.tell)
+    return _answered(options, open_one, session.show_progress)
 
 
 def _answered(
