@@ -348,14 +348,12 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import mak
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import tools
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.asking import ToolOptions
 
-_FORMATS = ["auto", "raw", "vmdk", "qcow2", "vhdx", "vpc", "vdi"]
-
 
 def _source():
     """A disk, wherever it is."""
     return {
         "path": {"type": "path"},
-        "source_format": {"type": "str", "choices": _FORMATS, "default": "auto"},
+        "source_format": {"type": "str", "choices": ["auto", "raw", "vmdk", "qcow2", "vhdx", "vpc", "vdi"], "default": "auto"},
         "vm": _argspec.vm(),
         "disk": {"type": "str"},
         "first_class_disk": {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import random
 import tempfile
@@ -102,7 +103,7 @@ class ImageReader:
 
     def measured(self, places: t.Sequence[t.Sequence[int]], size: int) -> float:
         """By ``qemu-io``, a process for each stream, which opens the image once."""
-        return _at_once([lambda part=part: self._tool.read(self._image, part, size) for part in places])
+        return _at_once([functools.partial(self._tool.read, self._image, part, size) for part in places])
 
 
 class DatastoreReader:
@@ -151,7 +152,7 @@ class DatastoreReader:
         """Each stream over a connection of its own, which is open when the clock starts."""
         with contextlib.ExitStack() as stack:
             flats = [Flat(stack.enter_context(self._files()), self._path) for _part in places]
-            works = [lambda flat=flat, part=part: _read_all(flat, part, size) for flat, part in zip(flats, places, strict=True)]
+            works = [functools.partial(_read_all, flat, part, size) for flat, part in zip(flats, places, strict=True)]
             return _at_once(works)
 
 

@@ -109,7 +109,11 @@ func (d *diskClonePlan) shared(chain []*vdisk.FlatBacking) []*vdisk.FlatBacking 
 func (s *Sim) cloneDisks(p *vmClonePlan, home *vmHome) ([]types.BaseVirtualDevice, types.BaseMethodFault) {
 	var out []types.BaseVirtualDevice
 	for _, d := range p.disks {
-		backing, err := s.cloneDisk(&d, home.newDisk(d.datastore))
+		file := home.newDisk(d.datastore)
+		if fault := s.roomForClone(&d, file); fault != nil {
+			return nil, fault
+		}
+		backing, err := s.cloneDisk(&d, file)
 		if err != nil {
 			log.Printf("vforge-sim: clone %s: %v", p.name, err)
 			return nil, &types.FileFault{File: home.name}
@@ -119,6 +123,25 @@ func (s *Sim) cloneDisks(p *vmClonePlan, home *vmHome) ([]types.BaseVirtualDevic
 		out = append(out, &copied)
 	}
 	return out, nil
+}
+
+// roomForClone refuses a copy that its datastore has no room for. Of a chain that is shared in part
+// all is counted, on the safe side.
+func (s *Sim) roomForClone(d *diskClonePlan, file string) types.BaseMethodFault {
+	chain, capacity := vdisk.DiskChain(d.disk), d.disk.CapacityInBytes
+	shared := d.shared(chain)
+	if len(shared) == len(chain) {
+		return s.room(d.datastore, file, 0, true)
+	}
+	if len(shared) == 0 && (chain[0].ThinProvisioned == nil || !*chain[0].ThinProvisioned) {
+		return s.room(d.datastore, file, capacity, false)
+	}
+	need, err := s.allocated(chain[0], capacity)
+	if err != nil {
+		log.Printf("vforge-sim: the size of %s: %v", chain[0].FileName, err)
+		return &types.FileFault{File: chain[0].FileName}
+	}
+	return s.room(d.datastore, file, need, false)
 }
 
 func (s *Sim) cloneDisk(d *diskClonePlan, file string) (*vdisk.FlatBacking, error) {

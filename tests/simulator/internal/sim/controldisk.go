@@ -307,7 +307,7 @@ func (s *Sim) postCBT(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// postDatastore changes what kind of file system a datastore has.
+// postDatastore changes what kind of file system a datastore has, or how much of it is free.
 func (s *Sim) postDatastore(r *http.Request) (any, error) {
 	e, err := s.named("Datastore", r.PathValue("name"))
 	if err != nil {
@@ -315,9 +315,21 @@ func (s *Sim) postDatastore(r *http.Request) (any, error) {
 	}
 	var body struct {
 		Type string `json:"type"`
+		Free *int64 `json:"free"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
+	}
+	if body.Free != nil {
+		if *body.Free < 0 {
+			return nil, badRequest(errors.New(`"free" is a number of bytes`))
+		}
+		if err := s.limit(e.(*simulator.Datastore), *body.Free); err != nil {
+			return nil, err
+		}
+	}
+	if body.Type == "" && body.Free != nil {
+		return done, nil
 	}
 	if !slices.Contains([]string{"VMFS", "NFS", "NFS41", "vsan"}, body.Type) {
 		return nil, badRequest(errors.New(`"type" is VMFS, NFS, NFS41 or vsan`))

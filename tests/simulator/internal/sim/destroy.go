@@ -48,6 +48,11 @@ func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	if err := s.diskLayers.Remove(files); err != nil {
 		log.Printf("vforge-sim: destroying %s: %v", vm.Name, err)
 	}
+	for _, ref := range vm.Datastore {
+		if ds, ok := s.reg.Get(ref).(*simulator.Datastore); ok {
+			s.showSpace(ds)
+		}
+	}
 }
 
 // disksElsewhere lists the files of a VM's disks that lie outside of its directory and that

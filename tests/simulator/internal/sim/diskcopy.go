@@ -71,6 +71,15 @@ func (s *Sim) copyBytes(into, top *vdisk.FlatBacking, capacity int64, n int) err
 	return from.CopyTo(to, n)
 }
 
+// allocated is how many bytes a chain has.
+func (s *Sim) allocated(top *vdisk.FlatBacking, capacity int64) (int64, error) {
+	image, err := s.diskLayers.Image(top, capacity)
+	if err != nil {
+		return 0, err
+	}
+	return image.Allocated().Bytes(), nil
+}
+
 // layersOf lists a layer and those below it.
 func layersOf(top *vdisk.FlatBacking) []*vdisk.FlatBacking {
 	var out []*vdisk.FlatBacking

@@ -170,6 +170,9 @@ func (sh *diskShim) make(f *diskFile, layer dsfiles.Layer) types.BaseMethodFault
 	if !exists(path.Dir(dsfiles.Local(f.ds, f.file))) {
 		return &types.FileNotFound{FileFault: f.fault()}
 	}
+	if fault := sh.s.room(f.ds, f.file, layer.Capacity, !layer.Thick); fault != nil {
+		return fault
+	}
 	if err := dsfiles.WriteDisk(f.ds, f.file, layer); err != nil {
 		log.Printf("vforge-sim: making %s: %v", f.name, err)
 		return &types.CannotCreateFile{FileFault: f.fault()}
@@ -203,6 +206,7 @@ func (sh *diskShim) remove(f *diskFile) types.BaseMethodFault {
 		log.Printf("vforge-sim: removing %s: %v", f.name, err)
 		return &types.CannotDeleteFile{FileFault: f.fault()}
 	}
+	sh.s.showSpace(f.ds)
 	return nil
 }
 
@@ -255,6 +259,11 @@ func (sh *diskShim) CopyVirtualDiskTask(ctx *simulator.Context, req *types.CopyV
 		}
 		if fault := sh.clear(to, req.Force); fault != nil {
 			return nil, fault
+		}
+		if need, err := sh.s.allocated(top, capacity); err == nil && !layer.Thick {
+			if fault := sh.s.room(to.ds, to.file, need, false); fault != nil {
+				return nil, fault
+			}
 		}
 		if fault := sh.make(to, layer); fault != nil {
 			return nil, fault

@@ -233,6 +233,10 @@ func (s *Sim) createFCD(ctx *simulator.Context, spec *types.VslmCreateSpec) (typ
 		if fault != nil {
 			return nil, fault
 		}
+		thin := kind == string(types.BaseConfigInfoDiskFileBackingInfoProvisioningTypeThin)
+		if fault := s.room(ds, file, spec.CapacityInMB*fcd.MB, thin); fault != nil {
+			return nil, fault
+		}
 		base, err := newBaseDisk(ds, file, spec.CapacityInMB*fcd.MB)
 		if err != nil {
 			return nil, fileFault(ds, file, err)

@@ -233,6 +233,9 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *vdisk.
 		if fault != nil {
 			return nil, fault
 		}
+		if fault := h.s.room(ds, file, 0, true); fault != nil {
+			return nil, fault
+		}
 		delta, err := newDelta(ds, file, parent, capacity)
 		if err != nil {
 			log.Printf("vforge-sim: %v", err)
@@ -249,6 +252,10 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *vdisk.
 	}
 	file, fault := h.fileFor(ds, want.FileName, h.home.newDisk)
 	if fault != nil {
+		return nil, fault
+	}
+	thin := want.ThinProvisioned != nil && *want.ThinProvisioned
+	if fault := h.s.room(ds, file, disk.CapacityInBytes, thin || h.fresh); fault != nil {
 		return nil, fault
 	}
 	made, err := newBaseDisk(ds, file, disk.CapacityInBytes)

@@ -54,6 +54,11 @@ func (sh *leaseShim) HttpNfcLeasePullFromUrlsTask(ctx *simulator.Context, req *t
 					go l.fail(refused.Fault())
 					return nil, refused.Fault()
 				}
+				if errors.Is(err, errNoSpace) {
+					fault := sh.s.full(l.fileOf(req.Files[i].TargetDeviceId))
+					go l.fail(fault)
+					return nil, fault
+				}
 				return nil, &types.HttpFault{StatusMessage: err.Error()}
 			}
 		}
@@ -94,6 +99,14 @@ func (l *nfcLease) pull(src *types.HttpNfcLeaseSourceFile) error {
 	err := l.fetch(ctx, src, f, up)
 	l.end(f, up, err)
 	return err
+}
+
+// fileOf is the file for a device, by any of its names.
+func (l *nfcLease) fileOf(device string) *leaseFile {
+	name := l.nameOf(device)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.files[name]
 }
 
 // nameOf is the name in URLs of the file for a device, by any of its names.

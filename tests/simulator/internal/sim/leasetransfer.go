@@ -67,6 +67,11 @@ func (s *Sim) serveNFC(w http.ResponseWriter, r *http.Request) {
 		go l.fail(refused.Fault()) // which waits for this transfer to be over
 		return
 	}
+	if errors.Is(err, errNoSpace) {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		go l.fail(l.s.full(f))
+		return
+	}
 	if err != nil {
 		inject.HangUp(w)
 		return
@@ -140,7 +145,7 @@ func (l *nfcLease) keep(f *leaseFile, part string) error {
 		return err
 	}
 	err := l.s.diskLayers.Fill(f.backing, f.capacity, f.taken == 0, func(put func(p []byte, off int64) error) error {
-		return vmdkfile.Unpack(part, put)
+		return vmdkfile.Unpack(part, l.s.within(f.backing, put))
 	})
 	if err != nil {
 		return err

@@ -73,9 +73,10 @@ type Sim struct {
 	uploads   uploadTable
 	policies  policyTable
 	// fcds are the first class disks.
-	fcds fcd.Catalogue
-	vslm vslmState
-	sent sentFiles
+	fcds  fcd.Catalogue
+	vslm  vslmState
+	sent  sentFiles
+	space spaceTable
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  taskqueue.Queues
