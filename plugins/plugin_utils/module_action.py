@@ -145,9 +145,9 @@ class ModuleAction(ActionBase):
         finally:
             self._task.environment = before
 
-    def _update_module_args(self, _name: str, *others: t.Any, **more: t.Any) -> None:
-        # The name by which the module writes to the system's log: the task's, whatever starts it.
-        super()._update_module_args(self._task.action, *others, **more)
+    def _update_module_args(self, *args: t.Any, **more: t.Any) -> None:
+        # The first is the name by which the module writes to the system's log: the task's, whatever starts it.
+        super()._update_module_args(self._task.action, *args[1:], **more)
 
     def _too_late(self, result: dict[str, t.Any], *, killed: bool) -> AnsibleActionFail:
         """The failure of a task whose ``timeout`` has passed: what the module says of its end, and what Ansible would.

@@ -12,11 +12,9 @@ from .._connector.pyvmomi import vim
 from .._errors import VforgeError
 from .._vsphere import vm as vms
 from .._vsphere.compute import Network
-from .._vsphere.customization import specification
 from .._vsphere.disks import delta_changes
 from .._vsphere.guest import authentication
-from .linked_plan import COPIES, OF_DELTAS, OF_SNAPSHOT
-from .model import Settings
+from .model import COPIES, OF_DELTAS, OF_SNAPSHOT, Settings
 from .plan import Change, Create, NicEdit
 
 if t.TYPE_CHECKING:
@@ -101,6 +99,8 @@ def clone_spec(
     if snapshot:
         spec.snapshot = session.reference(vim.vm.Snapshot, snapshot)
     if request.customization is not None:
+        from .._vsphere.customization import specification
+
         spec.customization = specification(request.customization, len(plan.parent.nics))
     return spec
 
@@ -220,6 +220,8 @@ def start_customizing(
 
     :param cards: how many the VM has.
     """
+    from .._vsphere.customization import specification
+
     manager = session.content.guestCustomizationManager
     spec = specification(wanted, cards)
     return manager.CustomizeGuest_Task(

@@ -17,7 +17,10 @@ from .._errors import InvalidOption
 from .._vsphere.compute import Compute, Host, Surroundings, fitting_pools
 from . import plan
 from .model import (
+    COPIES,
     FULL,
+    OF_DELTAS,
+    OF_SNAPSHOT,
     CloneRequest,
     Existing,
     LinkedOptions,
@@ -25,10 +28,6 @@ from .model import (
     Source,
 )
 from .plan import Change, Create, Leave, Placement, Plan, Publish, Remove
-
-# What the disks of a clone are made of: a snapshot of the source, the delta disks below its
-# topmost, or copies.
-OF_SNAPSHOT, OF_DELTAS, COPIES = "snapshot", "deltas", "full"
 
 
 @dataclasses.dataclass(frozen=True)

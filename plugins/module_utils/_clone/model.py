@@ -13,10 +13,9 @@ import typing as t
 from .._connector import names
 from .._connector.find import Selector
 from .._errors import InvalidOption
-from .._vsphere import customization, wake
+from .._vsphere import wake
 from .._vsphere.addresses import GuestNic, guest_nics, usable
 from .._vsphere.compute import UNKNOWN, Place, Surroundings
-from .._vsphere.customization import Customization
 from .._vsphere.disks import Disk
 from .._vsphere.freeze import ParentVm
 from .._vsphere.guest import GuestCredentials
@@ -24,11 +23,18 @@ from .._vsphere.markers import CUSTOMIZED_KEY, MARKER_KEY, TEMPLATE_KEY, level_o
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .._vsphere.vm import Nic, Vm, pairs, vm_name
 
+if t.TYPE_CHECKING:
+    from .._vsphere.customization import Customization
+
 PRESENT, ABSENT, PUBLISHED = "present", "absent", "published"
 
 KEEP, ROLLBACK = "keep", "rollback"
 
 LINKED, FULL = "linked", "full"
+
+# What the disks of a clone are made of: a snapshot of the source, the delta disks below its
+# topmost, or copies.
+OF_SNAPSHOT, OF_DELTAS, COPIES = "snapshot", "deltas", "full"
 
 # How far the run is that fills a clone which is to become a template.
 OPEN, DELTAS_ADDED = "open", "layered"
@@ -386,6 +392,9 @@ def _customization(
     own, shared = item.get("customize"), common.get("customize")
     if own is None and shared is None:
         return None
+    # Most tasks customize nothing, and so need not load what does.
+    from .._vsphere import customization
+
     return customization.parse(own or {}, shared or {}, name)
 
 

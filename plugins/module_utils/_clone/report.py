@@ -15,7 +15,6 @@ from .. import _engine
 from .._connector import names
 from .._vm_stages import ACTIONS, CREATE
 from .._vsphere.addresses import ReportedAddresses, UsedAddresses, refusals, vet, without_prefix
-from .._vsphere.customization import DHCP
 from .._vsphere.vm import Nic
 from .._vsphere.wake import is_own
 from .model import CloneOptions, Existing, LinkedOptions, Parent
@@ -59,8 +58,7 @@ def _reported(item: CloneItem) -> ReportedAddresses:
     change it.
     """
     request, vm = item.plan.request, item.vm
-    cards = request.customization.cards if request.customization is not None else ()
-    given = [card.ip for card in cards if card.ip != DHCP]
+    given = request.customization.addresses() if request.customization is not None else []
     given += [request.config[_IPV4]] if CREATE in item.done and _IPV4 in request.config else []
     tools = tuple(vm.addresses()) if vm is not None else ()
     return ReportedAddresses(item.name, reported=tools, given=tuple(map(without_prefix, given)), tools=tools)

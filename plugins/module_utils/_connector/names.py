@@ -9,10 +9,12 @@ vCenter keeps ``/``, ``\\`` and ``%`` in entity names as ``%2f``, ``%5c`` and ``
 
 from __future__ import annotations
 
-import difflib
 import heapq
 import re
 import typing as t
+
+if t.TYPE_CHECKING:
+    from difflib import SequenceMatcher
 
 # What XML cannot carry, so that no call could: control characters, and halves of surrogate pairs.
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -70,6 +72,9 @@ def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
     ``server-0001``, and it has no more letters in common with it than ``server-00019``. Of names
     that look alike as much, they come as people sort them.
     """
+    # Only an error looks for names that are alike.
+    import difflib
+
     matcher = difflib.SequenceMatcher()
     matcher.set_seq2(wanted.casefold())
     ranked: list[tuple[bool, float, list[tuple[int, str]], str]] = []
@@ -81,7 +86,7 @@ def nearest(wanted: str, known: t.Iterable[str], count: int = 3) -> list[str]:
     return [name for *_rank, name in heapq.nsmallest(count, ranked)]
 
 
-def _looks_like(matcher: difflib.SequenceMatcher[str]) -> bool:
+def _looks_like(matcher: SequenceMatcher[str]) -> bool:
     # The cheap bounds first: most names of an inventory are out by them.
     return all(ratio() >= _ALIKE for ratio in (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio))
 

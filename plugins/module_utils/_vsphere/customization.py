@@ -79,6 +79,10 @@ class Customization:
     linux: LinuxSettings = dataclasses.field(default_factory=LinuxSettings)
     windows: WindowsSettings | None = None
 
+    def addresses(self) -> list[str]:
+        """The addresses that it sets: those of the cards without DHCP."""
+        return [card.ip for card in self.cards if card.ip != DHCP]
+
 
 def parse(given: t.Mapping[str, t.Any], common: t.Mapping[str, t.Any], vm_name: str) -> Customization:
     """The customization of one VM from its own options over common ones.

@@ -34,7 +34,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import difflib
 import functools
 import hashlib
 import re
@@ -426,6 +425,8 @@ def _refuse_no_script(text: str, option: str) -> None:
             f"The ready-made scripts for on_wake are {names}.",
             option=option,
         )
+    import difflib
+
     near = difflib.get_close_matches(text.lower().replace("-", "_"), READY_MADE, 1, _NEAR)
     if option != "on_wake" and not near:
         return
