@@ -41,8 +41,8 @@ _TEXT = """## {title}
 
 One play makes so many VMs of a template, each with metadata and user data of its own, starts
 them, waits until cloud-init is done, and adds them to the inventory. Processor time is that of
-`ansible-playbook` with all that it starts, modules included; a busy machine makes it no longer,
-and it is no longer by the time for which VMs are waited for. *The same again* finds all done.
+`ansible-playbook` with all that it starts, modules included, not the time for which VMs are waited
+for. A busy machine makes it longer, all of it alike. *The same again* finds all done.
 *Before* is the role at commit `{before:.10}`, which shaped the data in loops of `set_fact` and
 `assert`.
 

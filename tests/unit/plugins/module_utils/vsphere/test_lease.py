@@ -215,7 +215,7 @@ def test_no_more_is_read_ahead_than_four_parts():
 
 @pytest.mark.parametrize(
     ("disks", "parallel", "part"),
-    [(1, 4, MIB), (2, 4, MIB // 2), (4, 4, MIB // 4), (9, 2, MIB // 2), (20, 32, 2**16)],
+    [(1, 4, MIB // 2), (2, 4, MIB // 4), (4, 4, MIB // 8), (9, 2, MIB // 4), (20, 32, 2**16)],
 )
 def test_files_that_are_sent_at_the_same_time_share_the_memory(disks, parallel, part):
     sources = [Content(part + 1) for _number in range(disks)]
