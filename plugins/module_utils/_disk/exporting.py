@@ -19,7 +19,7 @@ import typing as t
 from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff
-from .._errors import ConnectionLost, Fault, VforgeError
+from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
 from .._progress import Meter
 from .._vsphere import lease as leases
 from .._vsphere import snapshots, vmdk
@@ -51,6 +51,9 @@ _ATTEMPTS = 3
 
 # Questions for the areas that are in use; what lies behind is taken for used.
 _MOST_QUESTIONS = 5
+
+# How vCenter answers for a lease whose session has ended.
+_LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
 
 _ADDRESS = re.compile(r"Virtual(\w*?)Controller(\d+):(\d+)$")
 _SCSI = ("scsi", "lsilogic", "lsilogicsas", "buslogic", "paravirtualscsi", "paravirtual")
@@ -288,11 +291,30 @@ class _File:
 
 
 def by_lease(task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snapshot: str, place: Workplace) -> leases.Exported:
-    """Get a disk as a streamOptimized file.
+    """Get a disk as a streamOptimized file; again by another lease, where one ended with its session.
 
     :param snapshot: moid; empty for the VM itself, which is off.
     :raises NotWhole: the lease has no such disk.
+    :raises TimedOut: no session lasted long enough.
     """
+    waits = Backoff(task.deadline)
+    while True:
+        generation = task.session.generation
+        try:
+            return _by_one_lease(task, item, vm, disk, snapshot, place)
+        except Fault as fault:
+            if fault.fault not in _LEASE_LOST or task.session.generation == generation:
+                raise
+            if not waits.begin():
+                raise TimedOut(
+                    f"{item.title} was not exported in the time allowed: each lease ended with its session.",
+                    hint="Raise timeout, or look at what ends the sessions of this user.",
+                ) from fault
+
+
+def _by_one_lease(
+    task: Task[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, snapshot: str, place: Workplace
+) -> leases.Exported:
     session = task.session
     disks = _disks_of_snapshot(session, snapshot) if snapshot else vm.disks
     lease = leases.export_snapshot(session, snapshot) if snapshot else leases.export_vm(session, vm.moid)

@@ -90,7 +90,8 @@ def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.
         with _files.explained(path, _WHAT):
             handle = _locked(folder, part, deadline, lambda: tell(f"waiting for another run that makes {target}"))
         try:
-            yield Workplace(path, os.path.join(parent, name), folder)
+            with _files.explained(path, _WHAT):
+                yield Workplace(path, os.path.join(parent, name), folder)
         finally:
             with contextlib.suppress(OSError):
                 os.rmdir(part, dir_fd=folder.handle)

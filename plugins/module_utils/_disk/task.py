@@ -207,6 +207,11 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     disk = choose_disk(vm, options.disk)
     item.called = f"{disk.label} of {vm.path}"
     item.place = options.path
+    job: SnapshotTask[DiskItem] = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
+    # Also where the disk is there: the run that made it may not have come to the end of its snapshot.
+    find_leftovers(job)
+    remove_leftovers(job)
+    vm = item.vm
     item.facts = {
         "vm": vm.name,
         "moid": vm.moid,
@@ -251,7 +256,7 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 _fetch(task, item, vm, disk, flat, before, place)
                 made = _made_of_raw(tool or QemuImg(task.deadline), options, place, session.show_progress)
             else:
-                made = _made_by_lease(task, item, options, vm, disk, place, tool)
+                made = _made_by_lease(job, item, options, vm, disk, place, tool)
             item.facts = {**item.facts, **_facts(tool, place, made)}
             place.clear()
         local.note(options.path, {**made_of, "facts": item.facts})
@@ -295,7 +300,7 @@ def _made_of_raw(tool: QemuImg, options: DiskOptions, place: Workplace, tell: Te
 
 
 def _made_by_lease(
-    task: Task[DiskItem],
+    job: SnapshotTask[DiskItem],
     item: DiskItem,
     options: DiskOptions,
     vm: DiskVm,
@@ -303,6 +308,7 @@ def _made_by_lease(
     place: Workplace,
     tool: QemuImg | None,
 ) -> converting.Made:
+    task: Task[DiskItem] = job.task
     place.clear()
     if options.snapshot is not None:
         moid = snapshots.choose(vm.snapshots, options.snapshot, vm.path).moid
@@ -310,7 +316,7 @@ def _made_by_lease(
     elif vm.power_state == "poweredOff":
         came = exporting.by_lease(task, item, vm, disk, "", place)
     else:
-        came = _from_own_snapshot(task, item, options, vm, disk, place)
+        came = _from_own_snapshot(job, item, vm, disk, place)
     item.fetched = came.size
     item.facts["witnessed"] = came.witnessed
     found, content = converting.read_stream(place.of(STREAM_NAME), task.session.show_progress)
@@ -327,18 +333,15 @@ def _made_by_lease(
 
 
 def _from_own_snapshot(
-    task: Task[DiskItem], item: DiskItem, options: DiskOptions, vm: DiskVm, disk: Disk, place: Workplace
+    job: SnapshotTask[DiskItem], item: DiskItem, vm: DiskVm, disk: Disk, place: Workplace
 ) -> leases.Exported:
     """The disk of a running VM, from a snapshot that is made for it and removed with it."""
-    job: SnapshotTask[DiskItem] = SnapshotTask(task, KIND, uuid.uuid4().hex, options.timeout)
-    find_leftovers(job)
-    remove_leftovers(job)
     came: list[leases.Exported] = []
 
     def use(ready: list[DiskItem]) -> None:
         for each in ready:
             moid = t.cast(Made, each.own).moid
-            came.append(exporting.by_lease(task, each, vm, disk, moid, place))
+            came.append(exporting.by_lease(job.task, each, vm, disk, moid, place))
 
     with_snapshots(job, [item], use, memory=False, quiesce=False)
     if not came:

@@ -325,6 +325,7 @@ def _loose_disk(sim: Any, number: int, _folder: Path) -> None:
     """A disk that no VM has."""
     sim.create_vm(f"src-{number}", on=False, disks=[{"bytes": 2**22}])
     sim.govc("vm.unregister", f"src-{number}")
+    sim.govc("datastore.rm", "-ds", "LocalDS_0", f"src-{number}/vmware.log")
 
 
 def _vm_around_it(sim: Any, number: int) -> None:

@@ -153,7 +153,7 @@ def test_a_disk_goes_out_by_govc_and_in_by_ours_and_the_other_way_round(disks, t
     assert found["content_sha256"] == sha256(raw.read_bytes())
     # What ours exports is what govc imports; it refuses what is no stream.
     where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
-    disks.sim.govc("vm.create", "-on=false", *where, "-net", "VM Network", "-disk", "images/b.vmdk", "around")
+    disks.sim.govc("vm.create", "-on=false", *where, "-net", "VM Network", "-disk", "images/b.vmdk", "-link=false", "around")
     stream, sparse = tmp_path / "c.vmdk", tmp_path / "d.vmdk"
     disks.run(state="exported", vm={"name": "around"}, path=str(stream), transport="datastore")
     disks.run(state="exported", vm={"name": "around"}, path=str(sparse), subformat="monolithicSparse")
