@@ -133,10 +133,24 @@ def _check_asked(options: InfoOptions, looked: Looked) -> None:
 
 
 def _attachments(session: Session, looked: Looked) -> None:
-    """Which VMs have the disks: one call for each thousand."""
-    owners = fcd.read_attachments(session, [(item.disk.id, item.disk.store) for item in looked.items])
-    for item in looked.items:
-        item.disk = dataclasses.replace(item.disk, attachments=owners.get(item.disk.id, ()))
+    """Which VMs have the disks: one call for each thousand.
+
+    A disk of which vCenter does not say it that way is asked about by itself: that it is not known is
+    never "no VM has it".
+    """
+    disks = [(item.disk.id, item.disk.store) for item in looked.items]
+    owners = fcd.read_attachments(session, disks)
+    for item in list(looked.items):
+        if item.disk.id in owners:
+            item.disk = dataclasses.replace(item.disk, attachments=owners[item.disk.id])
+            continue
+        try:
+            alone = fcd.read_disk(session, item.disk.store, item.disk.id)
+        except NotFound as error:
+            looked.items.remove(item)
+            looked.lost.append(Unreadable(item.disk.id, item.disk.store, error))
+        else:
+            item.disk = dataclasses.replace(item.disk, consumers=alone.consumers)
 
 
 def _details(task: Task[t.Any], looked: Looked, options: InfoOptions) -> None:

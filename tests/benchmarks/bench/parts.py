@@ -19,6 +19,7 @@ from bench.documents import MANY as MANY_GUESTS
 from bench.documents import Documents
 from bench.environment import plot
 from bench.figures import Sample
+from bench.first_class import FirstClassDisks
 from bench.inventory import MANY, Inventories
 from bench.lookups import Lookups
 from bench.profiles import Profiles
@@ -38,6 +39,10 @@ class Size:
     the plugins of other collections run, too. guests, before: VMs of the role, by this build and by
     the earlier one. profile: clones and VMs of the flame graphs. turns, most: how often what is
     compared takes turns; at the most, where it scatters.
+    at once. inventories, peers: VMs, and where the plugins of other collections run, too. guests,
+    before: VMs of the role, by this build and by the earlier one. profile: clones and VMs of the
+    flame graphs. disks: first class disks that are listed. turns, most: how often what is compared
+    takes turns; at the most, where it scatters.
     """
 
     plan: Plan
@@ -51,6 +56,7 @@ class Size:
     profile: tuple[int, int]
     turns: int
     most: int
+    disks: int = 10_000
 
 
 DEFAULT = Size(
@@ -79,6 +85,7 @@ QUICK = Size(
     profile=(20, 100),
     turns=2,
     most=2,
+    disks=500,
 )
 
 
@@ -168,6 +175,12 @@ class Parts:
         text = section(document.AREAS, f"{table.title}:\n\n{table.as_markdown()}\n")
         return Report("areas", text, table.as_text(), promises.areas(found))
 
+    def first_class_disks(self) -> Report:
+        """First class disks, listed with their details."""
+        size = self.size
+        turns, most = min(size.turns, 3), min(size.most, 6)
+        return FirstClassDisks(self.simulator, self.installed, self.console, size.disks, turns, most).run()
+
     def packages(self) -> Report:
         """OVF packages."""
         found = self.bench.packages()
@@ -210,6 +223,7 @@ _PARTS: dict[str, Callable[[Parts], Report]] = {
     "linked": Parts.linked,
     "cloud": Parts.cloud,
     "areas": Parts.areas,
+    "first_class_disks": Parts.first_class_disks,
     "packages": Parts.packages,
     "uploads": Parts.uploads,
     "inventory": Parts.inventory,

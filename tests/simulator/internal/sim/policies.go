@@ -21,6 +21,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 
+	"vforge.vsphere/simulator/internal/clock"
 	"vforge.vsphere/simulator/internal/wire"
 )
 
@@ -90,6 +91,7 @@ func (s *Sim) answerBeside(w http.ResponseWriter, r *http.Request, privilege str
 		return
 	}
 	s.calls.Add(call.Method)
+	clock.Sleep(r.Context(), s.latency.Of(call.Method))
 	live := s.sessions.Named(sessionInHeader(body))
 	if live == nil {
 		wire.WriteFault(w, &types.NotAuthenticated{NoPermission: types.NoPermission{

@@ -84,6 +84,17 @@ def test_orphans_are_what_nobody_uses_with_the_reasons(disks):
     assert ran.called("RetrieveVStorageObject") == 1
 
 
+def test_a_vcenter_that_does_not_say_whose_disks_are_is_asked_for_each(disks):
+    disks.sim.create_vm("box", on=False)
+    used = entry(disks.one(name="used", size="8 MiB", attached_to={"name": "box"}))["id"]
+    (idle,) = disks.many(1, prefix="idle-")
+    disks.sim.inject(method="RetrieveVStorageObjectAssociations", do="fault", fault="MethodNotFound", times=0)
+    ran = disks.info(orphans=True)
+    assert [each["id"] for each in ran.result["orphans"]] == [idle]
+    assert used in [disk["id"] for disk in ran.result["disks"]]
+    assert ran.called("RetrieveVStorageObject") == 2
+
+
 def test_snapshots_that_metadata_names_are_no_orphans(disks):
     disks.one(name="d", size="8 MiB")
     made = disks.snapshots({"disk": {"name": "d"}, "description": "s"})
