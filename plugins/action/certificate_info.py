@@ -10,10 +10,17 @@ import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector import certificate
-from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import ConnectionOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, VforgeError
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.options import (
+    ConnectionOptions,
+)
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    InvalidOption,
+    VforgeError,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import shown
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import ControllerAction
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import (
+    ControllerAction,
+)
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "host": {"type": "str", "required": True},

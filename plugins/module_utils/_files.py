@@ -644,23 +644,34 @@ class DraftFolder:
         old = f".{self._name}.{secrets.token_hex(8)}{_OLD}"
         with self._explained():
             os.fsync(self.folder.handle)
-            with contextlib.suppress(FileNotFoundError):
-                # Held, so that nobody who sweeps at this moment takes it for one that was left.
-                held = os.open(self._name, _HOLDING, dir_fd=parent.handle)
-                try:
-                    with contextlib.suppress(OSError):
-                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.rename(self._name, old, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
-                    os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
-                finally:
-                    os.close(held)
-                self._done = True
-            if not self._done:
+            with self._set_aside(old):
                 os.rename(self._part, self._name, src_dir_fd=parent.handle, dst_dir_fd=parent.handle)
-                self._done = True
+            self._done = True
+            self.close()
             os.fsync(parent.handle)
             _remove_tree(old, parent.handle)
-            self.close()
+
+    @contextlib.contextmanager
+    def _set_aside(self, old: str) -> t.Iterator[None]:
+        """Give the folder that is there, if one is, another name; its own again where the block fails."""
+        handle = self._parent.handle
+        try:
+            held = os.open(self._name, _HOLDING, dir_fd=handle)
+        except FileNotFoundError:
+            yield
+            return
+        try:
+            # Locked, so that nobody who sweeps at this moment takes it for one that was left.
+            with contextlib.suppress(OSError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(self._name, old, src_dir_fd=handle, dst_dir_fd=handle)
+            try:
+                yield
+            except OSError:
+                os.rename(old, self._name, src_dir_fd=handle, dst_dir_fd=handle)
+                raise
+        finally:
+            os.close(held)
 
     def abandon(self) -> None:
         """Leave nothing behind, after a failure; after ``finish`` it does nothing."""

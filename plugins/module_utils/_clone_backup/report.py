@@ -72,7 +72,12 @@ def _newest(job: BackupTask, item: BackupItem) -> dict[str, t.Any] | None:
 
 
 def _told(mark: Mark, moid: str) -> dict[str, t.Any]:
-    return {"name": mark.name, "moid": moid, "at": mark.at.isoformat(timespec="seconds"), "consistency": mark.consistency}
+    return {
+        "name": mark.name,
+        "moid": moid,
+        "at": mark.at.isoformat(timespec="seconds"),
+        "consistency": mark.consistency,
+    }
 
 
 def _diff(job: BackupTask) -> dict[str, str]:

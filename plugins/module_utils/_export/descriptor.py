@@ -127,7 +127,10 @@ def _section(parent: ET.Element, tag: str, info: str, /, **attributes: str) -> E
 
 def _references(envelope: ET.Element, content: Content) -> None:
     references = _add(envelope, "References")
-    files: list[DiskFile | OtherFile] = [*content.disks, *([content.nvram] if content.nvram else [])]
+    files: list[DiskFile | OtherFile] = [
+        *content.disks,
+        *([content.nvram] if content.nvram else []),
+    ]
     for number, file in enumerate(files, 1):
         _add(references, "File", href=file.href, id=f"file{number}", size=str(file.size))
 
@@ -168,7 +171,12 @@ def _system(envelope: ET.Element, machine: Machine, content: Content) -> None:
 def _operating_system(system: ET.Element, machine: Machine) -> None:
     low = machine.guest_id.lower()
     fits = [(len(begin), number) for begin, number in _SYSTEMS if low.startswith(begin)]
-    section = _section(system, "OperatingSystemSection", "The operating system", id=str(max(fits, default=(0, _OTHER))[1]))
+    section = _section(
+        system,
+        "OperatingSystemSection",
+        "The operating system",
+        id=str(max(fits, default=(0, _OTHER))[1]),
+    )
     section.set(f"{{{VMW}}}osType", machine.guest_id)
     if machine.guest_name:
         _add(section, "Description", machine.guest_name)
@@ -223,11 +231,19 @@ class _Items:
         }
         item = self._item(_CPU, f"{machine.cpus} virtual CPU(s)", cpus)
         ET.SubElement(item, f"{{{VMW}}}CoresPerSocket", {_ovf("required"): "false"}).text = str(machine.cores_per_socket)
-        memory = {"AllocationUnits": "byte * 2^20", "Description": "Memory Size", "VirtualQuantity": str(machine.memory_mib)}
+        memory = {
+            "AllocationUnits": "byte * 2^20",
+            "Description": "Memory Size",
+            "VirtualQuantity": str(machine.memory_mib),
+        }
         self._item(_MEMORY, f"{machine.memory_mib}MB of memory", memory)
         for controller in machine.controllers:
             address = {"Address": str(controller.bus), "ResourceSubType": controller.subtype}
-            item = self._item(controller.kind, controller.label, {**address, "Description": _WORDS[controller.kind]})
+            item = self._item(
+                controller.kind,
+                controller.label,
+                {**address, "Description": _WORDS[controller.kind]},
+            )
             self._controllers[controller.key] = str(self._number)
             for key, value in controller.settings:
                 _config(item, key, value)
@@ -235,7 +251,10 @@ class _Items:
             host = {"HostResource": f"ovf:/disk/vmdisk{number}"}
             self._item(_DISK, file.disk.label, {**host, **self._seat(file.disk)})
         for drive in machine.drives:
-            kind = {"AutomaticAllocation": "false", "ResourceSubType": "vmware.cdrom.remotepassthrough"}
+            kind = {
+                "AutomaticAllocation": "false",
+                "ResourceSubType": "vmware.cdrom.remotepassthrough",
+            }
             item = self._item(_CDROM, drive.label, {**kind, **self._seat(drive)})
             item.set(_ovf("required"), "false")
         for card in machine.cards:
@@ -260,14 +279,24 @@ class _Items:
         """An item; CIM wants what is in it in the order of the alphabet."""
         self._number += 1
         item = _add(self._section, "Item")
-        whole = {**values, "ElementName": name, "InstanceID": str(self._number), "ResourceType": str(kind)}
+        whole = {
+            **values,
+            "ElementName": name,
+            "InstanceID": str(self._number),
+            "ResourceType": str(kind),
+        }
         for key in sorted(whole):
             if whole[key]:
                 ET.SubElement(item, f"{{{RASD}}}{key}").text = whole[key]
         return item
 
 
-_WORDS = {IDE: "IDE Controller", SCSI: "SCSI Controller", STORAGE: "Storage Controller", USB: "USB Controller"}
+_WORDS = {
+    IDE: "IDE Controller",
+    SCSI: "SCSI Controller",
+    STORAGE: "Storage Controller",
+    USB: "USB Controller",
+}
 
 
 # Products and properties
@@ -313,7 +342,11 @@ def _product(system: ET.Element, product: Product, properties: t.Sequence[Proper
 
 def _property(section: ET.Element, each: Property, *, values: bool) -> None:
     kind = _kind(each.kind)
-    attributes = {"key": each.id, "type": kind.type, "userConfigurable": "true" if each.configurable else "false"}
+    attributes = {
+        "key": each.id,
+        "type": kind.type,
+        "userConfigurable": "true" if each.configurable else "false",
+    }
     if kind.qualifiers:
         attributes["qualifiers"] = kind.qualifiers
     if each.password:

@@ -150,7 +150,11 @@ def _target(given: t.Mapping[str, t.Any], option: str) -> Target:
             hint=f"Take letters, digits, dots, dashes and underscores, such as {plain(name) or 'web-1'}.",
             option="package",
         )
-    return Target(Selector.from_params(given, option), SnapshotSelector.from_params(given.get("snapshot")), name)
+    return Target(
+        Selector.from_params(given, option),
+        SnapshotSelector.from_params(given.get("snapshot")),
+        name,
+    )
 
 
 def plain(name: str) -> str:

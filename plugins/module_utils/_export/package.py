@@ -232,7 +232,10 @@ class Package:
         return hashlib.sha256(data).hexdigest()
 
     def finish(
-        self, files: t.Sequence[PackedFile], make_record: t.Callable[[tuple[PackedFile, ...]], Record], deadline: float
+        self,
+        files: t.Sequence[PackedFile],
+        make_record: t.Callable[[tuple[PackedFile, ...]], Record],
+        deadline: float,
     ) -> Record:
         """Put the package into its place.
 
@@ -252,7 +255,10 @@ class Package:
         return made
 
     def _archive(
-        self, files: t.Sequence[PackedFile], make_record: t.Callable[[tuple[PackedFile, ...]], Record], deadline: float
+        self,
+        files: t.Sequence[PackedFile],
+        make_record: t.Callable[[tuple[PackedFile, ...]], Record],
+        deadline: float,
     ) -> Record:
         # What says that the package is right goes first: a death between the two is a package that
         # nobody knows.
@@ -305,7 +311,10 @@ class _Source(io.RawIOBase):
 
     def readinto(self, buffer: t.Any) -> int:
         if time.monotonic() > self._deadline:
-            raise TimedOut("The time allowed for the task was over while files were packed.", hint="Raise timeout.")
+            raise TimedOut(
+                "The time allowed for the task was over while files were packed.",
+                hint="Raise timeout.",
+            )
         count = os.preadv(self._handle, [buffer], self._at)
         self._at += count
         return count

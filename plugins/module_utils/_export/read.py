@@ -15,7 +15,19 @@ from .._vsphere.compute import NETWORKS, networks_in
 from .._vsphere.disks import chains_in, disks_in
 from .._vsphere.snapshots import quiesced_in, snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, basics, is_readable, label_of, nics_in, reference
-from .hardware import IDE, SCSI, STORAGE, USB, Card, Controller, Drive, HardDisk, Machine, Product, Property
+from .hardware import (
+    IDE,
+    SCSI,
+    STORAGE,
+    USB,
+    Card,
+    Controller,
+    Drive,
+    HardDisk,
+    Machine,
+    Product,
+    Property,
+)
 from .model import Vm
 
 if t.TYPE_CHECKING:
@@ -237,7 +249,13 @@ def _controllers(devices: t.Sequence[t.Any]) -> t.Iterator[Controller]:
             continue
         sharing = getattr(device, "sharedBus", None)
         settings = (("sharedBus", str(sharing)),) if sharing and sharing != "noSharing" else ()
-        yield Controller(device.key, *found, bus=device.busNumber, label=label_of(device, "controller"), settings=settings)
+        yield Controller(
+            device.key,
+            *found,
+            bus=device.busNumber,
+            label=label_of(device, "controller"),
+            settings=settings,
+        )
 
 
 def _disks(devices: t.Sequence[t.Any], by_key: t.Mapping[int, t.Any], stored: t.Mapping[str, int]) -> t.Iterator[HardDisk]:

@@ -303,7 +303,11 @@ def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: i
                 stop=end.stop(),
             )
         item.after = _packed(
-            job, item, machine, made, [(disk, href, one) for (_d, disk, href), one in zip(files, came, strict=True)]
+            job,
+            item,
+            machine,
+            made,
+            [(disk, href, one) for (_d, disk, href), one in zip(files, came, strict=True)],
         )
     finally:
         made.abandon()

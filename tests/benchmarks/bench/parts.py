@@ -37,12 +37,9 @@ class Size:
     plan: of clones, disks and packages. mib, at_once: size of a disk that is uploaded, and how many
     at once. lookups: VMs of the small and of the large inventory. inventories, peers: VMs, and where
     the plugins of other collections run, too. guests, before: VMs of the role, by this build and by
-    the earlier one. profile: clones and VMs of the flame graphs. turns, most: how often what is
+    the earlier one. profile: clones and VMs of the flame graphs. disks: first class disks that are listed.
+    turns, most: how often what is
     compared takes turns; at the most, where it scatters.
-    at once. inventories, peers: VMs, and where the plugins of other collections run, too. guests,
-    before: VMs of the role, by this build and by the earlier one. profile: clones and VMs of the
-    flame graphs. disks: first class disks that are listed. turns, most: how often what is compared
-    takes turns; at the most, where it scatters.
     """
 
     plan: Plan

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -339,6 +340,77 @@ def test_a_draft_that_is_being_written_is_no_leftover(place):
         write(place / "file")
         draft.finish()
     assert (place / "file").read_bytes() == b"later"
+
+
+def _put_folder(place):
+    """Put a folder with one file into the place of the one that is there."""
+    with _files.open_folder(str(place), what="package") as parent:
+        parent.sweep_folders("folder")
+        draft = _files.DraftFolder(parent, "folder")
+        try:
+            handle = draft.make("new")
+            os.close(handle)
+            draft.finish()
+        finally:
+            draft.abandon()
+
+
+def test_a_folder_is_replaced_whole(place):
+    (place / "folder" / "old").write_bytes(b"old")
+    _put_folder(place)
+    assert os.listdir(place / "folder") == ["new"]
+    assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
+
+
+def test_whichever_step_fails_a_folder_is_whole(place, monkeypatch):
+    count = _counted(monkeypatch, lambda: _put_folder(place))
+    assert count > 4
+    for number in range(1, count + 1):
+        (place / "folder" / "new").unlink(missing_ok=True)
+        (place / "folder" / "old").write_bytes(b"old")
+        with monkeypatch.context() as patch:
+            patch.setattr(_files, "os", failing_at(number, every=True))
+            with contextlib.suppress(InvalidOption, OSError):
+                _put_folder(place)
+        assert os.listdir(place / "folder") in (["old"], ["new"])
+
+
+def test_a_kill_at_any_step_loses_no_folder_and_the_next_run_removes_the_rest(place, monkeypatch):
+    count = _counted(monkeypatch, lambda: _put_folder(place))
+    for number in range(1, count + 1):
+        (place / "folder" / "new").unlink(missing_ok=True)
+        (place / "folder" / "old").write_bytes(b"old")
+        child = os.fork()
+        if child == 0:
+            _files.os = killed_at(number, every=True)
+            _put_folder(place)
+            os._exit(0)
+        os.waitpid(child, 0)
+        with _files.open_folder(str(place), what="package") as parent:
+            parent.sweep_folders("folder")
+        assert os.listdir(place / "folder") in (["old"], ["new"])
+        assert sorted(os.listdir(place)) == ["file", "folder", "shared"]
+
+
+def test_a_folder_in_the_making_is_no_leftover(place):
+    with _files.open_folder(str(place), what="package") as parent:
+        draft = _files.DraftFolder(parent, "folder")
+        parent.sweep_folders("folder")
+        draft.finish()
+    assert os.listdir(place / "folder") == []
+
+
+def test_a_folder_is_not_put_in_the_place_of_a_file_or_a_link(place):
+    (place / "link").symlink_to(place / "folder")
+    with _files.open_folder(str(place), what="package") as parent:
+        for name in ("file", "link"):
+            with pytest.raises(_files.FileRefused):
+                _files.DraftFolder(parent, name)
+            with pytest.raises(_files.FileRefused):
+                parent.remove_folder(name)
+        parent.remove_folder("folder")
+        parent.remove_folder("folder")
+    assert sorted(os.listdir(place)) == ["file", "link", "shared"]
 
 
 def test_a_folder_that_is_replaced_in_the_middle_changes_nothing_elsewhere(place, monkeypatch):

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.task import KIND
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.running import MIB, one, sums
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 
 
 def test_a_vm_that_is_off_is_a_package_whose_manifest_holds(exports):
@@ -341,3 +343,30 @@ def test_govc_imports_it_and_the_vm_is_the_same(exports, form):
     assert new["hardware"]["memoryMB"] == old["hardware"]["memoryMB"]
     assert new["hardware"]["numCPU"] == old["hardware"]["numCPU"]
     assert new["guestId"] == old["guestId"]
+
+
+def test_qemu_img_finds_in_the_package_what_is_on_the_disk(exports, tools, tmp_path):
+    name = exports.vm(data=5)
+    entry = one(exports.run(vm=name))
+    disk = exports.dest / name / entry["package"]["disks"][0]["file"]
+    raw = tmp_path / "disk.raw"
+    size = 8 * MIB
+    raw.write_bytes(exports.sim.read_disk(name, length=size))
+    for words in (
+        ["check", "-f", "vmdk", disk],
+        ["convert", "-f", "vmdk", "-O", "raw", disk, tmp_path / "out.raw"],
+        ["compare", "-f", "vmdk", "-F", "raw", disk, tmp_path / "out.raw"],
+    ):
+        done = subprocess.run([tools / "qemu-img", *words], capture_output=True, text=True, check=False)
+        # 63: this format cannot be checked.
+        assert done.returncode in (0, 63), (words, done.stdout, done.stderr)
+    with (tmp_path / "out.raw").open("rb") as out:
+        assert out.read(size) == raw.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["ovf", "ova"])
+def test_cached_ovf_template_makes_a_template_of_it(exports, form):
+    name = exports.vm()
+    path = one(exports.run(vm=name, format=form))["package"]["path"]
+    made = Templates(exports.sim).run(path, name=f"{name}-template")
+    assert made.result["actions"] == ["imported"]
