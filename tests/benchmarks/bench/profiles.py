@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ it. Opened by themselves they can be zoomed and searched.
 - [`ansible-inventory` with {vms:,} VMs](images/{inventory}), by `vforge.vsphere.vms`.
 """
 
+# py-spy writes the command line there.
+_TITLE_OF_PICTURE = re.compile(r'(<text id="title"[^>]*>)[^<]*(</text>)')
+
 _TASK, _INVENTORY = "profile-instant-clone.svg", "profile-inventory.svg"
 
 
@@ -55,16 +59,20 @@ class Profiles:
         """Make them, and say where they are."""
         self.console.title(_TITLE)
         self.images.mkdir(parents=True, exist_ok=True)
-        promises = [self._step(_TASK, self._task), self._step(_INVENTORY, self._inventory)]
+        promises = [
+            self._step(_TASK, f"instant_clone, {self.clones:,} clones", self._task),
+            self._step(_INVENTORY, f"ansible-inventory, {self.vms:,} VMs", self._inventory),
+        ]
         text = _TEXT.format(title=_TITLE, clones=self.clones, vms=self.vms, task=_TASK, inventory=_INVENTORY)
         return Report("profiles", text, "", promises, [_TASK, _INVENTORY])
 
-    def _step(self, name: str, make: Callable[[Path, int], None]) -> Promise:
+    def _step(self, name: str, title: str, make: Callable[[Path, int], None]) -> Promise:
         target = self.images / name
 
         def work() -> Outcome:
             for rate in RATES:
                 make(target, rate)
+                entitle(target, title)
                 if target.stat().st_size < LARGEST:
                     break
             return Outcome(1, note=f"{target.stat().st_size / 1024:.0f} KiB, {rate} samples a second")
@@ -94,3 +102,9 @@ class Profiles:
     def _spy(self, target: Path, rate: int) -> Sequence[str | Path]:
         spy = self.installed.peer / "venv" / "bin" / "py-spy"
         return [spy, "record", "--nolineno", "--rate", str(rate), "--output", target, "--"]
+
+
+def entitle(picture: Path, title: str) -> None:
+    """Give a picture a title in place of the command line, which names folders of this machine."""
+    text = picture.read_text(encoding="utf-8")
+    picture.write_text(_TITLE_OF_PICTURE.sub(rf"\g<1>{title}\g<2>", text, count=1), encoding="utf-8")

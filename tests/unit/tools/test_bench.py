@@ -14,7 +14,7 @@ import pytest
 _TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_TESTS / "benchmarks"), str(_TESTS / "tools")]
 
-from bench import document, report  # noqa: E402
+from bench import document, profiles, report  # noqa: E402
 from bench.report import Load, Promise, Report, Spread, in_turns  # noqa: E402
 
 
@@ -101,3 +101,12 @@ def test_the_page_marks_what_was_measured_while_others_worked(tmp_path):
     assert "other work ran on the machine (load 0.1 at the start and 0.2 at the end, other work took 50 %" in busy
     assert "| calls of uploads | at most 1 | 1 | yes |" in text
     assert (docs / "images" / "growth.svg").read_text(encoding="utf-8") == "<svg/>"
+
+
+def test_a_flame_graph_names_no_folder_of_the_machine(tmp_path):
+    picture = tmp_path / "profile.svg"
+    picture.write_text(
+        '<svg><text id="title" x="1">py-spy record -- /home/somebody/module</text><text>main</text></svg>', encoding="utf-8"
+    )
+    profiles.entitle(picture, "1,000 clones")
+    assert picture.read_text(encoding="utf-8") == '<svg><text id="title" x="1">1,000 clones</text><text>main</text></svg>'
