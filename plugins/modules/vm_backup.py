@@ -242,8 +242,26 @@ vms:
       description: Whether anything was done.
       type: bool
     point:
-      description: The new point, with C(id), C(created), C(kind), C(consistency) and its C(disks). Null where none was made.
+      description: The new point. Null where none was made.
       type: dict
+      contains:
+        id:
+          description: Its name, which is that of its folder.
+          type: str
+        created:
+          description: When it was made, in UTC.
+          type: str
+        kind:
+          description: V(full), or V(incremental) where an image of it has a backing file in another point.
+          type: str
+        consistency:
+          description: V(crash-consistent), V(file-system-consistent), or V(powered-off).
+          type: str
+        disks:
+          description: Its disks, with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport), C(read)
+            and C(written).
+          type: list
+          elements: dict
     snapshot:
       description: The snapshot that was made, with its C(moid) and whether it was C(removed). Null where there was none.
       type: dict

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import shutil
@@ -87,7 +88,7 @@ def library() -> t.Any:
     :raises MissingLibrary: when it cannot be imported, or another one of its name is there.
     """
     try:
-        import nbd
+        nbd: t.Any = importlib.import_module("nbd")
     except ImportError:
         nbd = None
     # The package of the name nbd on PyPI compares notebooks.

@@ -170,8 +170,8 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
                 _care_for(machine, options, entry, deadline, check=False)
         except VforgeError as error:
             entry["error"] = error.as_result()
-    result = {
-        "changed": any(point["action"] in ("removed", "verified") for entry in entries for point in entry["points"]),
+    result: dict[str, t.Any] = {
+        "changed": any(point["action"] == "removed" for entry in entries for point in entry["points"]),
         "repository": repository.path,
         "vms": entries,
         "counts": dict(collections.Counter(point["action"] for entry in entries for point in entry["points"])),
