@@ -196,7 +196,7 @@ class InstantOptions(CloneOptions):
                 hint="Name the running VM to clone.",
                 option="parent",
             )
-        _require_whole_folders(orphans)
+        _require_whole_folders(orphans, "parent")
         credentials = GuestCredentials.from_params(params)
         customizes = any(request.customization for request in requests)
         if params["state"] == PRESENT and credentials is None and customizes:
@@ -252,6 +252,8 @@ class LinkedOptions(CloneOptions):
                 option="source",
             )
         requests = tuple(parse(params))
+        if not source:
+            _require_whole_folders(requests, "source")
         running = [request for request in requests if request.powered_on]
         if params["wait_for_ip_address"] and requests and not running:
             raise InvalidOption(
@@ -291,12 +293,16 @@ def _common(
     }
 
 
-def _require_whole_folders(requests: t.Iterable[CloneRequest]) -> None:
+def _require_whole_folders(requests: t.Iterable[CloneRequest], option: str) -> None:
+    """Refuse what cannot be found: without the parent nobody says in which folder a clone is.
+
+    :param option: that would name the parent.
+    """
     for request in requests:
         if not (request.folder or "").startswith("/"):
             raise InvalidOption(
-                f"clone {request.name!r}: without a parent, folder must be a whole path.",
-                hint="Write it as /Datacenter/vm/folder, or set parent.",
+                f"clone {request.name!r}: without a {option}, folder must be a whole path.",
+                hint=f"Write it as /Datacenter/vm/folder, or set {option}.",
                 option="folder",
             )
 

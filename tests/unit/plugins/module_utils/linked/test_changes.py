@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.linked.running import options
+
 
 def test_each_disk_mode_makes_the_disks_that_it_says(start):
     tasks = start()
@@ -227,3 +230,10 @@ def test_clones_of_another_version_count_where_that_is_asked_for(start):
     assert "a clone of another parent" in str(tasks.attempt(state="absent", name="a").error)
     gone = tasks.run(state="absent", clones=[{"name": "a"}, {"name": "b"}], other_versions=[older])
     assert gone.actions == {"a": "removed", "b": "removed"}
+
+
+@pytest.mark.parametrize("folder", [None, "web"])
+def test_a_clone_of_no_source_is_removed_from_a_whole_folder_alone(folder):
+    with pytest.raises(InvalidOption, match="without a source, folder must be a whole path") as raised:
+        options(state="absent", name="a", folder=folder)
+    assert raised.value.hint == "Write it as /Datacenter/vm/folder, or set source."
