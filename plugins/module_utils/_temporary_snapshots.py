@@ -85,6 +85,10 @@ class Kind:
     mark: str
 
 
+def _not_made() -> OwnSnapshot:
+    return NotMade()
+
+
 @dataclasses.dataclass(kw_only=True)
 class SnapshotItem(Item):
     """A VM that a snapshot is made of for a moment.
@@ -95,7 +99,7 @@ class SnapshotItem(Item):
     """
 
     vm: t.Any
-    own: OwnSnapshot = dataclasses.field(default_factory=lambda: NotMade())
+    own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
 
 

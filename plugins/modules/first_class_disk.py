@@ -386,7 +386,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._fcd.task import ru
 def argument_spec():
     """The options of the module."""
     state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-    place = {"controller_key": {"type": "int"}, "unit_number": {"type": "int"}}
+    # To Ansible a key sounds like a secret.
+    place = {"controller_key": {"type": "int", "no_log": False}, "unit_number": {"type": "int"}}
     disk = {
         "id": {"type": "str"},
         "name": {"type": "str"},

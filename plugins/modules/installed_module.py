@@ -48,8 +48,10 @@ import sys
 
 # What the modules import of Ansible. Ansible looks for imports here, and only what it finds can be imported later; a test
 # holds this list to what they need.
-from ansible.module_utils import basic, errors  # noqa: F401
-from ansible.module_utils.common import arg_spec  # noqa: F401
+from ansible.module_utils import basic, errors
+from ansible.module_utils.common import arg_spec
+
+NEEDED = (basic, errors, arg_spec)
 
 # The file of the module to start. The action plugins set it.
 VARIABLE = "VFORGE_INSTALLED_MODULE"

@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -149,6 +150,15 @@ def _fresh_shared_sim(request: pytest.FixtureRequest) -> None:
         simulator.reset_calls()
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Leave the signals as they were: what ends by one in this process ignores them from then on, as a module does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def make_sim() -> Iterator[MakeSim]:
     """A function that starts a simulator of the test's own with the given flags; they all end with the test."""
@@ -165,20 +175,9 @@ def tiny_ova(tmp_path: Path) -> Package:
 @pytest.fixture
 def libnbd(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """libnbd's Python module, beside the programs of `tools`."""
-    monkeypatch.syspath_prepend(str(_only_libnbd(tools.parent)))
+    monkeypatch.syspath_prepend(str(tools.parent / "usr/lib/python3/dist-packages"))
     _load(tools.parent, "libnbd.so.0")
     pytest.importorskip("libnbdmod", reason="Debian's libnbd is built for another Python than this one")
-
-
-def _only_libnbd(root: Path) -> Path:
-    """A folder with libnbd's module and none of the other modules that were unpacked."""
-    folder = root / "libnbd"
-    folder.mkdir(exist_ok=True)
-    for path in (root / "usr/lib/python3/dist-packages").glob("*nbd*"):
-        link = folder / path.name
-        if not link.is_symlink():
-            link.symlink_to(path)
-    return folder
 
 
 def _load(root: Path, name: str) -> None:

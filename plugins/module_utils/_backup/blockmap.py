@@ -62,7 +62,7 @@ class BlockMap:
             shutil.copyfile(earlier, path)
         count = -(-capacity // BLOCK)
         with open(path, "r+b") as file:
-            # The last block of the earlier disk may have been a short one: it is made anew, as the
+            # The last block of the earlier disk may have been a short one: it is made again, as the
             # rest is. Who copies has to look at it.
             first = earlier_capacity // BLOCK
             file.truncate(first * DIGEST_BYTES)

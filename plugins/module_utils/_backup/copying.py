@@ -119,7 +119,7 @@ class Copying:
                     self._copy_piece(stream, image, piece, copied, digests, writing)
 
         with ThreadPoolExecutor(self.streams, thread_name_prefix="backup") as pool:
-            readers = [pool.submit(work) for _ in range(self.streams)]
+            readers = [pool.submit(work) for _stream in range(self.streams)]
             try:
                 wait(readers, return_when=FIRST_EXCEPTION)
             finally:

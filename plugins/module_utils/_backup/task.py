@@ -123,15 +123,6 @@ class BackupTask:
             raise TimedOut("The backup was not made in the time allowed.", hint="Raise timeout; nothing of it is kept.")
 
 
-def prepare(options: BackupOptions) -> None:
-    """Find out what would fail at the end, before anything is begun.
-
-    :raises VforgeError: a program, a library or the repository is not there.
-    """
-    images.require()
-    Repository(options.repository)
-
-
 def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t.Any]:
     """Back up what the options ask for, or in check mode find out what that would be.
 
@@ -139,14 +130,14 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
     :raises VforgeError: before anything was begun.
     :raises PartialFailure: when a VM failed; it holds the whole result.
     """
-    prepare(options)
     deadline = session.deadline(options.timeout)
     task: Task[BackupItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
-    job = BackupTask(session, options, task, Repository(options.repository))
     with task.phase("lookup"):
         found = task.found("vms", read.find(session, options.selectors, options.datacenter), options.selectors)
         # The step is there before its plan, so that an early end is its failure.
         task.items = [BackupItem(vm=vm, steps=(BACK_UP,)) for _place, vm in found]
+    images.require()
+    job = BackupTask(session, options, task, Repository(options.repository))
     with task.accounted():
         _carry_out(job)
     return task.finish(report.result(job), advice="Backups that are complete stay; run again for the others.")

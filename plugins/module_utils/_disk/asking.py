@@ -70,7 +70,8 @@ class DetachedDisk:
     store: str
 
 
-Source = LocalFile | DiskOfVm | DetachedDisk
+# pylint takes the other form for an operation.
+Source = t.Union[LocalFile, DiskOfVm, DetachedDisk]  # noqa: UP007
 
 
 @dataclasses.dataclass(frozen=True)

@@ -412,12 +412,10 @@ def read_folders(session: Session, datacenter: str, wanted: t.Iterable[str]) -> 
     :raises NotFound: naming the folder, with the nearest ones.
     """
     known = find_folders(session, datacenter, wanted)
-    found = {}
-    for text, folder in known.items():
-        if isinstance(folder, NotFound):
-            raise folder
-        found[text] = folder
-    return found
+    missing = [folder for folder in known.values() if isinstance(folder, NotFound)]
+    if missing:
+        raise missing[0]
+    return {text: folder for text, folder in known.items() if not isinstance(folder, NotFound)}
 
 
 def find_folders(

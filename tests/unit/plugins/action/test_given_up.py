@@ -41,6 +41,18 @@ def _works(tiny_ova):
     """What each module is doing when it is given up; a module that is not here fails the test."""
     place = {"cluster": "DC0_C0", "default_network": "VM Network"}
     return {
+        "backup_clone": _reads(vm=_VM),
+        "disk_tool_info": _reads(question="info", vm=_VM),
+        "first_class_disk": _reads(datastore="LocalDS_0", disks=[{"name": "data-1", "size": "8 MiB"}]),
+        "first_class_disk_info": _reads(),
+        "first_class_disk_snapshot": _reads(
+            datastore="LocalDS_0", snapshots=[{"disk": {"name": "data-1"}, "description": "before"}]
+        ),
+        "vm_backup": _reads(vm=_VM, repository="/nowhere/backups"),
+        "vm_export": _reads(vm=_VM, dest=str(tiny_ova.ova.parent / "exports")),
+        "vm_from_disks": _reads(name="web-1", disks=["[LocalDS_0] web-1/web-1.vmdk"]),
+        "vmdk": _reads(state="exported", vm=_VM, path=str(tiny_ova.ova.parent / "a.vmdk")),
+        "vmdk_info": _reads(vm=_VM),
         "cached_ovf_template": Work("CreateImportSpec", "", {"name": "tiny", "source": str(tiny_ova.ova), **place}, nth=1),
         "cached_ovf_template_info": _reads(),
         "cbt_changed_areas": Work("ReconfigVM_Task", "cbt-*", {"vms": _six("cbt"), "state": "enabled", "parallel": 2}),

@@ -68,7 +68,7 @@ def test_a_backup_that_is_killed_leaves_the_points_as_they_were(tmp_path, moment
 @pytest.mark.parametrize("moment", range(_MOMENTS))
 def test_a_removal_that_is_killed_is_finished_by_the_next_run(tmp_path, moment):
     backups, _guest = make(tmp_path)
-    first, second, third = backups.kept
+    first, second, third = list(backups.kept)
 
     def remove():
         with backups.locked() as machine:
@@ -91,7 +91,7 @@ def test_a_removal_that_ends_between_two_steps_is_finished(tmp_path, monkeypatch
         "manifest": (repository, "_write"),
     }
     backups, _guest = make(tmp_path)
-    first, second, third = backups.kept
+    first, second, third = list(backups.kept)
 
     def remove():
         with backups.locked() as machine:

@@ -161,8 +161,12 @@ def test_each_vm_of_a_list_may_have_options_of_its_own():
         )
     )
     first, second = asked.targets
-    assert (first.change_id, str(first.disks[0]), first.snapshot) == ("*", "label Hard disk 1", None)
-    assert (second.change_id, str(second.disks[0]), str(second.snapshot)) == (f"{TRACKING}/1", "key 1", "current snapshot")
+    assert (first.change_id, str(first.disks[0]), first.snapshot) == ("*", "disk with the label Hard disk 1", None)
+    assert (second.change_id, str(second.disks[0]), str(second.snapshot)) == (
+        f"{TRACKING}/1",
+        "disk with the key 1",
+        "current snapshot",
+    )
 
 
 @pytest.mark.parametrize(
