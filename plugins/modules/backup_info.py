@@ -68,6 +68,10 @@ vms:
     folder:
       description: Its folder in the repository.
       type: str
+    error:
+      description: Why its backups cannot be listed, with C(error_code), C(msg) and C(hint). Those of other VMs are.
+      returned: when a manifest is damaged
+      type: dict
     points:
       description: Its backups, the oldest first.
       type: list

@@ -73,7 +73,7 @@ attributes:
 notes:
   - It connects to no vCenter. Proved by qemu-img, on points of a simulator.
 requirements:
-  - qemu-img and qemu-nbd 5.2 or later
+  - qemu-img and qemu-nbd 6.1 or later
   - python3-libnbd 1.14 or later, for the Python that runs the module
 seealso:
   - module: vforge.vsphere.vm_backup

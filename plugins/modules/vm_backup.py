@@ -159,7 +159,7 @@ attributes:
   action_group:
     support: full
 requirements:
-  - qemu-img and qemu-nbd 5.2 or later
+  - qemu-img and qemu-nbd 6.1 or later
   - python3-libnbd 1.14 or later, for the Python that runs the module
 notes:
   - Needs the privileges VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot on the VM, for

@@ -9,10 +9,11 @@ import contextlib
 import dataclasses
 import hashlib
 import threading
+import time
 import typing as t
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from .._errors import VforgeError
+from .._errors import TimedOut, VforgeError
 from .blockmap import BlockMap, differences
 from .images import Nbd
 from .model import BLOCK, BackupDamaged
@@ -198,17 +199,21 @@ def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:
             yield block
 
 
-def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], form: str = "qcow2") -> int:
+def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float, form: str = "qcow2") -> int:
     """Compare an image with the digests of a disk.
 
+    :param deadline: of ``time.monotonic()``.
     :param form: of the image: ``raw``, ``qcow2`` or ``vmdk``.
     :returns: how many bytes were compared.
+    :raises TimedOut: when the deadline passes.
     :raises BackupDamaged: where it is something else; it names the first byte, and how many blocks.
     """
     looked = 0
 
     def read(offset: int, length: int) -> bytes:
         nonlocal looked
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{path} could not be compared in the time allowed.", hint="Raise timeout.")
         looked += length
         return image.read(offset, length)
 

@@ -135,16 +135,16 @@ def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float) ->
         raise images.wrong_chain(path, found, backing_name(disk))
     images.check(path, deadline)
     with machine.digests_of(point, disk) as digests:
-        return prove(path, digests, range(digests.count))
+        return prove(path, digests, range(digests.count), deadline)
 
 
-def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str) -> bool:
+def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str, deadline: float) -> bool:
     """Whether a file has a disk as it was at a point, to its last byte."""
     if not os.path.exists(path):
         return False
     try:
         with machine.digests_of(point, disk) as digests:
-            prove(path, digests, range(digests.count), form)
+            prove(path, digests, range(digests.count), deadline, form)
     except (BackupDamaged, images.ToolFailed):
         return False
     return True
@@ -165,7 +165,7 @@ def restore(machine: Machine, point: Point, disk: DiskBackup, target: str, form:
         try:
             images.convert(machine.path_of(point, disk), draft.path, form, deadline)
             with machine.digests_of(point, disk) as digests:
-                compared = prove(draft.path, digests, range(digests.count), form)
+                compared = prove(draft.path, digests, range(digests.count), deadline, form)
             draft.finish()
         finally:
             draft.abandon()

@@ -228,10 +228,13 @@ class Server:
     It dies with the thread that has begun it: a run that is killed leaves none. Its socket has no
     name by the time it starts, so nobody else can connect.
 
+    :param ends_itself: whether it ends with its client, as qemu-nbd does; others, such as nbdkit, wait
+        for the next one.
     :ivar client: a socket that is connected to it; whoever uses it detaches it.
     """
 
-    def __init__(self, arguments: t.Sequence[str]) -> None:
+    def __init__(self, arguments: t.Sequence[str], *, ends_itself: bool) -> None:
+        self._ends_itself = ends_itself
         program = find(arguments[0])
         self.client = socket.socket(socket.AF_UNIX)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
@@ -257,8 +260,10 @@ class Server:
         return self._said.read(4096).decode(errors="replace").strip()
 
     def close(self) -> None:
-        """Wait until it has ended, which its client's end makes it do; end it where that takes long."""
+        """Wait until it has ended; end it where it does not do so by itself, or that takes long."""
         self.client.close()
+        if not self._ends_itself:
+            self._process.terminate()
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -294,7 +299,8 @@ class Nbd:
     def image(cls, path: str, *, form: str = "qcow2", write: bool = False) -> Nbd:
         """An image of this machine, by a qemu-nbd of its own."""
         mode = [] if write else ["--read-only"]
-        return cls.command(["qemu-nbd", "--format", form, "--discard=unmap", *mode, "--", path], path)
+        server = Server(["qemu-nbd", "--format", form, "--discard=unmap", *mode, "--", path], ends_itself=True)
+        return cls._of(server, path)
 
     @classmethod
     def command(cls, arguments: t.Sequence[str], what: str) -> Nbd:
@@ -304,7 +310,10 @@ class Nbd:
 
         :param what: it serves, for messages.
         """
-        server = Server(arguments)
+        return cls._of(Server(arguments, ends_itself=False), what)
+
+    @classmethod
+    def _of(cls, server: Server, what: str) -> Nbd:
         return cls(lambda handle: handle.connect_socket(server.client.detach()), what, server)
 
     @classmethod

@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from .. import _files
-from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, VforgeError
+from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
 from . import disk as disks
 from . import images
 from .model import Point, Retention
@@ -48,7 +48,7 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     known = repository.vms
     if wanted is None or wanted in known:
         return [wanted] if wanted else known
-    named = [uuid for uuid in known if name_of(repository.read(uuid)) == wanted]
+    named = [uuid for uuid in known if _name_or_nothing(repository.read(uuid)) == wanted]
     if len(named) > 1:
         raise Ambiguous(
             f"{len(named)} VMs of {repository.path} had the name {wanted}.",
@@ -69,6 +69,14 @@ def name_of(machine: Machine) -> str:
     return points[-1].vm_name if points else ""
 
 
+def _name_or_nothing(machine: Machine) -> str:
+    """The same; empty where a manifest cannot be read: one damaged VM must not hide the others."""
+    try:
+        return name_of(machine)
+    except VforgeError:
+        return ""
+
+
 # Asking
 
 
@@ -84,12 +92,13 @@ def info(path: str, wanted: str | None) -> dict[str, t.Any]:
 
 def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
     machine = repository.read(uuid)
-    return {
-        "instance_uuid": uuid,
-        "name": name_of(machine),
-        "folder": machine.folder,
-        "points": [{**point_entry(point), **_stored(machine, point)} for point in machine.points],
-    }
+    entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": "", "folder": machine.folder, "points": []}
+    try:
+        entry["points"] = [{**point_entry(point), **_stored(machine, point)} for point in machine.points]
+        entry["name"] = name_of(machine)
+    except VforgeError as error:
+        entry["error"] = error.as_result()
+    return entry
 
 
 def _stored(machine: Machine, point: Point) -> dict[str, t.Any]:
@@ -160,7 +169,7 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
     repository = Repository(options.path)
     entries = []
     for uuid in chosen(repository, options.vm):
-        entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": name_of(repository.read(uuid)), "points": []}
+        entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": _name_or_nothing(repository.read(uuid)), "points": []}
         entries.append(entry)
         try:
             if check:
@@ -216,6 +225,10 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
             continue
         try:
             found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
+        except (TimedOut, images.ToolMissing, _files.FileUnwritable):
+            # These say nothing of the point.
+            entry["points"].pop()
+            raise
         except VforgeError as error:
             found.update(action="damaged", error=error.as_result())
             damaged = damaged or error
@@ -273,7 +286,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     _files.check_folder(options.folder, what="restored image")
-    with repository.locked(uuid, deadline, show) as machine:
+    with repository.locked(uuid, deadline, show, put_right=False) as machine:
         point = _point(machine, options.point)
         wanted = _wanted(point, options.disks)
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
@@ -311,7 +324,7 @@ def _restore(
 ) -> dict[str, t.Any]:
     path = os.path.join(options.folder, f"disk-{disk.key}.{options.form}")
     entry = {"label": disk.label, "key": disk.key, "capacity": disk.capacity, "path": path, "action": "unchanged"}
-    if disks.holds(machine, point, disk, path, _FORMS[options.form]):
+    if disks.holds(machine, point, disk, path, _FORMS[options.form], deadline):
         return entry
     if not check:
         disks.restore(machine, point, disk, path, _FORMS[options.form], deadline)

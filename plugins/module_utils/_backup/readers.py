@@ -36,34 +36,38 @@ class NbdReader:
     """A disk that a server offers over NBD.
 
     :param server: its URI or its command, with all placeholders filled.
+    :param capacity: of the disk, in bytes, as vSphere has it.
     :param what: it is, for messages.
     """
 
-    def __init__(self, server: NbdServer, what: str) -> None:
+    def __init__(self, server: NbdServer, capacity: int, what: str) -> None:
         self._server = server
+        self._capacity = capacity
         self._what = what
 
     def open(self) -> Nbd:
-        """One connection; a server of its own where a command serves it."""
-        if self._server.command:
-            return Nbd.command(self._server.command, self._what)
-        return Nbd.uri(self._server.uri)
+        """One connection; a server of its own where a command serves it.
+
+        :raises WrongDisk: it offers less than the disk has: what is behind its end would read
+            as zeros.
+        """
+        server = self._server
+        disk = Nbd.command(server.command, self._what) if server.command else Nbd.uri(server.uri)
+        if disk.size < self._capacity:
+            disk.close()
+            raise WrongDisk(
+                f"{self._what} has {self._capacity} bytes, and the NBD server offers {disk.size}.",
+                hint="Look whether it serves the right disk of the right snapshot.",
+            )
+        return disk
 
     def data(self, capacity: int) -> list[tuple[int, int]]:
-        """What the server says of its holes.
-
-        :raises SmallerThanDisk: it offers less than the disk has.
-        """
+        """What the server says of its holes."""
         with contextlib.closing(self.open()) as disk:
-            if disk.size < capacity:
-                raise SmallerThanDisk(
-                    f"{self._what} has {capacity} bytes, and the NBD server offers {disk.size}.",
-                    hint="Look whether it serves the right disk of the right snapshot.",
-                )
             return list(disk.data(0, capacity))
 
 
-class SmallerThanDisk(VforgeError):
+class WrongDisk(VforgeError):
     """A server offers another disk than the one that was asked for."""
 
     error_code = "wrong_disk"
@@ -85,8 +89,9 @@ class ImageReader:
     def data(self, capacity: int) -> list[tuple[int, int]]:
         """What the image has."""
         with contextlib.closing(self.open()) as disk:
-            if disk.size < capacity:
-                raise SmallerThanDisk(f"The disk has {capacity} bytes, and {disk.size} came by the lease.", hint="Run again.")
+            # A VMDK has whole sectors.
+            if disk.size != -(-capacity // 512) * 512:
+                raise WrongDisk(f"The disk has {capacity} bytes, and {disk.size} came by the lease.", hint="Run again.")
             return list(disk.data(0, capacity))
 
     def remove(self) -> None:
@@ -124,18 +129,20 @@ def export(
     """
     lease = leases.export_snapshot(session, snapshot)
     with leases.exporting(lease, deadline) as ready:
-        offered = [device for device in ready.devices if device.disk]
-        if len(offered) != len(disks):
+        found = [(disk, leases.device_of(ready, disk, disks)) for disk in disks]
+        missing = [disk.label for disk, device in found if device is None]
+        if missing:
             raise leases.ExportFailed(
                 "export_incomplete",
-                f"vCenter offers {len(offered)} disks of {vm.path}, and {len(disks)} are wanted.",
+                f"vCenter offers no file of {missing[0]} of {vm.path}.",
                 hint="Run again; if it happens again, look at the tasks of the vCenter.",
             )
         paths = {disk.key: os.path.join(folder, f"export-{disk.key}.vmdk") for disk in disks}
         with contextlib.ExitStack() as files:
             wanted = [
                 leases.Wanted(device, files.enter_context(_Sink(paths[disk.key])), f"{disk.label} of {vm.path}")
-                for disk, device in zip(disks, offered, strict=True)
+                for disk, device in found
+                if device is not None
             ]
             leases.receive(
                 session,

@@ -10,7 +10,6 @@
             20261129T011500Z-1f0e9c3a/      a point
                 disk-2000.qcow2             over that of the point before, which lies beside it
                 disk-2000.qcow2.sha256      a digest of each MiB
-                vm.json                     how the VM was
                 manifest.json               written last
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
@@ -66,18 +65,23 @@ class Repository:
         return os.path.join(self.path, f"{_VM}{instance_uuid}")
 
     @contextlib.contextmanager
-    def locked(self, instance_uuid: str, deadline: float, show: t.Callable[[str], None]) -> t.Iterator[Machine]:
+    def locked(
+        self, instance_uuid: str, deadline: float, show: t.Callable[[str], None], *, put_right: bool = True
+    ) -> t.Iterator[Machine]:
         """The points of a VM, for this run alone; what runs that died have left is put right first.
 
         :param deadline: of ``time.monotonic()``, for others to finish.
         :param show: called with one sentence when there is something to wait for.
+        :param put_right: False for who only reads: what cannot be put right must not keep whole points
+            from being restored.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
         # A qemu-nbd whose run was killed may still be writing.
         with _files.locked(folder, deadline, show, what=_WHAT, by_programs=True):
             machine = Machine(folder)
-            machine.put_right(deadline)
+            if put_right:
+                machine.put_right(deadline)
             yield machine
 
     def read(self, instance_uuid: str) -> Machine:
@@ -231,7 +235,7 @@ class Machine:
                 # A commit that was broken off is made again: the heir reads the same all the while.
                 images.commit(target, deadline)
                 with self.digests_of(heir, disk) as digests:
-                    prove(source, digests, blocks_of(own))
+                    prove(source, digests, blocks_of(own), deadline)
                 _sync(source)
                 os.rename(source, target)
                 _sync(os.path.dirname(target))

@@ -161,12 +161,15 @@ def _carry_out(job: BackupTask) -> None:
     for wave in waves(due, job.options.parallel):
         with contextlib.ExitStack() as locks:
             _lock(job, wave, locks)
-            for quiesce in (True, False):
-                some = [item for item in wave if item.error is None and plan.quiesces(item.vm, job.options) is quiesce]
-                _copy(job, some, quiesce=quiesce)
-            # What was read is whole, also of a VM whose snapshot could not be removed.
-            _finish(job, [item for item in wave if item.whole])
-            _discard(wave)
+            try:
+                for quiesce in (True, False):
+                    some = [item for item in wave if item.error is None and plan.quiesces(item.vm, job.options) is quiesce]
+                    _copy(job, some, quiesce=quiesce)
+                # What was read is whole, also of a VM whose snapshot could not be removed.
+                _finish(job, [item for item in wave if item.whole])
+            finally:
+                # As long as the locks are held.
+                _discard(wave)
 
 
 def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
@@ -282,7 +285,7 @@ def _server(job: BackupTask, item: BackupItem, disk: Disk) -> readers.Reader:
     server = job.options.nbd
     if server is None:
         raise NotAttempted("No NBD server is named.", hint="Set nbd.")
-    return readers.NbdReader(server.filled(values), f"{disk.label} of {item.title}")
+    return readers.NbdReader(server.filled(values), disk.capacity, f"{disk.label} of {item.title}")
 
 
 def _areas(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import typing as t
 
 from .._connector.props import collect
@@ -54,10 +53,6 @@ _MOST_QUESTIONS = 5
 
 # How vCenter answers for a lease whose session has ended.
 _LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
-
-_ADDRESS = re.compile(r"Virtual(\w*?)Controller(\d+):(\d+)$")
-_SCSI = ("scsi", "lsilogic", "lsilogicsas", "buslogic", "paravirtualscsi", "paravirtual")
-_BUSES = {**dict.fromkeys(_SCSI, "scsi"), "ide": "ide", "ahci": "sata", "sata": "sata", "nvme": "nvme"}
 
 
 class NotWhole(VforgeError):
@@ -334,22 +329,11 @@ def _disks_of_snapshot(session: Session, snapshot: str) -> tuple[Disk, ...]:
 
 
 def _device(ready: leases.Ready, disk: Disk, disks: t.Sequence[Disk]) -> leases.Device:
-    """The device of a lease that is a disk: by controller and unit, else by its place among the disks."""
-    offered = [device for device in ready.devices if device.disk]
-    fits = [device for device in offered if _unit(device.key) == disk.unit]
-    if len(fits) == 1:
-        return fits[0]
-    keys = [each.key for each in disks]
-    if len(offered) == len(keys) and disk.key in keys:
-        return offered[keys.index(disk.key)]
-    raise NotWhole(
-        f"The lease has no file for {disk.label} ({disk.unit}).",
-        hint="Independent disks and raw devices are in no snapshot.",
-        offered=[device.key for device in offered],
-    )
-
-
-def _unit(key: str) -> str:
-    found = _ADDRESS.search(key)
-    bus = _BUSES.get(found[1].lower(), "") if found else ""
-    return f"{bus}{found[2]}:{found[3]}" if found and bus else ""
+    found = leases.device_of(ready, disk, disks)
+    if found is None:
+        raise NotWhole(
+            f"The lease has no file for {disk.label} ({disk.unit}).",
+            hint="Independent disks and raw devices are in no snapshot.",
+            offered=[device.key for device in ready.devices if device.disk],
+        )
+    return found

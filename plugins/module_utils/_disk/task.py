@@ -114,7 +114,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
     with task.phase("work"), task.accounted(), task.working_on(item):
         work(task, item, options)
         if check:
-            item.done = list(item.steps)
+            item.done += item.left
     return task.finish(_result([item]), subject=item)
 
 
@@ -239,8 +239,10 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         same = {name: known.get(name) for name in made_of if name != "changed"} == {
             name: value for name, value in made_of.items() if name != "changed"
         }
-        # What came by a lease was a moment of a running VM; that it came is what was asked for.
-        current = not before or known.get("changed") in ("", before.changed)
+        # Of a running VM, or of a snapshot, what came by a lease was a moment, and that it came is what
+        # was asked for. It is not what a VM that is off has now.
+        as_it_is = vm.power_state == "poweredOff" and options.snapshot is None
+        current = known.get("changed") == before.changed if before else not as_it_is
         if same and current and not options.force:
             item.facts = {**item.facts, **(known.get("facts") or {})}
             return

@@ -35,6 +35,7 @@ _PART = 2**20
 # A field of a tar header of the standard form has room for 8 GiB; larger ones have a form that GNU
 # tar, bsdtar, ovftool and vCenter read.
 _MOST_USTAR = 8 * 2**30 - 1
+_LONGEST_USTAR = 100
 
 
 class FileSink:
@@ -286,8 +287,8 @@ class Package:
 
 
 def _tar_format(files: t.Iterable[PackedFile]) -> int:
-    """OVF wants the ustar form, which has no room for larger files than 8 GiB."""
-    large = any(file.size > _MOST_USTAR for file in files)
+    """OVF wants the ustar form, which has no room for larger files than 8 GiB, nor for longer names than 100 bytes."""
+    large = any(file.size > _MOST_USTAR or len(file.name.encode()) > _LONGEST_USTAR for file in files)
     return tarfile.GNU_FORMAT if large else tarfile.USTAR_FORMAT
 
 

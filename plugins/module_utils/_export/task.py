@@ -224,13 +224,16 @@ def _prune(job: ExportTask) -> None:
         # In check mode the one that would be made counts.
         made += [(now, None)] if job.task.check and EXPORT in item.done else []
         old = [each for each in job.options.retention.expired(made, now) if each is not None]
-        item.removed = [(name, known) for name, known in old if name != item.package]
-        item.done += [PRUNE] if item.removed else []
         try:
-            for name, _known in item.removed if not job.task.check else ():
-                job.packages.remove(name)
+            for name, known in old:
+                if name == item.package:
+                    continue
+                if not job.task.check:
+                    job.packages.remove(name)
+                item.removed = [*item.removed, (name, known)]
         except VforgeError as error:
             item.fail(error)
+        item.done += [PRUNE] if item.removed else []
 
 
 # The export of some VMs

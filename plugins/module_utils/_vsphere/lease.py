@@ -43,6 +43,7 @@ from .._errors import ConnectionFailed, ConnectionLost, Fault, TimedOut, VforgeE
 if t.TYPE_CHECKING:
     from .._connector.options import ConnectionOptions
     from .._connector.session import Session
+    from .disks import Disk
 
 _PATHS = ("state", "error", "info")
 
@@ -711,6 +712,33 @@ def export_snapshot(session: Session, moid: str) -> Lease:
     :param moid: of the snapshot.
     """
     return Lease(session, session.reference(vim.vm.Snapshot, moid).ExportSnapshot())
+
+
+_ADDRESS = re.compile(r"Virtual(\w*?)Controller(\d+):(\d+)$")
+_SCSI = ("scsi", "lsilogic", "lsilogicsas", "buslogic", "paravirtualscsi", "paravirtual")
+_BUSES = {**dict.fromkeys(_SCSI, "scsi"), "ide": "ide", "ahci": "sata", "sata": "sata", "nvme": "nvme"}
+
+
+def device_of(ready: Ready, disk: Disk, disks: t.Sequence[Disk]) -> Device | None:
+    """The device of a lease that is a disk: by controller and unit, else by its place among the disks.
+
+    :param disks: all that the lease is of.
+    :returns: None where there is none, or it cannot be told which it is.
+    """
+    offered = [device for device in ready.devices if device.disk]
+    fits = [device for device in offered if _unit(device.key) == disk.unit]
+    if len(fits) == 1:
+        return fits[0]
+    keys = [each.key for each in disks]
+    if len(offered) == len(keys) and disk.key in keys:
+        return offered[keys.index(disk.key)]
+    return None
+
+
+def _unit(key: str) -> str:
+    found = _ADDRESS.search(key)
+    bus = _BUSES.get(found[1].lower(), "") if found else ""
+    return f"{bus}{found[2]}:{found[3]}" if found and bus else ""
 
 
 @contextlib.contextmanager

@@ -45,3 +45,24 @@ def test_by_an_export_lease_each_is_whole(backups):
     assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "whole_disks_only")
     assert backups.restored(0) == backups.content()
     assert backups.snapshots("web-1") == []
+
+
+def test_a_server_that_offers_less_than_the_disk_has_makes_no_point(backups):
+    small = {"command": ["nbdkit", "--foreground", "memory", "1M"]}
+    assert backups.attempt(nbd=small).code == "wrong_disk"
+    backups.run()
+    backups.sim.write_disk("web-1", offset=5 * MIB, length=64 * KIB, seed=2)
+    # What is behind the server's end would read as zeros.
+    ran = backups.attempt(nbd=small, mode="incremental")
+    assert (ran.code, len(backups.points())) == ("wrong_disk", 1)
+    assert backups.snapshots("web-1") == []
+
+
+def test_what_was_staged_goes_when_the_time_is_over(backups):
+    backups.sim.write_disk("web-1", offset=0, length=MIB, seed=1)
+    backups.sim.latency(1500, "RemoveSnapshot_Task")
+    ran = backups.attempt(timeout=1)
+    assert ran.error is not None
+    assert backups.points() == []
+    assert [path for path in backups.repository.rglob("*") if path.name.startswith(".staging")] == []
+    assert backups.snapshots("web-1") == []

@@ -13,7 +13,12 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, RestoreOptions
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, PartialFailure
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
+    InvalidOption,
+    NotFound,
+    PartialFailure,
+    VforgeError,
+)
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import UUID, Backups, Guest, nothing
@@ -106,6 +111,32 @@ def test_restored_once_and_then_left_alone(backups, tmp_path):
     assert restore(backups, folder)["changed"] is False
     older = restore(backups, folder, point=ids(backups)[0])
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[older["point"]]
+
+
+def test_a_removal_that_cannot_be_finished_keeps_no_other_point_from_being_restored(backups, tmp_path):
+    folder = tmp_path / "restored"
+    folder.mkdir(mode=0o700)
+    vm = local.info(backups.repository.path, UUID)["vms"][0]
+    oldest, newest = vm["points"][0]["id"], vm["points"][-1]["id"]
+    # A run that died has begun to remove the oldest, and what is to have its images cannot be read.
+    with open(f"{vm['folder']}/points/{oldest}/removing", "w", encoding="ascii") as file:
+        file.write("20200101T000000Z-00000000")
+    with pytest.raises(VforgeError):
+        care(backups, state="verified")
+    assert restore(backups, folder)["point"] == newest
+    assert (folder / "disk-2000.raw").read_bytes() == backups.kept[newest]
+
+
+def test_a_damaged_manifest_hides_no_other_vm(backups):
+    folder = os.path.join(backups.repository.path, "vm-50000000-0000-0000-0000-000000000001")
+    point = os.path.join(folder, "points", "20261101T000000Z-00000000")
+    os.makedirs(point, mode=0o700)
+    with open(os.path.join(point, "manifest.json"), "w", encoding="ascii") as file:
+        file.write("{}")
+    os.chmod(os.path.join(point, "manifest.json"), 0o600)
+    found = local.info(backups.repository.path, None)["vms"]
+    assert [vm.get("error", {}).get("error_code") for vm in found] == ["backup_damaged", None]
+    assert local.info(backups.repository.path, "web")["vms"][0]["instance_uuid"] == UUID
 
 
 def test_an_unknown_disk_is_named(backups, tmp_path):
