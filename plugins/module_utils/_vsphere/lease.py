@@ -723,7 +723,7 @@ def device_of(ready: Ready, disk: Disk, disks: t.Sequence[Disk]) -> Device | Non
     """The device of a lease that is a disk: by controller and unit, else by its place among the disks.
 
     :param disks: all that the lease is of.
-    :returns: None where there is none, or it cannot be told which it is.
+    :returns: None where there is none, or nobody can say which it is.
     """
     offered = [device for device in ready.devices if device.disk]
     fits = [device for device in offered if _unit(device.key) == disk.unit]
