@@ -141,8 +141,10 @@ def test_servers_that_do_not_answer(scene):
 def test_sessions_that_end_every_twenty_calls(scene):
     for first in range(1, 21, 1 if _ALL else 11):
         ended = scene.run(rule={"method": "*", "do": "expire", "nth": first, "every": 20, "times": 0})
-        # An import is its session's alone: one that never has twenty calls for itself ends with the task, and says so.
-        assert ended.code == 0 or (scene.story.imports and ended.result["error_code"] == "timeout"), ended.result
+        # A lease is its session's alone: one that never has twenty calls for itself ends with the task, and says so.
+        failures = ended.result.get("failures") or [ended.result]
+        late = {failure.get("error_code") for failure in failures} <= {"timeout", "not_attempted"}
+        assert ended.code == 0 or (scene.story.imports and late), ended.result
         scene.converges()
 
 
