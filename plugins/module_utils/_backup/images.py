@@ -27,9 +27,6 @@ import typing as t
 from .._errors import MissingLibrary, TimedOut, VforgeError
 from .model import BackupDamaged
 
-# The largest request that every NBD server takes (NBD protocol, "block size constraints").
-MOST = 32 * 2**20
-
 # Of block status in one question: nbdkit refuses more than 4 GiB, and answers wrongly near it.
 _MOST_STATUS = 2**30
 

@@ -21,7 +21,8 @@ TRY, REQUIRE, NO = "try", "require", "no"
 
 NBD, EXPORT = "nbd", "export"
 
-REPORT, FAIL = "report", "fail"
+# What becomes of a VM with disks that no snapshot has; the other choice is to report them.
+FAIL = "fail"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

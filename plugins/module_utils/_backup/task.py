@@ -25,6 +25,7 @@ from .._engine import Task
 from .._errors import Fault, NotAttempted, NotFound, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import (
+    QUIESCE_FAULTS,
     Kind,
     Made,
     SnapshotItem,
@@ -53,10 +54,6 @@ if t.TYPE_CHECKING:
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
 CRASH, FILE_SYSTEM, POWERED_OFF = "crash-consistent", "file-system-consistent", "powered-off"
-
-# What vCenter answers where a guest's file systems cannot be quiesced (API reference,
-# CreateSnapshot_Task).
-_QUIESCE_FAULTS = ("ApplicationQuiesceFault", "FilesystemQuiesceFault", "SnapshotFault", "ToolsUnavailable")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -201,7 +198,7 @@ def _copy(job: BackupTask, items: t.Sequence[BackupItem], *, quiesce: bool) -> N
 
 def _without_quiescing(job: BackupTask, item: BackupItem, fault: Fault) -> bool:
     """Whether a VM whose guest could not be quiesced is backed up as it is."""
-    if fault.fault not in _QUIESCE_FAULTS or job.options.quiesce != TRY:
+    if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
         return False
     item.quiesced = False
     item.warnings.append(
