@@ -45,7 +45,7 @@ if t.TYPE_CHECKING:
 
 # What vCenter answers where a guest's file systems cannot be quiesced (API reference,
 # CreateSnapshot_Task).
-QUIESCE_FAULTS = (
+_QUIESCE_FAULTS = (
     "ApplicationQuiesceFault",
     "FilesystemQuiesceFault",
     "SnapshotFault",
@@ -95,11 +95,13 @@ class SnapshotItem(Item):
 
     :ivar vm: a dataclass with ``moid``, ``instance_uuid`` and ``snapshots``.
     :ivar own: what became of the snapshot that this task makes of it.
+    :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
     """
 
     vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
+    quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
 
 
@@ -268,20 +270,19 @@ def with_snapshots(
     items: t.Sequence[I],
     use: t.Callable[[list[I]], None],
     *,
-    memory: bool,
-    quiesce: bool,
-    unquiesced: t.Callable[[I, Fault], bool] = lambda _item, _fault: False,
+    memory: bool = False,
+    crash_consistent: str = "",
 ) -> None:
-    """Make a snapshot of each VM, use it, remove it.
+    """Make a snapshot of each VM, quiesced where its item asks for that, use it, remove it.
 
     :param use: is called with VMs that have one now, at most ``parallel`` at a time.
-    :param unquiesced: is called with each VM whose quiesced snapshot vCenter refuses; whether it
-        gets one that is not quiesced.
+    :param crash_consistent: what is made of the snapshot, such as ``backup``, where a guest that
+        cannot be quiesced gets one that is not. Empty where that is an error.
     :raises Reason: why the task ended early; no snapshot is left then, either.
     """
     for wave in waves(items, job.task.parallel):
         try:
-            _make(job, wave, memory=memory, quiesce=quiesce, unquiesced=unquiesced)
+            _make(job, wave, memory=memory, crash_consistent=crash_consistent)
             use([item for item in wave if isinstance(item.own, Made)])
         finally:
             undisturbed(job, lambda wave=wave: _remove(job, wave))  # type: ignore[misc]
@@ -308,19 +309,12 @@ def undisturbed(job: SnapshotTask[I], do: t.Callable[[], None]) -> None:
         do()
 
 
-def _make(
-    job: SnapshotTask[I],
-    wave: t.Sequence[I],
-    *,
-    memory: bool,
-    quiesce: bool,
-    unquiesced: t.Callable[[I, Fault], bool],
-) -> None:
+def _make(job: SnapshotTask[I], wave: t.Sequence[I], *, memory: bool, crash_consistent: str) -> None:
     owner = Owner.this()
     seconds = job.timeout + REMOVAL_SECONDS
     refused: list[I] = []
 
-    def start(item: I, quiesce: bool = quiesce) -> t.Any:
+    def start(item: I) -> t.Any:
         mark = OwnerMark(item.vm.instance_uuid, job.run, owner, seconds)
         return snapshots.start_create(
             job.session,
@@ -328,12 +322,18 @@ def _make(
             job.kind.name,
             mark.description(job.kind),
             memory=memory,
-            quiesce=quiesce,
+            quiesce=item.quiesced,
         )
 
     def note(item: I, outcome: Outcome) -> None:
         error = outcome.error
-        if quiesce and isinstance(error, Fault) and unquiesced(item, error):
+        cannot = item.quiesced and isinstance(error, Fault) and error.fault in _QUIESCE_FAULTS
+        if cannot and crash_consistent:
+            item.quiesced = False
+            item.warnings.append(
+                f"The file systems of {item.title} could not be quiesced ({t.cast('Fault', error).message}), "
+                f"so its {crash_consistent} is crash-consistent."
+            )
             refused.append(item)
         else:
             _note_made(item, outcome)
@@ -343,7 +343,7 @@ def _make(
             # What is begun and then never heard of again is looked for.
             item.own = MaybeMade()
         job.task.call(wave, start, "snapshots made", note)
-        job.task.call(refused, lambda item: start(item, quiesce=False), "snapshots made", _note_made)
+        job.task.call(refused, start, "snapshots made", _note_made)
 
 
 def _note_made(item: I, outcome: Outcome) -> None:
@@ -385,7 +385,7 @@ def _look_for_lost(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
     making = [item.own.task for item in unsure if isinstance(item.own, MaybeMade)]
     late = [job.session.reference(vim.Task, moid) for moid in making if moid]
     until = time.monotonic() + _LATE_SECONDS
-    tasks.wait_for_tasks(job.session, late, until, lambda _moid, _end: None)
+    running = tasks.wait_for_tasks(job.session, late, until, lambda _moid, _end: None)
     trees = snapshots.read_snapshots(job.session, [item.vm.moid for item in unsure])
     for item in unsure:
         item.own = NotMade()
@@ -393,6 +393,13 @@ def _look_for_lost(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
             mark = OwnerMark.of(job.kind, snapshot, item.vm.instance_uuid)
             if mark is not None and mark.run == job.run:
                 item.own = Made(snapshot.moid)
+    for item, moid in zip(unsure, making, strict=True):
+        if moid in running and isinstance(item.own, NotMade):
+            item.own = MaybeMade(moid)
+            item.warnings.append(
+                f"vCenter is still making the snapshot {job.kind.name} of {item.title} (task {moid}). "
+                "Once it is there, the next run removes it."
+            )
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -25,7 +25,6 @@ from .._engine import Task
 from .._errors import Fault, NotAttempted, NotFound, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import (
-    QUIESCE_FAULTS,
     Kind,
     Made,
     SnapshotItem,
@@ -62,14 +61,12 @@ class BackupItem(SnapshotItem):
 
     :ivar machine: its points; None until its folder is locked.
     :ivar readings: what is read of its disks.
-    :ivar quiesced: whether the snapshot that was made of it is.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there.
     """
 
     vm: Vm
-    quiesced: bool = False
     machine: Machine | None = None
     readings: list[Reading] = dataclasses.field(default_factory=list)
     staged: str | None = None
@@ -159,9 +156,7 @@ def _carry_out(job: BackupTask) -> None:
         with contextlib.ExitStack() as locks:
             _lock(job, wave, locks)
             try:
-                for quiesce in (True, False):
-                    some = [item for item in wave if item.error is None and plan.quiesces(item.vm, job.options) is quiesce]
-                    _copy(job, some, quiesce=quiesce)
+                _copy(job, [item for item in wave if item.error is None])
                 # What was read is whole, also of a VM whose snapshot could not be removed.
                 _finish(job, [item for item in wave if item.whole])
             finally:
@@ -183,28 +178,15 @@ def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitS
 # The snapshot, and what is read of it
 
 
-def _copy(job: BackupTask, items: t.Sequence[BackupItem], *, quiesce: bool) -> None:
+def _copy(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     for item in items:
-        item.quiesced = quiesce
+        item.quiesced = plan.quiesces(item.vm, job.options)
     with_snapshots(
         job.snapshots,
         items,
         lambda ready: _copy_snapshots(job, ready),
-        memory=False,
-        quiesce=quiesce,
-        unquiesced=lambda item, fault: _without_quiescing(job, item, fault),
+        crash_consistent="backup" if job.options.quiesce == TRY else "",
     )
-
-
-def _without_quiescing(job: BackupTask, item: BackupItem, fault: Fault) -> bool:
-    """Whether a VM whose guest could not be quiesced is backed up as it is."""
-    if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
-        return False
-    item.quiesced = False
-    item.warnings.append(
-        f"The file systems of {item.title} could not be quiesced ({fault.message}), so its backup is crash-consistent."
-    )
-    return True
 
 
 def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:

@@ -295,7 +295,7 @@ def _switch(job: AreaTask) -> None:
     others = [item for item in due if not plan.cycles_power(item.vm, job.options)]
     with job.task.phase("power_cycle"):
         _cycle_power(job, cycled)
-    with_snapshots(job.snapshots, others, lambda _ready: None, memory=False, quiesce=False)
+    with_snapshots(job.snapshots, others, lambda _ready: None)
     with job.task.phase("proof"):
         _prove(job, [item for item in due if item.error is None])
 
@@ -408,13 +408,9 @@ def _query(job: AreaTask) -> None:
             item.answers = {each.disk.key: answer_of(item, each) for each in item.questions.asked}
             item.done.append(QUERY)
         return
-    with_snapshots(
-        job.snapshots,
-        new,
-        lambda ready: _ask_new(job, ready),
-        memory=job.options.memory,
-        quiesce=job.options.quiesce,
-    )
+    for item in new:
+        item.quiesced = job.options.quiesce
+    with_snapshots(job.snapshots, new, lambda ready: _ask_new(job, ready), memory=job.options.memory)
 
 
 def _ask_new(job: AreaTask, ready: t.Sequence[VmItem]) -> None:

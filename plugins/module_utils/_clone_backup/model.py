@@ -144,9 +144,14 @@ class BackupOptions:
         )
 
 
-def backup_name(vm: Vm, at: datetime.datetime) -> str:
-    """The name of a new backup: of the VM, and when it was made."""
-    ending = f"-backup-{at.astimezone(datetime.UTC).strftime(_TIME)}"
+def backup_name(vm: Vm, at: datetime.datetime, *, only: bool = True) -> str:
+    """The name of a new backup: of the VM, and when it was made.
+
+    :param only: whether no other VM of this name is backed up into the same folder; else the
+        beginning of its instance UUID says which one it is.
+    """
+    which = "" if only else f"-{vm.instance_uuid[:8]}"
+    ending = f"{which}-backup-{at.astimezone(datetime.UTC).strftime(_TIME)}"
     return vm.name[: _LONGEST_NAME - len(ending)] + ending
 
 

@@ -8,6 +8,7 @@ Takes plain options and a Session, so that it runs in a module as well as in an 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import secrets
@@ -16,7 +17,6 @@ import typing as t
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
 from .._temporary_snapshots import (
-    QUIESCE_FAULTS,
     Kind,
     Made,
     SnapshotItem,
@@ -46,7 +46,6 @@ class BackupItem(SnapshotItem):
     :ivar decided: its plan; None where it cannot be backed up.
     :ivar known: its backups, as they were found.
     :ivar folder: moid of the folder for its backup.
-    :ivar unquiesced: whether its guest was to be quiesced, and could not be.
     :ivar made: the mark of its new backup; None where none was made.
     :ivar made_moid: moid of that.
     :ivar removed: backups that were old.
@@ -56,7 +55,6 @@ class BackupItem(SnapshotItem):
     decided: plan.Plan | None = None
     known: list[Backup] = dataclasses.field(default_factory=list)
     folder: str = ""
-    unquiesced: bool = False
     made: Mark | None = None
     made_moid: str = ""
     removed: list[Backup] = dataclasses.field(default_factory=list)
@@ -182,36 +180,26 @@ def _clone_all(job: BackupTask) -> None:
     due = [item for item in job.vms if item.due(CLONE)]
     with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
     for wave in waves([item for item in due if item not in with_new], job.options.parallel):
-        _clone(job, wave, quiesced=False)
-    for quiesce in (True, False):
-        with_snapshots(
-            job.snapshots,
-            [item for item in with_new if _source(item) == FromNewSnapshot(quiesce)],
-            lambda ready, quiesce=quiesce: _clone(job, ready, quiesced=quiesce),  # type: ignore[misc]
-            memory=False,
-            quiesce=quiesce,
-            unquiesced=lambda item, fault: _without_quiescing(job, item, fault),
-        )
-
-
-def _without_quiescing(job: BackupTask, item: BackupItem, fault: Fault) -> bool:
-    """Whether a VM whose guest could not be quiesced is backed up as it is."""
-    if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
-        return False
-    item.unquiesced = True
-    item.warnings.append(
-        f"The file systems of {item.title} could not be quiesced ({fault.message}), so its backup is crash-consistent."
+        _clone(job, wave)
+    for item in with_new:
+        item.quiesced = _source(item).quiesce
+    with_snapshots(
+        job.snapshots,
+        with_new,
+        lambda ready: _clone(job, ready),
+        crash_consistent="backup" if job.options.quiesce == TRY else "",
     )
-    return True
 
 
-def _clone(job: BackupTask, items: t.Sequence[BackupItem], *, quiesced: bool) -> None:
+def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     """Clone these VMs at the same time, each with its mark."""
+    named = collections.Counter((each.folder, each.vm.name) for each in job.vms)
 
     def start(item: BackupItem) -> t.Any:
         decided, source = item.decided, _source(item)
-        reached = plan.consistency(item.vm, source, quiesced=quiesced and not item.unquiesced)
-        mark = Mark(job.now, reached, item.vm.instance_uuid, backup_name(item.vm, job.now))
+        reached = plan.consistency(item.vm, source, quiesced=item.quiesced)
+        name = backup_name(item.vm, job.now, only=named[item.folder, item.vm.name] == 1)
+        mark = Mark(job.now, reached, item.vm.instance_uuid, name)
         item.made = mark
         return apply.start_clone(
             job.session,

@@ -15,11 +15,10 @@ import typing as t
 
 from .._connector.web import Stops
 from .._engine import Task
-from .._errors import Fault, NotFound, VforgeError
+from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._retention import Retention
 from .._temporary_snapshots import (
-    QUIESCE_FAULTS,
     Kind,
     Made,
     SnapshotItem,
@@ -55,8 +54,6 @@ class ExportItem(SnapshotItem):
     :ivar after: the package that is there now.
     :ivar enough: whether a package that is there is new enough.
     :ivar last_start: when it was last powered on, where that is needed.
-    :ivar unquiesced: whether its guest was to be quiesced, and could not be.
-    :ivar quiesced: whether the snapshot that was made for it is.
     :ivar removed: names and records of packages of it that were old.
     :ivar received: what came, by the labels of the disks.
     """
@@ -69,8 +66,6 @@ class ExportItem(SnapshotItem):
     after: Record | None = None
     enough: bool = False
     last_start: str = ""
-    unquiesced: bool = False
-    quiesced: bool = False
     removed: list[tuple[str, Record]] = dataclasses.field(default_factory=list)
     received: dict[str, leases.Exported] = dataclasses.field(default_factory=dict)
 
@@ -152,16 +147,14 @@ def _carry_out(job: ExportTask) -> None:
     with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
     for wave in waves([item for item in due if item not in with_new], job.options.parallel):
         _export(job, wave)
-    for quiesce in (True, False):
-        some = [item for item in with_new if _source(item) == FromNewSnapshot(quiesce)]
-        with_snapshots(
-            job.snapshots,
-            some,
-            lambda ready, quiesce=quiesce: _export_snapshots(job, ready, quiesced=quiesce),  # type: ignore[misc]
-            memory=False,
-            quiesce=quiesce,
-            unquiesced=lambda item, fault: _without_quiescing(job, item, fault),
-        )
+    for item in with_new:
+        item.quiesced = _source(item).quiesce
+    with_snapshots(
+        job.snapshots,
+        with_new,
+        lambda ready: _export(job, ready),
+        crash_consistent="package" if job.options.quiesce == TRY else "",
+    )
 
 
 def _source(item: ExportItem) -> t.Any:
@@ -193,23 +186,6 @@ def _fresh(job: ExportTask, item: ExportItem) -> tuple[str, Record] | None:
     if not job.options.fresh_hours:
         return None
     return plan.fresh(job.packages.all_of(item.vm.instance_uuid), job.options, job.now)
-
-
-def _without_quiescing(job: ExportTask, item: ExportItem, fault: Fault) -> bool:
-    """Whether a VM whose guest could not be quiesced is exported as it is."""
-    if fault.fault not in QUIESCE_FAULTS or job.options.quiesce != TRY:
-        return False
-    item.unquiesced = True
-    item.warnings.append(
-        f"The file systems of {item.title} could not be quiesced ({fault.message}), so its package is crash-consistent."
-    )
-    return True
-
-
-def _export_snapshots(job: ExportTask, ready: t.Sequence[ExportItem], *, quiesced: bool) -> None:
-    for item in ready:
-        item.quiesced = quiesced and not item.unquiesced
-    _export(job, ready)
 
 
 def _prune(job: ExportTask) -> None:

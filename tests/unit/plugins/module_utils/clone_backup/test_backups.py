@@ -81,6 +81,20 @@ def test_a_running_vm_is_cloned_from_a_snapshot_that_is_gone_then(backups):
     assert not backups.sim.govc("snapshot.tree", "-vm", name)
 
 
+def test_vms_of_one_name_have_backups_of_two_names_in_one_folder(backups):
+    name = backups.vm()
+    for folder in ("one", "other", "backups"):
+        backups.sim.govc("folder.create", f"/DC0/vm/{name}-{folder}")
+    backups.sim.govc("object.mv", f"/DC0/vm/{name}", f"/DC0/vm/{name}-one")
+    backups.sim.create_vm(name, on=False)
+    backups.sim.govc("object.mv", f"/DC0/vm/{name}", f"/DC0/vm/{name}-other")
+    paths = [f"/DC0/vm/{name}-{folder}/{name}" for folder in ("one", "other")]
+    run = backups.run(vms=[{"path": path} for path in paths], folder=f"/DC0/vm/{name}-backups")
+    made = {entry["backup"]["name"] for entry in run.vms}
+    assert len(made) == 2
+    assert all(each.startswith(f"{name}-") for each in made)
+
+
 def test_the_consistency_that_was_reached_is_in_the_result_and_in_the_mark(backups):
     name = backups.vm(on=True)
     backups.sim.patch_guest(name, tools="running")
