@@ -33,7 +33,7 @@ class Backups(Runner):
         return lambda session: task.run(session, options, check=check)
 
     def vm(self, *, on=False):
-        name = f"web-{uuid.uuid4().hex[:8]}"
+        name = f"kept-{uuid.uuid4().hex[:8]}"
         self.sim.create_vm(name, on=True)
         self.sim.write_disk(name, offset=0, length=2**20)
         if not on:

@@ -36,7 +36,7 @@ class Exports(Runner):
 
     def vm(self, *, on: bool = False, data: int = 3, **options: t.Any) -> str:
         """A new VM with some MiB of data on its first disk; its name."""
-        name = f"web-{uuid.uuid4().hex[:8]}"
+        name = f"out-{uuid.uuid4().hex[:8]}"
         self.sim.create_vm(name, on=True, **options)
         self.write(name, data)
         if not on:
