@@ -6,6 +6,7 @@ package props
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -97,7 +98,7 @@ func (sel *selection) follow(ref types.ManagedObjectReference, set []types.BaseS
 				return &types.InvalidArgument{InvalidProperty: "spec.objectSet.selectSet"}
 			}
 		}
-		if sel.visited[visit{ref, ts}] {
+		if !sel.from.mayBe(sel.ctx, ref, ts.Type) || sel.visited[visit{ref, ts}] {
 			continue
 		}
 		sel.visited[visit{ref, ts}] = true
@@ -115,6 +116,31 @@ func (sel *selection) follow(ref types.ManagedObjectReference, set []types.BaseS
 		}
 	}
 	return nil
+}
+
+// mayBe tells if an object is of the type of that name, or of one below it. It knows by the type in the reference, without a
+// lock: a traversal asks it of each of thousands of objects for each of its steps.
+func (p *Server) mayBe(ctx *simulator.Context, ref types.ManagedObjectReference, name string) bool {
+	key := [2]string{ref.Type, name}
+	if known, ok := p.kinds.Load(key); ok {
+		return known.(bool)
+	}
+	obj := p.object(ctx, ref)
+	if obj == nil {
+		return true // whoever reads it sees that it is gone
+	}
+	v := Managed(obj)
+	if !v.IsValid() {
+		return true
+	}
+	is := IsA(v.Type(), ref, name)
+	p.kinds.Store(key, is)
+	return is
+}
+
+// asksOf tells if a property spec asks for anything of an object.
+func (p *Server) asksOf(ctx *simulator.Context, ref types.ManagedObjectReference, set []types.PropertySpec) bool {
+	return slices.ContainsFunc(set, func(spec types.PropertySpec) bool { return p.mayBe(ctx, ref, spec.Type) })
 }
 
 // step reads the property that a traversal follows. A traversal of another type of

@@ -34,6 +34,7 @@ type Server struct {
 	sessions LoginState
 	Hub      *hub
 	pages    pages
+	kinds    sync.Map // [2]string of two types to whether the one is, or is below, the other
 }
 
 // LoginState is what reading properties has to know of the sessions.
@@ -229,6 +230,9 @@ func (p *Server) retrieve(ctx *simulator.Context, specs []types.PropertyFilterSp
 // read reads one object's properties. ok is false when it is gone or of a type that
 // is not asked for.
 func (p *Server) read(ctx *simulator.Context, ref types.ManagedObjectReference, set []types.PropertySpec) (content types.ObjectContent, ok bool, fault types.BaseMethodFault) {
+	if !p.asksOf(ctx, ref, set) {
+		return content, false, nil
+	}
 	obj := p.object(ctx, ref)
 	if obj == nil {
 		return content, false, nil
