@@ -16,7 +16,6 @@ import ctypes
 import importlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ import time
 import typing as t
 
 from .._errors import MissingLibrary, TimedOut, VforgeError
+from .._programs import environment, find
 from .model import BackupDamaged
 
 # Of block status in one question: nbdkit refuses more than 4 GiB, and answers wrongly near it.
@@ -45,33 +45,13 @@ class ToolFailed(VforgeError):
     error_code = "image_tool_failed"
 
 
-class ToolMissing(VforgeError):
-    """A program that reads and writes images is not there."""
-
-    error_code = "missing_program"
-
-
 # Programs
-
-
-def find(name: str) -> str:
-    """The path of a program.
-
-    :raises ToolMissing: when there is none.
-    """
-    path = shutil.which(name)
-    if path is None:
-        raise ToolMissing(
-            f"The program {name} is not there.",
-            hint="Install it where the module runs: package qemu-utils (Debian, Ubuntu) or qemu-img (RHEL).",
-        )
-    return path
 
 
 def require() -> None:
     """Make sure that all that is needed is there.
 
-    :raises ToolMissing: without qemu-img or qemu-nbd.
+    :raises MissingProgram: without qemu-img or qemu-nbd.
     :raises MissingLibrary: without libnbd's Python module.
     """
     find("qemu-img")
@@ -138,7 +118,7 @@ def run(arguments: t.Sequence[str], deadline: float) -> str:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={**os.environ, "LC_ALL": "C"},
+        env=environment(),
         # What it inherits is the lock of the repository alone: all other descriptors end with exec.
         close_fds=False,
         preexec_fn=_ending_with_us(),
@@ -246,7 +226,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
-                env={**os.environ, "LC_ALL": "C", "LISTEN_FDS": "1"},
+                env=environment(LISTEN_FDS="1"),
                 close_fds=False,
                 preexec_fn=_ending_with_us(listener.fileno()),
             )

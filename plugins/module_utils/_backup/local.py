@@ -17,6 +17,7 @@ import typing as t
 
 from .. import _files
 from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
+from .._programs import MissingProgram
 from . import disk as disks
 from . import images
 from .model import Point, Retention
@@ -225,7 +226,7 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
             continue
         try:
             found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
-        except (TimedOut, images.ToolMissing, _files.FileUnwritable):
+        except (TimedOut, MissingProgram, _files.FileUnwritable):
             # These say nothing of the point.
             entry["points"].pop()
             raise

@@ -20,13 +20,13 @@ import json
 import os
 import re
 import selectors
-import shutil
 import subprocess
 import tempfile
 import time
 import typing as t
 
 from .._errors import TimedOut, VforgeError
+from .._programs import MissingProgram, environment, find
 from .._vsphere import vmdk
 
 RAW, VMDK, QCOW2, VHDX, VPC, VDI = "raw", "vmdk", "qcow2", "vhdx", "vpc", "vdi"
@@ -68,12 +68,6 @@ _SECONDS_FOR_VERSION = 30
 
 # The unit in which parts of images are unpacked.
 _BLOCK = 2**16
-
-
-class MissingProgram(VforgeError):
-    """A program is missing where the module runs, or is too old."""
-
-    error_code = "missing_program"
 
 
 class ImageError(VforgeError):
@@ -138,14 +132,7 @@ class QemuImg:
     """
 
     def __init__(self, deadline: float) -> None:
-        found = shutil.which("qemu-img")
-        if found is None:
-            raise MissingProgram(
-                "The program qemu-img is missing where the module runs.",
-                hint="Install qemu-utils (Debian, Ubuntu) or qemu-img (RHEL, Fedora, SUSE) there.",
-                program="qemu-img",
-            )
-        self._program = found
+        self._program = find("qemu-img")
         self._deadline = deadline
         self.version = self._find_version()
 
@@ -299,13 +286,7 @@ class QemuImg:
         :raises MissingProgram: ``qemu-io`` is not there.
         :raises ImageError: one cannot be read.
         """
-        program = shutil.which("qemu-io")
-        if program is None:
-            raise MissingProgram(
-                "The program qemu-io is missing where the module runs.",
-                hint="Install qemu-utils (Debian, Ubuntu) or qemu-img (RHEL, Fedora, SUSE) there.",
-                program="qemu-io",
-            )
+        program = find("qemu-io")
         orders = "".join(f"read -q {at} {min(size, image.capacity - at)}\n" for at in places)
         try:
             done = subprocess.run(
@@ -315,7 +296,7 @@ class QemuImg:
                 stderr=subprocess.STDOUT,
                 check=False,
                 timeout=max(self._deadline - time.monotonic(), 0.1),
-                env={**os.environ, "LC_ALL": "C"},
+                env=environment(),
             )
         except subprocess.TimeoutExpired as late:
             raise TimedOut("The time allowed for the task was over while qemu-io read.", hint="Raise timeout.") from late
@@ -360,7 +341,7 @@ class QemuImg:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                env={**os.environ, "LC_ALL": "C"},
+                env=environment(),
             )
             try:
                 yield process

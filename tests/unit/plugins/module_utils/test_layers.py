@@ -33,7 +33,19 @@ _DOMAINS = {
 
 # From the bottom: a part may import what stands before it, and itself. The first has what stands on nothing of ours.
 _LAYERS = (
-    {"_any_python", "_errors", "_text", "_secrets", "_signals", "_progress", "_files", "_argspec", "_lifeline", "_retention"},
+    {
+        "_any_python",
+        "_errors",
+        "_text",
+        "_secrets",
+        "_signals",
+        "_progress",
+        "_files",
+        "_argspec",
+        "_lifeline",
+        "_retention",
+        "_programs",
+    },
     {"_connector"},
     {"_vsphere"},
     {"_engine"},

@@ -20,10 +20,10 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._disk import local
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk.image import (
     SUBFORMATS,
     ImageError,
-    MissingProgram,
     QemuImg,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._programs import MissingProgram
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, alone, look, one, sha256
 
 pytestmark = pytest.mark.usefixtures("tools")
