@@ -127,13 +127,15 @@ def import_vapp(home: Home, host: str, spec: t.Any) -> t.Any:
     return pool.ImportVApp(spec, home.vm_folder, machine)
 
 
-def start_detach(session: Session, moid: str, devices: t.Iterable[t.Any]) -> t.Any:
+def start_detach(session: Session, moid: str, devices: t.Iterable[t.Any], marks: t.Mapping[str, str]) -> t.Any:
     """``ReconfigVM_Task`` that takes disks off a VM and leaves their files.
 
     :param devices: as vSphere's own objects.
+    :param marks: pairs that the VM gets by the same call.
     """
     changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=device) for device in devices]
-    return reference(session, moid).ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes))
+    spec = vim.vm.ConfigSpec(deviceChange=changes, extraConfig=option_values(marks))
+    return reference(session, moid).ReconfigVM_Task(spec)
 
 
 def make_folder(session: Session, home_ref: t.Any, folder: str) -> None:

@@ -33,6 +33,9 @@ if t.TYPE_CHECKING:
 # The pair by which a VM that was made for an import is known.
 MARK = "vforge.disk.import"
 
+# The pair that says which disk was taken off such a VM, to be moved to its place.
+_DETACHED = "vforge.disk.detached"
+
 _MOST_NOTE = 2**16
 _ENDING = ".vforge"
 
@@ -225,16 +228,35 @@ def _keep(task: Task[DiskItem], item: DiskItem, home: Home, moid: str, target: D
     if found is None or not found.file:
         raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
     item.facts["uuid"] = found.uuid
-    run(task, item, lambda: apply.start_detach(session, moid, found.devices), "disks detached")
     if target.folder:
+        # Before the disk belongs to no VM: from then on only this run knows of it.
         apply.make_folder(session, home.ref, target.folder)
-    if found.file != str(target):
-        run(
-            task,
-            item,
-            lambda: apply.start_move(session, home.ref, found.file, str(target), force=replace),
-            "disks moved",
-        )
+    moves = found.file != str(target)
+    marks = {_DETACHED: found.file} if moves else {}
+    run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
+    if not moves:
+        return
+    try:
+        run(task, item, lambda: apply.start_move(session, home.ref, found.file, str(target), force=replace), "disks moved")
+    except BaseException:
+        if not session.unreachable():
+            _delete_detached(task, item, home, found.file)
+        raise
+
+
+def _delete_detached(task: Task[DiskItem], item: DiskItem, home: Home, path: str) -> None:
+    """Delete a disk that was taken off the VM of an import and did not get to its place."""
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+
+    def note(item: DiskItem, outcome: t.Any) -> None:
+        fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
+        if outcome.error is not None and fault != "FileNotFound":
+            item.warnings.append(f"The disk {path} of the import could not be deleted: {outcome.error} Delete it by hand.")
+
+    def start(_item: DiskItem) -> t.Any:
+        return apply.start_delete(task.session, home.ref, path)
+
+    task.call([item], start, "disks deleted", note, deadline=deadline)
 
 
 def _destroy(task: Task[DiskItem], item: DiskItem, moid: str) -> None:
@@ -261,6 +283,8 @@ def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, taken: Fault,
         return
     if found.config.get(MARK) != mark:
         raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.") from taken
+    if found.config.get(_DETACHED) and not found.file:
+        _delete_detached(task, item, home, found.config[_DETACHED])
     try:
         run(task, item, lambda: start_destroy(session, found.moid), "VMs removed")
     except Fault as fault:

@@ -345,7 +345,7 @@ def _from_own_snapshot(
             moid = t.cast(Made, each.own).moid
             came.append(exporting.by_lease(job.task, each, vm, disk, moid, place))
 
-    with_snapshots(job, [item], use, memory=False, quiesce=False)
+    with_snapshots(job, [item], use)
     if not came:
         raise item.error or NotAttempted(f"{item.title}: no snapshot was made.", hint="Run again.")
     return came[0]

@@ -118,10 +118,10 @@ class VmOptions:
 class MadeVm(vm.Vm):
     """The VM as it is.
 
-    :ivar disks: their files, in the order of their keys.
+    :ivar disks: the files of each, the topmost first, in the order of their keys.
     """
 
-    disks: tuple[str, ...]
+    disks: tuple[tuple[str, ...], ...]
     cpus: int
     memory: int
     guest_id: str

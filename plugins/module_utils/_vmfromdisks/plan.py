@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from .._engine import Difference
@@ -38,14 +39,15 @@ def present(options: VmOptions, now: MadeVm | None) -> tuple[str, ...]:
             hint="Choose another name, or remove or change that VM by hand.",
             differences=[each.as_result() for each in found],
         )
-    return on if now.powered_off else ()
+    return () if now.powered_on else on
 
 
 def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
     """In what a VM is not as asked."""
     wanted = options.hardware
+    disks = tuple(str(disk) for disk in options.disks)
     pairs = (
-        ("disks", now.disks, tuple(str(disk) for disk in options.disks)),
+        ("disks", _as_made(now, disks), disks),
         ("cpus", now.cpus, wanted.cpus),
         ("memory", now.memory, wanted.memory),
         ("guest_id", now.guest_id, wanted.guest_id),
@@ -54,6 +56,12 @@ def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
     return [
         Difference(what, _text(actual), _text(asked), "it is never changed") for what, actual, asked in pairs if actual != asked
     ]
+
+
+def _as_made(now: MadeVm, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The disks of a VM, each by the file that was asked for where its snapshots have put delta disks over it."""
+    pairs = itertools.zip_longest(now.disks, asked[: len(now.disks)])
+    return tuple(disk if disk in files else files[0] for files, disk in pairs)
 
 
 def _text(value: t.Any) -> str:

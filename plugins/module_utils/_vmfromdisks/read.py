@@ -144,7 +144,7 @@ def made(session: Session, ref: t.Any) -> MadeVm | None:
         return None
     return MadeVm(
         **basics(rows, row),
-        disks=tuple(disk.file for disk in disks_in(row.get(DEVICES))),
+        disks=tuple(disk.files for disk in disks_in(row.get(DEVICES))),
         cpus=int(row.get("config.hardware.numCPU") or 0),
         memory=int(row.get("config.hardware.memoryMB") or 0),
         guest_id=str(row.get("config.guestId") or ""),

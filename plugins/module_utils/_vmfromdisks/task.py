@@ -118,7 +118,7 @@ def _result(item: VmItem, options: VmOptions) -> dict[str, t.Any]:
                 "instance_uuid": now.instance_uuid if now is not None else "",
                 "power_state": now.power_state if now is not None else "",
                 "tools_running": now.tools if now is not None else False,
-                "disks": list(now.disks) if now is not None else [],
+                "disks": [files[0] for files in now.disks] if now is not None else [],
                 "actions": list(item.done),
                 "changed": changed,
                 "seconds": item.seconds,

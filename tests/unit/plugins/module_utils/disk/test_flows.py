@@ -11,7 +11,7 @@ import os
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
 from vforge_control import SimulatorError
@@ -96,6 +96,11 @@ def test_a_vm_is_made_around_an_imported_disk(disks, tmp_path):
     other = vms.attempt(**{**asked, "cpus": 4})
     assert (other.error.error_code, other.result) == ("exists", {})
     assert vms.attempt(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).error
+    disks.sim.govc("snapshot.create", "-vm", "new-1", "-m=false", "before-an-upgrade")
+    assert not vms.run(**asked, powered_on=True).result["changed"]
+    disks.sim.govc("vm.power", "-suspend", "new-1")
+    assert vms.run(**asked, powered_on=True).result["vms"][0]["actions"] == ["powered_on"]
+    disks.sim.govc("snapshot.remove", "-vm", "new-1", "*")
     disks.sim.govc("vm.power", "-off", "new-1")
     assert vms.attempt(name="new-1", state="absent", instance_uuid="x").error.error_code == "exists"
     assert vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
@@ -258,8 +263,30 @@ def test_an_upload_that_fails_leaves_nothing(disks, tmp_path):
     assert failed.error
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
     assert disks.sim.open_leases() == 0
+    assert orphans(disks) == []
     disks.sim.clear()
     assert disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+
+
+def orphans(disks):
+    """Files of imports that belong to no VM."""
+    return [file for file in disks.sim.request("GET", "/orphans")["files"] if "vforge-import" in file]
+
+
+def test_a_disk_that_a_killed_run_has_taken_off_its_vm_goes_with_the_next_run(disks, tmp_path, monkeypatch):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="FileFault")
+    with monkeypatch.context() as killed:
+        # What a run that is killed does not come to.
+        killed.setattr(importing, "_delete_detached", lambda *_args: None)
+        killed.setattr(importing, "_destroy", lambda *_args: None)
+        disks.attempt(state="imported", path=str(raw), datastore_path=path)
+    assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert orphans(disks)
+    disks.sim.clear()
+    assert disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+    assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert orphans(disks) == []
 
 
 def test_info_of_a_disk_of_a_vm(disks, vm):
