@@ -16,7 +16,7 @@ from .._engine import UNTOUCHED, Item, Missing, Task, changes, diff
 from .._errors import InvalidOption, NotFound, VforgeError
 from .._vsphere import fcd
 from .._vsphere.fcd import DiskSnapshot, FirstClassDisk, Store
-from .._vsphere.policies import find_policy
+from .._vsphere.policies import Policy, find_policy
 from . import apply, plan, read
 from .model import (
     ABSENT,
@@ -238,14 +238,14 @@ def _items(task: Task[t.Any], inventory: Inventory, options: DiskOptions) -> lis
     owners = [request.owner for request in options.disks]
     selectors = [owner.vm for owner in owners if isinstance(owner, AttachedTo)]
     targets = read.find_targets(session, selectors, options.datacenter)
-    profiles: dict[str, str | VforgeError] = {}
+    policies: dict[str, Policy] = {}
     items = []
     for place, request in enumerate(options.disks):
         try:
             item = _found(inventory, request)
             item.target = _target(request, targets)
             if request.policy and item.disk is None:
-                item.profile = _profile(session, profiles, request.policy, item.store)
+                item.profile = _profile(session, policies, request.policy, item.store)
         except VforgeError as error:
             if len(options.disks) == 1:
                 raise
@@ -313,21 +313,21 @@ def _target(request: DiskRequest, targets: t.Mapping[t.Any, str | VforgeError]) 
     return Target(found, str(request.owner.vm))
 
 
-def _profile(session: Session, known: dict[str, str | VforgeError], name: str, store: Store) -> str:
+def _profile(session: Session, known: dict[str, Policy], name: str, store: Store) -> str:
     """The ID of a storage policy that allows a datastore.
 
+    :param known: the policies that were found before, by name.
     :raises InvalidOption: it does not.
     """
-    policy = find_policy(session, name) if name not in known else None
-    if policy is not None:
-        if store.moid not in policy.datastores:
-            raise InvalidOption(
-                f"The storage policy {name} does not allow the datastore {store.name}.",
-                hint="Use another datastore or another policy.",
-                option="storage_policy",
-            )
-        known[name] = policy.profile
-    return str(known[name])
+    if name not in known:
+        known[name] = find_policy(session, name)
+    if store.moid not in known[name].datastores:
+        raise InvalidOption(
+            f"The storage policy {name} does not allow the datastore {store.name}.",
+            hint="Use another datastore or another policy.",
+            option="storage_policy",
+        )
+    return known[name].profile
 
 
 def _complete(session: Session, items: t.Sequence[DiskItem]) -> None:

@@ -252,6 +252,11 @@ def test_a_policy_is_that_of_a_new_disk(disks):
     assert disks.seen(entry(made)["id"])["profile"] == policy["id"]
     refused = disks.attempt(disks=[{"name": "x", "size": "8 MiB", "storage_policy": "gold", "datastore": "LocalDS_1"}])
     assert refused.error.details["option"] == "storage_policy"
+    both = [
+        {"name": store, "size": "8 MiB", "storage_policy": "gold", "datastore": store} for store in ("LocalDS_0", "LocalDS_1")
+    ]
+    failed = disks.attempt(disks=both)
+    assert [each.get("error", {}) and each["error"]["error_code"] for each in failed.result["disks"]] == [{}, "invalid_option"]
 
 
 def test_who_may_not_changes_nothing(disks):
