@@ -141,7 +141,7 @@ def tls(connection: socket.socket) -> ssl.SSLSocket:
 
 
 def read_request(stream: socket.socket) -> bytes:
-    """One HTTP request, head and body; empty when the client has closed."""
+    """One HTTP request, head and body, as far as the client has sent it; empty when it has closed before the body."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = stream.recv(65536)
@@ -151,7 +151,10 @@ def read_request(stream: socket.socket) -> bytes:
     head, body = data.split(b"\r\n\r\n", 1)
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     while lengths and len(body) < int(lengths[0]):
-        body += stream.recv(65536)
+        part = stream.recv(65536)
+        if not part:
+            break
+        body += part
     return head + b"\r\n\r\n" + body
 
 
