@@ -221,29 +221,14 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     }
     route = plan.route(options, vm, disk)
     item.facts["transport"] = route.transport
-    made_of = {
-        "kind": EXPORTED,
-        "vm": vm.instance_uuid,
-        "disk": disk.identity,
-        "capacity": disk.capacity,
-        "snapshot": str(options.snapshot or ""),
-        "output": dataclasses.asdict(options.output),
-    }
     with DatastoreFiles(session, vm.datacenter, task.deadline) as files:
         flat = _flat(files, disk) if route.transport == DATASTORE else None
         if route.transport == DATASTORE and flat is None and options.transport != DATASTORE:
             item.facts["transport"] = "lease"
         before = flat.state() if flat is not None else None
-        made_of["changed"] = before.changed if before is not None else ""
+        made_of = {**_made_of(vm, disk, options), "changed": before.changed if before is not None else ""}
         known = local.noted(options.path)
-        same = {name: known.get(name) for name in made_of if name != "changed"} == {
-            name: value for name, value in made_of.items() if name != "changed"
-        }
-        # Of a running VM, or of a snapshot, what came by a lease was a moment, and that it came is what
-        # was asked for. It is not what a VM that is off has now.
-        as_it_is = vm.power_state == "poweredOff" and options.snapshot is None
-        current = known.get("changed") == before.changed if before else not as_it_is
-        if same and current and not options.force:
+        if not options.force and _is_there(vm, options, known, made_of):
             item.facts = {**item.facts, **(known.get("facts") or {})}
             return
         ours = known.get("vm") == vm.instance_uuid and known.get("disk") == disk.identity
@@ -263,6 +248,34 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             place.clear()
         local.note(options.path, {**made_of, "facts": item.facts})
     item.done.append(EXPORT)
+
+
+def _made_of(vm: DiskVm, disk: Disk, options: DiskOptions) -> dict[str, t.Any]:
+    """What an export is made of, and into what: a later run makes it again where one of these is another."""
+    return {
+        "kind": EXPORTED,
+        "vm": vm.instance_uuid,
+        "disk": disk.identity,
+        "capacity": disk.capacity,
+        "snapshot": str(options.snapshot or ""),
+        "output": dataclasses.asdict(options.output),
+    }
+
+
+def _is_there(vm: DiskVm, options: DiskOptions, known: t.Mapping[str, t.Any], made_of: t.Mapping[str, t.Any]) -> bool:
+    """Whether what an earlier run has made is what is asked for.
+
+    :param known: what that run noted.
+    :param made_of: as this run would note it; ``changed`` is when the disk's file was last written,
+        empty where that cannot be known.
+    """
+    if any(known.get(name) != value for name, value in made_of.items() if name != "changed"):
+        return False
+    if made_of["changed"]:
+        return bool(known.get("changed") == made_of["changed"])
+    # Of a running VM, or of a snapshot, what came by a lease was a moment, and that it came is what
+    # was asked for. It is not what a VM that is off has now.
+    return vm.power_state != "poweredOff" or options.snapshot is not None
 
 
 def _flat(files: DatastoreFiles, disk: Disk) -> Flat | None:

@@ -102,7 +102,7 @@ def test_lying_guests_are_left_out_and_the_others_go_on(web, known):
         {"name": "many", "address": "192.0.2.12/24", "userdata": _tells(_BAD_KEY)},
         {"name": "other", "address": "192.0.2.13/24", "userdata": _tells(_says("local-ipv4", "192.0.2.77"))},
     ]
-    asked = {**_ASKED, "guests": guests, "known_hosts": str(known), "group": "web", "user": "admin", "timeout": 120}
+    asked = {**_ASKED, "guests": guests, "known_hosts": str(known), "group": "web", "user": "admin", "timeout": 40}
     ran = web.run("-v", **asked)
     assert ran.code == 0, ran.output
     assert ran.left["groups"]["web"] == ["honest"]
@@ -118,7 +118,7 @@ def test_lying_guests_are_left_out_and_the_others_go_on(web, known):
     assert "{{ 2000000 + 22 }}" in ran.output
     assert "2000022" not in ran.output
     before = known.read_text(encoding="utf-8")
-    failed = web.run(**{**asked, "on_refusal": "fail", "timeout": 60})
+    failed = web.run(**{**asked, "on_refusal": "fail", "timeout": 20})
     assert failed.code == 2
     assert "thief reports the address" in failed.output
     assert (failed.left["groups"]["web"], known.read_text(encoding="utf-8")) == (["honest"], before)

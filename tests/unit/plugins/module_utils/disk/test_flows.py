@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -13,6 +14,7 @@ import pytest
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
 from vforge_control import SimulatorError
 
@@ -43,6 +45,19 @@ def test_a_disk_that_is_off_goes_out_over_its_datastore(disks, vm, tmp_path, jud
     again = disks.run(state="exported", vm=vm, path=str(target))
     assert (again.result["changed"], one(again.result)["fetched"], again.total <= 10) == (False, 0, True)
     assert sorted(os.listdir(tmp_path)) == [".out.vmdk.vforge", "expected.raw", "out.vmdk"]
+
+
+def test_what_tracking_says_is_not_in_use_is_not_fetched(disks, tmp_path, judges):
+    with contextlib.closing(Areas(disks.sim)) as tracking:
+        tracking.make("web-3", size=SIZE)
+    disks.sim.write_disk("web-3", offset=5 * MIB, length=300_032, seed=1)
+    disks.sim.govc("vm.power", "-off", "web-3")
+    ran = disks.run(state="exported", vm={"name": "web-3"}, path=str(tmp_path / "out.vmdk"))
+    assert (one(ran.result)["transport"], ran.called("QueryChangedDiskAreas")) == ("datastore", 1)
+    assert 300_032 <= one(ran.result)["fetched"] < MIB
+    raw = tmp_path / "expected.raw"
+    raw.write_bytes(disks.sim.read_disk("web-3", length=SIZE))
+    judges.same(tmp_path / "out.vmdk", "vmdk", raw)
 
 
 def test_a_disk_goes_in_by_a_lease(disks, tmp_path, judges):
