@@ -164,7 +164,7 @@ class Owner:
 class OwnerMark:
     """What a description says.
 
-    :ivar vm: instance UUID of the VM that the snapshot was made of.
+    :ivar vm: instance UUID of the VM, or ID of the first class disk, that the snapshot was made of.
     :ivar run: random, one for each task.
     :ivar seconds: after which the run has ended in any case.
     """
@@ -182,8 +182,13 @@ class OwnerMark:
     @classmethod
     def of(cls, kind: Kind, snapshot: Snapshot, vm: str) -> OwnerMark | None:
         """The owner mark of a snapshot of this VM, or None where it is none of ours."""
-        _words, found, text = snapshot.description.rpartition(f"\n{kind.mark}")
-        if snapshot.name != kind.name or not found:
+        return cls.read(kind, snapshot.description, vm) if snapshot.name == kind.name else None
+
+    @classmethod
+    def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
+        """The owner mark in a description, or None where it has none of this VM or first class disk."""
+        _words, found, text = description.rpartition(f"\n{kind.mark}")
+        if not found:
             return None
         try:
             data = json.loads(text)

@@ -19,15 +19,17 @@ from .._connector.find import Selector
 from .._connector.tasks import TaskEnd, wait_for_tasks
 from .._engine import Task
 from .._errors import Ambiguous, InvalidOption, NotFound, TimedOut, VforgeError
+from .._temporary_snapshots import REMOVAL_SECONDS, REMOVE_LEFTOVERS, Owner, OwnerMark
 from .._vsphere import fcd, tracking
 from .._vsphere.changeid import ALL, NOT_TRACKED, Kept, judge
 from .._vsphere.disks import Disk
-from .._vsphere.fcd import FirstClassDisk
+from .._vsphere.fcd import DiskSnapshot, FirstClassDisk
 from . import plan, report, state
 from .model import FAIL, NEVER, AreaOptions, FirstClassDiskTarget, Target, Vm
 from .plan import QUERY
 from .sink import AreaFiles, AreaSink
 from .task import (
+    KIND,
     Answer,
     AreaTask,
     FullRequiredError,
@@ -39,9 +41,6 @@ from .task import (
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
-
-# What the snapshot of a query is called, with the name of the run behind it.
-OWN = "vforge-cbt "
 
 # For removing that snapshot, where the time of the task is over.
 _LAST_SECONDS = 30.0
@@ -80,8 +79,10 @@ def run(session: Session, options: AreaOptions, target: FirstClassDiskTarget, *,
     files = options.files
     with AreaFiles(files.areas, compress=files.compress, write=files.with_areas and not check) as sink:
         job = AreaTask(session, options, task, known, sink)
-        with task.accounted(), task.working_on(item), task.phase("query"):
-            _query(job, item, disk, target, named)
+        with task.accounted(), task.working_on(item):
+            _remove_leftovers(job, item, disk)
+            with task.phase("query"):
+                _query(job, item, disk, target, named)
         _judge(job, item)
         close_files(job)
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -246,15 +247,42 @@ def _make(job: AreaTask, disk: FirstClassDisk) -> Subject:
     :raises VforgeError: it cannot be made, or is not there in time.
     """
     session = job.session
-    task = fcd.manager(session).CreateSnapshot(fcd.disk_id(disk.id), fcd.datastore_ref(session, disk.store), f"{OWN}{job.run}")
+    mark = OwnerMark(disk.id, job.run, Owner.this(), job.options.timeout + REMOVAL_SECONDS)
+    task = fcd.manager(session).CreateSnapshot(
+        fcd.disk_id(disk.id), fcd.datastore_ref(session, disk.store), mark.description(KIND)
+    )
     end = _end_of(session, task, job.task.deadline)
     if end.error is not None:
         raise end.error
     return Subject(disk, end.result.id, made=True)
 
 
-def _remove(job: AreaTask, item: VmItem, subject: Subject) -> None:
-    """Remove the snapshot of the query; one that stays is said to."""
+def _remove_leftovers(job: AreaTask, item: VmItem, disk: FirstClassDisk) -> None:
+    """Remove the snapshots of queries that were killed, and warn of those whose run may still be at work."""
+    marked = [(each, mark) for each in disk.snapshots if (mark := OwnerMark.read(KIND, each.description, disk.id))]
+    now = job.session.current_time() if marked else None
+    for each, mark in marked:
+        if now is None or not mark.is_over(_created(each), now):
+            item.warnings.append(
+                f"{disk.title} has the snapshot {each.id} of a query that may still be at work. It is left alone."
+            )
+            continue
+        if job.task.check or _remove(job, item, Subject(disk, each.id, made=True)):
+            item.done.append(REMOVE_LEFTOVERS)
+
+
+def _created(snapshot: DiskSnapshot) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.fromisoformat(snapshot.created)
+    except ValueError:
+        return None
+
+
+def _remove(job: AreaTask, item: VmItem, subject: Subject) -> bool:
+    """Remove the snapshot of a query; a warning names one that stays.
+
+    :returns: whether it is gone.
+    """
     session, disk = job.session, subject.disk
     deadline = max(job.task.deadline, time.monotonic() + _LAST_SECONDS)
     try:
@@ -273,6 +301,7 @@ def _remove(job: AreaTask, item: VmItem, subject: Subject) -> None:
             f"The snapshot {subject.snapshot} of {disk.title} could not be removed: {error} "
             "Remove it with first_class_disk_snapshot."
         )
+    return error is None
 
 
 def _end_of(session: Session, task: t.Any, deadline: float) -> TaskEnd:
@@ -310,8 +339,8 @@ def _result(job: AreaTask, disk: FirstClassDisk, at: str) -> dict[str, t.Any]:
         "datastore": disk.store.name,
         "tracking": entry["tracking"],
         "snapshot": {"id": job.vms[0].used} if job.vms[0].used else None,
-        "actions": [],
-        "changed": False,
+        "actions": entry["actions"],
+        "changed": entry["changed"],
         "seconds": entry["seconds"],
         "warnings": entry["warnings"],
         **kept,

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt import first_class, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._cbt.model import AreaOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
 from ansible_collections.vforge.vsphere.plugins.modules import cbt_changed_areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.fcd.running import (
@@ -58,6 +59,27 @@ def areas(make_sim, tmp_path, monkeypatch):
     made.id = entry(made.one(name="d"))["id"]
     made.sim.datastore_type(STORE, "VMFS")
     return made
+
+
+def test_the_snapshot_that_a_killed_query_has_left_goes_with_the_next_one(areas, monkeypatch):
+    def leave():
+        with monkeypatch.context() as killed:
+            # What a run that is killed does not come to.
+            killed.setattr(first_class, "_remove", lambda *_args: True)
+            areas.areas()
+        assert areas.seen(areas.id)["snapshots"] == 1
+
+    leave()
+    # Its process, this one, may still be at work.
+    beside = areas.areas()
+    assert "may still be at work" in beside["warnings"][0]
+    assert areas.seen(areas.id)["snapshots"] == 1
+    monkeypatch.setattr(Owner, "is_gone", lambda _self: True)
+    checked = areas.areas(check=True)
+    assert (checked["actions"], areas.seen(areas.id)["snapshots"]) == (["leftover_removed"], 1)
+    cleaned = areas.areas()
+    assert (cleaned["actions"], cleaned["changed"], areas.seen(areas.id)["snapshots"]) == (["leftover_removed"], True, 0)
+    assert (areas.areas()["actions"], areas.areas()["changed"]) == ([], False)
 
 
 def test_what_was_written_between_two_questions_is_returned(areas, tmp_path):
