@@ -11,9 +11,11 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/faults"
 	"vforge.vsphere/simulator/internal/lookup"
 	"vforge.vsphere/simulator/internal/naming"
+	"vforge.vsphere/simulator/internal/vdisk"
 )
 
 // poolShim answers calls on resource pools that vcsim does not know.
@@ -91,8 +93,35 @@ func (sh *folderShim) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_T
 	var res soap.HasFault
 	f := sh.s.reg.Get(req.This).(*simulator.Folder)
 	req.Config.Name = naming.Unescape(req.Config.Name)
+	sh.s.sizeAttached(req.This, req.Config.DeviceChange)
 	ctx.WithLock(f, func() { res = f.CreateVMTask(ctx, req) })
 	return res
+}
+
+// sizeAttached gives disks that are there already, and are attached to a new VM, their own capacities: whatever a request says
+// of it, the disk's descriptor counts. vcsim would take the request's.
+func (s *Sim) sizeAttached(folder types.ManagedObjectReference, changes []types.BaseVirtualDeviceConfigSpec) {
+	dc := s.dcOf(folder)
+	for _, change := range changes {
+		spec := change.GetVirtualDeviceConfigSpec()
+		disk, ok := spec.Device.(*types.VirtualDisk)
+		if !ok || spec.Operation != types.VirtualDeviceConfigSpecOperationAdd || spec.FileOperation != "" {
+			continue
+		}
+		backing, ok := disk.Backing.(*vdisk.FlatBacking)
+		if !ok {
+			continue
+		}
+		ds := s.datastoreIn(&dc, backing.FileName)
+		if ds == nil {
+			continue // vcsim says what is wrong with the name
+		}
+		_, file := dsfiles.Split(backing.FileName)
+		if desc, err := dsfiles.ReadDescriptor(dsfiles.Local(ds, file)); err == nil {
+			disk.CapacityInBytes = int64(desc.Capacity())
+			disk.CapacityInKB = disk.CapacityInBytes / 1024
+		}
+	}
 }
 
 // CreateFolder makes a folder; vcsim would escape what is escaped already.

@@ -104,6 +104,8 @@ def test_a_vm_is_made_around_an_imported_disk(disks, tmp_path):
     entry = ran.result["vms"][0]
     assert (entry["actions"], entry["power_state"], entry["tools_running"]) == (["created", "powered_on"], "poweredOn", True)
     assert entry["disks"] == [path]
+    (disk,) = disks.sim.vm("new-1")["disks"]
+    assert disks.sim.read_disk("new-1", key=disk["key"], length=2 * MIB) == raw.read_bytes()
     seen = disks.sim.govc("vm.info", "new-1")["virtualMachines"][0]["config"]
     assert (seen["hardware"]["numCPU"], seen["hardware"]["memoryMB"], seen["firmware"]) == (2, 512, "efi")
     again = vms.run(**asked, powered_on=True, wait_for_tools=True)

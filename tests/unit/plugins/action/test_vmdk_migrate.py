@@ -1,0 +1,49 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role vmdk_migrate in playbooks: killed in the middle, it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
+
+_MIB = 2**20
+
+# Where a run is killed, one after the other: before the import, and when its disk belongs to no VM.
+_KILLED_AT = ("CreateImportSpec", "MoveVirtualDisk_Task")
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_run_that_is_killed_anywhere_is_gone_on_with_and_leaves_nothing(make_sim, tmp_path):
+    sim = make_sim("--vms", "1")
+    sim.create_vm("old", disks=[{"bytes": 4 * _MIB}])
+    sim.write_disk("old", offset=_MIB, length=300_032)
+    sim.govc("vm.power", "-off", "old")
+    content = sim.read_disk("old", length=4 * _MIB)
+    plays = Plays(sim, tmp_path, "vmdk_migrate", ("exported", "imported", "vm_result"))
+    asked = {
+        "vm": {"name": "old"},
+        "file": str(tmp_path / "disk.vmdk"),
+        "datastore_path": "[LocalDS_0] migrated/disk.vmdk",
+        "name": "new",
+        "remove_source": True,
+    }
+    for method in _KILLED_AT:
+        plays.kill_at(method, 1, **asked)
+        assert list(plays.vms("old")) == ["old"]
+        assert not plays.vms("new")
+
+    ran = plays.run(**asked)
+    assert ran.code == 0, ran.output
+    # What was proved before is not done again.
+    assert not ran.left["exported"]["changed"]
+    assert sorted(sim.govc("find", "/DC0/vm", "-type", "m", "-name", "*e[wl]*") or []) == ["/DC0/vm/new"]
+    assert not sim.govc("find", "/DC0/vm", "-type", "m", "-name", "vforge-import-*")
+    assert not [file for file in sim.orphans() if "vforge-import" in file]
+    (disk,) = sim.vm("new")["disks"]
+    assert sim.read_disk("new", key=disk["key"], length=4 * _MIB) == content
+    again = plays.run(**asked)
+    assert (again.code, again.left["vm_result"]["changed"]) == (0, False)
