@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,11 +44,11 @@ def test_a_round_waits_half_a_second_at_the_most(arrivals):
         now += pause
 
 
-def test_two_rounds_follow_each_other_at_once_after_a_quiet_second():
+def test_two_rounds_follow_each_other_at_once_after_a_quiet_second_and_a_third_soon():
     """A clock of our own: rounds of no length, each asked for as soon as the one before is over."""
-    assert _begins([0] * 10, 0) == [0, 0, 0.25, 0.5, 1, 1.25, 1.5, 1.75, 2, 2.25]
+    assert _begins([0] * 9, 0) == pytest.approx([0, 0, 0.1, 0.5, 1, 1.25, 1.5, 1.75, 2])
     # A quiet second later it is so again.
-    assert _begins([0, 0, 1, 0, 0], 7) == [7, 7, 8, 8, 8.25]
+    assert _begins([0, 0, 1, 0, 0], 7) == pytest.approx([7, 7, 8, 8, 8.1])
 
 
 @given(st.lists(st.floats(0.25, 9), max_size=20))
