@@ -130,6 +130,13 @@ options:
       - Connections to each disk at the same time. It may be 1 to 16.
     type: int
     default: 4
+  fresh_hours:
+    description:
+      - A VM with a point that is not older than so many hours is left as it is, so that a run after a failure backs up exactly
+        the VMs that are missing.
+      - With V(0) each run makes another point of each VM.
+    type: int
+    default: 0
   parallel:
     description:
       - How many calls are made at the same time, from 1 to 64. As many VMs are backed up at a time, and as many snapshots of
@@ -153,9 +160,9 @@ attributes:
   diff_mode:
     support: none
   idempotent:
-    support: none
+    support: partial
     details:
-      - Each run makes another point of each VM.
+      - With O(fresh_hours). Else each run makes another point of each VM.
   action_group:
     support: full
 requirements:
@@ -182,6 +189,15 @@ EXAMPLES = r"""
       - path: /DC0/vm/db/db-1
     repository: /srv/backups
     transport: export
+
+- name: The same after a failure, for the VMs that have no backup of this night yet
+  vforge.vsphere.vm_backup:
+    vms:
+      - name: web-1
+      - path: /DC0/vm/db/db-1
+    repository: /srv/backups
+    transport: export
+    fresh_hours: 12
 
 - name: Back up what changed, read by nbdkit with a VDDK of your own
   vforge.vsphere.vm_backup:
@@ -242,7 +258,7 @@ vms:
       description: Whether anything was done.
       type: bool
     point:
-      description: The new point. Null where none was made.
+      description: The new point, or by O(fresh_hours) the one that is new enough. Null where there is none.
       type: dict
       contains:
         id:
@@ -291,6 +307,9 @@ vms:
         read:
           description: Bytes that were read.
           type: int
+        skipped:
+          description: Bytes that were not, since they have not changed or are not in use.
+          type: int
         written:
           description: Bytes of them that were written, since they are not all zeros.
           type: int
@@ -306,7 +325,7 @@ vms:
       returned: when it failed
       type: dict
 counts:
-  description: How many VMs were C(backed_up) and C(failed).
+  description: How many VMs were C(backed_up), C(failed) and, by O(fresh_hours), C(unchanged).
   returned: as RV(vms)
   type: dict
 bytes_read:
@@ -367,6 +386,7 @@ def argument_spec():
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},
         "gap": {"type": "int", "default": 256},
         "streams": {"type": "int", "default": 4},
+        "fresh_hours": {"type": "int", "default": 0},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }

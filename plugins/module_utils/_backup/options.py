@@ -103,6 +103,7 @@ class BackupOptions:
     excluded: str
     gap: int
     streams: int
+    fresh_hours: int
     timeout: int
     parallel: int
 
@@ -121,6 +122,8 @@ class BackupOptions:
                 raise InvalidOption(
                     f"The option {name} is {params[name]}.", hint=f"Set it to a number from {least} to {most}.", option=name
                 )
+        if params["fresh_hours"] < 0:
+            raise InvalidOption("The option fresh_hours must be at least 0.", option="fresh_hours")
         nbd = NbdServer.from_params(params.get("nbd"))
         if params["transport"] == NBD and nbd is None:
             raise InvalidOption("transport is nbd, and nbd is not set.", hint="Set nbd.uri or nbd.command.", option="nbd")
@@ -141,6 +144,7 @@ class BackupOptions:
             excluded=params["excluded_disks"],
             gap=params["gap"] * 1024,
             streams=params["streams"],
+            fresh_hours=params["fresh_hours"],
             timeout=params["timeout"],
             parallel=params["parallel"],
         )

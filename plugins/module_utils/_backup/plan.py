@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
 from .._errors import VforgeError
@@ -113,6 +114,13 @@ def check(vm: Vm, options: BackupOptions) -> None:
             f"VMware Tools do not run in {vm.path}, and nothing else can quiesce it.",
             hint="Start them, or set quiesce to try.",
         )
+
+
+def fresh(points: t.Sequence[Point], options: BackupOptions, now: datetime.datetime) -> Point | None:
+    """The newest point of a VM, where it is new enough to make no other."""
+    newest = points[-1] if points else None
+    enough = datetime.timedelta(hours=options.fresh_hours)
+    return newest if newest is not None and now - newest.time < enough else None
 
 
 def quiesces(vm: Vm, options: BackupOptions) -> bool:

@@ -37,9 +37,15 @@ def result(job: BackupTask) -> dict[str, t.Any]:
         "changed": any(entry["changed"] for entry in entries),
         "repository": job.repository.path,
         "vms": entries,
-        "counts": dict(collections.Counter("failed" if "error" in entry else "backed_up" for entry in entries)),
+        "counts": dict(collections.Counter(_what_became(entry) for entry in entries)),
         "bytes_read": sum(one.copied.read for item in job.vms for one in item.copied),
     }
+
+
+def _what_became(entry: t.Mapping[str, t.Any]) -> str:
+    if "error" in entry:
+        return "failed"
+    return "backed_up" if _DONE[BACK_UP] in entry["actions"] else "unchanged"
 
 
 def _entry(item: BackupItem) -> dict[str, t.Any]:
@@ -82,6 +88,7 @@ def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
         "kind": "incremental" if changes else "full",
         "reason": {"code": "", "reason": ""} if isinstance(reading, Changes) else vars(reading.why),
         "read": copied.read if copied is not None else 0,
+        "skipped": disk.capacity - copied.read if copied is not None else 0,
         "written": copied.written if copied is not None else 0,
     }
 
@@ -96,6 +103,7 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "kind": "excluded",
             "reason": {"code": "excluded", "reason": one.why},
             "read": 0,
+            "skipped": 0,
             "written": 0,
         }
         for one in plan.left_out(item.vm.disks)

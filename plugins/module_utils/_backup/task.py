@@ -63,7 +63,7 @@ class BackupItem(SnapshotItem):
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
-    :ivar point: the new point, once it is there.
+    :ivar point: the new point, once it is there; or one that is new enough.
     """
 
     vm: Vm
@@ -139,9 +139,14 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
 
 def _carry_out(job: BackupTask) -> None:
     find_leftovers(job.snapshots)
+    now = datetime.datetime.now(datetime.UTC)
     for item in job.vms:
         try:
-            plan.check(item.vm, job.options)
+            item.point = plan.fresh(_points(job, item), job.options, now)
+            if item.point is not None:
+                item.steps = ()
+            else:
+                plan.check(item.vm, job.options)
         except VforgeError as error:
             item.steps = ()
             item.fail(error)
@@ -162,6 +167,11 @@ def _carry_out(job: BackupTask) -> None:
             finally:
                 # As long as the locks are held.
                 _discard(wave)
+
+
+def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
+    """The points of a VM, read only where one of them may be new enough."""
+    return job.repository.read(item.vm.instance_uuid).points if job.options.fresh_hours else ()
 
 
 def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:

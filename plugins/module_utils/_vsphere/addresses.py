@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import ipaddress
 import typing as t
 
@@ -40,6 +41,8 @@ _LONGEST = 45
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
 
+# The same few texts are asked about for each of hundreds of clones, several times.
+@functools.lru_cache(maxsize=4096)
 def parsed(text: str) -> Address | None:
     """The address that a text is, or None: no name, no prefix, no zone, nothing before or behind
     it.

@@ -66,3 +66,27 @@ def test_what_was_staged_goes_when_the_time_is_over(backups):
     assert backups.points() == []
     assert [path for path in backups.repository.rglob("*") if path.name.startswith(".staging")] == []
     assert backups.snapshots("web-1") == []
+
+
+def test_fifty_with_one_in_ten_failing_and_the_second_run_takes_exactly_the_missing(backups):
+    names = [f"app-{number:02}" for number in range(50)]
+    for name in names:
+        backups.sim.create_vm(name, on=False, disks=[{"bytes": MIB}])
+    asked = {"vms": [{"name": name} for name in names], "transport": "export", "fresh_hours": 12}
+    backups.sim.inject(method="CreateSnapshot_Task", every=10, times=0, do="task-fault", fault="InsufficientResourcesFault")
+    first = backups.attempt(**asked)
+    assert first.result["counts"] == {"backed_up": 45, "failed": 5}
+    failed = {entry["name"] for entry in first.result["failures"]}
+    assert len(failed) == 5
+    assert {name for name in names if not backups.points(name)} == failed
+    backups.sim.clear()
+    checked = backups.run(check=True, **asked)
+    assert {entry["name"] for entry in checked.result["vms"] if entry["changed"]} == failed
+    second = backups.run(**asked)
+    assert second.result["counts"] == {"unchanged": 45, "backed_up": 5}
+    assert {entry["name"] for entry in second.result["vms"] if entry["actions"] == ["backed_up"]} == failed
+    assert second.called("CreateSnapshot_Task") == 5
+    assert [len(backups.points(name)) for name in names] == [1] * 50
+    third = backups.run(**asked)
+    assert (third.result["changed"], third.called("CreateSnapshot_Task")) == (False, 0)
+    assert third.total <= 10
