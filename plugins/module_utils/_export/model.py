@@ -12,9 +12,9 @@ import typing as t
 from .._connector.find import Selector
 from .._errors import InvalidOption
 from .._retention import Retention
+from .._vsphere.hardware import Machine
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .._vsphere.vm import Vm as BasicVm
-from .hardware import Machine
 
 # The two forms of a package.
 OVF, OVA = "ovf", "ova"

@@ -11,9 +11,9 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, VforgeError
+from .._vsphere.hardware import Machine
 from .._vsphere.snapshots import choose
 from . import record
-from .hardware import Machine
 from .model import (
     ALWAYS,
     CRASH,

@@ -21,7 +21,7 @@ import json
 import typing as t
 
 from .._files import parsed
-from .hardware import digest_of, exported_extra
+from .._vsphere.hardware import digest_of, exported_extra
 from .model import ExportOptions, FromSnapshot, FromVm, Source, Vm
 
 # Of a file of this name; what is longer was not written by us.

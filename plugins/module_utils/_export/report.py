@@ -10,7 +10,7 @@ import typing as t
 
 from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
-from .hardware import withheld
+from .._vsphere.hardware import withheld
 from .model import FromSnapshot
 from .plan import EXPORT, PRUNE
 

@@ -13,7 +13,9 @@ import datetime
 import secrets
 import typing as t
 
+from .. import _descriptor as descriptor
 from .._connector.web import Stops
+from .._descriptor import Content, DiskFile, OtherFile
 from .._engine import Task
 from .._errors import NotFound, VforgeError
 from .._progress import Meter
@@ -29,9 +31,8 @@ from .._temporary_snapshots import (
     with_snapshots,
 )
 from .._vsphere import lease as leases
-from . import descriptor, package, plan, read, record, report
-from .descriptor import Content, DiskFile, OtherFile
-from .hardware import HardDisk, Machine, exported_extra
+from .._vsphere.hardware import HardDisk, Machine, exported_extra
+from . import package, plan, read, record, report
 from .model import TRY, ExportOptions, FromNewSnapshot, FromSnapshot, Target, Vm
 from .package import Package, Packages
 from .plan import EXPORT, PRUNE, NotExportable

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._export import descriptor
-from ansible_collections.vforge.vsphere.plugins.module_utils._export.descriptor import (
+from ansible_collections.vforge.vsphere.plugins.module_utils import _descriptor as descriptor
+from ansible_collections.vforge.vsphere.plugins.module_utils._descriptor import (
     OVF,
     RASD,
     VMW,
@@ -22,7 +22,9 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._export.descriptor 
     DiskFile,
     OtherFile,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._export.hardware import (
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor as reader
+from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import manifest as manifests
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.hardware import (
     IDE,
     SCSI,
     STORAGE,
@@ -37,8 +39,6 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._export.hardware im
     exported_extra,
     withheld,
 )
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import descriptor as reader
-from ansible_collections.vforge.vsphere.plugins.module_utils._ovf import manifest as manifests
 
 HIDDEN = "a-secret-of-somebody"
 

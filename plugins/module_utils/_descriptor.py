@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The OVF descriptor of an exported VM (DMTF DSP0243), and the manifest. Pure.
+"""The OVF descriptor that is written for a VM (DMTF DSP0243), and the manifest. Pure.
 
 It is written here and not by vCenter's ``OvfManager.CreateDescriptor``: that one leaves out what
 makes a VM start again elsewhere (firmware settings on some releases, extraConfig, NVRAM), takes its
@@ -15,7 +15,7 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
-from .hardware import IDE, SCSI, STORAGE, USB, Card, Drive, HardDisk, Machine, Product, Property
+from ._vsphere.hardware import IDE, SCSI, STORAGE, USB, Card, Drive, HardDisk, Machine, Product, Property
 
 OVF = "http://schemas.dmtf.org/ovf/envelope/1"
 _CIM = "http://schemas.dmtf.org/wbem/wscim/1"
