@@ -1,18 +1,19 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Restore disks of a backup to files."""
+"""Restore a backup to image files, or to an OVF package."""
 
 DOCUMENTATION = r"""
 module: vm_restore
-short_description: Restore disks of a backup to image files
+short_description: Restore a backup to image files, or to an OVF package
 version_added: 0.1.0
 description:
   - Writes disks as they were at any point of a repository into files of this machine, and compares every MiB with the digest
     of the backup. A file is there when that is done, and not before.
   - Files that already have what the point has are left alone.
-  - A VM is made of the files by M(vforge.vsphere.vmdk) and the role that calls it. Single files are read by C(guestmount) or
-    C(qemu-nbd), straight from the image of a point.
+  - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and networks, of which
+    M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) does both.
+  - Single files are read by C(guestmount) or C(qemu-nbd), straight from the image of a point.
 options:
   repository:
     description:
@@ -37,14 +38,18 @@ options:
     default: []
   dest:
     description:
-      - Folder for the files, which must be there. They are named after the keys of the disks, such as C(disk-2000.qcow2).
+      - Folder for the files, which must be there. They are named after the keys of the disks, such as C(disk-2000.qcow2). The
+        descriptor of a package is C(vm.ovf), its manifest C(vm.mf).
     type: path
     required: true
   format:
     description:
       - Format of the files.
+      - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
+        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM, and its
+        NVRAM.
     type: str
-    choices: [qcow2, raw, vmdk]
+    choices: [qcow2, raw, vmdk, ovf]
     default: qcow2
   timeout:
     description:
@@ -85,6 +90,13 @@ EXAMPLES = r"""
     dest: /srv/restored
     format: raw
 
+- name: Have the whole VM as a package
+  vforge.vsphere.vm_restore:
+    repository: /srv/backups
+    vm: db-1
+    dest: /srv/restored/db-1
+    format: ovf
+
 - name: Have one disk as it was a week ago
   vforge.vsphere.vm_restore:
     repository: /srv/backups
@@ -112,6 +124,11 @@ point:
   description: The point that was restored.
   returned: always
   type: str
+package:
+  description:
+    - The package, with the C(path) of its descriptor and the C(action), V(restored) or V(unchanged). Null for other formats.
+  returned: always
+  type: dict
 disks:
   description: One entry for each disk.
   returned: always
@@ -154,7 +171,7 @@ def argument_spec():
         "point": {"type": "str", "default": "newest"},
         "disks": {"type": "list", "elements": "str", "default": []},
         "dest": {"type": "path", "required": True},
-        "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk"], "default": "qcow2"},
+        "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "ovf"], "default": "qcow2"},
         **_argspec.timeout(3600),
     }
 

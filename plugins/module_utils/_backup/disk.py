@@ -150,11 +150,13 @@ def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str
     return True
 
 
-def restore(machine: Machine, point: Point, disk: DiskBackup, target: str, form: str, deadline: float) -> int:
+def restore(
+    machine: Machine, point: Point, disk: DiskBackup, target: str, form: str, deadline: float, *, streamed: bool = False
+) -> int:
     """Write a disk as it was at a point into a file of this machine.
 
     :param target: the file; what is there is replaced when the new one is proved, and not before.
-    :param form: ``raw``, ``qcow2`` or ``vmdk``.
+    :param form: ``raw``, ``qcow2`` or ``vmdk``; a ``streamed`` VMDK is as packages have them.
     :returns: how many bytes were compared with the digests.
     :raises VforgeError: when it cannot be; nothing is left then.
     """
@@ -163,7 +165,7 @@ def restore(machine: Machine, point: Point, disk: DiskBackup, target: str, form:
         place.sweep(name)
         draft = _files.Draft(place, name)
         try:
-            images.convert(machine.path_of(point, disk), draft.path, form, deadline)
+            images.convert(machine.path_of(point, disk), draft.path, form, deadline, streamed=streamed)
             with machine.digests_of(point, disk) as digests:
                 compared = prove(draft.path, digests, range(digests.count), deadline, form)
             draft.finish()

@@ -188,12 +188,14 @@ def commit(path: str, deadline: float) -> None:
     run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", path], deadline)
 
 
-def convert(source: str, target: str, form: str, deadline: float) -> None:
+def convert(source: str, target: str, form: str, deadline: float, *, streamed: bool = False) -> None:
     """Write the content of an image into a new one.
 
     :param form: ``raw``, ``qcow2`` or ``vmdk``.
+    :param streamed: whether a VMDK is a streamOptimized one, as packages have them.
     """
-    run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", form, source, target], deadline)
+    subformat = ["-o", "subformat=streamOptimized"] if streamed else []
+    run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", form, *subformat, source, target], deadline)
 
 
 # NBD

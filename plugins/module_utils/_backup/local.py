@@ -10,12 +10,14 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import hashlib
 import json
 import os
 import time
 import typing as t
 
 from .. import _files
+from .._descriptor import Content, DiskFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
 from .._programs import MissingProgram
 from . import disk as disks
@@ -25,6 +27,7 @@ from .report import point_entry
 from .repository import Machine, Repository
 
 if t.TYPE_CHECKING:
+    from .._vsphere import hardware
     from .model import DiskBackup
 
 VERIFIED, PRUNED = "verified", "pruned"
@@ -33,7 +36,11 @@ VERIFIED, PRUNED = "verified", "pruned"
 VERIFIED_FILE = "verified.json"
 
 _NEWEST = "newest"
-_FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
+_FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "ovf": "vmdk"}
+
+# A package of all disks, with what the VM was made of.
+_PACKAGE = "ovf"
+_DESCRIPTOR, _MANIFEST = "vm.ovf", "vm.mf"
 
 
 # Which VM is meant
@@ -226,6 +233,8 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
             continue
         try:
             found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
+            if point.machine:
+                machine.hardware_of(point)
         except (TimedOut, MissingProgram, _files.FileUnwritable):
             # These say nothing of the point.
             entry["points"].pop()
@@ -262,7 +271,14 @@ class RestoreOptions:
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> RestoreOptions:
-        """The options of the module."""
+        """The options of the module.
+
+        :raises InvalidOption: what cannot be right.
+        """
+        if params["format"] == _PACKAGE and params.get("disks"):
+            raise InvalidOption(
+                "A package has all disks of the VM.", hint="Leave disks out, or choose another format.", option="disks"
+            )
         return cls(
             repository=params["repository"],
             vm=params["vm"],
@@ -290,15 +306,56 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     with repository.locked(uuid, deadline, show, put_right=False) as machine:
         point = _point(machine, options.point)
         wanted = _wanted(point, options.disks)
+        # Before the first byte is written: without it there is no package.
+        about = machine.hardware_of(point) if options.form == _PACKAGE else None
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
+    package = _package(about, point, entries, options.folder, check=check) if about is not None else None
     return {
-        "changed": any(entry["action"] == "restored" for entry in entries),
+        "changed": any(entry["action"] == "restored" for entry in [*entries, *([package] if package else [])]),
         "repository": repository.path,
         "instance_uuid": uuid,
         "name": point.vm_name,
         "point": point.id,
+        "package": package,
         "disks": entries,
     }
+
+
+def _package(
+    about: hardware.Machine, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
+) -> dict[str, t.Any]:
+    """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
+    path = os.path.join(folder, _DESCRIPTOR)
+    found = {"path": path, "action": "unchanged"}
+    if check and any(entry["action"] == "restored" for entry in entries):
+        return {**found, "action": "restored"}
+    by_key = {disk.key: disk for disk in about.disks}
+    paths = {entry["key"]: entry["path"] for entry in entries}
+    files = tuple(
+        DiskFile(by_key[disk.key], os.path.basename(paths[disk.key]), os.stat(paths[disk.key]).st_size) for disk in point.disks
+    )
+    text = descriptor(about, Content(files, extra=about.extra))
+    named = [(_DESCRIPTOR, hashlib.sha256(text).hexdigest()), *((file.href, _sha256(paths[file.disk.key])) for file in files)]
+    due = {_DESCRIPTOR: text, _MANIFEST: manifest(named)}
+    if all(_has(os.path.join(folder, name), data) for name, data in due.items()):
+        return found
+    if not check:
+        for name, data in due.items():
+            _files.replace(os.path.join(folder, name), data, what="package")
+    return {**found, "action": "restored"}
+
+
+def _has(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(data) + 1) == data
+    except OSError:
+        return False
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _point(machine: Machine, wanted: str) -> Point:
@@ -323,10 +380,11 @@ def _wanted(point: Point, labels: t.Sequence[str]) -> list[DiskBackup]:
 def _restore(
     machine: Machine, point: Point, disk: DiskBackup, options: RestoreOptions, deadline: float, *, check: bool
 ) -> dict[str, t.Any]:
-    path = os.path.join(options.folder, f"disk-{disk.key}.{options.form}")
+    form = _FORMS[options.form]
+    path = os.path.join(options.folder, f"disk-{disk.key}.{form}")
     entry = {"label": disk.label, "key": disk.key, "capacity": disk.capacity, "path": path, "action": "unchanged"}
-    if disks.holds(machine, point, disk, path, _FORMS[options.form], deadline):
+    if disks.holds(machine, point, disk, path, form, deadline):
         return entry
     if not check:
-        disks.restore(machine, point, disk, path, _FORMS[options.form], deadline)
+        disks.restore(machine, point, disk, path, form, deadline, streamed=options.form == _PACKAGE)
     return {**entry, "action": "restored"}

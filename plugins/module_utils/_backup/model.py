@@ -22,6 +22,9 @@ FORMAT = 1
 
 FULL, INCREMENTAL = "full", "incremental"
 
+# What the VM is made of, in the folder of a point.
+MACHINE_FILE = "vm.json"
+
 # No colon: to qemu-img a name with one before its first slash is a protocol.
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -83,6 +86,8 @@ class Point:
     :ivar created: ISO 8601, in UTC.
     :ivar instance_uuid: of the VM.
     :ivar consistency: ``crash-consistent``, ``file-system-consistent`` and so on.
+    :ivar machine: SHA-256 of the file that says what the VM is made of; empty where there is none, as in
+        points of earlier releases.
     """
 
     id: str
@@ -92,6 +97,7 @@ class Point:
     vm_name: str
     consistency: str
     disks: tuple[DiskBackup, ...]
+    machine: str = ""
 
     @property
     def kind(self) -> str:

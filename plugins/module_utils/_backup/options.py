@@ -31,12 +31,14 @@ class Vm(vm.Vm):
 
     :ivar consolidate: whether vCenter says that its disks need consolidation.
     :ivar tools: whether VMware Tools run.
+    :ivar networks: names of its networks, by what the backing of a NIC holds for them.
     """
 
     disks: tuple[Disk, ...]
     snapshots: tuple[Snapshot, ...] = ()
     consolidate: bool = False
     tools: bool = False
+    networks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

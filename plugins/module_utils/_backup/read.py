@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._connector.find import TO_ANCESTORS, find_each, readable
-from .._connector.props import Row, collect, read
+from .._connector.props import Route, Row, collect, read
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
+from .._vsphere.compute import NETWORKS, networks_in
 from .._vsphere.disks import Disk, disks_in
+from .._vsphere.hardware import Machine, machine_of
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
 from .options import Vm
@@ -23,6 +26,7 @@ if t.TYPE_CHECKING:
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
+    **NETWORKS,
     vim.VirtualMachine: (
         *BASICS,
         DEVICES,
@@ -33,6 +37,9 @@ _VM: dict[type, tuple[str, ...]] = {
 }
 
 
+_AROUND = (*TO_ANCESTORS, Route("vm-networks", vim.VirtualMachine, "network"))
+
+
 def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm | VforgeError]:
     """The VMs that the selectors name, in their order.
 
@@ -41,23 +48,44 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
     """
     found = find_each(session, selectors, datacenter, option="vms")
     refs = [reference(session, moid) for moid in found if isinstance(moid, str)]
-    rows = {row.moid: row for row in collect(session, refs, _VM, TO_ANCESTORS)}
-    known = {moid: _vm(rows, row) for moid, row in rows.items() if is_readable(row)}
+    rows = {row.moid: row for row in collect(session, refs, _VM, _AROUND)}
+    networks = {network.backing_id: network.name for network in networks_in(rows)}
+    known = {
+        moid: _vm(rows, row, networks)
+        for moid, row in rows.items()
+        if isinstance(row.ref, vim.VirtualMachine) and is_readable(row)
+    }
     return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
 
 
-def _vm(rows: t.Mapping[str, Row], row: Row) -> Vm:
+def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str]) -> Vm:
     return Vm(
         **basics(rows, row),
         disks=disks_in(row.get(DEVICES)),
         snapshots=snapshots_in(row.get("snapshot")),
         consolidate=bool(row.get("runtime.consolidationNeeded")),
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
+        networks=networks,
     )
 
 
-def read_snapshot_disks(session: Session, moids: t.Sequence[str]) -> dict[str, tuple[Disk, ...]]:
-    """The disks as snapshots have them, by the moids of the snapshots; what is gone is left out."""
-    refs = [snapshots.reference(session, moid) for moid in moids]
-    rows = read(session, refs, vim.vm.Snapshot, (DEVICES,))
-    return {moid: disks_in(row.get(DEVICES)) for moid, row in rows.items()}
+@dataclasses.dataclass(frozen=True)
+class Snapshotted:
+    """A VM as a snapshot has it: its disks, and all that it is made of."""
+
+    disks: tuple[Disk, ...]
+    machine: Machine
+
+
+def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snapshotted]:
+    """What VMs were when snapshots of them were made, by moid of the snapshot; what is gone is left out.
+
+    :param vms: by the moids of the snapshots.
+    """
+    refs = [snapshots.reference(session, moid) for moid in vms]
+    rows = read(session, refs, vim.vm.Snapshot, ("config",))
+    found = {}
+    for moid, row in rows.items():
+        config, vm = row.get("config"), vms[moid]
+        found[moid] = Snapshotted(disks_in(config.hardware.device), machine_of(config, vm.name, vm.networks, {}))
+    return found

@@ -10,6 +10,7 @@
             20261129T011500Z-1f0e9c3a/      a point
                 disk-2000.qcow2             over that of the point before, which lies beside it
                 disk-2000.qcow2.sha256      a digest of each MiB
+                vm.json                     what the VM was made of
                 manifest.json               written last
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
@@ -22,16 +23,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import shutil
 import typing as t
 
 from .. import _files
 from .._errors import NotFound
+from .._vsphere import hardware
 from . import images
 from .blockmap import BlockMap
 from .copying import blocks_of, prove
-from .model import BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
+from .model import MACHINE_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
 
 MANIFEST = "manifest.json"
 _WHAT = "backup repository"
@@ -41,6 +44,7 @@ _VM, _POINTS, _STAGING = "vm-", "points", ".staging-"
 _REMOVING = "removing"
 
 _MOST_MANIFEST = 16 * 2**20
+_MOST_MACHINE = 4 * 2**20
 
 
 class Repository:
@@ -148,6 +152,30 @@ class Machine:
                 path=path,
             )
         return digests
+
+    def hardware_of(self, point: Point) -> hardware.Machine:
+        """What the VM was made of.
+
+        :raises NotFound: the point does not say it.
+        :raises BackupDamaged: when it is not what was written.
+        """
+        path = os.path.join(self._points, point.id, MACHINE_FILE)
+        if not point.machine:
+            raise NotFound(
+                f"The backup {point.id} does not say what its VM was made of: an earlier release has made it.",
+                hint="Restore its disks, and make a VM around them with vm_from_disks.",
+            )
+        data = _files.read(path, _MOST_MACHINE, what=_WHAT)
+        try:
+            if hashlib.sha256(data).hexdigest() == point.machine:
+                return hardware.from_json(data)
+        except ValueError:
+            pass  # a newer release has written it, with what this one does not know
+        raise BackupDamaged(
+            f"{path} was changed since it was written, or is of a newer release of this collection.",
+            hint="Restore it from another copy of the repository. The disks can be restored without it.",
+            path=path,
+        )
 
     # A new point
 

@@ -15,6 +15,8 @@ import array
 import contextlib
 import dataclasses
 import datetime
+import hashlib
+import os
 import secrets
 import time
 import typing as t
@@ -34,13 +36,13 @@ from .._temporary_snapshots import (
     waves,
     with_snapshots,
 )
-from .._vsphere import tracking
+from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
 from . import disk as disks
 from . import images, plan, read, readers, report
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
-from .model import Point, point_id
+from .model import MACHINE_FILE, Point, point_id
 from .options import EXPORT, INCREMENTAL, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Changes, Reading, Whole
 from .repository import Machine, Repository
@@ -60,6 +62,7 @@ class BackupItem(SnapshotItem):
     """A VM of the task.
 
     :ivar machine: its points; None until its folder is locked.
+    :ivar hardware: what the VM is made of, as its snapshot has it.
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
@@ -68,6 +71,7 @@ class BackupItem(SnapshotItem):
 
     vm: Vm
     machine: Machine | None = None
+    hardware: hardware.Machine | None = None
     readings: list[Reading] = dataclasses.field(default_factory=list)
     staged: str | None = None
     copied: list[Staged] = dataclasses.field(default_factory=list)
@@ -202,13 +206,14 @@ def _copy(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
 def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
     """Copy the disks of VMs that have their snapshots now, some at the same time."""
     with job.task.phase("read"):
-        known = read.read_snapshot_disks(job.session, [_snapshot(item) for item in ready])
+        known = read.read_snapshots(job.session, {_snapshot(item): item.vm for item in ready})
         for item in ready:
             found = known.get(_snapshot(item))
             if found is None:
                 item.fail(NotFound(f"The snapshot {_snapshot(item)} of {item.title} is not there any more.", hint="Run again."))
             elif item.machine is not None:
-                _plan(job, item, item.machine, found)
+                item.hardware = found.machine
+                _plan(job, item, item.machine, found.disks)
 
         def note(item: BackupItem, outcome: Outcome) -> None:
             item.whole = outcome.error is None
@@ -358,6 +363,9 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
     with _files.explained(staged, "backup"):
         written = tuple(disks.finish(one, job.go_on) for one in item.copied)
+        about = hardware.as_json(item.hardware) if item.hardware is not None else b""
+        if about:
+            _files.replace(os.path.join(staged, MACHINE_FILE), about, what="file of the backup")
     known = machine.points
     now = datetime.datetime.now(datetime.UTC)
     point = Point(
@@ -368,6 +376,7 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         vm_name=item.vm.name,
         consistency=consistency(item),
         disks=written,
+        machine=hashlib.sha256(about).hexdigest() if about else "",
     )
     machine.commit(staged, point)
     item.point, item.staged = point, None

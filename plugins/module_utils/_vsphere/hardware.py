@@ -202,6 +202,52 @@ _SAFE_KEYS = (
 _OWN_PREFIX = "vforge."
 
 
+def as_json(machine: Machine) -> bytes:
+    """What a machine is made of, for a file: without what may be a secret.
+
+    Of extraConfig only what goes along anywhere is in it, and of vApp properties no password.
+    """
+    shown = dataclasses.replace(
+        machine,
+        extra=exported_extra(machine, ()),
+        properties=tuple(
+            dataclasses.replace(each, default="", value="") if each.password else each for each in machine.properties
+        ),
+    )
+    return json.dumps({**dataclasses.asdict(shown), "left_out": withheld(machine, ())}, indent=1).encode()
+
+
+def from_json(data: bytes) -> Machine:
+    """The machine of such a file.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        found = json.loads(data)
+        found.pop("left_out")
+        kinds = {
+            "controllers": Controller,
+            "disks": HardDisk,
+            "cards": Card,
+            "drives": Drive,
+            "products": Product,
+            "properties": Property,
+        }
+        parts = {name: tuple(kind(**_tuples(each)) for each in found.pop(name)) for name, kind in kinds.items()}
+        return Machine(**_tuples(found), **parts)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it has no machine in it: {error}") from error
+
+
+def _tuples(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """JSON's lists, which are pairs or texts, as tuples."""
+    return {key: _tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _tuple(value: t.Sequence[t.Any]) -> tuple[t.Any, ...]:
+    return tuple(tuple(each) if isinstance(each, list) else each for each in value)
+
+
 def exported_extra(machine: Machine, asked: t.Collection[str]) -> tuple[tuple[str, str], ...]:
     """The pairs of extraConfig that go along, in the order of their keys.
 

@@ -6,9 +6,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
+from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import nothing
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -45,6 +55,58 @@ def test_by_an_export_lease_each_is_whole(backups):
     assert (ran.one["disks"][0]["kind"], ran.one["disks"][0]["reason"]["code"]) == ("full", "whole_disks_only")
     assert backups.restored(0) == backups.content()
     assert backups.snapshots("web-1") == []
+
+
+def test_a_package_of_a_point_makes_the_vm_again_without_its_secrets(backups, tmp_path):
+    backups.sim.write_disk("web-1", offset=MIB, length=3 * MIB, seed=1)
+    backups.sim.govc("vm.power", "-off", "web-1")
+    backups.sim.govc("vm.change", "-vm", "web-1", "-c", "2", "-m", "2048", "-annotation", "the shop")
+    backups.sim.govc("vm.change", "-vm", "web-1", "-e", "guestinfo.userdata=hunter2-secret", "-e", "disk.EnableUUID=TRUE")
+    backups.run()
+    content = backups.content()
+    backups.sim.govc("vm.change", "-vm", "web-1", "-c", "1")
+    (about,) = backups.repository.rglob("vm.json")
+    assert "hunter2" not in about.read_text(encoding="utf-8")
+    assert json.loads(about.read_text(encoding="utf-8"))["left_out"] == ["guestinfo.userdata"]
+
+    folder = tmp_path / "package"
+    folder.mkdir(mode=0o700)
+
+    def restored(*, check=False):
+        asked = {"repository": str(backups.repository), "vm": "web-1", "dest": str(folder), "format": "ovf"}
+        options = RestoreOptions.from_params(accepted(vm_restore.argument_spec(), asked))
+        return local.restore(options, nothing, check=check)
+
+    assert (restored(check=True)["changed"], list(folder.iterdir())) == (True, [])
+    first = restored()
+    assert (first["changed"], first["package"]["action"]) == (True, "restored")
+    assert sorted(path.name for path in folder.iterdir()) == ["disk-2000.vmdk", "vm.mf", "vm.ovf"]
+    assert restored()["changed"] is False
+
+    templates = Templates(backups.sim)
+    templates.run(folder / "vm.ovf", name="again", verify="before")
+    seen = backups.sim.govc("vm.info", "-e", "again")["virtualMachines"][0]["config"]
+    assert (seen["hardware"]["numCPU"], seen["hardware"]["memoryMB"], seen["annotation"]) == (2, 2048, "the shop")
+    extra = {pair["key"]: pair["value"] for pair in seen["extraConfig"]}
+    assert extra["disk.EnableUUID"] == "TRUE"
+    assert "guestinfo.userdata" not in extra
+    (disk,) = backups.sim.vm("again")["disks"]
+    assert backups.sim.read_disk("again", key=disk["key"], length=len(content)) == content
+
+
+def test_a_changed_vm_json_is_found_and_used_for_nothing(backups, tmp_path):
+    backups.run()
+    (about,) = backups.repository.rglob("vm.json")
+    about.write_text(about.read_text(encoding="utf-8").replace('"cpus"', ' "cpus"'), encoding="utf-8")
+    care = CareOptions.from_params(
+        accepted(backup_repository.argument_spec(), {"path": str(backups.repository), "state": "verified"})
+    )
+    with pytest.raises(PartialFailure) as raised:
+        local.care(care, nothing, check=False)
+    assert raised.value.error_code == "backup_damaged"
+    asked = {"repository": str(backups.repository), "vm": "web-1", "dest": str(tmp_path), "format": "ovf"}
+    with pytest.raises(BackupDamaged, match=r"vm\.json"):
+        local.restore(RestoreOptions.from_params(accepted(vm_restore.argument_spec(), asked)), nothing, check=False)
 
 
 def test_a_server_that_offers_less_than_the_disk_has_makes_no_point(backups):
