@@ -233,7 +233,9 @@ def from_json(data: bytes) -> Machine:
             "products": Product,
             "properties": Property,
         }
-        parts = {name: tuple(kind(**_tuples(each)) for each in found.pop(name)) for name, kind in kinds.items()}
+        parts: dict[str, t.Any] = {
+            name: tuple(kind(**_tuples(each)) for each in found.pop(name)) for name, kind in kinds.items()
+        }
         return Machine(**_tuples(found), **parts)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it has no machine in it: {error}") from error
