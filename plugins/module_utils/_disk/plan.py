@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
 
 # The steps, which are also what the result calls them.
 EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
+DESCRIBE = "described"
 
 # On these a disk is files, which can be had by their paths.
 _WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
