@@ -439,6 +439,7 @@ def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dic
 def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
     home = read.home(session, options.place, target)
+    plan.check_verify(options, home.kind)
     made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
     item.adapter = options.import_adapter
     tool = QemuImg(task.deadline)
