@@ -22,9 +22,11 @@ options:
         path of a datastore, since such a disk cannot be used on vSAN.
       - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter.
       - V(converted) makes the file O(destination) of the file O(path). It needs no vCenter.
+      - V(described) sets O(metadata) in the file O(path), whose descriptor has to be a text file of its own. It needs
+        no vCenter, and no C(qemu-img).
       - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that its descriptor names.
     type: str
-    choices: [exported, imported, copied, converted, absent]
+    choices: [exported, imported, copied, converted, described, absent]
     required: true
   path:
     description:
@@ -159,6 +161,16 @@ options:
     type: str
     choices: [manifest, content]
     default: manifest
+  metadata:
+    description:
+      - Entries of the disk database of a VMDK, which are the lines C(ddb.*) of its descriptor, by name without C(ddb.),
+        such as V(toolsVersion). An empty value removes one. What is not named stays as it is.
+      - Upper and lower case of names are the same. C(geometry.*), C(longContentID) and C(thinProvisioned) describe the
+        disk itself, and are refused.
+      - A sparse or streamOptimized VMDK has its descriptor inside of it, and is refused; O(state=converted) with
+        O(subformat=monolithicFlat) makes one that has not.
+      - Disks on datastores are not written to.
+    type: dict
   datacenter:
     description:
       - Name or path of the datacenter to look in. Not needed where there is only one.
@@ -246,6 +258,13 @@ EXAMPLES = r"""
     datastore_path: "[datastore1] web-2/web-2.vmdk"
     destination: "[datastore2] web-3/web-3.vmdk"
 
+- name: Say in a VMDK who has made it
+  vforge.vsphere.vmdk:
+    state: described
+    path: /srv/images/web-2.vmdk
+    metadata:
+      comment: made by the nightly build
+
 - name: Delete it
   vforge.vsphere.vmdk:
     state: absent
@@ -296,6 +315,10 @@ disks:
     uuid:
       description: Of a VMDK, the UUID in its descriptor.
       type: str
+    metadata:
+      description: Entries of the disk database after the task, by their names in lower case, without C(ddb.).
+      returned: with O(state=described)
+      type: dict
     content_sha256:
       description: SHA-256 of the content from its first byte to its last one, which is the same in every format.
       type: str
@@ -392,7 +415,7 @@ def argument_spec():
         **_argspec.connection(),
         "state": {
             "type": "str",
-            "choices": ["exported", "imported", "copied", "converted", "absent"],
+            "choices": ["exported", "imported", "copied", "converted", "described", "absent"],
             "required": True,
         },
         "path": {"type": "path"},
@@ -423,6 +446,7 @@ def argument_spec():
         "provisioning": {"type": "str", "choices": ["thin", "thick", "eager_zeroed_thick"], "default": "thin"},
         "checksum": {"type": "str"},
         "verify": {"type": "str", "choices": ["manifest", "content"], "default": "manifest"},
+        "metadata": {"type": "dict"},
         "datacenter": {"type": "str"},
         "host": {"type": "str"},
         "force": {"type": "bool", "default": False},
@@ -440,6 +464,7 @@ def rules():
                 ["state", "imported", ["path", "datastore_path"]],
                 ["state", "copied", ["datastore_path", "destination"]],
                 ["state", "converted", ["path", "destination"]],
+                ["state", "described", ["path", "metadata"]],
                 ["state", "absent", ["path", "datastore_path"], True],
             ]
         },

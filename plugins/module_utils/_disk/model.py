@@ -16,9 +16,11 @@ from .._vsphere import vm
 from .._vsphere.disks import Disk
 from .._vsphere.folder import DatastorePath
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
+from . import metadata
 
 EXPORTED, IMPORTED, COPIED, CONVERTED, ABSENT = "exported", "imported", "copied", "converted", "absent"
-STATES = (EXPORTED, IMPORTED, COPIED, CONVERTED, ABSENT)
+DESCRIBED = "described"
+STATES = (EXPORTED, IMPORTED, COPIED, CONVERTED, DESCRIBED, ABSENT)
 
 # How a disk of a VM comes: over the path of its datastore, or by a lease.
 AUTO, DATASTORE, LEASE = "auto", "datastore", "lease"
@@ -46,6 +48,7 @@ _NEEDS = {
     IMPORTED: ("path", "datastore_path"),
     COPIED: ("datastore_path", "destination"),
     CONVERTED: ("path", "destination"),
+    DESCRIBED: ("path", "metadata"),
     ABSENT: (),
 }
 
@@ -101,6 +104,7 @@ class DiskOptions:
     :ivar destination: of a conversion a path on this machine.
     :ivar copy_to: of a copy.
     :ivar disk: names one disk of the VM, by its label, place, key or file; empty for its only one.
+    :ivar metadata: entries of the disk database that are set, by name; an empty value removes one.
     """
 
     state: str
@@ -119,6 +123,7 @@ class DiskOptions:
     place: Place
     checksum: str
     verify: str
+    metadata: t.Mapping[str, str]
     force: bool
     timeout: int
 
@@ -157,6 +162,7 @@ class DiskOptions:
             place=Place(params.get("datacenter") or None, params.get("host") or None),
             checksum=_checksum(params.get("checksum") or ""),
             verify=params["verify"],
+            metadata=_metadata(params),
             force=params["force"],
             timeout=params["timeout"],
         )
@@ -169,7 +175,7 @@ class DiskOptions:
     @property
     def alone(self) -> bool:
         """Whether it needs no vCenter."""
-        return self.state == CONVERTED or (self.state == ABSENT and not self.on_datastore)
+        return self.state in (CONVERTED, DESCRIBED) or (self.state == ABSENT and not self.on_datastore)
 
 
 def _path(text: str, option: str) -> str:
@@ -233,6 +239,17 @@ def _adapter(params: t.Mapping[str, t.Any]) -> str:
     if adapter and adapter not in ADAPTERS:
         raise InvalidOption(f"adapter is {adapter}, which vSphere does not import.", option="adapter")
     return adapter
+
+
+def _metadata(params: t.Mapping[str, t.Any]) -> dict[str, str]:
+    given = params.get("metadata") or {}
+    if given and params["state"] != DESCRIBED:
+        raise InvalidOption(
+            f"metadata is set, and state is {params['state']}.",
+            hint="Set state to described.",
+            option="metadata",
+        )
+    return metadata.wanted(given)
 
 
 def _checksum(text: str) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from .._errors import InvalidOption
-from .model import AUTO, DATASTORE, LEASE
+from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
 
 # The steps, which are also what the result calls them.
 EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
+DESCRIBE = "described"
 
 # On these a disk is files, which can be had by their paths.
 _WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
@@ -82,8 +83,26 @@ def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:
     if disk.backing != _FLAT:
         return f"its backing is {disk.backing}"
     store = disk.file.partition("]")[0].lstrip("[")
-    kind = vm.stores.get(store, "")
+    return without_files(vm.stores.get(store, ""))
+
+
+def without_files(kind: str) -> str:
+    """Why no disk can be read over the path of a datastore of this kind; empty where one can."""
     return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
+
+
+def check_verify(options: DiskOptions, kind: str) -> None:
+    """Make sure that an imported disk can be proved as the options ask for.
+
+    :param kind: of its datastore.
+    :raises InvalidOption: it cannot be read back.
+    """
+    if options.verify == CONTENT and without_files(kind):
+        raise InvalidOption(
+            f"{options.on_datastore} cannot be read back: {without_files(kind)}.",
+            hint="Set verify to manifest.",
+            option="verify",
+        )
 
 
 def extent(descriptor: Descriptor, label: str) -> tuple[str, int]:

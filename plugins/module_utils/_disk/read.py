@@ -73,6 +73,7 @@ class Home:
     """A datacenter with what an import needs of it.
 
     :ivar path: of the datacenter.
+    :ivar kind: of the datastore (``VMFS``, ``vsan``).
     :ivar hosts: that can be used, as moids, with the host and its root pool.
     """
 
@@ -80,6 +81,7 @@ class Home:
     path: str
     vm_folder: t.Any
     datastore: t.Any
+    kind: str
     hosts: t.Mapping[str, tuple[t.Any, t.Any]]
 
 
@@ -135,7 +137,9 @@ def home(session: Session, place: Place, target: DatastorePath) -> Home:
             hint=f"There are: {names.listing(known) or 'none'}.",
             known=known,
         )
-    return Home(found.ref, path, found.get("vmFolder"), store.ref, _hosts(rows, place, target, _mounted(store)))
+    hosts = _hosts(rows, place, target, _mounted(store))
+    kind = str(store.get("summary.type") or "")
+    return Home(found.ref, path, found.get("vmFolder"), store.ref, kind, hosts)
 
 
 def _mounted(store: Row) -> set[str]:

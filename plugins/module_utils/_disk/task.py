@@ -15,7 +15,7 @@ import typing as t
 import uuid
 
 from .._engine import UNTOUCHED, Task, diff
-from .._errors import NotAttempted
+from .._errors import NotAttempted, NotFound
 from .._temporary_snapshots import (
     Kind,
     Made,
@@ -28,11 +28,24 @@ from .._temporary_snapshots import (
 from .._vsphere import lease as leases
 from .._vsphere import snapshots, vmdk
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
-from . import apply, converting, exporting, image, importing, local, plan, read
+from . import apply, converting, exporting, image, importing, local, metadata, plan, read
 from .exporting import RAW_NAME, STREAM_NAME, Flat
 from .image import Image, QemuImg
-from .model import ABSENT, CONTENT, CONVERTED, COPIED, DATASTORE, EXPORTED, STREAM, DiskOptions, DiskVm, Output, choose_disk
-from .plan import CONVERT, COPY, DELETE, EXPORT, IMPORT
+from .model import (
+    ABSENT,
+    CONTENT,
+    CONVERTED,
+    COPIED,
+    DATASTORE,
+    DESCRIBED,
+    EXPORTED,
+    STREAM,
+    DiskOptions,
+    DiskVm,
+    Output,
+    choose_disk,
+)
+from .plan import CONVERT, COPY, DELETE, DESCRIBE, EXPORT, IMPORT
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -91,6 +104,9 @@ def run_alone(options: DiskOptions, tell: Tell, *, check: bool) -> dict[str, t.A
     if options.state == CONVERTED:
         item = DiskItem(called=options.path, place=options.destination)
         _convert(options, item, deadline, tell, check=check)
+    elif options.state == DESCRIBED:
+        item = DiskItem(called=options.path, place=options.path)
+        _describe(options, item, deadline, tell, check=check)
     else:
         item = DiskItem(called=options.path, place=options.path)
         item.steps = (DELETE,) if os.path.lexists(options.path) else ()
@@ -196,6 +212,40 @@ def _publish(tool: QemuImg, place: Workplace, made: converting.Made) -> dict[str
         place.folder.remove(name)
     folder = os.path.dirname(place.target)
     return {**facts, "path": place.target, "files": [os.path.join(folder, name) for name in new]}
+
+
+# Metadata
+
+
+def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, *, check: bool) -> None:
+    path = options.path
+    if not os.path.isfile(path):
+        raise NotFound(f"{path} is no file.", hint="Name the descriptor of a VMDK.", option="path")
+    old, new = _with_metadata(path, options.metadata)
+    item.facts = {"path": path, "metadata": metadata.entries(vmdk.descriptor(new, path))}
+    item.steps = (DESCRIBE,) if new != old else ()
+    if check or not item.steps:
+        return
+    with local.workplace(path, deadline, tell) as place:
+        # Once more under the lock: another run may have made the disk again meanwhile.
+        _old, new = _with_metadata(path, options.metadata)
+        text = vmdk.descriptor(new, path)
+        known = local.noted(path)
+        place.clear()
+        place.rewrite(new)
+        item.facts["metadata"] = metadata.entries(text)
+        if known:
+            # The disk is still what it was made of: the next run need not make it again.
+            facts = {**(known.get("facts") or {}), **converting.of_descriptor(text)}
+            local.note(path, {**known, "facts": facts})
+
+
+def _with_metadata(path: str, asked: t.Mapping[str, str]) -> tuple[bytes, bytes]:
+    """A descriptor as it is, and as it is to be."""
+    with image.LocalBytes(path) as source:
+        old = source.read(0, vmdk.MOST_DESCRIPTOR + 1)
+    metadata.check(old, path)
+    return old, metadata.changed(old, asked)
 
 
 # Exports
@@ -389,6 +439,7 @@ def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dic
 def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
     home = read.home(session, options.place, target)
+    plan.check_verify(options, home.kind)
     made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
     item.adapter = options.import_adapter
     tool = QemuImg(task.deadline)

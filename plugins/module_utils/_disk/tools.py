@@ -14,7 +14,7 @@ from .._errors import NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import fcd, vmdk
 from .._vsphere.folder import DatastorePath
-from . import answers, asking, converting, read, reading
+from . import answers, asking, converting, metadata, read, reading
 from .asking import SECTOR, BlockMap, DiskOfVm, LocalFile, ToolOptions
 from .image import QemuImg
 from .model import choose_disk
@@ -333,7 +333,7 @@ def _metadata(found: Found, _options: ToolOptions, _tell: t.Callable[[str], None
             f"{found.reader.label} is no VMDK, and has no metadata.",
             hint="Convert it by module vmdk.",
         )
-    return {key.removeprefix("ddb."): value for key, value in sorted(found.text.values.items()) if key.startswith("ddb.")}
+    return metadata.entries(found.text)
 
 
 _KEYS = {

@@ -311,3 +311,20 @@ def test_info_of_a_disk_of_a_vm(disks, vm):
     assert (found["capacity"], found["content_sha256"]) == (SIZE, sha256(disks.content))
     assert (found["label"], found["unit"], found["vm"]) == ("Hard disk 1", "scsi0:0", "web-1")
     assert found["extents"][0]["size"] == SIZE
+
+
+# vSAN
+
+
+def test_a_disk_on_vsan_goes_out_by_a_lease_alone_and_is_not_read_back(disks, vm, tmp_path):
+    disks.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    target = str(tmp_path / "a.vmdk")
+    refused = disks.attempt(state="exported", vm=vm, path=target, transport="datastore")
+    assert "a datastore of the kind vsan has no files of disks" in str(refused.error)
+    out = one(disks.run(state="exported", vm=vm, path=target).result)
+    assert (out["transport"], out["content_sha256"]) == ("lease", sha256(disks.content))
+    asked = {"state": "imported", "path": target, "datastore_path": "[LocalDS_0] images/b.vmdk", "verify": "content"}
+    late = disks.attempt(**asked)
+    assert late.error.details["option"] == "verify"
+    assert "cannot be read back" in str(late.error)
+    assert late.called("ImportVApp") == 0
