@@ -141,7 +141,10 @@ def tls(connection: socket.socket) -> ssl.SSLSocket:
 
 
 def read_request(stream: socket.socket) -> bytes:
-    """One HTTP request, head and body, as far as the client has sent it; empty when it has closed before the body."""
+    """One HTTP request, head and body; empty when the client has closed before it.
+
+    Raises ConnectionResetError when it has closed in the middle of the body.
+    """
     data = b""
     while b"\r\n\r\n" not in data:
         part = stream.recv(65536)
@@ -153,7 +156,7 @@ def read_request(stream: socket.socket) -> bytes:
     while lengths and len(body) < int(lengths[0]):
         part = stream.recv(65536)
         if not part:
-            break
+            raise ConnectionResetError("the client has broken off in the middle of a body")
         body += part
     return head + b"\r\n\r\n" + body
 
