@@ -39,7 +39,7 @@ options:
   dest:
     description:
       - Folder for the files, which must be there. They are named after the keys of the disks, such as C(disk-2000.qcow2). The
-        descriptor of a package is C(vm.ovf), its manifest C(vm.mf).
+        descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and its disks are C(vm-disk-2000.vmdk) and so on.
     type: path
     required: true
   format:

@@ -42,6 +42,9 @@ _FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "ovf": "vmdk"}
 _PACKAGE = "ovf"
 _DESCRIPTOR, _MANIFEST = "vm.ovf", "vm.mf"
 
+# What the names of its disks begin with: a VMDK that was restored by itself has another form.
+_IN_PACKAGE = "vm-"
+
 
 # Which VM is meant
 
@@ -381,7 +384,8 @@ def _restore(
     machine: Machine, point: Point, disk: DiskBackup, options: RestoreOptions, deadline: float, *, check: bool
 ) -> dict[str, t.Any]:
     form = _FORMS[options.form]
-    path = os.path.join(options.folder, f"disk-{disk.key}.{form}")
+    begin = _IN_PACKAGE if options.form == _PACKAGE else ""
+    path = os.path.join(options.folder, f"{begin}disk-{disk.key}.{form}")
     entry = {"label": disk.label, "key": disk.key, "capacity": disk.capacity, "path": path, "action": "unchanged"}
     if disks.holds(machine, point, disk, path, form, deadline):
         return entry

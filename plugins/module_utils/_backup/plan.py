@@ -117,10 +117,13 @@ def check(vm: Vm, options: BackupOptions) -> None:
 
 
 def fresh(points: t.Sequence[Point], options: BackupOptions, now: datetime.datetime) -> Point | None:
-    """The newest point of a VM, where it is new enough to make no other."""
+    """The newest point of a VM, where it is new enough to make no other.
+
+    One that a clock of tomorrow has dated far ahead is not: it would be new enough for ever.
+    """
     newest = points[-1] if points else None
     enough = datetime.timedelta(hours=options.fresh_hours)
-    return newest if newest is not None and now - newest.time < enough else None
+    return newest if newest is not None and abs(now - newest.time) < enough else None
 
 
 def quiesces(vm: Vm, options: BackupOptions) -> bool:

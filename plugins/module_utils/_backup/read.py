@@ -87,5 +87,7 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snaps
     found = {}
     for moid, row in rows.items():
         config, vm = row.get("config"), vms[moid]
+        if config is None:
+            continue
         found[moid] = Snapshotted(disks_in(config.hardware.device), machine_of(config, vm.name, vm.networks, {}))
     return found

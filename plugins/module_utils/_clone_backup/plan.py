@@ -64,7 +64,7 @@ def decide(vm: Vm, known: t.Sequence[Backup], options: BackupOptions, now: datet
     """
     newest = max(known, key=lambda backup: backup.mark.at, default=None)
     enough = datetime.timedelta(hours=options.fresh_hours)
-    fresh = newest if newest is not None and now - newest.mark.at < enough else None
+    fresh = newest if newest is not None and abs(now - newest.mark.at) < enough else None
     source = _source(vm, options)
     if fresh is None and isinstance(source, FromNewSnapshot) and vm.independent:
         raise NotClonable(

@@ -75,7 +75,7 @@ def fresh(
     """
     newest = max(packages, key=lambda each: each[1].made, default=None)
     enough = datetime.timedelta(hours=options.fresh_hours)
-    return newest if newest is not None and now - newest[1].made < enough else None
+    return newest if newest is not None and abs(now - newest[1].made) < enough else None
 
 
 def check_names(wanted: t.Sequence[tuple[Vm, str]]) -> None:

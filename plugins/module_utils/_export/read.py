@@ -103,6 +103,8 @@ def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Machi
     found = {}
     for moid, row in rows.items():
         vm = vms[moid]
+        if row.get("config") is None:
+            continue
         stored = {disk.files[0]: disk.stored for disk in vm.machine.disks if disk.files}
         found[moid] = machine_of(row.get("config"), vm.name, vm.networks, stored)
     return found

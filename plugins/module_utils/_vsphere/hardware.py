@@ -205,13 +205,14 @@ _OWN_PREFIX = "vforge."
 def as_json(machine: Machine) -> bytes:
     """What a machine is made of, for a file: without what may be a secret.
 
-    Of extraConfig only what goes along anywhere is in it, and of vApp properties no password.
+    Of extraConfig only what goes along anywhere is in it, and of vApp properties no value that was set, since a password may
+    be kept as any text.
     """
     shown = dataclasses.replace(
         machine,
         extra=exported_extra(machine, ()),
         properties=tuple(
-            dataclasses.replace(each, default="", value="") if each.password else each for each in machine.properties
+            dataclasses.replace(each, default="" if each.password else each.default, value="") for each in machine.properties
         ),
     )
     return json.dumps({**dataclasses.asdict(shown), "left_out": withheld(machine, ())}, indent=1).encode()

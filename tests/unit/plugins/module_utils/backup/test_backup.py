@@ -72,15 +72,17 @@ def test_a_package_of_a_point_makes_the_vm_again_without_its_secrets(backups, tm
     folder = tmp_path / "package"
     folder.mkdir(mode=0o700)
 
-    def restored(*, check=False):
-        asked = {"repository": str(backups.repository), "vm": "web-1", "dest": str(folder), "format": "ovf"}
+    def restored(*, form="ovf", check=False):
+        asked = {"repository": str(backups.repository), "vm": "web-1", "dest": str(folder), "format": form}
         options = RestoreOptions.from_params(accepted(vm_restore.argument_spec(), asked))
         return local.restore(options, nothing, check=check)
 
     assert (restored(check=True)["changed"], list(folder.iterdir())) == (True, [])
+    # A disk that was restored by itself is no disk of a package, which has another form.
+    assert restored(form="vmdk")["package"] is None
     first = restored()
     assert (first["changed"], first["package"]["action"]) == (True, "restored")
-    assert sorted(path.name for path in folder.iterdir()) == ["disk-2000.vmdk", "vm.mf", "vm.ovf"]
+    assert sorted(path.name for path in folder.iterdir()) == ["disk-2000.vmdk", "vm-disk-2000.vmdk", "vm.mf", "vm.ovf"]
     assert restored()["changed"] is False
 
     templates = Templates(backups.sim)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import Point, Retention
 
 _POINT = Point(
@@ -47,6 +49,18 @@ def each(hours, count):
 )
 def test_which_points_are_kept(rules, hours, count, kept):
     assert sorted(Retention(**rules).kept(each(hours, count)), key=int) == kept
+
+
+@pytest.mark.parametrize(
+    ("hours", "age", "found"),
+    [(0, 0, False), (12, 11, True), (12, 12, False), (12, 13, False), (12, -1, True), (12, -13, False)],
+)
+def test_a_point_is_new_enough_but_not_one_of_a_far_tomorrow(hours, age, found):
+    now = datetime.datetime(2026, 11, 2, 12, tzinfo=datetime.UTC)
+    options = types.SimpleNamespace(fresh_hours=hours)
+    older, newest = (point(number, now - datetime.timedelta(hours=age + 50 - 50 * number)) for number in (0, 1))
+    assert plan.fresh([older, newest], options, now) is (newest if found else None)
+    assert plan.fresh([], options, now) is None
 
 
 _TIMES = st.lists(st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2030, 1, 1)), max_size=30)
