@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -101,10 +102,17 @@ def start():
 
 
 def test_a_module_whose_line_is_cut_ends_and_is_waited_for(start, folder):
-    shown = []
-    line = Lifeline(shown.append)
+    shown, came = [], threading.Event()
+
+    def show(text):
+        shown.append(text)
+        came.set()
+
+    line = Lifeline(show)
     module = start(_WORKING, **{_lifeline.VARIABLE: line.path})
     assert module.stderr.readline() == "working\n"
+    # What the module says comes in when its end of the line is open, and the folder gone.
+    assert came.wait(60)
     assert line.opened
     assert list(folder.iterdir()) == []
     line.close()
