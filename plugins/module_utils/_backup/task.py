@@ -175,7 +175,12 @@ def _carry_out(job: BackupTask) -> None:
 
 def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
     """The points of a VM, read only where one of them may be new enough."""
-    return job.repository.read(item.vm.instance_uuid).points if job.options.fresh_hours else ()
+    if not job.options.fresh_hours:
+        return ()
+    try:
+        return job.repository.read(item.vm.instance_uuid).points
+    except _files.FileMissing:
+        return ()  # a point is just being removed: under the lock it is seen as it is
 
 
 def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
