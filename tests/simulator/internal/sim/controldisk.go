@@ -334,6 +334,10 @@ func (s *Sim) postDatastore(r *http.Request) (any, error) {
 	if !slices.Contains([]string{"VMFS", "NFS", "NFS41", "vsan"}, body.Type) {
 		return nil, badRequest(errors.New(`"type" is VMFS, NFS, NFS41 or vsan`))
 	}
-	s.reg.AtomicUpdate(s.background(""), e, []types.PropertyChange{{Name: "summary.type", Val: body.Type}})
+	capability := e.(*simulator.Datastore).Capability
+	capability.TopLevelDirectoryCreateSupported = types.NewBool(body.Type != "vsan")
+	s.reg.AtomicUpdate(s.background(""), e, []types.PropertyChange{
+		{Name: "summary.type", Val: body.Type}, {Name: "capability", Val: capability},
+	})
 	return done, nil
 }
