@@ -10,7 +10,8 @@ from xml.sax.saxutils import quoteattr
 
 from .._connector import faults, names
 from .._connector.pyvmomi import vim
-from .._errors import Fault, VforgeError
+from .._errors import VforgeError
+from .._vsphere import directories
 from .._vsphere.vm import option_values, reference
 
 if t.TYPE_CHECKING:
@@ -139,13 +140,8 @@ def start_detach(session: Session, moid: str, devices: t.Iterable[t.Any], marks:
 
 
 def make_folder(session: Session, home_ref: t.Any, folder: str) -> None:
-    """``MakeDirectory``, with those above; one that is there already is fine."""
-    manager = session.content.fileManager
-    try:
-        session.retrying(lambda: manager.MakeDirectory(folder, home_ref, True))
-    except Fault as fault:
-        if fault.fault != "FileAlreadyExists":
-            raise
+    """A directory of a datastore, with those above; one that is there already is fine."""
+    directories.make(session, home_ref, folder)
 
 
 def start_move(session: Session, datacenter: t.Any, source: str, target: str, *, force: bool) -> t.Any:

@@ -440,6 +440,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
     home = read.home(session, options.place, target)
     plan.check_verify(options, home.kind)
+    plan.check_folder(target, home.kind, "datastore_path")
     made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
     item.adapter = options.import_adapter
     tool = QemuImg(task.deadline)

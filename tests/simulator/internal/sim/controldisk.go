@@ -18,6 +18,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
@@ -336,6 +337,9 @@ func (s *Sim) postDatastore(r *http.Request) (any, error) {
 	}
 	capability := e.(*simulator.Datastore).Capability
 	capability.TopLevelDirectoryCreateSupported = types.NewBool(body.Type != "vsan")
+	if body.Type == "vsan" {
+		body.Type = dsfiles.VSAN
+	}
 	s.reg.AtomicUpdate(s.background(""), e, []types.PropertyChange{
 		{Name: "summary.type", Val: body.Type}, {Name: "capability", Val: capability},
 	})

@@ -31,12 +31,6 @@ func (sh *fileShim) DeleteDatastoreFileTask(ctx *simulator.Context, req *types.D
 		task := sh.s.failedTask(ctx, req.This, "deleteDatastoreFile", fault)
 		return &methods.DeleteDatastoreFile_TaskBody{Res: &types.DeleteDatastoreFile_TaskResponse{Returnval: task}}
 	}
-	if ds := sh.s.datastoreIn(req.Datacenter, req.Name); ds != nil && hasNamespaces(ds) {
-		task := sh.s.runTask(ctx, req.This, "deleteDatastoreFile", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
-			return nil, sh.removeBelow(ds, req.Name)
-		})
-		return &methods.DeleteDatastoreFile_TaskBody{Res: &types.DeleteDatastoreFile_TaskResponse{Returnval: task}}
-	}
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.DeleteDatastoreFileTask(ctx, req) })
@@ -65,11 +59,8 @@ func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirecto
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
 		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(denied)}
 	}
-	if ds := sh.s.datastoreIn(req.Datacenter, req.Name); ds != nil && hasNamespaces(ds) {
-		if fault := sh.makeBelow(ds, req); fault != nil {
-			return &methods.MakeDirectoryBody{Fault_: faults.SOAP(fault)}
-		}
-		return &methods.MakeDirectoryBody{Res: &types.MakeDirectoryResponse{}}
+	if fault := sh.s.unmakeable(req.Name, req.Datacenter); fault != nil {
+		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(fault)}
 	}
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault

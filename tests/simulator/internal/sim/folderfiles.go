@@ -16,7 +16,6 @@ import (
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
@@ -107,7 +106,7 @@ type sentFiles struct {
 }
 
 func (t *sentFiles) note(ds *simulator.Datastore, name string) {
-	if ds.Summary.Type != string(types.HostFileSystemVolumeFileSystemTypeVsan) {
+	if ds.Summary.Type != dsfiles.VSAN {
 		return
 	}
 	t.mu.Lock()
@@ -191,7 +190,7 @@ func (s *Sim) runsOn(vm *simulator.VirtualMachine, key vdisk.LayerKey) (runs boo
 // serveFile sends a file, or the part of it that is asked for.
 func (s *Sim) serveFile(w http.ResponseWriter, r *http.Request, ds *simulator.Datastore, file string) {
 	_, extent := descriptorOf(file)
-	if extent && ds.Summary.Type == string(types.HostFileSystemVolumeFileSystemTypeVsan) {
+	if extent && ds.Summary.Type == dsfiles.VSAN {
 		http.Error(w, "no such file", http.StatusNotFound) // a disk's data is in no file there
 		return
 	}

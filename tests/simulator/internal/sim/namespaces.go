@@ -23,7 +23,6 @@ import (
 )
 
 // namespaceShim makes and removes the directories of datastores whose topmost ones are objects: vSAN.
-// vcsim gives such a directory another name on disk, under which nothing here would find it.
 type namespaceShim struct{ shimBase }
 
 const namespacePrivilege = "Datastore.Config"
@@ -123,41 +122,20 @@ func (sh *namespaceShim) remove(ctx *simulator.Context, req *types.DeleteDirecto
 	return nil
 }
 
-// makeBelow makes a directory where the topmost ones are objects, below one that is there.
-func (sh *fileShim) makeBelow(ds *simulator.Datastore, req *types.MakeDirectory) types.BaseMethodFault {
-	_, name := dsfiles.Split(req.Name)
-	name = strings.Trim(path.Clean(name), "/")
-	file := types.FileFault{File: req.Name}
-	top, below, _ := strings.Cut(name, "/")
-	local := dsfiles.Local(ds, name)
-	switch {
-	case exists(local):
-		return &types.FileAlreadyExists{FileFault: file}
-	case below == "" || !exists(dsfiles.Local(ds, top)):
-		return &types.CannotCreateFile{FileFault: file}
-	case req.CreateParentDirectories == nil || !*req.CreateParentDirectories:
-		if !exists(path.Dir(local)) {
-			return &types.FileNotFound{FileFault: file}
-		}
+// unmakeable refuses a directory that is there, and one whose topmost one is not, and would have to be
+// an object.
+func (s *Sim) unmakeable(name string, dc *types.ManagedObjectReference) types.BaseMethodFault {
+	ds := s.datastoreIn(dc, name)
+	if ds == nil {
+		return nil // vcsim says what is wrong with the name
 	}
-	if err := os.MkdirAll(local, 0o700); err != nil {
-		log.Printf("vforge-sim: making %s: %v", req.Name, err)
-		return &types.CannotCreateFile{FileFault: file}
-	}
-	return nil
-}
-
-// removeBelow deletes a file or a directory where the topmost directories are objects.
-func (sh *fileShim) removeBelow(ds *simulator.Datastore, name string) types.BaseMethodFault {
 	_, file := dsfiles.Split(name)
-	local := dsfiles.Local(ds, file)
-	if file == "" || !exists(local) {
-		return &types.FileNotFound{FileFault: types.FileFault{File: name}}
+	top, _, _ := strings.Cut(strings.Trim(path.Clean(file), "/"), "/")
+	switch {
+	case exists(dsfiles.Local(ds, file)):
+		return &types.FileAlreadyExists{FileFault: types.FileFault{File: name}}
+	case hasNamespaces(ds) && !exists(dsfiles.Local(ds, top)):
+		return &types.CannotCreateFile{FileFault: types.FileFault{File: name}}
 	}
-	if err := os.RemoveAll(local); err != nil {
-		log.Printf("vforge-sim: deleting %s: %v", name, err)
-		return &types.CannotDeleteFile{FileFault: types.FileFault{File: name}}
-	}
-	sh.s.diskLayers.ForgetRemoved()
 	return nil
 }

@@ -62,6 +62,11 @@ func TestDirectoriesOfVsan(t *testing.T) {
 	if status, _ := m.send(http.MethodGet, "LocalDS_0", "images/very/deep/a.vmdk", nil); status != http.StatusOK {
 		t.Errorf("the descriptor: %d", status)
 	}
+	ds.InventoryPath = "/DC0/datastore/LocalDS_0"
+	found, err := ds.Stat(b.ctx, "images/very/deep/a.vmdk")
+	if err != nil || found.GetFileInfo().FileSize == 0 {
+		t.Errorf("the browser: %+v, %v", found, err)
+	}
 	b.wantFault(b.callFault(spaces.DeleteDirectory(b.ctx, m.dc, stable)), &types.FileFault{})
 	m.must(files.DeleteDatastoreFile(b.ctx, "[LocalDS_0] images/very", m.dc))
 	if err := spaces.DeleteDirectory(b.ctx, m.dc, stable); err != nil {
