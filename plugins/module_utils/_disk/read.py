@@ -98,7 +98,23 @@ def datacenter(session: Session, name: str | None) -> tuple[t.Any, str]:
 
 
 _DATACENTERS: dict[type, tuple[str, ...]] = {vim.Datacenter: ("name", "parent"), vim.Folder: ("name", "parent")}
+_TO_STORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
 _TO_DATACENTERS = (Route("folder-children", vim.Folder, "childEntity", ("folder-children",)), *TO_ANCESTORS)
+
+
+def store_of(session: Session, datacenter: t.Any, path: DatastorePath) -> tuple[t.Any, str]:
+    """The datastore of a disk, and its kind (``VMFS``, ``vsan``): one call.
+
+    :raises NotFound: there is none of the name in the datacenter.
+    """
+    rows = collect(session, [datacenter], {vim.Datastore: ("name", "summary.type")}, _TO_STORES)
+    for row in rows:
+        if name_of(row) == path.datastore:
+            return row.ref, str(row.get("summary.type") or "")
+    raise NotFound(
+        f"The datacenter has no datastore {path.datastore}.",
+        hint=f"There are: {names.listing(sorted(map(name_of, rows))) or 'none'}.",
+    )
 
 
 def _chosen(rows: t.Mapping[str, Row], ref: t.Any) -> Row:
