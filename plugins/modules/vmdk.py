@@ -484,7 +484,6 @@ def rules():
                 ["state", "copied", ["datastore_path", "destination"]],
                 ["state", "converted", ["path", "destination"]],
                 ["state", "described", ["metadata"]],
-                ["state", "described", ["path", "datastore_path", "vm"], True],
                 ["state", "absent", ["path", "datastore_path"], True],
             ]
         },
