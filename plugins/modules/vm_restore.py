@@ -159,27 +159,54 @@ _any_python.require()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run_alone
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run, run_alone
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions, restore
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_options import IntoOptions
 
 
 def argument_spec():
     """The options of the module."""
     return {
+        **_argspec.connection(),
         "repository": {"type": "path", "required": True},
         "vm": {"type": "str", "required": True},
         "point": {"type": "str", "default": "newest"},
+        "before": {"type": "str"},
         "disks": {"type": "list", "elements": "str", "default": []},
-        "dest": {"type": "path", "required": True},
-        "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "ovf"], "default": "qcow2"},
+        "dest": {"type": "path"},
+        "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "ovf"]},
+        "into": _argspec.vm(),
+        "datacenter": {"type": "str"},
+        "power_off": {"type": "bool", "default": False},
+        "powered_on": {"type": "bool", "default": False},
+        "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
+        "keep_replaced": {"type": "bool", "default": False},
+        "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
         **_argspec.timeout(3600),
     }
 
 
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        {"required_one_of": [["dest", "into"]], "mutually_exclusive": [["into", "format"]]},
+    )
+
+
+def prepared(params):
+    """The options of either way."""
+    return (IntoOptions if params.get("into") else RestoreOptions).from_params(params)
+
+
 def main():
     """Run the module."""
-    module = make_module(AnsibleModule, argument_spec(), {}, RestoreOptions.from_params)
-    run_alone(module, RestoreOptions.from_params, lambda options, show: restore(options, show, check=module.check_mode))
+    module = make_module(AnsibleModule, argument_spec(), rules(), prepared)
+    if module.params["into"] is None:
+        run_alone(module, prepared, lambda options, show: restore(options, show, check=module.check_mode))
+    from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restoring
+
+    run(module, prepared, lambda session, options: restoring.run(session, options, check=module.check_mode))
 
 
 if __name__ == "__main__":
