@@ -116,6 +116,20 @@ class RestoreTask:
     point: Point
     record: Record
     files: DatastoreFiles
+    _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
+
+    def home(self, path: DatastorePath) -> homes.Home:
+        """Where a disk of this path is brought in; asked for once for each datastore."""
+        known = self._homes.get(path.datastore)
+        if known is None:
+            known = homes.home(self.session, path, datacenter=self.target.datacenter, host=None)
+            self._homes[path.datastore] = known
+        return known
+
+    def datacenter(self) -> t.Any:
+        """A reference to the datacenter."""
+        known = next(iter(self._homes.values()), None)
+        return known.ref if known is not None else homes.datacenter(self.session, self.target.datacenter)[0]
 
     @property
     def target(self) -> Target:
@@ -242,7 +256,7 @@ def _delete(job: RestoreTask, file: str) -> bool:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
         job.record.forget([file])
         return False
-    ref, _path_of_it = homes.datacenter(job.session, job.target.datacenter)
+    ref = job.datacenter()
     try:
         importing.run(job.task, job.item, lambda: disk_calls.start_delete(job.session, ref, file), "disks deleted")
     except Fault as fault:
@@ -278,7 +292,6 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     made = Made(file, place.backup.digests)
     job.record.note_made(made)
     with _ready(job, place) as path:
-        home = homes.home(job.session, _path(file), datacenter=job.target.datacenter, host=None)
         new = importing.NewDisk(
             path=path,
             capacity=place.backup.capacity,
@@ -288,7 +301,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
             replace=False,
             timeout=job.options.timeout,
         )
-        importing.bring_in(job.task, job.item, home, new)
+        importing.bring_in(job.task, job.item, job.home(new.target), new)
     disk.file = file
     _prove(job, disk)
     job.record.note_made(dataclasses.replace(made, compared=disk.compared))

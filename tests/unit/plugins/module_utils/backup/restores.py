@@ -7,6 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
+import signal
+import time
 import typing as t
 from pathlib import Path
 
@@ -36,6 +40,44 @@ class Restores(BackupTasks):
     def restore(self, *, check: bool = False, **given: t.Any) -> Ran:
         """Run one restore that must succeed."""
         return succeeded(self.try_restore(check=check, **given))
+
+    def killed_at(self, method: str, nth: int, **given: t.Any) -> bool:
+        """Run one restore in a process of its own that is killed (SIGKILL) when it makes a call.
+
+        Returns whether it came to that call.
+        """
+        fork = multiprocessing.get_context("fork")
+        go = fork.Event()
+
+        def work() -> None:
+            go.wait()
+            self.counting = False
+            self.restore(**given)
+
+        process = fork.Process(target=work)
+        process.start()
+        rule = self.sim.inject(method=method, nth=nth, do="signal", signal="KILL", pid=process.pid)
+        go.set()
+        process.join(60)
+        assert not process.is_alive()
+        self.sim.clear(rule)
+        return process.exitcode == -signal.SIGKILL
+
+    def killed_after(self, seconds: float, **given: t.Any) -> None:
+        """The same, killed after so many seconds."""
+        process = multiprocessing.get_context("fork").Process(target=lambda: self.restore(**given))
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+
+    def wait_for_leases(self) -> None:
+        """Until the leases of runs that were killed have ended, and their VMs are gone."""
+        end = time.monotonic() + 20
+        while self.sim.open_leases():
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
     def off(self, name: str = "web-1") -> None:
         """Power a VM off."""

@@ -33,6 +33,140 @@ def test_a_disk_is_as_it_was_and_the_old_one_is_gone(web):
     (disk,) = ran.result["disks"]
     assert (disk["action"], disk["compared"], disk["not_read"]) == ("restored", "content", "")
     assert disk["replaced"] == {"path": old, "deleted": True, "reason": ""}
+    assert ran.total <= 35
     assert web.content() == kept
     assert (web.file(), web.file() != old) == (disk["path"], True)
     web.assert_nothing_is_left()
+
+
+def test_what_the_vm_has_already_is_left_alone(web):
+    web.off()
+    ran = web.restore()
+    assert (ran.result["changed"], ran.result["disks"][0]["action"]) == (False, "unchanged")
+    assert (ran.result["disks"][0]["compared"], ran.result["diff"]["before"]) == ("content", ran.result["diff"]["after"])
+    assert (ran.called("ReconfigVM_Task"), ran.called("ImportVApp")) == (0, 0)
+    web.on()
+    web.write(3 * MIB, seed=3)
+    web.off()
+    assert web.restore().result["changed"]
+    again = web.restore()
+    assert (again.result["changed"], again.called("ReconfigVM_Task")) == (False, 0)
+
+
+def test_check_mode_says_what_would_be_done_and_does_nothing(web):
+    web.write(MIB, seed=2)
+    content, file = web.content(), web.file()
+    ran = web.restore(check=True, power_off=True)
+    assert ran.result["into"]["actions"] == ["disks_brought_in", "powered_off", "disks_replaced", "replaced_disks_deleted"]
+    assert (ran.result["changed"], ran.result["disks"][0]["action"]) == (True, "restored")
+    assert file in ran.result["diff"]["before"]
+    assert ran.result["point"] in ran.result["diff"]["after"]
+    assert (web.content(), web.file(), web.state()) == (content, file, "poweredOn")
+    assert ran.called("ReconfigVM_Task") + ran.called("ImportVApp") + ran.called("PowerOffVM_Task") == 0
+    assert [path.name for path in web.repository.rglob("restore-*")] == []
+
+
+def test_a_vm_that_runs_is_powered_off_when_the_disks_have_come_and_on_again(web):
+    kept = web.content()
+    web.write(MIB, seed=2)
+    refused = web.try_restore()
+    assert (refused.error.error_code, refused.result["changed"]) == ("not_powered_off", False)
+    assert refused.called("ImportVApp") == 0
+    ran = web.restore(power_off=True, powered_on=True)
+    assert ran.result["into"]["actions"] == [
+        "disks_brought_in",
+        "powered_off",
+        "disks_replaced",
+        "replaced_disks_deleted",
+        "powered_on",
+    ]
+    assert (web.content(), web.state()) == (kept, "poweredOn")
+    web.assert_nothing_is_left()
+
+
+def test_snapshots_are_refused_or_go(web):
+    kept = web.content()
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "before the upgrade")
+    web.on()
+    web.write(MIB, seed=2)
+    web.off()
+    refused = web.try_restore()
+    assert (refused.error.error_code, refused.error.details["snapshots"]) == ("snapshots", ["before the upgrade"])
+    ran = web.restore(snapshots="remove")
+    assert "snapshots_removed" in ran.result["into"]["actions"]
+    assert (web.content(), web.snapshots("web-1")) == (kept, [])
+    web.assert_nothing_is_left()
+
+
+def test_the_replaced_disk_stays_where_that_is_asked_for(web):
+    old = web.file()
+    web.write(MIB, seed=2)
+    web.off()
+    (disk,) = web.restore(keep_replaced=True).result["disks"]
+    assert disk["replaced"] == {"path": old, "deleted": False, "reason": "keep_replaced is set"}
+    assert old in "\n".join(web.orphans()) or any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
+    # Nor does a later run delete it.
+    web.on()
+    web.write(2 * MIB, seed=4)
+    web.off()
+    web.restore()
+    assert any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
+
+
+def test_what_a_linked_clone_stands_on_stays(web):
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "base")
+    where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
+    web.sim.govc("vm.clone", "-vm", "web-1", "-snapshot", "base", "-link", "-on=false", *where, "linked")
+    on_clone = web.sim.read_disk("linked", length=4 * MIB)
+    web.on()
+    web.write(MIB, seed=2)
+    web.off()
+    ran = web.restore(snapshots="remove")
+    assert ran.result["changed"]
+    assert web.sim.read_disk("linked", length=4 * MIB) == on_clone
+
+
+def test_a_disk_that_another_vm_has_as_well_stays(web):
+    web.write(MIB, seed=2)
+    web.off()
+    old, content = web.file(), web.content()
+    web.make("web-2", size=MIB, on=False, tracked=False)
+    path = old.partition("] ")[2]
+    web.sim.govc("vm.disk.attach", "-vm", "web-2", "-ds", "LocalDS_0", "-disk", path, "-link=false")
+    (disk,) = web.restore().result["disks"]
+    assert disk["replaced"] == {"path": old, "deleted": False, "reason": "it is used by web-2"}
+    (shared,) = [each for each in web.sim.vm("web-2")["disks"] if each["key"] != 2000]
+    assert web.sim.read_disk("web-2", key=shared["key"], length=4 * MIB) == content
+
+
+def test_the_next_backup_after_a_restore_is_whole_and_right(web):
+    web.write(MIB, seed=2)
+    web.off()
+    web.restore()
+    web.on()
+    web.write(2 * MIB, 65536, seed=5)
+    second = web.run()
+    assert (second.disk["kind"], second.disk["reason"]["code"]) == ("full", "disk_replaced")
+    assert web.restored(1) == web.content()
+    web.write(3 * MIB, 65536, seed=6)
+    third = web.run(mode="incremental")
+    assert third.disk["read"] == 65536
+    assert web.restored(2) == web.content()
+
+
+def test_any_kept_point_by_its_id_or_by_a_time(web):
+    first = web.content()
+    (point,) = web.points()
+    web.write(MIB, seed=2)
+    web.run()
+    second = web.content()
+    web.off()
+    web.restore(point=point.id)
+    assert web.content() == first
+    web.restore(point="latest")
+    assert web.content() == second
+    missing = web.try_restore(before="2020-01-01")
+    assert (missing.error.error_code, "The oldest is of" in missing.error.hint) == ("not_found", True)
+    assert web.restore(before="2999-01-01T00:00:00Z").result["changed"] is False
