@@ -230,10 +230,22 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
             "It was left alone: delete it when nobody needs it."
         )
     job.record.forget((*left.settled, *left.unclear))
-    for file in left.deletable:
-        _delete(job, file)
-    if REMOVE_LEFTOVERS in job.item.steps:
+    gone = [_remove_left(job, file) for file in left.deletable]
+    if any(gone):
         job.item.done.append(REMOVE_LEFTOVERS)
+
+
+def _remove_left(job: RestoreTask, file: str) -> bool:
+    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is gone."""
+    made = job.record.made.get(file)
+    if made is not None and not made.compared:
+        path = _path(file)
+        try:
+            importing.clear(job.task, job.item, job.home(path), path)
+        except importing.Busy as busy:
+            job.item.warnings.append(f"{file} of a run that was killed is left: {busy} The next restore into this VM removes it.")
+            return False
+    return _delete(job, file)
 
 
 def _folder(job: RestoreTask) -> str:

@@ -285,7 +285,7 @@ def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str
 def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str, list[str]]:
     """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
 
-    :param moid: of a VM on the same datastores, which does not count itself.
+    :param moid: of a VM on the same datastores, which itself is left out.
     :param files: of which each has an entry in what is returned.
     """
     vm = session.reference(vim.VirtualMachine, moid)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
@@ -64,4 +66,37 @@ def test_a_restore_that_is_killed_at_a_call_is_gone_on_with(web, method, nth):
     assert contents(web) == wanted
     assert web.state() == "poweredOn"
     assert ran.result["into"]["warnings"] == []
+    web.assert_nothing_is_left()
+
+
+def test_what_has_come_is_not_sent_again(web):
+    assert web.killed_at("ImportVApp", 2, power_off=True)
+    web.wait_for_leases()
+    ran = web.restore(power_off=True)
+    assert (ran.called("ImportVApp"), ran.result["into"]["actions"][:2]) == (1, ["leftover_removed", "disks_brought_in"])
+    web.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("method", ["MoveVirtualDisk_Task", "Destroy_Task"])
+def test_what_is_left_goes_also_where_nothing_else_is_to_be_done(web, method):
+    before = contents(web)
+    assert web.killed_at(method, 1, power_off=True)
+    web.wait_for_leases()
+    web.off()
+    web.run()
+    ran = web.restore(point="latest")
+    assert (ran.result["into"]["actions"], contents(web)) == (["leftover_removed"], before)
+    web.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_and_was_changed_since_is_brought_in_again(web):
+    assert web.killed_at("PowerOffVM_Task", 1, power_off=True)
+    wanted = (web.restored(0), web.restored(0, key=2001))
+    folder = pathlib.Path(web.sim.disk("web-1")["layers"][0]["extent"]).parent
+    (extent,) = folder.glob("restored-*-scsi0-0-flat.vmdk")
+    with extent.open("r+b") as file:
+        file.write(b"somebody's own")
+    ran = web.restore(power_off=True)
+    assert ran.called("ImportVApp") == 1
+    assert contents(web) == wanted
     web.assert_nothing_is_left()
