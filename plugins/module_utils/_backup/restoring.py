@@ -243,7 +243,9 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
         try:
             importing.clear(job.task, job.item, job.home(path), path)
         except importing.Busy as busy:
-            job.item.warnings.append(f"{file} of a run that was killed is left: {busy} The next restore into this VM removes it.")
+            job.item.warnings.append(
+                f"{file} of a run that was killed is left: {busy} The next restore into this VM removes it."
+            )
             return False
     return _delete(job, file)
 
@@ -302,8 +304,8 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
         place, job.point, job.target.home, lambda path: path in attached or job.files.there(_path(path))
     )
     made = Made(file, place.backup.digests)
-    job.record.note_made(made)
     with _ready(job, place) as path:
+        job.record.note_made(made)
         new = importing.NewDisk(
             path=path,
             capacity=place.backup.capacity,

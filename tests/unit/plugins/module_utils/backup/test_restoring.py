@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restoring
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
 
@@ -170,3 +172,172 @@ def test_any_kept_point_by_its_id_or_by_a_time(web):
     missing = web.try_restore(before="2020-01-01")
     assert (missing.error.error_code, "The oldest is of" in missing.error.hint) == ("not_found", True)
     assert web.restore(before="2999-01-01T00:00:00Z").result["changed"] is False
+
+
+# Several disks
+
+
+@pytest.fixture(name="db")
+def _db(make_sim, tmp_path, monkeypatch):
+    """The VM web-1, which is off, with three disks of 1 MiB, all of zeros at its backup and written to since."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with restores(make_sim("--vms", "2"), tmp_path) as known:
+        known.make("web-1", disks=3, size=MIB)
+        known.run()
+        for key in (2000, 2001, 2002):
+            known.write(0, 65536, seed=key, key=key)
+        known.off()
+        yield known
+
+
+def test_disks_that_are_the_same_at_the_point_are_as_many_disks(db):
+    db.restore()
+    assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    assert len({db.file(key=key) for key in (2000, 2001, 2002)}) == 3
+    db.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("word", ["Hard disk 2", "hard DISK 2", "scsi0:1", "2001"])
+def test_one_disk_by_any_of_its_names_and_the_others_stay(db, word):
+    others = db.file(key=2000), db.file(key=2002)
+    result = db.restore(disks=[word]).result
+    assert [disk["unit"] for disk in result["disks"]] == ["scsi0:1"]
+    assert result["left"] == ["Hard disk 1", "Hard disk 3"]
+    assert db.content(key=2001) == bytes(MIB)
+    assert (db.file(key=2000), db.file(key=2002)) == others
+    assert db.content() != bytes(MIB)
+
+
+def test_a_disk_that_was_taken_off_comes_to_its_place_again(db):
+    db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-1")
+    result = db.restore(disks=["scsi0:1"]).result
+    assert (result["disks"][0]["action"], result["disks"][0]["replaced"]) == ("restored", None)
+    assert result["into"]["actions"] == ["disks_brought_in", "disks_replaced"]
+    devices = db.vm("web-1").config.hardware.device
+    (key,) = [each.key for each in devices if getattr(each.backing, "fileName", "") == result["disks"][0]["path"]]
+    assert db.content(key=key) == bytes(MIB)
+
+
+def test_if_one_disk_does_not_come_none_is_exchanged(db):
+    files = [db.file(key=key) for key in (2000, 2001, 2002)]
+    db.sim.inject(method="ImportVApp", nth=3, do="task-fault", fault="NoDiskSpace")
+    failed = db.try_restore()
+    assert failed.error is not None
+    assert (failed.result["disks"][0]["action"], failed.result["disks"][0]["replaced"]) == ("none", None)
+    assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
+    db.sim.clear()
+    again = db.restore()
+    assert again.called("ImportVApp") == 1
+    assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    db.assert_nothing_is_left()
+
+
+def test_a_vm_that_is_changed_meanwhile_keeps_its_disks(db):
+    files = [db.file(key=key) for key in (2000, 2001, 2002)]
+    db.sim.inject(method="ReconfigVM_Task", nth=4, do="task-fault", fault="ConcurrentAccess")
+    failed = db.try_restore()
+    assert (failed.error.error_code, failed.result["disks"][0]["action"]) == ("concurrent_access", "none")
+    assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
+    db.sim.clear()
+    assert db.restore().called("ImportVApp") == 0
+    db.assert_nothing_is_left()
+
+
+def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
+    db.sim.inject(method="ReconfigVM_Task", nth=4, do="drop-after")
+    db.try_restore()
+    db.sim.clear()
+    ran = db.restore()
+    assert ran.called("ImportVApp") == 0
+    assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_cannot_be_deleted_goes_with_the_next_run(db):
+    old = db.file()
+    db.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
+    ran = db.restore(disks=["2000"])
+    assert ran.result["disks"][0]["replaced"]["deleted"] is False
+    assert any(old in warning for warning in db.warnings)
+    db.sim.clear()
+    assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_wrong_is_deleted_and_nothing_changes(db, monkeypatch):
+    files = [db.file(key=key) for key in (2000, 2001, 2002)]
+    monkeypatch.setattr(restoring, "first_difference", lambda *_args: 0)
+    failed = db.try_restore()
+    assert (failed.error.error_code, failed.result["changed"]) == ("read_back_failed", False)
+    assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
+    db.assert_nothing_is_left()
+
+
+# Where it lies
+
+
+def test_on_vsan_it_is_proved_by_what_the_host_says_and_said_so(web):
+    kept = web.content()
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    refused = web.try_restore(verify="content")
+    assert (refused.error.error_code, web.content() != kept) == ("not_readable", True)
+    (disk,) = web.restore().result["disks"]
+    assert (disk["action"], disk["compared"]) == ("restored", "manifest")
+    assert "a datastore of the kind vsan has no files of disks" in disk["not_read"]
+    assert web.content() == kept
+
+
+def test_thick_stays_thick_and_thin_stays_thin(web):
+    web.sim.govc(
+        "vm.disk.create", "-vm", "web-1", "-name", "web-1/thick", "-size", "2M", "-thick", "-eager", "-ds", "LocalDS_0"
+    )
+    web.run(mode="full")
+    web.write(0, seed=8)
+    web.write(0, seed=9, key=2001)
+    web.off()
+    web.restore()
+    disks = [device.backing for device in web.vm("web-1").config.hardware.device if device.key in (2000, 2001)]
+    assert [bool(backing.thinProvisioned) for backing in disks] == [True, False]
+
+
+# What is refused
+
+
+def test_what_cannot_be_restored_into_is_refused_before_anything_is_done(web):
+    web.off()
+    assert web.try_restore(into={"name": "nobody"}).error.error_code == "not_found"
+    assert web.try_restore(disks=["Hard disk 9"]).error.error_code == "not_found"
+    assert web.try_restore(point="20200101T000000Z-00000000").error.error_code == "not_found"
+    web.sim.govc("vm.markastemplate", "web-1")
+    template = web.try_restore()
+    assert (template.error.error_code, template.called("ImportVApp")) == ("template", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"before": "yesterday"}, "before"),
+        ({"before": "2026-01-01", "point": "20200101T000000Z-00000000"}, "before"),
+        ({"format": "raw"}, "format"),
+        ({"into": {}}, "into"),
+    ],
+)
+def test_options_that_cannot_be_right(web, given, option):
+    with pytest.raises(InvalidOption) as raised:
+        web.into_options(**given)
+    assert raised.value.details["option"] == option
+
+
+def test_a_damaged_point_changes_nothing(web):
+    file, (point,) = web.file(), web.points()
+    web.write(MIB, seed=2)
+    web.off()
+    (image,) = web.repository.rglob("disk-2000.qcow2")
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    failed = web.try_restore()
+    assert (failed.error.error_code, failed.called("ImportVApp")) == ("backup_damaged", 0)
+    assert web.file() == file
+    assert point.id in str(failed.error)
+    web.assert_nothing_is_left()
