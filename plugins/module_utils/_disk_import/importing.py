@@ -44,6 +44,12 @@ _DETACHED = "vforge.disk.detached"
 _SECONDS_TO_CLEAN_UP = 300.0
 _SECONDS_TO_VANISH = 15.0
 
+# A lease through which nothing moves lives for 300 seconds (HttpNfcLeaseInfo.leaseTimeout).
+_SECONDS_OF_A_LEASE = 360.0
+
+# How vCenter refuses to destroy a VM that a lease works on.
+_HELD_BY_A_LEASE = ("InvalidState", "TaskInProgress")
+
 
 class ImportFailed(VforgeError):
     """A disk did not come whole."""
@@ -344,11 +350,21 @@ def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fa
     try:
         run(task, item, lambda: start_destroy(session, found.moid), "VMs removed")
     except Fault as fault:
-        if fault.fault != "ManagedObjectNotFound":
-            raise Busy(
-                f"Another run imports to this place, by the VM {name} ({fault.message}).",
-                hint="Run again when it has ended; the lease of one that was killed ends within five minutes.",
-            ) from fault
+        if fault.fault == "ManagedObjectNotFound" or _goes_by_itself(task, found.moid, fault):
+            return
+        raise Busy(
+            f"The VM {name} of an earlier import to this place cannot be removed ({fault.message}).",
+            hint="Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
+        ) from fault
+
+
+def _goes_by_itself(task: Task[t.Any], moid: str, refused: Fault) -> bool:
+    """Wait until a VM is gone that only the lease of a run holds that was killed; vCenter ends that lease."""
+    if refused.fault not in _HELD_BY_A_LEASE:
+        return False
+    task.session.show_progress("waiting for the lease of a run that was killed")
+    end = min(task.deadline, time.monotonic() + _SECONDS_OF_A_LEASE)
+    return leases.wait_until_gone(task.session, reference(task.session, moid), end)
 
 
 def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import time
 import typing as t
 from pathlib import Path
 
@@ -71,13 +70,6 @@ class Restores(BackupTasks):
         if process.is_alive():
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
-
-    def wait_for_leases(self) -> None:
-        """Until the leases of runs that were killed have ended, and their VMs are gone."""
-        end = time.monotonic() + 20
-        while self.sim.open_leases():
-            assert time.monotonic() < end
-            time.sleep(0.05)
 
     def off(self, name: str = "web-1") -> None:
         """Power a VM off."""

@@ -61,7 +61,6 @@ def test_a_restore_that_is_killed_at_a_call_is_gone_on_with(web, method, nth):
     asked = {"point": point.id, "power_off": True, "powered_on": True}
     assert web.killed_at(method, nth, **asked)
     assert contents(web) in (before, wanted)
-    web.wait_for_leases()
     ran = web.restore(**asked)
     assert contents(web) == wanted
     assert web.state() == "poweredOn"
@@ -71,7 +70,6 @@ def test_a_restore_that_is_killed_at_a_call_is_gone_on_with(web, method, nth):
 
 def test_what_has_come_is_not_sent_again(web):
     assert web.killed_at("ImportVApp", 2, power_off=True)
-    web.wait_for_leases()
     ran = web.restore(power_off=True)
     assert (ran.called("ImportVApp"), ran.result["into"]["actions"][:2]) == (1, ["leftover_removed", "disks_brought_in"])
     web.assert_nothing_is_left()
@@ -81,7 +79,6 @@ def test_what_has_come_is_not_sent_again(web):
 def test_what_is_left_goes_also_where_nothing_else_is_to_be_done(web, method):
     before = contents(web)
     assert web.killed_at(method, 1, power_off=True)
-    web.wait_for_leases()
     web.off()
     web.run()
     ran = web.restore(point="latest")
