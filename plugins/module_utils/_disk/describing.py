@@ -16,8 +16,9 @@ import typing as t
 from .._errors import InvalidOption, VforgeError
 from .._vsphere import vmdk
 from .._vsphere.disks import users_of_file
+from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
-from . import apply, metadata, plan, read
+from . import apply, metadata, read
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -106,8 +107,8 @@ def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> t.
     :raises InvalidOption: there are no files of disks on its datastore.
     """
     store, kind = read.store_of(session, datacenter, path)
-    if plan.without_files(kind):
-        raise InvalidOption(f"The metadata of {path} cannot be written: {plan.without_files(kind)}.", option="metadata")
+    if without_files(kind):
+        raise InvalidOption(f"The metadata of {path} cannot be written: {without_files(kind)}.", option="metadata")
     users = users_of_file(session, store, str(path))
     _check_users(path, users)
     return store
