@@ -623,7 +623,7 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         if target.folder:
-            directories.make(session, ref, target.folder)
+            directories.make(session, ref, target.folder, files)
         importing.run(
             task,
             item,

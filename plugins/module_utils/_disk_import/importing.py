@@ -25,6 +25,7 @@ from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import directories
 from .._vsphere import lease as leases
+from .._vsphere.folder import DatastoreFiles
 from .._vsphere.vm import reference, start_destroy
 from . import apply, places
 
@@ -131,16 +132,15 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     :raises VforgeError: it did not succeed; nothing of it is left then, as far as the server can be
         reached.
     """
-    session = task.session
     mark = _mark(new.target)
     name = name_of(mark)
     source = _Source(new.path, item.title)
-    text = apply.package(name, new.capacity, source.size, new.adapter)
     host = next(iter(home.hosts))
     # After its time a run may still clean up, twice.
     seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
-    spec = apply.import_spec(session, home, host, name, text, new.provisioning, {MARK: mark, _OWNER: owner.as_text()})
+    marks = {MARK: mark, _OWNER: owner.as_text()}
+    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks)
     lease, ready = _begin(task, item, home, host, spec, mark)
     moid = _fill(task, item, lease, ready, source)
     try:
@@ -250,7 +250,8 @@ def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) ->
         raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
     if target.folder:
         # Before the disk belongs to no VM: from then on only this run knows of it.
-        directories.make(session, home.ref, target.folder)
+        with DatastoreFiles(session, home.path, task.deadline) as files:
+            directories.make(session, home.ref, target.folder, files)
     moves = found.file != str(target)
     marks = {_DETACHED: found.file} if moves else {}
     run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")

@@ -16,7 +16,7 @@ import typing as t
 from .._connector.props import Route, collect
 from .._connector.pyvmomi import vim
 from .._errors import Fault
-from .folder import DatastorePath
+from .folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .vm import name_of
 
 if t.TYPE_CHECKING:
@@ -29,15 +29,18 @@ _TO_DATASTORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
 OF_OBJECTS = ("vsan", "VVOL")
 
 
-def make(session: Session, datacenter: t.Any, path: str) -> None:
+def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:
     """Make a directory, with those above; one that is there already is fine.
 
-    One call. Two more where the topmost one has to be made as an object, and a third for what is
-    below it; there the privilege ``Datastore.Config`` is needed besides ``Datastore.FileManagement``.
+    One call, and none where it is there: vCenter would note an error of each. Three where the topmost
+    one has to be made as an object, and one more for what is below it; there the privilege
+    ``Datastore.Config`` is needed besides ``Datastore.FileManagement``.
 
     :param path: ``[datastore] folder/below``.
     :raises Fault: it cannot be made.
     """
+    if _is_there(files, path):
+        return
     try:
         _make(session, datacenter, path)
     except Fault as fault:
@@ -45,6 +48,15 @@ def make(session: Session, datacenter: t.Any, path: str) -> None:
         # provider for vSphere counted on it).
         if fault.fault != "CannotCreateFile" or not _make_object(session, datacenter, path):
             raise
+
+
+def _is_there(files: DatastoreFiles, path: str) -> bool:
+    """Whether a directory is seen, by the beginning of its listing. Who may not look at it is not told."""
+    try:
+        files.read(DatastorePath.parse(path, "path"), 1)
+    except (NoSuchFile, FileDenied, FileLocked):
+        return False
+    return True
 
 
 def _make(session: Session, datacenter: t.Any, path: str) -> None:
