@@ -16,7 +16,7 @@ from .._vsphere.compute import NETWORKS, networks_in
 from .._vsphere.disks import Disk, disks_in
 from .._vsphere.hardware import Machine, machine_of
 from .._vsphere.snapshots import snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
+from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, moid_of, reference
 from .options import Vm
 
 if t.TYPE_CHECKING:
@@ -33,6 +33,7 @@ _VM: dict[type, tuple[str, ...]] = {
         "snapshot",
         "runtime.consolidationNeeded",
         "guest.toolsRunningStatus",
+        "runtime.host",
     ),
 }
 
@@ -66,6 +67,7 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str]) -> V
         consolidate=bool(row.get("runtime.consolidationNeeded")),
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
         networks=networks,
+        host=moid_of(row.get("runtime.host")),
     )
 
 

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backups of VMs from the options to the result.
 
-The order is: lock the VM's folder in the repository, put right what dead runs have left, refuse what
-cannot be, snapshot, read device data from the snapshot, ask what changed, read it in parallel,
-remove the snapshot, read back what was written, commit. A point is there when all of that is done,
-and not before.
+The order of each VM is: lock its folder in the repository, put right what dead runs have left, refuse
+what cannot be, run the script before in its guest, snapshot, run the script after, read device data from
+the snapshot, ask what changed, read it in parallel, remove the snapshot, read back what was written,
+commit. A point is there when all of that is done, and not before. VMs do not wait for each other.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ from .._temporary_snapshots import (
     SnapshotItem,
     SnapshotTask,
     find_leftovers,
+    remove_left,
     remove_leftovers,
-    waves,
+    undisturbed,
     with_snapshots,
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
 from . import disk as disks
-from . import images, plan, read, readers, report
+from . import images, lanes, plan, read, readers, report, scripts
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
 from .model import MACHINE_FILE, Point, point_id
-from .options import EXPORT, INCREMENTAL, TRY, BackupOptions, Vm
+from .options import EXPORT, INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Changes, Reading, Whole
 from .repository import Machine, Repository
 
@@ -54,7 +55,8 @@ if t.TYPE_CHECKING:
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
-CRASH, FILE_SYSTEM, POWERED_OFF = "crash-consistent", "file-system-consistent", "powered-off"
+CRASH, FILE_SYSTEM, APPLICATION = "crash-consistent", "file-system-consistent", "application-consistent"
+POWERED_OFF = "powered-off"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -67,6 +69,8 @@ class BackupItem(SnapshotItem):
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there; or one that is new enough.
+    :ivar scripts: what became of the scripts in its guest; None where none was to run.
+    :ivar held: the lock of its folder.
     """
 
     vm: Vm
@@ -77,6 +81,8 @@ class BackupItem(SnapshotItem):
     copied: list[Staged] = dataclasses.field(default_factory=list)
     whole: bool = False
     point: Point | None = None
+    scripts: scripts.Ran | None = None
+    held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
 
     @property
     def title(self) -> str:
@@ -145,32 +151,43 @@ def _carry_out(job: BackupTask) -> None:
     find_leftovers(job.snapshots)
     now = datetime.datetime.now(datetime.UTC)
     for item in job.vms:
+        if scripts.left_between(job.repository.folder(item.vm.instance_uuid)):
+            item.steps = (scripts.RUN_AFTER, BACK_UP)
         try:
             item.point = plan.fresh(_points(job, item), job.options, now)
             if item.point is not None:
-                item.steps = ()
+                item.steps = tuple(step for step in item.steps if step != BACK_UP)
             else:
                 plan.check(item.vm, job.options)
         except VforgeError as error:
             item.steps = ()
             item.fail(error)
+    if job.task.check:
+        _foresee(job)
+        return
+    due = [item for item in job.vms if item.leftovers or item.left]
+    try:
+        lanes.work(job, due, lambda item: _back_up(job, item))
+    finally:
+        _wind_up(job, due)
+
+
+def _foresee(job: BackupTask) -> None:
+    """Check mode: what a run would do, as far as that is known."""
     remove_leftovers(job.snapshots)
     due = [item for item in job.vms if item.due(BACK_UP)]
-    if job.task.check:
-        for item in due:
+    if job.options.scripts is not None:
+        job.task.call(due, lambda item: scripts.check(job, item), "guests asked", lambda item, outcome: _note(item, outcome))
+    for item in due:
+        if item.error is None:
             _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
-            item.done += item.left if item.error is None else []
-        return
-    for wave in waves(due, job.options.parallel):
-        with contextlib.ExitStack() as locks:
-            _lock(job, wave, locks)
-            try:
-                _copy(job, [item for item in wave if item.error is None])
-                # What was read is whole, also of a VM whose snapshot could not be removed.
-                _finish(job, [item for item in wave if item.whole])
-            finally:
-                # As long as the locks are held.
-                _discard(wave)
+    for item in job.vms:
+        item.done += item.left if item.error is None else []
+
+
+def _note(item: BackupItem, outcome: Outcome) -> None:
+    if outcome.error is not None:
+        item.fail(outcome.error)
 
 
 def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
@@ -183,33 +200,48 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
         return ()  # a point is just being removed: under the lock it is seen as it is
 
 
-def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
-    """Have the folders of these VMs for this run alone."""
-    # Always in one order: two runs that want the same VMs do not wait for each other.
-    for item in sorted(wave, key=lambda item: item.vm.instance_uuid):
+# One VM, in a thread
+
+
+def _back_up(job: BackupTask, item: BackupItem) -> None:
+    """All that is due of one VM, in the order that the head of this file says.
+
+    :raises VforgeError: why it has no new point.
+    """
+    begun = time.monotonic()
+    try:
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
-        try:
-            item.machine = locks.enter_context(lock)
-        except VforgeError as error:
-            item.fail(error)
+        item.machine = item.held.enter_context(lock)
+        remove_leftovers(job.snapshots, [item])
+        if scripts.RUN_AFTER in item.steps and item.error is None:
+            scripts.finish_dead_run(job, item)
+        if item.due(BACK_UP):
+            item.quiesced = plan.quiesces(item.vm, job.options)
+            _copy(job, item)
+            # What was read is whole, also of a VM whose snapshot could not be removed.
+            if item.whole:
+                with job.task.phase("proof"):
+                    _commit(job, item)
+                item.done.append(BACK_UP)
+    finally:
+        item.seconds = round(time.monotonic() - begun, 3)
+        if not job.end.is_set():
+            _leave(item)
 
 
-# The snapshot, and what is read of it
-
-
-def _copy(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
-    for item in items:
-        item.quiesced = plan.quiesces(item.vm, job.options)
+def _copy(job: BackupTask, item: BackupItem) -> None:
     with_snapshots(
         job.snapshots,
-        items,
+        [item],
         lambda ready: _copy_snapshots(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
+        making=lambda _wave: scripts.around(job, item),
+        ended=job.end,
     )
 
 
 def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy the disks of VMs that have their snapshots now, some at the same time."""
+    """Copy the disks of VMs that have their snapshots now."""
     with job.task.phase("read"):
         known = read.read_snapshots(job.session, {_snapshot(item): item.vm for item in ready})
         for item in ready:
@@ -219,14 +251,40 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
             elif item.machine is not None:
                 item.hardware = found.machine
                 _plan(job, item, item.machine, found.disks)
+            if item.error is None:
+                # The session may end in the middle: it is begun again then.
+                job.session.retrying(lambda item=item: _copy_vm(job, item))  # type: ignore[misc]
+                item.whole = True
 
-        def note(item: BackupItem, outcome: Outcome) -> None:
-            item.whole = outcome.error is None
-            if outcome.error is not None:
-                item.fail(outcome.error)
 
-        due = [item for item in ready if item.error is None]
-        job.task.call(due, lambda item: _copy_vm(job, item), "VMs read", note, stop=job.end)
+def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
+    """After an early end: what the threads of the VMs have left, in the order in which it hurts."""
+    begun = [item for item in items if item.machine is not None]
+    try:
+        for item in begun:
+            undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item))  # type: ignore[misc]
+        remove_left(job.snapshots, begun)
+    finally:
+        for item in items:
+            _leave(item)
+
+
+def _leave(item: BackupItem) -> None:
+    """The end of a VM: what was staged and is no point goes, and the folder is free. What cannot be removed, the next run
+    removes.
+    """
+    if item.staged is not None and item.machine is not None:
+        try:
+            item.machine.discard(item.staged)
+        except VforgeError as error:
+            item.warnings.append(f"What was written of {item.title} is still there: {error} The next run removes it.")
+        item.staged = None
+    if item.scripts is not None and item.scripts.failure is not None:
+        item.fail(item.scripts.failure)
+    item.held.close()
+
+
+# The snapshot, and what is read of it
 
 
 def _snapshot(item: BackupItem) -> str:
@@ -349,19 +407,6 @@ def _copy_disk(
 # After the snapshot
 
 
-def _finish(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
-    """Read back what was written, and commit it."""
-
-    def note(item: BackupItem, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            item.fail(outcome.error)
-        else:
-            item.done.append(BACK_UP)
-
-    with job.task.phase("proof"):
-        job.task.call(items, lambda item: _commit(job, item), "VMs read back", note, stop=job.end)
-
-
 def _commit(job: BackupTask, item: BackupItem) -> None:
     machine, staged = item.machine, item.staged
     if machine is None or staged is None:
@@ -379,7 +424,7 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         created=now.isoformat(timespec="seconds"),
         instance_uuid=item.vm.instance_uuid,
         vm_name=item.vm.name,
-        consistency=consistency(item),
+        consistency=consistency(job, item),
         disks=written,
         machine=hashlib.sha256(about).hexdigest() if about else "",
     )
@@ -387,19 +432,15 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
     item.point, item.staged = point, None
 
 
-def consistency(item: BackupItem) -> str:
-    """What the disks of a backup are like."""
+def consistency(job: BackupTask, item: BackupItem) -> str:
+    """What the disks of a backup are like.
+
+    The script before alone does not make them application-consistent where the file systems were to be
+    quiesced, and could not: what applications have written may not be on the disks then.
+    """
     if item.vm.power_state == "poweredOff":
         return POWERED_OFF
+    held = item.scripts is not None and item.scripts.before == scripts.SUCCEEDED
+    if held and (item.quiesced or job.options.quiesce == NO):
+        return APPLICATION
     return FILE_SYSTEM if item.quiesced else CRASH
-
-
-def _discard(items: t.Sequence[BackupItem]) -> None:
-    """Remove what was staged and is no point. What cannot be removed, the next run removes."""
-    for item in items:
-        if item.staged is not None and item.machine is not None:
-            try:
-                item.machine.discard(item.staged)
-            except VforgeError as error:
-                item.warnings.append(f"What was written of {item.title} is still there: {error} The next run removes it.")
-            item.staged = None

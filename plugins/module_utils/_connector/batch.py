@@ -170,7 +170,7 @@ class _Batch:
         self._works: dict[str, Work] = {}
         self._tasks: dict[str, t.Any] = {}
         self._stop = stop
-        self._server = _ServerWatch(session)
+        self._server = ServerWatch(session)
         self._doing = doing
         self._lock = threading.Lock()
         self._sent = self._done = 0
@@ -330,7 +330,7 @@ class _Batch:
                 future.result()
 
 
-class _ServerWatch:
+class ServerWatch:
     """Tells from the calls of a batch when the server is gone, so that not every item waits for it
     in vain.
 
