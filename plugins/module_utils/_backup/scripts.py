@@ -97,8 +97,11 @@ def _begin(job: BackupTask, item: BackupItem, scripts: ScriptOptions, ran: Ran) 
         _note(item, scripts, error, "Its backup is made without scripts.")
 
 
-def finish(job: BackupTask, item: BackupItem) -> None:
-    """Run the script after, where it is due; it has its own time, also when that of the task is over."""
+def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
+    """Run the script after, where it is due; it has its own time, also when that of the task is over.
+
+    :param last: whether nobody else will run it, where it cannot be run.
+    """
     scripts, ran = job.options.scripts, item.scripts
     if scripts is None or ran is None or not ran.open:
         return
@@ -111,12 +114,12 @@ def finish(job: BackupTask, item: BackupItem) -> None:
             _remove_mark(item.machine.folder)
     except VforgeError as error:
         ran.after = FAILED
-        _note(
-            item,
-            scripts,
-            error,
-            "The next run begins with it. Look after the guest: what the script before has stopped may stand still.",
-        )
+        if job.end.is_set() and not last:
+            ran.open = True  # the end of the task may have broken it off
+        elif scripts.fails:
+            ran.failure = error
+        else:
+            item.warnings.append(f"{error} Look after the guest: what the script before has stopped may stand still.")
 
 
 def finish_dead_run(job: BackupTask, item: BackupItem) -> None:

@@ -262,7 +262,7 @@ def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     begun = [item for item in items if item.machine is not None]
     try:
         for item in begun:
-            undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item))  # type: ignore[misc]
+            undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
         remove_left(job.snapshots, begun)
     finally:
         for item in items:
