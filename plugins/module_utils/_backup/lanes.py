@@ -69,7 +69,7 @@ def work(job: BackupTask, due: t.Sequence[BackupItem], back_up: t.Callable[[Back
 
     count = min(options.parallel, len(due))
     job.session.together = Together()
-    job.task.call([Lane(number=number) for number in range(count)], run, "lanes", note, stop=job.end)
+    job.task.call([Lane(number=number) for number in range(count)], run, "", note, stop=job.end)
     if watch.gone is not None:
         raise watch.gone
     if turns.left:
