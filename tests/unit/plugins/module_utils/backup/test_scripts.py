@@ -23,7 +23,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accep
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 
 MIB = 1 << 20
-_LOG = "/var/tmp/order"
+_LOG = "/srv/order"
 _SECRET = "hunter2-in-a-script"  # noqa: S105 (it is none)
 _FORK = multiprocessing.get_context("fork")
 

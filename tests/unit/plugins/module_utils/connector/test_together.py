@@ -19,10 +19,10 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connecto
 _COUNT = 8
 
 
-@pytest.fixture
-def many(make_sim):
+@pytest.fixture(params=["200ms"])
+def many(make_sim, request):
     """A session whose threads wait together, and the VMs that they work on."""
-    sim = make_sim("--vms", str(_COUNT), "--snapshot-time", "200ms")
+    sim = make_sim("--vms", str(_COUNT), "--snapshot-time", request.param)
     with session(sim) as opened:
         opened.together = tasks.Together()
         yield sim, opened, [find_vm(opened, Selector(name=f"server-{number:05}")) for number in range(1, _COUNT + 1)]
@@ -54,10 +54,11 @@ def test_each_gets_the_end_of_its_own_task(many):
     assert calls["WaitForUpdatesEx"] < 2 * _COUNT
 
 
+@pytest.mark.parametrize("many", ["1500ms"], indirect=True)
 def test_who_is_late_goes_and_the_others_wait_on(many):
     _sim, opened, vms = many
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(snapshot, opened, vms[0], 0.05)
+        first = pool.submit(snapshot, opened, vms[0], 0.3)
         other = pool.submit(snapshot, opened, vms[1])
         assert other.result(30).error is None
         assert first.result(30) is None
