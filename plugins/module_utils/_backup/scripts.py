@@ -119,7 +119,7 @@ def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
         elif scripts.fails:
             ran.failure = error
         else:
-            item.warnings.append(f"{error} Look after the guest: what the script before has stopped may stand still.")
+            item.warnings.append(f"{error} Look after the guest: what the script before has stopped may not run yet.")
 
 
 def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
