@@ -213,9 +213,9 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
-        if scripts.RUN_AFTER in item.steps and item.error is None:
+        if item.due(scripts.RUN_AFTER):
             scripts.finish_dead_run(job, item)
-        if item.due(BACK_UP):
+        if item.due(BACK_UP) and not _made_meanwhile(job, item):
             item.quiesced = plan.quiesces(item.vm, job.options)
             _copy(job, item)
             # What was read is whole, also of a VM whose snapshot could not be removed.
@@ -227,6 +227,15 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         item.seconds = round(time.monotonic() - begun, 3)
         if not job.end.is_set():
             _leave(item)
+
+
+def _made_meanwhile(job: BackupTask, item: BackupItem) -> bool:
+    """Whether another run has made the point while this one waited."""
+    if item.machine is not None and job.options.fresh_hours:
+        item.point = plan.fresh(item.machine.points, job.options, datetime.datetime.now(datetime.UTC))
+    if item.point is not None:
+        item.steps = tuple(step for step in item.steps if step != BACK_UP)
+    return item.point is not None
 
 
 def _copy(job: BackupTask, item: BackupItem) -> None:

@@ -12,14 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 import typing as t
+import uuid
 
 from .. import _signals
 from .._connector.web import Stop
 from .._engine import Task
 from .._errors import Fault, VforgeError
 from .._progress import Meter
+from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import lease as leases
 from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.vm import reference, start_destroy
@@ -32,6 +35,9 @@ if t.TYPE_CHECKING:
 
 # The pair by which a VM that was made for an import is known.
 MARK = "vforge.disk.import"
+
+# The pair that says which run has made it.
+_OWNER = "vforge.disk.owner"
 
 # The pair that says which disk was taken off such a VM, to be moved to its place.
 _DETACHED = "vforge.disk.detached"
@@ -98,6 +104,11 @@ class _Source:
         return open(self._path, "rb", buffering=0)
 
 
+def _mark(target: DatastorePath) -> str:
+    """What all imports to this place have in common."""
+    return hashlib.sha256(f"{target}".encode()).hexdigest()[:16]
+
+
 def bring_in(
     task: Task[DiskItem],
     item: DiskItem,
@@ -117,18 +128,26 @@ def bring_in(
         reached.
     """
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
-    mark = hashlib.sha256(f"{target}".encode()).hexdigest()[:16]
+    mark = _mark(target)
     name = name_of(mark)
     source = _Source(path, item.title)
     text = apply.package(name, capacity, source.size, item.adapter)
     host = next(iter(home.hosts))
-    spec = apply.import_spec(session, home, host, name, text, options.provisioning, {MARK: mark})
+    # After its time a run may still clean up, twice.
+    seconds = options.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
+    owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
+    spec = apply.import_spec(session, home, host, name, text, options.provisioning, {MARK: mark, _OWNER: owner.as_text()})
     lease, ready = _begin(task, item, home, host, spec, mark)
     moid = _fill(task, item, lease, ready, source)
     try:
         _keep(task, item, home, moid, target, replace=replace)
-    finally:
-        _destroy(task, item, moid)
+    except BaseException:
+        # The VM names the disk that was taken off it, so it stays where that one does: the next run
+        # then removes both.
+        if _leaves_no_disk(task, item, home, moid):
+            _destroy(task, item, moid)
+        raise
+    _destroy(task, item, moid)
 
 
 def _begin(
@@ -148,7 +167,7 @@ def _begin(
         except Fault as fault:
             if fault.fault != "DuplicateName" or last:
                 raise
-            _remove_left(task, item, home, fault, mark)
+            _remove_left(task, item, home, mark, fault)
         except BaseException:
             if lease is not None:
                 _give_up(task, item, lease, "")
@@ -234,29 +253,46 @@ def _keep(task: Task[DiskItem], item: DiskItem, home: Home, moid: str, target: D
     moves = found.file != str(target)
     marks = {_DETACHED: found.file} if moves else {}
     run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
-    if not moves:
-        return
-    try:
+    if moves:
         run(task, item, lambda: apply.start_move(session, home.ref, found.file, str(target), force=replace), "disks moved")
-    except BaseException:
-        if not session.unreachable():
-            _delete_detached(task, item, home, found.file)
-        raise
 
 
-def _delete_detached(task: Task[DiskItem], item: DiskItem, home: Home, path: str) -> None:
-    """Delete a disk that was taken off the VM of an import and did not get to its place."""
+def _leaves_no_disk(task: Task[DiskItem], item: DiskItem, home: Home, moid: str) -> bool:
+    """Delete the disk that was taken off the VM of this import and did not get to its place.
+
+    :returns: whether the VM can go, with the disk that it may still have.
+    """
+    session = task.session
+    if session.unreachable():
+        return False
+    try:
+        found = read.carrier(session, reference(session, moid))
+        if found is None or found.file or not found.config.get(_DETACHED):
+            return found is not None
+        return _delete_detached(task, item, home, found.config[_DETACHED])
+    except VforgeError as error:
+        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next import to this place looks.")
+        return False
+
+
+def _delete_detached(task: Task[DiskItem], item: DiskItem, home: Home, path: str) -> bool:
+    """Delete a disk that belongs to no VM any more; whether it is gone."""
     deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    gone: list[bool] = []
 
     def note(item: DiskItem, outcome: t.Any) -> None:
         fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
-        if outcome.error is not None and fault != "FileNotFound":
-            item.warnings.append(f"The disk {path} of the import could not be deleted: {outcome.error} Delete it by hand.")
+        gone.append(outcome.error is None or fault == "FileNotFound")
+        if not gone[-1]:
+            item.warnings.append(
+                f"The disk {path} of the import could not be deleted: {outcome.error} The next import to this place deletes it."
+            )
 
     def start(_item: DiskItem) -> t.Any:
         return apply.start_delete(task.session, home.ref, path)
 
     task.call([item], start, "disks deleted", note, deadline=deadline)
+    return gone == [True]
 
 
 def _destroy(task: Task[DiskItem], item: DiskItem, moid: str) -> None:
@@ -270,21 +306,41 @@ def _destroy(task: Task[DiskItem], item: DiskItem, moid: str) -> None:
     task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, deadline=deadline)
 
 
-def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, taken: Fault, mark: str) -> None:
-    """Remove the VM that a run to the same place has left when it was killed.
+def clear(task: Task[DiskItem], item: DiskItem, home: Home, target: DatastorePath) -> None:
+    """Remove what a run to the same place has left that was killed between the move of its disk and the
+    end of its VM.
 
-    :param taken: says who has the name.
+    :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
+    """
+    _remove_left(task, item, home, _mark(target))
+
+
+def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, mark: str, taken: Fault | None = None) -> None:
+    """Remove the VM that a run to the same place has left when it was killed, and the disk that it
+    had taken off it.
+
+    Both only when it is certain that this run is over: after its lease nothing else protects them.
+
+    :param taken: says who has the name, where that is known.
     :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
     """
     session, name = task.session, name_of(mark)
-    left = reference(session, taken.holder) if taken.holder else read.carrier_named(session, home.vm_folder, name)
+    held = taken is not None and taken.holder
+    left = reference(session, held) if held else read.carrier_named(session, home.vm_folder, name)
     found = read.carrier(session, left) if left is not None else None
     if found is None:
         return
     if found.config.get(MARK) != mark:
-        raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.") from taken
-    if found.config.get(_DETACHED) and not found.file:
-        _delete_detached(task, item, home, found.config[_DETACHED])
+        raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.")
+    owner = OwnerMark.from_text(found.config.get(_OWNER, ""), mark)
+    if owner is None or not owner.is_over(found.created, session.current_time()):
+        raise Busy(
+            f"Another run imports to this place, by the VM {name}, or was killed on another machine.",
+            hint="Run again when it has ended. If there is none any more, remove that VM.",
+        )
+    path = found.config.get(_DETACHED, "")
+    if path and not found.file:
+        _delete_left(task, item, home, name, path)
     try:
         run(task, item, lambda: start_destroy(session, found.moid), "VMs removed")
     except Fault as fault:
@@ -293,6 +349,24 @@ def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, taken: Fault,
                 f"Another run imports to this place, by the VM {name} ({fault.message}).",
                 hint="Run again when it has ended; the lease of one that was killed ends within five minutes.",
             ) from fault
+
+
+def _delete_left(task: Task[DiskItem], item: DiskItem, home: Home, name: str, path: str) -> None:
+    """Delete the disk that a killed run has taken off its VM.
+
+    Whoever may change the VM can write another path there, so only a disk in the folder that
+    vCenter has made for this VM is deleted.
+
+    :param name: of the VM, after which vCenter has named its folder.
+    :raises Busy: it is another disk, or cannot be deleted.
+    """
+    if not re.fullmatch(rf"\[[^\]]+\] {re.escape(name)}(_\d+)?/[^/]+\.vmdk", path):
+        raise Busy(
+            f"The VM {name} says that {path} was left of an import, which is not in its folder.",
+            hint="Look what it is, delete it if it is nobody's, and remove that VM.",
+        )
+    if not _delete_detached(task, item, home, path):
+        raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
 
 
 def run(task: Task[DiskItem], item: DiskItem, start: t.Callable[[], t.Any], doing: str) -> None:

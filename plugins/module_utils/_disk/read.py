@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
 from .._connector import names
@@ -176,11 +177,13 @@ class Carrier:
     """The VM under which a disk comes into the inventory, and which goes again.
 
     :ivar config: its pairs of extraConfig.
+    :ivar created: when it was made, by vCenter's clock; None where that is not known.
     :ivar devices: its disks, as vSphere's own objects.
     """
 
     moid: str
     config: t.Mapping[str, str]
+    created: datetime.datetime | None
     file: str
     uuid: str
     devices: tuple[t.Any, ...]
@@ -188,7 +191,7 @@ class Carrier:
 
 def carrier(session: Session, ref: t.Any) -> Carrier | None:
     """What a VM that was made for an import has; None where it is gone."""
-    rows = collect(session, [ref], {vim.VirtualMachine: ("name", DEVICES, "config.extraConfig")})
+    rows = collect(session, [ref], {vim.VirtualMachine: ("name", DEVICES, "config.extraConfig", "config.createDate")})
     if not rows:
         return None
     devices = rows[0].get(DEVICES) or ()
@@ -196,6 +199,7 @@ def carrier(session: Session, ref: t.Any) -> Carrier | None:
     return Carrier(
         moid=rows[0].moid,
         config=config_in(rows[0].values),
+        created=rows[0].get("config.createDate"),
         file=found[0].file if found else "",
         uuid=found[0].uuid if found else "",
         devices=tuple(disk_devices(devices)),

@@ -454,6 +454,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             content = _same_content(task, options, tool, found, files, known)
             item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
             if not task.check:
+                if not known:
+                    importing.clear(task, item, home, target)
                 importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
             return
         item.steps = (IMPORT,)
@@ -462,6 +464,10 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         converting.checksum(options.path, options.checksum, session.show_progress)
         with local.workplace(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
+            if known:
+                # It is of the disk that goes. Were it there beside the new one, a run that ends before the
+                # proof would leave that one with a proof of another.
+                importing.note(files, target, {})
             importing.bring_in(task, item, options, home, path, capacity, replace=there)
             place.clear()
         if options.verify == CONTENT and _read_back(task, files, target) != content:

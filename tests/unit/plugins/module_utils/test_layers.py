@@ -50,6 +50,7 @@ _LAYERS = (
     {"_vsphere"},
     {"_engine"},
     {"_descriptor", "_freeze_stage", "_temporary_snapshots", "_vm_stages"},
+    {"_copy_source"},
     _DOMAINS,
     {"_ansible"},
 )
