@@ -375,6 +375,9 @@ vms:
         reason:
           description: Why it was read whole, or is excluded, with a stable C(code) and a sentence.
           type: dict
+        transport:
+          description: How it was read; empty where it was not.
+          type: str
         read:
           description: Bytes that were read.
           type: int
@@ -383,6 +386,9 @@ vms:
           type: int
         written:
           description: Bytes of them that were written, since they are not all zeros.
+          type: int
+        rate:
+          description: Bytes read and written in a second. With V(export) they are read from the file that came by the lease.
           type: int
     seconds:
       description: How long it took, from the lock to the end. Null where nothing was begun.

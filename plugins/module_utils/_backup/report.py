@@ -15,6 +15,7 @@ from .plan import BACK_UP, Changes, Reading
 from .scripts import RUN_AFTER
 
 if t.TYPE_CHECKING:
+    from .disk import Staged
     from .model import DiskBackup, Point
     from .task import BackupItem, BackupTask
 
@@ -76,12 +77,14 @@ def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:
 
 
 def _read(item: BackupItem) -> list[dict[str, t.Any]]:
-    copied = {one.disk.key: one.copied for one in item.copied}
-    return [_disk(reading, copied.get(reading.disk.key)) for reading in item.readings]
+    staged = {one.disk.key: one for one in item.copied}
+    return [_disk(item, reading, staged.get(reading.disk.key)) for reading in item.readings]
 
 
-def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
+def _disk(item: BackupItem, reading: Reading, staged: Staged | None) -> dict[str, t.Any]:
     disk = reading.disk
+    copied = staged.copied if staged is not None else None
+    seconds = item.copying.get(disk.key, 0.0)
     changes = isinstance(reading, Changes)
     return {
         "label": disk.label,
@@ -90,9 +93,11 @@ def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
         "capacity": disk.capacity,
         "kind": "incremental" if changes else "full",
         "reason": {"code": "", "reason": ""} if isinstance(reading, Changes) else vars(reading.why),
+        "transport": staged.disk.transport if staged is not None else "",
         "read": copied.read if copied is not None else 0,
         "skipped": disk.capacity - copied.read if copied is not None else 0,
         "written": copied.written if copied is not None else 0,
+        "rate": round(copied.read / seconds) if copied is not None and seconds else 0,
     }
 
 
@@ -105,9 +110,11 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "capacity": one.disk.capacity,
             "kind": "excluded",
             "reason": {"code": "excluded", "reason": one.why},
+            "transport": "",
             "read": 0,
             "skipped": 0,
             "written": 0,
+            "rate": 0,
         }
         for one in plan.left_out(item.vm.disks)
     ]

@@ -70,6 +70,7 @@ class BackupItem(SnapshotItem):
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there; or one that is new enough.
     :ivar scripts: what became of the scripts in its guest; None where none was to run.
+    :ivar copying: seconds that its disks took, by their keys.
     :ivar held: the lock of its folder.
     """
 
@@ -82,6 +83,7 @@ class BackupItem(SnapshotItem):
     whole: bool = False
     point: Point | None = None
     scripts: scripts.Ran | None = None
+    copying: dict[int, float] = dataclasses.field(default_factory=dict)
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
 
     @property
@@ -410,7 +412,11 @@ def _copy_disk(
         transport=plan.transport(job.options),
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
-    return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
+    begun = time.monotonic()
+    try:
+        return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
+    finally:
+        item.copying[disk.key] = time.monotonic() - begun
 
 
 # After the snapshot
