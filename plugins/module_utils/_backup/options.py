@@ -36,6 +36,10 @@ class Vm(vm.Vm):
     :ivar tools: whether VMware Tools run.
     :ivar networks: names of its networks, by what the backing of a NIC holds for them.
     :ivar host: moid of the host that it is on; empty where this user may not see it.
+    :ivar pool: name of its resource pool.
+    :ivar attributes: its custom attributes.
+    :ivar datacenter: inventory path of the datacenter.
+    :ivar nvram: path of the settings of its firmware, ``[datastore] folder/name.nvram``; empty where it is not known.
     """
 
     disks: tuple[Disk, ...]
@@ -44,6 +48,10 @@ class Vm(vm.Vm):
     tools: bool = False
     networks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     host: str = ""
+    pool: str = ""
+    attributes: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    datacenter: str = ""
+    nvram: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

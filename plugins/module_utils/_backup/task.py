@@ -39,11 +39,11 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
+from . import about, images, lanes, plan, read, readers, report, scripts
 from . import disk as disks
-from . import images, lanes, plan, read, readers, report, scripts
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
-from .model import MACHINE_FILE, Point, point_id
+from .model import MACHINE_FILE, NVRAM_FILE, Point, point_id
 from .options import EXPORT, INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Changes, Reading, Whole
 from .repository import Machine, Repository
@@ -102,12 +102,14 @@ class BackupTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
+    :ivar tags: of all VMs, by moid; None where they are not known.
     """
 
     session: Session
     options: BackupOptions
     task: Task[t.Any]
     repository: Repository
+    tags: dict[str, dict[str, t.Any]] | None = None
     end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
 
@@ -168,6 +170,9 @@ def _carry_out(job: BackupTask) -> None:
         _foresee(job)
         return
     due = [item for item in job.vms if item.leftovers or item.left]
+    if any(item.due(BACK_UP) for item in due):
+        with job.task.phase("lookup"):
+            job.tags = about.tags(job.session, job.task.deadline)
     try:
         lanes.work(job, due, lambda item: _back_up(job, item))
     finally:
@@ -428,9 +433,7 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
     with _files.explained(staged, "backup"):
         written = tuple(disks.finish(one, job.go_on) for one in item.copied)
-        about = hardware.as_json(item.hardware) if item.hardware is not None else b""
-        if about:
-            _files.replace(os.path.join(staged, MACHINE_FILE), about, what="file of the backup")
+        described, nvram = _describe(job, item, staged)
     known = machine.points
     now = datetime.datetime.now(datetime.UTC)
     point = Point(
@@ -441,10 +444,26 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         vm_name=item.vm.name,
         consistency=consistency(job, item),
         disks=written,
-        machine=hashlib.sha256(about).hexdigest() if about else "",
+        machine=described,
+        nvram=nvram,
     )
     machine.commit(staged, point)
     item.point, item.staged = point, None
+
+
+def _describe(job: BackupTask, item: BackupItem, staged: str) -> tuple[str, str]:
+    """Write what the VM is made of, and the settings of its firmware.
+
+    :returns: the SHA-256 of each; empty where there is none.
+    """
+    nvram, why = about.nvram(job.session, item.vm, job.task.deadline)
+    machine = hardware.as_json(item.hardware, about.as_json(item.vm, job.tags, why)) if item.hardware is not None else b""
+    written = []
+    for name, data in ((MACHINE_FILE, machine), (NVRAM_FILE, nvram)):
+        if data:
+            _files.replace(os.path.join(staged, name), data, what="file of the backup")
+        written.append(hashlib.sha256(data).hexdigest() if data else "")
+    return written[0], written[1]
 
 
 def consistency(job: BackupTask, item: BackupItem) -> str:
