@@ -288,7 +288,7 @@ def with_snapshots(
     *,
     memory: bool = False,
     crash_consistent: str = "",
-    making: t.Callable[[t.Sequence[I]], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    making: t.Callable[[t.Sequence[I]], contextlib.AbstractContextManager[None]] = lambda _wave: contextlib.nullcontext(),
     ended: threading.Event | None = None,
 ) -> None:
     """Make a snapshot of each VM, quiesced where its item asks for that, use it, remove it.
