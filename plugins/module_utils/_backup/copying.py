@@ -45,12 +45,14 @@ class Copied:
 
     :ivar read: bytes; ``written`` those of pieces that are not all zeros.
     :ivar touched: a byte for each block, 1 where something of it was copied.
+    :ivar seconds: that reading and writing took.
     :ivar parts: of blocks that were not copied whole, what was: offset, length, digest.
     """
 
     def __init__(self, blocks: int) -> None:
         self.read = 0
         self.written = 0
+        self.seconds = 0.0
         # A disk of 2 TiB has 2 million blocks: a set of their numbers would be large.
         self.touched = bytearray(blocks)
         self.parts: dict[int, list[tuple[int, int, bytes]]] = {}
@@ -59,6 +61,11 @@ class Copied:
         """Have a block read back of which nothing was copied."""
         self.touched[block] = 1
         self.parts.setdefault(block, [])
+
+    @property
+    def rate(self) -> int | None:
+        """Bytes in a second; None where nothing was read."""
+        return int(self.read / self.seconds) if self.read and self.seconds else None
 
     @property
     def blocks(self) -> t.Iterator[int]:
@@ -104,7 +111,7 @@ class Copying:
         :param digests: gets those of the blocks that are read whole.
         :raises VforgeError: the first error of a reader; all of them have ended by then.
         """
-        copied = Copied(digests.count)
+        copied, begun = Copied(digests.count), time.monotonic()
         due = pieces(areas)
         turn, writing = threading.Lock(), threading.Lock()
         stop = threading.Event()
@@ -128,6 +135,7 @@ class Copying:
         for reader in readers:
             reader.result()
         image.flush()
+        copied.seconds = time.monotonic() - begun
         return copied
 
     def _copy_piece(

@@ -9,17 +9,24 @@ import contextlib
 import os
 import typing as t
 
-from .._errors import VforgeError
+from .._devices import Device
+from .._errors import ConnectionLost, VforgeError
 from .._progress import Meter
 from .._vsphere import lease as leases
+from .._vsphere.flat import Flat
 from .images import Nbd
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._connector.web import Stop
     from .._vsphere.disks import Disk
+    from .._vsphere.folder import DatastoreFiles, DatastorePath
     from .copying import Stream
     from .options import NbdServer, Vm
+
+
+# So often a range is asked for.
+_ATTEMPTS = 3
 
 
 class Reader(t.Protocol):
@@ -65,6 +72,109 @@ class NbdReader:
         """What the server says of its holes."""
         with contextlib.closing(self.open()) as disk:
             return list(disk.data(0, capacity))
+
+
+class DeviceReader:
+    """A disk that is attached to the VM that the module runs in.
+
+    :param path: of the disk here.
+    :param areas: asks which areas are in use.
+    """
+
+    def __init__(self, path: str, what: str, capacity: int, areas: t.Callable[[], list[tuple[int, int]]]) -> None:
+        self._path = path
+        self._what = what
+        self._capacity = capacity
+        self._areas = areas
+
+    def open(self) -> Device:
+        """The disk, opened once more.
+
+        :raises WrongDisk: it has another size than the disk of the snapshot.
+        """
+        device = Device(self._path, self._what)
+        if device.size != self._capacity:
+            device.close()
+            raise WrongDisk(
+                f"{self._what} has {self._capacity} bytes, and {self._path} has {device.size}.",
+                hint="Look which disk of this machine has that name.",
+            )
+        return device
+
+    def data(self, _capacity: int) -> list[tuple[int, int]]:
+        """The areas in use."""
+        return self._areas()
+
+
+class FolderReader:
+    """A disk whose content is one file of a datastore, read over HTTPS.
+
+    :param connect: makes a connection of its own to the files of the datacenter.
+    :param path: of the disk's descriptor.
+    :param areas: asks which areas are in use.
+    """
+
+    def __init__(
+        self,
+        connect: t.Callable[[], DatastoreFiles],
+        path: DatastorePath,
+        capacity: int,
+        areas: t.Callable[[], list[tuple[int, int]]],
+    ) -> None:
+        self._connect = connect
+        self._path = path
+        self._capacity = capacity
+        self._areas = areas
+
+    def open(self) -> FolderStream:
+        """One connection.
+
+        :raises WrongDisk: the file is one of another disk.
+        """
+        files = self._connect()
+        try:
+            flat = Flat(files, self._path)
+            flat.state()
+            if flat.capacity != self._capacity:
+                raise WrongDisk(
+                    f"{self._path} has {flat.capacity} bytes, and the disk has {self._capacity}.", hint="Run again."
+                )
+        except BaseException:
+            files.close()
+            raise
+        return FolderStream(files, flat)
+
+    def data(self, _capacity: int) -> list[tuple[int, int]]:
+        """The areas in use."""
+        return self._areas()
+
+
+class FolderStream:
+    """One connection to the file of a disk."""
+
+    def __init__(self, files: DatastoreFiles, flat: Flat) -> None:
+        self._files = files
+        self._flat = flat
+
+    def read(self, offset: int, length: int) -> bytearray:
+        """A range of the file; asked for again where the connection broke off in it.
+
+        :raises ConnectionLost: it broke off each time.
+        """
+        data = bytearray(length)
+        with memoryview(data) as there:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._flat.read_into(offset, there)
+                    break
+                except ConnectionLost:
+                    if attempt + 1 == _ATTEMPTS:
+                        raise
+        return data
+
+    def close(self) -> None:
+        """End it."""
+        self._files.close()
 
 
 class WrongDisk(VforgeError):

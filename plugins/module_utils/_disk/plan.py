@@ -13,7 +13,6 @@ from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
-    from .._vsphere.vmdk import Descriptor
     from .model import DiskOptions, DiskVm
 
 # The steps, which are also what the result calls them.
@@ -103,16 +102,6 @@ def check_verify(options: DiskOptions, kind: str) -> None:
             hint="Set verify to manifest.",
             option="verify",
         )
-
-
-def extent(descriptor: Descriptor, label: str) -> tuple[str, int]:
-    """The one file with the content of a disk, and its size in bytes; an empty name where it is not such a disk."""
-    if len(descriptor.extents) != 1 or descriptor.parent:
-        return "", 0
-    only = descriptor.extents[0]
-    # A file that is not in the disk's own folder is not followed.
-    plain = only.kind in ("VMFS", "FLAT") and not only.offset and "/" not in only.file
-    return (only.file, descriptor.capacity) if plain and label else ("", 0)
 
 
 def spans(areas: t.Iterable[tuple[int, int]] | None, capacity: int) -> list[tuple[int, int]]:
