@@ -78,7 +78,7 @@ def wait(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[
             if left <= 0:
                 raise DeviceMissing(
                     f"{what} is attached to the VM that the module runs in, and no {names_of(uuid)[0]} shows in {folder}.",
-                    hint="That VM needs disk.EnableUUID = TRUE in its extraConfig, udev, and a kernel that sees new SCSI disks.",
+                    hint="Its guest needs udev, and a kernel that sees new SCSI disks by itself.",
                 )
             if select.select([events], [], [], min(left, _TURN_SECONDS))[0]:
                 os.read(events, _EVENTS)

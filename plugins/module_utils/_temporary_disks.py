@@ -39,6 +39,9 @@ _TURN_SECONDS = 1.0
 
 _TRIES = 3
 
+# What vCenter answers where a place of a controller is not free (API reference, ReconfigVM_Task).
+_PLACE_TAKEN = "InvalidDeviceSpec"
+
 
 class NotAttached(VforgeError):
     """A disk was not attached as it was asked for."""
@@ -160,7 +163,8 @@ class Attachments:
         self._path = known.proxy.path
         self._run = run
         self._go_on = go_on
-        self._until = session.current_time() + datetime.timedelta(seconds=seconds + REMOVAL_SECONDS)
+        until = session.current_time() + datetime.timedelta(seconds=seconds + REMOVAL_SECONDS)
+        self._until = until.replace(microsecond=0)
         self._owner = Owner.this()
         self._free = list(known.proxy.slots)
         self._changed = threading.Condition()
@@ -178,14 +182,14 @@ class Attachments:
         :raises NotAttached: it is not there after all.
         :raises Fault: vCenter refuses.
         """
-        slot = self._take_slot()
+        found = self._attach_somewhere(disk, vm, what, deadline)
         try:
-            yield self._attach(disk, vm, slot, what, deadline)
+            yield found
         finally:
             # What cannot be detached here, ``end`` detaches, which also comes after a signal.
             with contextlib.suppress(VforgeError):
                 self._go_on()
-                self._detach([slot])
+                self._detach_known(found)
 
     def end(self) -> dict[str, str]:
         """Detach what is still attached.
@@ -209,6 +213,24 @@ class Attachments:
                 self._changed.wait(_TURN_SECONDS)
             return self._free.pop(0)
 
+    def _attach_somewhere(self, disk: Disk, vm: str, what: str, deadline: float) -> Attached:
+        """Attach a disk where a place is free; at another one, where another run was quicker."""
+        tries = 0
+        while True:
+            slot = self._take_slot()
+            try:
+                return self._attach(disk, vm, slot, what, deadline)
+            except Fault as fault:
+                tries += 1
+                if fault.fault != _PLACE_TAKEN or tries == _TRIES:
+                    raise
+                self._look_for_places()
+
+    def _look_for_places(self) -> None:
+        slots = proxies.read(self._session, self._moid).proxy.slots
+        with self._changed:
+            self._free = [slot for slot in slots if slot not in self._ours]
+
     def _attach(self, disk: Disk, vm: str, slot: tuple[int, int], what: str, deadline: float) -> Attached:
         mark = Mark(disk.file, vm, self._run, self._owner, self._until)
         device = proxies.nonpersistent(disk.file, disk.capacity, slot, disk.backing)
@@ -217,11 +239,7 @@ class Attachments:
             # From here on it may be attached, whatever comes.
             self._ours[slot] = mark
             try:
-                _carry_out(
-                    self._session,
-                    lambda: proxies.start_change(self._session, self._moid, add=[device], config=config),
-                    deadline,
-                )
+                self._change(deadline, add=[device], config=config)
             except Fault:
                 # Refused as a whole: there is no disk and no mark.
                 self._forget([slot])
@@ -231,6 +249,25 @@ class Attachments:
         if not found or _marks(known).get(_key(slot)) != mark:
             raise NotAttached(f"{what} was attached to {self._path}, which does not have it.", hint="Run again.")
         return found[0]
+
+    def _detach_known(self, disk: Attached) -> None:
+        """Detach what is certain to be there: one call."""
+        with self._turn:
+            self._change(time.monotonic() + REMOVAL_SECONDS, remove=[disk.device], config={_key(disk.slot): ""})
+            self._forget([disk.slot])
+
+    def _change(
+        self,
+        deadline: float,
+        *,
+        add: t.Sequence[t.Any] = (),
+        remove: t.Sequence[t.Any] = (),
+        config: t.Mapping[str, str],
+    ) -> None:
+        def start() -> t.Any:
+            return proxies.start_change(self._session, self._moid, add=add, remove=remove, config=config)
+
+        _carry_out(self._session, start, deadline)
 
     def _detach(self, slots: t.Sequence[tuple[int, int]]) -> None:
         """Detach what is at these places: a call to look, and one to detach."""
@@ -244,11 +281,7 @@ class Attachments:
             keys = {_key(slot): mark for slot, mark in mine.items() if there.get(_key(slot)) == mark}
             devices = [disk.device for disk in _marked(known, keys)]
             if keys:
-                _carry_out(
-                    self._session,
-                    lambda: proxies.start_change(self._session, self._moid, remove=devices, config=dict.fromkeys(keys, "")),
-                    time.monotonic() + REMOVAL_SECONDS,
-                )
+                self._change(time.monotonic() + REMOVAL_SECONDS, remove=devices, config=dict.fromkeys(keys, ""))
             self._forget(list(mine))
 
     def _forget(self, slots: t.Sequence[tuple[int, int]]) -> None:

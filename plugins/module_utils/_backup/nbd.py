@@ -27,7 +27,10 @@ NO_PLUGIN = (
 
 
 def reason(server: NbdServer | None) -> str:
-    """Why a server cannot serve any disk; empty where nothing speaks against it. It takes a moment where it is nbdkit's vddk."""
+    """Why a server cannot serve any disk; empty where nothing speaks against it.
+
+    It takes a moment where it is nbdkit's plugin for VDDK, which is asked.
+    """
     if server is None:
         return "the option nbd is not set"
     if not server.command:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .. import _devices
 from .._connector.find import Selector
 from .._errors import InvalidOption
-from .. import _devices
 from .._vsphere import transports, vm
 from .._vsphere.disks import Disk
 from .._vsphere.snapshots import Snapshot

@@ -170,7 +170,10 @@ def fell_back(path: str, chosen: str, ways: t.Sequence[Way], vm: Vm, options: Ba
     if chosen in INCREMENTS or options.transport != AUTO or not tracked:
         return ""
     reasons = "; ".join(f"{way.name}: {way.reason}" for way in ways if way.increments)
-    return f"{path} is read whole by {chosen}, although its changes are tracked, since nothing that reads increments can ({reasons})."
+    return (
+        f"{path} is read whole by {chosen}, although its changes are tracked: nothing that reads increments leads to its disks "
+        f"({reasons})."
+    )
 
 
 def reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) -> Reading:

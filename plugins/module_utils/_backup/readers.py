@@ -133,16 +133,17 @@ class FolderReader:
         """
         files = self._connect()
         try:
-            flat = Flat(files, self._path)
-            flat.state()
-            if flat.capacity != self._capacity:
-                raise WrongDisk(
-                    f"{self._path} has {flat.capacity} bytes, and the disk has {self._capacity}.", hint="Run again."
-                )
+            return FolderStream(files, self._file(files))
         except BaseException:
             files.close()
             raise
-        return FolderStream(files, flat)
+
+    def _file(self, files: DatastoreFiles) -> Flat:
+        flat = Flat(files, self._path)
+        flat.state()
+        if flat.capacity != self._capacity:
+            raise WrongDisk(f"{self._path} has {flat.capacity} bytes, and the disk has {self._capacity}.", hint="Run again.")
+        return flat
 
     def data(self, _capacity: int) -> list[tuple[int, int]]:
         """The areas in use."""

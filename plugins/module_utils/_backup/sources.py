@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 import typing as t
 
 from .. import _devices
@@ -31,6 +32,9 @@ if t.TYPE_CHECKING:
     from .options import BackupOptions, Vm
     from .readers import Reader
     from .task import BackupItem, BackupTask
+
+# For the guest to see a disk that was attached. It takes one or two.
+_SECONDS_TO_SHOW = 60.0
 
 SourceOf = t.Callable[["Disk"], t.ContextManager["Reader"]]
 
@@ -72,7 +76,10 @@ class Sources:
         self.detached = found.files
 
     def ways(self, vm: Vm) -> list[Way]:
-        """What each transport says of a VM. Files of datastores are looked at: no SOAP call, one HTTP request or two for each disk."""
+        """What each transport says of a VM.
+
+        Files of datastores are looked at: that is no SOAP call, and three HTTP requests for each disk.
+        """
         disks = plan.kept(vm.disks)
         return [
             Way(NBD, self._nbd),
@@ -137,7 +144,8 @@ class Sources:
         job, what, folder = self._job, _what(item, disk), self._options.hotadd.folder
         deadline = job.task.deadline
         with self._attached().attached(disk, item.vm.instance_uuid, what, deadline) as attached:
-            path = _devices.wait(folder, attached.uuid, what, deadline, job.go_on)
+            shown = min(deadline, time.monotonic() + _SECONDS_TO_SHOW)
+            path = _devices.wait(folder, attached.uuid, what, shown, job.go_on)
             yield readers.DeviceReader(path, what, disk.capacity, self._areas_in_use(item, snapshot, disk))
 
     def _attached(self) -> Attachments:

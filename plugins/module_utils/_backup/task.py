@@ -36,8 +36,8 @@ from .._temporary_snapshots import (
     SnapshotTask,
     find_leftovers,
     remove_leftovers,
-    waves,
     undisturbed,
+    waves,
     with_snapshots,
 )
 from .._vsphere import hardware, tracking

@@ -29,6 +29,8 @@ FIRMWARE = "/sys/class/dmi/id"
 _UNITS = range(16)
 _OWN_UNIT = 7
 
+_ENABLE_UUID = "disk.EnableUUID"
+
 _READ: dict[type, tuple[str, ...]] = {
     **ABOVE,
     vim.VirtualMachine: (*BASICS, DEVICES, "config.extraConfig", "config.keyId", "runtime.host"),
@@ -111,7 +113,8 @@ def find(session: Session, named: Selector | None, datacenter: str | None = None
         except Ambiguous:
             return f"several VMs have the BIOS UUID {each} of the machine where the module runs"
     if len(found) != 1:
-        return f"this vCenter has {len(found) or 'no'} VMs with the BIOS UUID {' or '.join(uuids)} of the machine where the module runs"
+        many, which = len(found) or "no", " or ".join(uuids)
+        return f"this vCenter has {many} VMs with the BIOS UUID {which} of the machine where the module runs"
     return read(session, found[0])
 
 
@@ -129,11 +132,11 @@ def read(session: Session, moid: str) -> Known:
             hint="Look at its privileges on that VM.",
         )
     devices = row.get(DEVICES) or ()
-    disks = tuple(_disks(devices))
-    return Known(_proxy(rows, row, devices, disks), disks, config_in(row.values))
+    disks, config = tuple(_disks(devices)), config_in(row.values)
+    return Known(_proxy(rows, row, disks, config), disks, config)
 
 
-def _proxy(rows: t.Mapping[str, Row], row: Row, devices: t.Sequence[t.Any], disks: t.Sequence[Attached]) -> Proxy:
+def _proxy(rows: t.Mapping[str, Row], row: Row, disks: t.Sequence[Attached], config: t.Mapping[str, str]) -> Proxy:
     above = datacenter_of(rows, row)
     stores = [other for other in rows.values() if isinstance(other.ref, vim.Datastore)]
     return Proxy(
@@ -143,7 +146,8 @@ def _proxy(rows: t.Mapping[str, Row], row: Row, devices: t.Sequence[t.Any], disk
         host=moid_of(row.get("runtime.host")),
         kinds=frozenset(str(store.get("summary.type") or "") for store in stores),
         uuids=frozenset(disk.uuid for disk in disks if disk.uuid),
-        slots=tuple(_slots(devices)),
+        slots=tuple(_slots(row.get(DEVICES) or ())),
+        names_disks=config.get(_ENABLE_UUID, "").lower() == "true",
         encrypted=row.get("config.keyId") is not None,
     )
 

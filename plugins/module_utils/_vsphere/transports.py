@@ -88,6 +88,7 @@ class Proxy:
     :ivar kinds: kinds of the datastores that it lies on.
     :ivar uuids: of the disks that it has.
     :ivar slots: free places of its SCSI controllers: key of the controller, and unit.
+    :ivar names_disks: whether its guest is told the UUIDs of its disks (``disk.EnableUUID``).
     """
 
     moid: str
@@ -97,6 +98,7 @@ class Proxy:
     kinds: frozenset[str]
     uuids: frozenset[str]
     slots: tuple[tuple[int, int], ...]
+    names_disks: bool = True
     encrypted: bool = False
 
 
@@ -160,6 +162,8 @@ def _not_there(vm: Subject, disk: Disk, proxy: Proxy) -> str:
 
 
 def _not_on(disk: Disk, proxy: Proxy) -> str:
+    if not proxy.names_disks:
+        return f"{proxy.path} has not disk.EnableUUID = TRUE in its extraConfig, so its guest could not find the disk"
     if disk.uuid in proxy.uuids:
         return f"{proxy.path} has a disk with the same UUID already, and the guest could not tell them apart"
     if not proxy.slots:

@@ -45,11 +45,12 @@ _LAYERS = (
         "_lifeline",
         "_retention",
         "_programs",
+        "_devices",
     },
     {"_connector"},
     {"_vsphere"},
     {"_engine"},
-    {"_descriptor", "_freeze_stage", "_temporary_snapshots", "_vm_stages"},
+    {"_descriptor", "_freeze_stage", "_temporary_disks", "_temporary_snapshots", "_vm_stages"},
     _DOMAINS,
     {"_ansible"},
 )
