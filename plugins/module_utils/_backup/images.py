@@ -78,11 +78,12 @@ def library() -> t.Any:
     return nbd
 
 
-def _ending_with_us(listener: int | None = None) -> t.Callable[[], None]:
+def _ending_with_us(listener: int | None = None, kept: t.Sequence[int] = ()) -> t.Callable[[], None]:
     """What a child does before it becomes another program: it asks to end when this thread does,
     however that happens.
 
     :param listener: a socket that it gets where systemd puts the first one.
+    :param kept: descriptors that it has under the same numbers.
     """
     libc = ctypes.CDLL(None)
     parent = os.getpid()
@@ -91,6 +92,8 @@ def _ending_with_us(listener: int | None = None) -> t.Callable[[], None]:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        for each in kept:
+            os.set_inheritable(each, True)
         if listener is not None:
             with contextlib.suppress(OSError):
                 # The lock may be there: it is inherited under another number.
@@ -209,10 +212,11 @@ class Server:
 
     :param ends_itself: whether it ends with its client, as qemu-nbd does; others, such as nbdkit, wait
         for the next one.
+    :param kept: descriptors that it has under the same numbers.
     :ivar client: a socket that is connected to it; whoever uses it detaches it.
     """
 
-    def __init__(self, arguments: t.Sequence[str], *, ends_itself: bool) -> None:
+    def __init__(self, arguments: t.Sequence[str], *, ends_itself: bool, kept: t.Sequence[int] = ()) -> None:
         self._ends_itself = ends_itself
         program = find(arguments[0])
         self.client = socket.socket(socket.AF_UNIX)
@@ -230,7 +234,7 @@ class Server:
                 stderr=self._said,
                 env=environment(LISTEN_FDS="1"),
                 close_fds=False,
-                preexec_fn=_ending_with_us(listener.fileno()),
+                preexec_fn=_ending_with_us(listener.fileno(), kept),
             )
 
     def said(self) -> str:
@@ -282,14 +286,15 @@ class Nbd:
         return cls._of(server, path)
 
     @classmethod
-    def command(cls, arguments: t.Sequence[str], what: str) -> Nbd:
+    def command(cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = ()) -> Nbd:
         """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit do.
 
         It ends with this connection, and with the thread that has begun it.
 
         :param what: it serves, for messages.
+        :param kept: descriptors that the program has under the same numbers.
         """
-        return cls._of(Server(arguments, ends_itself=False), what)
+        return cls._of(Server(arguments, ends_itself=False, kept=kept), what)
 
     @classmethod
     def _of(cls, server: Server, what: str) -> Nbd:

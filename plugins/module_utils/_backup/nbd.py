@@ -5,17 +5,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
 import subprocess
 import typing as t
 
+from .._connector import certificate
 from .._programs import environment
 
 if t.TYPE_CHECKING:
-    from .options import NbdServer
+    from .._connector.session import Session
+    from .._vsphere.disks import Disk
+    from .options import NbdServer, Vm
 
 _VDDK = "vddk"
 _SECONDS = 20
+
+# Behind the descriptors that a program which is activated by systemd finds something at.
+_FIRST_FREE = 10
 
 # What `nbdkit vddk --dump-plugin` prints once the library was loaded (nbdkit-vddk-plugin(1)).
 _LOADED = "vddk_dll="
@@ -72,6 +81,50 @@ def vddk_reason(program: str, libdir: str) -> str:
             "or of OpenVDDK, which takes its place"
         )
     return ""
+
+
+def values(
+    session: Session, server: NbdServer, vm: Vm, snapshot: str, disk: Disk, thumbprints: t.Mapping[str, str]
+) -> dict[str, str]:
+    """What the placeholders of a server stand for, all but the password's file.
+
+    :param thumbprints: of the vCenter; empty where no placeholder asks for one.
+    """
+    return {
+        "vm": vm.moid,
+        "snapshot": snapshot,
+        "file": disk.file,
+        "key": str(disk.key),
+        "server": session.options.hostname,
+        "user": session.options.username,
+        "thumbprint": thumbprints.get(certificate.SHA256, ""),
+        "thumbprint_sha1": thumbprints.get(certificate.SHA1, ""),
+        "libdir": server.libdir,
+    }
+
+
+def wants_thumbprint(server: NbdServer) -> bool:
+    """Whether a server has to know the vCenter's certificate."""
+    return bool(server.placeholders & {"thumbprint", "thumbprint_sha1"})
+
+
+@contextlib.contextmanager
+def secret(text: str) -> t.Iterator[int]:
+    """A descriptor from which a program that inherits it reads a text, as often as it opens ``/dev/fd/N``.
+
+    It is memory, and has no name: nothing of it is left on a disk, however this ends.
+    """
+    memory = os.memfd_create("password")
+    try:
+        # Where the first socket of a program is, and its standard streams, it would be in the way.
+        moved = fcntl.fcntl(memory, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    finally:
+        os.close(memory)
+    try:
+        os.write(moved, text.encode())
+        yield moved
+    finally:
+        os.close(moved)
 
 
 def _libdir(command: t.Sequence[str]) -> str:

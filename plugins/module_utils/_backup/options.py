@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import string
 import typing as t
 
 from .. import _devices
@@ -78,7 +79,7 @@ class HotAdd:
 class NbdServer:
     """Where the disks of a snapshot are served over NBD.
 
-    Both forms may have ``{vm}``, ``{snapshot}``, ``{file}``, ``{key}`` and ``{server}`` in them.
+    Both forms may have placeholders in them, which ``PLACEHOLDERS`` names.
 
     :ivar uri: of a server that is there; or empty.
     :ivar command: a program and its arguments that serves one disk; or empty.
@@ -104,13 +105,26 @@ class NbdServer:
         )
         try:
             server.filled(dict.fromkeys(PLACEHOLDERS, "x"))
+            wanted = server.placeholders
         except (KeyError, IndexError, ValueError) as error:
             raise InvalidOption(
                 f"The option nbd has a placeholder that is none: {error}.",
                 hint=f"There are {', '.join('{' + name + '}' for name in PLACEHOLDERS)}. A brace itself is written twice.",
                 option="nbd",
             ) from error
+        if server.uri and PASSWORD_FILE in wanted:
+            raise InvalidOption(
+                "nbd.uri has {password_file} in it, which only a command that is started gets.",
+                hint="Set nbd.command, or take it out.",
+                option="nbd",
+            )
         return server
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The placeholders that it has."""
+        texts = (self.uri, *self.command)
+        return {name for text in texts for _literal, name, _form, _conversion in string.Formatter().parse(text) if name}
 
     def filled(self, values: t.Mapping[str, str]) -> NbdServer:
         """The same with values in place of placeholders."""
@@ -121,7 +135,20 @@ class NbdServer:
         )
 
 
-PLACEHOLDERS = ("vm", "snapshot", "file", "key", "server")
+PASSWORD_FILE = "password_file"
+
+PLACEHOLDERS = (
+    "vm",
+    "snapshot",
+    "file",
+    "key",
+    "server",
+    "user",
+    PASSWORD_FILE,
+    "thumbprint",
+    "thumbprint_sha1",
+    "libdir",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,9 @@ from .._errors import ConnectionLost, VforgeError
 from .._progress import Meter
 from .._vsphere import lease as leases
 from .._vsphere.flat import Flat
+from . import nbd
 from .images import Nbd
+from .options import PASSWORD_FILE
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -42,13 +44,17 @@ class Reader(t.Protocol):
 class NbdReader:
     """A disk that a server offers over NBD.
 
-    :param server: its URI or its command, with all placeholders filled.
+    :param server: its URI or its command.
+    :param values: for its placeholders, all but the password's.
+    :param password: for the command, where it asks for one.
     :param capacity: of the disk, in bytes, as vSphere has it.
     :param what: it is, for messages.
     """
 
-    def __init__(self, server: NbdServer, capacity: int, what: str) -> None:
+    def __init__(self, server: NbdServer, values: t.Mapping[str, str], password: str, capacity: int, what: str) -> None:
         self._server = server
+        self._values = values
+        self._password = password
         self._capacity = capacity
         self._what = what
 
@@ -58,8 +64,7 @@ class NbdReader:
         :raises WrongDisk: it offers less than the disk has: what is behind its end would read
             as zeros.
         """
-        server = self._server
-        disk = Nbd.command(server.command, self._what) if server.command else Nbd.uri(server.uri)
+        disk = self._connect()
         if disk.size < self._capacity:
             disk.close()
             raise WrongDisk(
@@ -67,6 +72,18 @@ class NbdReader:
                 hint="Look whether it serves the right disk of the right snapshot.",
             )
         return disk
+
+    def _connect(self) -> Nbd:
+        server = self._server
+        if not server.command:
+            return Nbd.uri(server.filled({**self._values, PASSWORD_FILE: ""}).uri)
+        with contextlib.ExitStack() as held:
+            kept, path = [], ""
+            if PASSWORD_FILE in server.placeholders:
+                kept = [held.enter_context(nbd.secret(self._password))]
+                path = f"/dev/fd/{kept[0]}"
+            command = server.filled({**self._values, PASSWORD_FILE: path}).command
+            return Nbd.command(command, self._what, kept)
 
     def data(self, capacity: int) -> list[tuple[int, int]]:
         """What the server says of its holes."""
@@ -208,17 +225,6 @@ class ImageReader:
     def remove(self) -> None:
         """It was read."""
         os.unlink(self._path)
-
-
-def placeholders(session: Session, vm: Vm, snapshot: str, disk: Disk) -> dict[str, str]:
-    """What an NBD server has to know of a disk of a snapshot."""
-    return {
-        "vm": vm.moid,
-        "snapshot": snapshot,
-        "file": disk.file,
-        "key": str(disk.key),
-        "server": session.options.hostname,
-    }
 
 
 def export(

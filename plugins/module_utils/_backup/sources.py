@@ -15,6 +15,7 @@ import time
 import typing as t
 
 from .. import _devices
+from .._connector import certificate
 from .._connector.web import Stop
 from .._errors import VforgeError
 from .._temporary_disks import Attachments, Leftovers, detach_leftovers, leftovers
@@ -29,7 +30,7 @@ from .options import AUTO
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
-    from .options import BackupOptions, Vm
+    from .options import BackupOptions, NbdServer, Vm
     from .readers import Reader
     from .task import BackupItem, BackupTask
 
@@ -49,6 +50,7 @@ class Sources:
         self._job = job
         self._proxy: proxies.Known | str = "it was not looked for, since another transport was asked for"
         self._attachments: Attachments | None = None
+        self._known_thumbprints: dict[str, str] = {}
         self.detached: list[str] = []
 
     @property
@@ -136,8 +138,17 @@ class Sources:
         server, what = self._options.nbd, _what(item, disk)
         if server is None:
             raise plan.NotBackedUp("no_transport", f"No NBD server is named that serves {what}.", hint="Set nbd.")
-        values = readers.placeholders(self._job.session, item.vm, snapshot, disk)
-        yield readers.NbdReader(server.filled(values), disk.capacity, what)
+        session = self._job.session
+        known = nbd.values(session, server, item.vm, snapshot, disk, self._thumbprints(server))
+        yield readers.NbdReader(server, known, session.options.password, disk.capacity, what)
+
+    def _thumbprints(self, server: NbdServer) -> dict[str, str]:
+        if not nbd.wants_thumbprint(server):
+            return {}
+        with self._job.lock:
+            if not self._known_thumbprints:
+                self._known_thumbprints = certificate.thumbprints(self._job.session.options)
+            return self._known_thumbprints
 
     @contextlib.contextmanager
     def _by_hotadd(self, item: BackupItem, snapshot: str, disk: Disk) -> t.Iterator[Reader]:

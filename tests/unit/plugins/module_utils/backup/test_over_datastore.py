@@ -77,7 +77,7 @@ def test_a_vm_that_is_started_meanwhile_has_no_point(off, monkeypatch):
         real(flat, start, buffer)
 
     monkeypatch.setattr(Flat, "read_into", started)
-    ran = off.attempt(**ASKED)
+    ran = off.attempt(streams=1, **ASKED)
     assert ran.code == "file_locked"
     assert (off.points(), off.snapshots("web-1")) == ([], [])
 
