@@ -135,7 +135,7 @@ class NbdServer:
         )
 
 
-PASSWORD_FILE = "password_file"
+PASSWORD_FILE = "password_file"  # noqa: S105 (the name of a placeholder)
 
 PLACEHOLDERS = (
     "vm",
