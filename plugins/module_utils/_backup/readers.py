@@ -119,7 +119,11 @@ class DeviceReader:
         return device
 
     def data(self, _capacity: int) -> list[tuple[int, int]]:
-        """The areas in use."""
+        """The areas in use.
+
+        :raises WrongDisk: as ``open`` does, also where none is in use.
+        """
+        self.open().close()
         return self._areas()
 
 
