@@ -387,9 +387,15 @@ vms:
         written:
           description: Bytes of them that were written, since they are not all zeros.
           type: int
+        seconds:
+          description: How long its reading and writing took. Null where it was not read.
+          type: float
         rate:
           description: Bytes read and written in a second. With V(export) they are read from the file that came by the lease.
           type: int
+        consistency:
+          description: As RV(vms[].point.consistency). Empty where there is no new point.
+          type: str
     seconds:
       description: How long it took, from the lock to the end. Null where nothing was begun.
       type: float
@@ -444,7 +450,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.task import
 
 def argument_spec():
     """The options of the module."""
-    nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}}
+    nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}, "libdir": {"type": "path"}}
+    hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
     scripts = {
         "before": {"type": "str", "no_log": True},
         "after": {"type": "str", "no_log": True},
@@ -459,13 +466,14 @@ def argument_spec():
         "datacenter": {"type": "str"},
         "repository": {"type": "path", "required": True},
         "mode": {"type": "str", "choices": ["auto", "full", "incremental"], "default": "auto"},
-        "transport": {"type": "str", "choices": ["auto", "nbd", "export"], "default": "auto"},
+        "transport": {"type": "str", "choices": ["auto", "nbd", "hotadd", "datastore_http", "export"], "default": "auto"},
         "nbd": {
             "type": "dict",
             "options": nbd,
             "mutually_exclusive": [["uri", "command"]],
             "required_one_of": [["uri", "command"]],
         },
+        "hotadd": {"type": "dict", "options": hotadd},
         "quiesce": {"type": "str", "choices": ["try", "require", "no"], "default": "try"},
         "scripts": {"type": "dict", "options": scripts, "required_one_of": [["before", "after"]]},
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},

@@ -79,7 +79,5 @@ def work(job: BackupTask, due: t.Sequence[BackupItem], back_up: t.Callable[[Back
 def uses(item: BackupItem) -> t.Iterator[str]:
     """The host and the datastores that reading a VM puts a load on."""
     yield f"{_HOST}{item.vm.host}"
-    out = {one.disk.key for one in plan.left_out(item.vm.disks)}
-    for disk in item.vm.disks:
-        if disk.key not in out:
-            yield f"{_DATASTORE}{disk.file.partition(']')[0]}"
+    for disk in plan.kept(item.vm.disks):
+        yield f"{_DATASTORE}{disk.file.partition(']')[0]}"

@@ -12,9 +12,10 @@ from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
 from .._connector.props import Route, Row, collect, read
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
-from .._vsphere.compute import NETWORKS, networks_in
+from .._vsphere.compute import NETWORKS, VM_TO_DATASTORES, networks_in
 from .._vsphere.disks import Disk, disks_in
 from .._vsphere.hardware import Machine, machine_of
+from .._vsphere.proxy import STORE, stores_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import (
     ABOVE,
@@ -44,9 +45,12 @@ _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
     **NETWORKS,
     vim.ResourcePool: ("name",),
+    vim.Datastore: STORE,
     vim.VirtualMachine: (
         *BASICS,
         DEVICES,
+        "config.keyId",
+        "datastore",
         "snapshot",
         "runtime.consolidationNeeded",
         "guest.toolsRunningStatus",
@@ -61,6 +65,7 @@ _VM: dict[type, tuple[str, ...]] = {
 
 _AROUND = (
     *TO_ANCESTORS,
+    VM_TO_DATASTORES,
     Route("vm-networks", vim.VirtualMachine, "network"),
     Route("vm-pool", vim.VirtualMachine, "resourcePool"),
 )
@@ -100,7 +105,9 @@ def _nvram(row: Row) -> str:
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fields: t.Mapping[int, str]) -> Vm:
-    datacenter = datacenter_of(rows, row)
+    above = datacenter_of(rows, row)
+    # Names of datastores are unique in a datacenter only: those of the VM alone.
+    own = [rows[moid_of(ref)] for ref in row.get("datastore") or () if moid_of(ref) in rows]
     return Vm(
         **basics(rows, row),
         disks=disks_in(row.get(DEVICES)),
@@ -111,8 +118,10 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fiel
         host=moid_of(row.get("runtime.host")),
         pool=name_of(row_of(rows, row.get("resourcePool"))),
         attributes={fields.get(each.key, str(each.key)): str(each.value) for each in row.get("customValue") or ()},
-        datacenter=path_in(rows, datacenter.moid) if datacenter is not None else "",
         nvram=_nvram(row),
+        datacenter=path_in(rows, above.moid) if above is not None else "",
+        stores=stores_in(own),
+        encrypted=row.get("config.keyId") is not None,
     )
 
 

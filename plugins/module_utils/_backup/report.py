@@ -15,7 +15,7 @@ from .plan import BACK_UP, Changes, Reading
 from .scripts import RUN_AFTER
 
 if t.TYPE_CHECKING:
-    from .disk import Staged
+    from .copying import Copied
     from .model import DiskBackup, Point
     from .task import BackupItem, BackupTask
 
@@ -28,6 +28,8 @@ _UNKNOWN: dict[str, t.Any] = {
     "point": None,
     "snapshot": None,
     "scripts": None,
+    "transport": "",
+    "transports": [],
     "disks": [],
     "warnings": [],
 }
@@ -37,9 +39,10 @@ def result(job: BackupTask) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts`` and ``bytes_read``."""
     entries = job.task.with_missing("vms", [_entry(item) for item in job.vms], **_UNKNOWN)
     return {
-        "changed": any(entry["changed"] for entry in entries),
+        "changed": any(entry["changed"] for entry in entries) or bool(job.sources.detached),
         "repository": job.repository.path,
         "vms": entries,
+        "detached": job.sources.detached,
         "counts": dict(collections.Counter(_what_became(entry) for entry in entries)),
         "bytes_read": sum(one.copied.read for item in job.vms for one in item.copied),
     }
@@ -62,6 +65,8 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "point": point_entry(item.point) if item.point is not None else None,
         "snapshot": _snapshot(item),
         "scripts": item.scripts.as_result() if item.scripts is not None else None,
+        "transport": item.transport,
+        "transports": [way.as_result() for way in item.ways],
         "disks": [*_read(item), *_left_out(item)],
         "seconds": item.seconds,
         "warnings": item.warnings,
@@ -77,14 +82,12 @@ def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:
 
 
 def _read(item: BackupItem) -> list[dict[str, t.Any]]:
-    staged = {one.disk.key: one for one in item.copied}
-    return [_disk(item, reading, staged.get(reading.disk.key)) for reading in item.readings]
+    copied = {one.disk.key: one.copied for one in item.copied}
+    return [_disk(item, reading, copied.get(reading.disk.key)) for reading in item.readings]
 
 
-def _disk(item: BackupItem, reading: Reading, staged: Staged | None) -> dict[str, t.Any]:
+def _disk(item: BackupItem, reading: Reading, copied: Copied | None) -> dict[str, t.Any]:
     disk = reading.disk
-    copied = staged.copied if staged is not None else None
-    seconds = item.copying.get(disk.key, 0.0)
     changes = isinstance(reading, Changes)
     return {
         "label": disk.label,
@@ -93,11 +96,13 @@ def _disk(item: BackupItem, reading: Reading, staged: Staged | None) -> dict[str
         "capacity": disk.capacity,
         "kind": "incremental" if changes else "full",
         "reason": {"code": "", "reason": ""} if isinstance(reading, Changes) else vars(reading.why),
-        "transport": staged.disk.transport if staged is not None else "",
         "read": copied.read if copied is not None else 0,
         "skipped": disk.capacity - copied.read if copied is not None else 0,
         "written": copied.written if copied is not None else 0,
-        "rate": round(copied.read / seconds) if copied is not None and seconds else 0,
+        "transport": item.transport,
+        "seconds": round(copied.seconds, 3) if copied is not None else None,
+        "rate": copied.rate if copied is not None else None,
+        "consistency": item.point.consistency if item.point is not None else "",
     }
 
 
@@ -110,11 +115,13 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "capacity": one.disk.capacity,
             "kind": "excluded",
             "reason": {"code": "excluded", "reason": one.why},
-            "transport": "",
             "read": 0,
             "skipped": 0,
             "written": 0,
-            "rate": 0,
+            "transport": "",
+            "seconds": None,
+            "rate": None,
+            "consistency": "",
         }
         for one in plan.left_out(item.vm.disks)
     ]

@@ -15,13 +15,16 @@ import array
 import contextlib
 import dataclasses
 import datetime
+import functools
 import hashlib
 import os
 import secrets
+import threading
 import time
 import typing as t
 
 from .. import _files
+from .._connector.find import Selector
 from .._connector.web import Stops
 from .._engine import Task
 from .._errors import Fault, NotAttempted, NotFound, TimedOut, VforgeError
@@ -39,19 +42,22 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
-from . import about, images, lanes, plan, read, readers, report, scripts
+from . import about, images, lanes, plan, read, report, scripts
 from . import disk as disks
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
 from .model import MACHINE_FILE, NVRAM_FILE, Point, point_id
-from .options import EXPORT, INCREMENTAL, NO, TRY, BackupOptions, Vm
+from .options import INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Changes, Reading, Whole
 from .repository import Machine, Repository
+from .sources import Sources
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
     from .._vsphere.disks import Disk
+    from .._vsphere.transports import Way
+    from .readers import Reader
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
@@ -64,18 +70,20 @@ class BackupItem(SnapshotItem):
     """A VM of the task.
 
     :ivar machine: its points; None until its folder is locked.
+    :ivar ways: what each transport said of it before its snapshot; ``transport`` the one that reads it.
     :ivar hardware: what the VM is made of, as its snapshot has it.
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there; or one that is new enough.
     :ivar scripts: what became of the scripts in its guest; None where none was to run.
-    :ivar copying: seconds that its disks took, by their keys.
     :ivar held: the lock of its folder.
     """
 
     vm: Vm
     machine: Machine | None = None
+    ways: list[Way] = dataclasses.field(default_factory=list)
+    transport: str = ""
     hardware: hardware.Machine | None = None
     readings: list[Reading] = dataclasses.field(default_factory=list)
     staged: str | None = None
@@ -83,7 +91,6 @@ class BackupItem(SnapshotItem):
     whole: bool = False
     point: Point | None = None
     scripts: scripts.Ran | None = None
-    copying: dict[int, float] = dataclasses.field(default_factory=dict)
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
 
     @property
@@ -103,6 +110,7 @@ class BackupTask:
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
     :ivar tags: of all VMs, by moid; None where they are not known.
+    :ivar lock: for what is made once for all VMs.
     """
 
     session: Session
@@ -112,6 +120,12 @@ class BackupTask:
     tags: dict[str, dict[str, t.Any]] | None = None
     end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @functools.cached_property
+    def sources(self) -> Sources:
+        """The transports."""
+        return Sources(self)
 
     @property
     def vms(self) -> list[BackupItem]:
@@ -153,6 +167,8 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
 
 def _carry_out(job: BackupTask) -> None:
     find_leftovers(job.snapshots)
+    with job.task.phase("lookup"):
+        job.sources.look()
     now = datetime.datetime.now(datetime.UTC)
     for item in job.vms:
         if scripts.left_between(job.repository.folder(item.vm.instance_uuid)):
@@ -183,8 +199,13 @@ def _foresee(job: BackupTask) -> None:
     """Check mode: what a run would do, as far as that is known."""
     remove_leftovers(job.snapshots)
     due = [item for item in job.vms if item.due(BACK_UP)]
-    if job.options.scripts is not None:
-        job.task.call(due, lambda item: scripts.check(job, item), "guests asked", lambda item, outcome: _note(item, outcome))
+
+    def look(item: BackupItem) -> None:
+        _choose_transport(job, item)
+        scripts.check(job, item)
+
+    with job.task.phase("lookup"):
+        job.task.call(due, look, "VMs looked at", _note)
     for item in due:
         if item.error is None:
             _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
@@ -220,6 +241,8 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
+        if item.due(BACK_UP):
+            _choose_transport(job, item)
         if item.due(scripts.RUN_AFTER):
             scripts.finish_dead_run(job, item)
         if item.due(BACK_UP) and not _made_meanwhile(job, item):
@@ -236,6 +259,23 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
             _leave(item)
 
 
+def _choose_transport(job: BackupTask, item: BackupItem) -> None:
+    """Find out by what the disks of a VM are read, before anything is made of it.
+
+    :raises VforgeError: by nothing that was allowed.
+    """
+    if item.leftovers and not job.task.check:
+        # Without the snapshot that a dead run had left, its disks are others.
+        (found,) = read.find(job.session, [Selector(moid=item.vm.moid)], None)
+        if isinstance(found, VforgeError):
+            raise found
+        item.vm = found
+    item.ways = job.sources.ways(item.vm)
+    item.transport = plan.transport(item.title, item.ways, job.options)
+    warning = plan.fell_back(item.title, item.transport, item.ways, item.vm, job.options)
+    item.warnings += [warning] if warning else []
+
+
 def _made_meanwhile(job: BackupTask, item: BackupItem) -> bool:
     """Whether another run has made the point while this one waited."""
     if item.machine is not None and job.options.fresh_hours:
@@ -249,11 +289,21 @@ def _copy(job: BackupTask, item: BackupItem) -> None:
     with_snapshots(
         job.snapshots,
         [item],
-        lambda ready: _copy_snapshots(job, ready),
+        lambda ready: _copy_and_detach(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
         making=lambda _wave: scripts.around(job, item),
         ended=job.end,
     )
+
+
+def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
+    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be removed."""
+    try:
+        _copy_snapshots(job, ready)
+    finally:
+        if not job.end.is_set():
+            for item in ready:
+                item.in_use = job.sources.end(item.vm.instance_uuid).get(item.vm.instance_uuid, "")
 
 
 def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
@@ -279,10 +329,17 @@ def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     try:
         for item in begun:
             undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
+        undisturbed(job.snapshots, lambda: _detach(job, begun))
         remove_left(job.snapshots, begun)
     finally:
         for item in items:
             _leave(item)
+
+
+def _detach(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
+    left = job.sources.end()
+    for item in items:
+        item.in_use = left.get(item.vm.instance_uuid, "")
 
 
 def _leave(item: BackupItem) -> None:
@@ -308,11 +365,10 @@ def _snapshot(item: BackupItem) -> str:
 
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
-    out = {one.disk.key for one in plan.left_out(found)}
     try:
         points = machine.points
         newest = points[-1] if points else None
-        item.readings = [plan.reading(disk, newest, job.options) for disk in found if disk.key not in out]
+        item.readings = [plan.reading(disk, newest, job.options, item.transport) for disk in plan.kept(found)]
     except VforgeError as error:
         item.fail(error)
 
@@ -332,38 +388,15 @@ def _copy_vm(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_disks(job: BackupTask, item: BackupItem, machine: Machine, staged: str) -> None:
-    transport = plan.transport(job.options)
-    sources: dict[int, readers.Reader] = {}
-    if transport == EXPORT:
-        sources |= readers.export(
-            job.session,
-            item.vm,
-            _snapshot(item),
-            [reading.disk for reading in item.readings],
-            staged,
-            deadline=job.task.deadline,
-            stop=job.end.stop(),
-            parallel=job.options.streams,
-        )
-    for place, reading in enumerate(item.readings):
-        source = sources.get(reading.disk.key) or _server(job, item, reading.disk)
-        item.readings[place], areas = _areas(job, item, reading, source)
-        item.copied.append(_copy_disk(job, item, machine, item.readings[place], areas, source))
-        if isinstance(source, readers.ImageReader):
-            source.remove()
+    wanted = [reading.disk for reading in item.readings]
+    with job.sources.opened(item, _snapshot(item), wanted, staged) as source_of:
+        for place, reading in enumerate(item.readings):
+            with source_of(reading.disk) as source:
+                item.readings[place], areas = _areas(job, item, reading, source)
+                item.copied.append(_copy_disk(job, item, machine, item.readings[place], areas, source))
 
 
-def _server(job: BackupTask, item: BackupItem, disk: Disk) -> readers.Reader:
-    values = readers.placeholders(job.session, item.vm, _snapshot(item), disk)
-    server = job.options.nbd
-    if server is None:
-        raise NotAttempted("No NBD server is named.", hint="Set nbd.")
-    return readers.NbdReader(server.filled(values), disk.capacity, f"{disk.label} of {item.title}")
-
-
-def _areas(
-    job: BackupTask, item: BackupItem, reading: Reading, source: readers.Reader
-) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
+def _areas(job: BackupTask, item: BackupItem, reading: Reading, source: Reader) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
     """What is to be read of a disk; all of it, where vCenter cannot say what changed."""
     disk = reading.disk
     if isinstance(reading, Changes):
@@ -396,7 +429,7 @@ def _copy_disk(
     machine: Machine,
     reading: Reading,
     areas: t.Iterable[tuple[int, int]],
-    source: readers.Reader,
+    source: Reader,
 ) -> Staged:
     disk = reading.disk
     meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show_progress)
@@ -414,14 +447,10 @@ def _copy_disk(
         capacity=disk.capacity,
         change_id=disk.change_id,
         identity=disk.identity,
-        transport=plan.transport(job.options),
+        transport=item.transport,
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
-    begun = time.monotonic()
-    try:
-        return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
-    finally:
-        item.copying[disk.key] = time.monotonic() - begun
+    return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
 
 
 # After the snapshot

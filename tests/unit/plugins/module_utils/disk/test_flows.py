@@ -12,9 +12,11 @@ import os
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, importing, task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
 from vforge_control import SimulatorError
@@ -238,7 +240,7 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
 
 def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
     target = tmp_path / "out.raw"
-    real = exporting.Flat.pieces
+    real = Flat.pieces
 
     def broken(self, start, length, buffer):
         came = 0
@@ -250,7 +252,7 @@ def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
 
     asked = {"state": "exported", "vm": vm, "path": str(target), "format": "raw"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting.Flat, "pieces", broken)
+        patch.setattr(Flat, "pieces", broken)
         with pytest.raises(KeyboardInterrupt):
             disks.run(**asked)
     assert not target.exists()
@@ -261,7 +263,7 @@ def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
 
 
 def test_a_connection_that_breaks_is_gone_on_with_where_it_came_to(disks, vm, tmp_path):
-    target, real, broke = tmp_path / "out.raw", exporting.Flat.pieces, []
+    target, real, broke = tmp_path / "out.raw", Flat.pieces, []
 
     def broken(self, start, length, buffer):
         for number, part in enumerate(real(self, start, length, buffer)):
@@ -271,7 +273,7 @@ def test_a_connection_that_breaks_is_gone_on_with_where_it_came_to(disks, vm, tm
                 raise ConnectionLost("broken")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting.Flat, "pieces", broken)
+        patch.setattr(Flat, "pieces", broken)
         entry = one(disks.run(state="exported", vm=vm, path=str(target), format="raw").result)
     assert broke == [0, 3 * MIB, 6 * MIB, 9 * MIB]
     assert (entry["fetched"], target.read_bytes()) == (SIZE, disks.content)

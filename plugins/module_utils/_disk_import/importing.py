@@ -9,8 +9,8 @@ VM, moved to its place, and the VM is removed. What a run that ended has left is
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
 import os
 import re
 import time
@@ -24,14 +24,13 @@ from .._errors import Fault, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import lease as leases
-from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
 from .._vsphere.vm import reference, start_destroy
-from . import apply, read
+from . import apply, places
 
 if t.TYPE_CHECKING:
-    from .model import DiskOptions
-    from .read import Home
-    from .task import DiskItem
+    from .._engine import Item
+    from .._vsphere.folder import DatastorePath
+    from .places import Home
 
 # The pair by which a VM that was made for an import is known.
 MARK = "vforge.disk.import"
@@ -42,11 +41,14 @@ _OWNER = "vforge.disk.owner"
 # The pair that says which disk was taken off such a VM, to be moved to its place.
 _DETACHED = "vforge.disk.detached"
 
-_MOST_NOTE = 2**16
-_ENDING = ".vforge"
-
 _SECONDS_TO_CLEAN_UP = 300.0
 _SECONDS_TO_VANISH = 15.0
+
+# A lease through which nothing moves lives for 300 seconds (HttpNfcLeaseInfo.leaseTimeout).
+_SECONDS_OF_A_LEASE = 360.0
+
+# How vCenter refuses to destroy a VM that a lease works on.
+_HELD_BY_A_LEASE = ("InvalidState", "TaskInProgress")
 
 
 class ImportFailed(VforgeError):
@@ -59,28 +61,6 @@ class Busy(VforgeError):
     """Another run imports to the same place."""
 
     error_code = "in_use"
-
-
-# What is noted of a disk on a datastore
-
-
-def note_of(path: DatastorePath) -> DatastorePath:
-    """The file beside a disk in which is noted what it was made of."""
-    return path.beside(f"{path.name}{_ENDING}")
-
-
-def noted(files: DatastoreFiles, path: DatastorePath) -> dict[str, t.Any]:
-    """What was noted of a disk; empty where nothing was."""
-    try:
-        found = json.loads(files.read(note_of(path), _MOST_NOTE))
-    except (NoSuchFile, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def note(files: DatastoreFiles, path: DatastorePath, facts: t.Mapping[str, t.Any]) -> None:
-    """Note what a disk was made of."""
-    files.write(note_of(path), json.dumps(facts, sort_keys=True).encode())
 
 
 # The import
@@ -109,38 +89,61 @@ def _mark(target: DatastorePath) -> str:
     return hashlib.sha256(f"{target}".encode()).hexdigest()[:16]
 
 
-def bring_in(
-    task: Task[DiskItem],
-    item: DiskItem,
-    options: DiskOptions,
-    home: Home,
-    path: str,
-    capacity: int,
-    *,
-    replace: bool,
-) -> None:
-    """Import a streamOptimized file, which was verified, as a disk.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewDisk:
+    """A disk that is brought in.
 
-    :param path: of the file.
-    :param capacity: of its disk, in bytes.
-    :param replace: whether a disk that is in the place is replaced.
+    :ivar path: of a streamOptimized file, which was verified.
+    :ivar capacity: of its disk, in bytes.
+    :ivar target: where it is to be.
+    :ivar adapter: as a VMDK's descriptor names it.
+    :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
+    :ivar replace: whether a disk that is in the place is replaced.
+    :ivar timeout: seconds that the task may take, after which others may clean up behind it.
+    """
+
+    path: str
+    capacity: int
+    target: DatastorePath
+    adapter: str
+    provisioning: str
+    replace: bool
+    timeout: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A disk that has come.
+
+    :ivar uuid: of its backing.
+    :ivar sent: bytes that were sent.
+    """
+
+    uuid: str
+    sent: int
+
+
+def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Imported:
+    """Import a file as a disk that belongs to no VM.
+
+    :param item: that the disk is for; it gets the warnings.
     :raises VforgeError: it did not succeed; nothing of it is left then, as far as the server can be
         reached.
     """
-    session, target = task.session, t.cast(DatastorePath, options.on_datastore)
-    mark = _mark(target)
+    session = task.session
+    mark = _mark(new.target)
     name = name_of(mark)
-    source = _Source(path, item.title)
-    text = apply.package(name, capacity, source.size, item.adapter)
+    source = _Source(new.path, item.title)
+    text = apply.package(name, new.capacity, source.size, new.adapter)
     host = next(iter(home.hosts))
     # After its time a run may still clean up, twice.
-    seconds = options.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
+    seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
-    spec = apply.import_spec(session, home, host, name, text, options.provisioning, {MARK: mark, _OWNER: owner.as_text()})
+    spec = apply.import_spec(session, home, host, name, text, new.provisioning, {MARK: mark, _OWNER: owner.as_text()})
     lease, ready = _begin(task, item, home, host, spec, mark)
     moid = _fill(task, item, lease, ready, source)
     try:
-        _keep(task, item, home, moid, target, replace=replace)
+        backing = _keep(task, item, home, moid, new)
     except BaseException:
         # The VM names the disk that was taken off it, so it stays where that one does: the next run
         # then removes both.
@@ -148,11 +151,10 @@ def bring_in(
             _destroy(task, item, moid)
         raise
     _destroy(task, item, moid)
+    return Imported(backing, source.size)
 
 
-def _begin(
-    task: Task[DiskItem], item: DiskItem, home: Home, host: str, spec: t.Any, mark: str
-) -> tuple[leases.Lease, leases.Ready]:
+def _begin(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, mark: str) -> tuple[leases.Lease, leases.Ready]:
     """A lease that is ready. A VM that a killed run has left under the name goes before.
 
     :raises Busy: the name is taken by another run, or by something else.
@@ -175,7 +177,7 @@ def _begin(
     raise AssertionError("the second attempt returns or raises")
 
 
-def _fill(task: Task[DiskItem], item: DiskItem, lease: leases.Lease, ready: leases.Ready, source: _Source) -> str:
+def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Ready, source: _Source) -> str:
     """Send the file; returns the moid of the VM that has the disk then."""
     session = task.session
     meter = Meter(item.title, source.size, session.show_progress)
@@ -198,7 +200,6 @@ def _fill(task: Task[DiskItem], item: DiskItem, lease: leases.Lease, ready: leas
     except BaseException:
         _give_up(task, item, lease, ready.entity)
         raise
-    item.sent += source.size
     return ready.entity
 
 
@@ -224,7 +225,7 @@ def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: 
         raise ImportFailed(f"The host has got other bytes of {source.label} than were sent.", hint="Run again.")
 
 
-def _give_up(task: Task[DiskItem], item: DiskItem, lease: leases.Lease, entity: str) -> None:
+def _give_up(task: Task[t.Any], item: Item, lease: leases.Lease, entity: str) -> None:
     """vCenter removes what was imported by a lease that is aborted; what is complete is removed here."""
     session = task.session
     if session.unreachable():
@@ -240,13 +241,12 @@ def _give_up(task: Task[DiskItem], item: DiskItem, lease: leases.Lease, entity: 
         session.warn(f"The import was broken off, but whether all of it is gone is not known: {error}")
 
 
-def _keep(task: Task[DiskItem], item: DiskItem, home: Home, moid: str, target: DatastorePath, *, replace: bool) -> None:
-    """Take the disk off the VM that was made for it, and put it into its place."""
-    session = task.session
-    found = read.carrier(session, reference(session, moid))
+def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) -> str:
+    """Take the disk off the VM that was made for it, and put it into its place; returns its UUID."""
+    session, target = task.session, new.target
+    found = places.carrier(session, reference(session, moid))
     if found is None or not found.file:
         raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
-    item.facts["uuid"] = found.uuid
     if target.folder:
         # Before the disk belongs to no VM: from then on only this run knows of it.
         apply.make_folder(session, home.ref, target.folder)
@@ -254,10 +254,16 @@ def _keep(task: Task[DiskItem], item: DiskItem, home: Home, moid: str, target: D
     marks = {_DETACHED: found.file} if moves else {}
     run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
     if moves:
-        run(task, item, lambda: apply.start_move(session, home.ref, found.file, str(target), force=replace), "disks moved")
+        run(
+            task,
+            item,
+            lambda: apply.start_move(session, home.ref, found.file, str(target), force=new.replace),
+            "disks moved",
+        )
+    return found.uuid
 
 
-def _leaves_no_disk(task: Task[DiskItem], item: DiskItem, home: Home, moid: str) -> bool:
+def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str) -> bool:
     """Delete the disk that was taken off the VM of this import and did not get to its place.
 
     :returns: whether the VM can go, with the disk that it may still have.
@@ -266,7 +272,7 @@ def _leaves_no_disk(task: Task[DiskItem], item: DiskItem, home: Home, moid: str)
     if session.unreachable():
         return False
     try:
-        found = read.carrier(session, reference(session, moid))
+        found = places.carrier(session, reference(session, moid))
         if found is None or found.file or not found.config.get(_DETACHED):
             return found is not None
         return _delete_detached(task, item, home, found.config[_DETACHED])
@@ -275,12 +281,12 @@ def _leaves_no_disk(task: Task[DiskItem], item: DiskItem, home: Home, moid: str)
         return False
 
 
-def _delete_detached(task: Task[DiskItem], item: DiskItem, home: Home, path: str) -> bool:
+def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bool:
     """Delete a disk that belongs to no VM any more; whether it is gone."""
     deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
     gone: list[bool] = []
 
-    def note(item: DiskItem, outcome: t.Any) -> None:
+    def note(item: Item, outcome: t.Any) -> None:
         fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
         gone.append(outcome.error is None or fault == "FileNotFound")
         if not gone[-1]:
@@ -288,17 +294,17 @@ def _delete_detached(task: Task[DiskItem], item: DiskItem, home: Home, path: str
                 f"The disk {path} of the import could not be deleted: {outcome.error} The next import to this place deletes it."
             )
 
-    def start(_item: DiskItem) -> t.Any:
+    def start(_item: Item) -> t.Any:
         return apply.start_delete(task.session, home.ref, path)
 
     task.call([item], start, "disks deleted", note, deadline=deadline)
     return gone == [True]
 
 
-def _destroy(task: Task[DiskItem], item: DiskItem, moid: str) -> None:
+def _destroy(task: Task[t.Any], item: Item, moid: str) -> None:
     deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
 
-    def note(item: DiskItem, outcome: t.Any) -> None:
+    def note(item: Item, outcome: t.Any) -> None:
         fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
         if outcome.error is not None and fault != "ManagedObjectNotFound":
             item.warnings.append(f"The VM {moid} that was made for the import could not be removed: {outcome.error}")
@@ -306,7 +312,7 @@ def _destroy(task: Task[DiskItem], item: DiskItem, moid: str) -> None:
     task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, deadline=deadline)
 
 
-def clear(task: Task[DiskItem], item: DiskItem, home: Home, target: DatastorePath) -> None:
+def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> None:
     """Remove what a run to the same place has left that was killed between the move of its disk and the
     end of its VM.
 
@@ -315,7 +321,7 @@ def clear(task: Task[DiskItem], item: DiskItem, home: Home, target: DatastorePat
     _remove_left(task, item, home, _mark(target))
 
 
-def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, mark: str, taken: Fault | None = None) -> None:
+def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fault | None = None) -> None:
     """Remove the VM that a run to the same place has left when it was killed, and the disk that it
     had taken off it.
 
@@ -326,8 +332,8 @@ def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, mark: str, ta
     """
     session, name = task.session, name_of(mark)
     held = taken is not None and taken.holder
-    left = reference(session, held) if held else read.carrier_named(session, home.vm_folder, name)
-    found = read.carrier(session, left) if left is not None else None
+    left = reference(session, held) if held else places.carrier_named(session, home.vm_folder, name)
+    found = places.carrier(session, left) if left is not None else None
     if found is None:
         return
     if found.config.get(MARK) != mark:
@@ -344,14 +350,24 @@ def _remove_left(task: Task[DiskItem], item: DiskItem, home: Home, mark: str, ta
     try:
         run(task, item, lambda: start_destroy(session, found.moid), "VMs removed")
     except Fault as fault:
-        if fault.fault != "ManagedObjectNotFound":
-            raise Busy(
-                f"Another run imports to this place, by the VM {name} ({fault.message}).",
-                hint="Run again when it has ended; the lease of one that was killed ends within five minutes.",
-            ) from fault
+        if fault.fault == "ManagedObjectNotFound" or _goes_by_itself(task, found.moid, fault):
+            return
+        raise Busy(
+            f"The VM {name} of an earlier import to this place cannot be removed ({fault.message}).",
+            hint="Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
+        ) from fault
 
 
-def _delete_left(task: Task[DiskItem], item: DiskItem, home: Home, name: str, path: str) -> None:
+def _goes_by_itself(task: Task[t.Any], moid: str, refused: Fault) -> bool:
+    """Wait until a VM is gone that only the lease of a run holds that was killed; vCenter ends that lease."""
+    if refused.fault not in _HELD_BY_A_LEASE:
+        return False
+    task.session.show_progress("waiting for the lease of a run that was killed")
+    end = min(task.deadline, time.monotonic() + _SECONDS_OF_A_LEASE)
+    return leases.wait_until_gone(task.session, reference(task.session, moid), end)
+
+
+def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str) -> None:
     """Delete the disk that a killed run has taken off its VM.
 
     Whoever may change the VM can write another path there, so only a disk in the folder that
@@ -369,14 +385,14 @@ def _delete_left(task: Task[DiskItem], item: DiskItem, home: Home, name: str, pa
         raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
 
 
-def run(task: Task[DiskItem], item: DiskItem, start: t.Callable[[], t.Any], doing: str) -> None:
+def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str) -> None:
     """One call, and the task that it may begin.
 
     :raises VforgeError: why it failed.
     """
     errors: list[VforgeError] = []
 
-    def note(_item: DiskItem, outcome: t.Any) -> None:
+    def note(_item: Item, outcome: t.Any) -> None:
         if outcome.error is not None:
             errors.append(outcome.error)
 
