@@ -74,10 +74,11 @@ type Sim struct {
 	uploads   uploadTable
 	policies  policyTable
 	// fcds are the first class disks.
-	fcds  fcd.Catalogue
-	vslm  vslmState
-	sent  sentFiles
-	space spaceTable
+	fcds       fcd.Catalogue
+	vslm       vslmState
+	sent       sentFiles
+	namespaces namespaces
+	space      spaceTable
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  taskqueue.Queues
