@@ -14,22 +14,23 @@ description:
     manifests into a Git working tree. Argo CD of the management cluster applies them.
   - The same options write the same bytes. A second run changes nothing.
   - All files are written, or none. It makes no commit.
-  - Files say in their first lines which cluster they are of, and what their content was. What somebody has edited is refused, see
-    O(on_edited), and what others put beside them stays.
+  - Files say in their first lines which cluster they are of, and what their content was. What somebody has edited is
+    refused, see O(on_edited), and what others put beside them stays.
   - It connects to no vCenter and to no Kubernetes, and does all of its work on the controller.
 options:
   state:
     description:
-      - V(absent) removes the files of the cluster, all in one change. Sync waves have Argo CD remove what they have made in the
-        safe order. It is refused while Applications of others in the tree go into the cluster.
+      - V(absent) removes the files of the cluster, all in one change. Sync waves have Argo CD remove what they have made in
+        the safe order. It is refused while Applications of others in the tree go into the cluster.
     type: str
     choices: [present, absent]
     default: present
   path:
     description:
       - The Git working tree, or a folder in one.
-      - It has C(capi-cluster/), C(management/) and C(app/), each with a folder for each cluster. C(management/management-app.yaml) is
-        the Application to apply by hand once. It is written where it is missing, and left as it is from then on.
+      - It has C(capi-cluster/), C(management/) and C(app/), each with a folder for each cluster.
+        C(management/management-app.yaml) is the Application to apply by hand once. It is written where it is missing, and
+        left as it is from then on.
     type: path
     required: true
   name:
@@ -72,16 +73,17 @@ options:
         required: true
       thumbprint:
         description:
-          - SHA-1 thumbprint of its certificate. It is what CAPV, the cloud provider and CSI compare; they know no other way to verify it.
+          - SHA-1 thumbprint of its certificate. It is what CAPV, the cloud provider and CSI compare; they know no other way
+            to verify it.
         type: str
       insecure:
         description:
-          - Has CAPV, the cloud provider and CSI verify nothing. Without it a missing thumbprint is refused, since CAPV takes one for
-            this.
+          - Has CAPV, the cloud provider and CSI verify nothing. Without it a missing thumbprint is refused, since CAPV
+            takes one for this.
         type: bool
         default: false
   machines:
-    description: &machine
+    description:
       - What machines have. O(control_plane) and each of O(workers) can have values of their own.
     type: dict
     suboptions: &machines
@@ -90,8 +92,8 @@ options:
         type: str
       clone_mode:
         description:
-          - How it is cloned. CAPV takes V(linkedClone) by default, and makes full clones without saying so where the template has no
-            snapshot.
+          - How it is cloned. CAPV takes V(linkedClone) by default, and makes full clones without saying so where the
+            template has no snapshot.
         type: str
         choices: [linkedClone, fullClone]
       snapshot:
@@ -180,7 +182,8 @@ options:
   workers:
     description:
       - Pools of worker nodes. What is not set here is as O(machines) says.
-      - A pool of other machines gets templates of other names, since CAPV's are immutable. So its nodes are replaced, a few at a time.
+      - A pool of other machines gets templates of other names, since CAPV's are immutable. So its nodes are replaced, a few
+        at a time.
     type: list
     elements: dict
     default: []
@@ -210,8 +213,8 @@ options:
         default: 6443
       load_balancer:
         description:
-          - V(kube_vip) runs kube-vip on the nodes of the control plane, which moves the address among them. With V(external) the
-            address is one that you provide.
+          - V(kube_vip) runs kube-vip on the nodes of the control plane, which moves the address among them. With
+            V(external) the address is one that you provide.
         type: str
         choices: [kube_vip, external]
         default: kube_vip
@@ -267,7 +270,8 @@ options:
         default: default
   addons:
     description:
-      - What Argo CD brings into the workload cluster, each as an Application of its own, in the order network, cloud provider, storage.
+      - What Argo CD brings into the workload cluster, each as an Application of its own, in the order network, cloud
+        provider, storage.
     type: dict
     suboptions:
       cni:
@@ -295,7 +299,8 @@ options:
             type: dict
       cloud_provider:
         description:
-          - The vSphere cloud provider, without which nodes stay uninitialized. By default its chart, which is given the vCenter.
+          - The vSphere cloud provider, without which nodes stay uninitialized. By default its chart, which is given the
+            vCenter.
         type: dict
         suboptions: *addon
       csi:
@@ -310,15 +315,16 @@ options:
     suboptions:
       method:
         description:
-          - With V(sealed) O(credentials.command) makes of each Secret what may be in Git. With V(referenced) nothing is written, and you see to
-            the Secrets that the guide names, such as by External Secrets.
+          - With V(sealed) O(credentials.command) makes of each Secret what may be in Git. With V(referenced) nothing is
+            written, and you see to the Secrets that the guide names, such as by External Secrets.
         type: str
         choices: [sealed, referenced]
         default: sealed
       command:
         description:
-          - Command and its arguments, such as C([kubeseal, --format, yaml, --cert, /etc/seal.pem]). It is given one Secret in YAML on
-            its standard input, and prints one manifest. Output that holds the secret as it is, or in base64, is refused.
+          - Command and its arguments, such as C([kubeseal, --format, yaml, --cert, /etc/seal.pem]). It is given one Secret
+            in YAML on its standard input, and prints one manifest. Output that holds the secret as it is, or in base64, is
+            refused.
         type: list
         elements: str
       username:
@@ -329,14 +335,15 @@ options:
         type: str
       revision:
         description:
-          - What you change with the user or the password, so that they are sealed again. Nothing in Git could tell otherwise, since the
-            same Secret is never sealed to the same text, and a digest of a password would give it away.
+          - What you change with the user or the password, so that they are sealed again. Nothing in Git could tell
+            otherwise, since the same Secret is never sealed to the same text, and a digest of a password would give it
+            away.
         type: str
         default: "1"
   registration:
     description:
-      - How Argo CD logs in to the workload cluster. A Secret of Argo CD is sealed of it, as of O(credentials). Where it is another login than
-        before, such as since kubeadm has rotated the certificate, it is sealed again.
+      - How Argo CD logs in to the workload cluster. A Secret of Argo CD is sealed of it, as of O(credentials). Where it is
+        another login than before, such as since kubeadm has rotated the certificate, it is sealed again.
       - Without it the Secret of an earlier run stays. Before the cluster is up there is none.
     type: dict
     suboptions:
@@ -374,8 +381,8 @@ attributes:
 notes:
   - Needs git on the controller.
   - In check mode nothing is sealed. It is only made sure that the command is there.
-  - What is written is held against the schemas of cluster-api 1.14.2, cluster-api-provider-vsphere 1.14.0 (v1beta1) and its main branch of
-    August 2026 (v1beta2), and Argo CD 3.6.1. It was run against no real vCenter.
+  - What is written is held against the schemas of cluster-api 1.14.2, of cluster-api-provider-vsphere (main branch of
+    August 2026, which serves both versions) and of Argo CD 3.6.1. No management cluster has applied it yet.
 seealso:
   - ref: vforge.vsphere.capv_cluster role <ansible_collections.vforge.vsphere.capv_cluster_role>
     description: Calls it.
@@ -442,7 +449,8 @@ files:
       type: str
 registration:
   description:
-    - V(written) where O(registration) is given, V(kept) where the Secret of an earlier run stays, V(pending) where there is none yet, or
+    - V(written) where O(registration) is given, V(kept) where the Secret of an earlier run stays, V(pending) where there
+      is none yet, or
       V(external) where it is not the task's.
   returned: success
   type: str
@@ -457,7 +465,8 @@ applications:
   type: list
   elements: str
 error_code:
-  description: A stable code for what went wrong, such as V(files_edited), V(cluster_in_use), V(no_working_tree) or V(sealing_failed).
+  description: A stable code for what went wrong, such as V(files_edited), V(cluster_in_use), V(no_working_tree) or
+    V(sealing_failed).
   returned: on failure
   type: str
 """

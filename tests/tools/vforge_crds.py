@@ -5,10 +5,12 @@
 """The schemas of Cluster API, CAPV and Argo CD, and manifests held against them as strictly as an API server can.
 
 `tests/fixtures/crds` has the CustomResourceDefinitions of the releases named in `SOURCES`, without descriptions. This script
-makes them again: ``python tests/tools/vforge_crds.py FOLDER...``, each an unpacked release or a checkout. Files of the projects, which
+makes them again: ``python tests/tools/vforge_crds.py FOLDER...``, each an unpacked release or a checkout. Files of the
+projects, which
 are under the Apache License 2.0.
 
-Strict is what ``kubectl apply --validate=strict`` is: a field that the schema does not know is an error. Rules in CEL are not evaluated.
+Strict is what ``kubectl apply --validate=strict`` is: a field that the schema does not know is an error. Rules in CEL
+are not evaluated.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ SOURCES = {
     "controlplane.cluster.x-k8s.io": "cluster-api 1.14.2",
     "bootstrap.cluster.x-k8s.io": "cluster-api 1.14.2",
     "addons.cluster.x-k8s.io": "cluster-api 1.14.2",
-    "infrastructure.cluster.x-k8s.io": "cluster-api-provider-vsphere 1.14.0 (v1beta1) and its main branch at 111a1ba9b (both versions)",
+    "infrastructure.cluster.x-k8s.io": "cluster-api-provider-vsphere, main branch at 111a1ba9b (August 2026)",
     "argoproj.io": "argo-cd 3.6.1",
 }
 

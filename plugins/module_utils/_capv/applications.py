@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Applications of Argo CD: an app of apps for all clusters, and for each cluster what makes it and what runs in it. Pure.
 
-The Application of the cluster and that of its addons are beside each other, in one wave: a cluster without a network for its pods
+The Application of the cluster and that of its addons are beside each other, in one wave: a cluster without a network for
+its pods
 never becomes Healthy, and a wave after it would wait for ever where Argo CD is set up to assess the health of Applications.
 """
 

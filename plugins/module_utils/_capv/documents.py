@@ -10,6 +10,7 @@ these without quotes. So every text is quoted but those that nobody can take for
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import re
 import typing as t
@@ -56,6 +57,7 @@ def dump(documents: t.Iterable[Document]) -> str:
     )
 
 
+@functools.cache
 def _dumper(yaml: t.Any) -> t.Any:
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
         """Without aliases, which not every reader follows, and with quotes."""
@@ -64,10 +66,8 @@ def _dumper(yaml: t.Any) -> t.Any:
             return True
 
     def text(dumper: t.Any, value: str) -> t.Any:
-        if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-            style = None
-        else:
-            style = "|" if "\n" in value else "'"
+        quoted = "|" if "\n" in value else "'"
+        style = None if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else quoted
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
@@ -92,7 +92,7 @@ def load(text: str, where: str) -> list[t.Any]:
     """
     yaml = _yaml()
     try:
-        loaded = yaml.load_all(text, Loader=_loader(yaml))  # noqa: S506 (a safe one)
+        loaded = yaml.load_all(text, Loader=_loader(yaml))
         return [document for document in loaded if document is not None]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -100,6 +100,7 @@ def load(text: str, where: str) -> list[t.Any]:
         raise InvalidOption(f"{where} is no YAML{line}.", hint="Mend it, or remove it.", path=where) from error
 
 
+@functools.cache
 def _loader(yaml: t.Any) -> t.Any:
     """A safe one that leaves times as texts: JSON, which Kubernetes speaks, has none."""
     found = {

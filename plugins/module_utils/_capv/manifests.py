@@ -5,9 +5,11 @@
 
 They are those of CAPV's own ``clusterctl generate cluster`` (templates/cluster-template.yaml), with two differences:
 
-- A VSphereMachineTemplate is immutable (CAPV's webhook), and a change of a KubeadmConfigTemplate rolls nothing out. So both have
+- A VSphereMachineTemplate is immutable (CAPV's webhook), and a change of a KubeadmConfigTemplate rolls nothing out. So
+  both have
   a digest of their content in their names: a change is a new object, which rolls the machines.
-- Sync waves of Argo CD, which removes the highest wave first and waits until it is gone (controller/sort_delete.go). The Cluster
+- Sync waves of Argo CD, which removes the highest wave first and waits until it is gone (controller/sort_delete.go). The
+  Cluster
   and its machines are in a higher wave than what they need to go: the VSphereCluster, the templates and the credentials.
 """
 
@@ -43,7 +45,8 @@ _COMMANDS = (
     f'echo "{_HOSTS}" >>/etc/hosts',
 )
 
-# Before a cluster has its first member, admin.conf has no rights (kubeadm 1.29 and later): kube-vip begins with super-admin.conf.
+# Before a cluster has its first member, admin.conf has no rights (kubeadm 1.29 and later): kube-vip begins with
+# super-admin.conf.
 _PREPARE = """\
 #!/bin/sh
 set -eu

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a workload cluster is to be, as typed values. What cannot be right is refused here, by the option's name.
 
-The rules are those of Cluster API's and CAPV's own webhooks and schemas (cluster-api 1.14, cluster-api-provider-vsphere 1.14 and
+The rules are those of Cluster API's and CAPV's own webhooks and schemas (cluster-api 1.14, cluster-api-provider-vsphere
+1.14 and
 its v1beta2 types), so that a mistake shows before anything is committed. Pure.
 """
 
@@ -382,20 +383,25 @@ def _wrong_of(machine: Machine) -> t.Iterator[tuple[str, str]]:
         yield "disk_gib has no effect on linked clones", "Set clone_mode to fullClone, or leave disk_gib out."
     if machine.clone_mode == FULL and machine.snapshot:
         yield "snapshot has no effect on full clones", "Set clone_mode to linkedClone, or leave snapshot out."
-    if machine.disk_gib is not None and machine.disk_gib < 1:
-        yield f"disk_gib is {machine.disk_gib}", "Give the whole size of the disk in GiB."
-    if machine.cpus < 2:
-        yield f"cpus is {machine.cpus}", "CAPV makes no node with fewer than 2."
-    if machine.memory_mib < 1 or machine.memory_mib % 4:
-        yield f"memory_mib is {machine.memory_mib}", "vSphere wants a multiple of 4."
-    if machine.cores_per_socket is not None and (machine.cores_per_socket < 1 or machine.cpus % machine.cores_per_socket):
-        yield f"cores_per_socket is {machine.cores_per_socket}", "cpus has to be a multiple of it."
+    yield from _wrong_sizes(machine)
     if machine.hardware_version and not HARDWARE_VERSION.fullmatch(machine.hardware_version):
         yield f"hardware_version is {machine.hardware_version!r}", "Write it as vmx-19."
     if not machine.datastore and not machine.storage_policy:
         yield "there is neither a datastore nor a storage policy", "Set datastore or storage_policy."
     if not machine.networks:
         yield "there is no network", "Set networks, such as to [{name: VM Network}]."
+
+
+def _wrong_sizes(machine: Machine) -> t.Iterator[tuple[str, str]]:
+    if machine.disk_gib is not None and machine.disk_gib < 1:
+        yield f"disk_gib is {machine.disk_gib}", "Give the whole size of the disk in GiB."
+    if machine.cpus < 2:
+        yield f"cpus is {machine.cpus}", "CAPV makes no node with fewer than 2."
+    if machine.memory_mib < 1 or machine.memory_mib % 4:
+        yield f"memory_mib is {machine.memory_mib}", "vSphere wants a multiple of 4."
+    cores = machine.cores_per_socket
+    if cores is not None and (cores < 1 or machine.cpus % cores):
+        yield f"cores_per_socket is {cores}", "cpus has to be a multiple of it."
 
 
 def _network(entry: Params, where: str) -> Network:

@@ -44,7 +44,6 @@ class Change:
     """A file that is to be another one. None is no file.
 
     :ivar secrets: what is sealed for it; ``after`` comes of that, and is empty until then.
-    :ivar source: as the head of the file says.
     """
 
     path: str
@@ -231,12 +230,8 @@ def _server(name: str, files: t.Mapping[str, str]) -> str:
 
 def _users(name: str, server: str, files: t.Mapping[str, str]) -> list[str]:
     """The Applications of others that go into the cluster, with their files."""
-    found = []
-    for path, text in sorted(files.items()):
-        for document in load(text, path):
-            if _goes_to(document, name, server):
-                found.append(f"{document['metadata'].get('name')} ({path})")
-    return found
+    documents = ((path, document) for path, text in sorted(files.items()) for document in load(text, path))
+    return [f"{document['metadata'].get('name')} ({path})" for path, document in documents if _goes_to(document, name, server)]
 
 
 def _goes_to(document: t.Any, name: str, server: str) -> bool:

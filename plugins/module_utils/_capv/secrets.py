@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Secrets of a cluster: what the vCenter and Argo CD are logged in with. None of them is ever written as it is.
 
-They are sealed by a command that the user chose, such as kubeseal or sops, or left to who keeps them elsewhere. Pure but for that.
+They are sealed by a command that the user chose, such as kubeseal or sops, or left to who keeps them elsewhere. Pure but
+for that.
 """
 
 from __future__ import annotations
@@ -47,18 +48,26 @@ class SecretFile:
 
 def vcenter_secrets(cluster: Cluster) -> SecretFile:
     """Of the VSphereCluster, and for the addons that log in to the vCenter."""
+    nobody = dataclasses.replace(cluster, credentials=dataclasses.replace(cluster.credentials, username="", password=""))
+    # All of it but the user and the password is in the tree anyway.
+    public = hashlib.sha256(dump(_vcenter_documents(nobody)).encode()).hexdigest()[:16]
+    source = f"revision {cluster.credentials.revision} for {public}"
+    return SecretFile(source, _vcenter_documents(cluster), [cluster.credentials.password])
+
+
+def _vcenter_documents(cluster: Cluster) -> list[Document]:
     user, password = cluster.credentials.username, cluster.credentials.password
     login = {"username": user, "password": password}
     found = [_secret(credentials_name(cluster), cluster.namespace, login, {CLUSTER_NAME: cluster.name})]
     if "cloud_provider" in cluster.addons:
         data = {f"{cluster.server}.username": user, f"{cluster.server}.password": password}
-        inner = _secret("vsphere-cloud-secret", "kube-system", data)
-        found.append(_resource(cluster, "cloud_provider", [inner]))
+        namespace = cluster.addons["cloud_provider"].namespace
+        found.append(_resource(cluster, "cloud_provider", [_secret("vsphere-cloud-secret", namespace, data)]))
     if "csi" in cluster.addons:
         namespace = cluster.addons["csi"].namespace
         inner = _secret("vsphere-config-secret", namespace, {"csi-vsphere.conf": _csi_config(cluster)})
         found.append(_resource(cluster, "csi", [_namespace(namespace), inner]))
-    return SecretFile(f"revision {cluster.credentials.revision}", found, [password])
+    return found
 
 
 def registration_secret(cluster: Cluster, registration: Registration) -> SecretFile:

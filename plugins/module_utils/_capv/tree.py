@@ -55,7 +55,8 @@ class Tree:
             )
 
     def read(self, folders: t.Iterable[str], files: t.Iterable[str] = ()) -> dict[str, str]:
-        """The manifests directly in folders, and single files, by their path in the tree; those that are not there are left out.
+        """The manifests directly in folders, and single files, by their path in the tree; those that are not there are
+        left out.
 
         :raises InvalidOption: one of them cannot be trusted or read.
         """
@@ -150,9 +151,10 @@ class Tree:
             held.replace(name, text.encode(errors="surrogateescape"), 0o644)
 
     def _remove_if_empty(self, folder: str) -> None:
-        """Git has no empty folders, so none is left; never the tree itself."""
-        if folder != self.path and os.path.isdir(folder) and not os.listdir(folder):
+        """Git has no empty folders, so none is left, nor those above it; never the tree itself."""
+        while folder != self.path and os.path.isdir(folder) and not os.listdir(folder):
             os.rmdir(folder)
+            folder = os.path.dirname(folder)
 
     def _git(self, *words: str, given: str = "", fine: t.Collection[int] = (0,)) -> str:
         """What git prints.

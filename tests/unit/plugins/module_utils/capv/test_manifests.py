@@ -107,14 +107,11 @@ def test_the_form_does_not_roll_the_machines():
 
 
 def test_what_the_cluster_needs_to_go_goes_after_it():
-    waves = {
-        kind: {each["metadata"]["annotations"][manifests.WAVE] for each in found}
-        for kind, found in _by_kind(_cluster()).items()
-    }
-    assert waves == {
-        **dict.fromkeys(("Cluster", "KubeadmControlPlane", "MachineDeployment"), {"1"}),
-        **dict.fromkeys(("VSphereCluster", "VSphereMachineTemplate", "KubeadmConfigTemplate", "ClusterResourceSet"), {"0"}),
-    }
+    found = manifests.cluster_documents(_cluster())
+    last = {each["kind"] for each in found if each["metadata"]["annotations"][manifests.WAVE] == "1"}
+    first = {each["kind"] for each in found if each["metadata"]["annotations"][manifests.WAVE] == "0"}
+    assert last == {"Cluster", "KubeadmControlPlane", "MachineDeployment"}
+    assert first == {"VSphereCluster", "VSphereMachineTemplate", "KubeadmConfigTemplate", "ClusterResourceSet"}
 
 
 def test_only_applications_whose_work_outlives_the_nodes_take_it_with_them():
@@ -140,12 +137,8 @@ def test_a_text_is_quoted_where_a_reader_may_take_it_for_something_else(text):
     assert line == f"name: '{text}'"
 
 
-@given(st.text())
+@given(st.text(st.characters(codec="utf-8"), max_size=50))
 def test_a_text_comes_back_as_it_was(text):
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return
     assert yaml.safe_load(documents.dump([{text: [text]}])) == {text: [text]}
     assert documents.load(documents.dump([{"a": text}]), "x") == [{"a": text}]
 
