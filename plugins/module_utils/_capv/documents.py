@@ -75,14 +75,17 @@ def _dumper(yaml: t.Any) -> t.Any:
 
 
 def plain(value: t.Any) -> t.Any:
-    """The same in plain types: Ansible's own subclasses of text are none that PyYAML writes."""
+    """The same in plain types: Ansible's own subclasses of texts and numbers are none that PyYAML writes."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, str):
-        return str(value)
-    return value
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    # What is neither, such as a date of YAML, is none in JSON: it is a text for Kubernetes.
+    return float(value) if isinstance(value, float) else str(value)
 
 
 def load(text: str, where: str) -> list[t.Any]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 import yaml
 from hypothesis import given
@@ -151,3 +153,16 @@ def test_a_file_knows_whether_it_was_edited(body):
     assert (head.owner, head.source, head.edited) == ("default/prod", "revision 1", False)
     assert documents.head_of(text + "x").edited
     assert documents.head_of(body) is None
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+class _Number(int):
+    pass
+
+
+def test_values_of_ansible_and_dates_are_written_as_what_they_are():
+    written = documents.dump([{_Text("a"): [_Number(3), _Text("n"), True, None, 1.5, datetime.date(2026, 1, 1)]}])
+    assert yaml.safe_load(written) == {"a": [3, "n", True, None, 1.5, "2026-01-01"]}
