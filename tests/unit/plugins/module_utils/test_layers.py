@@ -17,6 +17,7 @@ _ROOT = pathlib.Path(next(iter(module_utils.__path__)))
 _DOMAINS = {
     "_backup",
     "_capv",
+    "_capv_template",
     "_cbt",
     "_clone",
     "_clone_backup",
