@@ -17,7 +17,8 @@ description:
 options:
   templates:
     description:
-      - The templates, as M(vforge.vsphere.cached_ovf_template_info) returns them. Each has at least C(name) and C(instance_uuid).
+      - The templates, as M(vforge.vsphere.cached_ovf_template_info) returns them. Each has at least C(name) and
+        C(instance_uuid).
     type: list
     elements: dict
     required: true

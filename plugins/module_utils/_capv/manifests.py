@@ -128,6 +128,7 @@ def _infrastructure(cluster: Cluster) -> Document:
 
 
 def _machine_spec(cluster: Cluster, machine: Machine) -> Document:
+    """A machine. CAPV takes the thumbprint of the VSphereCluster, so that a new certificate rolls nothing (vimmachine.go)."""
     optional = {
         "snapshot": machine.snapshot,
         "numCoresPerSocket": machine.cores_per_socket,
@@ -137,7 +138,6 @@ def _machine_spec(cluster: Cluster, machine: Machine) -> Document:
         "storagePolicyName": machine.storage_policy,
         "folder": machine.folder,
         "resourcePool": machine.resource_pool,
-        "thumbprint": cluster.thumbprint,
     }
     return {
         "server": cluster.server,

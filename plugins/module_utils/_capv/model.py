@@ -278,7 +278,7 @@ def _thumbprint(vcenter: Params) -> str:
     if not text and not vcenter.get("insecure"):
         raise InvalidOption(
             "vcenter has no thumbprint, and without one CAPV does not verify the certificate of the vCenter.",
-            hint="Set vcenter.thumbprint to the SHA-1 of its certificate, or vcenter.ca_path to have it read from there.",
+            hint="Set vcenter.thumbprint to the SHA-1 of its certificate, as certificate_info reads it.",
             option="vcenter",
         )
     if text and not _THUMBPRINT.fullmatch(text):

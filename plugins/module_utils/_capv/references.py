@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which templates something of Cluster API still refers to. Pure.
 
-In doubt a template is used: CAPV takes a name, a path or an instance UUID (pkg/services/govmomi/template), and which template a name
-means depends on the datacenter. So whatever ends in the name of a template refers to it.
+In doubt a template is used: CAPV takes a name, a path or an instance UUID (pkg/services/govmomi/template), and which template a
+name means depends on the datacenter. So whatever ends in the name of a template refers to it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _means(text: str, template: t.Mapping[str, t.Any]) -> bool:
     if text.lower() == str(template["instance_uuid"]).lower():
         return True
     parts = names.split(text)
-    return bool(parts) and names.same(parts[-1], str(template["name"]))
+    return bool(parts) and names.same(parts[-1].casefold(), str(template["name"]).casefold())
 
 
 def check_templates(templates: t.Sequence[t.Mapping[str, t.Any]]) -> None:

@@ -86,7 +86,7 @@ def options(**changes: Any) -> dict[str, Any]:
     """The options above with some of them changed; a mapping changes those of its keys that it has."""
     found = copy.deepcopy(OPTIONS)
     for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(found[name], dict):
+        if isinstance(value, dict) and isinstance(found.get(name), dict):
             found[name] |= value
         else:
             found[name] = value
