@@ -110,7 +110,8 @@ EXAMPLES = r"""
 
 - name: Would CAPV miss anything?
   vforge.vsphere.capv_template:
-    template: /DC0/vm/templates/ubuntu-2404-kube-v1.34.2
+    template:
+      path: /DC0/vm/templates/ubuntu-2404-kube-v1.34.2
   check_mode: true
 """
 
