@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._engine import Item, Task, diff
-from .._errors import VforgeError
+from .._errors import Fault, VforgeError
 from .._vsphere.vm import reference
 from . import apply, plan, read
 from .model import FULL, LINKED, NodeTemplate, Options
@@ -18,6 +18,9 @@ from .model import FULL, LINKED, NodeTemplate, Options
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
+
+# What vCenter answers where a VM is a template already, or a template is a VM.
+_ALREADY = "NotSupported"
 
 # To make it a template again is not cut short by the time of the task.
 _SECONDS_TO_CLOSE = 60.0
@@ -62,11 +65,18 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
 def _carry_out(task: Task[TemplateItem], options: Options) -> None:
     session = task.session
     try:
-        task.stage(plan.OPEN, lambda item: apply.open_template(session, item.before), "templates made VMs")
+        task.stage(
+            plan.OPEN,
+            lambda item: apply.open_template(session, item.before),
+            "templates made VMs",
+            repeatable=True,
+            done_already=_ALREADY,
+        )
         task.stage(
             plan.UPGRADE,
             lambda item: apply.start_upgrade(session, item.before.moid, options.hardware),
             "templates upgraded",
+            repeatable=True,
             done_already="AlreadyUpgraded",
         )
         task.stage(plan.CLEAN, lambda item: apply.start_clean(session, item.before), "templates cleaned", repeatable=True)
@@ -75,26 +85,34 @@ def _carry_out(task: Task[TemplateItem], options: Options) -> None:
             lambda item: apply.start_snapshot(session, item.before.moid, options.snapshot),
             "templates have a snapshot",
         )
-        task.stage(plan.CLOSE, lambda item: apply.close_template(session, item.before.moid), "made templates")
+        task.stage(
+            plan.CLOSE,
+            lambda item: apply.close_template(session, item.before.moid),
+            "made templates",
+            repeatable=True,
+            done_already=_ALREADY,
+        )
     finally:
         _close(task)
 
 
 def _close(task: Task[TemplateItem]) -> None:
-    """What was a template is one again, whatever has ended the work."""
+    """What was a template is one again, whatever has ended the work; also where nobody knows how far that was."""
 
     def note(item: TemplateItem, outcome: Outcome) -> None:
-        if outcome.error is None:
+        already = isinstance(outcome.error, Fault) and outcome.error.fault == _ALREADY
+        if outcome.error is None or already:
             item.done.append(plan.CLOSE)
         else:
             task.session.warn(f"{item.title} is a VM, and could not be made a template again: {outcome.error}")
 
-    due = [item for item in task.items if plan.OPEN in item.done and plan.CLOSE not in item.done]
+    due = [item for item in task.items if plan.OPEN in item.steps and item.calls and plan.CLOSE not in item.done]
     task.call(
         due,
         lambda item: apply.close_template(task.session, item.before.moid),
         "made templates again",
         note,
+        repeatable=True,
         deadline=time.monotonic() + _SECONDS_TO_CLOSE,
     )
 
@@ -102,7 +120,7 @@ def _close(task: Task[TemplateItem]) -> None:
 def _result(session: Session, item: TemplateItem, options: Options, *, check: bool) -> dict[str, t.Any]:
     lacked = plan.lacks(item.before, options)
     done = [step for step in item.done if step in (*plan.WORK, plan.CLOSE)]
-    only_back = plan.OPEN in item.done and not [step for step in done if step in plan.WORK]
+    only_back = plan.OPEN in item.steps and not [step for step in done if step in plan.WORK]
     changed = bool(done) and not only_back
     now = _now(session, item, options) if changed and not check else item.before
     return {
