@@ -426,11 +426,11 @@ def _argocd(params: Params) -> ArgoCd:
 def _no_secret(url: str) -> str:
     """An address, which is to be in Git.
 
-    :raises InvalidOption: it has a password in it.
+    :raises InvalidOption: it has a password in it, or over HTTP a user, which may be a token.
     """
-    if re.match(r"[a-z+]+://[^/@]*:[^/@]*@", url):
+    if re.match(r"(https?://[^/@]*|[a-z+]+://[^/@]*:[^/@]*)@", url):
         raise InvalidOption(
-            "An address of a repository has a password in it, which would be in Git.",
+            "An address of a repository has a password or a token in it, which would be in Git.",
             hint="Leave it out, and register the repository in Argo CD with its credentials.",
             option="repo_url",
         )
