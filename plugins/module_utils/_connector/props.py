@@ -62,12 +62,21 @@ class Row:
         return self.values.get(path, default)
 
 
+# What is kept of a row: of long lists that thousands of objects have, what they say in few words.
+Shape: t.TypeAlias = "t.Callable[[Row], Row]"
+
+
+def _as_it_is(row: Row) -> Row:
+    return row
+
+
 def collect(
     session: Session,
     roots: t.Sequence[t.Any],
     wanted: t.Mapping[type, t.Sequence[str]],
     routes: t.Sequence[Route] = (),
     page: int = PAGE,
+    shape: Shape = _as_it_is,
 ) -> list[Row]:
     """Start at ``roots``, follow ``routes``, and read the ``wanted`` properties by type, roots
     included.
@@ -78,9 +87,10 @@ def collect(
     vCenter is not asked for, and so reads as one that is unset.
 
     :param page: objects in one answer at most; vCenter may choose fewer.
+    :param shape: is called with each row as its page comes; what it returns is kept in its place.
     :raises Fault: as vCenter does.
     """
-    return collect_until(session, roots, wanted, routes, page).rows
+    return collect_until(session, roots, wanted, routes, page, shape=shape).rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +111,7 @@ def collect_until(
     routes: t.Sequence[Route] = (),
     page: int = PAGE,
     enough: t.Callable[[int], bool] = lambda _read: False,
+    shape: Shape = _as_it_is,
 ) -> Part:
     """As ``collect``, for who may go another way once it is known that there is much to read.
 
@@ -114,7 +125,7 @@ def collect_until(
         return Part([], whole=True)
     version = session.about.get("apiVersion", "")
     spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
-    return session.retrying(lambda: _pages(session, spec, page, enough))
+    return session.retrying(lambda: _pages(session, spec, page, enough, shape))
 
 
 def collect_chosen(
@@ -184,13 +195,18 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
 
 
 def _pages(
-    session: Session, spec: t.Any, page: int, enough: t.Callable[[int], bool], reads_left: int = _MOST_READS - 1
+    session: Session,
+    spec: t.Any,
+    page: int,
+    enough: t.Callable[[int], bool],
+    shape: Shape,
+    reads_left: int = _MOST_READS - 1,
 ) -> Part:
     collector = session.collector
     rows: list[Row] = []
     answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=page))
     while answer is not None:
-        rows.extend(_row(content) for content in answer.objects)
+        rows.extend(shape(_row(content)) for content in answer.objects)
         if not answer.token:
             break
         if enough(len(rows)):
@@ -201,7 +217,7 @@ def _pages(
             # vCenter gives a page out only once, so the read begins again.
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
-            return _pages(session, spec, page, enough, reads_left - 1)
+            return _pages(session, spec, page, enough, shape, reads_left - 1)
     return Part(rows, whole=True)
 
 

@@ -30,12 +30,12 @@ _UNKNOWN = frozenset("-xXHRTF")
 
 _INTEL, _AMD, _HYGON, _ZHAOXIN, _VIA = "intel", "amd", "hygon", "zhaoxin", "via"
 
-# The twelve letters of leaf 0.
+# The twelve letters of leaf 0, without the spaces around Zhaoxin's.
 _VENDORS = {
     "GenuineIntel": _INTEL,
     "AuthenticAMD": _AMD,
     "HygonGenuine": _HYGON,
-    "  Shanghai  ": _ZHAOXIN,
+    "Shanghai": _ZHAOXIN,
     "CentaurHauls": _VIA,
 }
 
@@ -184,7 +184,13 @@ def vendor_in(leaves: Leaves) -> str:
     """The vendor, by leaf 0; empty where it is not known."""
     leaf = leaves.get(BASIC)
     letters = leaf.letters("ebx", "edx", "ecx") if leaf is not None else None
-    return _VENDORS.get(letters, letters.strip("\0 ")) if letters is not None else ""
+    return vendor_of(letters) if letters is not None else ""
+
+
+def vendor_of(letters: str) -> str:
+    """The vendor of the twelve letters of leaf 0, which Linux shows as ``vendor_id``."""
+    plain = letters.strip("\0 ")
+    return _VENDORS.get(plain, plain)
 
 
 def hypervisor_in(leaves: Leaves) -> str:
@@ -222,6 +228,12 @@ def decode(vendor: str, signature: int) -> Identity:
 def _is_late_zhaoxin(vendor: str, base: int) -> bool:
     # Family 7 of Zhaoxin has extended models (0x1b, 0x3b, 0x5b), which Intel never had.
     return vendor in (_ZHAOXIN, _VIA) and base > 6
+
+
+def encode(family: int, model: int, stepping: int) -> int:
+    """EAX of leaf 1 for a processor: the other way round. The rules of all vendors agree on it."""
+    base, extended = (family, 0) if family < 0xF else (0xF, family - 0xF)
+    return extended << 20 | (model >> 4) << 16 | base << 8 | (model & 0xF) << 4 | stepping
 
 
 def vendor_title(vendor: str) -> str:

@@ -63,7 +63,7 @@ class Demand:
         """
         has = 0 if capability is None else number_in(capability)
         if has is None or self.number is None:
-            return self.text == capability if self.operation in _EQUAL else None
+            return self.text.rpartition(":")[2] == capability if self.operation in _EQUAL else None
         if self.operation == MIN:
             return has >= self.number
         if self.operation == MAX:

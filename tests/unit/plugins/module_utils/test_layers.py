@@ -20,6 +20,7 @@ _DOMAINS = {
     "_clone",
     "_clone_backup",
     "_cloudinit",
+    "_cpu",
     "_disk",
     "_export",
     "_fcd",

@@ -385,6 +385,7 @@ STORIES = {
         prepare=_off,
     ),
     "cloud_init_guestinfo_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
+    "cpu_features_info": Story(lambda _sim, _number, _folder: {"compare": True}),
     "disk_tool_info": Story(lambda _sim, _number, _folder: {"question": "info", "vm": _GOLDEN}, images=True),
     "first_class_disk": Story(
         lambda _sim, number, _folder: {
