@@ -382,7 +382,7 @@ comparison:
           type: list
           elements: str
         clusters:
-          description: By path of the cluster whether V(all), V(some) or V(none) of its hosts have what they require, or V(unknown).
+          description: By path of the cluster whether V(all), V(some) or V(none) of its hosts have it, or V(unknown).
           type: dict
         obstacles:
           description: >-
