@@ -13,7 +13,6 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.page_action import 
     PageAction,
 )
 
-
 __all__ = ["ARGUMENTS", "ActionModule"]
 
 

@@ -10,7 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._connector.find import TO_ANCESTORS, TO_VMS, find_datacenter, find_each, path_in, readable
-from .._connector.props import Route, Row, collect
+from .._connector.props import Route, Row, collect, collect_plainly
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
 from .._vsphere import compute, processors
@@ -20,6 +20,7 @@ from .model import CpuCluster, CpuHost, CpuVm, Places
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
+    from .._connector.plain import PlainRow
     from .._connector.session import Session
 
 _PLACES: dict[type, tuple[str, ...]] = {
@@ -113,30 +114,21 @@ def read_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str 
 def read_every_vm(session: Session, datacenter: str | None) -> list[CpuVm]:
     """Every VM, without its path: one call and its pages, and one more to find the datacenter.
 
-    What VMs require is the same of most of them. It is kept once, and as little of it as possible is there at a time.
+    What VMs require is the same of most of them: it is kept once.
     """
     top = find_datacenter(session, datacenter) if datacenter else session.content.rootFolder
     once: dict[tuple[tuple[str, str], ...], Values] = {}
 
-    def shape(row: Row) -> Row:
-        if not isinstance(row.ref, vim.VirtualMachine):
-            return row
-        needs = processors.needs_in(row)
-        kept = {name: _once(once, getattr(needs, name)) for name in ("requirements", "offline", "masks")}
-        vm = CpuVm(
+    def shape(row: PlainRow) -> CpuVm:
+        return CpuVm(
             moid=row.moid,
-            name=names.unescape(row.get("name") or ""),
-            power_state=str(row.get("runtime.powerState") or ""),
-            host=moid_of(row.get("runtime.host")),
-            needs=dataclasses.replace(needs, **kept),
+            name=names.unescape(row.text("name")),
+            power_state=row.text("runtime.powerState"),
+            host=row.text("runtime.host"),
+            needs=processors.plain_needs(row, lambda values: once.setdefault(tuple(values.items()), values)),
         )
-        return Row(row.ref, {"vm": vm})
 
-    return [row.values["vm"] for row in collect(session, [top], _EVERY, TO_VMS, shape=shape) if "vm" in row.values]
-
-
-def _once(known: dict[tuple[tuple[str, str], ...], Values], values: Values) -> Values:
-    return known.setdefault(tuple(values.items()), values)
+    return collect_plainly(session, [top], _EVERY, TO_VMS, shape)
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> CpuVm:

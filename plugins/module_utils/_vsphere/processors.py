@@ -18,6 +18,7 @@ from .cpuid import BadBits, Identity, Leaf
 from .features import Values, values_of
 
 if t.TYPE_CHECKING:
+    from .._connector.plain import PlainRow
     from .._connector.session import Session
 
 HOST = (
@@ -190,6 +191,24 @@ def needs_in(vm: Row) -> Needs:
         requirements=feature_values(vm.get("runtime.featureRequirement")),
         offline=feature_values(vm.get("runtime.offlineFeatureRequirement")),
         masks=feature_values(vm.get("runtime.featureMask")),
+    )
+
+
+def plain_needs(vm: PlainRow, once: t.Callable[[dict[str, str]], Values] = lambda values: values) -> Needs:
+    """The same of a VM that was read with ``VM`` as plain texts.
+
+    :param once: is given each mapping, and may return an equal one that is there already.
+    """
+
+    def values(path: str) -> Values:
+        return once(values_of((each["key"], each.get("value", "")) for each in vm.items(path)))
+
+    return Needs(
+        hardware=vm.text("config.version"),
+        min_mode=vm.text("runtime.minRequiredEVCModeKey"),
+        requirements=values("runtime.featureRequirement"),
+        offline=values("runtime.offlineFeatureRequirement"),
+        masks=values("runtime.featureMask"),
     )
 
 
