@@ -54,6 +54,7 @@ func (s *Sim) controlHandler() http.Handler {
 		"POST /vms":                               s.postVM,
 		"POST /hosts/{name}":                      s.postHost,
 		"POST /clusters/{name}":                   s.postCluster,
+		"POST /clusters/{name}/evc":               s.postClusterEVC,
 		"POST /datastores/{name}":                 s.postDatastore,
 		"POST /policies":                          s.postPolicy,
 		"POST /cbt":                               s.postCBT,

@@ -33,6 +33,8 @@ type vmState struct {
 	deltas int
 	// snapshots counts those that this VM ever had.
 	snapshots int
+	// evc is the EVC mode that the VM has of its own.
+	evc *vmEVC
 }
 
 // guestState is the simulated guest of one VM.
