@@ -37,6 +37,11 @@ _OLD_HARDWARE = (
 _NOT_SHOWN = "vCenter shows no feature requirements of it, as of a VM on a host that it does not reach"
 
 
+# What masks may set that is a number of the processor, and no feature.
+_FAMILY, _MODEL, _STEPPING = "cpuid.family", "cpuid.model", "cpuid.stepping"
+_NUMBERS = (_FAMILY, _MODEL, _STEPPING, "cpuid.numlevels", "cpuid.num_ext_levels")
+
+
 @dataclasses.dataclass(frozen=True)
 class Group:
     """VMs that require the same.
@@ -98,11 +103,21 @@ def _basis(vm: CpuVm) -> tuple[str, str, Values]:
     """What there is to compare of a VM: which kind of it, why there is nothing, and its requirements."""
     needs = vm.needs
     if vm.powered_off:
-        # One that has an EVC mode of its own keeps what it requires, also while it is off.
-        return OFF, "", needs.requirements or needs.offline
+        return OFF, "", needs.requirements or {**needs.offline, **_demanded(needs.masks)}
     if needs.requirements:
         return RUNNING, "", needs.requirements
     return UNKNOWN, _OLD_HARDWARE if 0 < hardware_number(needs.hardware) <= 8 else _NOT_SHOWN, {}
+
+
+def _demanded(masks: Values) -> Values:
+    """What the masks of a VM's own EVC mode demand of the host where it is powered on.
+
+    A mask makes no feature that the processor does not have. The numbers of the processor are shown as they are told.
+    """
+    demands = (Demand.parse(key, text) for key, text in masks.items())
+    return {
+        each.key: "Bool:Min:1" for each in demands if each.operation == "val" and each.number == 1 and each.key not in _NUMBERS
+    }
 
 
 def hardware_number(version: str) -> int:
@@ -180,9 +195,6 @@ def _of_cluster(hosts: t.Sequence[CpuHost], fitting: t.Collection[str], unknown:
 
 
 # Which processor a guest is to see
-
-
-_FAMILY, _MODEL, _STEPPING = "cpuid.family", "cpuid.model", "cpuid.stepping"
 
 
 @dataclasses.dataclass(frozen=True)
