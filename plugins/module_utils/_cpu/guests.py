@@ -24,7 +24,7 @@ from .plan import Expected, hidden
 SCRIPT = """\
 PATH=$PATH:/usr/sbin:/sbin
 echo '[cpuinfo]'
-sed '/^$/q' /proc/cpuinfo
+while read -r line && [ -n "$line" ]; do printf '%s\\n' "$line"; done </proc/cpuinfo
 echo '[cpuid]'
 if command -v cpuid >/dev/null 2>&1; then cpuid -1 -r; fi
 echo '[lscpu]'
