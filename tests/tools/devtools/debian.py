@@ -5,8 +5,8 @@
 """Programs from Debian's packages, unpacked and never installed: an installed cloud-init runs at the next boot.
 
 cloud-init and netplan are the real consumers of what the collection delivers to guests. qemu-img, libvmdk, 7-Zip and the like
-make disks for it and judge those that it makes; cpuid and libcpuid judge what it says of processors. Without
-Debian's tools or its packages the tests that want them are skipped, with the reason. apt verifies what it downloads by Debian's own signatures.
+make disks for it and judge those that it makes; cpuid and libcpuid judge what it says of processors. Without Debian's tools or
+its packages the tests that want them are skipped, with the reason. apt verifies what it downloads by Debian's own signatures.
 """
 
 from __future__ import annotations
