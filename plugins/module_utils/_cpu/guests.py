@@ -184,7 +184,7 @@ def differences(seen: Seen, vm: CpuVm, host: CpuHost | None, expected: Expected 
             Difference(
                 "missing_feature",
                 "vCenter says that the guest uses features that its kernel does not list: the kernel is too old to "
-                "know them, or was told to leave them alone.",
+                "know them, or has an option to leave them alone.",
                 missing,
             )
         )

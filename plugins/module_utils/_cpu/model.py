@@ -19,7 +19,7 @@ from .._vsphere.vm import Vm
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is to be told.
+    """What a task asks for.
 
     :ivar hosts: names, paths or moids; ``clusters`` likewise. All where neither is given.
     :ivar vms: of which VMs.

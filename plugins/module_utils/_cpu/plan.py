@@ -64,8 +64,8 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What the VMs of a group find.
+class Moves:
+    """Where the VMs of a group could move.
 
     :ivar fits: the hosts to which they could move.
     :ivar unknown: hosts of which nobody can say.
@@ -112,7 +112,7 @@ def _basis(vm: CpuVm) -> tuple[str, str, Values]:
 def _demanded(masks: Values) -> Values:
     """What the masks of a VM's own EVC mode demand of the host where it is powered on.
 
-    A mask makes no feature that the processor does not have. The numbers of the processor are shown as they are told.
+    A mask makes no feature that the processor does not have. The numbers of a processor are shown as a mask sets them.
     """
     demands = (Demand.parse(key, text) for key, text in masks.items())
     return {
@@ -143,24 +143,24 @@ class Comparison:
                 self._kinds[(host.processor.vendor, *host.processor.offered.items())].append(host)
         self._known: dict[tuple[str, str], list[tuple[Obstacle, list[CpuHost]]]] = {}
 
-    def verdict(self, group: Group) -> Verdict:
+    def moves_of(self, group: Group) -> Moves:
         """Where the VMs of a group could move, and what stands in the way elsewhere."""
         if group.why_unknown:
-            return Verdict((), self._places.hosts, {}, {each.moid: UNKNOWN for each in self._places.clusters})
+            return Moves((), self._places.hosts, {}, {each.moid: UNKNOWN for each in self._places.clusters})
         blocked: dict[Obstacle, list[CpuHost]] = collections.defaultdict(list)
         for requirement in group.requirements.items():
             for obstacle, hosts in self._against(requirement):
                 blocked[obstacle] += hosts
         for host in self._of_others(group.vendor):
             blocked[Obstacle(_VENDOR, group.vendor, host.processor.vendor)].append(host)
-        return self._verdict(blocked)
+        return self._moves(blocked)
 
-    def _verdict(self, blocked: t.Mapping[Obstacle, list[CpuHost]]) -> Verdict:
+    def _moves(self, blocked: t.Mapping[Obstacle, list[CpuHost]]) -> Moves:
         unknown = {host.moid for host in self.unknown}
         refused = {host.moid for hosts in blocked.values() for host in hosts}
         fits = tuple(host for host in self._places.hosts if host.moid not in refused and host.moid not in unknown)
         fitting = {host.moid for host in fits}
-        return Verdict(
+        return Moves(
             fits,
             tuple(self.unknown),
             {obstacle: tuple(hosts) for obstacle, hosts in blocked.items()},

@@ -38,7 +38,7 @@ _TO_HOSTS = (
     Route("compute-hosts", vim.ComputeResource, "host"),
 )
 
-# Of the VMs that a task names; their paths are told.
+# Of the VMs that a task names; their paths are in the result.
 _NAMED: dict[type, tuple[str, ...]] = {**ABOVE, vim.VirtualMachine: (*BASICS, "runtime.host", *processors.VM)}
 
 # Of every VM: no more than the comparison needs.

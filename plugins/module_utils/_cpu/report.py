@@ -12,7 +12,7 @@ from .._vsphere.cpuid import Identity
 from .._vsphere.processors import Processor
 from .guests import Difference, Seen
 from .model import CpuCluster, CpuHost, CpuVm, Places
-from .plan import Comparison, Expected, Group, Verdict, hidden
+from .plan import Comparison, Expected, Group, Moves, hidden
 
 Entry: t.TypeAlias = "dict[str, t.Any]"
 
@@ -111,7 +111,7 @@ def of_comparison(groups: t.Sequence[Group], comparison: Comparison, places: Pla
     return {
         "hosts": [_target(host, places) for host in places.hosts],
         "clusters": [{"name": each.name, "path": each.path, "moid": each.moid} for each in places.clusters],
-        "groups": [_of_group(group, comparison.verdict(group), places) for group in groups],
+        "groups": [_of_group(group, comparison.moves_of(group), places) for group in groups],
     }
 
 
@@ -128,7 +128,7 @@ def _target(host: CpuHost, places: Places) -> Entry:
     }
 
 
-def _of_group(group: Group, verdict: Verdict, places: Places) -> Entry:
+def _of_group(group: Group, moves: Moves, places: Places) -> Entry:
     return {
         "vms": [{"name": vm.name, "moid": vm.moid} for vm in group.vms],
         "basis": group.basis,
@@ -136,11 +136,11 @@ def _of_group(group: Group, verdict: Verdict, places: Places) -> Entry:
         "vendor": group.vendor,
         "min_evc_modes": list(group.min_modes),
         "feature_requirements": dict(group.requirements),
-        "hosts": [host.name for host in verdict.fits],
-        "unknown_hosts": [host.name for host in verdict.unknown],
-        "clusters": {each.path: verdict.clusters[each.moid] for each in places.clusters},
+        "hosts": [host.name for host in moves.fits],
+        "unknown_hosts": [host.name for host in moves.unknown],
+        "clusters": {each.path: moves.clusters[each.moid] for each in places.clusters},
         "obstacles": [
             {**obstacle.as_dict(), "hosts": [host.name for host in hosts]}
-            for obstacle, hosts in sorted(verdict.obstacles.items(), key=lambda pair: (pair[0].feature, pair[0].has or ""))
+            for obstacle, hosts in sorted(moves.obstacles.items(), key=lambda pair: (pair[0].feature, pair[0].has or ""))
         ],
     }
