@@ -85,7 +85,8 @@ options:
     default: 300
   parallel:
     description:
-      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own. Only O(in_guest) makes several.
+      - How many calls are made at the same time, from 1 to 64. Each has a connection of its own.
+      - Only O(in_guest) makes more than one.
     type: int
     default: 8
 extends_documentation_fragment:

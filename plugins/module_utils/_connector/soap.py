@@ -596,11 +596,12 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
             body = answer.read()
             if answer.getheader("Content-Encoding", "").lower() == "gzip":
                 body = gzip.decompress(body)
-        except (OSError, EOFError, http.client.HTTPException, zlib.error) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            connection.close()
+            raise http.client.HTTPException(f"a body that cannot be decompressed ({error})") from error
+        except (OSError, http.client.HTTPException):
             connection.close()
             self.DropConnections()
-            if isinstance(error, (EOFError, zlib.error)):
-                raise http.client.HTTPException(f"a body that cannot be decompressed ({error})") from error
             raise
         self.ReturnConnection(connection)
         if answer.status == http.client.OK:

@@ -10,7 +10,8 @@ import time
 import typing as t
 
 from .._engine import Item, Task
-from .._vsphere.guest import Guest, GuestCredentials, GuestError
+from .._errors import GuestError
+from .._vsphere.guest import Guest, GuestCredentials
 from .._vsphere.vm import reference
 from . import guests, plan, read, report
 from .guests import NoProcessor, Seen

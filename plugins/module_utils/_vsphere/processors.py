@@ -165,8 +165,9 @@ def processor_in(host: Row) -> Processor:
 
 def _stated(package: t.Any) -> tuple[int, int, int] | None:
     # Properties of 8.0.3, which older clients and servers do not have.
-    numbers = [getattr(package, name, None) for name in ("family", "model", "stepping")]
-    return (numbers[0], numbers[1], numbers[2]) if all(isinstance(each, int) for each in numbers) else None
+    found = (getattr(package, name, None) for name in ("family", "model", "stepping"))
+    numbers = [int(each) for each in found if each is not None]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
 
 
 def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[str, ...]]:
