@@ -231,6 +231,10 @@ cluster:
             C(features).
           type: list
           elements: dict
+    interrupted:
+      description: VMs of the cluster that an earlier run has shut down and not brought back, as in RV(cluster.obstacles[].vms).
+      type: list
+      elements: dict
     actions:
       description: What was done, or in check mode would be, V(mode_set) or V(mode_removed).
       type: list

@@ -10,7 +10,7 @@ import typing as t
 
 from .._engine import Item, Task, diff, note_failure
 from . import apply, plan, read
-from .model import HIGHEST, PRESENT, Cluster, HostCpu, Mode, Obstacle, Options, Release
+from .model import HIGHEST, PRESENT, ActiveVm, Cluster, HostCpu, Mode, Obstacle, Options, Release
 from .plan import DISABLE, SET, ClusterPlan
 
 if t.TYPE_CHECKING:
@@ -32,6 +32,7 @@ class ClusterItem(Item):
     release: Release = dataclasses.field(default_factory=lambda: Release(()))
     hosts: tuple[HostCpu, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    interrupted: tuple[ActiveVm, ...] = ()
 
     @property
     def title(self) -> str:
@@ -105,7 +106,9 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
         note,
         repeatable=True,
     )
-    item.obstacles = read.obstacles(task.session, found, item.release, mode)
+    rows = read.read_in_way(task.session, item.cluster)
+    item.interrupted = read.interrupted(rows)
+    item.obstacles = read.obstacles(rows, found, item.release, mode)
     if item.obstacles:
         item.fail(plan.blocked(item.cluster, mode, item.obstacles, plan.common(item.release, item.hosts)))
 
@@ -131,6 +134,7 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
         "highest_mode": best.key if best is not None else None,
         "hosts": [{"name": host.name, "processor": host.processor, "max_mode": host.max_mode} for host in item.hosts],
         "obstacles": [obstacle.as_result() for obstacle in item.obstacles],
+        "interrupted": [vm.as_result() for vm in item.interrupted],
         "actions": item.actions(_ACTIONS),
         "changed": done,
         "seconds": item.seconds,

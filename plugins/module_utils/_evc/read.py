@@ -42,15 +42,16 @@ _HOSTS: dict[type, tuple[str, ...]] = {
     vim.HostSystem: ("name", "summary.maxEVCModeKey", "summary.hardware.cpuModel", "runtime.connectionState"),
 }
 
+_TOOLS = "guest.toolsRunningStatus"
+_MARK = config_path(plan.MARK_KEY)
+
 # Of each VM of a host, no more than says whether it stands in the way: there may be thousands.
 _ACTIVE: dict[type, tuple[str, ...]] = {
     vim.HostSystem: ("name",),
-    vim.VirtualMachine: ("name", "runtime.powerState", "runtime.host", "runtime.minRequiredEVCModeKey"),
+    vim.VirtualMachine: ("name", "runtime.powerState", "runtime.host", "runtime.minRequiredEVCModeKey", _MARK),
 }
 _TO_VMS = (Route("host-vms", vim.HostSystem, "vm"),)
 
-_TOOLS = "guest.toolsRunningStatus"
-_MARK = config_path(plan.MARK_KEY)
 _VMS: dict[type, tuple[str, ...]] = {
     **ABOVE,
     **_OFFERED,
@@ -158,18 +159,27 @@ def masks_in(masks: t.Any) -> tuple[Mask, ...]:
     return tuple(Mask(mask.key, mask.value) for mask in masks or ())
 
 
-def obstacles(session: Session, results: t.Iterable[t.Any], release: Release, mode: Mode) -> tuple[Obstacle, ...]:
-    """What vCenter's check of a mode says, with the VMs that it is about: one call, where there is anything.
+def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
+    """The hosts of a cluster and what may make their VMs stand in the way of a mode, by moid: one call."""
+    roots = [session.reference(vim.HostSystem, moid) for moid in cluster.hosts]
+    return {row.moid: row for row in collect(session, roots, _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
+
+
+def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
+    """The VMs that a run has marked, and that it did not bring back."""
+    found = [row for row in rows.values() if plan.marked(config_value(row.get(_MARK)), name_of(row))]
+    return _sorted(_active_vm(rows, row) for row in found)
+
+
+def obstacles(rows: t.Mapping[str, Row], results: t.Iterable[t.Any], release: Release, mode: Mode) -> tuple[Obstacle, ...]:
+    """What vCenter's check of a mode says, with the VMs that it is about.
 
     vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it names none on a host,
     all are meant that are on or suspended there.
+
+    :param rows: as ``read_in_way`` returns them.
     """
-    found = list(results)
-    hosts = {moid_of(ref): ref for result in found for ref in result.host or ()}
-    if not found:
-        return ()
-    rows = {row.moid: row for row in collect(session, list(hosts.values()), _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
-    return tuple(_obstacle(rows, result, release, mode) for result in found)
+    return tuple(_obstacle(rows, result, release, mode) for result in results)
 
 
 def _obstacle(rows: t.Mapping[str, Row], result: t.Any, release: Release, mode: Mode) -> Obstacle:
@@ -197,17 +207,23 @@ def _active(rows: t.Mapping[str, Row], fault: t.Any, hosts: t.Sequence[str]) -> 
         if not isinstance(row.ref, vim.VirtualMachine) or off or host not in hosts:
             continue
         if row.moid in lacking or host not in spoken_of:
-            found.append(
-                ActiveVm(
-                    moid=row.moid,
-                    name=name_of(row),
-                    host=name_of(rows.get(host)),
-                    power_state=str(row.get("runtime.powerState") or ""),
-                    needs_mode=row.get("runtime.minRequiredEVCModeKey"),
-                    features=tuple(sorted(lacking.get(row.moid, ()))),
-                )
-            )
-    return tuple(sorted(found, key=lambda vm: names.natural(vm.name)))
+            found.append(_active_vm(rows, row, lacking.get(row.moid, ())))
+    return _sorted(found)
+
+
+def _active_vm(rows: t.Mapping[str, Row], row: Row, features: t.Iterable[str] = ()) -> ActiveVm:
+    return ActiveVm(
+        moid=row.moid,
+        name=name_of(row),
+        host=name_of(rows.get(moid_of(row.get("runtime.host")))),
+        power_state=str(row.get("runtime.powerState") or ""),
+        needs_mode=row.get("runtime.minRequiredEVCModeKey"),
+        features=tuple(sorted(features)),
+    )
+
+
+def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
+    return tuple(sorted(vms, key=lambda vm: names.natural(vm.name)))
 
 
 def find_vms(

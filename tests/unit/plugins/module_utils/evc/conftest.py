@@ -18,6 +18,6 @@ def start(make_sim, tmp_path, monkeypatch):
 
     def started(*processors: str, flags: tuple[str, ...] = ()) -> Evc:
         places = ("--clusters", "1", "--hosts", str(len(processors)), "--vms", "0", "--parents", "0")
-        return Evc(make_sim(*places, "--processors", ",".join(processors), "--guest-time", "10ms", *flags))
+        return Evc(make_sim(*places, "--processors", ",".join(processors), "--guest-time", "10ms", *flags), cache=True)
 
     return started

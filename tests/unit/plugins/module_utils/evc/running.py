@@ -35,8 +35,8 @@ class Evc(Runner):
 
     def mode_of_cluster(self) -> str | None:
         """What govc sees."""
-        found = self.sim.govc("object.collect", "-s", "-json", f"/DC0/host/{CLUSTER}", "summary")
-        return found[0]["val"].get("currentEVCModeKey") if isinstance(found, list) else found["val"].get("currentEVCModeKey")
+        found = self.sim.govc("object.collect", "-json", f"/DC0/host/{CLUSTER}", "summary")
+        return t.cast("str | None", found[0]["val"].get("currentEVCModeKey"))
 
     def vm(self, name: str) -> dict[str, t.Any]:
         """What govc sees of a VM."""

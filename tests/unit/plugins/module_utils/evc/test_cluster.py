@@ -147,3 +147,11 @@ def test_who_may_not_edit_the_cluster_is_told_which_privilege_is_missing(start):
     assert refused.code == "no_permission"
     assert not refused.result["changed"]
     assert evc.mode_of_cluster() is None
+
+
+def test_vms_that_a_run_did_not_bring_back_are_listed(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-left", on=False, extra_config={"vforge.evc": "tools evc-left"})
+    evc.make("evc-clone", on=False, extra_config={"vforge.evc": "tools evc-left"})
+    asked = evc.cluster("intel-haswell", check=True).result["cluster"]
+    assert [vm["name"] for vm in asked["interrupted"]] == ["evc-left"]

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
@@ -62,6 +62,7 @@ def test_a_mode_of_the_other_spelling_lists_those_that_are_offered():
     assert refused.value.details["offered"] == ["intel-low", "intel-high", "amd-low"]
 
 
+@settings(max_examples=40)
 @given(some.text())
 def test_a_label_is_the_same_when_it_was_made_plain(text):
     assert plain(plain(text)) == plain(text)
@@ -99,6 +100,7 @@ def test_a_run_goes_on_where_another_was_ended(vm, given_options, mode, steps):
     assert list(decided.steps) == steps
 
 
+@settings(max_examples=40)
 @given(some.text(min_size=1))
 def test_a_mark_counts_only_on_the_vm_whose_name_it_has(name):
     vm = EvcVm(moid="vm-1", name=name, tools=True)
