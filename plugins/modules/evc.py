@@ -109,7 +109,7 @@ options:
     default: 300
   parallel:
     description:
-      - How many VMs are called for at the same time, from 1 to 64.
+      - How many calls are made at the same time, from 1 to 64.
     type: int
     default: 8
   timeout:

@@ -108,9 +108,9 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
     )
     rows = read.read_in_way(task.session, item.cluster)
     item.interrupted = read.interrupted(rows)
-    item.obstacles = read.obstacles(rows, found, item.release, mode)
+    item.obstacles = read.obstacles(rows, found)
     if item.obstacles:
-        item.fail(plan.blocked(item.cluster, mode, item.obstacles, plan.common(item.release, item.hosts)))
+        item.fail(plan.blocked(item.cluster, mode, item.release, item.obstacles, plan.common(item.release, item.hosts)))
 
 
 def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
@@ -123,7 +123,7 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
         graphics = decided.graphics_mode
     best = plan.common(item.release, item.hosts)
     before, after = [_line(cluster, cluster.mode, cluster.graphics_mode)], [_line(cluster, mode, graphics)]
-    entry = {
+    entry: dict[str, t.Any] = {
         "name": cluster.name,
         "moid": cluster.moid,
         "path": cluster.path,
@@ -133,7 +133,7 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
         "graphics_mode": graphics,
         "highest_mode": best.key if best is not None else None,
         "hosts": [{"name": host.name, "processor": host.processor, "max_mode": host.max_mode} for host in item.hosts],
-        "obstacles": [obstacle.as_result() for obstacle in item.obstacles],
+        "obstacles": [_obstacle(obstacle, item) for obstacle in item.obstacles],
         "interrupted": [vm.as_result() for vm in item.interrupted],
         "actions": item.actions(_ACTIONS),
         "changed": done,
@@ -142,6 +142,16 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
     if item.error is not None:
         entry["error"] = item.error.as_result()
     return {"changed": done, "cluster": entry, "diff": diff(before if done else [], after if done else [])}
+
+
+def _obstacle(obstacle: Obstacle, item: ClusterItem) -> dict[str, t.Any]:
+    mode = item.decided.mode
+    return {
+        "code": obstacle.code,
+        "msg": plan.words(obstacle, mode, item.release) if mode is not None else "",
+        "hosts": list(obstacle.hosts),
+        "vms": [vm.as_result() for vm in obstacle.vms],
+    }
 
 
 def _line(cluster: Cluster, mode: str | None, graphics: str | None) -> str:

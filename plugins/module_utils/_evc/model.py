@@ -23,6 +23,15 @@ HIGHEST = "highest"
 OLDEST_HARDWARE = 14
 
 
+# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain> <name of the VM>". By it the
+# next run starts the VM again, where this one is ended between. A clone inherits the pair, with a name that is not its own.
+MARK_KEY = "vforge.evc"
+WITH_TOOLS, WITHOUT_TOOLS = "tools", "plain"
+
+# vCenter's fault where running VMs stand in the way, in snake case.
+ACTIVE_VMS = "active_vms_blocking_evc"
+
+
 class Blocked(VforgeError):
     """Hosts or running VMs stand in the way of a mode."""
 
@@ -179,13 +188,8 @@ class Obstacle:
     """
 
     code: str
-    msg: str
     hosts: tuple[str, ...] = ()
     vms: tuple[ActiveVm, ...] = ()
-
-    def as_result(self) -> dict[str, t.Any]:
-        """Its entry."""
-        return {"code": self.code, "msg": self.msg, "hosts": list(self.hosts), "vms": [vm.as_result() for vm in self.vms]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,6 +210,17 @@ class EvcVm(Vm):
     needs_mode: str | None = None
     tools: bool = False
     mark: str = ""
+
+
+def mark(vm: EvcVm) -> str:
+    """The value of the mark of a VM."""
+    return f"{WITH_TOOLS if vm.tools else WITHOUT_TOOLS} {vm.name}"
+
+
+def marked(value: str, vm_name: str) -> str:
+    """What such a value says on a VM of this name: ``tools``, ``plain``, or empty where it is none."""
+    kind, _space, name = value.partition(" ")
+    return kind if kind in (WITH_TOOLS, WITHOUT_TOOLS) and name == vm_name else ""
 
 
 @dataclasses.dataclass(frozen=True)

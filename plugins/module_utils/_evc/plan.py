@@ -11,6 +11,7 @@ import typing as t
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
 from .model import (
+    ACTIVE_VMS,
     HIGHEST,
     OLDEST_HARDWARE,
     PRESENT,
@@ -30,22 +31,6 @@ SET, DISABLE = "set", "disable"
 
 # Of a VM, in this order.
 MARK, SHUT_DOWN, APPLY, POWER_ON, COME_BACK, UNMARK = "mark", "shut_down", "apply", "power_on", "come_back", "unmark"
-
-# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain> <name of the VM>". By it the
-# next run starts the VM again, where this one is ended between. A clone inherits the pair, with a name that is not its own.
-MARK_KEY = "vforge.evc"
-WITH_TOOLS, WITHOUT_TOOLS = "tools", "plain"
-
-
-def mark(vm: EvcVm) -> str:
-    """The value of the mark of a VM."""
-    return f"{WITH_TOOLS if vm.tools else WITHOUT_TOOLS} {vm.name}"
-
-
-def marked(value: str, vm_name: str) -> str:
-    """What such a value says on a VM of this name: ``tools``, ``plain``, or empty where it is none."""
-    kind, _space, name = value.partition(" ")
-    return kind if kind in (WITH_TOOLS, WITHOUT_TOOLS) and name == vm_name else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +96,6 @@ def highest(cluster: Cluster, release: Release, hosts: t.Sequence[HostCpu]) -> M
     )
 
 
-ACTIVE_VMS = "active_vms_blocking_evc"
-
 _WORDS = {
     "evc_mode_unsupported_by_hosts": "the processors of {hosts} lack features of it",
     "evc_unsupported_by_host_hardware": "the processors of {hosts} support no EVC",
@@ -123,18 +106,13 @@ _WORDS = {
 }
 
 
-def words(code: str, mode: Mode, release: Release, hosts: t.Sequence[str], vms: t.Sequence[ActiveVm]) -> str:
-    """One obstacle in a part of a sentence.
-
-    :param code: the fault that vCenter names, in snake case.
-    """
-    where = names.listing(hosts)
-    if vms:
-        beyond = [f"{vm.name}{_needs(vm, mode, release)}" for vm in vms]
-        return f"VMs that are on or suspended on {where} use features that it hides: {names.listing(beyond)}"
-    if code == ACTIVE_VMS:
-        return f"VMs that are on or suspended on {where} use features that it hides"
-    return _WORDS.get(code, f"vCenter says {code} of {{hosts}}").format(hosts=where, vendor=mode.vendor)
+def words(obstacle: Obstacle, mode: Mode, release: Release) -> str:
+    """One obstacle in a part of a sentence."""
+    where = names.listing(obstacle.hosts)
+    if obstacle.code == ACTIVE_VMS:
+        beyond = names.listing([f"{vm.name}{_needs(vm, mode, release)}" for vm in obstacle.vms])
+        return f"VMs that are on or suspended on {where} use features that it hides{f': {beyond}' if beyond else ''}"
+    return _WORDS.get(obstacle.code, f"vCenter says {obstacle.code} of {{hosts}}").format(hosts=where, vendor=mode.vendor)
 
 
 def _needs(vm: ActiveVm, mode: Mode, release: Release) -> str:
@@ -142,8 +120,12 @@ def _needs(vm: ActiveVm, mode: Mode, release: Release) -> str:
     return f" (needs {needed.key})" if needed is not None and not mode.includes(needed) else ""
 
 
-def blocked(cluster: Cluster, mode: Mode, found: t.Sequence[Obstacle], best: Mode | None) -> Blocked:
-    """The error of a mode that something stands in the way of."""
+def blocked(cluster: Cluster, mode: Mode, release: Release, found: t.Sequence[Obstacle], best: Mode | None) -> Blocked:
+    """The error of a mode that something stands in the way of.
+
+    :param best: the highest mode that all hosts support; None where there is none.
+    """
+    why = "; ".join(words(obstacle, mode, release) for obstacle in found)
     advice = []
     if any(obstacle.vms for obstacle in found):
         advice.append(
@@ -152,7 +134,7 @@ def blocked(cluster: Cluster, mode: Mode, found: t.Sequence[Obstacle], best: Mod
     if best is not None and not best.includes(mode):
         advice.append(f"The highest mode that all hosts support is {best.key}.")
     return Blocked(
-        f"{cluster.path} cannot have the EVC mode {mode.key}: {'; '.join(obstacle.msg for obstacle in found)}.",
+        f"{cluster.path} cannot have the EVC mode {mode.key}: {why}.",
         hint=" ".join(advice) or "Take the hosts out of the cluster, or choose another mode.",
     )
 

@@ -17,8 +17,7 @@ from .._connector.props import PAGE_OF_LITTLE, Route, Row, collect
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound, VforgeError
 from .._vsphere.vm import ABOVE, BASICS, basics, config_path, config_value, is_readable, moid_of, name_of, reference
-from . import plan
-from .model import ActiveVm, Cluster, EvcVm, HostCpu, Mask, Mode, Obstacle, Release
+from .model import ACTIVE_VMS, MARK_KEY, ActiveVm, Cluster, EvcVm, HostCpu, Mask, Mode, Obstacle, Release, marked
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
@@ -43,7 +42,7 @@ _HOSTS: dict[type, tuple[str, ...]] = {
 }
 
 _TOOLS = "guest.toolsRunningStatus"
-_MARK = config_path(plan.MARK_KEY)
+_MARK = config_path(MARK_KEY)
 
 # Of each VM of a host, no more than says whether it stands in the way: there may be thousands.
 _ACTIVE: dict[type, tuple[str, ...]] = {
@@ -167,11 +166,11 @@ def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
 
 def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
     """The VMs that a run has marked, and that it did not bring back."""
-    found = [row for row in rows.values() if plan.marked(config_value(row.get(_MARK)), name_of(row))]
+    found = [row for row in rows.values() if marked(config_value(row.get(_MARK)), name_of(row))]
     return _sorted(_active_vm(rows, row) for row in found)
 
 
-def obstacles(rows: t.Mapping[str, Row], results: t.Iterable[t.Any], release: Release, mode: Mode) -> tuple[Obstacle, ...]:
+def obstacles(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> tuple[Obstacle, ...]:
     """What vCenter's check of a mode says, with the VMs that it is about.
 
     vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it names none on a host,
@@ -179,18 +178,18 @@ def obstacles(rows: t.Mapping[str, Row], results: t.Iterable[t.Any], release: Re
 
     :param rows: as ``read_in_way`` returns them.
     """
-    return tuple(_obstacle(rows, result, release, mode) for result in results)
+    return tuple(_obstacle(rows, result) for result in results)
 
 
-def _obstacle(rows: t.Mapping[str, Row], result: t.Any, release: Release, mode: Mode) -> Obstacle:
+def _obstacle(rows: t.Mapping[str, Row], result: t.Any) -> Obstacle:
     fault = result.error
     named = sorted((name_of(rows.get(moid_of(ref))) or moid_of(ref) for ref in result.host or ()), key=names.natural)
     code = faults.translate(fault).error_code
     vms: tuple[ActiveVm, ...] = ()
     if isinstance(fault, vim.fault.ActiveVMsBlockingEVC):
-        code = plan.ACTIVE_VMS
+        code = ACTIVE_VMS
         vms = _active(rows, fault, [moid_of(ref) for ref in result.host or ()])
-    return Obstacle(code, plan.words(code, mode, release, named, vms), tuple(named), vms)
+    return Obstacle(code, tuple(named), vms)
 
 
 def _active(rows: t.Mapping[str, Row], fault: t.Any, hosts: t.Sequence[str]) -> tuple[ActiveVm, ...]:
@@ -258,5 +257,5 @@ def _vm(rows: t.Mapping[str, Row], row: Row) -> EvcVm:
         masks=masks_in(row.get("runtime.featureMask")),
         needs_mode=row.get("runtime.minRequiredEVCModeKey"),
         tools=row.get(_TOOLS) == "guestToolsRunning",
-        mark=plan.marked(config_value(row.get(_MARK)), name_of(row)),
+        mark=marked(config_value(row.get(_MARK)), name_of(row)),
     )

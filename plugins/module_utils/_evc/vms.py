@@ -17,8 +17,8 @@ from .._errors import TimedOut, VforgeError
 from .._vm_stages import fault_of
 from .._vsphere import vm as vsphere
 from . import apply, plan, read
-from .model import PRESENT, EvcVm, Mode, Options, Release
-from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK, WITH_TOOLS
+from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Mode, Options, Release, mark
+from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK
 
 if t.TYPE_CHECKING:
     from .._connector import tasks
@@ -84,7 +84,7 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
     session = task.session
     task.stage(
         MARK,
-        lambda item: vsphere.start_config_change(session, item.vm.moid, {plan.MARK_KEY: plan.mark(item.vm)}),
+        lambda item: vsphere.start_config_change(session, item.vm.moid, {MARK_KEY: mark(item.vm)}),
         "VMs marked",
         repeatable=True,
     )
@@ -106,7 +106,7 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
     _look_again(task)
     task.stage(
         UNMARK,
-        lambda item: vsphere.start_config_change(session, item.vm.moid, {plan.MARK_KEY: ""}),
+        lambda item: vsphere.start_config_change(session, item.vm.moid, {MARK_KEY: ""}),
         "VMs without the mark",
         repeatable=True,
     )

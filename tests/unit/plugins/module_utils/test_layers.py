@@ -21,6 +21,7 @@ _DOMAINS = {
     "_clone_backup",
     "_cloudinit",
     "_disk",
+    "_evc",
     "_export",
     "_fcd",
     "_fleet",

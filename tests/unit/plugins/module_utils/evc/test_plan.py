@@ -19,6 +19,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import (
     Mode,
     Options,
     Release,
+    mark,
+    marked,
     plain,
 )
 from ansible_collections.vforge.vsphere.plugins.modules import evc
@@ -104,8 +106,8 @@ def test_a_run_goes_on_where_another_was_ended(vm, given_options, mode, steps):
 @given(some.text(min_size=1))
 def test_a_mark_counts_only_on_the_vm_whose_name_it_has(name):
     vm = EvcVm(moid="vm-1", name=name, tools=True)
-    assert plan.marked(plan.mark(vm), name) == "tools"
-    assert plan.marked(plan.mark(vm), f"{name}-clone") == ""
+    assert marked(mark(vm), name) == "tools"
+    assert marked(mark(vm), f"{name}-clone") == ""
 
 
 def test_hosts_without_a_mode_in_common_are_said():
