@@ -15,6 +15,7 @@ description:
   - VMs get a mode of their own (per-VM EVC) by O(vm) or O(vms). It can change only while a VM is off. With O(power_cycle) a
     running VM is shut down, given the mode and started again, and it counts as done when VMware Tools run again. A mark
     (C(vforge.evc) in extraConfig) is on it meanwhile, so that the next run starts it where this one is ended between.
+  - The role P(vforge.vsphere.evc_baseline#role) brings a whole cluster to a mode, with its running VMs.
   - EVC changes what CPUID tells a guest. The name of the processor (C(model name) in C(/proc/cpuinfo)) stays that of the host.
 options:
   state:
@@ -122,9 +123,6 @@ notes:
     VirtualMachine.Config.Settings, and with O(power_cycle) VirtualMachine.Config.AdvancedConfig,
     VirtualMachine.Interact.PowerOff and VirtualMachine.Interact.PowerOn.
   - Proved against the simulator of this collection, whose rules have their sources in its README, not against a vCenter.
-seealso:
-  - ref: vforge.vsphere.evc_baseline <ansible_collections.vforge.vsphere.evc_baseline_role>
-    description: Brings a whole cluster to a mode, with its running VMs.
 extends_documentation_fragment:
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
