@@ -10,6 +10,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
+from .._vsphere.privileges import NotPermitted
 from .model import (
     ACTIVE_VMS,
     HIGHEST,
@@ -136,6 +137,30 @@ def blocked(cluster: Cluster, mode: Mode, release: Release, found: t.Sequence[Ob
     return Blocked(
         f"{cluster.path} cannot have the EVC mode {mode.key}: {why}.",
         hint=" ".join(advice) or "Take the hosts out of the cluster, or choose another mode.",
+    )
+
+
+_EXTRA_CONFIG = "VirtualMachine.Config.AdvancedConfig"
+_PRIVILEGES = {
+    MARK: _EXTRA_CONFIG,
+    SHUT_DOWN: "VirtualMachine.Interact.PowerOff",
+    APPLY: "VirtualMachine.Config.Settings",
+    POWER_ON: "VirtualMachine.Interact.PowerOn",
+    UNMARK: _EXTRA_CONFIG,
+}
+
+
+def privileges(steps: t.Iterable[str]) -> tuple[str, ...]:
+    """What a user needs on a VM for these steps (API reference, of each call)."""
+    return tuple(dict.fromkeys(_PRIVILEGES[step] for step in steps if step in _PRIVILEGES))
+
+
+def not_permitted(vm: EvcVm, lacked: t.Sequence[str]) -> NotPermitted:
+    """Why nothing is done with a VM on which privileges are missing."""
+    return NotPermitted(
+        f"This user may not do with {vm.path} what is asked for: {', '.join(lacked)} is missing.",
+        hint="Give the user a role with these privileges on this VM.",
+        privileges=list(lacked),
     )
 
 

@@ -51,9 +51,11 @@ _ACTIVE: dict[type, tuple[str, ...]] = {
 }
 _TO_VMS = (Route("host-vms", vim.HostSystem, "vm"),)
 
+_KEY = "currentSession.key"
 _VMS: dict[type, tuple[str, ...]] = {
     **ABOVE,
     **_OFFERED,
+    vim.SessionManager: (_KEY,),
     vim.VirtualMachine: (
         *BASICS,
         "config.version",
@@ -141,9 +143,7 @@ def _instance(session: Session) -> t.Any:
 
 
 def _release(rows: t.Iterable[Row]) -> Release:
-    row = next((row for row in rows if isinstance(row.ref, vim.ServiceInstance)), None)
-    if row is None:
-        return Release(())
+    row = next(row for row in rows if isinstance(row.ref, vim.ServiceInstance))
     graphics = tuple(Mode(mode.key, mode.label) for mode in row.get(_GRAPHICS) or ())
     return Release(tuple(_mode(mode) for mode in row.get(_MODES) or ()), graphics)
 
@@ -227,25 +227,42 @@ def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
 
 def find_vms(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None
-) -> tuple[Release, list[EvcVm | VforgeError]]:
-    """The modes that the release offers, and the VMs that the selectors name, in their order.
+) -> tuple[Release, str, list[EvcVm | VforgeError]]:
+    """The modes that the release offers, the key of the session, and the VMs that the selectors name, in their order.
 
     In the place of one of several that is not found, why not.
 
     :raises VforgeError: nothing can be found, or two selectors fit the same VM.
     """
     found = find_each(session, selectors, datacenter, "vms")
-    release, known = read_vms(session, [each for each in found if isinstance(each, str)])
+    release, key, known = read_vms(session, [each for each in found if isinstance(each, str)])
     there = readable(found, selectors, known)
-    return release, [known[each] if isinstance(each, str) else each for each in there]
+    return release, key, [known[each] if isinstance(each, str) else each for each in there]
 
 
-def read_vms(session: Session, moids: t.Sequence[str], *, release: bool = True) -> tuple[Release, dict[str, EvcVm]]:
-    """What there is of these VMs, by moid, and where they are asked for the modes of the release: one call."""
-    roots = [*([_instance(session)] if release else []), *(reference(session, moid) for moid in moids)]
-    rows = {row.moid: row for row in collect(session, roots, _VMS, TO_ANCESTORS)}
-    shown = [moid for moid in moids if is_readable(rows.get(moid))]
-    return _release(rows.values()), {moid: _vm(rows, rows[moid]) for moid in shown}
+def read_vms(session: Session, moids: t.Sequence[str]) -> tuple[Release, str, dict[str, EvcVm]]:
+    """The modes of the release, the key of the session, and what there is of these VMs, by moid: one call.
+
+    The key is empty where this user may not read it.
+    """
+    around = [_instance(session), session.content.sessionManager]
+    rows = _rows(session, moids, around)
+    key = next((row.get(_KEY) for row in rows.values() if isinstance(row.ref, vim.SessionManager)), None)
+    return _release(rows.values()), key or "", _vms(rows, moids)
+
+
+def read_again(session: Session, moids: t.Sequence[str]) -> dict[str, EvcVm]:
+    """What there is of these VMs now, by moid: one call."""
+    return _vms(_rows(session, moids, ()), moids)
+
+
+def _rows(session: Session, moids: t.Sequence[str], around: t.Sequence[t.Any]) -> dict[str, Row]:
+    roots = [*around, *(reference(session, moid) for moid in moids)]
+    return {row.moid: row for row in collect(session, roots, _VMS, TO_ANCESTORS)}
+
+
+def _vms(rows: t.Mapping[str, Row], moids: t.Sequence[str]) -> dict[str, EvcVm]:
+    return {moid: _vm(rows, row) for moid in moids if is_readable(row := rows.get(moid))}
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row) -> EvcVm:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._engine import UNTOUCHED, Item, Task, diff
+from .._engine import UNTOUCHED, Item, Part, Task, diff
 from .._errors import TimedOut, VforgeError
 from .._vm_stages import fault_of
 from .._vsphere import vm as vsphere
+from .._vsphere.privileges import missing_privileges
 from . import apply, plan, read
 from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Mode, Options, Release, mark
 from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK
@@ -61,10 +62,11 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     deadline = session.deadline(options.timeout)
     task: Task[VmItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
     with task.phase("lookup"):
-        release, found = read.find_vms(session, options.selectors, options.datacenter)
+        release, key, found = read.find_vms(session, options.selectors, options.datacenter)
         mode = release.mode(options.mode) if options.state == PRESENT else None
         there = task.found("vms", found, options.selectors)
         task.items = [_item(vm, options, mode) for _place, vm in there]
+        _check_privileges(task, key)
     with task.phase("work"), task.accounted():
         _carry_out(task, options)
     return task.finish(_result(task, release))
@@ -73,6 +75,23 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
 def _item(vm: EvcVm, options: Options, mode: Mode | None) -> VmItem:
     decided = plan.decide_vm(vm, options, mode)
     return VmItem(vm=vm, now=vm, mode=mode, steps=decided.steps, error=decided.refusal)
+
+
+def _check_privileges(task: Task[VmItem], key: str) -> None:
+    """Let each VM fail on which this user lacks what its steps need, before the first is shut down: one call, where any is
+    due.
+
+    :param key: of the session in vCenter; empty where this user may not read it.
+    """
+    due = [item for item in task.items if item.error is None and item.steps]
+    if not due or not key:
+        return
+    wanted = [(vsphere.reference(task.session, item.vm.moid), plan.privileges(item.steps)) for item in due]
+    missing = missing_privileges(task.session, key, wanted)
+    for item in due:
+        if item.vm.moid in missing:
+            item.steps = ()
+            item.fail(plan.not_permitted(item.vm, missing[item.vm.moid]))
 
 
 def _carry_out(task: Task[VmItem], options: Options) -> None:
@@ -95,6 +114,7 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
         "VMs have their mode",
         repeatable=True,
     )
+    _bring_back(task)
     task.stage(
         POWER_ON,
         lambda item: vsphere.start_power_on(session, item.vm.moid),
@@ -115,16 +135,21 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
 def _shut_down(task: Task[VmItem], options: Options) -> None:
     """Shut the guests down, or where that is allowed power the VMs off whose guests do not."""
 
+    deaf: list[VmItem] = []
+
     def asked(item: VmItem, outcome: Outcome) -> None:
-        if outcome.error is not None and fault_of(outcome.error) not in ("InvalidPowerState", "ToolsUnavailable"):
+        fault = fault_of(outcome.error)
+        if fault == "ToolsUnavailable":
+            deaf.append(item)
+        elif outcome.error is not None and fault != "InvalidPowerState":  # it went down by itself meanwhile
             item.fail(outcome.error)
 
     due = [item for item in task.items if item.due(SHUT_DOWN)]
     gentle = [item for item in due if item.vm.tools]
     task.call(gentle, lambda item: vsphere.shut_down_guest(task.session, item.vm.moid), "guests asked to shut down", asked)
-    waiting = {item.vm.moid: item for item in gentle if item.error is None}
+    waiting = {item.vm.moid: item for item in gentle if item.error is None and item not in deaf}
     bound = min(task.deadline, task.session.deadline(options.shutdown_timeout))
-    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_POWER,), waiting, _is_off, "guests are shut down", deadline=bound)
+    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_POWER,), waiting, _is_off, "guests are shut down", deadline=bound) + deaf
     hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
     if not options.force:
         for item in late:
@@ -142,6 +167,36 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
 
     still = [item for item in hard if item.error is None]
     task.call(still, lambda item: vsphere.start_power_off(task.session, item.vm.moid), "VMs powered off", off, repeatable=True)
+
+
+def _bring_back(task: Task[VmItem]) -> None:
+    """Start the VMs again that were shut down and whose mode vCenter refused, and take the mark from those that run. What
+    cannot be started keeps it.
+    """
+    failed = [item for item in task.items if item.error is not None and APPLY not in item.done]
+    left = [item for item in failed if SHUT_DOWN in item.done]
+    run = [item for item in failed if MARK in item.done and SHUT_DOWN not in item.done]
+
+    def note(item: VmItem, outcome: Outcome) -> None:
+        if outcome.error is None:
+            run.append(item)
+        else:
+            item.warnings.append(f"{item.title} was shut down and could not be started again: {outcome.error}")
+
+    back = Part(POWER_ON, "powered_on")
+    task.call(left, lambda item: vsphere.start_power_on(task.session, item.vm.moid), "VMs powered on", note, part=back)
+
+    def unmarked(item: VmItem, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            item.warnings.append(f"{item.title} keeps the mark {MARK_KEY} in its extraConfig: {outcome.error}")
+
+    task.call(
+        run,
+        lambda item: vsphere.start_config_change(task.session, item.vm.moid, {MARK_KEY: ""}),
+        "VMs without the mark",
+        unmarked,
+        repeatable=True,
+    )
 
 
 def _is_off(_item: VmItem, update: tasks.Update) -> bool:
@@ -175,7 +230,7 @@ def _look_again(task: Task[VmItem]) -> None:
     changed = [item for item in task.items if item.changed]
     if not changed:
         return
-    known = read.read_vms(task.session, [item.vm.moid for item in changed], release=False)[1]
+    known = read.read_again(task.session, [item.vm.moid for item in changed])
     for item in changed:
         item.now = known.get(item.vm.moid, item.now)
         wanted = {mask.normal for mask in item.mode.masks} if item.mode else set()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
+
 
 def test_a_vm_that_is_off_gets_a_mode_another_and_none(start):
     evc = start("xeon-skylake")
@@ -133,3 +135,43 @@ def test_names_in_capitals_are_the_same_features(start):
     assert evc.vms("intel-haswell", "evc-old-names").result["changed"]
     assert {mask["key"] for mask in evc.vm("evc-old-names")["runtime"]["featureMask"]} > {"cpuid.AVX2", "cpuid.Intel"}
     assert not evc.vms("intel-haswell", "evc-old-names").result["changed"]
+
+
+def test_what_a_user_may_not_do_is_said_before_anything_is_shut_down(make_sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    sim = make_sim("--clusters", "1", "--hosts", "1", "--vms", "0", "--parents", "0")
+    account = {"username": "operator@vsphere.local", "password": "secret-of-the-operator"}
+    sim.add_user(**account, privileges=["VirtualMachine.Interact.PowerOff"])
+    operator = Evc(sim, **account)
+    operator.make("evc-mine")
+    for check in (True, False):
+        refused = operator.vms("intel-ivybridge", "evc-mine", power_cycle=True, check=check)
+        assert refused.code == "no_permission"
+        assert "VirtualMachine.Config.Settings" in refused.one["error"]["msg"]
+        assert refused.called("ShutdownGuest") == 0
+
+
+def test_a_vm_whose_mode_is_refused_runs_again(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-refused")
+    evc.sim.inject(method="ApplyEvcModeVM_Task", do="task-fault", fault="SystemError")
+    failed = evc.vms("intel-haswell", "evc-refused", power_cycle=True)
+    assert failed.code == "system_error"
+    assert failed.one["actions"] == ["shut_down", "powered_on"]
+    seen = evc.vm("evc-refused")
+    assert seen["runtime"]["powerState"] == "poweredOn"
+    assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+
+
+def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(start):
+    evc = start("xeon-broadwell", flags=("--guest-time", "30s"))
+    evc.make("evc-stubborn")
+    late = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1)
+    assert late.code == "timeout"
+    assert "did not shut down in 1 s" in late.one["error"]["msg"]
+    seen = evc.vm("evc-stubborn")
+    assert seen["runtime"]["powerState"] == "poweredOn"
+    assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+    forced = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1, tools_timeout=1, force=True)
+    assert forced.called("PowerOffVM_Task") == 1
+    assert forced.one["actions"] == ["shut_down", "mode_set", "powered_on"]
