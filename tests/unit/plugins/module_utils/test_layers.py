@@ -22,6 +22,7 @@ _DOMAINS = {
     "_cloudinit",
     "_cpu",
     "_disk",
+    "_evc",
     "_export",
     "_fcd",
     "_fleet",
