@@ -72,6 +72,12 @@ LEFTOVER_REMOVED = "leftover_removed"
 UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
 
 
+class StillInUse(VforgeError):
+    """A snapshot whose disks something still reads."""
+
+    error_code = "snapshot_in_use"
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """What the snapshots of one domain are called, and how theirs differ from others.
@@ -97,10 +103,12 @@ class SnapshotItem(Item):
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
+    :ivar in_use: why its snapshot must not be removed by this run; empty where it may be.
     """
 
     vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
+    in_use: str = ""
     quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
 
@@ -164,7 +172,8 @@ class Owner:
 class OwnerMark:
     """What a description says.
 
-    :ivar vm: instance UUID of the VM, or ID of the first class disk, that the snapshot was made of.
+    :ivar vm: what it belongs to: the instance UUID of a VM, the ID of a first class disk, or another
+        name that no other thing has.
     :ivar run: random, one for each task.
     :ivar seconds: after which the run has ended in any case.
     """
@@ -176,8 +185,12 @@ class OwnerMark:
 
     def description(self, kind: Kind) -> str:
         """The text for the snapshot."""
+        return f"{kind.words}\n{kind.mark}{self.as_text()}"
+
+    def as_text(self) -> str:
+        """The mark alone, on one line."""
         data = {"vm": self.vm, "run": self.run, "seconds": self.seconds}
-        return f"{kind.words}\n{kind.mark}{json.dumps(data | dataclasses.asdict(self.owner))}"
+        return json.dumps(data | dataclasses.asdict(self.owner))
 
     @classmethod
     def of(cls, kind: Kind, snapshot: Snapshot, vm: str) -> OwnerMark | None:
@@ -188,8 +201,11 @@ class OwnerMark:
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
         """The owner mark in a description, or None where it has none of this VM or first class disk."""
         _words, found, text = description.rpartition(f"\n{kind.mark}")
-        if not found:
-            return None
+        return cls.from_text(text, vm) if found else None
+
+    @classmethod
+    def from_text(cls, text: str, vm: str) -> OwnerMark | None:
+        """The mark of such a line, or None where it is none of this VM or first class disk."""
         try:
             data = json.loads(text)
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
@@ -222,12 +238,13 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that has
+    ended and that nobody has waited for stays as a zombie, for ever in a container without an init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        return text.rpartition(")")[2].split()[19]
+        fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return None if fields[0] in ("Z", "X") else fields[19]
     except (OSError, IndexError):
         return None
 
@@ -371,8 +388,17 @@ def _remove(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
             job.session.warn(
                 f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
             )
-        removals = [Removal(snapshot=item.own.moid, vm=item) for item in wave if isinstance(item.own, Made)]
+        made = [(item, item.own.moid) for item in wave if isinstance(item.own, Made)]
+        removals = [Removal(snapshot=moid, vm=item) for item, moid in made if not item.in_use]
         remove_all(job, removals, "snapshots removed")
+        for item, moid in made:
+            if item.in_use:
+                item.warnings.append(
+                    f"The snapshot {job.kind.name} ({moid}) of {item.title} stays: {item.in_use} The next run removes it."
+                )
+                item.fail(
+                    StillInUse(f"The snapshot {moid} of {item.title} could not be removed: {item.in_use}", hint="Run again.")
+                )
         for removal in removals:
             if removal.error is not None:
                 removal.vm.warnings.append(
