@@ -56,6 +56,7 @@ type Sim struct {
 	props    *props.Server
 	index    *naming.Index
 	layers   vdisk.Users
+	borrowed borrowed
 	// diskLayers are the disks' bytes.
 	diskLayers *vdisk.Layers
 	// tracks are what is known of changed blocks.
@@ -72,6 +73,7 @@ type Sim struct {
 	leases    leaseTable
 	uploads   uploadTable
 	policies  policyTable
+	evc       evcTable
 	// fcds are the first class disks.
 	fcds       fcd.Catalogue
 	vslm       vslmState
@@ -139,6 +141,9 @@ func New(cfg settings.Config) (*Sim, error) {
 	s.latency.Set("*", cfg.Latency)
 	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()
+	if err := s.installEVC(); err != nil {
+		return nil, err
+	}
 	if err := s.populate(); err != nil {
 		return nil, err
 	}
