@@ -33,6 +33,8 @@ _READERS = {"fleet_plan"}
 # What a task undoes when it fails, by the call that fails.
 _UNDONE = {
     ("cached_ovf_template", "ImportVApp"),
+    ("vmdk, imported", "ReconfigVM_Task"),
+    ("vmdk, imported", "MoveVirtualDisk_Task"),
     ("cached_ovf_template, replace", "ImportVApp"),
     # The snapshot that was made for it was removed again.
     ("backup_clone", "CloneVM_Task"),

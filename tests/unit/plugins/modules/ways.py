@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import vforge_disks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked, Story
 from vforge_ova import write_package
 
@@ -71,7 +72,61 @@ def _older_version(sim: Any, number: int, folder: Path) -> None:
     assert Forked(sim, "cached_ovf_template", folder).run(older).code == 0
 
 
+def _disk_file(_sim: Any, number: int, folder: Path) -> None:
+    (folder / f"in-{number}.vmdk").write_bytes(vforge_disks.stream(1))
+
+
+def _imported(sim: Any, number: int) -> None:
+    assert not sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert sim.open_leases() == 0
+    made = [file.rpartition("/")[2] for file in sim.orphans() if f"/images-{number}/" in file]
+    assert made == ["a-flat.vmdk", "a.vmdk", "a.vmdk.vforge"]
+    assert not [file for file in sim.orphans() if "vforge-import" in file]
+
+
+def _disk_that_is_off(sim: Any, number: int, _folder: Path) -> None:
+    sim.create_vm(f"src-{number}", on=False, datastore="LocalDS_0", disks=[{"bytes": 2**22}])
+
+
+def _described(sim: Any, number: int) -> None:
+    """The descriptor is whole, since the VM starts, and nothing is left beside it."""
+    sim.govc("vm.power", "-on", f"src-{number}")
+    assert [file for file in sim.orphans() if f"/src-{number}/" in file] == []
+
+
 WAYS = {
+    "vmdk, imported": Story(
+        lambda _sim, number, folder: {
+            "state": "imported",
+            "path": str(folder / f"in-{number}.vmdk"),
+            "datastore_path": f"[LocalDS_0] images-{number}/a.vmdk",
+            "timeout": 40,
+        },
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_disk_file,
+        check=_imported,
+        imports=True,
+        images=True,
+    ),
+    "vmdk, copied": Story(
+        lambda _sim, number, _folder: {
+            "state": "copied",
+            "datastore_path": f"[LocalDS_0] src-{number}/src-{number}.vmdk",
+            "destination": f"[LocalDS_0] copies-{number}/a.vmdk",
+            "timeout": 40,
+        },
+        prepare=_disk_that_is_off,
+    ),
+    "vmdk, described": Story(
+        lambda _sim, number, _folder: {
+            "state": "described",
+            "vm": {"name": f"src-{number}"},
+            "metadata": {"comment": "built"},
+            "timeout": 40,
+        },
+        prepare=_disk_that_is_off,
+        check=_described,
+    ),
     "linked_clone, published": Story(
         lambda _sim, number, _folder: {"source": {"name": "server-00002"}, "name": f"level-{number}", "state": "published"},
         prepare=_make_level,
