@@ -15,12 +15,14 @@ itself is over.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import json
 import os
 import pathlib
+import threading
 import time
 import typing as t
 
@@ -72,6 +74,12 @@ LEFTOVER_REMOVED = "leftover_removed"
 UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
 
 
+class StillInUse(VforgeError):
+    """A snapshot whose disks something still reads."""
+
+    error_code = "snapshot_in_use"
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """What the snapshots of one domain are called, and how theirs differ from others.
@@ -97,10 +105,12 @@ class SnapshotItem(Item):
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
+    :ivar in_use: why its snapshot must not be removed by this run; empty where it may be.
     """
 
     vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
+    in_use: str = ""
     quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
 
@@ -164,7 +174,8 @@ class Owner:
 class OwnerMark:
     """What a description says.
 
-    :ivar vm: instance UUID of the VM, or ID of the first class disk, that the snapshot was made of.
+    :ivar vm: what it belongs to: the instance UUID of a VM, the ID of a first class disk, or another
+        name that no other thing has.
     :ivar run: random, one for each task.
     :ivar seconds: after which the run has ended in any case.
     """
@@ -176,8 +187,12 @@ class OwnerMark:
 
     def description(self, kind: Kind) -> str:
         """The text for the snapshot."""
+        return f"{kind.words}\n{kind.mark}{self.as_text()}"
+
+    def as_text(self) -> str:
+        """The mark alone, on one line."""
         data = {"vm": self.vm, "run": self.run, "seconds": self.seconds}
-        return f"{kind.words}\n{kind.mark}{json.dumps(data | dataclasses.asdict(self.owner))}"
+        return json.dumps(data | dataclasses.asdict(self.owner))
 
     @classmethod
     def of(cls, kind: Kind, snapshot: Snapshot, vm: str) -> OwnerMark | None:
@@ -188,8 +203,11 @@ class OwnerMark:
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
         """The owner mark in a description, or None where it has none of this VM or first class disk."""
         _words, found, text = description.rpartition(f"\n{kind.mark}")
-        if not found:
-            return None
+        return cls.from_text(text, vm) if found else None
+
+    @classmethod
+    def from_text(cls, text: str, vm: str) -> OwnerMark | None:
+        """The mark of such a line, or None where it is none of this VM or first class disk."""
         try:
             data = json.loads(text)
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
@@ -222,12 +240,13 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that has
+    ended and that nobody has waited for stays as a zombie, for ever in a container without an init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        return text.rpartition(")")[2].split()[19]
+        fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return None if fields[0] in ("Z", "X") else fields[19]
     except (OSError, IndexError):
         return None
 
@@ -277,22 +296,37 @@ def with_snapshots(
     *,
     memory: bool = False,
     crash_consistent: str = "",
+    making: t.Callable[[t.Sequence[I]], contextlib.AbstractContextManager[None]] = lambda _wave: contextlib.nullcontext(),
+    ended: threading.Event | None = None,
 ) -> None:
     """Make a snapshot of each VM, quiesced where its item asks for that, use it, remove it.
 
     :param use: is called with VMs that have one now, at most ``parallel`` at a time.
     :param crash_consistent: what is made of the snapshot, such as ``backup``, where a guest that
         cannot be quiesced gets one that is not. Empty where that is an error.
+    :param making: lasts while the snapshots are made; of an item that fails in its beginning none is.
+    :param ended: for a thread of its own: once it is set, the main thread removes what there is, by
+        ``remove_left``.
     :raises Reason: why the task ended early; no snapshot is left then, either.
     """
     for wave in waves(items, job.task.parallel):
         try:
-            _make(job, wave, memory=memory, crash_consistent=crash_consistent)
+            with making(wave):
+                due = [item for item in wave if item.error is None]
+                _make(job, due, memory=memory, crash_consistent=crash_consistent)
             use([item for item in wave if isinstance(item.own, Made)])
         finally:
-            undisturbed(job, lambda wave=wave: _remove(job, wave))  # type: ignore[misc]
+            if ended is None or not ended.is_set():
+                undisturbed(job, lambda wave=wave: _remove(job, wave, ended))  # type: ignore[misc]
         if job.task.stopped is not None:
             raise job.task.stopped
+
+
+def remove_left(job: SnapshotTask[I], items: t.Sequence[I]) -> None:
+    """Remove the snapshots of VMs whose threads have ended before they did it."""
+    left = [item for item in items if isinstance(item.own, (Made, MaybeMade))]
+    if left:
+        undisturbed(job, lambda: _remove(job, left))
 
 
 def waves(items: t.Sequence[I], size: int) -> t.Iterator[list[I]]:
@@ -363,16 +397,28 @@ def _note_made(item: I, outcome: Outcome) -> None:
     item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
 
 
-def _remove(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
+def _remove(job: SnapshotTask[I], wave: t.Sequence[I], ended: threading.Event | None = None) -> None:
     with job.task.phase("removal"):
+        lost = ""
         try:
             _look_for_lost(job, wave)
         except VforgeError as error:
-            job.session.warn(
-                f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
-            )
-        removals = [Removal(snapshot=item.own.moid, vm=item) for item in wave if isinstance(item.own, Made)]
+            lost = f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
+        made = [(item, item.own.moid) for item in wave if isinstance(item.own, Made)]
+        removals = [Removal(snapshot=moid, vm=item) for item, moid in made if not item.in_use]
         remove_all(job, removals, "snapshots removed")
+        if ended is not None and ended.is_set():
+            return  # it is done again, and only then is it known what is left
+        if lost:
+            job.session.warn(lost)
+        for item, moid in made:
+            if item.in_use:
+                item.warnings.append(
+                    f"The snapshot {job.kind.name} ({moid}) of {item.title} stays: {item.in_use} The next run removes it."
+                )
+                item.fail(
+                    StillInUse(f"The snapshot {moid} of {item.title} could not be removed: {item.in_use}", hint="Run again.")
+                )
         for removal in removals:
             if removal.error is not None:
                 removal.vm.warnings.append(
@@ -497,24 +543,28 @@ def find_leftovers(job: SnapshotTask[I]) -> None:
         item.vm = dataclasses.replace(item.vm, snapshots=left)
 
 
-def remove_leftovers(job: SnapshotTask[I]) -> None:
-    """Remove what was found, also of a VM that nothing else can be done with."""
-    removals = [Removal(snapshot=snapshot.moid, vm=item, leftover=True) for item in job.vms for snapshot in item.leftovers]
+def remove_leftovers(job: SnapshotTask[I], items: t.Sequence[I] | None = None) -> None:
+    """Remove what was found, also of a VM that nothing else can be done with.
+
+    :param items: some VMs of the task; None for all.
+    """
+    vms = job.vms if items is None else items
+    removals = [Removal(snapshot=snapshot.moid, vm=item, leftover=True) for item in vms for snapshot in item.leftovers]
     if job.task.check:
-        _note_leftovers(job, [])
+        _note_leftovers(vms, [])
         return
     try:
         remove_all(job, removals, "left-over snapshots removed")
     finally:
-        _note_leftovers(job, [removal for removal in removals if removal.left])
+        _note_leftovers(vms, [removal for removal in removals if removal.left])
 
 
-def _note_leftovers(job: SnapshotTask[I], there: t.Sequence[Removal]) -> None:
+def _note_leftovers(vms: t.Sequence[SnapshotItem], there: t.Sequence[Removal]) -> None:
     """Note of each VM that its left-overs are gone, or why one is still there."""
     for removal in there:
         if removal.error is not None:
             removal.vm.fail(removal.error)
     still = {removal.vm.vm.moid for removal in there}
-    for item in job.vms:
+    for item in vms:
         if item.leftovers and item.vm.moid not in still:
             item.done.append(REMOVE_LEFTOVERS)

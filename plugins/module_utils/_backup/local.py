@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from .. import _files
-from .._descriptor import Content, DiskFile, descriptor, manifest
+from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
 from .._programs import MissingProgram
 from . import disk as disks
@@ -25,6 +25,7 @@ from . import images
 from .model import Point, Retention
 from .report import point_entry
 from .repository import Machine, Repository
+from .selecting import PointSelector, chosen_disks
 
 if t.TYPE_CHECKING:
     from .._vsphere import hardware
@@ -35,12 +36,13 @@ VERIFIED, PRUNED = "verified", "pruned"
 # Beside the manifest: when a point was verified last.
 VERIFIED_FILE = "verified.json"
 
-_NEWEST = "newest"
 _FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "ovf": "vmdk"}
+
+_DEFAULT = "qcow2"
 
 # A package of all disks, with what the VM was made of.
 _PACKAGE = "ovf"
-_DESCRIPTOR, _MANIFEST = "vm.ovf", "vm.mf"
+_DESCRIPTOR, _SETTINGS, _MANIFEST = "vm.ovf", "vm.nvram", "vm.mf"
 
 # What the names of its disks begin with: a VMDK that was restored by itself has another form.
 _IN_PACKAGE = "vm-"
@@ -238,6 +240,7 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
             found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
             if point.machine:
                 machine.hardware_of(point)
+            machine.nvram_of(point)
         except (TimedOut, MissingProgram, _files.FileUnwritable):
             # These say nothing of the point.
             entry["points"].pop()
@@ -259,14 +262,13 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
 class RestoreOptions:
     """What is to be restored to files of this machine.
 
-    :ivar point: its ID, or ``newest``.
-    :ivar disks: labels of disks; empty for all.
+    :ivar disks: names of disks; empty for all.
     :ivar folder: for the images.
     """
 
     repository: str
     vm: str
-    point: str
+    point: PointSelector
     disks: tuple[str, ...]
     folder: str
     form: str
@@ -278,17 +280,19 @@ class RestoreOptions:
 
         :raises InvalidOption: what cannot be right.
         """
-        if params["format"] == _PACKAGE and params.get("disks"):
+        if not params.get("dest"):
+            raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
+        if params.get("format") == _PACKAGE and params.get("disks"):
             raise InvalidOption(
                 "A package has all disks of the VM.", hint="Leave disks out, or choose another format.", option="disks"
             )
         return cls(
             repository=params["repository"],
             vm=params["vm"],
-            point=params["point"],
+            point=PointSelector.from_params(params),
             disks=tuple(params.get("disks") or ()),
             folder=params["dest"],
-            form=params["format"],
+            form=params.get("format") or _DEFAULT,
             timeout=params["timeout"],
         )
 
@@ -307,12 +311,13 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _files.check_folder(options.folder, what="restored image")
     with repository.locked(uuid, deadline, show, put_right=False) as machine:
-        point = _point(machine, options.point)
-        wanted = _wanted(point, options.disks)
+        point = options.point.choose(machine.points, machine.folder)
+        wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
         about = machine.hardware_of(point) if options.form == _PACKAGE else None
+        nvram = machine.nvram_of(point) if options.form == _PACKAGE else b""
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
-    package = _package(about, point, entries, options.folder, check=check) if about is not None else None
+    package = _package(about, nvram, point, entries, options.folder, check=check) if about is not None else None
     return {
         "changed": any(entry["action"] == "restored" for entry in [*entries, *([package] if package else [])]),
         "repository": repository.path,
@@ -325,7 +330,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
 
 
 def _package(
-    about: hardware.Machine, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
+    about: hardware.Machine, nvram: bytes, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
 ) -> dict[str, t.Any]:
     """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
     path = os.path.join(folder, _DESCRIPTOR)
@@ -337,9 +342,14 @@ def _package(
     files = tuple(
         DiskFile(by_key[disk.key], os.path.basename(paths[disk.key]), os.stat(paths[disk.key]).st_size) for disk in point.disks
     )
-    text = descriptor(about, Content(files, extra=about.extra))
+    settings = OtherFile(_SETTINGS, len(nvram)) if nvram else None
+    text = descriptor(about, Content(files, settings, extra=about.extra))
     named = [(_DESCRIPTOR, hashlib.sha256(text).hexdigest()), *((file.href, _sha256(paths[file.disk.key])) for file in files)]
-    due = {_DESCRIPTOR: text, _MANIFEST: manifest(named)}
+    due = {_DESCRIPTOR: text}
+    if nvram:
+        due[_SETTINGS] = nvram
+        named.append((_SETTINGS, hashlib.sha256(nvram).hexdigest()))
+    due[_MANIFEST] = manifest(named)
     if all(_has(os.path.join(folder, name), data) for name, data in due.items()):
         return found
     if not check:
@@ -359,25 +369,6 @@ def _has(path: str, data: bytes) -> bool:
 def _sha256(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _point(machine: Machine, wanted: str) -> Point:
-    points = machine.points
-    if wanted == _NEWEST and points:
-        return points[-1]
-    return machine.point(wanted)
-
-
-def _wanted(point: Point, labels: t.Sequence[str]) -> list[DiskBackup]:
-    known = {disk.label.casefold(): disk for disk in point.disks}
-    missing = [label for label in labels if label.casefold() not in known]
-    if missing:
-        raise NotFound(
-            f"The backup {point.id} has no {missing[0]}.",
-            hint=f"It has {', '.join(disk.label for disk in point.disks)}.",
-            known=[disk.label for disk in point.disks],
-        )
-    return [known[label.casefold()] for label in labels] or list(point.disks)
 
 
 def _restore(

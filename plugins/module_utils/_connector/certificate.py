@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What certificate a server shows, read without trusting it: nothing is sent but the handshake."""
+"""What certificate a server shows: read without trusting it, where nothing is sent but the handshake, or checked first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import time
 import typing as t
 
 from .._errors import ConnectionFailed, MissingLibrary
-from . import tls
+from . import tls, web
+from .soap import VERSIONS_PATH
 
 if t.TYPE_CHECKING:
     from .options import ConnectionOptions
@@ -21,6 +22,10 @@ try:
     from cryptography import x509
 except ImportError:
     x509 = None  # type: ignore[assignment]
+
+
+# By the names of the algorithms.
+SHA1, SHA256 = "sha1", "sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +76,31 @@ def shown(options: ConnectionOptions, deadline: float) -> Shown:
             hint="There are several servers behind it: name one of them.",
         )
     return Shown(der, None)
+
+
+def thumbprints(options: ConnectionOptions) -> dict[str, str]:
+    """The thumbprints of the vCenter's certificate, as ``AA:BB:...``, by the name of the algorithm: one HTTPS request.
+
+    The certificate is checked as these options say, before it counts.
+
+    :raises ConnectionFailed: there is no connection, or the certificate is not trusted.
+    """
+    proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
+    client = web.Client(tls.context_for(options), web.Clock(options.connection_timeout), lambda _url: proxies)
+    try:
+        answer = client.send("GET", f"https://{options.endpoint}{VERSIONS_PATH}", {})
+        found = answer.certificate
+        answer.close()
+    except web.WebError as error:
+        cause = error.cause if isinstance(error.cause, OSError) else OSError(error.why)
+        raise tls.failure(cause, options) from error
+    finally:
+        client.close()
+    if found is None:
+        raise ConnectionFailed(
+            "tls_bad_certificate", f"{options.endpoint} shows no certificate.", hint="Look at hostname and port."
+        )
+    return {name: Shown(found, None).thumbprint(name) for name in (SHA1, SHA256)}
 
 
 def _handshake(options: ConnectionOptions, context: ssl.SSLContext, deadline: float) -> bytes:

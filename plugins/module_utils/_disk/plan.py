@@ -9,19 +9,18 @@ import dataclasses
 import typing as t
 
 from .._errors import InvalidOption
+from .._vsphere import directories
+from .._vsphere.flat import without_files
 from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
-    from .._vsphere.vmdk import Descriptor
+    from .._vsphere.folder import DatastorePath
     from .model import DiskOptions, DiskVm
 
 # The steps, which are also what the result calls them.
 EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
 DESCRIBE = "described"
-
-# On these a disk is files, which can be had by their paths.
-_WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
 
 # Backings of which one file has the whole content, byte by byte.
 _FLAT = "FlatVer2"
@@ -86,11 +85,6 @@ def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:
     return without_files(vm.stores.get(store, ""))
 
 
-def without_files(kind: str) -> str:
-    """Why no disk can be read over the path of a datastore of this kind; empty where one can."""
-    return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
-
-
 def check_verify(options: DiskOptions, kind: str) -> None:
     """Make sure that an imported disk can be proved as the options ask for.
 
@@ -105,14 +99,18 @@ def check_verify(options: DiskOptions, kind: str) -> None:
         )
 
 
-def extent(descriptor: Descriptor, label: str) -> tuple[str, int]:
-    """The one file with the content of a disk, and its size in bytes; an empty name where it is not such a disk."""
-    if len(descriptor.extents) != 1 or descriptor.parent:
-        return "", 0
-    only = descriptor.extents[0]
-    # A file that is not in the disk's own folder is not followed.
-    plain = only.kind in ("VMFS", "FLAT") and not only.offset and "/" not in only.file
-    return (only.file, descriptor.capacity) if plain and label else ("", 0)
+def check_folder(path: DatastorePath, kind: str, option: str) -> None:
+    """Make sure that a disk is in a folder where there is no other place for it.
+
+    :param kind: of its datastore.
+    :raises InvalidOption: it is not.
+    """
+    if kind in directories.OF_OBJECTS and not path.folder:
+        raise InvalidOption(
+            f"{option} is {path}, and a datastore of the kind {kind} has no files outside of folders.",
+            hint=f"Name a folder: '[{path.datastore}] images/{path.name}'. It is made.",
+            option=option,
+        )
 
 
 def spans(areas: t.Iterable[tuple[int, int]] | None, capacity: int) -> list[tuple[int, int]]:

@@ -38,6 +38,9 @@ _BUSES = {
     "VirtualNVMEController": "nvme",
 }
 
+# In the place of a controller that is none of these.
+_NO_BUS = "disk"
+
 
 @dataclasses.dataclass(frozen=True)
 class Disk:
@@ -53,6 +56,7 @@ class Disk:
     :ivar change_id: from where changed areas count; None where tracking is not active.
     :ivar uuid: of the backing; empty where it has none.
     :ivar object_id: ``diskObjectId``; empty where there is none.
+    :ivar encrypted: whether its files are.
     :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too.
         Only these can be collapsed: a linked clone's first delta disk is one of a disk of another
         VM.
@@ -70,6 +74,7 @@ class Disk:
     uuid: str = ""
     object_id: str = ""
     own_levels: int = 0
+    encrypted: bool = False
 
     @property
     def levels(self) -> int:
@@ -126,6 +131,7 @@ def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
         uuid=str(getattr(backing, "uuid", None) or ""),
         object_id=device.diskObjectId or "",
         own_levels=own_levels(files, home),
+        encrypted=getattr(backing, "keyId", None) is not None,
     )
 
 
@@ -135,7 +141,14 @@ def _bus(controller: t.Any) -> str:
         name = _BUSES.get(kind.__name__.rsplit(".", 1)[-1])
         if name is not None:
             return f"{name}{controller.busNumber}"
-    return "disk"
+    return _NO_BUS
+
+
+def controllers_in(devices: t.Iterable[t.Any] | None) -> dict[str, int]:
+    """The controllers of disks among devices: their keys, by their names, such as ``scsi0``."""
+    named = {_bus(device): int(device.key) for device in devices or () if hasattr(device, "busNumber")}
+    named.pop(_NO_BUS, None)
+    return named
 
 
 def _files(backing: t.Any) -> t.Iterator[str]:
@@ -270,6 +283,61 @@ def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str
         others = (row for row in rows.values() if row.moid != moid and own & used[row.moid])
         found[moid] = {row.moid: names.unescape(row.get("name") or row.moid) for row in others}
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class DiskUser:
+    """A VM that uses the file of a disk.
+
+    :ivar shared: whether others build on the disk: delta disks of snapshots or of linked clones.
+    """
+
+    name: str
+    power_state: str
+    shared: bool
+
+
+_USERS: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("name", "runtime.powerState", "snapshot", "layoutEx.disk", "layoutEx.file")
+}
+_TO_VMS = (Route("datastore-vms", vim.Datastore, "vm"),)
+
+
+def users_of_file(session: Session, datastore: t.Any, file: str) -> list[DiskUser]:
+    """The VMs of a datastore that use a disk: one call, or three where it holds many VMs.
+
+    :param file: of the disk's descriptor, ``[datastore] web/web.vmdk``.
+    """
+
+    def is_user(row: Row) -> bool:
+        return any(item.name == file for item in row.get("layoutEx.file") or ())
+
+    rows = collect_chosen(session, [datastore], _USERS, _TO_VMS, _FILES_ALONE, is_user, page=PAGE)
+    return [_user(row, file) for row in rows if is_user(row)]
+
+
+def _user(row: Row, file: str) -> DiskUser:
+    chains = chains_in(row.values)
+    shared = any(len(chain) > 1 for chain in chains if any(item.name == file for unit in chain for item in unit))
+    name = names.unescape(row.get("name") or row.moid)
+    return DiskUser(name, str(row.get("runtime.powerState") or ""), shared or row.get("snapshot") is not None)
+
+
+def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str, list[str]]:
+    """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
+
+    :param moid: of a VM on the same datastores, which itself is left out.
+    :param files: of which each has an entry in what is returned.
+    """
+    vm = session.reference(vim.VirtualMachine, moid)
+    wanted = set(files)
+
+    def is_user(row: Row) -> bool:
+        return any(file.name in wanted for file in row.get("layoutEx.file") or ())
+
+    rows = collect_chosen(session, [vm], _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE) if wanted else []
+    others = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if row.moid != moid]
+    return {file: sorted(name for name, used in others if file in used) for file in wanted}
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:

@@ -53,6 +53,8 @@ func (s *Sim) controlHandler() http.Handler {
 		"PATCH /vms/{name}":                       s.patchVM,
 		"POST /vms":                               s.postVM,
 		"POST /hosts/{name}":                      s.postHost,
+		"POST /hosts/{name}/cpu":                  s.postHostCPU,
+		"POST /vms/{name}/cpu":                    s.postVMCPU,
 		"POST /clusters/{name}":                   s.postCluster,
 		"POST /clusters/{name}/evc":               s.postClusterEVC,
 		"POST /datastores/{name}":                 s.postDatastore,

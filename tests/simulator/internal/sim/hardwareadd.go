@@ -195,6 +195,9 @@ func (h *hardware) addDisk(index int32, disk *types.VirtualDisk, op types.Virtua
 	if fault := h.place(index, &disk.VirtualDevice, vhardware.KeyDisk); fault != nil {
 		return fault
 	}
+	if fault := h.hotPlug(index, disk); fault != nil {
+		return fault
+	}
 	if disk.CapacityInBytes == 0 {
 		disk.CapacityInBytes = disk.CapacityInKB * 1024
 	}
@@ -266,6 +269,13 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *vdisk.
 	made.DiskMode, made.ThinProvisioned, made.EagerlyScrub = want.DiskMode, want.ThinProvisioned, want.EagerlyScrub
 	if made.DiskMode == "" {
 		made.DiskMode = string(types.VirtualDiskModePersistent)
+	}
+	if want.ThinProvisioned != nil && !*want.ThinProvisioned {
+		// So it is thick also when another VM gets it.
+		if err := dsfiles.SetThick(dsfiles.Local(ds, file)); err != nil {
+			log.Printf("vforge-sim: %v", err)
+			return nil, &types.FileFault{File: dsfiles.Path(ds.Name, file)}
+		}
 	}
 	if h.pending == nil {
 		h.pending = make(map[int32]bool)

@@ -16,10 +16,13 @@ from ansible_collections.vforge.vsphere.plugins import module_utils
 _ROOT = pathlib.Path(next(iter(module_utils.__path__)))
 _DOMAINS = {
     "_backup",
+    "_capv",
+    "_capv_template",
     "_cbt",
     "_clone",
     "_clone_backup",
     "_cloudinit",
+    "_cpu",
     "_disk",
     "_evc",
     "_export",
@@ -46,11 +49,13 @@ _LAYERS = (
         "_lifeline",
         "_retention",
         "_programs",
+        "_devices",
     },
     {"_connector"},
     {"_vsphere"},
     {"_engine"},
-    {"_descriptor", "_freeze_stage", "_temporary_snapshots", "_vm_stages"},
+    {"_descriptor", "_disk_import", "_freeze_stage", "_temporary_disks", "_temporary_snapshots", "_vm_stages"},
+    {"_copy_source"},
     _DOMAINS,
     {"_ansible"},
 )

@@ -307,6 +307,30 @@ def _to_be_backed_up(sim: Any, number: int, folder: Path) -> None:
     _tracked(sim, number, folder)
 
 
+_CONTENT = bytes(range(256)) * 4096
+
+
+def _repository(folder: Path, number: int) -> Path:
+    return folder / f"repository-{number}"
+
+
+def _to_be_restored(sim: Any, number: int, folder: Path) -> None:
+    """A point of one disk, and a VM whose disk has something else."""
+    from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import Backups, Guest
+
+    guest = Guest(2**21)
+    guest.write(0, _CONTENT)
+    Backups(_repository(folder, number)).take(guest)
+    sim.create_vm(_names(number, 1)[0], on=False, disks=[{"bytes": 2**21}])
+
+
+def _restored(sim: Any, number: int) -> None:
+    assert sim.read_disk(_names(number, 1)[0], 2000, length=2**20) == _CONTENT
+    assert sim.open_leases() == 0
+    assert not sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in sim.orphans() if file.endswith(".vmdk")] == []
+
+
 def _off(sim: Any, number: int, _folder: Path) -> None:
     for name in _names(number, 3):
         sim.create_vm(name, on=False)
@@ -344,6 +368,18 @@ def _vm_around_it(sim: Any, number: int) -> None:
     assert _there(sim, [f"new-{number}"]) == {f"new-{number}"}
 
 
+def _old_template(sim: Any, number: int, _folder: Path) -> None:
+    extra = {"guestinfo.userdata": "eA=="}
+    sim.create_vm(_names(number, 1)[0], on=False, template=True, hardware="vmx-15", extra_config=extra)
+
+
+def _template_again(sim: Any, number: int) -> None:
+    name = _names(number, 1)[0]
+    [vm] = sim.govc("vm.info", "-e", name)["virtualMachines"]
+    assert vm["config"]["template"]
+    assert [each["name"] for each in vm["snapshot"]["rootSnapshotList"]] == ["capv"]
+
+
 def _ova(folder: Path) -> str:
     return str(folder / "ova" / "tiny.ova")
 
@@ -363,6 +399,15 @@ STORIES = {
         },
         prepare=_tracked,
         check=_no_snapshots,
+    ),
+    "capv_template": Story(
+        lambda _sim, number, _folder: {
+            "template": {"name": _names(number, 1)[0]},
+            "hardware_version": "vmx-19",
+            "timeout": 40,
+        },
+        prepare=_old_template,
+        check=_template_again,
     ),
     "cached_ovf_template": Story(
         lambda _sim, number, folder: {
@@ -397,6 +442,7 @@ STORIES = {
         prepare=_off,
     ),
     "cloud_init_guestinfo_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
+    "cpu_features_info": Story(lambda _sim, _number, _folder: {"compare": True}),
     "disk_tool_info": Story(lambda _sim, _number, _folder: {"question": "info", "vm": _GOLDEN}, images=True),
     "evc": Story(
         lambda _sim, number, _folder: {
@@ -525,6 +571,21 @@ STORIES = {
         },
         prepare=_loose_disk,
         check=_vm_around_it,
+    ),
+    "vm_restore": Story(
+        lambda _sim, number, folder: {
+            "repository": str(_repository(folder, number)),
+            "vm": "web",
+            "into": {"name": _names(number, 1)[0]},
+            "timeout": 40,
+        },
+        # As of vm_export.
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_to_be_restored,
+        check=_restored,
+        files=True,
+        imports=True,
+        images=True,
     ),
     "vmdk": Story(
         lambda _sim, number, folder: {

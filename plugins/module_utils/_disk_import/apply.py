@@ -1,0 +1,104 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calls that bring a disk in, and take it to its place."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import names
+from .._connector.pyvmomi import vim
+from .._vsphere.vm import option_values, reference
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .places import Home
+
+# How descriptors call adapters. What is not named here is IDE.
+_CONTROLLERS = {"lsilogic": vim.vm.device.VirtualLsiLogicController, "buslogic": vim.vm.device.VirtualBusLogicController}
+
+# Of devices that are not there yet, in one call.
+_CONTROLLER, _DISK = -100, -101
+
+_MEBIBYTES = 32
+
+
+def import_spec(name: str, datastore: str, capacity: int, adapter: str, provisioning: str, marks: t.Mapping[str, str]) -> t.Any:
+    """What is imported: a VM with one disk. It is never powered on.
+
+    It is the same as vCenter makes of a package with ``CreateImportSpec``, which is not asked: that is
+    a call, and OpenStack's compute service has imported disks so for many years.
+
+    :param datastore: name of that on which it is made.
+    :param capacity: of the disk, in bytes.
+    :param adapter: as a VMDK's descriptor names it.
+    :param marks: pairs of its extraConfig.
+    """
+    where = f"[{datastore}]"
+    config = vim.vm.ConfigSpec(
+        name=names.escape(name),
+        guestId="otherGuest",
+        numCPUs=1,
+        memoryMB=_MEBIBYTES,
+        files=vim.vm.FileInfo(vmPathName=where),
+        deviceChange=[_added(_controller(adapter)), _added(_disk(where, capacity, provisioning), new_file=True)],
+        extraConfig=option_values(marks),
+    )
+    return vim.vm.VmImportSpec(configSpec=config)
+
+
+def _controller(adapter: str) -> t.Any:
+    kind = _CONTROLLERS.get(adapter)
+    if kind is None:
+        return vim.vm.device.VirtualIDEController(key=_CONTROLLER, busNumber=0)
+    return kind(key=_CONTROLLER, busNumber=0, sharedBus="noSharing")
+
+
+def _disk(where: str, capacity: int, provisioning: str) -> t.Any:
+    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+        fileName=where,
+        diskMode="persistent",
+        thinProvisioned=provisioning == "thin",
+        eagerlyScrub=provisioning == "eager_zeroed_thick",
+    )
+    return vim.vm.device.VirtualDisk(
+        key=_DISK,
+        controllerKey=_CONTROLLER,
+        unitNumber=0,
+        backing=backing,
+        capacityInKB=-(-capacity // 1024),
+        capacityInBytes=capacity,
+    )
+
+
+def _added(device: t.Any, *, new_file: bool = False) -> t.Any:
+    return vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create" if new_file else None, device=device)
+
+
+def import_vapp(home: Home, host: str, spec: t.Any) -> t.Any:
+    """``ImportVApp``; its lease."""
+    machine, pool = home.hosts[host]
+    return pool.ImportVApp(spec, home.vm_folder, machine)
+
+
+def start_detach(session: Session, moid: str, devices: t.Iterable[t.Any], marks: t.Mapping[str, str]) -> t.Any:
+    """``ReconfigVM_Task`` that takes disks off a VM and leaves their files.
+
+    :param devices: as vSphere's own objects.
+    :param marks: pairs that the VM gets by the same call.
+    """
+    changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=device) for device in devices]
+    spec = vim.vm.ConfigSpec(deviceChange=changes, extraConfig=option_values(marks))
+    return reference(session, moid).ReconfigVM_Task(spec)
+
+
+def start_move(session: Session, datacenter: t.Any, source: str, target: str, *, force: bool) -> t.Any:
+    """``MoveVirtualDisk_Task``, within one datacenter."""
+    manager = session.content.virtualDiskManager
+    return manager.MoveVirtualDisk_Task(source, datacenter, target, datacenter, force)
+
+
+def start_delete(session: Session, datacenter: t.Any, path: str) -> t.Any:
+    """``DeleteVirtualDisk_Task``: the descriptor, and all that it names."""
+    return session.content.virtualDiskManager.DeleteVirtualDisk_Task(path, datacenter)
