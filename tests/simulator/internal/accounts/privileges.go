@@ -75,6 +75,8 @@ var otherPrivileges = map[string][]string{
 	"FileManager.DeleteDatastoreFile_Task":         {}, // needs it on the datastore: see fileShim
 	"FileManager.MoveDatastoreFile_Task":           {},
 	"FileManager.MakeDirectory":                    {},
+	"DatastoreNamespaceManager.CreateDirectory":    {}, // need it on the datastore: see namespaceShim
+	"DatastoreNamespaceManager.DeleteDirectory":    {},
 	"VirtualDiskManager.CreateVirtualDisk_Task":    {}, // they need it on the datastore: see diskShim
 	"VirtualDiskManager.DeleteVirtualDisk_Task":    {},
 	"VirtualDiskManager.CopyVirtualDisk_Task":      {},

@@ -75,10 +75,11 @@ type Sim struct {
 	policies  policyTable
 	evc       evcTable
 	// fcds are the first class disks.
-	fcds  fcd.Catalogue
-	vslm  vslmState
-	sent  sentFiles
-	space spaceTable
+	fcds       fcd.Catalogue
+	vslm       vslmState
+	sent       sentFiles
+	namespaces namespaces
+	space      spaceTable
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  taskqueue.Queues

@@ -368,6 +368,18 @@ def _vm_around_it(sim: Any, number: int) -> None:
     assert _there(sim, [f"new-{number}"]) == {f"new-{number}"}
 
 
+def _old_template(sim: Any, number: int, _folder: Path) -> None:
+    extra = {"guestinfo.userdata": "eA=="}
+    sim.create_vm(_names(number, 1)[0], on=False, template=True, hardware="vmx-15", extra_config=extra)
+
+
+def _template_again(sim: Any, number: int) -> None:
+    name = _names(number, 1)[0]
+    [vm] = sim.govc("vm.info", "-e", name)["virtualMachines"]
+    assert vm["config"]["template"]
+    assert [each["name"] for each in vm["snapshot"]["rootSnapshotList"]] == ["capv"]
+
+
 def _ova(folder: Path) -> str:
     return str(folder / "ova" / "tiny.ova")
 
@@ -387,6 +399,15 @@ STORIES = {
         },
         prepare=_tracked,
         check=_no_snapshots,
+    ),
+    "capv_template": Story(
+        lambda _sim, number, _folder: {
+            "template": {"name": _names(number, 1)[0]},
+            "hardware_version": "vmx-19",
+            "timeout": 40,
+        },
+        prepare=_old_template,
+        check=_template_again,
     ),
     "cached_ovf_template": Story(
         lambda _sim, number, folder: {

@@ -13,6 +13,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "backup_clone": {"vm": _VM},
     "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
     "cached_ovf_template_info": {},
+    "capv_template": {"template": _VM},
     "cbt_changed_areas": {"vm": _VM},
     "cloud_init_guestinfo": {"vm": _VM, "metadata": {"local_hostname": "web"}},
     "cloud_init_guestinfo_info": {"vm": _VM},
