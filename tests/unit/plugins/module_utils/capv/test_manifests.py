@@ -10,7 +10,7 @@ import datetime
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from vforge_crds import errors
 
@@ -139,8 +139,7 @@ def test_a_text_is_quoted_where_a_reader_may_take_it_for_something_else(text):
     assert line == f"name: '{text}'"
 
 
-@settings(max_examples=40)
-@given(st.text(st.characters(codec="utf-8"), max_size=30))
+@given(st.text("anyesNO01_:.,-~ \n\t'\"#&*!|>%@`{}[]\u00e9\u20ac\u2028\x85", max_size=12))
 def test_a_text_comes_back_as_it_was(text):
     assert yaml.safe_load(documents.dump([{text: [text]}])) == {text: [text]}
     assert documents.load(documents.dump([{"a": text}]), "x") == [{"a": text}]
