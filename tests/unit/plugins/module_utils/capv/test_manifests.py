@@ -16,24 +16,9 @@ from vforge_crds import errors
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv import applications, documents, manifests
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv.model import Cluster
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import options
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import RICH, options
 
 _FORMS = [(core, infrastructure) for core in ("v1beta1", "v1beta2") for infrastructure in ("v1beta1", "v1beta2")]
-
-_RICH = {
-    "clone_mode": "fullClone",
-    "disk_gib": 40,
-    "cores_per_socket": 2,
-    "cpus": 4,
-    "hardware_version": "vmx-19",
-    "storage_policy": "gold",
-    "folder": "/DC0/vm/k8s",
-    "resource_pool": "k8s",
-    "networks": [
-        {"name": "n", "dhcp4": True, "mtu": 9000, "nameservers": ["10.0.0.1"], "search_domains": ["example.com"]},
-        {"name": "yes", "address_pools": [{"api_group": "ipam.cluster.x-k8s.io", "kind": "InClusterIPPool", "name": "p"}]},
-    ],
-}
 
 
 def _cluster(**changes):
@@ -48,7 +33,7 @@ def _by_kind(cluster):
 
 
 @pytest.mark.parametrize(("core", "infrastructure"), _FORMS)
-@pytest.mark.parametrize("machines", [{}, _RICH], ids=["plain", "rich"])
+@pytest.mark.parametrize("machines", [{}, RICH], ids=["plain", "rich"])
 def test_an_api_server_takes_all_of_it(core, infrastructure, machines):
     cluster = _cluster(
         cluster_api_version=core,
