@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The certificate that a vCenter shows, for programs that have to be told its thumbprint."""
+"""The certificate that a vCenter shows, for programs that have to know its thumbprint."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@
 
 """Times the part of a backup that is not vCenter's: reading a disk over NBD, writing it, reading it back.
 
-Beside it, in turns: ``qemu-img convert`` from the same NBD source, with the SHA-256 of each MiB counted in, and a bare reader of the
-same merged ranges over as many connections, which writes nothing. Prints JSON. Runs where libnbd, nbdkit and qemu-img are.
+Beside it, in turns: ``qemu-img convert`` from the same NBD source, with the SHA-256 of each MiB counted in, and a bare reader
+of the same merged ranges over as many connections, which writes nothing. Prints JSON. Runs where libnbd, nbdkit and qemu-img
+are.
 """
 
 from __future__ import annotations
