@@ -174,7 +174,9 @@ def restore(
         try:
             images.convert(machine.path_of(point, disk), draft.path, form, deadline, streamed=streamed)
             with machine.digests_of(point, disk) as digests:
-                compared = prove(draft.path, digests, range(digests.count), deadline, form)
+                compared = prove(
+                    draft.path, digests, range(digests.count), deadline, form, f"{disk.label} of the backup {point.id}"
+                )
             draft.finish()
         finally:
             draft.abandon()

@@ -25,6 +25,7 @@ from . import images
 from .model import Point, Retention
 from .report import point_entry
 from .repository import Machine, Repository
+from .selecting import PointSelector, chosen_disks
 
 if t.TYPE_CHECKING:
     from .._vsphere import hardware
@@ -35,8 +36,9 @@ VERIFIED, PRUNED = "verified", "pruned"
 # Beside the manifest: when a point was verified last.
 VERIFIED_FILE = "verified.json"
 
-_NEWEST = "newest"
 _FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "ovf": "vmdk"}
+
+_DEFAULT = "qcow2"
 
 # A package of all disks, with what the VM was made of.
 _PACKAGE = "ovf"
@@ -259,14 +261,13 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
 class RestoreOptions:
     """What is to be restored to files of this machine.
 
-    :ivar point: its ID, or ``newest``.
-    :ivar disks: labels of disks; empty for all.
+    :ivar disks: names of disks; empty for all.
     :ivar folder: for the images.
     """
 
     repository: str
     vm: str
-    point: str
+    point: PointSelector
     disks: tuple[str, ...]
     folder: str
     form: str
@@ -278,17 +279,19 @@ class RestoreOptions:
 
         :raises InvalidOption: what cannot be right.
         """
-        if params["format"] == _PACKAGE and params.get("disks"):
+        if not params.get("dest"):
+            raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
+        if params.get("format") == _PACKAGE and params.get("disks"):
             raise InvalidOption(
                 "A package has all disks of the VM.", hint="Leave disks out, or choose another format.", option="disks"
             )
         return cls(
             repository=params["repository"],
             vm=params["vm"],
-            point=params["point"],
+            point=PointSelector.from_params(params),
             disks=tuple(params.get("disks") or ()),
             folder=params["dest"],
-            form=params["format"],
+            form=params.get("format") or _DEFAULT,
             timeout=params["timeout"],
         )
 
@@ -307,8 +310,8 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _files.check_folder(options.folder, what="restored image")
     with repository.locked(uuid, deadline, show, put_right=False) as machine:
-        point = _point(machine, options.point)
-        wanted = _wanted(point, options.disks)
+        point = options.point.choose(machine.points, machine.folder)
+        wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
         about = machine.hardware_of(point) if options.form == _PACKAGE else None
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
@@ -359,25 +362,6 @@ def _has(path: str, data: bytes) -> bool:
 def _sha256(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _point(machine: Machine, wanted: str) -> Point:
-    points = machine.points
-    if wanted == _NEWEST and points:
-        return points[-1]
-    return machine.point(wanted)
-
-
-def _wanted(point: Point, labels: t.Sequence[str]) -> list[DiskBackup]:
-    known = {disk.label.casefold(): disk for disk in point.disks}
-    missing = [label for label in labels if label.casefold() not in known]
-    if missing:
-        raise NotFound(
-            f"The backup {point.id} has no {missing[0]}.",
-            hint=f"It has {', '.join(disk.label for disk in point.disks)}.",
-            known=[disk.label for disk in point.disks],
-        )
-    return [known[label.casefold()] for label in labels] or list(point.disks)
 
 
 def _restore(

@@ -197,6 +197,8 @@ class Machine:
             os.rename(staged, os.path.join(self._points, point.id))
             _sync(self._points)
             _sync(self.folder)
+            # A VM's folder may be as new as its first point.
+            _sync(os.path.dirname(self.folder))
 
     def discard(self, staged: str) -> None:
         """Remove a staged folder."""

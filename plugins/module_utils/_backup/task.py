@@ -185,7 +185,7 @@ def _carry_out(job: BackupTask) -> None:
         with contextlib.ExitStack() as locks:
             _lock(job, wave, locks)
             try:
-                _copy(job, [item for item in wave if item.error is None])
+                _copy(job, [item for item in wave if item.due(BACK_UP)])
                 # What was read is whole, also of a VM whose snapshot could not be removed.
                 _finish(job, [item for item in wave if item.whole])
             finally:
@@ -245,6 +245,10 @@ def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitS
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
         try:
             item.machine = locks.enter_context(lock)
+            if job.options.fresh_hours:
+                # Another run may have made the point while this one waited.
+                item.point = plan.fresh(item.machine.points, job.options, datetime.datetime.now(datetime.UTC))
+                item.steps = () if item.point is not None else item.steps
         except VforgeError as error:
             item.fail(error)
 

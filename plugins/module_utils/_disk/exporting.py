@@ -24,6 +24,7 @@ from .._vsphere import lease as leases
 from .._vsphere import snapshots
 from .._vsphere.disks import disks_in
 from .._vsphere.flat import Flat, NotWhole
+from .._vsphere.folder import FileState
 from .._vsphere.vm import DEVICES, reference
 from . import plan
 from .local import Content
@@ -54,6 +55,9 @@ _MOST_QUESTIONS = 5
 
 # How vCenter answers for a lease whose session has ended.
 _LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
+
+
+# Over the datastore
 
 
 def download(

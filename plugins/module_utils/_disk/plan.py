@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from .._errors import InvalidOption
+from .._vsphere.flat import without_files
 from .._vsphere.transports import store_of
 from .model import AUTO, CONTENT, DATASTORE, LEASE
 
@@ -19,9 +20,6 @@ if t.TYPE_CHECKING:
 # The steps, which are also what the result calls them.
 EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
 DESCRIBE = "described"
-
-# On these a disk is files, which can be had by their paths.
-_WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
 
 # Backings of which one file has the whole content, byte by byte.
 _FLAT = "FlatVer2"
@@ -83,11 +81,6 @@ def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:
     if disk.backing != _FLAT:
         return f"its backing is {disk.backing}"
     return without_files(store_of(vm.stores, disk).kind)
-
-
-def without_files(kind: str) -> str:
-    """Why no disk can be read over the path of a datastore of this kind; empty where one can."""
-    return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
 
 
 def check_verify(options: DiskOptions, kind: str) -> None:

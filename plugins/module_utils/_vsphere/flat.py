@@ -12,13 +12,30 @@ from . import vmdk
 
 if t.TYPE_CHECKING:
     from .folder import DatastoreFiles, DatastorePath, FileState
-    from .vmdk import Descriptor
+
+# On these a disk is files, which can be had by their paths.
+_WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
 
 
 class NotWhole(VforgeError):
     """What came is not what the disk has."""
 
     error_code = "export_incomplete"
+
+
+def without_files(kind: str) -> str:
+    """Why no disk can be read over the path of a datastore of this kind; empty where one can."""
+    return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
+
+
+def extent(descriptor: vmdk.Descriptor, label: str) -> tuple[str, int]:
+    """The one file with the content of a disk, and its size in bytes; an empty name where it is not such a disk."""
+    if len(descriptor.extents) != 1 or descriptor.parent:
+        return "", 0
+    only = descriptor.extents[0]
+    # A file that is not in the disk's own folder is not followed.
+    plain = only.kind in ("VMFS", "FLAT") and not only.offset and "/" not in only.file
+    return (only.file, descriptor.capacity) if plain and label else ("", 0)
 
 
 class Flat:
@@ -31,7 +48,7 @@ class Flat:
 
     def __init__(self, files: DatastoreFiles, path: DatastorePath) -> None:
         self.text = vmdk.descriptor(files.read(path, vmdk.MOST_DESCRIPTOR), str(path))
-        name, self.capacity = _extent(self.text, str(path))
+        name, self.capacity = extent(self.text, str(path))
         self.extent = path.beside(name) if name else None
         self._files = files
 
@@ -80,13 +97,3 @@ class Flat:
                     raise ConnectionLost("The connection was closed in mid-file.", hint="Run again.")
                 came += count
                 yield buffer[:count]
-
-
-def _extent(descriptor: Descriptor, label: str) -> tuple[str, int]:
-    """The one file with the content of a disk, and its size in bytes; an empty name where it is not such a disk."""
-    if len(descriptor.extents) != 1 or descriptor.parent:
-        return "", 0
-    only = descriptor.extents[0]
-    # A file that is not in the disk's own folder is not followed.
-    plain = only.kind in ("VMFS", "FLAT") and not only.offset and "/" not in only.file
-    return (only.file, descriptor.capacity) if plain and label else ("", 0)
