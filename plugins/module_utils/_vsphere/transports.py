@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .flat import without_files
+
 if t.TYPE_CHECKING:
     from .disks import Disk
 
@@ -110,6 +112,8 @@ def datastore_http(vm: Subject, disk: Disk) -> str:
         return "it is a delta disk, whose content is in several files"
     if store_of(vm.stores, disk).kind == _VSAN:
         return "vSAN has no files of disks"
+    if without_files(store_of(vm.stores, disk).kind):
+        return without_files(store_of(vm.stores, disk).kind)
     if disk.encrypted:
         return "it is encrypted, and so is its file"
     if vm.power_state != _POWERED_OFF:
