@@ -254,7 +254,7 @@ def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float
     """
     looked = 0
 
-    def read(offset: int, length: int) -> bytes:
+    def read(offset: int, length: int) -> bytes | bytearray:
         nonlocal looked
         if time.monotonic() > deadline:
             raise TimedOut(f"{path} could not be compared in the time allowed.", hint="Raise timeout.")
