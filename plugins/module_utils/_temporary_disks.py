@@ -197,8 +197,9 @@ class Attachments:
         :returns: why a disk could not be detached, by the instance UUID of its VM; the next run does it.
         """
         why = ""
-        for _try in range(_TRIES):
-            if not self._ours:
+        pause = tasks.Backoff(time.monotonic() + REMOVAL_SECONDS, first=0.2)
+        for number in range(_TRIES):
+            if not self._ours or (number and not pause.begin()):
                 break
             try:
                 self._detach(list(self._ours))

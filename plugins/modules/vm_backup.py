@@ -102,12 +102,13 @@ options:
     suboptions:
       uri:
         description:
-          - URI of a server that is there, such as V(nbd://10.0.0.5/{snapshot}-{key}).
+          - URI of a server that is there, such as V(nbd://10.0.0.5/{snapshot}-{key}). It must take O(streams) connections at
+            the same time, which C(qemu-nbd) does with C(--shared).
         type: str
       command:
         description:
           - A program and its arguments that serves the disk on the socket that it gets as systemd gives one, as C(nbdkit)
-            does. It is started for each of O(streams) and ends with its connection.
+            does. It is started for each of O(streams) and ended with its connection.
           - Command lines can be seen by other users of the machine. C({password_file}) is a path from which the program reads
             the password of the connection. It is memory that no other program has, and nothing of it is left on a disk.
           - Where one of its words is C(vddk), C(nbdkit vddk --dump-plugin) is asked first whether plugin and library are
@@ -127,6 +128,7 @@ options:
         same datacenter. Disks on vSAN need a VM that lies on vSAN alone, encrypted ones an encrypted VM.
       - Disks are attached as independent nonpersistent ones, so that nothing is ever written to their files. What a run that
         was killed has left attached, the next one on the same VM detaches.
+      - Keep Storage vMotion off the VMs meanwhile, since it would have to remove files that are attached.
       - Keep LVM and multipath in that VM from using foreign disks by themselves (C(filter) in F(/etc/lvm/lvm.conf)).
     type: dict
     suboptions:

@@ -49,9 +49,19 @@ class NbdReader:
     :param password: for the command, where it asks for one.
     :param capacity: of the disk, in bytes, as vSphere has it.
     :param what: it is, for messages.
+    :param go_on: is called while the server is waited for; raises why that is to end.
     """
 
-    def __init__(self, server: NbdServer, values: t.Mapping[str, str], password: str, capacity: int, what: str) -> None:
+    def __init__(
+        self,
+        server: NbdServer,
+        values: t.Mapping[str, str],
+        password: str,
+        capacity: int,
+        what: str,
+        go_on: t.Callable[[], None],
+    ) -> None:
+        self._go_on = go_on
         self._server = server
         self._values = values
         self._password = password
@@ -76,14 +86,14 @@ class NbdReader:
     def _connect(self) -> Nbd:
         server = self._server
         if not server.command:
-            return Nbd.uri(server.filled({**self._values, PASSWORD_FILE: ""}).uri)
+            return Nbd.uri(server.filled({**self._values, PASSWORD_FILE: ""}).uri, self._go_on)
         with contextlib.ExitStack() as held:
             kept, path = [], ""
             if PASSWORD_FILE in server.placeholders:
                 kept = [held.enter_context(nbd.secret(self._password))]
                 path = f"/dev/fd/{kept[0]}"
             command = server.filled({**self._values, PASSWORD_FILE: path}).command
-            return Nbd.command(command, self._what, kept)
+            return Nbd.command(command, self._what, kept, self._go_on)
 
     def data(self, capacity: int) -> list[tuple[int, int]]:
         """What the server says of its holes."""

@@ -140,7 +140,7 @@ class Sources:
             raise plan.NotBackedUp("no_transport", f"No NBD server is named that serves {what}.", hint="Set nbd.")
         session = self._job.session
         known = nbd.values(session, server, item.vm, snapshot, disk, self._thumbprints(server))
-        yield readers.NbdReader(server, known, session.options.password, disk.capacity, what)
+        yield readers.NbdReader(server, known, session.options.password, disk.capacity, what, self._job.go_on)
 
     def _thumbprints(self, server: NbdServer) -> dict[str, str]:
         if not nbd.wants_thumbprint(server):

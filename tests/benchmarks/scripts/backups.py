@@ -62,7 +62,7 @@ class Source:
 
     def reader(self) -> NbdReader:
         """As vm_backup reads it."""
-        return NbdReader(NbdServer(uri=self.uri), {}, "", self.capacity, "the disk")
+        return NbdReader(NbdServer(uri=self.uri), {}, "", self.capacity, "the disk", lambda: None)
 
     def change(self, share: float) -> list[Area]:
         """Write random blocks, so many of all; returns them, merged as vm_backup merges."""
