@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import typing as t
+import weakref
 
 from .._devices import Device
 from .._errors import ConnectionLost, VforgeError
@@ -26,6 +28,9 @@ if t.TYPE_CHECKING:
     from .copying import Stream
     from .options import NbdServer, Vm
 
+
+# Between two looks at whether the task is to end.
+_TURN_SECONDS = 1.0
 
 # So often a range is asked for.
 _ATTEMPTS = 3
@@ -62,6 +67,7 @@ class NbdReader:
         go_on: t.Callable[[], None],
     ) -> None:
         self._go_on = go_on
+        self._open: weakref.WeakSet[Nbd] = weakref.WeakSet()
         self._server = server
         self._values = values
         self._password = password
@@ -75,6 +81,7 @@ class NbdReader:
             as zeros.
         """
         disk = self._connect()
+        self._open.add(disk)
         if disk.size < self._capacity:
             disk.close()
             raise WrongDisk(
@@ -82,6 +89,28 @@ class NbdReader:
                 hint="Look whether it serves the right disk of the right snapshot.",
             )
         return disk
+
+    @contextlib.contextmanager
+    def watched(self) -> t.Iterator[None]:
+        """Break connections off, as long as the context lasts, when the task is to end: a server may never answer."""
+        over = threading.Event()
+
+        def watch() -> None:
+            try:
+                while not over.wait(_TURN_SECONDS):
+                    self._go_on()
+            except VforgeError:
+                # Who waits asks why, and says so.
+                for disk in list(self._open):
+                    disk.break_off()
+
+        watcher = threading.Thread(target=watch, name="nbd-watch", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
     def _connect(self) -> Nbd:
         server = self._server

@@ -151,3 +151,13 @@ def test_a_server_that_never_answers_does_not_hold_a_task_up(served, tmp_path):
         assert time.monotonic() - begun < 30
     assert isinstance(ran.error, PartialFailure)
     assert (ran.code, served.points(), served.snapshots("web-1")) == ("timeout", [], [])
+
+
+def test_a_server_that_stops_answering_does_not_hold_a_task_up(served):
+    """It is there when it is asked what it has, and then every range takes longer than the task may."""
+    served.sim.write_disk("web-1", offset=MIB, length=MIB, seed=1)
+    slow = ["nbdkit", "--foreground", "--filter=delay", "pattern", "4M", "rdelay=600"]
+    begun = time.monotonic()
+    ran = served.attempt(nbd={"command": slow}, timeout=4, mode="full")
+    assert time.monotonic() - begun < 40
+    assert (ran.code, served.points(), served.snapshots("web-1")) == ("timeout", [], [])
