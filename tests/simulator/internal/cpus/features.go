@@ -124,7 +124,26 @@ func (p *Processor) decode() Set {
 			}
 		}
 	}
+	for _, name := range p.byMicrocode() {
+		out[name] = true
+	}
 	return out
+}
+
+// byMicrocode are features that ESXi's own microcode has brought to processors that were sold without them; some of the
+// registers were read without it.
+func (p *Processor) byMicrocode() []string {
+	ecx := p.leaves[leaf{version, 0}][ecx]
+	aes, avx := ecx>>25&1 == 1, ecx>>28&1 == 1
+	switch {
+	case p.Vendor() == Intel && avx:
+		return words("ibrs ibpb stibp ssbd fcmd mdclear")
+	case p.Vendor() == Intel && aes:
+		return words("ibrs ibpb stibp ssbd fcmd")
+	case p.Vendor() == AMD && avx:
+		return words("ibpb")
+	}
+	return nil
 }
 
 // notForGuests are features that a virtual machine does not get, or does not need to move: those of nested virtualization,

@@ -21,31 +21,26 @@ type Mode struct {
 	Tier               int32
 	since              string // the API version that has it first
 	family, model      int
+	stepping, levels   int
 	adds, drops        []string // beside those of the mode before it
 	after              string   // that mode, where it is not the one above
 	features           Set
 }
 
 // numbers are masked by value.
-var numbers = []string{"family", "model", "stepping"}
-
-// byMicrocode are features that came to processors by microcode. Every mode has them where all hosts do, and needs them
-// nowhere: VMs that use them are told to need no newer mode.
-var byMicrocode = map[string]Set{
-	Intel: {"ibrs": true, "ibpb": true, "stibp": true, "ssbd": true, "mdclear": true, "fcmd": true},
-	AMD:   {"ibpb": true},
-}
+var numbers = []string{"family", "model", "num_ext_levels", "numlevels", "stepping"}
 
 // modes are those of vCenter, the least first. What each adds is what the vendor's page "EVC processor support"
-// (KB 1003212) says of it, in the names of the API.
+// (KB 1003212) says of it, in the names of the API. The masks of Merom, Westmere, Sandy Bridge and Haswell are as people
+// have found them in their vCenters and in .vmx files; that 1 GB pages come with Haswell, as NSX says that needs them.
 var modes = named([]Mode{
-	{Key: "intel-merom", Label: `Intel® "Merom" Generation`, model: 0x0f, adds: words("intel lm nx ss sse3 ssse3 cmpxchg16b lahf64")},
-	{Key: "intel-penryn", Label: `Intel® "Penryn" Generation`, model: 0x17, adds: words("sse41")},
-	{Key: "intel-nehalem", Label: `Intel® "Nehalem" Generation`, model: 0x1a, adds: words("sse42 popcnt rdtscp")},
-	{Key: "intel-westmere", Label: `Intel® "Westmere" Generation`, model: 0x2c, adds: words("aes pclmulqdq pcid pdpe1gb")},
-	{Key: "intel-sandybridge", Label: `Intel® "Sandy Bridge" Generation`, model: 0x2d, adds: words("avx xsave xsaveopt xcr0_master_sse xcr0_master_ymm_h")},
-	{Key: "intel-ivybridge", Label: `Intel® "Ivy Bridge" Generation`, model: 0x3e, adds: words("f16c rdrand fsgsbase smep enfstrg")},
-	{Key: "intel-haswell", Label: `Intel® "Haswell" Generation`, model: 0x3f, adds: words("avx2 bmi1 bmi2 fma movbe invpcid abm")},
+	{Key: "intel-merom", Label: `Intel® "Merom" Generation`, model: 0x0f, stepping: 1, levels: 0xa, adds: words("intel ds lm mwait nx ss sse3 ssse3 cmpxchg16b lahf64")},
+	{Key: "intel-penryn", Label: `Intel® "Penryn" Generation`, model: 0x17, levels: 0xa, adds: words("sse41")},
+	{Key: "intel-nehalem", Label: `Intel® "Nehalem" Generation`, model: 0x1a, levels: 0xb, adds: words("sse42 popcnt rdtscp vmx")},
+	{Key: "intel-westmere", Label: `Intel® "Westmere" Generation`, model: 0x25, stepping: 1, levels: 0xb, adds: words("aes pclmulqdq ibrs ibpb stibp ssbd fcmd")},
+	{Key: "intel-sandybridge", Label: `Intel® "Sandy Bridge" Generation`, model: 0x2d, stepping: 2, levels: 0xd, adds: words("avx pcid mdclear xsave xcr0_master_sse xcr0_master_ymm_h")},
+	{Key: "intel-ivybridge", Label: `Intel® "Ivy Bridge" Generation`, model: 0x3e, adds: words("f16c rdrand fsgsbase smep enfstrg xsaveopt")},
+	{Key: "intel-haswell", Label: `Intel® "Haswell" Generation`, model: 0x3f, adds: words("avx2 bmi1 bmi2 fma movbe invpcid abm pdpe1gb")},
 	{Key: "intel-broadwell", Label: `Intel® "Broadwell" Generation`, since: "6.5", model: 0x4f, adds: words("adx rdseed smap 3dnprefetch")},
 	{Key: "intel-skylake", Label: `Intel® "Skylake" Generation`, since: "6.7", model: 0x55, adds: words("clflushopt clwb xsavec xsaves pku " +
 		"avx512f avx512dq avx512cd avx512bw avx512vl xcr0_master_opmask xcr0_master_zmm_h xcr0_master_hi16_zmm xcr0_master_pkru")},
@@ -61,7 +56,7 @@ var modes = named([]Mode{
 		adds: words("abm popcnt sse4a misaligned_sse 3dnprefetch pdpe1gb")},
 	{Key: "amd-greyhound", Label: `AMD Opteron™ Generation 3`, family: 0x10, model: 0x2, adds: words("3dnow 3dnowplus")},
 	{Key: "amd-bulldozer", Label: `AMD Opteron™ Generation 4`, family: 0x15, model: 0x1, after: "amd-greyhound-no3dnow",
-		adds: words("ssse3 sse41 sse42 aes pclmulqdq avx xsave xcr0_master_sse xcr0_master_ymm_h xop fma4")},
+		adds: words("ssse3 sse41 sse42 aes pclmulqdq avx xsave xcr0_master_sse xcr0_master_ymm_h xop fma4 ibpb")},
 	{Key: "amd-piledriver", Label: `AMD Opteron™ "Piledriver" Generation`, family: 0x15, model: 0x2, adds: words("bmi1 f16c fma tbm")},
 	{Key: "amd-steamroller", Label: `AMD Opteron™ "Steamroller" Generation`, family: 0x15, model: 0x38, adds: words("fsgsbase xsaveopt")},
 	{Key: "amd-zen", Label: `AMD "Zen" Generation`, since: "6.7", family: 0x17, model: 0x1, drops: words("xop fma4 tbm"),
@@ -81,6 +76,9 @@ func named(list []Mode) []Mode {
 		m.Vendor, _, _ = strings.Cut(m.Key, "-")
 		if m.Vendor == Intel {
 			m.family = 6
+		}
+		if m.levels == 0 {
+			m.levels = 0xd
 		}
 		m.features = Set{}
 		if before := slices.IndexFunc(list, func(o Mode) bool { return o.Key == m.after }); before >= 0 {
@@ -126,16 +124,7 @@ func ModeOf(api, key string) *Mode {
 func (m *Mode) Baseline() Set { return m.features }
 
 // Shown are the features that a host in the mode shows: its own, as far as the mode has them.
-func (m *Mode) Shown(host Set) Set { return host.And(m.Allowed()) }
-
-// Allowed are the features that a mode does not hide.
-func (m *Mode) Allowed() Set {
-	out := m.features.Without(nil)
-	for name := range byMicrocode[m.Vendor] {
-		out[name] = true
-	}
-	return out
-}
+func (m *Mode) Shown(host Set) Set { return host.And(m.features) }
 
 // Max is the most that a host can be: the highest mode whose baseline it has; nil where there is none.
 func Max(api string, host Set) *Mode {
@@ -151,7 +140,7 @@ func Max(api string, host Set) *Mode {
 // Least is the lowest mode in which VMs with these features could run; nil where there is none.
 func Least(api string, needed Set) *Mode {
 	for _, m := range Modes(api) {
-		if m.Allowed().Has(needed) {
+		if m.features.Has(needed) {
 			return m
 		}
 	}
@@ -182,24 +171,18 @@ func (m *Mode) track() []string {
 	return out
 }
 
-// masks is what makes a host, or a VM, show no more than a mode.
+// masks is what makes a host, or a VM, show no more than a mode. They name what is shown: together they are complete.
 func (m *Mode) masks(n Spelling) []types.HostFeatureMask {
-	values := map[string]string{"family": hex(m.family), "model": hex(m.model), "stepping": "0"}
-	for _, name := range featureNames {
-		switch {
-		case m.features[name]:
-			values[name] = "1"
-		case byMicrocode[m.Vendor][name]: // as the host has it
-		default:
-			values[name] = "0"
-		}
+	values := map[string]string{
+		"family": hex(m.family), "model": hex(m.model), "stepping": hex(m.stepping), "numlevels": hex(m.levels), "num_ext_levels": "0x80000008",
+	}
+	for name := range m.features {
+		values[name] = "1"
 	}
 	var out []types.HostFeatureMask
 	for _, name := range sorted(append(slices.Clone(featureNames), numbers...)) {
 		if value, ok := values[name]; ok {
 			out = append(out, types.HostFeatureMask{Key: n.key(name), FeatureName: n.key(name), Value: "Val:" + value})
-		} else {
-			out = append(out, types.HostFeatureMask{Key: n.key(name), FeatureName: n.key(name), Value: "Max:1"})
 		}
 	}
 	return out

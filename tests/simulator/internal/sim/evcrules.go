@@ -128,7 +128,7 @@ func (s *Sim) activeVMs(cluster *simulator.ClusterComputeResource, hosts []*simu
 	byHost := s.evc.byHost[cluster.Self]
 	s.evc.mu.Unlock()
 	for _, h := range hosts {
-		if len(s.shownBy(h).Guest().Without(mode.Allowed())) == 0 {
+		if len(s.shownBy(h).Guest().Without(mode.Baseline())) == 0 {
 			continue // it shows nothing that the mode would hide
 		}
 		blocked := false
@@ -137,7 +137,7 @@ func (s *Sim) activeVMs(cluster *simulator.ClusterComputeResource, hosts []*simu
 			if !active {
 				continue
 			}
-			missing := needed.Without(mode.Allowed())
+			missing := needed.Without(mode.Baseline())
 			if len(missing) > 0 {
 				lacking = append(lacking, *faults.Localized(s.requirementsNotMet(missing, &ref, &h.Self)))
 			}
@@ -211,7 +211,7 @@ func (s *Sim) admission(host *simulator.HostSystem, mode *cpus.Mode) types.BaseM
 	}
 	ctx := s.background("")
 	for _, ref := range s.children(ctx, host.Self) {
-		if active, needed := s.activeNeeds(ctx, ref); active && !mode.Allowed().Has(needed) {
+		if active, needed := s.activeNeeds(ctx, ref); active && !mode.Baseline().Has(needed) {
 			return &types.EVCAdmissionFailedVmActive{}
 		}
 	}
