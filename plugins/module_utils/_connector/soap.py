@@ -415,13 +415,13 @@ class CallStats:
 class _Plainly:
     """A method whose answer is wanted as it came.
 
-    :ivar plainly: pyVmomi's description of the method.
+    :ivar method: pyVmomi's description of it; ``wsdlName`` and ``result`` are as there.
     """
 
-    def __init__(self, plainly: t.Any) -> None:
-        self.plainly = plainly
-        self.wsdlName = plainly.wsdlName
-        self.result = plainly.result
+    def __init__(self, method: t.Any) -> None:
+        self.method = method
+        self.wsdlName = method.wsdlName
+        self.result = method.result
 
 
 class Stub(SoapStubAdapter):  # type: ignore[misc]
@@ -580,6 +580,12 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         """The answer to a call as it came, for who reads it himself; otherwise as ``InvokeMethod``."""
         return t.cast(bytes, self.InvokeMethod(mo, _Plainly(info), args))
 
+    def _send(self, mo: t.Any, info: t.Any, args: t.Any, outer: t.Any) -> t.Any:
+        """Send a call once, for pyVmomi's objects or for the answer as it came."""
+        if isinstance(info, _Plainly):
+            return self._raw(mo, info.method, args)
+        return super().InvokeMethod(mo, info, args, outer)
+
     def _raw(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
         """Send a call once; faults are raised as pyVmomi does."""
         headers = {
@@ -620,9 +626,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         begun = time.monotonic()
         self.stats.add(info.wsdlName)
         try:
-            answer = (
-                self._raw(mo, info.plainly, args) if isinstance(info, _Plainly) else super().InvokeMethod(mo, info, args, outer)
-            )
+            answer = self._send(mo, info, args, outer)
         except vmodl.MethodFault as fault:
             raise faults.translate(fault) from fault
         except TimeoutError as error:
