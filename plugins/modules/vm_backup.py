@@ -438,9 +438,6 @@ vms:
         reason:
           description: Why it was read whole, or is excluded, with a stable C(code) and a sentence.
           type: dict
-        transport:
-          description: How it was read; empty where it was not.
-          type: str
         read:
           description: Bytes that were read.
           type: int
