@@ -89,7 +89,7 @@ def wait_gone(folder: str, uuid: str, what: str, deadline: float, go_on: t.Calla
     """
     if not _watch(folder, lambda: present(folder, uuid) is None, deadline, go_on):
         raise DeviceMissing(
-            f"{folder} has a disk {names_of(uuid)[0]} already, which cannot be told from {what}.",
+            f"{folder} has a disk {names_of(uuid)[0]} already, which could be taken for {what}.",
             hint="Look which disk that is. A clone may have the UUID of what it was cloned from.",
         )
 
