@@ -20,9 +20,10 @@ from .. import _files
 from .._descriptor import Content, DiskFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
 from .._programs import MissingProgram
+from .._retention import Retention
 from . import disk as disks
 from . import images
-from .model import Point, Retention
+from .model import Point, kept
 from .report import point_entry
 from .repository import Machine, Repository
 
@@ -31,6 +32,9 @@ if t.TYPE_CHECKING:
     from .model import DiskBackup
 
 VERIFIED, PRUNED = "verified", "pruned"
+
+# The options that say how many points are kept.
+KEEP = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly")
 
 # Beside the manifest: when a point was verified last.
 VERIFIED_FILE = "verified.json"
@@ -156,14 +160,18 @@ class CareOptions:
 
         :raises InvalidOption: what cannot be right.
         """
-        keep = {name: params.get(f"keep_{name}") or 0 for name in ("last", "daily", "weekly", "monthly")}
-        if any(count < 0 for count in keep.values()):
-            raise InvalidOption("A number of points to keep is negative.", hint="Set it to 0 or more.")
+        # 0 is what the option has by default: the rule keeps none.
+        retention = Retention.from_params({name: params[name] or None for name in KEEP})
+        if params["state"] == PRUNED and retention.keeps_all:
+            raise InvalidOption(
+                "The retention keeps no point at all.",
+                hint="Set keep_last, keep_daily, keep_weekly or keep_monthly.",
+            )
         return cls(
             path=params["path"],
             state=params["state"],
             vm=params.get("vm"),
-            retention=Retention(**keep) if params["state"] == PRUNED else None,
+            retention=retention if params["state"] == PRUNED else None,
             timeout=params["timeout"],
         )
 
@@ -219,12 +227,12 @@ def _care_for(machine: Machine, options: CareOptions, entry: dict[str, t.Any], d
 
 def _prune(machine: Machine, retention: Retention, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
     points = machine.points
-    kept = retention.kept(points)
+    reasons = kept(points, retention, datetime.datetime.now(datetime.UTC))
     for point in points:
-        action = "kept" if point.id in kept else "removed"
+        action = "kept" if point.id in reasons else "removed"
         if action == "removed" and not check:
             machine.remove(point.id, deadline)
-        entry["points"].append({"id": point.id, "action": action, "kept_by": kept.get(point.id, [])})
+        entry["points"].append({"id": point.id, "action": action, "kept_by": reasons.get(point.id, [])})
 
 
 def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:

@@ -12,7 +12,10 @@ import json
 import re
 import typing as t
 
-from .._errors import InvalidOption, VforgeError
+from .._errors import VforgeError
+
+if t.TYPE_CHECKING:
+    from .._retention import Retention
 
 # Each MiB of a disk has a digest of its own.
 BLOCK = 1 << 20
@@ -183,45 +186,11 @@ def is_instance_uuid(text: str) -> bool:
 # How long points are kept
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Retention:
-    """Which points are kept.
+def kept(points: t.Sequence[Point], retention: Retention, now: datetime.datetime) -> dict[str, list[str]]:
+    """Why each point is kept, by its ID; one that is not kept is not in it.
 
-    :ivar last: so many, the newest.
-    :ivar daily: the newest of each of so many days that have points; ``weekly`` (ISO weeks) and
-        ``monthly`` alike.
+    :param points: of one VM. The newest is the one with the highest number, whatever the clock was.
     """
-
-    last: int = 0
-    daily: int = 0
-    weekly: int = 0
-    monthly: int = 0
-
-    def __post_init__(self) -> None:
-        if not any((self.last, self.daily, self.weekly, self.monthly)):
-            raise InvalidOption(
-                "The retention keeps no point at all.",
-                hint="Set keep_last, keep_daily, keep_weekly or keep_monthly.",
-            )
-
-    def kept(self, points: t.Sequence[Point]) -> dict[str, list[str]]:
-        """Why each point is kept, by its ID; one that is not kept is not in it.
-
-        :param points: of one VM. Days, weeks and months are those of UTC.
-        """
-        newest = sorted(points, key=lambda point: point.number, reverse=True)
-        reasons: dict[str, list[str]] = {}
-        rules = (
-            ("last", self.last, lambda point: point.number),
-            ("daily", self.daily, lambda point: point.time.date()),
-            ("weekly", self.weekly, lambda point: point.time.isocalendar()[:2]),
-            ("monthly", self.monthly, lambda point: (point.time.year, point.time.month)),
-        )
-        for rule, count, period_of in rules:
-            periods: set[t.Any] = set()
-            for point in newest:
-                period = period_of(point)
-                if period not in periods and len(periods) < count:
-                    periods.add(period)
-                    reasons.setdefault(point.id, []).append(rule)
-        return reasons
+    newest_first = sorted(points, key=lambda point: point.number, reverse=True)
+    reasons = retention.reasons([point.time for point in newest_first], now)
+    return {point.id: why for point, why in zip(newest_first, reasons, strict=True) if why}
