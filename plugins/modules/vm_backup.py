@@ -273,9 +273,12 @@ vms:
         consistency:
           description: V(crash-consistent), V(file-system-consistent), or V(powered-off).
           type: str
+        snapshot:
+          description: Managed object ID of the snapshot that was read. It is gone by now.
+          type: str
         disks:
-          description: Its disks, with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport), C(read)
-            and C(written).
+          description: Its disks, with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport),
+            C(tracking) (V(active) or V(not_active)), C(reason) (why it was read whole), C(read) and C(written).
           type: list
           elements: dict
     snapshot:

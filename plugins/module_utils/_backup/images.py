@@ -35,6 +35,9 @@ _PR_SET_PDEATHSIG = 1
 # Where a program that is activated by systemd finds its first socket (sd_listen_fds).
 _FIRST_SOCKET = 3
 
+# What qemu-img check exits with where clusters are leaked, and nothing is damaged (its manual).
+_ONLY_LEAKS = 3
+
 # For a server to end that has nobody to serve any more: it writes what it still holds.
 _END_SECONDS = 60.0
 
@@ -102,11 +105,12 @@ def _ending_with_us(listener: int | None = None) -> t.Callable[[], None]:
     return ask
 
 
-def run(arguments: t.Sequence[str], deadline: float) -> str:
+def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[int] = (0,)) -> str:
     """Run a program to its end.
 
     :param arguments: its name, and its arguments.
     :param deadline: of ``time.monotonic()``.
+    :param accepted: exit codes that are no failure.
     :returns: what it has printed.
     :raises ToolFailed: with what it says, when it fails.
     :raises TimedOut: when the deadline passes; it is ended then, as in every other ending.
@@ -132,7 +136,7 @@ def run(arguments: t.Sequence[str], deadline: float) -> str:
             ) from error
         finally:
             process.kill()
-    if process.returncode:
+    if process.returncode not in accepted:
         raise ToolFailed(
             f"{' '.join(arguments[:2])} failed: {said.strip() or f'exit code {process.returncode}'}",
             hint="Look at what it says; it was run on this machine.",
@@ -152,8 +156,13 @@ def create(path: str, capacity: int, backing: str | None, deadline: float) -> No
 
 def backing_of(path: str, deadline: float) -> str | None:
     """The name of an image's backing file, as the image has it."""
-    name = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline)).get("backing-filename")
+    name = _info(path, deadline).get("backing-filename")
     return None if name is None else str(name)
+
+
+def _info(path: str, deadline: float) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline))
+    return found
 
 
 def own_areas(path: str, deadline: float) -> list[tuple[int, int]]:
@@ -162,21 +171,38 @@ def own_areas(path: str, deadline: float) -> list[tuple[int, int]]:
     return [(area["start"], area["length"]) for area in found if area["depth"] == 0 and area["present"]]
 
 
-def wrong_chain(path: str, found: str | None, expected: str | None) -> BackupDamaged:
-    """The error of an image that stands on another one than its manifest says."""
-    return BackupDamaged(
-        f"{path} has the backing file {found or 'none'}, and its manifest says {expected or 'none'}.",
-        hint="Restore it from another copy of the repository, or remove its point.",
-        path=path,
-    )
+def check_backing(path: str, expected: str | None, deadline: float) -> None:
+    """Make sure that an image stands on the one that its manifest says.
+
+    :raises BackupDamaged: when it is another one.
+    """
+    found = backing_of(path, deadline)
+    if found != expected:
+        raise BackupDamaged(
+            f"{path} has the backing file {found or 'none'}, and its manifest says {expected or 'none'}.",
+            hint="Restore it from another copy of the repository, or remove its point.",
+            path=path,
+        )
 
 
-def check(path: str, deadline: float) -> None:
+def check(path: str, deadline: float, *, mend: bool = False) -> int:
     """Let qemu-img look for damage of an image's tables.
 
-    :raises ToolFailed: when there is any. That there is none is no proof.
+    Clusters that nothing refers to are no damage: they take room, and nothing else. A ``qemu-img commit`` that
+    was killed may leave some.
+
+    :param mend: whether they are given back; for who has the lock, of an image without damage.
+    :returns: how many bytes such clusters take, or took.
+    :raises ToolFailed: when there is damage. That there is none is no proof.
     """
-    run(["qemu-img", "check", "-q", "-f", "qcow2", path], deadline)
+    asked = ["qemu-img", "check", "-f", "qcow2", "--output=json"]
+    found = json.loads(run([*asked, path], deadline, accepted=(0, _ONLY_LEAKS)))
+    leaks = int(found.get("leaks", 0))
+    if not leaks:
+        return 0
+    if mend:
+        run([*asked, "-r", "leaks", path], deadline)
+    return leaks * int(_info(path, deadline)["cluster-size"])
 
 
 def commit(path: str, deadline: float) -> None:

@@ -12,6 +12,7 @@ import json
 import re
 import typing as t
 
+from .. import _files
 from .._errors import VforgeError
 
 if t.TYPE_CHECKING:
@@ -31,7 +32,7 @@ MACHINE_FILE = "vm.json"
 # No colon: to qemu-img a name with one before its first slash is a protocol.
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.qcow2")
 
 
 class BackupDamaged(VforgeError):
@@ -54,6 +55,9 @@ class DiskBackup:
     :ivar identity: what stays the same as long as it is the same disk: ``diskObjectId``, or the
         UUID of its backing.
     :ivar read: bytes read from vSphere; ``written`` bytes that are no zeros.
+    :ivar tracking: ``active`` where the snapshot had a changeId of it, else ``not_active``; empty, as the
+        next one, in points of earlier releases.
+    :ivar reason: the code of why it was read whole, such as ``tracking_restarted``; empty for an increment.
     """
 
     key: int
@@ -68,11 +72,18 @@ class DiskBackup:
     transport: str
     read: int
     written: int
+    tracking: str = ""
+    reason: str = ""
 
     @property
     def map_file(self) -> str:
         """The file with the digests, in the folder of the point."""
         return f"{self.file}.sha256"
+
+    @property
+    def backing_name(self) -> str | None:
+        """The name of its backing file, as the image has it; None where it needs none."""
+        return f"../{self.backing}/{self.file}" if self.backing else None
 
     @property
     def blocks(self) -> int:
@@ -91,6 +102,7 @@ class Point:
     :ivar consistency: ``crash-consistent``, ``file-system-consistent`` and so on.
     :ivar machine: SHA-256 of the file that says what the VM is made of; empty where there is none, as in
         points of earlier releases.
+    :ivar snapshot: moid of the snapshot that was read, and is gone by now.
     """
 
     id: str
@@ -101,6 +113,7 @@ class Point:
     consistency: str
     disks: tuple[DiskBackup, ...]
     machine: str = ""
+    snapshot: str = ""
 
     @property
     def kind(self) -> str:
@@ -134,22 +147,48 @@ class Point:
         :raises BackupDamaged: when it is none, or was changed.
         """
         try:
-            content = json.loads(data)
-            digest = content.pop("digest")
-            newer = content.pop("format") > FORMAT
-            if digest != _digest({"format": FORMAT, **content}) and not newer:
-                raise _damaged(where, "its digest is another one")
-            if newer:
+            content = _files.parsed(data)
+            digest, form = content.pop("digest"), content.pop("format")
+            if _is(form, int) and form > FORMAT:
                 raise _damaged(where, "it was written by a newer release of this collection")
-            disks = tuple(DiskBackup(**disk) for disk in content.pop("disks"))
-            point = cls(**content, disks=disks)
-            fits = _ID.fullmatch(point.id) and all(_FILE.fullmatch(disk.file) for disk in disks)
-            fits = fits and all(_ID.fullmatch(disk.backing) for disk in disks if disk.backing)
+            if digest != _digest({"format": form, **content}):
+                raise _damaged(where, "its digest is another one")
+            disks = content.pop("disks")
+            point = cls(**content, disks=tuple(DiskBackup(**disk) for disk in disks))
+            wrong = point.wrong()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(where, str(error) or type(error).__name__) from error
-        if not fits:
-            raise _damaged(where, "it has a name that no backup has")
+        if wrong:
+            raise _damaged(where, wrong)
         return point
+
+    def wrong(self) -> str:
+        """What it has that no point has, in words; empty where it is one."""
+        for thing in (self, *self.disks):
+            for field in dataclasses.fields(thing):
+                if field.type in _KINDS and not _is(getattr(thing, field.name), *_KINDS[str(field.type)]):
+                    return f"{field.name} is {str(getattr(thing, field.name))[:40]!r}"
+        if not _ID.fullmatch(self.id) or self.number < 1 or self.time.tzinfo is None:
+            return "its ID, number or time is none that a backup has"
+        if len({disk.key for disk in self.disks}) != len(self.disks):
+            return "two of its disks have one key"
+        return next((why for disk in self.disks if (why := _wrong_disk(disk))), "")
+
+
+# What the fields of a manifest may hold, by what their types are called.
+_KINDS: dict[t.Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "str | None": (str, type(None))}
+
+
+def _is(value: t.Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _wrong_disk(disk: DiskBackup) -> str:
+    if not _FILE.fullmatch(disk.file) or (disk.backing and not _ID.fullmatch(disk.backing)):
+        return f"{disk.label!r} has a file or a backing that no backup has"
+    if disk.capacity < 1 or disk.read < 0 or disk.written < 0:
+        return f"{disk.label!r} has a capacity, or another size, that no disk has"
+    return ""
 
 
 def _digest(content: t.Mapping[str, t.Any]) -> str:

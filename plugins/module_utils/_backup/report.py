@@ -117,6 +117,7 @@ def point_entry(point: Point) -> dict[str, t.Any]:
         "created": point.created,
         "kind": point.kind,
         "consistency": point.consistency,
+        "snapshot": point.snapshot,
         "disks": [_disk_entry(disk) for disk in point.disks],
     }
 
@@ -130,6 +131,8 @@ def _disk_entry(disk: DiskBackup) -> dict[str, t.Any]:
         "backing": disk.backing or None,
         "change_id": disk.change_id,
         "transport": disk.transport,
+        "tracking": disk.tracking,
+        "reason": disk.reason,
         "read": disk.read,
         "written": disk.written,
     }

@@ -29,6 +29,7 @@ from .._progress import Meter
 from .._temporary_snapshots import (
     Kind,
     Made,
+    Removed,
     SnapshotItem,
     SnapshotTask,
     find_leftovers,
@@ -230,7 +231,7 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
 
 
 def _snapshot(item: BackupItem) -> str:
-    return item.own.moid if isinstance(item.own, Made) else ""
+    return item.own.moid if isinstance(item.own, (Made, Removed)) else ""
 
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
@@ -341,6 +342,7 @@ def _copy_disk(
         change_id=disk.change_id,
         identity=disk.identity,
         transport=plan.transport(job.options),
+        reason=reading.why.code if isinstance(reading, Whole) else "",
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
     return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
@@ -382,6 +384,7 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         consistency=consistency(item),
         disks=written,
         machine=hashlib.sha256(about).hexdigest() if about else "",
+        snapshot=_snapshot(item),
     )
     machine.commit(staged, point)
     item.point, item.staged = point, None

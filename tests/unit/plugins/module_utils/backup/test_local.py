@@ -11,8 +11,10 @@ import subprocess
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     InvalidOption,
     NotFound,
@@ -38,7 +40,7 @@ def backups(tmp_path):
 
 def care(backups, *, check=False, **given):
     options = accepted(backup_repository.argument_spec(), {"path": backups.repository.path, **given})
-    return local.care(CareOptions.from_params(options), nothing, check=check)
+    return caring.care(CareOptions.from_params(options), nothing, check=check)
 
 
 def restore(backups, folder, *, check=False, **given):
