@@ -69,7 +69,7 @@ vms:
       description: Its folder in the repository.
       type: str
     error:
-      description: Why not all of its backups can be listed, with C(error_code), C(msg) and C(hint). Those of other VMs are.
+      description: Why not all of its backups can be listed, with C(error_code) and C(msg). Those of other VMs are.
       returned: when a manifest is damaged
       type: dict
     damaged:

@@ -151,7 +151,7 @@ vms:
       type: list
       elements: dict
     error:
-      description: Why it could not be done whole, with C(error_code), C(msg) and C(hint).
+      description: Why it could not be done whole, with C(error_code) and C(msg).
       returned: when it failed
       type: dict
 counts:
@@ -159,7 +159,7 @@ counts:
   returned: always
   type: dict
 failures:
-  description: The VMs that failed, with C(name), C(error_code), C(msg) and C(hint).
+  description: The VMs that failed, with C(name), C(instance_uuid), C(error_code) and C(msg).
   returned: always
   type: list
   elements: dict

@@ -124,7 +124,11 @@ def _finished(repository: Repository, entries: t.Sequence[Entry]) -> dict[str, t
         "repository": repository.path,
         "vms": entries,
         "counts": dict(collections.Counter(point["action"] for point in points)),
-        "failures": [{"name": entry["name"], **entry["error"]} for entry in entries if "error" in entry],
+        "failures": [
+            {"name": entry["name"], "instance_uuid": entry["instance_uuid"], **entry["error"]}
+            for entry in entries
+            if "error" in entry
+        ],
     }
     if not result["failures"]:
         return result
@@ -132,7 +136,6 @@ def _finished(repository: Repository, entries: t.Sequence[Entry]) -> dict[str, t
     failure = PartialFailure(
         f"{len(result['failures'])} of {len(entries)} VMs failed: {first['name'] or first['instance_uuid']}: {first['msg']}",
         result,
-        hint=str(first.get("hint", "")),
     )
     if len(entries) == 1:
         failure.error_code = first["error_code"]

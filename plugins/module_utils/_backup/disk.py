@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import typing as t
@@ -151,7 +150,7 @@ def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, kn
     """
     path = machine.image_of(point, disk)
     (known or machine.survey()).chain(point, disk.key)
-    with _of_the_point(point, disk):
+    with images.damage_of(f"{disk.label} of the backup {point.id}"):
         images.check_backing(path, disk.backing_name, deadline)
         leaked = images.check(path, deadline)
         mended = bool(leaked) and _mended(path, deadline)
@@ -165,19 +164,6 @@ def _mended(path: str, deadline: float) -> bool:
         return images.check(path, deadline, mend=True) > 0
     except images.ToolFailed:
         return False  # qemu-img's own lock: somebody reads it
-
-
-@contextlib.contextmanager
-def _of_the_point(point: Point, disk: DiskBackup) -> t.Iterator[None]:
-    """What a tool says of an image names the point, and what to do."""
-    try:
-        yield
-    except images.ToolFailed as error:
-        raise BackupDamaged(
-            f"{disk.label} of the backup {point.id} cannot be read: {error.message}",
-            hint="Take another point, or restore the images of this one and of those below it from another copy of the "
-            "repository.",
-        ) from error
 
 
 def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str, deadline: float) -> bool:
@@ -203,7 +189,7 @@ def restore(
     :raises VforgeError: when it cannot be; nothing is left then.
     """
     source, what = machine.image_of(point, disk), f"{disk.label} of the backup {point.id}"
-    with _of_the_point(point, disk):
+    with images.damage_of(what):
         images.backing_of(source, deadline)
     folder, name = os.path.split(os.path.abspath(target))
     with _files.open_folder(folder, what=_RESTORED) as place:

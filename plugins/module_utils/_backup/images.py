@@ -48,6 +48,22 @@ class ToolFailed(VforgeError):
     error_code = "image_tool_failed"
 
 
+@contextlib.contextmanager
+def damage_of(what: str) -> t.Iterator[None]:
+    """What a program cannot do with images of a point is damage, which names the point.
+
+    :param what: it is, such as ``Hard disk 1 of the backup 20261129T011500Z-1f0e9c3a``.
+    """
+    try:
+        yield
+    except ToolFailed as error:
+        raise BackupDamaged(
+            f"{what} cannot be read: {error.message}",
+            hint="Take another point, or restore the images of this one and of those below it from another copy of the "
+            "repository.",
+        ) from error
+
+
 # Programs
 
 

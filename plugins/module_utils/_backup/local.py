@@ -227,10 +227,11 @@ def _sha256(path: str) -> str:
 
 
 def _point(machine: Machine, wanted: str) -> Point:
+    if wanted != NEWEST:
+        return machine.point(wanted)
+    # Which one that is cannot be said where a manifest is damaged.
     points = machine.points
-    if wanted == NEWEST and points:
-        return points[-1]
-    return machine.point(wanted)
+    return points[-1] if points else machine.point(wanted)
 
 
 def _wanted(point: Point, labels: t.Sequence[str]) -> list[DiskBackup]:

@@ -112,12 +112,13 @@ def _shared(point: Point, heir: Point) -> t.Iterator[tuple[DiskBackup, DiskBacku
 def _prove_before(machine: Machine, point: Point, heir: Point, deadline: float) -> None:
     for below, disk in _shared(point, heir):
         source, target = machine.image_of(point, below), machine.image_of(heir, disk)
-        images.check_backing(source, below.backing_name, deadline)
-        images.check_backing(target, disk.backing_name, deadline)
-        images.check(source, deadline)
-        images.check(target, deadline)
-        with machine.digests_of(heir, disk) as digests:
-            prove(target, digests, blocks_of(images.own_areas(target, deadline)), deadline)
+        with images.damage_of(f"{disk.label} of the backup {point.id}, or of {heir.id},"):
+            images.check_backing(source, below.backing_name, deadline)
+            images.check_backing(target, disk.backing_name, deadline)
+            images.check(source, deadline)
+            images.check(target, deadline)
+            with machine.digests_of(heir, disk) as digests:
+                prove(target, digests, blocks_of(images.own_areas(target, deadline)), deadline)
 
 
 def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> None:

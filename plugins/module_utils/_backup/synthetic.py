@@ -71,7 +71,8 @@ def put_right(machine: Machine, name: str) -> bool:
 def _merge(machine: Machine, point: Point, disk: DiskBackup, deadline: float) -> None:
     image = machine.image_of(point, disk)
     draft = f"{image}{_DRAFT}"
-    images.check_backing(image, disk.backing_name, deadline)
+    with images.damage_of(f"{disk.label} of the backup {point.id}"):
+        images.check_backing(image, disk.backing_name, deadline)
     images.convert(image, draft, "qcow2", deadline)
     with machine.digests_of(point, disk) as digests:
         prove(draft, digests, range(digests.count), deadline)
