@@ -72,8 +72,12 @@ options:
     description:
       - V(auto) reads what changed where vCenter can say it, else all of a disk.
       - V(full) reads all. V(incremental) fails a VM of which a disk would have to be read whole.
+      - V(audit) reads all, compares it with the newest backup, and says what changed block tracking has missed, in
+        RV(vms[].disks[].missed) and as a warning. What differs is in the new point, so that this one is right in any case. A
+        disk of which vCenter cannot say what changed is read whole. Tracking is reset by
+        M(vforge.vsphere.cbt_changed_areas) with its state V(reset).
     type: str
-    choices: [auto, full, incremental]
+    choices: [auto, full, incremental, audit]
     default: auto
   transport:
     description:
@@ -130,6 +134,14 @@ options:
       - Connections to each disk at the same time. It may be 1 to 16.
     type: int
     default: 4
+  max_chain:
+    description:
+      - At most so many images stand one over the other. Where a new point would make them more, the newest one is made a
+        synthetic full before, from the repository alone. RV(vms[].merged) names it. It takes the time and the room of a full
+        backup, and is done before there is a snapshot.
+      - Whoever reads an image has all that are below it open, so chains have an end. It may be 2 to 500.
+    type: int
+    default: 100
   fresh_hours:
     description:
       - A VM with a point that is not older than so many hours is left as it is, so that a run after a failure backs up exactly
@@ -281,6 +293,9 @@ vms:
             C(tracking) (V(active) or V(not_active)), C(reason) (why it was read whole), C(read) and C(written).
           type: list
           elements: dict
+    merged:
+      description: ID of the point that was made a synthetic full before, by O(max_chain). Null where none was.
+      type: str
     snapshot:
       description: The snapshot that was made, with its C(moid) and whether it was C(removed). Null where there was none.
       type: dict
@@ -302,7 +317,7 @@ vms:
           description: Its size in bytes.
           type: int
         kind:
-          description: V(full), V(incremental), or V(excluded) where no snapshot has it.
+          description: V(full), V(incremental), V(audit), or V(excluded) where no snapshot has it.
           type: str
         reason:
           description: Why it was read whole, or is excluded, with a stable C(code) and a sentence.
@@ -314,8 +329,13 @@ vms:
           description: Bytes that were not, since they have not changed or are not in use.
           type: int
         written:
-          description: Bytes of them that were written, since they are not all zeros.
+          description: Bytes of them that were written, since they are not all zeros; of an audit, those that differ.
           type: int
+        missed:
+          description:
+            - What tracking has missed since the backup before, with O(mode=audit). C(bytes), and C(areas), the first hundred of
+              them at most, each with C(start) and C(length). Null where the disk was not compared.
+          type: dict
     seconds:
       description: How long vCenter and the reading took. Null where nothing was begun.
       type: float
@@ -377,7 +397,7 @@ def argument_spec():
         "vms": _argspec.vms({}),
         "datacenter": {"type": "str"},
         "repository": {"type": "path", "required": True},
-        "mode": {"type": "str", "choices": ["auto", "full", "incremental"], "default": "auto"},
+        "mode": {"type": "str", "choices": ["auto", "full", "incremental", "audit"], "default": "auto"},
         "transport": {"type": "str", "choices": ["auto", "nbd", "export"], "default": "auto"},
         "nbd": {
             "type": "dict",
@@ -389,6 +409,7 @@ def argument_spec():
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},
         "gap": {"type": "int", "default": 256},
         "streams": {"type": "int", "default": 4},
+        "max_chain": {"type": "int", "default": 100},
         "fresh_hours": {"type": "int", "default": 0},
         **_argspec.parallel(),
         **_argspec.timeout(3600),

@@ -11,6 +11,7 @@ import typing as t
 
 from .. import _files
 from . import images
+from .audit import Auditing
 from .blockmap import BlockMap
 from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
@@ -67,7 +68,7 @@ def copy(
     disk: NewDisk,
     earlier: Earlier | None,
     areas: t.Iterable[tuple[int, int]],
-    copying: Copying,
+    copying: Copying | Auditing,
     deadline: float,
 ) -> Staged:
     """Write the image of a disk into a staged folder, with the digests of what is read whole.

@@ -11,7 +11,7 @@ import typing as t
 from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
 from . import plan
-from .plan import BACK_UP, Changes, Reading
+from .plan import BACK_UP, Audit, Changes, Reading
 
 if t.TYPE_CHECKING:
     from .model import DiskBackup, Point
@@ -24,6 +24,7 @@ _UNKNOWN: dict[str, t.Any] = {
     **_engine.UNTOUCHED,
     "instance_uuid": "",
     "point": None,
+    "merged": None,
     "snapshot": None,
     "disks": [],
     "warnings": [],
@@ -55,12 +56,13 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "path": item.vm.path,
         "instance_uuid": item.vm.instance_uuid,
         "actions": [_DONE[step] for step in item.done],
-        "changed": bool(item.done),
+        "changed": bool(item.done or item.merged),
+        "merged": item.merged or None,
         "point": point_entry(item.point) if item.point is not None else None,
         "snapshot": _snapshot(item),
         "disks": [*_read(item), *_left_out(item)],
         "seconds": item.seconds,
-        "warnings": item.warnings,
+        "warnings": [*item.warnings, *_misses(item)],
     }
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
@@ -74,23 +76,47 @@ def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:
 
 def _read(item: BackupItem) -> list[dict[str, t.Any]]:
     copied = {one.disk.key: one.copied for one in item.copied}
-    return [_disk(reading, copied.get(reading.disk.key)) for reading in item.readings]
+    return [{**_disk(each, copied.get(each.disk.key)), "missed": _missed(item, each)} for each in item.readings]
+
+
+def _missed(item: BackupItem, reading: Reading) -> dict[str, t.Any] | None:
+    """What tracking has missed of a disk; None where it was not audited."""
+    found = item.missed.get(reading.disk.key)
+    if found is None or not isinstance(reading, Audit):
+        return None
+    return {"bytes": found.bytes, "areas": [{"start": start, "length": length} for start, length in found.areas]}
+
+
+def _misses(item: BackupItem) -> list[str]:
+    """A sentence for each disk of which tracking has missed changes."""
+    return [
+        f"Changed block tracking of {item.title} has missed {found['bytes']} bytes of {each.disk.label} since the backup "
+        f"{each.point.id}, the first at byte {found['areas'][0]['start']}. The new backup has them; earlier ones may lack "
+        "some. Reset tracking by cbt_changed_areas with state reset."
+        for each in item.readings
+        if isinstance(each, Audit) and (found := _missed(item, each)) and found["bytes"]
+    ]
 
 
 def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
     disk = reading.disk
-    changes = isinstance(reading, Changes)
     return {
         "label": disk.label,
         "key": disk.key,
         "unit": disk.unit,
         "capacity": disk.capacity,
-        "kind": "incremental" if changes else "full",
+        "kind": _kind(reading),
         "reason": {"code": "", "reason": ""} if isinstance(reading, Changes) else vars(reading.why),
         "read": copied.read if copied is not None else 0,
         "skipped": disk.capacity - copied.read if copied is not None else 0,
         "written": copied.written if copied is not None else 0,
     }
+
+
+def _kind(reading: Reading) -> str:
+    if isinstance(reading, Audit):
+        return "audit"
+    return "incremental" if isinstance(reading, Changes) else "full"
 
 
 def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
@@ -105,6 +131,7 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "read": 0,
             "skipped": 0,
             "written": 0,
+            "missed": None,
         }
         for one in plan.left_out(item.vm.disks)
     ]

@@ -308,6 +308,17 @@ class Machine:
         """Give a point all that its images have from earlier ones. See ``synthetic``."""
         return synthetic.make_full(self, point, deadline)
 
+    def shorten(self, max_chain: int, deadline: float) -> str:
+        """Make the newest point a full one where a point more would have longer chains than that.
+
+        :returns: its ID; empty where nothing was done.
+        :raises BackupDamaged: when the points that it stands on are not there.
+        """
+        points = self.points
+        if not points or Survey(tuple(points), {}).longest_chain(points[-1]) < max_chain:
+            return ""
+        return self.make_full(points[-1], deadline).id
+
     def put_right(self, deadline: float) -> list[str]:
         """Finish, or undo, what runs that died have begun.
 

@@ -41,11 +41,12 @@ from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
 from . import disk as disks
 from . import images, plan, read, readers, report
+from .audit import Auditing, Missed, Tracked
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
 from .model import MACHINE_FILE, Point, point_id
 from .options import EXPORT, INCREMENTAL, TRY, BackupOptions, Vm
-from .plan import BACK_UP, Changes, Reading, Whole
+from .plan import BACK_UP, Audit, Changes, Reading, Whole
 from .repository import Machine, Repository
 
 if t.TYPE_CHECKING:
@@ -68,6 +69,8 @@ class BackupItem(SnapshotItem):
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there; or one that is new enough.
+    :ivar merged: the ID of a point that was made a full one before; empty where none was.
+    :ivar missed: what tracking has missed of the disks that were audited, by key.
     """
 
     vm: Vm
@@ -78,6 +81,8 @@ class BackupItem(SnapshotItem):
     copied: list[Staged] = dataclasses.field(default_factory=list)
     whole: bool = False
     point: Point | None = None
+    merged: str = ""
+    missed: dict[int, Missed] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -165,6 +170,7 @@ def _carry_out(job: BackupTask) -> None:
     for wave in waves(due, job.options.parallel):
         with contextlib.ExitStack() as locks:
             _lock(job, wave, locks)
+            _shorten(job, [item for item in wave if item.error is None])
             try:
                 _copy(job, [item for item in wave if item.error is None])
                 # What was read is whole, also of a VM whose snapshot could not be removed.
@@ -193,6 +199,22 @@ def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitS
             item.machine = locks.enter_context(lock)
         except VforgeError as error:
             item.fail(error)
+
+
+def _shorten(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
+    """Make the newest point of each VM a full one whose chain of images would become too long.
+
+    It takes as long as a full backup, so it is done before there is a snapshot.
+    """
+    if not plan.makes_increments(job.options):
+        return
+    with job.task.phase("merge"):
+        for item in items:
+            try:
+                if item.machine is not None:
+                    item.merged = item.machine.shorten(job.options.max_chain, job.task.deadline)
+            except VforgeError as error:
+                item.fail(error)
 
 
 # The snapshot, and what is read of it
@@ -298,7 +320,7 @@ def _areas(
         try:
             # All of it before the first byte is read: what an answer says counts only when the
             # whole of it was right.
-            return reading, _pairs(changed_areas(ask, disk.capacity), job.options.gap)
+            return reading, _pairs(changed_areas(ask, disk.capacity), 0 if isinstance(reading, Audit) else job.options.gap)
         except Fault as fault:
             why = tracking.full_required(fault)
             if why is None:
@@ -327,13 +349,25 @@ def _copy_disk(
 ) -> Staged:
     disk = reading.disk
     meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show_progress)
-    copying = Copying(
-        open_stream=source.open,
-        fresh=isinstance(reading, Whole),
-        streams=job.options.streams,
-        go_on=job.go_on,
-        report=lambda count: meter.reach(count, disk.capacity),
-    )
+    copying: Copying | Auditing
+    if isinstance(reading, Audit):
+        copying = Auditing(
+            open_stream=source.open,
+            streams=job.options.streams,
+            go_on=job.go_on,
+            tracked=Tracked(areas),
+            report=lambda count: meter.reach(count, disk.capacity),
+        )
+        areas = [(0, disk.capacity)]
+        item.missed[disk.key] = copying.missed
+    else:
+        copying = Copying(
+            open_stream=source.open,
+            fresh=isinstance(reading, Whole),
+            streams=job.options.streams,
+            go_on=job.go_on,
+            report=lambda count: meter.reach(count, disk.capacity),
+        )
     new = NewDisk(
         key=disk.key,
         label=disk.label,
