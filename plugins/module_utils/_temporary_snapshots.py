@@ -164,7 +164,8 @@ class Owner:
 class OwnerMark:
     """What a description says.
 
-    :ivar vm: instance UUID of the VM, or ID of the first class disk, that the snapshot was made of.
+    :ivar vm: what it belongs to: the instance UUID of a VM, the ID of a first class disk, or another
+        name that no other thing has.
     :ivar run: random, one for each task.
     :ivar seconds: after which the run has ended in any case.
     """
@@ -176,8 +177,12 @@ class OwnerMark:
 
     def description(self, kind: Kind) -> str:
         """The text for the snapshot."""
+        return f"{kind.words}\n{kind.mark}{self.as_text()}"
+
+    def as_text(self) -> str:
+        """The mark alone, on one line."""
         data = {"vm": self.vm, "run": self.run, "seconds": self.seconds}
-        return f"{kind.words}\n{kind.mark}{json.dumps(data | dataclasses.asdict(self.owner))}"
+        return json.dumps(data | dataclasses.asdict(self.owner))
 
     @classmethod
     def of(cls, kind: Kind, snapshot: Snapshot, vm: str) -> OwnerMark | None:
@@ -188,8 +193,11 @@ class OwnerMark:
     def read(cls, kind: Kind, description: str, vm: str) -> OwnerMark | None:
         """The owner mark in a description, or None where it has none of this VM or first class disk."""
         _words, found, text = description.rpartition(f"\n{kind.mark}")
-        if not found:
-            return None
+        return cls.from_text(text, vm) if found else None
+
+    @classmethod
+    def from_text(cls, text: str, vm: str) -> OwnerMark | None:
+        """The mark of such a line, or None where it is none of this VM or first class disk."""
         try:
             data = json.loads(text)
             owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
@@ -222,12 +230,13 @@ def _place() -> str:
 def _began(pid: int) -> str | None:
     """When a process was started; None where there is none.
 
-    proc(5): it is field 22, and the second one may hold anything.
+    proc(5): it is field 22, and the second one may hold anything. The third is the state: one that has
+    ended and that nobody has waited for stays as a zombie, for ever in a container without an init.
     """
     path = pathlib.Path(f"/proc/{pid}/stat")
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        return text.rpartition(")")[2].split()[19]
+        fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return None if fields[0] in ("Z", "X") else fields[19]
     except (OSError, IndexError):
         return None
 

@@ -24,7 +24,7 @@ options:
         not changed, and its scripts are not compared.
       - V(enabled) enables VMFork on a VM that runs. A quiesced one runs again only by a reset. See O(allow_reset).
       - V(disabled) switches VMFork off. Refused while non-persistent children run, since they live on the parent's memory. A
-        quiesced parent goes on standing still unless O(allow_reset) is set.
+        quiesced parent stays frozen unless O(allow_reset) is set.
       - Without this option a parent stays as it is, and only its children are worked on.
     type: str
     choices: [enabled, disabled, quiesced]

@@ -351,6 +351,12 @@ counts:
   description: How many VMs were C(backed_up), C(failed) and, by O(fresh_hours), C(unchanged).
   returned: as RV(vms)
   type: dict
+missed:
+  description:
+    - The VMs of which tracking has missed changes, with O(mode=audit), each as C(moid), as other modules take them.
+  returned: as RV(vms)
+  type: list
+  elements: dict
 bytes_read:
   description: Bytes that were read from all disks.
   returned: as RV(vms)

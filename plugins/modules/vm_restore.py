@@ -1,18 +1,23 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Restore a backup to image files, or to an OVF package."""
+"""Restore a backup into a VM, to image files, or to an OVF package."""
 
 DOCUMENTATION = r"""
 module: vm_restore
-short_description: Restore a backup to image files, or to an OVF package
+short_description: Restore a backup into a VM, to image files, or to an OVF package
 version_added: 0.1.0
 description:
-  - Writes disks as they were at any point of a repository into files of this machine, and compares every MiB with the digest
-    of the backup. A file is there when that is done, and not before.
-  - Files that already have what the point has are left alone.
+  - With O(into) it puts disks as they were at any point of a repository into a VM that is there, all or some of them.
+    Each is brought in beside the disk that it replaces and read back where its datastore allows that. Only when all have
+    come, one call exchanges them, and the old ones are deleted last. A VM that is to be powered off runs until then.
+  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks or with all of the restored ones. The
+    next run into the same VM goes on with what has come, and removes what is not needed.
+  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the digest of the backup. A file
+    is there when that is done, and not before. No vCenter is asked.
+  - Disks of a VM that is off, and files, which already have what the point has are left alone.
   - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and networks, of which
-    M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) does both.
+    M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) makes a new VM so.
   - Single files are read by C(guestmount) or C(qemu-nbd), straight from the image of a point.
 options:
   repository:
@@ -22,59 +27,149 @@ options:
     required: true
   vm:
     description:
-      - Instance UUID of the VM, or the name that it had at its newest backup.
+      - Instance UUID of the VM that was backed up, or the name that it had at its newest backup.
     type: str
     required: true
   point:
     description:
-      - Which backup, by its C(id) as M(vforge.vsphere.backup_info) lists it, or V(newest).
+      - Which backup, by its C(id) as M(vforge.vsphere.backup_info) lists it, or V(newest). V(latest) means the same.
     type: str
     default: newest
+  before:
+    description:
+      - A time of ISO 8601, such as V(2026-11-28T06:00:00+01:00). Of the backups that were made until then the newest is
+        restored. Without a zone it is UTC.
+    type: str
   disks:
     description:
-      - Labels of the disks, such as V(Hard disk 1). All disks by default.
+      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys (V(2000)) or the UUIDs of their
+        backings, as they were at the point. All disks by default.
     type: list
     elements: str
     default: []
+  into:
+    description:
+      - The VM whose disks are replaced, named in exactly one way. It may be the VM that was backed up, or another one with
+        controllers of the same names.
+      - A text is its name, or its path where it begins with a slash.
+      - A disk takes the place that it had at the point. What else is on the VM stays, and so does its configuration.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Name of the VM. When several VMs have it, the task fails and lists their paths.
+        type: str
+      path:
+        description:
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - A slash within a name is written V(%2f).
+        type: str
+      uuid:
+        description:
+          - BIOS UUID of the VM, or its instance UUID with O(into.use_instance_uuid=true).
+        type: str
+      use_instance_uuid:
+        description:
+          - Whether O(into.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+        type: bool
+        default: false
+      moid:
+        description:
+          - Managed object ID of the VM, such as V(vm-42).
+        type: str
+      folder:
+        description:
+          - Inventory path of the folder that holds the VM named by O(into.name).
+        type: str
+  datacenter:
+    description:
+      - Name or path of the datacenter to look in for O(into). The whole inventory by default.
+    type: str
+  power_off:
+    description:
+      - Whether a VM that is not powered off is powered off (not shut down) when the disks have come. Without it such a VM is
+        refused.
+    type: bool
+    default: false
+  powered_on:
+    description:
+      - Whether the VM is powered on in the end.
+    type: bool
+    default: false
+  snapshots:
+    description:
+      - What becomes of a VM that has snapshots, which belong to the disks that it has now. V(refuse) fails.
+      - V(remove) removes them all when the restored disks have come.
+    type: str
+    choices: [refuse, remove]
+    default: refuse
+  keep_replaced:
+    description:
+      - Whether the disks that were replaced stay on their datastores, where they belong to no VM. RV(disks[].replaced) has their
+        paths, and nobody removes them later.
+    type: bool
+    default: false
+  verify:
+    description:
+      - How a restored disk is proved before anything is exchanged.
+      - V(content) reads it from its datastore and compares every MiB with the digests of the backup. This is not possible on
+        vSAN.
+      - V(manifest) compares the size and the digest of the upload as the host reports them.
+      - V(auto) does the first where it is possible, else the second. RV(disks[].compared) says which it was.
+    type: str
+    choices: [auto, content, manifest]
+    default: auto
   dest:
     description:
       - Folder for the files, which must be there. They are named after the keys of the disks, such as C(disk-2000.qcow2). The
         descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and its disks are C(vm-disk-2000.vmdk) and so on.
+      - With O(into) it is where one disk at a time is made ready for its upload, by default in the repository. There has to be
+        room for what is used of the largest disk.
     type: path
-    required: true
   format:
     description:
-      - Format of the files.
+      - Format of the files, V(qcow2) by default.
       - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
         secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM, and its
         NVRAM.
     type: str
     choices: [qcow2, raw, vmdk, ovf]
-    default: qcow2
   timeout:
     description:
       - Seconds that the task may take, from its beginning.
     type: int
     default: 3600
 extends_documentation_fragment:
+  - vforge.vsphere.connection
   - vforge.vsphere.attributes
 attributes:
   check_mode:
     support: full
+    details:
+      - Disks that can be read are compared in check mode, too. So it tells whether a VM has what a point has.
   diff_mode:
-    support: none
+    support: partial
+    details:
+      - With O(into).
   idempotent:
     support: full
     details:
-      - Files that are there are read and compared, and written only where they differ.
+      - Files, and disks of a VM that is off, are read and compared, and written only where they differ. Disks of a VM that runs,
+        and those on vSAN, cannot be read, so they are restored again.
   action_group:
-    support: none
-    membership: []
-notes:
-  - It connects to no vCenter. Proved by qemu-img, on points of a simulator.
+    support: full
 requirements:
   - qemu-img and qemu-nbd 6.1 or later
   - python3-libnbd 1.14 or later, for the Python that runs the module
+notes:
+  - A restored disk is another disk to changed block tracking. So the next backup of it is a full one, and says so.
+  - A disk that is a delta disk of another one, or that another VM has too, stays when it is replaced, and
+    RV(disks[].replaced) says why. Raw devices, first class disks and encrypted VMs are refused.
+  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace,
+    Datastore.FileManagement, VirtualMachine.Inventory.Create and VirtualMachine.Inventory.Delete for the import, and
+    VirtualMachine.Config.AddExistingDisk and VirtualMachine.Config.RemoveDisk on the VM.
+  - What is restored is noted in the file C(restore-UUID.json) beside the points until it is done.
+  - Proved by qemu-img, and on a simulator alone.
 seealso:
   - module: vforge.vsphere.vm_backup
   - module: vforge.vsphere.backup_info
@@ -83,6 +178,28 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Put the disks of db-1 back as they were before the upgrade
+  vforge.vsphere.vm_restore:
+    hostname: vcenter.example.com
+    username: automation@vsphere.local
+    password: "{{ vcenter_password }}"
+    repository: /srv/backups
+    vm: db-1
+    before: "2026-11-28T06:00:00+01:00"
+    into:
+      name: db-1
+    power_off: true
+    powered_on: true
+
+- name: Put one disk back, and keep the one that it replaces
+  vforge.vsphere.vm_restore:
+    repository: /srv/backups
+    vm: db-1
+    disks: ["scsi0:1"]
+    into:
+      name: db-1
+    keep_replaced: true
+
 - name: Have the disks of the newest backup of db-1
   vforge.vsphere.vm_restore:
     repository: /srv/backups
@@ -129,8 +246,46 @@ package:
     - The package, with the C(path) of its descriptor and the C(action), V(restored) or V(unchanged). Null for other formats.
   returned: always
   type: dict
+into:
+  description: The VM that was restored into.
+  returned: with O(into)
+  type: dict
+  contains:
+    name:
+      description: Name of the VM.
+      type: str
+    moid:
+      description: Managed object ID of the VM.
+      type: str
+    path:
+      description: Inventory path of the VM.
+      type: str
+    instance_uuid:
+      description: Instance UUID of the VM.
+      type: str
+    actions:
+      description:
+        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off), V(snapshots_removed), V(disks_replaced),
+          V(replaced_disks_deleted) and V(powered_on).
+      type: list
+      elements: str
+    changed:
+      description: Whether anything was done.
+      type: bool
+    seconds:
+      description: How long vCenter has worked on it. Null where it did not.
+      type: float
+    warnings:
+      description: What nobody should overlook.
+      type: list
+      elements: str
+left:
+  description: Labels of the VM's disks that were left alone, since they are not among those that are restored.
+  returned: with O(into)
+  type: list
+  elements: str
 disks:
-  description: One entry for each disk.
+  description: One entry for each disk of the point that is restored.
   returned: always
   type: list
   elements: dict
@@ -144,12 +299,46 @@ disks:
     capacity:
       description: Its size in bytes.
       type: int
+    unit:
+      description: Controller, bus and unit of the disk.
+      returned: with O(into)
+      type: str
     path:
-      description: The file.
+      description: The file, or with O(into) the path of the VM's disk on its datastore.
       type: str
     action:
-      description: V(restored), or V(unchanged) where the file had it already.
+      description:
+        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was not restored, since the task
+          failed.
       type: str
+    compared:
+      description: How it was proved, by its V(content) or by the V(manifest) of the host. Null where it was not.
+      returned: with O(into)
+      type: str
+    not_read:
+      description: Why the content could not be compared. Empty where it was.
+      returned: with O(into)
+      type: str
+    replaced:
+      description:
+        - The disk that was there before, with its C(path), whether it was C(deleted), and the C(reason) why not. Null where there
+          was none, or nothing was replaced.
+      returned: with O(into)
+      type: dict
+timing:
+  description: Seconds by phase.
+  returned: always
+  type: dict
+calls:
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  returned: when a connection was tried
+  type: dict
+error_code:
+  description:
+    - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots), V(no_controller),
+      V(read_back_failed), V(concurrent_access) or V(backup_damaged).
+  returned: on failure
+  type: str
 """
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python
@@ -159,27 +348,54 @@ _any_python.require()
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
-from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run_alone
+from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run, run_alone
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions, restore
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_options import IntoOptions
 
 
 def argument_spec():
     """The options of the module."""
     return {
+        **_argspec.connection(),
         "repository": {"type": "path", "required": True},
         "vm": {"type": "str", "required": True},
         "point": {"type": "str", "default": "newest"},
+        "before": {"type": "str"},
         "disks": {"type": "list", "elements": "str", "default": []},
-        "dest": {"type": "path", "required": True},
-        "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "ovf"], "default": "qcow2"},
+        "dest": {"type": "path"},
+        "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "ovf"]},
+        "into": _argspec.vm(),
+        "datacenter": {"type": "str"},
+        "power_off": {"type": "bool", "default": False},
+        "powered_on": {"type": "bool", "default": False},
+        "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
+        "keep_replaced": {"type": "bool", "default": False},
+        "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
         **_argspec.timeout(3600),
     }
 
 
+def rules():
+    """Which options need or exclude each other."""
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        {"required_one_of": [["dest", "into"]], "mutually_exclusive": [["into", "format"]]},
+    )
+
+
+def prepared(params):
+    """The options of either way."""
+    return (IntoOptions if params.get("into") else RestoreOptions).from_params(params)
+
+
 def main():
     """Run the module."""
-    module = make_module(AnsibleModule, argument_spec(), {}, RestoreOptions.from_params)
-    run_alone(module, RestoreOptions.from_params, lambda options, show: restore(options, show, check=module.check_mode))
+    module = make_module(AnsibleModule, argument_spec(), rules(), prepared)
+    if module.params["into"] is None:
+        run_alone(module, prepared, lambda options, show: restore(options, show, check=module.check_mode))
+    from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restoring
+
+    run(module, prepared, lambda session, options: restoring.run(session, options, check=module.check_mode))
 
 
 if __name__ == "__main__":

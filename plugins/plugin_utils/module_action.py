@@ -61,7 +61,7 @@ class ModuleAction(ActionBase):
         self._refuse_without_playbook()
         if timed_out and result.get("failed"):
             raise self._too_late(result, killed=line is not None and line.killed)
-        return self._told_where(result, task_vars or {})
+        return self._saying_where_to_set_it(result, task_vars or {})
 
     @property
     def _name(self) -> str:
@@ -82,7 +82,7 @@ class ModuleAction(ActionBase):
         """
         return sealed_texts(sealed(self.meant(), self.SECRET, self.LISTS), address=self.ADDRESS)
 
-    def _told_where(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _saying_where_to_set_it(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """The result; where a module on another machine misses what a variable would give it, with the place to set that."""
         variable = VARIABLES.get(result.get("option", ""))
         if result.get("error_code") != "invalid_option" or variable is None or self._connection.transport == "local":

@@ -17,9 +17,10 @@ from .._programs import MissingProgram
 from .._retention import Retention
 from . import disk as disks
 from . import images, records
-from .local import NEWEST, chosen, newest_name
+from .local import chosen, chosen_point, newest_name
 from .model import Point, kept
 from .repository import Machine, Repository, Survey
+from .selecting import PointSelector
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 
@@ -34,7 +35,7 @@ class CareOptions:
     """What is to be done with a repository.
 
     :ivar retention: for ``pruned``.
-    :ivar point: for ``merged``: its ID, or ``newest``.
+    :ivar point: for ``merged``.
     :ivar max_chain: for ``merged``: a point whose images are not more than so many, one over the other, is left as
         it is.
     """
@@ -43,7 +44,7 @@ class CareOptions:
     state: str
     vm: str | None
     retention: Retention
-    point: str
+    point: PointSelector
     max_chain: int
     timeout: int
 
@@ -65,7 +66,8 @@ class CareOptions:
             raise InvalidOption(
                 f"The option max_chain is {params['max_chain']}.", hint="Set it to 1 or more.", option="max_chain"
             )
-        if params["point"] != NEWEST and params.get("vm") is None:
+        point = PointSelector(params["point"])
+        if point.names_one and params.get("vm") is None:
             raise InvalidOption(
                 f"The option point names {params['point']}, and vm no VM.", hint="Set vm to the VM of this point.", option="vm"
             )
@@ -74,7 +76,7 @@ class CareOptions:
             state=params["state"],
             vm=params.get("vm"),
             retention=retention,
-            point=params["point"],
+            point=point,
             max_chain=params["max_chain"],
             timeout=params["timeout"],
         )
@@ -201,7 +203,7 @@ def _merge(machine: Machine, options: CareOptions, entry: Entry, deadline: float
     points = machine.points
     if not points:
         return
-    point = points[-1] if options.point == NEWEST else machine.point(options.point)
+    point = chosen_point(machine, options.point)
     length = Survey(tuple(points), {}).longest_chain(point)
     due = length > options.max_chain
     if due and not check:

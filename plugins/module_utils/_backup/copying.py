@@ -199,39 +199,37 @@ def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:
             yield block
 
 
-def prove(
-    path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float, form: str = "qcow2", *, what: str = ""
-) -> int:
+def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float, form: str = "qcow2", called: str = "") -> int:
     """Compare an image with the digests of a disk.
 
     :param deadline: of ``time.monotonic()``.
     :param form: of the image: ``raw``, ``qcow2`` or ``vmdk``.
-    :param what: it is, for messages; its path by default.
+    :param called: what messages call it; by default its path.
     :returns: how many bytes were compared.
     :raises TimedOut: when the deadline passes.
     :raises BackupDamaged: where it is something else; it names the first byte, and how many blocks.
     """
-    what = what or path
     looked = 0
 
     def read(offset: int, length: int) -> bytes:
         nonlocal looked
         if time.monotonic() > deadline:
-            raise TimedOut(f"{what} could not be compared in the time allowed.", hint="Raise timeout.")
+            raise TimedOut(f"{called or path} could not be compared in the time allowed.", hint="Raise timeout.")
         looked += length
         return image.read(offset, length)
 
     with Nbd.image(path, form=form) as image:
         if image.size < digests.capacity:
             raise BackupDamaged(
-                f"{what} has {image.size} bytes, and the disk had {digests.capacity}.",
+                f"{called or path} has {image.size} bytes, and the disk had {digests.capacity}.",
                 hint="Take another point, or another copy of the repository.",
                 path=path,
             )
         wrong = list(differences(read, digests, blocks))
     if wrong:
         raise BackupDamaged(
-            f"{what} is not what was backed up: {len(wrong)} blocks of 1 MiB differ, the first at byte {wrong[0] * BLOCK}.",
+            f"{called or path} is not what was backed up: {len(wrong)} blocks of 1 MiB differ, the first at byte "
+            f"{wrong[0] * BLOCK}.",
             hint="Take another point, or another copy of the repository.",
             path=path,
             blocks=len(wrong),

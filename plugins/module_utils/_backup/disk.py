@@ -199,7 +199,7 @@ def restore(
         try:
             images.convert(source, draft.path, form, deadline, streamed=streamed)
             with machine.digests_of(point, disk) as digests:
-                compared = prove(draft.path, digests, range(digests.count), deadline, form, what=what)
+                compared = prove(draft.path, digests, range(digests.count), deadline, form, what)
             draft.finish()
         finally:
             draft.abandon()

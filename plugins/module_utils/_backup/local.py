@@ -21,13 +21,15 @@ from . import images, records
 from .model import Point
 from .report import point_entry
 from .repository import Machine, Repository
+from .selecting import PointSelector, chosen_disks
 
 if t.TYPE_CHECKING:
     from .._vsphere import hardware
     from .model import DiskBackup
 
-NEWEST = "newest"
 _FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "ovf": "vmdk"}
+
+_DEFAULT = "qcow2"
 
 # A package of all disks, with what the VM was made of.
 _PACKAGE = "ovf"
@@ -76,6 +78,19 @@ def newest_name(machine: Machine) -> str:
     return points[-1].vm_name if points else ""
 
 
+def chosen_point(machine: Machine, wanted: PointSelector) -> Point:
+    """The point that is meant. Damage of others matters only where it is not named by its ID.
+
+    :raises NotFound: there is none.
+    :raises BackupDamaged: its manifest was changed, or nobody can say which point it is.
+    """
+    known = machine.survey()
+    error = known.damaged.get(wanted.point) if wanted.names_one else next(iter(known.damaged.values()), None)
+    if error is not None:
+        raise error
+    return wanted.choose(known.points, machine.folder)
+
+
 # Asking
 
 
@@ -120,14 +135,13 @@ def _stored(machine: Machine, point: Point) -> dict[str, t.Any]:
 class RestoreOptions:
     """What is to be restored to files of this machine.
 
-    :ivar point: its ID, or ``newest``.
-    :ivar disks: labels of disks; empty for all.
+    :ivar disks: names of disks; empty for all.
     :ivar folder: for the images.
     """
 
     repository: str
     vm: str
-    point: str
+    point: PointSelector
     disks: tuple[str, ...]
     folder: str
     form: str
@@ -139,17 +153,19 @@ class RestoreOptions:
 
         :raises InvalidOption: what cannot be right.
         """
-        if params["format"] == _PACKAGE and params.get("disks"):
+        if not params.get("dest"):
+            raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
+        if params.get("format") == _PACKAGE and params.get("disks"):
             raise InvalidOption(
                 "A package has all disks of the VM.", hint="Leave disks out, or choose another format.", option="disks"
             )
         return cls(
             repository=params["repository"],
             vm=params["vm"],
-            point=params["point"],
+            point=PointSelector.from_params(params),
             disks=tuple(params.get("disks") or ()),
             folder=params["dest"],
-            form=params["format"],
+            form=params.get("format") or _DEFAULT,
             timeout=params["timeout"],
         )
 
@@ -168,8 +184,8 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _files.check_folder(options.folder, what="restored image")
     with repository.locked(uuid, deadline, show, put_right=False) as machine:
-        point = _point(machine, options.point)
-        wanted = _wanted(point, options.disks)
+        point = chosen_point(machine, options.point)
+        wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
         about = machine.hardware_of(point) if options.form == _PACKAGE else None
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
@@ -224,26 +240,6 @@ def _has(path: str, data: bytes) -> bool:
 def _sha256(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _point(machine: Machine, wanted: str) -> Point:
-    if wanted != NEWEST:
-        return machine.point(wanted)
-    # Which one that is cannot be said where a manifest is damaged.
-    points = machine.points
-    return points[-1] if points else machine.point(wanted)
-
-
-def _wanted(point: Point, labels: t.Sequence[str]) -> list[DiskBackup]:
-    known = {disk.label.casefold(): disk for disk in point.disks}
-    missing = [label for label in labels if label.casefold() not in known]
-    if missing:
-        raise NotFound(
-            f"The backup {point.id} has no {missing[0]}.",
-            hint=f"It has {', '.join(disk.label for disk in point.disks)}.",
-            known=[disk.label for disk in point.disks],
-        )
-    return [known[label.casefold()] for label in labels] or list(point.disks)
 
 
 def _restore(

@@ -39,6 +39,7 @@ def result(job: BackupTask) -> dict[str, t.Any]:
         "repository": job.repository.path,
         "vms": entries,
         "counts": dict(collections.Counter(_what_became(entry) for entry in entries)),
+        "missed": [{"moid": item.vm.moid} for item in job.vms if _misses(item)],
         "bytes_read": sum(one.copied.read for item in job.vms for one in item.copied),
     }
 

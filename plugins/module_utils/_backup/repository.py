@@ -286,6 +286,8 @@ class Machine:
             os.rename(staged, self.at(point.id))
             sync(self.place)
             sync(self.folder)
+            # A VM's folder may be as new as its first point.
+            sync(os.path.dirname(self.folder))
 
     def discard(self, staged: str) -> None:
         """Remove a staged folder."""

@@ -170,9 +170,9 @@ def _carry_out(job: BackupTask) -> None:
     for wave in waves(due, job.options.parallel):
         with contextlib.ExitStack() as locks:
             _lock(job, wave, locks)
-            _shorten(job, [item for item in wave if item.error is None])
+            _shorten(job, [item for item in wave if item.due(BACK_UP)])
             try:
-                _copy(job, [item for item in wave if item.error is None])
+                _copy(job, [item for item in wave if item.due(BACK_UP)])
                 # What was read is whole, also of a VM whose snapshot could not be removed.
                 _finish(job, [item for item in wave if item.whole])
             finally:
@@ -184,10 +184,7 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
     """The points of a VM, read only where one of them may be new enough."""
     if not job.options.fresh_hours:
         return ()
-    try:
-        return job.repository.read(item.vm.instance_uuid).points
-    except _files.FileMissing:
-        return ()  # a point is just being removed: under the lock it is seen as it is
+    return job.repository.read(item.vm.instance_uuid).points
 
 
 def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
@@ -197,6 +194,10 @@ def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitS
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
         try:
             item.machine = locks.enter_context(lock)
+            if job.options.fresh_hours:
+                # Another run may have made the point while this one waited.
+                item.point = plan.fresh(item.machine.points, job.options, datetime.datetime.now(datetime.UTC))
+                item.steps = () if item.point is not None else item.steps
         except VforgeError as error:
             item.fail(error)
 

@@ -18,7 +18,7 @@ from .._connector import names
 from .._connector.find import Selector
 from .._connector.tasks import TaskEnd, wait_for_tasks
 from .._engine import Task
-from .._errors import Ambiguous, InvalidOption, NotFound, TimedOut, VforgeError
+from .._errors import Ambiguous, Fault, InvalidOption, NotFound, TaskGone, TimedOut, VforgeError
 from .._temporary_snapshots import REMOVAL_SECONDS, REMOVE_LEFTOVERS, Owner, OwnerMark
 from .._vsphere import fcd, tracking
 from .._vsphere.changeid import ALL, NOT_TRACKED, Kept, judge
@@ -80,7 +80,7 @@ def run(session: Session, options: AreaOptions, target: FirstClassDiskTarget, *,
     with AreaFiles(files.areas, compress=files.compress, write=files.with_areas and not check) as sink:
         job = AreaTask(session, options, task, known, sink)
         with task.accounted(), task.working_on(item):
-            _remove_leftovers(job, item, disk)
+            _remove_leftovers(job, item, disk, named)
             with task.phase("query"):
                 _query(job, item, disk, target, named)
         _judge(job, item)
@@ -254,12 +254,18 @@ def _make(job: AreaTask, disk: FirstClassDisk) -> Subject:
     end = _end_of(session, task, job.task.deadline)
     if end.error is not None:
         raise end.error
+    if end.result is None:
+        raise TaskGone(f"vCenter does not return the snapshot of {disk.title}.", hint="Run again.")
     return Subject(disk, end.result.id, made=True)
 
 
-def _remove_leftovers(job: AreaTask, item: VmItem, disk: FirstClassDisk) -> None:
-    """Remove the snapshots of queries that were killed, and warn of those whose run may still be at work."""
-    marked = [(each, mark) for each in disk.snapshots if (mark := OwnerMark.read(KIND, each.description, disk.id))]
+def _remove_leftovers(job: AreaTask, item: VmItem, disk: FirstClassDisk, named: str | None) -> None:
+    """Remove the snapshots of queries that were killed, and warn of those whose run may still be at work.
+
+    :param named: the ID of the snapshot that is asked about, which stays.
+    """
+    others = [each for each in disk.snapshots if each.id and each.id != named]
+    marked = [(each, mark) for each in others if (mark := OwnerMark.read(KIND, each.description, disk.id))]
     now = job.session.current_time() if marked else None
     for each, mark in marked:
         if now is None or not mark.is_over(_created(each), now):
@@ -267,7 +273,8 @@ def _remove_leftovers(job: AreaTask, item: VmItem, disk: FirstClassDisk) -> None
                 f"{disk.title} has the snapshot {each.id} of a query that may still be at work. It is left alone."
             )
             continue
-        if job.task.check or _remove(job, item, Subject(disk, each.id, made=True)):
+        removed = job.task.check or _remove(job, item, Subject(disk, each.id, made=True))
+        if removed and REMOVE_LEFTOVERS not in item.done:
             item.done.append(REMOVE_LEFTOVERS)
 
 
@@ -296,6 +303,8 @@ def _remove(job: AreaTask, item: VmItem, subject: Subject) -> bool:
         error = _end_of(session, task, deadline).error
     except VforgeError as failure:
         error = failure
+    if isinstance(error, Fault) and error.fault in ("NotFound", "ManagedObjectNotFound"):
+        error = None  # another run has removed it
     if error is not None:
         item.warnings.append(
             f"The snapshot {subject.snapshot} of {disk.title} could not be removed: {error} "

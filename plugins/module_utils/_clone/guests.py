@@ -39,59 +39,68 @@ def customize(task: Task[CloneItem], options: CloneOptions, login: GuestCredenti
 
     :raises Reason: why the task ended early.
     """
-    session = task.session
     due = [item for item in task.items if item.due(CUSTOMIZE)]
     if not due:
         return
     with task.phase("customize"):
         _wait_for_tools(task, due, options.timeout)
         broken: list[CloneItem] = []
-
-        def note(item: CloneItem, outcome: Outcome) -> None:
-            if outcome.error is None:
-                return
-            error = outcome.error
-            if isinstance(error, Fault):
-                error = guest_error(error, item.title, "customize its guest", login.username)
-            item.fail(error)
-            if outcome.calls:
-                broken.append(item)
-
-        def note_marked(item: CloneItem, outcome: Outcome) -> None:
-            # What was done and could not be marked is not undone: the next run does it again.
-            if outcome.error is not None:
-                item.fail(outcome.error)
-            else:
-                item.done.append(CUSTOMIZE)
-
         try:
-            task.call(
-                [item for item in due if item.error is None],
-                lambda item: _start_customizing(task, item, login),
-                "guests customized",
-                note,
-                part=Part(CUSTOMIZE, "customization_started"),
-            )
-            task.call(
-                [item for item in due if item.error is None],
-                lambda item: apply.start_network(session, item.vm_moid, login),
-                "networks started",
-                note,
-            )
-            task.call(
-                [item for item in due if item.error is None],
-                lambda item: vms.start_config_change(
-                    session,
-                    item.vm_moid,
-                    {CUSTOMIZED_KEY: item.name},
-                ),
-                "clones marked",
-                note_marked,
-            )
+            _start_all(task, due, login, broken)
+            _mark_all(task, due)
             for item in due:
                 item.customized = CUSTOMIZE in item.done
         finally:
             _abort(task, broken, login)
+
+
+def _start_all(task: Task[CloneItem], due: t.Sequence[CloneItem], login: GuestCredentials, broken: list[CloneItem]) -> None:
+    """Customize the guests, then start their networks.
+
+    :param broken: gets those in which something was begun and failed.
+    """
+
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        if outcome.error is None:
+            return
+        error = outcome.error
+        if isinstance(error, Fault):
+            error = guest_error(error, item.title, "customize its guest", login.username)
+        item.fail(error)
+        if outcome.calls:
+            broken.append(item)
+
+    task.call(
+        [item for item in due if item.error is None],
+        lambda item: _start_customizing(task, item, login),
+        "guests customized",
+        note,
+        part=Part(CUSTOMIZE, "customization_started"),
+    )
+    task.call(
+        [item for item in due if item.error is None],
+        lambda item: apply.start_network(task.session, item.vm_moid, login),
+        "networks started",
+        note,
+    )
+
+
+def _mark_all(task: Task[CloneItem], due: t.Sequence[CloneItem]) -> None:
+    """Mark the clones that are customized, so that the next run knows."""
+
+    def note(item: CloneItem, outcome: Outcome) -> None:
+        # What was done and could not be marked is not undone: the next run does it again.
+        if outcome.error is not None:
+            item.fail(outcome.error)
+        else:
+            item.done.append(CUSTOMIZE)
+
+    task.call(
+        [item for item in due if item.error is None],
+        lambda item: vms.start_config_change(task.session, item.vm_moid, {CUSTOMIZED_KEY: item.name}),
+        "clones marked",
+        note,
+    )
 
 
 def _start_customizing(task: Task[CloneItem], item: CloneItem, login: GuestCredentials) -> t.Any:

@@ -10,22 +10,16 @@ import datetime
 import typing as t
 
 from .._connector.find import Selector
+from .._copy_source import CRASH, FILE_SYSTEM, SourceVm
 from .._errors import InvalidOption
 from .._retention import Retention
 from .._vsphere import vm as vms
-from .._vsphere.snapshots import Snapshot, SnapshotSelector
+from .._vsphere.snapshots import SnapshotSelector
 
 FULL, LINKED = "full", "linked"
 
-# Whether Tools are to quiesce the guest's file systems for the snapshot.
-TRY, REQUIRE, NO = "try", "require", "no"
-
-# What the disks of a backup are like.
-CRASH, FILE_SYSTEM = "crash", "file_system"
-
 # Kept in the extraConfig of a backup: "<time> <consistency> <instance UUID of the source> <name>".
-# A
-# clone of it inherits the pair, so it is valid only on the VM whose name it holds.
+# A clone of it inherits the pair, so it is valid only on the VM whose name it holds.
 MARK_KEY = "vforge.backup"
 
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -61,22 +55,15 @@ class Mark:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Vm(vms.Vm):
+class Vm(SourceVm):
     """A VM that is to be backed up.
 
-    :ivar quiesced: moids of those of its snapshots that were made with a quiesced file system.
-    :ivar tools: whether VMware Tools run.
-    :ivar clean: of one that is off, whether its guest was shut down.
     :ivar folder: moid of the folder that it is in; ``pool`` that of its resource pool.
     :ivar datacenter: moid.
     :ivar datastores: that its host sees, by name.
     :ivar independent: labels of the disks that no snapshot has.
     """
 
-    snapshots: tuple[Snapshot, ...] = ()
-    quiesced: frozenset[str] = frozenset()
-    tools: bool = False
-    clean: bool = False
     folder: str = ""
     pool: str = ""
     datacenter: str = ""
@@ -153,28 +140,3 @@ def backup_name(vm: Vm, at: datetime.datetime, *, only: bool = True) -> str:
     which = "" if only else f"-{vm.instance_uuid[:8]}"
     ending = f"{which}-backup-{at.astimezone(datetime.UTC).strftime(_TIME)}"
     return vm.name[: _LONGEST_NAME - len(ending)] + ending
-
-
-# Where the disks come from
-
-
-@dataclasses.dataclass(frozen=True)
-class FromVm:
-    """A VM that is off: its own disks."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FromSnapshot:
-    """A snapshot that is there and stays."""
-
-    snapshot: Snapshot
-
-
-@dataclasses.dataclass(frozen=True)
-class FromNewSnapshot:
-    """A snapshot that is made for it and removed; ``quiesce``: whether that is tried."""
-
-    quiesce: bool
-
-
-Source: t.TypeAlias = FromVm | FromSnapshot | FromNewSnapshot

@@ -10,21 +10,9 @@ import datetime
 import typing as t
 
 from .._connector import names
+from .._copy_source import FromNewSnapshot, Source, source_of
 from .._errors import InvalidOption, VforgeError
-from .._vsphere.snapshots import choose
-from .model import (
-    CRASH,
-    FILE_SYSTEM,
-    NO,
-    REQUIRE,
-    Backup,
-    BackupOptions,
-    FromNewSnapshot,
-    FromSnapshot,
-    FromVm,
-    Source,
-    Vm,
-)
+from .model import Backup, BackupOptions, Vm
 
 CLONE, PRUNE = "clone", "prune"
 
@@ -65,7 +53,7 @@ def decide(vm: Vm, known: t.Sequence[Backup], options: BackupOptions, now: datet
     newest = max(known, key=lambda backup: backup.mark.at, default=None)
     enough = datetime.timedelta(hours=options.fresh_hours)
     fresh = newest if newest is not None and abs(now - newest.mark.at) < enough else None
-    source = _source(vm, options)
+    source = source_of(vm, options.snapshot, options.quiesce, NotClonable)
     if fresh is None and isinstance(source, FromNewSnapshot) and vm.independent:
         raise NotClonable(
             f"{vm.path} cannot be cloned while it runs: snapshots leave out disks that are independent "
@@ -86,28 +74,3 @@ def _datastore(vm: Vm, text: str | None) -> str | None:
         hint=f"It has: {names.listing(sorted(vm.datastores), most=20) or 'none'}.",
         option="datastore",
     )
-
-
-def _source(vm: Vm, options: BackupOptions) -> Source:
-    if options.snapshot is not None:
-        return FromSnapshot(choose(vm.snapshots, options.snapshot, vm.path))
-    if vm.powered_off:
-        return FromVm()
-    if options.quiesce == REQUIRE and not (vm.powered_on and vm.tools):
-        raise NotClonable(
-            f"The file systems of {vm.path} cannot be quiesced: VMware Tools do not run in it.",
-            hint="Start VMware Tools, or set quiesce to try or no.",
-        )
-    return FromNewSnapshot(quiesce=options.quiesce != NO and vm.powered_on and vm.tools)
-
-
-def consistency(vm: Vm, source: Source, *, quiesced: bool) -> str:
-    """What the disks of the backup are like.
-
-    :param quiesced: whether the snapshot that was made for it is.
-    """
-    if isinstance(source, FromVm):
-        return FILE_SYSTEM if vm.clean else CRASH
-    if isinstance(source, FromSnapshot):
-        return FILE_SYSTEM if source.snapshot.moid in vm.quiesced else CRASH
-    return FILE_SYSTEM if quiesced else CRASH

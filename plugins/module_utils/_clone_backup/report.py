@@ -56,7 +56,7 @@ def _entry(job: BackupTask, item: BackupItem) -> dict[str, t.Any]:
         "changed": item.changed,
         "backup": _newest(job, item),
         "backups": sorted(backup.name for backup in kept) + ([item.made.name] if item.made is not None else []),
-        "removed": [_told(backup.mark, backup.moid) for backup in item.removed],
+        "removed": [_entry_of(backup.mark, backup.moid) for backup in item.removed],
         "seconds": item.seconds,
         "warnings": item.warnings,
     }
@@ -66,12 +66,12 @@ def _entry(job: BackupTask, item: BackupItem) -> dict[str, t.Any]:
 def _newest(job: BackupTask, item: BackupItem) -> dict[str, t.Any] | None:
     """The backup that was made, or the one that is new enough."""
     if item.made is not None:
-        return {**_told(item.made, item.made_moid), "independent": job.options.mode == FULL}
+        return {**_entry_of(item.made, item.made_moid), "independent": job.options.mode == FULL}
     fresh = item.decided.fresh if item.decided is not None else None
-    return {**_told(fresh.mark, fresh.moid), "independent": None} if fresh is not None else None
+    return {**_entry_of(fresh.mark, fresh.moid), "independent": None} if fresh is not None else None
 
 
-def _told(mark: Mark, moid: str) -> dict[str, t.Any]:
+def _entry_of(mark: Mark, moid: str) -> dict[str, t.Any]:
     return {
         "name": mark.name,
         "moid": moid,

@@ -14,22 +14,14 @@ import datetime
 import secrets
 import typing as t
 
+from .._copy_source import TRY, CopyItem, copy_all
 from .._engine import Item, Task
 from .._errors import Fault, InvalidOption, VforgeError
-from .._temporary_snapshots import (
-    Kind,
-    Made,
-    SnapshotItem,
-    SnapshotTask,
-    find_leftovers,
-    remove_leftovers,
-    waves,
-    with_snapshots,
-)
+from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere.compute import read_folders
 from .._vsphere.vm import start_destroy
 from . import apply, plan, read, report
-from .model import TRY, Backup, BackupOptions, FromNewSnapshot, FromSnapshot, Mark, Vm, backup_name
+from .model import Backup, BackupOptions, Mark, Vm, backup_name
 from .plan import CLONE, PRUNE
 
 if t.TYPE_CHECKING:
@@ -40,7 +32,7 @@ KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.
 
 
 @dataclasses.dataclass(kw_only=True)
-class BackupItem(SnapshotItem):
+class BackupItem(CopyItem):
     """A VM of the task.
 
     :ivar decided: its plan; None where it cannot be backed up.
@@ -160,7 +152,7 @@ def _carry_out(job: BackupTask) -> None:
 def _decide(job: BackupTask, item: BackupItem) -> None:
     try:
         item.decided = plan.decide(item.vm, item.known, job.options, job.now)
-        item.steps = item.decided.steps
+        item.source, item.steps = item.decided.source, item.decided.steps
         if item.steps and not item.folder:
             raise InvalidOption(
                 f"{item.title} is in a vApp, which cannot hold its backup.",
@@ -172,20 +164,10 @@ def _decide(job: BackupTask, item: BackupItem) -> None:
         item.fail(error)
 
 
-def _source(item: BackupItem) -> t.Any:
-    return item.decided.source if item.decided is not None else None
-
-
 def _clone_all(job: BackupTask) -> None:
-    due = [item for item in job.vms if item.due(CLONE)]
-    with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
-    for wave in waves([item for item in due if item not in with_new], job.options.parallel):
-        _clone(job, wave)
-    for item in with_new:
-        item.quiesced = _source(item).quiesce
-    with_snapshots(
+    copy_all(
         job.snapshots,
-        with_new,
+        [item for item in job.vms if item.due(CLONE)],
         lambda ready: _clone(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
     )
@@ -196,10 +178,9 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     named = collections.Counter((each.folder, each.vm.name) for each in job.vms)
 
     def start(item: BackupItem) -> t.Any:
-        decided, source = item.decided, _source(item)
-        reached = plan.consistency(item.vm, source, quiesced=item.quiesced)
+        decided = item.decided
         name = backup_name(item.vm, job.now, only=named[item.folder, item.vm.name] == 1)
-        mark = Mark(job.now, reached, item.vm.instance_uuid, name)
+        mark = Mark(job.now, item.consistency, item.vm.instance_uuid, name)
         item.made = mark
         return apply.start_clone(
             job.session,
@@ -208,7 +189,7 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
             mode=job.options.mode,
             folder=item.folder,
             datastore=decided.datastore if decided is not None else None,
-            snapshot=_snapshot_of(item),
+            snapshot=item.snapshot,
         )
 
     def note(item: BackupItem, outcome: Outcome) -> None:
@@ -221,13 +202,6 @@ def _clone(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
 
     with job.task.phase("clone"):
         job.task.call([item for item in items if item.error is None], start, "VMs cloned", note)
-
-
-def _snapshot_of(item: BackupItem) -> str | None:
-    if isinstance(item.own, Made):
-        return item.own.moid
-    source = _source(item)
-    return source.snapshot.moid if isinstance(source, FromSnapshot) else None
 
 
 def _prune(job: BackupTask) -> None:

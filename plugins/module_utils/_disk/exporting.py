@@ -18,12 +18,13 @@ import typing as t
 from .._connector.props import collect
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff
-from .._errors import ConnectionLost, Fault, TimedOut, VforgeError
+from .._errors import ConnectionLost, Fault, TimedOut
 from .._progress import Meter
 from .._vsphere import lease as leases
-from .._vsphere import snapshots, vmdk
+from .._vsphere import snapshots
 from .._vsphere.disks import disks_in
-from .._vsphere.folder import DatastoreFiles, DatastorePath, FileState
+from .._vsphere.flat import Flat, NotWhole
+from .._vsphere.folder import FileState
 from .._vsphere.vm import DEVICES, reference
 from . import plan
 from .local import Content
@@ -55,61 +56,7 @@ _MOST_QUESTIONS = 5
 _LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
 
 
-class NotWhole(VforgeError):
-    """What came is not what the disk has."""
-
-    error_code = "export_incomplete"
-
-
 # Over the datastore
-
-
-class Flat:
-    """The file with the content of a disk on a datastore.
-
-    :param path: of the disk's descriptor.
-    :ivar extent: path of the file; None where the content is not in one file.
-    :ivar text: the descriptor.
-    """
-
-    def __init__(self, files: DatastoreFiles, path: DatastorePath) -> None:
-        self.text = vmdk.descriptor(files.read(path, vmdk.MOST_DESCRIPTOR), str(path))
-        name, self.capacity = plan.extent(self.text, str(path))
-        self.extent = path.beside(name) if name else None
-        self._files = files
-
-    def state(self) -> FileState:
-        """What the file is now.
-
-        :raises NotWhole: it is shorter than the disk.
-        """
-        extent = self._known()
-        found = self._files.state(extent)
-        if found.size < self.capacity:
-            raise NotWhole(
-                f"{extent} has {found.size} bytes, and its disk {self.capacity}.",
-                hint="Look at the disk in vSphere: its descriptor does not fit its file.",
-            )
-        return found
-
-    def _known(self) -> DatastorePath:
-        if self.extent is None:
-            raise NotWhole("The content of this disk is not in one file.", hint="Set transport to lease.")
-        return self.extent
-
-    def pieces(self, start: int, length: int, buffer: memoryview) -> t.Iterator[memoryview]:
-        """The bytes from there, as they come; each is valid until the next.
-
-        :raises ConnectionLost: the connection broke, or too few came.
-        """
-        came = 0
-        with self._files.part(self._known(), start, length) as answer:
-            while came < length:
-                count = answer.readinto(buffer[: min(len(buffer), length - came)])
-                if not count:
-                    raise ConnectionLost("The connection was closed in mid-file.", hint="Run again.")
-                came += count
-                yield buffer[:count]
 
 
 def download(

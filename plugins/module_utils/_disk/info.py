@@ -10,11 +10,12 @@ import time
 import typing as t
 
 from .._connector import names
+from .._disk_import import places
 from .._progress import Meter
 from .._vsphere import vmdk
+from .._vsphere.flat import Flat
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
 from . import converting, exporting, local, plan, read
-from .exporting import Flat
 from .image import QemuImg
 from .model import InfoOptions, choose_disk
 
@@ -55,7 +56,7 @@ def run(session: Session, options: InfoOptions) -> dict[str, t.Any]:
             facts = _of_vm(vm, disk) | _on_datastore(session, files, path, options, (vm, disk))
         return {"changed": False, "disk": facts}
     path = t.cast(DatastorePath, options.on_datastore)
-    _ref, datacenter = read.datacenter(session, options.datacenter)
+    _ref, datacenter = places.datacenter(session, options.datacenter)
     with DatastoreFiles(session, datacenter, deadline) as files:
         return {"changed": False, "disk": _on_datastore(session, files, path, options, None)}
 

@@ -9,19 +9,16 @@ import dataclasses
 import typing as t
 
 from .._errors import InvalidOption
+from .._vsphere.flat import without_files
 from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
-    from .._vsphere.vmdk import Descriptor
     from .model import DiskOptions, DiskVm
 
 # The steps, which are also what the result calls them.
 EXPORT, IMPORT, COPY, CONVERT, DELETE = "exported", "imported", "copied", "converted", "deleted"
 DESCRIBE = "described"
-
-# On these a disk is files, which can be had by their paths.
-_WITH_FILES = ("VMFS", "NFS", "NFS41", "OTHER", "CIFS", "")
 
 # Backings of which one file has the whole content, byte by byte.
 _FLAT = "FlatVer2"
@@ -86,11 +83,6 @@ def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:
     return without_files(vm.stores.get(store, ""))
 
 
-def without_files(kind: str) -> str:
-    """Why no disk can be read over the path of a datastore of this kind; empty where one can."""
-    return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
-
-
 def check_verify(options: DiskOptions, kind: str) -> None:
     """Make sure that an imported disk can be proved as the options ask for.
 
@@ -103,16 +95,6 @@ def check_verify(options: DiskOptions, kind: str) -> None:
             hint="Set verify to manifest.",
             option="verify",
         )
-
-
-def extent(descriptor: Descriptor, label: str) -> tuple[str, int]:
-    """The one file with the content of a disk, and its size in bytes; an empty name where it is not such a disk."""
-    if len(descriptor.extents) != 1 or descriptor.parent:
-        return "", 0
-    only = descriptor.extents[0]
-    # A file that is not in the disk's own folder is not followed.
-    plain = only.kind in ("VMFS", "FLAT") and not only.offset and "/" not in only.file
-    return (only.file, descriptor.capacity) if plain and label else ("", 0)
 
 
 def spans(areas: t.Iterable[tuple[int, int]] | None, capacity: int) -> list[tuple[int, int]]:

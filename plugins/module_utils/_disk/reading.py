@@ -14,10 +14,10 @@ import tempfile
 import time
 import typing as t
 
+from .._vsphere.flat import Flat
 from .._vsphere.folder import DatastoreFiles
 from . import exporting, image
 from .asking import MIB, RANDOM, Benchmark
-from .exporting import Flat
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session

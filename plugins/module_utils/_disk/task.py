@@ -14,6 +14,8 @@ import time
 import typing as t
 import uuid
 
+from .._disk_import import apply as import_calls
+from .._disk_import import importing, places
 from .._engine import UNTOUCHED, Task, diff
 from .._errors import NotAttempted, NotFound
 from .._temporary_snapshots import (
@@ -27,9 +29,10 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import lease as leases
 from .._vsphere import snapshots, vmdk
+from .._vsphere.flat import Flat, NotWhole
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
-from . import apply, converting, exporting, image, importing, local, metadata, plan, read
-from .exporting import RAW_NAME, STREAM_NAME, Flat
+from . import apply, converting, exporting, image, local, metadata, notes, plan, read
+from .exporting import RAW_NAME, STREAM_NAME
 from .image import Image, QemuImg
 from .model import (
     ABSENT,
@@ -386,7 +389,7 @@ def _made_by_lease(
     item.facts["witnessed"] = came.witnessed
     found, content = converting.read_stream(place.of(STREAM_NAME), task.session.show_progress)
     if found.capacity != disk.capacity:
-        raise exporting.NotWhole(f"{item.title} has {disk.capacity} bytes, and what came {found.capacity}.", hint="Run again.")
+        raise NotWhole(f"{item.title} has {disk.capacity} bytes, and what came {found.capacity}.", hint="Run again.")
     if options.output.streamed:
         os.replace(place.of(STREAM_NAME), place.of(place.name))
         own = place.of(place.name)
@@ -438,14 +441,14 @@ def _facts(tool: QemuImg | None, place: Workplace, made: converting.Made) -> dic
 
 def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
-    home = read.home(session, options.place, target)
+    home = places.home(session, target, datacenter=options.place.datacenter, host=options.place.host)
     plan.check_verify(options, home.kind)
     made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
     item.adapter = options.import_adapter
     tool = QemuImg(task.deadline)
     with DatastoreFiles(session, home.path, task.deadline) as files:
         there = files.there(target)
-        known = importing.noted(files, target) if there else {}
+        known = notes.noted(files, target) if there else {}
         if known and {name: known.get(name) for name in made_of} == made_of and not options.force:
             item.facts = known.get("facts") or {}
             return
@@ -454,7 +457,9 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             content = _same_content(task, options, tool, found, files, known)
             item.facts = known.get("facts") or {"capacity": found.capacity, "content_sha256": content}
             if not task.check:
-                importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+                if not known:
+                    importing.clear(task, item, home, target)
+                notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
             return
         item.steps = (IMPORT,)
         if task.check:
@@ -462,15 +467,29 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         converting.checksum(options.path, options.checksum, session.show_progress)
         with local.workplace(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
-            importing.bring_in(task, item, options, home, path, capacity, replace=there)
+            if known:
+                # It is of the disk that goes. Were it there beside the new one, a run that ends before the
+                # proof would leave that one with a proof of another.
+                notes.note(files, target, {})
+            new = importing.NewDisk(
+                path=path,
+                capacity=capacity,
+                target=target,
+                adapter=item.adapter,
+                provisioning=options.provisioning,
+                replace=there,
+                timeout=options.timeout,
+            )
+            came = importing.bring_in(task, item, home, new)
+            item.facts["uuid"], item.sent = came.uuid, came.sent
             place.clear()
         if options.verify == CONTENT and _read_back(task, files, target) != content:
-            importing.run(task, item, lambda: apply.start_delete(session, home.ref, str(target)), "disks deleted")
+            importing.run(task, item, lambda: import_calls.start_delete(session, home.ref, str(target)), "disks deleted")
             raise importing.ImportFailed(
                 f"{target} did not get the content of {options.path}, and was deleted again.", hint="Run again."
             )
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        importing.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+        notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
     item.done.append(IMPORT)
 
 
@@ -526,12 +545,12 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session = task.session
     source, target = t.cast(DatastorePath, options.on_datastore), t.cast(DatastorePath, options.copy_to)
     item.called, item.place = str(source), str(target)
-    ref, path = read.datacenter(session, options.place.datacenter)
+    ref, path = places.datacenter(session, options.place.datacenter)
     with DatastoreFiles(session, path, task.deadline) as files:
         text = Flat(files, source).text
         made_of = {"kind": "copied", "source": str(source), "cid": text.values.get("cid", ""), "capacity": text.capacity}
         there = files.there(target)
-        known = importing.noted(files, target) if there else {}
+        known = notes.noted(files, target) if there else {}
         item.facts = {"capacity": text.capacity, **converting.of_descriptor(text)}
         if {name: known.get(name) for name in made_of} == made_of and not options.force:
             return
@@ -540,28 +559,28 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         if target.folder:
-            apply.make_folder(session, ref, target.folder)
+            import_calls.make_folder(session, ref, target.folder)
         importing.run(
             task,
             item,
             lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
             "disks copied",
         )
-        importing.note(files, target, made_of)
+        notes.note(files, target, made_of)
     item.done.append(COPY)
 
 
 def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
-    ref, path = read.datacenter(session, options.place.datacenter)
+    ref, path = places.datacenter(session, options.place.datacenter)
     with DatastoreFiles(session, path, task.deadline) as files:
         if not files.there(target):
             return
         item.steps = (DELETE,)
         if task.check:
             return
-        importing.run(task, item, lambda: apply.start_delete(session, ref, str(target)), "disks deleted")
-        note = importing.note_of(target)
+        importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
+        note = notes.note_of(target)
         if files.there(note):
             importing.run(task, item, lambda: apply.start_delete_file(session, ref, str(note)), "notes deleted")
     item.done.append(DELETE)

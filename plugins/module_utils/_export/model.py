@@ -10,47 +10,33 @@ import re
 import typing as t
 
 from .._connector.find import Selector
+from .._copy_source import TRY, SourceVm
 from .._errors import InvalidOption
 from .._retention import Retention
 from .._vsphere.hardware import Machine
-from .._vsphere.snapshots import Snapshot, SnapshotSelector
-from .._vsphere.vm import Vm as BasicVm
+from .._vsphere.snapshots import SnapshotSelector
 
 # The two forms of a package.
 OVF, OVA = "ovf", "ova"
 
-# Whether Tools are to quiesce the guest's file systems for the snapshot.
-TRY, REQUIRE, NO = "try", "require", "no"
-
 # When a VM is exported of which a complete package is there.
 CHANGED, MISSING, ALWAYS = "changed", "missing", "always"
-
-# What the disks of a package are like: as after a power failure, or with all that the guest had
-# to write.
-CRASH, FILE_SYSTEM = "crash", "file_system"
 
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST = 80
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Vm(BasicVm):
+class Vm(SourceVm):
     """A VM that may be exported.
 
     :ivar networks: names of its networks, by what the backings of NICs hold.
-    :ivar quiesced: moids of those of its snapshots that were made with a quiesced file system.
     :ivar change_version: changes with every change of its configuration, a start too.
-    :ivar tools: whether VMware Tools run.
-    :ivar clean: of one that is off, whether its guest was shut down; None where nobody knows.
     """
 
     machine: Machine
     networks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
-    snapshots: tuple[Snapshot, ...] = ()
-    quiesced: frozenset[str] = frozenset()
     change_version: str = ""
-    tools: bool = False
-    clean: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,31 +146,3 @@ def _target(given: t.Mapping[str, t.Any], option: str) -> Target:
 def plain(name: str) -> str:
     """A name for files, made of a VM's: whatever a VM is called leads to no other folder."""
     return _PLAIN.sub("_", name).lstrip(".-")[:_LONGEST]
-
-
-# Where the disks come from
-
-
-@dataclasses.dataclass(frozen=True)
-class FromVm:
-    """A VM that is off: its own disks."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FromSnapshot:
-    """A snapshot that is there and stays."""
-
-    snapshot: Snapshot
-
-
-@dataclasses.dataclass(frozen=True)
-class FromNewSnapshot:
-    """A snapshot that is made for it and removed.
-
-    :ivar quiesce: whether it is tried with a quiesced file system.
-    """
-
-    quiesce: bool
-
-
-Source: t.TypeAlias = FromVm | FromSnapshot | FromNewSnapshot

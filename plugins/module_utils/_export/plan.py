@@ -10,26 +10,11 @@ import datetime
 import typing as t
 
 from .._connector import names
+from .._copy_source import FromVm, Source, source_of
 from .._errors import InvalidOption, VforgeError
 from .._vsphere.hardware import Machine
-from .._vsphere.snapshots import choose
 from . import record
-from .model import (
-    ALWAYS,
-    CRASH,
-    FILE_SYSTEM,
-    MISSING,
-    NO,
-    REQUIRE,
-    ExportOptions,
-    FromNewSnapshot,
-    FromSnapshot,
-    FromVm,
-    Source,
-    Target,
-    Vm,
-    plain,
-)
+from .model import ALWAYS, MISSING, ExportOptions, Target, Vm, plain
 
 # The only step of a VM; snapshots come and go with it.
 EXPORT = "export"
@@ -114,23 +99,13 @@ def decide(
     return Plan(source, steps, reason)
 
 
-def source_of(vm: Vm, target: Target, options: ExportOptions) -> Source:
+def source(vm: Vm, target: Target, options: ExportOptions) -> Source:
     """Where the disks come from.
 
     :raises NotExportable: its guest is to be quiesced, and cannot be.
     :raises NotFound, Ambiguous: the snapshot that is asked for.
     """
-    if target.snapshot is not None:
-        return FromSnapshot(choose(vm.snapshots, target.snapshot, vm.path))
-    if vm.powered_off:
-        return FromVm()
-    if options.quiesce == REQUIRE and not (vm.powered_on and vm.tools):
-        raise NotExportable(
-            f"The file systems of {vm.path} cannot be quiesced: VMware Tools do not run in it.",
-            hint="Start VMware Tools, or set quiesce to try or no.",
-        )
-    # A guest that does not answer is not asked: each try would take minutes.
-    return FromNewSnapshot(quiesce=options.quiesce != NO and vm.powered_on and vm.tools)
+    return source_of(vm, target.snapshot, options.quiesce, NotExportable)
 
 
 def _reason(vm: Vm, source: Source, options: ExportOptions, known: record.Record | None, last_start: str) -> str:
@@ -171,15 +146,3 @@ def check(vm: Vm, machine: Machine, source: Source) -> None:
             f"independent ({names.listing(independent)}).",
             hint="Power the VM off and export it then, or make the disk dependent.",
         )
-
-
-def consistency(vm: Vm, source: Source, *, quiesced: bool) -> str:
-    """What the disks of the package are like.
-
-    :param quiesced: whether the snapshot that was made for it is.
-    """
-    if isinstance(source, FromVm):
-        return FILE_SYSTEM if vm.clean else CRASH
-    if isinstance(source, FromSnapshot):
-        return FILE_SYSTEM if source.snapshot.moid in vm.quiesced else CRASH
-    return FILE_SYSTEM if quiesced else CRASH

@@ -20,9 +20,10 @@ import datetime
 import json
 import typing as t
 
+from .._copy_source import FromSnapshot, FromVm, Source
 from .._files import parsed
 from .._vsphere.hardware import digest_of, exported_extra
-from .model import ExportOptions, FromSnapshot, FromVm, Source, Vm
+from .model import ExportOptions, Vm
 
 # Of a file of this name; what is longer was not written by us.
 LONGEST = 1 << 20

@@ -9,9 +9,9 @@ import collections
 import typing as t
 
 from .. import _engine
+from .._copy_source import FromSnapshot
 from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
 from .._vsphere.hardware import withheld
-from .model import FromSnapshot
 from .plan import EXPORT, PRUNE
 
 if t.TYPE_CHECKING:
@@ -76,9 +76,8 @@ def _snapshot(item: ExportItem) -> dict[str, t.Any] | None:
     """The snapshot that was exported; None where there was none."""
     if isinstance(item.own, (Made, Removed)):
         return {"moid": item.own.moid, "created": True, "removed": isinstance(item.own, Removed)}
-    source = item.decided.source if item.decided is not None else None
-    if isinstance(source, FromSnapshot):
-        return {"moid": source.snapshot.moid, "created": False, "removed": False}
+    if isinstance(item.source, FromSnapshot):
+        return {"moid": item.source.snapshot.moid, "created": False, "removed": False}
     return None
 
 

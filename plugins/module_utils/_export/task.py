@@ -15,24 +15,16 @@ import typing as t
 
 from .. import _descriptor as descriptor
 from .._connector.web import Stops
+from .._copy_source import TRY, CopyItem, copy_all
 from .._descriptor import Content, DiskFile, OtherFile
 from .._engine import Task
 from .._errors import NotFound, VforgeError
 from .._progress import Meter
-from .._temporary_snapshots import (
-    Kind,
-    Made,
-    SnapshotItem,
-    SnapshotTask,
-    find_leftovers,
-    remove_leftovers,
-    waves,
-    with_snapshots,
-)
+from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere import lease as leases
 from .._vsphere.hardware import HardDisk, Machine, exported_extra
 from . import package, plan, read, record, report
-from .model import TRY, ExportOptions, FromNewSnapshot, FromSnapshot, Target, Vm
+from .model import ExportOptions, Target, Vm
 from .package import Package, Packages
 from .plan import EXPORT, PRUNE, NotExportable
 from .record import PackedFile, Record
@@ -45,7 +37,7 @@ KIND = Kind("vforge-export", "Made for an export, and removed with it.", "vforge
 
 
 @dataclasses.dataclass(kw_only=True)
-class ExportItem(SnapshotItem):
+class ExportItem(CopyItem):
     """A VM of the task.
 
     :ivar decided: its plan; None where it cannot be exported.
@@ -144,21 +136,12 @@ def _carry_out(job: ExportTask) -> None:
             item.done += item.left if item.error is None else []
         return
     due = [item for item in job.vms if item.due(EXPORT)]
-    with_new = [item for item in due if isinstance(_source(item), FromNewSnapshot)]
-    for wave in waves([item for item in due if item not in with_new], job.options.parallel):
-        _export(job, wave)
-    for item in with_new:
-        item.quiesced = _source(item).quiesce
-    with_snapshots(
+    copy_all(
         job.snapshots,
-        with_new,
+        due,
         lambda ready: _export(job, ready),
         crash_consistent="package" if job.options.quiesce == TRY else "",
     )
-
-
-def _source(item: ExportItem) -> t.Any:
-    return item.decided.source if item.decided is not None else None
 
 
 def _decide(job: ExportTask, item: ExportItem) -> None:
@@ -171,11 +154,11 @@ def _decide(job: ExportTask, item: ExportItem) -> None:
             item.after, item.steps, item.enough = item.before, (), True
             return
         item.before = item.after = job.packages.known(item.package)
-        source = plan.source_of(item.vm, item.target, job.options)
+        source = plan.source(item.vm, item.target, job.options)
         if record.needs_last_start(item.vm, source):
             item.last_start = read.last_start(job.session, item.vm.moid)
         item.decided = plan.decide(item.vm, source, job.options, item.before, item.last_start)
-        item.steps = item.decided.steps
+        item.source, item.steps = source, item.decided.steps
     except VforgeError as error:
         item.steps = ()
         item.fail(error)
@@ -234,27 +217,19 @@ def _export(job: ExportTask, wave: t.Sequence[ExportItem]) -> None:
         job.task.call(due, start, "VMs exported", note, stop=end)
 
 
-def _snapshot_of(item: ExportItem) -> str | None:
-    """The moid of the snapshot that is exported; None for the VM itself."""
-    if isinstance(item.own, Made):
-        return item.own.moid
-    source = _source(item)
-    return source.snapshot.moid if isinstance(source, FromSnapshot) else None
-
-
 def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machine]:
     """What each VM is, as its source has it: one call for all snapshots."""
-    by_snapshot = {moid: item.vm for item in wave if (moid := _snapshot_of(item))}
+    by_snapshot = {moid: item.vm for item in wave if (moid := item.snapshot)}
     known = read.read_snapshots(job.session, by_snapshot) if by_snapshot else {}
     found = {}
     for item in wave:
-        moid = _snapshot_of(item)
+        moid = item.snapshot
         machine = known.get(moid) if moid else item.vm.machine
         if machine is None:
             item.fail(NotFound(f"The snapshot {moid} of {item.title} is not there any more.", hint="Run again."))
             continue
         try:
-            plan.check(item.vm, machine, _source(item))
+            plan.check(item.vm, machine, item.source)
         except NotExportable as error:
             item.fail(error)
         found[item.vm.moid] = machine
@@ -263,7 +238,7 @@ def _machines(job: ExportTask, wave: t.Sequence[ExportItem]) -> dict[str, Machin
 
 def _export_one(job: ExportTask, item: ExportItem, machine: Machine, parallel: int, end: Stops) -> None:
     """Export one VM: a lease, its disks, the descriptor, the manifest, and the package is in its place."""
-    session, moid = job.session, _snapshot_of(item)
+    session, moid = job.session, item.snapshot
     made = job.packages.begin(item.package)
     try:
         lease = leases.export_snapshot(session, moid) if moid else leases.export_vm(session, item.vm.moid)
@@ -355,14 +330,14 @@ def _packed(job: ExportTask, item: ExportItem, machine: Machine, made: Package, 
         *(PackedFile(href, one.size, one.sha256, "disk", disk.label) for disk, href, one in disks),
         *(PackedFile(href, one.size, one.sha256, "nvram") for disk, href, one in came if disk is None),
     ]
-    source = _source(item)
+    source = item.source
 
     def make_record(whole: tuple[PackedFile, ...]) -> Record:
         return Record(
             vm=item.vm.instance_uuid,
             config=record.config_of(item.vm, source, options),
             disks=record.disks_of(item.vm, source, item.last_start),
-            consistency=plan.consistency(item.vm, source, quiesced=item.quiesced),
+            consistency=item.consistency,
             at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             files=whole,
         )

@@ -149,7 +149,7 @@ def prepare(task: TemplateTask, name: str) -> Prepared:
     """
     _read_before(task)
     wanted, descriptor = task.options.deployment, task.package.descriptor
-    around = read.survey(task.session, task.home)
+    around = read.surroundings(task.session, task.home)
     there = [network.name for network in around.networks]
     networks = placement.networks_for(descriptor.networks, wanted, there)
     values = placement.choices(descriptor, wanted)

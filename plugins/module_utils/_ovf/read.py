@@ -271,7 +271,7 @@ def existing_of(moid: str, values: t.Mapping[str, t.Any], kind: str = "VirtualMa
     )
 
 
-def survey(session: Session, home: Home) -> Surroundings:
+def surroundings(session: Session, home: Home) -> Surroundings:
     """What the datacenter of a folder offers, and the key of the session: one call."""
     roots = [folder(session, home.moid), session.content.sessionManager]
     rows = {row.moid: row for row in collect(session, roots, SURROUNDINGS, FROM_FOLDER)}

@@ -122,6 +122,7 @@ class MadeVm(vm.Vm):
     """
 
     disks: tuple[tuple[str, ...], ...]
+    has_snapshots: bool
     cpus: int
     memory: int
     guest_id: str

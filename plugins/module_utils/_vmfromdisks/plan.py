@@ -59,9 +59,12 @@ def differences(options: VmOptions, now: MadeVm) -> list[Difference]:
 
 
 def _as_made(now: MadeVm, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The disks of a VM, each by the file that was asked for where its snapshots have put delta disks over it."""
+    """The disks of a VM, each by the file that was asked for where its snapshots have put delta disks over it.
+
+    Without snapshots a VM over that file is a linked clone, which is another VM.
+    """
     pairs = itertools.zip_longest(now.disks, asked[: len(now.disks)])
-    return tuple(disk if disk in files else files[0] for files, disk in pairs)
+    return tuple(disk if now.has_snapshots and disk in files else files[0] for files, disk in pairs)
 
 
 def _text(value: t.Any) -> str:

@@ -49,6 +49,7 @@ _VM: dict[type, tuple[str, ...]] = {
         "config.hardware.memoryMB",
         "config.guestId",
         "config.firmware",
+        "snapshot",
         "guest.toolsRunningStatus",
     ),
 }
@@ -144,7 +145,8 @@ def made(session: Session, ref: t.Any) -> MadeVm | None:
         return None
     return MadeVm(
         **basics(rows, row),
-        disks=tuple(disk.files for disk in disks_in(row.get(DEVICES))),
+        disks=tuple(disk.files or ("",) for disk in disks_in(row.get(DEVICES))),
+        has_snapshots=row.get("snapshot") is not None,
         cpus=int(row.get("config.hardware.numCPU") or 0),
         memory=int(row.get("config.hardware.memoryMB") or 0),
         guest_id=str(row.get("config.guestId") or ""),

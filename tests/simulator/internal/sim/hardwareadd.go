@@ -267,6 +267,13 @@ func (h *hardware) createDisk(index int32, disk *types.VirtualDisk, want *vdisk.
 	if made.DiskMode == "" {
 		made.DiskMode = string(types.VirtualDiskModePersistent)
 	}
+	if want.ThinProvisioned != nil && !*want.ThinProvisioned {
+		// So it is thick also when another VM gets it.
+		if err := dsfiles.SetThick(dsfiles.Local(ds, file)); err != nil {
+			log.Printf("vforge-sim: %v", err)
+			return nil, &types.FileFault{File: dsfiles.Path(ds.Name, file)}
+		}
+	}
 	if h.pending == nil {
 		h.pending = make(map[int32]bool)
 	}

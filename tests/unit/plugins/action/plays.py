@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -84,6 +85,16 @@ class Played:
         return dict(self.left["result"]["counts"])
 
 
+def _descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have: a module has a group of its own."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in children.read_text(encoding="ascii").split():
+                found += [int(child), *_descendants(int(child))]
+    return found
+
+
 class Plays:
     """Plays one role against one simulator.
 
@@ -137,7 +148,9 @@ class Plays:
         with self.start(**given) as process:
             while not self.sim.called(method, calls) and process.poll() is None:
                 pass  # it has waited a while
-            os.killpg(process.pid, signal.SIGKILL)
+            for each in (process.pid, *_descendants(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
             process.communicate()
         self.sim.clear()
 

@@ -49,7 +49,8 @@ _LAYERS = (
     {"_connector"},
     {"_vsphere"},
     {"_engine"},
-    {"_descriptor", "_freeze_stage", "_temporary_snapshots", "_vm_stages"},
+    {"_descriptor", "_disk_import", "_freeze_stage", "_temporary_snapshots", "_vm_stages"},
+    {"_copy_source"},
     _DOMAINS,
     {"_ansible"},
 )

@@ -307,6 +307,30 @@ def _to_be_backed_up(sim: Any, number: int, folder: Path) -> None:
     _tracked(sim, number, folder)
 
 
+_CONTENT = bytes(range(256)) * 4096
+
+
+def _repository(folder: Path, number: int) -> Path:
+    return folder / f"repository-{number}"
+
+
+def _to_be_restored(sim: Any, number: int, folder: Path) -> None:
+    """A point of one disk, and a VM whose disk has something else."""
+    from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import Backups, Guest
+
+    guest = Guest(2**21)
+    guest.write(0, _CONTENT)
+    Backups(_repository(folder, number)).take(guest)
+    sim.create_vm(_names(number, 1)[0], on=False, disks=[{"bytes": 2**21}])
+
+
+def _restored(sim: Any, number: int) -> None:
+    assert sim.read_disk(_names(number, 1)[0], 2000, length=2**20) == _CONTENT
+    assert sim.open_leases() == 0
+    assert not sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in sim.orphans() if file.endswith(".vmdk")] == []
+
+
 def _off(sim: Any, number: int, _folder: Path) -> None:
     for name in _names(number, 3):
         sim.create_vm(name, on=False)
@@ -502,6 +526,21 @@ STORIES = {
         },
         prepare=_loose_disk,
         check=_vm_around_it,
+    ),
+    "vm_restore": Story(
+        lambda _sim, number, folder: {
+            "repository": str(_repository(folder, number)),
+            "vm": "web",
+            "into": {"name": _names(number, 1)[0]},
+            "timeout": 40,
+        },
+        # As of vm_export.
+        flags=("--vms", "4", "--clone-time", "30ms", "--lease-timeout", "3s"),
+        prepare=_to_be_restored,
+        check=_restored,
+        files=True,
+        imports=True,
+        images=True,
     ),
     "vmdk": Story(
         lambda _sim, number, folder: {

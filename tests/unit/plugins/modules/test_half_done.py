@@ -17,124 +17,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked, Story
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.ways import WAYS
 from vforge_ova import write_package
-
-_GOLDEN = {"name": "golden-parent"}
 
 # The calls that change something. In a guest it is the start of a program; files of the collection go again.
 _CHANGES = re.compile(r"(?!Check|Retrieve).*_Task$|MarkAs|(Shutdown|Reboot)Guest$|ImportVApp$|StartProgramInGuest$")
 
 
-def _guest(sim: Any) -> dict[str, str]:
-    return {"guest_username": sim.guest_username, "guest_password": sim.guest_password}
-
-
-def _clone(name: str, **more: Any) -> dict[str, Any]:
-    return {"source": {"name": "server-00002"}, "disk_mode": "full", "name": name, **more}
-
-
-def _make_level(sim: Any, number: int, folder: Path) -> None:
-    """A clone that is to become a template, and runs."""
-    assert Forked(sim, "linked_clone", folder).run(_clone(f"level-{number}", as_template=True)).code == 0
-
-
-def _plain_source(sim: Any, number: int, _folder: Path) -> None:
-    sim.create_vm(f"source-{number}", on=False)
-
-
-def _running_clones(sim: Any, number: int, folder: Path) -> None:
-    for which in ("a", "b"):
-        assert Forked(sim, "linked_clone", folder).run(_clone(f"vm-{number}-{which}", powered_on=True)).code == 0
-
-
-def _used_parent(sim: Any, number: int, folder: Path) -> None:
-    """A parent that runs and has delta disks."""
-    params = {"parent": _GOLDEN, "name": f"used-{number}"}
-    assert Forked(sim, "instant_clone", folder).run(params).code == 0
-
-
-def _untracked(sim: Any, number: int, _folder: Path) -> None:
-    sim.create_vm(f"vm-{number}", disks=[{"bytes": 2**22}])
-
-
-def _children(sim: Any, number: int, folder: Path) -> None:
-    params = {"parent": _GOLDEN, "state": "quiesced", "children": [{"name": f"child-{number}"}], **_guest(sim)}
-    assert Forked(sim, "fork_parent", folder).run(params).code == 0
-
-
-def _template(name: str, folder: Path, **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "datacenter": "DC0",
-        "cluster": "DC0_C0",
-        "default_network": "VM Network",
-        "source": str(folder / "ova" / "tiny.ova"),
-        "takeover_after": 1,
-        "timeout": 15,
-        **more,
-    }
-
-
-def _older_version(sim: Any, number: int, folder: Path) -> None:
-    """A template of another package has the name."""
-    older = _template(f"tpl-{number}", folder, source=str(write_package(folder / "older", "older").ova))
-    assert Forked(sim, "cached_ovf_template", folder).run(older).code == 0
-
-
-# More ways to change something, by module.
-_MORE = {
-    "linked_clone, published": Story(
-        lambda _sim, number, _folder: {"source": {"name": "server-00002"}, "name": f"level-{number}", "state": "published"},
-        prepare=_make_level,
-    ),
-    "linked_clone, add_delta_disks": Story(
-        lambda _sim, number, _folder: {
-            "source": {"name": f"source-{number}"},
-            "name": f"vm-{number}",
-            "add_delta_disks": True,
-        },
-        prepare=_plain_source,
-    ),
-    "linked_clone, absent": Story(
-        lambda _sim, number, _folder: {
-            "source": {"name": "server-00002"},
-            "state": "absent",
-            "clones": [{"name": f"vm-{number}-a"}, {"name": f"vm-{number}-b"}],
-        },
-        prepare=_running_clones,
-    ),
-    "instant_clone, customize": Story(
-        lambda sim, number, _folder: {
-            "parent": _GOLDEN,
-            "name": f"vm-{number}",
-            "customize": {"linux": {"timezone": "UTC"}, "nics": [{"ip": "dhcp"}]},
-            **_guest(sim),
-        },
-    ),
-    "instant_clone_parent, collapse": Story(
-        lambda _sim, _number, _folder: {"parent": _GOLDEN, "state": "running", "collapse_deltas": True},
-        prepare=_used_parent,
-    ),
-    "cbt_changed_areas, power_cycle": Story(
-        lambda _sim, number, _folder: {"vm": {"name": f"vm-{number}"}, "state": "enabled", "activation": "power_cycle"},
-        prepare=_untracked,
-    ),
-    "fork_parent, absent": Story(
-        lambda _sim, number, _folder: {
-            "parent": _GOLDEN,
-            "children": [{"name": f"child-{number}", "state": "absent"}],
-        },
-        flags=STORIES["fork_parent"].flags,
-        prepare=_children,
-    ),
-    "cached_ovf_template, replace": Story(
-        lambda _sim, number, folder: _template(f"tpl-{number}", folder, on_mismatch="replace", remove_old_versions=True),
-        flags=STORIES["cached_ovf_template"].flags,
-        prepare=_older_version,
-    ),
-}
-_ALL = {**{name: story for name, story in STORIES.items() if not name.endswith("_info")}, **_MORE}
+_ALL = {**{name: story for name, story in STORIES.items() if not name.endswith("_info")}, **WAYS}
 
 # These change nothing, whatever their calls.
 _READERS = {"fleet_plan"}

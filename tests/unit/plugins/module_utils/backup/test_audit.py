@@ -45,6 +45,7 @@ def test_what_tracking_has_missed_is_named_and_in_the_new_point(backups, transpo
         "areas": [{"start": 2 * MIB, "length": 4 * KIB}, {"start": 5 * MIB + 100 * KIB, "length": KIB}],
     }
     assert "has missed 5120 bytes of Hard disk 1" in ran.one["warnings"][0]
+    assert ran.result["missed"] == [{"moid": ran.one["moid"]}]
     assert backups.restored(1) == backups.content()
     assert backups.snapshots("web-1") == []
 
@@ -60,7 +61,7 @@ def test_an_increment_alone_would_not_have_it(backups):
 def test_where_nothing_was_missed_nothing_is_written_but_what_changed(backups):
     backups.sim.write_disk("web-1", offset=5 * MIB, length=64 * KIB, seed=2)
     ran = backups.run(mode="audit")
-    assert (missed(ran), ran.one["warnings"]) == ({"bytes": 0, "areas": []}, [])
+    assert (missed(ran), ran.one["warnings"], ran.result["missed"]) == ({"bytes": 0, "areas": []}, [], [])
     assert ran.one["disks"][0]["written"] == 64 * KIB
     assert backups.run(mode="audit").one["disks"][0]["written"] == 0
     assert [backups.restored(number) for number in (1, 2)] == [backups.content()] * 2

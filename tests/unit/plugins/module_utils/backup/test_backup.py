@@ -15,6 +15,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup import loca
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
 from ansible_collections.vforge.vsphere.plugins.modules import backup_repository, vm_restore
 from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
@@ -156,3 +157,20 @@ def test_fifty_with_one_in_ten_failing_and_the_second_run_takes_exactly_the_miss
     third = backups.run(**asked)
     assert (third.result["changed"], third.called("CreateSnapshot_Task")) == (False, 0)
     assert third.total <= 10
+
+
+def test_a_run_that_waited_for_another_takes_its_point_for_fresh(backups, monkeypatch):
+    asked = {"transport": "export", "fresh_hours": 12}
+    real, other = Repository.locked, []
+
+    def locked(repository, *args, **named):
+        if not other:
+            # What another run does before this one gets the lock.
+            other.append(None)
+            other[0] = backups.run(**asked)
+        return real(repository, *args, **named)
+
+    monkeypatch.setattr(Repository, "locked", locked)
+    ran = backups.run(**asked)
+    assert (other[0].result["changed"], ran.result["changed"], ran.result["counts"]) == (True, False, {"unchanged": 1})
+    assert (len(backups.points()), ran.one["point"]) == (1, other[0].one["point"])

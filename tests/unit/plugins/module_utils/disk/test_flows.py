@@ -12,8 +12,11 @@ import os
 import pytest
 
 import vforge_disks
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import exporting, importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
 from vforge_control import SimulatorError
@@ -124,6 +127,20 @@ def test_a_vm_is_made_around_an_imported_disk(disks, tmp_path):
     assert not vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
 
 
+def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)
+    vms = Vms(disks.sim)
+    asked = {"disks": [path], "cpus": 1, "memory": 512, "networks": ["VM Network"]}
+    vms.run(name="first", **asked)
+    disks.sim.govc("snapshot.create", "-vm", "first", "-m=false", "base")
+    pool = ("-pool", "/DC0/host/DC0_C0/Resources")
+    disks.sim.govc("vm.clone", "-vm", "first", "-snapshot", "base", "-link", "-on=false", "-ds", "LocalDS_0", *pool, "second")
+    refused = vms.attempt(name="second", **asked)
+    assert (refused.error.error_code, refused.called("CreateVM_Task")) == ("exists", 0)
+    assert not vms.run(name="first", **asked).result["changed"]
+
+
 # Out and in, by ours and by govc
 
 
@@ -153,6 +170,24 @@ def test_an_import_is_done_once_and_proved_by_reading_the_disk(disks, tmp_path):
     assert refused.error.error_code == "exists"
     assert disks.run(**asked, force=True).result["changed"]
     assert disks.info(datastore_path=path, digest=True).result["disk"]["content_sha256"] == sha256(bytes(MIB))
+
+
+def test_an_import_that_ended_before_its_proof_leaves_no_proof_of_what_it_replaced(disks, tmp_path, monkeypatch):
+    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+    asked = {"state": "imported", "datastore_path": path, "verify": "content"}
+    disks.run(**asked, path=str(raw))
+    other = tmp_path / "b.raw"
+    other.write_bytes(bytes(MIB))
+
+    def late(*_args):
+        raise TimedOut("The disk was not read back in the time allowed.")
+
+    with monkeypatch.context() as slow:
+        slow.setattr(task, "_read_back", late)
+        assert disks.attempt(**asked, path=str(other), force=True).error.error_code == "timeout"
+    # The disk there is not the first one any more, whatever was noted of it.
+    assert disks.attempt(**asked, path=str(raw)).error.error_code == "exists"
+    assert not disks.run(**asked, path=str(other)).result["changed"]
 
 
 def test_an_import_that_ended_before_its_note_is_found_by_its_content(disks, tmp_path):
@@ -205,7 +240,7 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
 
 def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
     target = tmp_path / "out.raw"
-    real = exporting.Flat.pieces
+    real = Flat.pieces
 
     def broken(self, start, length, buffer):
         came = 0
@@ -217,7 +252,7 @@ def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
 
     asked = {"state": "exported", "vm": vm, "path": str(target), "format": "raw"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting.Flat, "pieces", broken)
+        patch.setattr(Flat, "pieces", broken)
         with pytest.raises(KeyboardInterrupt):
             disks.run(**asked)
     assert not target.exists()
@@ -228,7 +263,7 @@ def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
 
 
 def test_a_connection_that_breaks_is_gone_on_with_where_it_came_to(disks, vm, tmp_path):
-    target, real, broke = tmp_path / "out.raw", exporting.Flat.pieces, []
+    target, real, broke = tmp_path / "out.raw", Flat.pieces, []
 
     def broken(self, start, length, buffer):
         for number, part in enumerate(real(self, start, length, buffer)):
@@ -238,7 +273,7 @@ def test_a_connection_that_breaks_is_gone_on_with_where_it_came_to(disks, vm, tm
                 raise ConnectionLost("broken")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting.Flat, "pieces", broken)
+        patch.setattr(Flat, "pieces", broken)
         entry = one(disks.run(state="exported", vm=vm, path=str(target), format="raw").result)
     assert broke == [0, 3 * MIB, 6 * MIB, 9 * MIB]
     assert (entry["fetched"], target.read_bytes()) == (SIZE, disks.content)
@@ -290,19 +325,64 @@ def orphans(disks):
     return [file for file in disks.sim.request("GET", "/orphans")["files"] if "vforge-import" in file]
 
 
-def test_a_disk_that_a_killed_run_has_taken_off_its_vm_goes_with_the_next_run(disks, tmp_path, monkeypatch):
-    raw, path = image(tmp_path), "[LocalDS_0] images/a.vmdk"
+@pytest.fixture(name="left")
+def _left(disks, tmp_path, monkeypatch):
+    """What a run leaves that is killed when its disk is off the VM and not yet at its place."""
+    asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] images/a.vmdk"}
     disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="FileFault")
     with monkeypatch.context() as killed:
         # What a run that is killed does not come to.
-        killed.setattr(importing, "_delete_detached", lambda *_args: None)
-        killed.setattr(importing, "_destroy", lambda *_args: None)
-        disks.attempt(state="imported", path=str(raw), datastore_path=path)
-    assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
-    assert orphans(disks)
+        killed.setattr(importing, "_leaves_no_disk", lambda *_args: False)
+        disks.attempt(**asked)
     disks.sim.clear()
-    assert disks.run(state="imported", path=str(raw), datastore_path=path).result["changed"]
+    [vm] = disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert orphans(disks)
+    return asked, vm
+
+
+def test_a_disk_that_a_killed_run_has_taken_off_its_vm_goes_with_the_next_run(disks, left, monkeypatch):
+    asked, _vm = left
+    monkeypatch.setattr(Owner, "is_gone", lambda _owner: True)
+    assert disks.run(**asked).result["changed"]
     assert not disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert orphans(disks) == []
+
+
+def test_the_disk_of_an_import_that_may_still_be_at_work_is_left_alone(disks, left):
+    asked, vm = left
+    there = orphans(disks)
+    refused = disks.attempt(**asked)
+    assert (refused.error.error_code, refused.result["changed"]) == ("in_use", False)
+    assert "Another run imports to this place" in str(refused.error)
+    assert orphans(disks) == there
+    assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*") == [vm]
+
+
+def test_a_disk_outside_of_the_folder_of_an_import_is_not_deleted(disks, left, monkeypatch):
+    asked, vm = left
+    there = orphans(disks)
+    monkeypatch.setattr(Owner, "is_gone", lambda _owner: True)
+    name = vm.rpartition("/")[2]
+    assert there[0].rpartition("/")[0].endswith(f"LocalDS_0/{name}")
+    others = ("[LocalDS_0] web/web.vmdk", f"[LocalDS_0] {name}/../web/web.vmdk", f"[LocalDS_0] {name}x/web.vmdk")
+    for other in others:
+        disks.sim.govc("vm.change", "-vm", vm, "-e", f"vforge.disk.detached={other}")
+        refused = disks.attempt(**asked)
+        assert (refused.error.error_code, other in str(refused.error)) == ("in_use", True)
+        assert refused.called("DeleteVirtualDisk_Task") == 0
+    assert orphans(disks) == there
+
+
+def test_the_disk_of_an_import_that_cannot_be_deleted_keeps_the_vm_that_names_it(disks, tmp_path, monkeypatch):
+    asked = {"state": "imported", "path": str(image(tmp_path)), "datastore_path": "[LocalDS_0] images/a.vmdk"}
+    disks.sim.inject(method="MoveVirtualDisk_Task", do="task-fault", fault="FileFault")
+    disks.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
+    disks.attempt(**asked)
+    disks.sim.clear()
+    assert any("The next import to this place deletes it" in warning for warning in disks.warnings)
+    assert disks.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    monkeypatch.setattr(Owner, "is_gone", lambda _owner: True)
+    assert disks.run(**asked).result["changed"]
     assert orphans(disks) == []
 
 

@@ -14,19 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
+from ansible_collections.vforge.vsphere.plugins.module_utils._copy_source import (
+    NO,
+    REQUIRE,
+    TRY,
+    FromNewSnapshot,
+    FromSnapshot,
+    FromVm,
+    consistency,
+)
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.plugins.module_utils._export import plan, record
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.model import (
     ALWAYS,
     CHANGED,
     MISSING,
-    NO,
-    REQUIRE,
-    TRY,
     ExportOptions,
-    FromNewSnapshot,
-    FromSnapshot,
-    FromVm,
     Target,
     Vm,
     plain,
@@ -73,7 +76,7 @@ def _record(vm=OFF, source=FromVm(), last_start="", options=None):  # noqa: B008
 
 def _reason(vm, known, last_start="", **given):
     options = _options(**given)
-    source = plan.source_of(vm, TARGET, options)
+    source = plan.source(vm, TARGET, options)
     return plan.decide(vm, source, options, known, last_start).reason
 
 
@@ -178,18 +181,18 @@ def test_a_snapshot_is_unchanged_whatever_becomes_of_its_vm():
     ],
 )
 def test_the_source(vm, quiesce, source):
-    assert plan.source_of(vm, TARGET, _options(quiesce=quiesce)) == source
+    assert plan.source(vm, TARGET, _options(quiesce=quiesce)) == source
 
 
 def test_a_named_snapshot_is_the_source_in_any_power_state():
     target = Target(Selector(name="web-1"), SnapshotSelector(name="before"))
-    assert {plan.source_of(vm, target, _options()) for vm in (ON, OFF)} == {FromSnapshot(SNAPSHOT)}
+    assert {plan.source(vm, target, _options()) for vm in (ON, OFF)} == {FromSnapshot(SNAPSHOT)}
 
 
 @pytest.mark.parametrize("state", ["poweredOn", "suspended"])
 def test_what_has_to_be_quiesced_and_cannot_be_is_refused(state):
     with pytest.raises(NotExportable, match="cannot be quiesced"):
-        plan.source_of(dataclasses.replace(ON, power_state=state, tools=False), TARGET, _options(quiesce=REQUIRE))
+        plan.source(dataclasses.replace(ON, power_state=state, tools=False), TARGET, _options(quiesce=REQUIRE))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_an_independent_disk_of_a_vm_that_is_off_goes_along():
     ],
 )
 def test_the_consistency_that_is_reached(vm, source, quiesced, reached):
-    assert plan.consistency(vm, source, quiesced=quiesced) == reached
+    assert consistency(vm, source, quiesced=quiesced) == reached
 
 
 @given(st.text(max_size=100))

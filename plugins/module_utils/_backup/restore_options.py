@@ -1,0 +1,73 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked for when a VM's disks are restored. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.find import Selector
+from .._errors import InvalidOption
+from .selecting import PointSelector
+
+# What becomes of the snapshots of the VM.
+REFUSE, REMOVE = "refuse", "remove"
+
+# How a restored disk is proved.
+AUTO, CONTENT, MANIFEST = "auto", "content", "manifest"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IntoOptions:
+    """What is to be restored into a VM that is there.
+
+    :ivar vm: instance UUID or name of the VM that was backed up.
+    :ivar disks: names of disks; empty for all.
+    :ivar into: the VM whose disks are replaced.
+    :ivar power_off: whether a VM that is not powered off is powered off for it.
+    :ivar snapshots: ``refuse`` or ``remove``.
+    :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
+    :ivar folder: on this machine, where disks are made ready; empty for the folder of the VM's backups.
+    """
+
+    repository: str
+    vm: str
+    point: PointSelector
+    disks: tuple[str, ...]
+    into: Selector
+    datacenter: str | None
+    power_off: bool
+    powered_on: bool
+    snapshots: str
+    keep_replaced: bool
+    verify: str
+    folder: str
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> IntoOptions:
+        """The options of the module.
+
+        :raises InvalidOption: what cannot be right.
+        """
+        if params.get("format"):
+            raise InvalidOption(
+                "format is for files of this machine, and into is set.", hint="Leave one of them out.", option="format"
+            )
+        return cls(
+            repository=params["repository"],
+            vm=params["vm"],
+            point=PointSelector.from_params(params),
+            disks=tuple(params.get("disks") or ()),
+            into=Selector.from_params(params["into"], "into"),
+            datacenter=params.get("datacenter"),
+            power_off=params["power_off"],
+            powered_on=params["powered_on"],
+            snapshots=params["snapshots"],
+            keep_replaced=params["keep_replaced"],
+            verify=params["verify"],
+            folder=params.get("dest") or "",
+            timeout=params["timeout"],
+        )

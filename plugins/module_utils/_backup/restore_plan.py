@@ -1,0 +1,208 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done to restore disks into a VM, from the point and what the VM has. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._errors import VforgeError
+from .restore_options import REFUSE
+
+if t.TYPE_CHECKING:
+    from .._vsphere.disks import Disk
+    from .model import DiskBackup, Point
+    from .restore_options import IntoOptions
+    from .restore_record import Record
+    from .targets import Target
+
+# The steps, in their order.
+REMOVE_LEFTOVERS, BRING_IN, POWER_OFF = "remove_leftovers", "bring_in", "power_off"
+REMOVE_SNAPSHOTS, EXCHANGE, DELETE_REPLACED, POWER_ON = "remove_snapshots", "exchange", "delete_replaced", "power_on"
+
+# What the result calls them.
+DONE = {
+    REMOVE_LEFTOVERS: "leftover_removed",
+    BRING_IN: "disks_brought_in",
+    POWER_OFF: "powered_off",
+    REMOVE_SNAPSHOTS: "snapshots_removed",
+    EXCHANGE: "disks_replaced",
+    DELETE_REPLACED: "replaced_disks_deleted",
+    POWER_ON: "powered_on",
+}
+
+
+class NotRestored(VforgeError):
+    """A VM into which nothing can be restored as it is."""
+
+    def __init__(self, error_code: str, message: str, *, hint: str = "", **details: t.Any) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.error_code = error_code
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A disk of a point, and where it goes.
+
+    :ivar old: the disk that is there now; None where the place is free.
+    :ivar controller, unit: key of the controller, and the number of the place there.
+    :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``, as the old disk has it.
+    """
+
+    backup: DiskBackup
+    old: Disk | None
+    controller: int
+    unit: int
+    provisioning: str
+
+
+def places(target: Target, point: Point, wanted: t.Sequence[DiskBackup]) -> list[Place]:
+    """Where the disks of a point go: where they were.
+
+    :raises NotRestored: a place is not there, or has what cannot be replaced.
+    """
+    return [_place(target, point, disk) for disk in wanted]
+
+
+def _place(target: Target, point: Point, disk: DiskBackup) -> Place:
+    controller, _colon, unit = disk.unit.rpartition(":")
+    key = target.controllers.get(controller)
+    if key is None or not unit.isdigit():
+        raise NotRestored(
+            "no_controller",
+            f"{disk.label} of {point.id} was at {disk.unit}, and {target.path} has no controller {controller}.",
+            hint=f"It has {', '.join(sorted(target.controllers)) or 'none'}. Add the controller, or name other disks.",
+        )
+    old = target.at(disk.unit)
+    if old is not None:
+        _check_old(target, old)
+    provisioning = target.thick.get(old.key, "thin") if old is not None else "thin"
+    return Place(disk, old, key, int(unit), provisioning)
+
+
+def _check_old(target: Target, old: Disk) -> None:
+    if old.physical or "RawDisk" in old.backing:
+        raise NotRestored(
+            "raw_device",
+            f"{old.label} of {target.path} is a raw device, which is not replaced by a disk.",
+            hint="Restore to a file (dest), and write that onto the device.",
+        )
+    if old.key in target.first_class:
+        raise NotRestored(
+            "first_class_disk",
+            f"{old.label} of {target.path} is a first class disk, which others know by its ID.",
+            hint="Detach it first, or restore to a file (dest).",
+        )
+
+
+def check(target: Target, options: IntoOptions) -> None:
+    """Refuse, before anything is done, a VM into which nothing can be restored.
+
+    :raises NotRestored: with the reason.
+    """
+    if target.template:
+        raise NotRestored("template", f"{target.path} is a template.", hint="Convert it to a VM first, or restore to a new VM.")
+    if target.encrypted:
+        raise NotRestored(
+            "encrypted",
+            f"{target.path} is encrypted, and a restored disk would not be.",
+            hint="Restore to files (dest), or to a new VM.",
+        )
+    if target.consolidate:
+        raise NotRestored(
+            "consolidation_needed",
+            f"The disks of {target.path} need consolidation.",
+            hint="Consolidate its disks (Snapshots > Consolidate), then run again.",
+        )
+    if target.snapshots and options.snapshots == REFUSE:
+        raise NotRestored(
+            "snapshots",
+            f"{target.path} has {len(target.snapshots)} snapshots, which belong to the disks that it has now.",
+            hint="Set snapshots to remove, and they go when the restored disks have come.",
+            snapshots=[snapshot.path for snapshot in target.snapshots],
+        )
+
+
+def check_power(target: Target, options: IntoOptions) -> None:
+    """Refuse a VM that runs, where disks are to be replaced.
+
+    :raises NotRestored: and it is not to be powered off.
+    """
+    if not target.powered_off and not options.power_off:
+        raise NotRestored(
+            "not_powered_off",
+            f"{target.path} is not powered off, and its disks are to be replaced.",
+            hint="Shut it down, or set power_off to true.",
+            power_state=target.power_state,
+        )
+
+
+def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:
+    """What is done, in its order.
+
+    :param due: the disks that are to be restored.
+    :param leftovers: whether runs that were killed have left anything.
+    """
+    found = [REMOVE_LEFTOVERS] if leftovers else []
+    if due:
+        found += [BRING_IN]
+        found += [POWER_OFF] if not target.powered_off else []
+        found += [REMOVE_SNAPSHOTS] if target.snapshots else []
+        found += [EXCHANGE]
+        found += [DELETE_REPLACED] if any(place.old for place in due) and not options.keep_replaced else []
+    if options.powered_on and (due or target.powered_off):
+        found += [POWER_ON]
+    return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leftovers:
+    """What runs that were killed have left.
+
+    :ivar deletable: disks that belong to no VM as far as the record knows.
+    :ivar settled: disks of the record that need no care: the VM has them, or somebody else has taken
+        the place of both.
+    :ivar unclear: disks that were taken off the VM, in whose place is another one than the restored.
+    """
+
+    deletable: tuple[str, ...]
+    settled: tuple[str, ...]
+    unclear: tuple[str, ...]
+
+
+def leftovers(target: Target, record: Record, wanted: t.Collection[str]) -> Leftovers:
+    """What is to become of the disks of the record.
+
+    :param wanted: digests of the disks that are restored now: what was brought in for them is of use.
+    """
+    attached = {file for disk in target.disks for file in disk.files}
+    settled = [file for file in record.made if file in attached]
+    deletable = [
+        made.file
+        for made in record.made.values()
+        if made.file not in attached and not (made.compared and made.digests in wanted)
+    ]
+    unclear = []
+    for each in record.replaced.values():
+        if each.file in attached:
+            settled.append(each.file)  # they were not exchanged
+        elif each.by in attached:
+            deletable.append(each.file)
+        else:
+            unclear.append(each.file)
+    return Leftovers(tuple(deletable), tuple(settled), tuple(unclear))
+
+
+def new_file(place: Place, point: Point, home: str, taken: t.Callable[[str], bool]) -> str:
+    """The path of a new disk: beside the old one, with a name that nobody has.
+
+    :param home: folder of the VM, for a place that is free.
+    """
+    folder = place.old.file.rpartition("/")[0] if place.old is not None else home
+    stem = f"{folder}/restored-{point.id}-{place.backup.unit.replace(':', '-')}"
+    number = 1
+    while taken(path := f"{stem}.vmdk" if number == 1 else f"{stem}-{number}.vmdk"):
+        number += 1
+    return path

@@ -1,0 +1,74 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the result has of a restore into a VM. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._engine import UNTOUCHED, diff
+from .restore_plan import DONE, EXCHANGE
+
+if t.TYPE_CHECKING:
+    from .restoring import RestoredDisk, RestoreItem, RestoreTask
+
+
+def result(job: RestoreTask) -> dict[str, t.Any]:
+    """``changed``, the point, the VM as ``into``, its ``disks`` and the ``diff``."""
+    item = job.item
+    before, after = _lines(item), _lines(item, point=job.point.id)
+    return {
+        "changed": item.changed,
+        "repository": job.options.repository,
+        "instance_uuid": job.point.instance_uuid,
+        "name": job.point.vm_name,
+        "point": job.point.id,
+        "package": None,
+        "into": {
+            **UNTOUCHED,
+            "name": item.target.name,
+            "moid": item.target.moid,
+            "path": item.target.path,
+            "instance_uuid": item.target.instance_uuid,
+            "actions": item.actions(DONE),
+            "changed": item.changed,
+            "seconds": item.seconds,
+            "warnings": item.warnings,
+        },
+        "disks": [_disk(item, disk) for disk in item.disks],
+        "left": [disk.label for disk in item.target.disks if disk.unit not in {each.place.backup.unit for each in item.disks}],
+        "diff": diff(before, after),
+    }
+
+
+def _lines(item: RestoreItem, point: str = "") -> list[str]:
+    lines = []
+    for disk in item.disks:
+        now = f"{disk.place.backup.unit}: {disk.place.old.file if disk.place.old is not None else 'no disk'}\n"
+        restored = f"{disk.place.backup.unit}: {disk.place.backup.label} of the backup {point}\n"
+        exchanged = EXCHANGE in item.done and not disk.unchanged
+        lines.append(restored if point and exchanged else now)
+    return lines
+
+
+def _disk(item: RestoreItem, disk: RestoredDisk) -> dict[str, t.Any]:
+    backup, old = disk.place.backup, disk.place.old
+    restored = EXCHANGE in item.done and not disk.unchanged
+    return {
+        "label": backup.label,
+        "key": backup.key,
+        "unit": backup.unit,
+        "capacity": backup.capacity,
+        "path": (disk.file if restored else old.file if old is not None else "") or None,
+        "action": "unchanged" if disk.unchanged else "restored" if restored else "none",
+        "compared": disk.compared or ("content" if disk.unchanged else None),
+        "not_read": disk.not_read,
+        "replaced": _replaced(disk) if restored and old is not None else None,
+    }
+
+
+def _replaced(disk: RestoredDisk) -> dict[str, t.Any]:
+    """The disk that was there before."""
+    file = disk.place.old.file if disk.place.old is not None else ""
+    return {"path": file, "deleted": disk.deleted, "reason": disk.keeps}

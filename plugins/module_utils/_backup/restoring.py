@@ -1,0 +1,461 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restore disks into a VM that is there.
+
+Each disk is brought in beside the one that it replaces and proved. Only then, and only if all of them
+have come, is the VM changed, by one call. The disks that were replaced are deleted last. Until then a
+run may end at any moment: the VM has all old disks, or all restored ones, and what belongs to no VM is
+known from the record of ``restore_record``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import typing as t
+
+from .._disk_import import apply as disk_calls
+from .._disk_import import importing
+from .._disk_import import places as homes
+from .._engine import Item, Task
+from .._errors import Fault
+from .._progress import Meter
+from .._vsphere import snapshots
+from .._vsphere.disks import users_of
+from .._vsphere.flat import Flat, NotWhole, without_files
+from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
+from .._vsphere.vm import start_power_off, start_power_on
+from . import disk as disks
+from . import images, records, restore_plan, restore_report, targets
+from .local import chosen, chosen_point
+from .proving import first_difference
+from .repository import Machine, Repository
+from .restore_options import CONTENT, MANIFEST, IntoOptions
+from .restore_plan import (
+    BRING_IN,
+    DELETE_REPLACED,
+    EXCHANGE,
+    POWER_OFF,
+    POWER_ON,
+    REMOVE_LEFTOVERS,
+    REMOVE_SNAPSHOTS,
+    NotRestored,
+    Place,
+)
+from .restore_record import Made, Record, Replaced
+from .selecting import chosen_disks
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .model import Point
+    from .targets import Target
+
+# What begins the names of files that are made ready for an upload.
+_READY = "restore-"
+
+
+@dataclasses.dataclass
+class RestoredDisk:
+    """What became of one disk of the point.
+
+    :ivar file: path of the restored disk; empty until it is there.
+    :ivar compared: how it was proved: ``content`` or ``manifest``; empty where it was not.
+    :ivar not_read: why it was not proved by its content; empty where it was, or nobody asked for it.
+    :ivar unchanged: whether the VM's disk has what the point has, and was left alone.
+    :ivar keeps: why the disk that it replaces stays; empty where it is deleted.
+    :ivar deleted: whether that disk is deleted.
+    """
+
+    place: Place
+    file: str = ""
+    compared: str = ""
+    not_read: str = ""
+    unchanged: bool = False
+    keeps: str = ""
+    deleted: bool = False
+
+
+@dataclasses.dataclass(kw_only=True)
+class RestoreItem(Item):
+    """The VM that is restored into."""
+
+    target: Target
+    disks: list[RestoredDisk] = dataclasses.field(default_factory=list)
+    unclear: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.target.path
+
+    @property
+    def name(self) -> str:
+        """What its entry in the result calls it."""
+        return self.target.name
+
+    @property
+    def due_disks(self) -> list[RestoredDisk]:
+        """The disks that are to be restored."""
+        return [disk for disk in self.disks if not disk.unchanged]
+
+
+@dataclasses.dataclass
+class RestoreTask:
+    """A restore of one point into one VM.
+
+    :ivar machine: the points of the VM that was backed up; its lock is held.
+    """
+
+    session: Session
+    options: IntoOptions
+    task: Task[RestoreItem]
+    item: RestoreItem
+    machine: Machine
+    point: Point
+    record: Record
+    files: DatastoreFiles
+    _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
+
+    def home(self, path: DatastorePath) -> homes.Home:
+        """Where a disk of this path is brought in; asked for once for each datastore."""
+        known = self._homes.get(path.datastore)
+        if known is None:
+            known = homes.home(self.session, path, datacenter=self.target.datacenter, host=None)
+            self._homes[path.datastore] = known
+        return known
+
+    def datacenter(self) -> t.Any:
+        """A reference to the datacenter."""
+        known = next(iter(self._homes.values()), None)
+        return known.ref if known is not None else homes.datacenter(self.session, self.target.datacenter)[0]
+
+    @property
+    def target(self) -> Target:
+        """The VM, as it was read last."""
+        return self.item.target
+
+
+def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.Any]:
+    """Restore what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result.
+    :raises VforgeError: before anything was begun.
+    :raises PartialFailure: it did not succeed; it holds the whole result.
+    """
+    images.require()
+    deadline = session.deadline(options.timeout)
+    repository = Repository(options.repository)
+    uuid = chosen(repository, options.vm)[0]
+    with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
+        point = chosen_point(machine, options.point)
+        wanted = chosen_disks(point, options.disks)
+        target = targets.find(session, options.into, options.datacenter)
+        item = RestoreItem(target=target)
+        task: Task[RestoreItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
+        record = Record(machine.folder, target.instance_uuid)
+        with DatastoreFiles(session, target.datacenter, deadline) as files:
+            job = RestoreTask(session, options, task, item, machine, point, record, files)
+            with task.accounted(), task.working_on(item):
+                restore_plan.check(target, options)
+                item.disks = [RestoredDisk(place) for place in restore_plan.places(target, point, wanted)]
+                _carry_out(job)
+        return task.finish(restore_report.result(job), advice="The next run goes on, or removes what is left.", subject=item)
+
+
+def _carry_out(job: RestoreTask) -> None:
+    item = job.item
+    with job.task.phase("comparison"):
+        for disk in item.disks:
+            disk.unchanged = _has_it(job, disk)
+    due = [disk.place for disk in item.due_disks]
+    if due:
+        restore_plan.check_power(job.target, job.options)
+    left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
+    item.steps = restore_plan.steps(job.target, job.options, due, leftovers=bool(left.deletable))
+    if job.task.check:
+        item.done += item.left
+        return
+    _clean_up(job, left)
+    if due:
+        _bring_all_in(job)
+        _exchange(job)
+        _delete_replaced(job)
+        _note_restored(job, due)
+    job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+
+
+def _note_restored(job: RestoreTask, places: t.Sequence[restore_plan.Place]) -> None:
+    """Note beside the point, for people, that it was restored."""
+    if job.item.error is None:
+        labels = [place.backup.label for place in places]
+        warning = records.note_restored(job.machine, job.point, f"the VM {job.item.title}", labels)
+        job.item.warnings += [warning] if warning else []
+
+
+# What is there
+
+
+def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
+    """Whether the VM's disk has what the point has, as far as that can be read."""
+    old, backup = disk.place.old, disk.place.backup
+    alone = old is not None and old.capacity == backup.capacity and not old.levels
+    if old is None or not alone or not job.target.powered_off or _cannot_be_read(job, old.file):
+        return False
+    try:
+        return _difference(job, disk, old.file, f"comparing {old.label}") is None
+    except (FileLocked, FileDenied, NoSuchFile, NotWhole):
+        return False
+
+
+def _cannot_be_read(job: RestoreTask, file: str) -> str:
+    """Why no disk can be read over the path of this one's datastore; empty where one can."""
+    return without_files(job.target.stores.get(_path(file).datastore, ""))
+
+
+def _difference(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
+    backup = disk.place.backup
+    flat = Flat(job.files, _path(file))
+    flat.state()
+    meter = Meter(what, backup.capacity, job.session.show_progress)
+    with job.machine.digests_of(job.point, backup) as digests:
+        return first_difference(flat, digests, job.task.deadline, meter.add)
+
+
+def _path(file: str) -> DatastorePath:
+    return DatastorePath.parse(file, "disk")
+
+
+# What runs that were killed have left
+
+
+def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
+    _remove_ready(job)
+    job.item.unclear = left.unclear
+    for file in left.unclear:
+        job.item.warnings.append(
+            f"A run that was killed has replaced {file}, and {job.item.title} has another disk in its place now. "
+            "It was left alone: delete it when nobody needs it."
+        )
+    job.record.forget((*left.settled, *left.unclear))
+    gone = [_remove_left(job, file) for file in left.deletable]
+    if any(gone):
+        job.item.done.append(REMOVE_LEFTOVERS)
+
+
+def _remove_left(job: RestoreTask, file: str) -> bool:
+    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is gone."""
+    made = job.record.made.get(file)
+    if made is not None and not made.compared:
+        path = _path(file)
+        try:
+            importing.clear(job.task, job.item, job.home(path), path)
+        except importing.Busy as busy:
+            job.item.warnings.append(
+                f"{file} of a run that was killed is left: {busy} The next restore into this VM removes it."
+            )
+            return False
+    return _delete(job, file)
+
+
+def _folder(job: RestoreTask) -> str:
+    """Where disks are made ready for their upload."""
+    return job.options.folder or job.machine.folder
+
+
+def _remove_ready(job: RestoreTask) -> None:
+    """Remove what runs that were killed have made ready for this VM; the lock is held."""
+    folder = _folder(job)
+    for name in os.listdir(folder):
+        if name.startswith(f"{_READY}{job.target.instance_uuid}-") and name.endswith(".vmdk"):
+            os.unlink(os.path.join(folder, name))
+
+
+def _delete(job: RestoreTask, file: str) -> bool:
+    """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted stays in the record."""
+    used = users_of(job.session, job.target.moid, [file])[file]
+    if used:
+        job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
+        job.record.forget([file])
+        return False
+    ref = job.datacenter()
+    try:
+        importing.run(job.task, job.item, lambda: disk_calls.start_delete(job.session, ref, file), "disks deleted")
+    except Fault as fault:
+        if fault.fault != "FileNotFound":
+            job.item.warnings.append(f"{file} could not be deleted: {fault} The next restore into this VM deletes it.")
+            return False
+    job.record.forget([file])
+    return True
+
+
+# Disks come
+
+
+def _bring_all_in(job: RestoreTask) -> None:
+    with job.task.phase("bring_in"):
+        for disk in job.item.due_disks:
+            _bring_in(job, disk)
+    job.item.done.append(BRING_IN)
+
+
+def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
+    """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
+    place = disk.place
+    for made in _brought_in(job, place):
+        if made.compared == MANIFEST or _difference(job, disk, made.file, "comparing a disk that is there") is None:
+            disk.file, disk.compared = made.file, made.compared
+            return
+        _delete(job, made.file)
+    attached = {file for each in job.target.disks for file in each.files}
+    file = restore_plan.new_file(
+        place, job.point, job.target.home, lambda path: path in attached or job.files.there(_path(path))
+    )
+    made = Made(file, place.backup.digests)
+    with _ready(job, place) as path:
+        job.record.note_made(made)
+        new = importing.NewDisk(
+            path=path,
+            capacity=place.backup.capacity,
+            target=_path(file),
+            adapter="ide" if place.backup.unit.startswith("ide") else "lsilogic",
+            provisioning=place.provisioning,
+            replace=False,
+            timeout=job.options.timeout,
+        )
+        importing.bring_in(job.task, job.item, job.home(new.target), new)
+    disk.file = file
+    _prove(job, disk)
+    job.record.note_made(dataclasses.replace(made, compared=disk.compared))
+
+
+def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
+    """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
+    folder = place.old.file.rpartition("/")[0] if place.old is not None else job.target.home
+    used = {disk.file for disk in job.item.disks}
+    return [
+        made
+        for made in job.record.made.values()
+        if made.compared
+        and made.digests == place.backup.digests
+        and made.file.rpartition("/")[0] == folder
+        and made.file not in used
+    ]
+
+
+@contextlib.contextmanager
+def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
+    """The disk of the point as a file that a host takes, compared with its digests; it goes at the end."""
+    path = os.path.join(_folder(job), f"{_READY}{job.target.instance_uuid}-{place.backup.key}.vmdk")
+    job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
+    try:
+        disks.restore(job.machine, job.point, place.backup, path, "vmdk", job.task.deadline, streamed=True)
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
+    """Read a disk back and compare it with the digests of the point, where its datastore allows that.
+
+    :raises NotRestored: it has something else, and is deleted; or it cannot be read, and has to be.
+    """
+    obstacle = _cannot_be_read(job, disk.file)
+    wanted = job.options.verify
+    disk.compared = MANIFEST
+    if wanted == MANIFEST:
+        return
+    disk.not_read = obstacle
+    if obstacle and wanted != CONTENT:
+        return
+    try:
+        if obstacle:
+            raise NotRestored("not_readable", f"{disk.file} cannot be read back: {obstacle}.", hint="Set verify to auto.")
+        found = _difference(job, disk, disk.file, f"comparing {disk.place.backup.label}")
+    except (FileLocked, FileDenied) as error:
+        if wanted == CONTENT:
+            raise
+        disk.not_read = str(error)
+        return
+    if found is not None:
+        _delete(job, disk.file)
+        raise NotRestored(
+            "read_back_failed",
+            f"{disk.file} has something else at byte {found} than the backup, and was deleted. The VM was not changed.",
+            hint="Run again; if it happens again, look at the storage of the datastore.",
+        )
+    disk.compared = CONTENT
+
+
+# They take the place of others
+
+
+def _exchange(job: RestoreTask) -> None:
+    session, item = job.session, job.item
+    job.task.stage(POWER_OFF, lambda item: start_power_off(session, item.target.moid), "VMs powered off")
+    job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
+    if item.error is not None:
+        raise item.error
+    before = job.target
+    item.target = targets.again(session, before)
+    _look_again(job, before)
+    for disk in item.due_disks:
+        disk.place = dataclasses.replace(disk.place, old=job.target.at(disk.place.backup.unit))
+    _choose_what_stays(job)
+    # From here on the next run knows what to do with either of the two.
+    job.record.note_replaced(
+        Replaced(disk.place.old.file, disk.file) for disk in item.due_disks if disk.place.old is not None and not disk.keeps
+    )
+    exchanges = [_exchange_of(disk) for disk in item.due_disks]
+    job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
+    if item.error is not None:
+        raise item.error
+    job.record.forget_made(disk.file for disk in item.due_disks)
+    item.target = targets.again(session, before)
+
+
+def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
+    place = disk.place
+    return targets.Exchange(place.controller, place.unit, disk.file, place.old.key if place.old is not None else None)
+
+
+def _choose_what_stays(job: RestoreTask) -> None:
+    """Which of the disks that are replaced are not deleted, and why."""
+    old = {disk.place.old.file: disk for disk in job.item.due_disks if disk.place.old is not None}
+    used = users_of(job.session, job.target.moid, old) if not job.options.keep_replaced else {}
+    for file, disk in old.items():
+        if job.options.keep_replaced:
+            disk.keeps = "keep_replaced is set"
+        elif disk.place.old is not None and disk.place.old.levels:
+            disk.keeps = "it is a delta disk of another disk"
+        elif used[file]:
+            disk.keeps = f"it is used by {', '.join(used[file])}"
+
+
+def _look_again(job: RestoreTask, before: Target) -> None:
+    """Make sure that the VM is still what it was when the disks were brought in.
+
+    :raises NotRestored: it is not.
+    """
+    now = job.target
+    same = before.snapshots or [disk.file for disk in before.disks] == [disk.file for disk in now.disks]
+    if not now.powered_off or now.snapshots or now.consolidate or not same:
+        raise NotRestored(
+            "changed_meanwhile",
+            f"{now.path} was changed while its disks were brought in: it is {now.power_state}, "
+            f"with {len(now.snapshots)} snapshots and the disks {', '.join(disk.file for disk in now.disks)}.",
+            hint="Run again when nobody works on it.",
+        )
+
+
+def _delete_replaced(job: RestoreTask) -> None:
+    with job.task.phase("deletion"):
+        for disk in job.item.due_disks:
+            old = disk.place.old
+            if old is not None and not disk.keeps:
+                disk.deleted = _delete(job, old.file)
+                disk.keeps = "" if disk.deleted else "it could not be deleted, see the warnings"
+    if any(disk.deleted for disk in job.item.due_disks):
+        job.item.done.append(DELETE_REPLACED)

@@ -1,0 +1,401 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a file on this machine to a disk in vSphere: by an import lease, never by writing to a datastore.
+
+vSphere imports VMs, so a VM is made for the one disk. When the disk has come, it is taken off that
+VM, moved to its place, and the VM is removed. What a run that ended has left is removed by the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import time
+import typing as t
+import uuid
+
+from .. import _signals
+from .._connector.web import Stop
+from .._engine import Task
+from .._errors import Fault, VforgeError
+from .._progress import Meter
+from .._temporary_snapshots import Owner, OwnerMark
+from .._vsphere import lease as leases
+from .._vsphere.vm import reference, start_destroy
+from . import apply, places
+
+if t.TYPE_CHECKING:
+    from .._engine import Item
+    from .._vsphere.folder import DatastorePath
+    from .places import Home
+
+# The pair by which a VM that was made for an import is known.
+MARK = "vforge.disk.import"
+
+# The pair that says which run has made it.
+_OWNER = "vforge.disk.owner"
+
+# The pair that says which disk was taken off such a VM, to be moved to its place.
+_DETACHED = "vforge.disk.detached"
+
+_SECONDS_TO_CLEAN_UP = 300.0
+_SECONDS_TO_VANISH = 15.0
+
+# A lease through which nothing moves lives for 300 seconds (HttpNfcLeaseInfo.leaseTimeout).
+_SECONDS_OF_A_LEASE = 360.0
+
+# How vCenter refuses to destroy a VM that a lease works on.
+_HELD_BY_A_LEASE = ("InvalidState", "TaskInProgress")
+
+
+class ImportFailed(VforgeError):
+    """A disk did not come whole."""
+
+    error_code = "incomplete_upload"
+
+
+class Busy(VforgeError):
+    """Another run imports to the same place."""
+
+    error_code = "in_use"
+
+
+# The import
+
+
+def name_of(mark: str) -> str:
+    """Of the VM that is made for an import."""
+    return f"vforge-import-{mark}"
+
+
+class _Source:
+    """The file that is sent."""
+
+    def __init__(self, path: str, label: str) -> None:
+        self.label = label
+        self.size = os.stat(path).st_size
+        self._path = path
+
+    def open(self) -> t.Any:
+        """Begin to read."""
+        return open(self._path, "rb", buffering=0)
+
+
+def _mark(target: DatastorePath) -> str:
+    """What all imports to this place have in common."""
+    return hashlib.sha256(f"{target}".encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewDisk:
+    """A disk that is brought in.
+
+    :ivar path: of a streamOptimized file, which was verified.
+    :ivar capacity: of its disk, in bytes.
+    :ivar target: where it is to be.
+    :ivar adapter: as a VMDK's descriptor names it.
+    :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
+    :ivar replace: whether a disk that is in the place is replaced.
+    :ivar timeout: seconds that the task may take, after which others may clean up behind it.
+    """
+
+    path: str
+    capacity: int
+    target: DatastorePath
+    adapter: str
+    provisioning: str
+    replace: bool
+    timeout: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A disk that has come.
+
+    :ivar uuid: of its backing.
+    :ivar sent: bytes that were sent.
+    """
+
+    uuid: str
+    sent: int
+
+
+def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Imported:
+    """Import a file as a disk that belongs to no VM.
+
+    :param item: that the disk is for; it gets the warnings.
+    :raises VforgeError: it did not succeed; nothing of it is left then, as far as the server can be
+        reached.
+    """
+    session = task.session
+    mark = _mark(new.target)
+    name = name_of(mark)
+    source = _Source(new.path, item.title)
+    text = apply.package(name, new.capacity, source.size, new.adapter)
+    host = next(iter(home.hosts))
+    # After its time a run may still clean up, twice.
+    seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
+    owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
+    spec = apply.import_spec(session, home, host, name, text, new.provisioning, {MARK: mark, _OWNER: owner.as_text()})
+    lease, ready = _begin(task, item, home, host, spec, mark)
+    moid = _fill(task, item, lease, ready, source)
+    try:
+        backing = _keep(task, item, home, moid, new)
+    except BaseException:
+        # The VM names the disk that was taken off it, so it stays where that one does: the next run
+        # then removes both.
+        if _leaves_no_disk(task, item, home, moid):
+            _destroy(task, item, moid)
+        raise
+    _destroy(task, item, moid)
+    return Imported(backing, source.size)
+
+
+def _begin(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, mark: str) -> tuple[leases.Lease, leases.Ready]:
+    """A lease that is ready. A VM that a killed run has left under the name goes before.
+
+    :raises Busy: the name is taken by another run, or by something else.
+    """
+    session = task.session
+    for last in (False, True):
+        lease: leases.Lease | None = None
+        try:
+            with _signals.held_back(session.stub.connections.break_off):
+                lease = leases.Lease(session, session.retrying(lambda: apply.import_vapp(home, host, spec)))
+            return lease, lease.wait_until_ready(task.deadline)
+        except Fault as fault:
+            if fault.fault != "DuplicateName" or last:
+                raise
+            _remove_left(task, item, home, mark, fault)
+        except BaseException:
+            if lease is not None:
+                _give_up(task, item, lease, "")
+            raise
+    raise AssertionError("the second attempt returns or raises")
+
+
+def _fill(task: Task[t.Any], item: Item, lease: leases.Lease, ready: leases.Ready, source: _Source) -> str:
+    """Send the file; returns the moid of the VM that has the disk then."""
+    session = task.session
+    meter = Meter(item.title, source.size, session.show_progress)
+    sent: list[str] = []
+    stop = Stop()
+    sender = leases.Sender(
+        session,
+        1,
+        task.deadline,
+        stop,
+        progress=meter.add,
+        check=lambda _upload, digest: sent.append(digest),
+    )
+    try:
+        device = _address(ready)
+        with lease.held(ready.timeout, meter.percent, stop):
+            sender.send([[leases.Upload(source.label, source, device)]])
+            _compare(lease, device, source, sent)
+            lease.complete(task.deadline)
+    except BaseException:
+        _give_up(task, item, lease, ready.entity)
+        raise
+    return ready.entity
+
+
+def _address(ready: leases.Ready) -> leases.Device:
+    """Where the only disk of an import goes."""
+    for device in (*(each for each in ready.devices if each.disk), *ready.devices):
+        return device
+    raise ImportFailed("vCenter names no address for the disk.", hint="Run again.")
+
+
+def _compare(lease: leases.Lease, device: leases.Device, source: _Source, sent: t.Sequence[str]) -> None:
+    """Hold what the host has got against what was sent, as far as it says it."""
+    have = lease.received().get(device.key)
+    if have is None:
+        return
+    if have.size and have.size != source.size:
+        raise ImportFailed(
+            f"{source.label} has {source.size} bytes, and the host has got {have.size}. The import was aborted.",
+            hint="Run again; if it happens again, look at what is between here and the ESXi hosts.",
+        )
+    known = dict(have.digests)
+    if "sha256" in known and sent and known["sha256"] != sent[-1]:
+        raise ImportFailed(f"The host has got other bytes of {source.label} than were sent.", hint="Run again.")
+
+
+def _give_up(task: Task[t.Any], item: Item, lease: leases.Lease, entity: str) -> None:
+    """vCenter removes what was imported by a lease that is aborted; what is complete is removed here."""
+    session = task.session
+    if session.unreachable():
+        return
+    try:
+        if lease.abort():
+            vanishing = time.monotonic() + _SECONDS_TO_VANISH
+            if not entity or leases.wait_until_gone(session, reference(session, entity), vanishing):
+                return
+        if entity and lease.state() != "error":
+            _destroy(task, item, entity)
+    except VforgeError as error:
+        session.warn(f"The import was broken off, but whether all of it is gone is not known: {error}")
+
+
+def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) -> str:
+    """Take the disk off the VM that was made for it, and put it into its place; returns its UUID."""
+    session, target = task.session, new.target
+    found = places.carrier(session, reference(session, moid))
+    if found is None or not found.file:
+        raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
+    if target.folder:
+        # Before the disk belongs to no VM: from then on only this run knows of it.
+        apply.make_folder(session, home.ref, target.folder)
+    moves = found.file != str(target)
+    marks = {_DETACHED: found.file} if moves else {}
+    run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
+    if moves:
+        run(
+            task,
+            item,
+            lambda: apply.start_move(session, home.ref, found.file, str(target), force=new.replace),
+            "disks moved",
+        )
+    return found.uuid
+
+
+def _leaves_no_disk(task: Task[t.Any], item: Item, home: Home, moid: str) -> bool:
+    """Delete the disk that was taken off the VM of this import and did not get to its place.
+
+    :returns: whether the VM can go, with the disk that it may still have.
+    """
+    session = task.session
+    if session.unreachable():
+        return False
+    try:
+        found = places.carrier(session, reference(session, moid))
+        if found is None or found.file or not found.config.get(_DETACHED):
+            return found is not None
+        return _delete_detached(task, item, home, found.config[_DETACHED])
+    except VforgeError as error:
+        item.warnings.append(f"Whether a disk is left of the import is not known: {error} The next import to this place looks.")
+        return False
+
+
+def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bool:
+    """Delete a disk that belongs to no VM any more; whether it is gone."""
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+    gone: list[bool] = []
+
+    def note(item: Item, outcome: t.Any) -> None:
+        fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
+        gone.append(outcome.error is None or fault == "FileNotFound")
+        if not gone[-1]:
+            item.warnings.append(
+                f"The disk {path} of the import could not be deleted: {outcome.error} The next import to this place deletes it."
+            )
+
+    def start(_item: Item) -> t.Any:
+        return apply.start_delete(task.session, home.ref, path)
+
+    task.call([item], start, "disks deleted", note, deadline=deadline)
+    return gone == [True]
+
+
+def _destroy(task: Task[t.Any], item: Item, moid: str) -> None:
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+
+    def note(item: Item, outcome: t.Any) -> None:
+        fault = outcome.error.fault if isinstance(outcome.error, Fault) else ""
+        if outcome.error is not None and fault != "ManagedObjectNotFound":
+            item.warnings.append(f"The VM {moid} that was made for the import could not be removed: {outcome.error}")
+
+    task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, deadline=deadline)
+
+
+def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> None:
+    """Remove what a run to the same place has left that was killed between the move of its disk and the
+    end of its VM.
+
+    :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
+    """
+    _remove_left(task, item, home, _mark(target))
+
+
+def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fault | None = None) -> None:
+    """Remove the VM that a run to the same place has left when it was killed, and the disk that it
+    had taken off it.
+
+    Both only when it is certain that this run is over: after its lease nothing else protects them.
+
+    :param taken: says who has the name, where that is known.
+    :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
+    """
+    session, name = task.session, name_of(mark)
+    held = taken is not None and taken.holder
+    left = reference(session, held) if held else places.carrier_named(session, home.vm_folder, name)
+    found = places.carrier(session, left) if left is not None else None
+    if found is None:
+        return
+    if found.config.get(MARK) != mark:
+        raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.")
+    owner = OwnerMark.from_text(found.config.get(_OWNER, ""), mark)
+    if owner is None or not owner.is_over(found.created, session.current_time()):
+        raise Busy(
+            f"Another run imports to this place, by the VM {name}, or was killed on another machine.",
+            hint="Run again when it has ended. If there is none any more, remove that VM.",
+        )
+    path = found.config.get(_DETACHED, "")
+    if path and not found.file:
+        _delete_left(task, item, home, name, path)
+    try:
+        run(task, item, lambda: start_destroy(session, found.moid), "VMs removed")
+    except Fault as fault:
+        if fault.fault == "ManagedObjectNotFound" or _goes_by_itself(task, found.moid, fault):
+            return
+        raise Busy(
+            f"The VM {name} of an earlier import to this place cannot be removed ({fault.message}).",
+            hint="Run again later; the lease of a run that was killed ends within five minutes, and its VM with it.",
+        ) from fault
+
+
+def _goes_by_itself(task: Task[t.Any], moid: str, refused: Fault) -> bool:
+    """Wait until a VM is gone that only the lease of a run holds that was killed; vCenter ends that lease."""
+    if refused.fault not in _HELD_BY_A_LEASE:
+        return False
+    task.session.show_progress("waiting for the lease of a run that was killed")
+    end = min(task.deadline, time.monotonic() + _SECONDS_OF_A_LEASE)
+    return leases.wait_until_gone(task.session, reference(task.session, moid), end)
+
+
+def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str) -> None:
+    """Delete the disk that a killed run has taken off its VM.
+
+    Whoever may change the VM can write another path there, so only a disk in the folder that
+    vCenter has made for this VM is deleted.
+
+    :param name: of the VM, after which vCenter has named its folder.
+    :raises Busy: it is another disk, or cannot be deleted.
+    """
+    if not re.fullmatch(rf"\[[^\]]+\] {re.escape(name)}(_\d+)?/[^/]+\.vmdk", path):
+        raise Busy(
+            f"The VM {name} says that {path} was left of an import, which is not in its folder.",
+            hint="Look what it is, delete it if it is nobody's, and remove that VM.",
+        )
+    if not _delete_detached(task, item, home, path):
+        raise Busy(f"The disk {path} that an import has left cannot be deleted.", hint="Run again later.")
+
+
+def run(task: Task[t.Any], item: Item, start: t.Callable[[], t.Any], doing: str) -> None:
+    """One call, and the task that it may begin.
+
+    :raises VforgeError: why it failed.
+    """
+    errors: list[VforgeError] = []
+
+    def note(_item: Item, outcome: t.Any) -> None:
+        if outcome.error is not None:
+            errors.append(outcome.error)
+
+    task.call([item], lambda _item: start(), doing, note)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,343 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restores into a VM that is there, against a simulator whose disks have real bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restoring
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+
+
+@pytest.fixture(name="web")
+def _web(make_sim, tmp_path, monkeypatch):
+    """The tracked VM web-1, which is on, with a disk of 4 MiB and a backup of it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with restores(make_sim("--vms", "2"), tmp_path) as known:
+        known.make("web-1", size=4 * MIB)
+        known.write(0, seed=1)
+        known.run()
+        yield known
+
+
+def test_a_disk_is_as_it_was_and_the_old_one_is_gone(web):
+    kept, old = web.content(), web.file()
+    web.write(MIB, seed=2)
+    assert web.content() != kept
+    web.off()
+    ran = web.restore()
+    assert ran.result["changed"]
+    assert ran.result["into"]["actions"] == ["disks_brought_in", "disks_replaced", "replaced_disks_deleted"]
+    (disk,) = ran.result["disks"]
+    assert (disk["action"], disk["compared"], disk["not_read"]) == ("restored", "content", "")
+    assert disk["replaced"] == {"path": old, "deleted": True, "reason": ""}
+    assert ran.total <= 35
+    assert web.content() == kept
+    assert (web.file(), web.file() != old) == (disk["path"], True)
+    web.assert_nothing_is_left()
+
+
+def test_what_the_vm_has_already_is_left_alone(web):
+    web.off()
+    ran = web.restore()
+    assert (ran.result["changed"], ran.result["disks"][0]["action"]) == (False, "unchanged")
+    assert (ran.result["disks"][0]["compared"], ran.result["diff"]["before"]) == ("content", ran.result["diff"]["after"])
+    assert (ran.called("ReconfigVM_Task"), ran.called("ImportVApp")) == (0, 0)
+    web.on()
+    web.write(3 * MIB, seed=3)
+    web.off()
+    assert web.restore().result["changed"]
+    again = web.restore()
+    assert (again.result["changed"], again.called("ReconfigVM_Task")) == (False, 0)
+
+
+def test_check_mode_says_what_would_be_done_and_does_nothing(web):
+    web.write(MIB, seed=2)
+    content, file = web.content(), web.file()
+    ran = web.restore(check=True, power_off=True)
+    assert ran.result["into"]["actions"] == ["disks_brought_in", "powered_off", "disks_replaced", "replaced_disks_deleted"]
+    assert (ran.result["changed"], ran.result["disks"][0]["action"]) == (True, "restored")
+    assert file in ran.result["diff"]["before"]
+    assert ran.result["point"] in ran.result["diff"]["after"]
+    assert (web.content(), web.file(), web.state()) == (content, file, "poweredOn")
+    assert ran.called("ReconfigVM_Task") + ran.called("ImportVApp") + ran.called("PowerOffVM_Task") == 0
+    assert [path.name for path in web.repository.rglob("restore-*")] == []
+
+
+def test_a_vm_that_runs_is_powered_off_when_the_disks_have_come_and_on_again(web):
+    kept = web.content()
+    web.write(MIB, seed=2)
+    refused = web.try_restore()
+    assert (refused.error.error_code, refused.result["changed"]) == ("not_powered_off", False)
+    assert refused.called("ImportVApp") == 0
+    ran = web.restore(power_off=True, powered_on=True)
+    assert ran.result["into"]["actions"] == [
+        "disks_brought_in",
+        "powered_off",
+        "disks_replaced",
+        "replaced_disks_deleted",
+        "powered_on",
+    ]
+    assert (web.content(), web.state()) == (kept, "poweredOn")
+    web.assert_nothing_is_left()
+
+
+def test_snapshots_are_refused_or_go(web):
+    kept = web.content()
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "before the upgrade")
+    web.on()
+    web.write(MIB, seed=2)
+    web.off()
+    refused = web.try_restore()
+    assert (refused.error.error_code, refused.error.details["snapshots"]) == ("snapshots", ["before the upgrade"])
+    ran = web.restore(snapshots="remove")
+    assert "snapshots_removed" in ran.result["into"]["actions"]
+    assert (web.content(), web.snapshots("web-1")) == (kept, [])
+    web.assert_nothing_is_left()
+
+
+def test_the_replaced_disk_stays_where_that_is_asked_for(web):
+    old = web.file()
+    web.write(MIB, seed=2)
+    web.off()
+    (disk,) = web.restore(keep_replaced=True).result["disks"]
+    assert disk["replaced"] == {"path": old, "deleted": False, "reason": "keep_replaced is set"}
+    assert old in "\n".join(web.orphans()) or any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
+    # Nor does a later run delete it.
+    web.on()
+    web.write(2 * MIB, seed=4)
+    web.off()
+    web.restore()
+    assert any(file.endswith(old.rpartition("/")[2]) for file in web.orphans())
+
+
+def test_what_a_linked_clone_stands_on_stays(web):
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "base")
+    where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources")
+    web.sim.govc("vm.clone", "-vm", "web-1", "-snapshot", "base", "-link", "-on=false", *where, "linked")
+    on_clone = web.sim.read_disk("linked", length=4 * MIB)
+    web.on()
+    web.write(MIB, seed=2)
+    web.off()
+    ran = web.restore(snapshots="remove")
+    assert ran.result["changed"]
+    assert web.sim.read_disk("linked", length=4 * MIB) == on_clone
+
+
+def test_a_disk_that_another_vm_has_as_well_stays(web):
+    web.write(MIB, seed=2)
+    web.off()
+    old, content = web.file(), web.content()
+    web.make("web-2", size=MIB, on=False, tracked=False)
+    path = old.partition("] ")[2]
+    web.sim.govc("vm.disk.attach", "-vm", "web-2", "-ds", "LocalDS_0", "-disk", path, "-link=false")
+    (disk,) = web.restore().result["disks"]
+    assert disk["replaced"] == {"path": old, "deleted": False, "reason": "it is used by web-2"}
+    (shared,) = [each for each in web.sim.vm("web-2")["disks"] if each["key"] != 2000]
+    assert web.sim.read_disk("web-2", key=shared["key"], length=4 * MIB) == content
+
+
+def test_the_next_backup_after_a_restore_is_whole_and_right(web):
+    web.write(MIB, seed=2)
+    web.off()
+    web.restore()
+    web.on()
+    web.write(2 * MIB, 65536, seed=5)
+    second = web.run()
+    assert (second.disk["kind"], second.disk["reason"]["code"]) == ("full", "disk_replaced")
+    assert web.restored(1) == web.content()
+    web.write(3 * MIB, 65536, seed=6)
+    third = web.run(mode="incremental")
+    assert third.disk["read"] == 65536
+    assert web.restored(2) == web.content()
+
+
+def test_any_kept_point_by_its_id_or_by_a_time(web):
+    first = web.content()
+    (point,) = web.points()
+    web.write(MIB, seed=2)
+    web.run()
+    second = web.content()
+    web.off()
+    web.restore(point=point.id)
+    assert web.content() == first
+    web.restore(point="latest")
+    assert web.content() == second
+    missing = web.try_restore(before="2020-01-01")
+    assert (missing.error.error_code, "The oldest is of" in missing.error.hint) == ("not_found", True)
+    assert web.restore(before="2999-01-01T00:00:00Z").result["changed"] is False
+
+
+# Several disks
+
+
+@pytest.fixture(name="db")
+def _db(make_sim, tmp_path, monkeypatch):
+    """The VM web-1, which is off, with three disks of 1 MiB, all of zeros at its backup and written to since."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with restores(make_sim("--vms", "2"), tmp_path) as known:
+        known.make("web-1", disks=3, size=MIB)
+        known.run()
+        for key in (2000, 2001, 2002):
+            known.write(0, 65536, seed=key, key=key)
+        known.off()
+        yield known
+
+
+def test_disks_that_are_the_same_at_the_point_are_as_many_disks(db):
+    db.restore()
+    assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    assert len({db.file(key=key) for key in (2000, 2001, 2002)}) == 3
+    db.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("word", ["Hard disk 2", "hard DISK 2", "scsi0:1", "2001"])
+def test_one_disk_by_any_of_its_names_and_the_others_stay(db, word):
+    others = db.file(key=2000), db.file(key=2002)
+    result = db.restore(disks=[word]).result
+    assert [disk["unit"] for disk in result["disks"]] == ["scsi0:1"]
+    assert result["left"] == ["Hard disk 1", "Hard disk 3"]
+    assert db.content(key=2001) == bytes(MIB)
+    assert (db.file(key=2000), db.file(key=2002)) == others
+    assert db.content() != bytes(MIB)
+
+
+def test_a_disk_that_was_taken_off_comes_to_its_place_again(db):
+    db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-1")
+    result = db.restore(disks=["scsi0:1"]).result
+    assert (result["disks"][0]["action"], result["disks"][0]["replaced"]) == ("restored", None)
+    assert result["into"]["actions"] == ["disks_brought_in", "disks_replaced"]
+    devices = db.vm("web-1").config.hardware.device
+    (key,) = [each.key for each in devices if getattr(each.backing, "fileName", "") == result["disks"][0]["path"]]
+    assert db.content(key=key) == bytes(MIB)
+
+
+def test_if_one_disk_does_not_come_none_is_exchanged(db):
+    files = [db.file(key=key) for key in (2000, 2001, 2002)]
+    db.sim.inject(method="ImportVApp", nth=3, do="task-fault", fault="NoDiskSpace")
+    failed = db.try_restore()
+    assert failed.error is not None
+    assert (failed.result["disks"][0]["action"], failed.result["disks"][0]["replaced"]) == ("none", None)
+    assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
+    db.sim.clear()
+    again = db.restore()
+    assert again.called("ImportVApp") == 1
+    assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    db.assert_nothing_is_left()
+
+
+def test_a_vm_that_is_changed_meanwhile_keeps_its_disks(db):
+    files = [db.file(key=key) for key in (2000, 2001, 2002)]
+    db.sim.inject(method="ReconfigVM_Task", nth=4, do="task-fault", fault="ConcurrentAccess")
+    failed = db.try_restore()
+    assert (failed.error.error_code, failed.result["disks"][0]["action"]) == ("concurrent_access", "none")
+    assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
+    db.sim.clear()
+    assert db.restore().called("ImportVApp") == 0
+    db.assert_nothing_is_left()
+
+
+def test_an_exchange_whose_answer_is_lost_is_known_to_the_next_run(db):
+    db.sim.inject(method="ReconfigVM_Task", nth=4, do="drop-after")
+    db.try_restore()
+    db.sim.clear()
+    ran = db.restore()
+    assert ran.called("ImportVApp") == 0
+    assert [db.content(key=key) for key in (2000, 2001, 2002)] == [bytes(MIB)] * 3
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_cannot_be_deleted_goes_with_the_next_run(db):
+    old = db.file()
+    db.sim.inject(method="DeleteVirtualDisk_Task", do="task-fault", fault="FileLocked")
+    ran = db.restore(disks=["2000"])
+    assert ran.result["disks"][0]["replaced"]["deleted"] is False
+    assert any(old in warning for warning in db.warnings)
+    db.sim.clear()
+    assert db.restore(disks=["2000"]).result["into"]["actions"] == ["leftover_removed"]
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_wrong_is_deleted_and_nothing_changes(db, monkeypatch):
+    files = [db.file(key=key) for key in (2000, 2001, 2002)]
+    monkeypatch.setattr(restoring, "first_difference", lambda *_args: 0)
+    failed = db.try_restore()
+    assert (failed.error.error_code, failed.result["changed"]) == ("read_back_failed", False)
+    assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
+    db.assert_nothing_is_left()
+
+
+# Where it lies
+
+
+def test_on_vsan_it_is_proved_by_what_the_host_says_and_said_so(web):
+    kept = web.content()
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    refused = web.try_restore(verify="content")
+    assert (refused.error.error_code, web.content() != kept) == ("not_readable", True)
+    (disk,) = web.restore().result["disks"]
+    assert (disk["action"], disk["compared"]) == ("restored", "manifest")
+    assert "a datastore of the kind vsan has no files of disks" in disk["not_read"]
+    assert web.content() == kept
+
+
+def test_thick_stays_thick_and_thin_stays_thin(web):
+    web.sim.govc(
+        "vm.disk.create", "-vm", "web-1", "-name", "web-1/thick", "-size", "2M", "-thick", "-eager", "-ds", "LocalDS_0"
+    )
+    web.run(mode="full")
+    web.write(0, seed=8)
+    web.write(0, seed=9, key=2001)
+    web.off()
+    web.restore()
+    disks = [device.backing for device in web.vm("web-1").config.hardware.device if device.key in (2000, 2001)]
+    assert [bool(backing.thinProvisioned) for backing in disks] == [True, False]
+
+
+# What is refused
+
+
+def test_what_cannot_be_restored_into_is_refused_before_anything_is_done(web):
+    web.off()
+    assert web.try_restore(into={"name": "nobody"}).error.error_code == "not_found"
+    assert web.try_restore(disks=["Hard disk 9"]).error.error_code == "not_found"
+    assert web.try_restore(point="20200101T000000Z-00000000").error.error_code == "not_found"
+    web.sim.govc("vm.markastemplate", "web-1")
+    template = web.try_restore()
+    assert (template.error.error_code, template.called("ImportVApp")) == ("template", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"before": "yesterday"}, "before"),
+        ({"before": "2026-01-01", "point": "20200101T000000Z-00000000"}, "before"),
+        ({"format": "raw"}, "format"),
+        ({"into": {}}, "into"),
+    ],
+)
+def test_options_that_cannot_be_right(web, given, option):
+    with pytest.raises(InvalidOption) as raised:
+        web.into_options(**given)
+    assert raised.value.details["option"] == option
+
+
+def test_a_damaged_point_changes_nothing(web):
+    file, (point,) = web.file(), web.points()
+    web.write(MIB, seed=2)
+    web.off()
+    (image,) = web.repository.rglob("disk-2000.qcow2")
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    failed = web.try_restore()
+    assert (failed.error.error_code, failed.called("ImportVApp")) == ("backup_damaged", 0)
+    assert web.file() == file
+    assert point.id in str(failed.error)
+    web.assert_nothing_is_left()
