@@ -164,7 +164,8 @@ class Point:
 
     def wrong(self) -> str:
         """What it has that no point has, in words; empty where it is one."""
-        for thing in (self, *self.disks):
+        things: tuple[Point | DiskBackup, ...] = (self, *self.disks)
+        for thing in things:
             for field in dataclasses.fields(thing):
                 if field.type in _KINDS and not _is(getattr(thing, field.name), *_KINDS[str(field.type)]):
                     return f"{field.name} is {str(getattr(thing, field.name))[:40]!r}"

@@ -16,6 +16,7 @@ import os
 import typing as t
 
 from .. import _files
+from .._errors import InvalidOption
 from .storage import explained, write
 
 if t.TYPE_CHECKING:
@@ -62,7 +63,7 @@ def note_restored(machine: Machine, point: Point, to: str, disks: t.Sequence[str
     entry = {"at": _now(), "to": to[:_LONGEST], "disks": [label[:_LONGEST] for label in disks[:_KEPT]]}
     try:
         write(_path(machine, point, _RESTORED), json.dumps([*known, entry][-_KEPT:]).encode())
-    except _files.InvalidOption as error:
+    except InvalidOption as error:
         return f"That {point.id} was restored could not be noted: {error.message}"
     return ""
 
@@ -96,7 +97,7 @@ def _moment(value: t.Any) -> str | None:
 def _read(path: str) -> t.Any:
     try:
         return _files.parsed(_files.read(path, _MOST, what="note of a backup"))
-    except (_files.InvalidOption, ValueError):
+    except (InvalidOption, ValueError):
         return None
 
 

@@ -10,11 +10,12 @@ import os
 import shutil
 
 from .. import _files
+from .._errors import InvalidOption
 
 WHAT = "backup repository"
 
 
-def explained(path: str, kind: type[_files.InvalidOption] = _files.FileUnwritable) -> contextlib.AbstractContextManager[None]:
+def explained(path: str, kind: type[InvalidOption] = _files.FileUnwritable) -> contextlib.AbstractContextManager[None]:
     """Turn what the system refuses about a file of a repository into an error for the user."""
     return _files.explained(path, WHAT, kind)
 
