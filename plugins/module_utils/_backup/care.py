@@ -19,7 +19,7 @@ from . import disk as disks
 from . import images, records
 from .local import chosen, chosen_point, newest_name
 from .model import Point, kept
-from .repository import Machine, Repository, Survey
+from .repository import Machine, Repository, Known
 from .selecting import PointSelector
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
@@ -152,7 +152,7 @@ def _is_changed(point: Entry) -> bool:
 
 
 def _verify(machine: Machine, _options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
-    known = machine.survey()
+    known = machine.known()
     errors = list(known.damaged.values())
     for name, error in known.damaged.items():
         entry["points"].append({"id": name, "action": "damaged", "read": 0, "error": error.as_result()})
@@ -172,7 +172,7 @@ def _verify(machine: Machine, _options: CareOptions, entry: Entry, deadline: flo
         raise errors[0]
 
 
-def _verify_point(machine: Machine, point: Point, known: Survey, found: Entry, deadline: float) -> None:
+def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, deadline: float) -> None:
     for disk in point.disks:
         one = disks.verify(machine, point, disk, deadline, known)
         found["read"] += one.read
@@ -204,7 +204,7 @@ def _merge(machine: Machine, options: CareOptions, entry: Entry, deadline: float
     if not points:
         return
     point = chosen_point(machine, options.point)
-    length = Survey(tuple(points), {}).longest_chain(point)
+    length = Known(tuple(points), {}).longest_chain(point)
     due = length > options.max_chain
     if due and not check:
         machine.make_full(point, deadline)

@@ -16,7 +16,7 @@ from .blockmap import BlockMap
 from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
 from .model import BLOCK, BackupDamaged, DiskBackup, Point
-from .repository import Machine, Survey
+from .repository import Machine, Known
 
 _RESTORED = "restored image"
 
@@ -139,7 +139,7 @@ class Verified:
     mended: bool
 
 
-def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, known: Survey | None = None) -> Verified:
+def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, known: Known | None = None) -> Verified:
     """Read a disk whole, and compare it with its digests.
 
     Clusters of its image that nothing refers to are given back. Where somebody else reads the image meanwhile,
@@ -150,7 +150,7 @@ def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, kn
         are damaged.
     """
     path = machine.image_of(point, disk)
-    (known or machine.survey()).chain(point, disk.key)
+    (known or machine.known()).chain(point, disk.key)
     with images.damage_of(f"{disk.label} of the backup {point.id}"):
         images.check_backing(path, disk.backing_name, deadline)
         leaked = images.check(path, deadline)

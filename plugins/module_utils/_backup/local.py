@@ -72,7 +72,7 @@ def newest_name(machine: Machine) -> str:
     not hide the others.
     """
     try:
-        points = machine.survey().points
+        points = machine.known().points
     except VforgeError:
         return ""
     return points[-1].vm_name if points else ""
@@ -84,7 +84,7 @@ def chosen_point(machine: Machine, wanted: PointSelector) -> Point:
     :raises NotFound: there is none.
     :raises BackupDamaged: its manifest was changed, or nobody can say which point it is.
     """
-    known = machine.survey()
+    known = machine.known()
     error = known.damaged.get(wanted.point) if wanted.names_one else next(iter(known.damaged.values()), None)
     if error is not None:
         raise error
@@ -108,7 +108,7 @@ def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
     machine = repository.read(uuid)
     entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": "", "folder": machine.folder, "points": [], "damaged": []}
     try:
-        found = machine.survey()
+        found = machine.known()
     except VforgeError as error:
         return {**entry, "error": error.as_result()}
     entry["points"] = [{**point_entry(point), **_stored(machine, point)} for point in found.points]

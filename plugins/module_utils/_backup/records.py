@@ -53,7 +53,7 @@ def forget_verified(machine: Machine, point: Point) -> None:
 
 
 def note_restored(machine: Machine, point: Point, to: str, disks: t.Sequence[str]) -> str:
-    """Note that a point was restored just now, with every byte compared.
+    """Note that a point was restored just now.
 
     :param to: where, in words for people, such as ``/srv/restored`` or ``the VM web-1``.
     :param disks: labels of the disks.

@@ -92,7 +92,7 @@ class Repository:
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
+class Known:
     """What there is of a VM.
 
     :ivar points: whose manifests are as they were written, the oldest first.
@@ -137,7 +137,7 @@ class Machine:
 
     # What there is
 
-    def survey(self) -> Survey:
+    def known(self) -> Known:
         """All points, and what should be one and is none."""
         found: list[Point] = []
         damaged: dict[str, VforgeError] = {}
@@ -150,7 +150,7 @@ class Machine:
                 pass  # it was just removed
             except VforgeError as error:
                 damaged[name] = error
-        return Survey(tuple(sorted(found, key=lambda point: point.number)), damaged)
+        return Known(tuple(sorted(found, key=lambda point: point.number)), damaged)
 
     @property
     def points(self) -> list[Point]:
@@ -158,7 +158,7 @@ class Machine:
 
         :raises BackupDamaged: when a manifest was changed, or is not there.
         """
-        found = self.survey()
+        found = self.known()
         for error in found.damaged.values():
             raise error
         return list(found.points)
@@ -172,7 +172,7 @@ class Machine:
         if is_point_id(identifier) and not removal.is_begun(self, identifier):
             with contextlib.suppress(NotFound):
                 return self.read(identifier)
-        newest = [point.id for point in reversed(self.survey().points)][:5]
+        newest = [point.id for point in reversed(self.known().points)][:5]
         raise NotFound(
             f"There is no backup {identifier} in {self.folder}.",
             hint=f"The newest are {', '.join(newest)}." if newest else "There is none at all.",
@@ -317,7 +317,7 @@ class Machine:
         :raises BackupDamaged: when the points that it stands on are not there.
         """
         points = self.points
-        if not points or Survey(tuple(points), {}).longest_chain(points[-1]) < max_chain:
+        if not points or Known(tuple(points), {}).longest_chain(points[-1]) < max_chain:
             return ""
         return self.make_full(points[-1], deadline).id
 

@@ -111,6 +111,8 @@ def test_restored_once_and_then_left_alone(backups, tmp_path):
     assert [disk["action"] for disk in first["disks"]] == ["restored"]
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[first["point"]]
     assert restore(backups, folder)["changed"] is False
+    noted = local.info(backups.repository.path, UUID)["vms"][0]["points"]
+    assert [[each["to"] for each in point["restored"]] for point in noted] == [[], [], [str(folder)]]
     older = restore(backups, folder, point=ids(backups)[0])
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[older["point"]]
 
