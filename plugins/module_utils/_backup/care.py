@@ -19,7 +19,7 @@ from . import disk as disks
 from . import images, records
 from .local import chosen, chosen_point, newest_name
 from .model import Point, kept
-from .repository import Machine, Repository, Known
+from .repository import Known, Machine, Repository
 from .selecting import PointSelector
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"

@@ -16,7 +16,7 @@ from .blockmap import BlockMap
 from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
 from .model import BLOCK, BackupDamaged, DiskBackup, Point
-from .repository import Machine, Known
+from .repository import Known, Machine
 
 _RESTORED = "restored image"
 
