@@ -16,11 +16,11 @@ import contextlib
 import dataclasses
 import hashlib
 import threading
+import time
 import typing as t
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from .._errors import VforgeError
-from .copying import Copied, Stream, pieces
+from .copying import Copied, Stream, at_once, pieces
 from .model import BLOCK, BackupDamaged
 
 if t.TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Missed:
         self.areas = joined
 
 
-def differing(data: bytes, earlier: bytes, size: int) -> t.Iterator[tuple[int, int]]:
+def differing(data: bytes | bytearray, earlier: bytes | bytearray, size: int) -> t.Iterator[tuple[int, int]]:
     """Where two blocks differ, in whole pieces: offsets and lengths.
 
     :param size: of a piece; the last one may be shorter.
@@ -117,37 +117,28 @@ class Auditing:
     report: t.Callable[[int], None] = lambda _read: None
     missed: Missed = dataclasses.field(default_factory=Missed)
 
-    def copy(self, areas: t.Iterable[tuple[int, int]], image: Nbd, digests: BlockMap) -> Copied:
+    def copy(self, areas: t.Iterable[tuple[int, int]], images: t.Sequence[Nbd], digests: BlockMap) -> Copied:
         """Compare, and write what differs.
 
         :param areas: the whole disk.
-        :param image: over the one of the earlier point, so that it reads as the disk was then.
+        :param images: connections to the image, which reads as the disk was at the earlier point; one for each stream.
         :raises BackupDamaged: the earlier image is not what its digests say.
         """
-        copied = Copied(digests.count)
-        due, turn, writing = pieces(areas), threading.Lock(), threading.Lock()
-        stop = threading.Event()
+        copied, begun = Copied(digests.count), time.monotonic()
+        account = threading.Lock()
 
-        def next_piece() -> tuple[int, int] | None:
-            self.go_on()
-            with turn:
-                return None if stop.is_set() else next(due, None)
+        def work(image: Nbd, pieces_due: t.Iterator[tuple[int, int]]) -> None:
+            with contextlib.ExitStack() as held:
+                stream: Stream | None = None
+                for piece in pieces_due:
+                    stream = stream or held.enter_context(contextlib.closing(self.open_stream()))
+                    self._compare(stream, image, piece, copied, digests, account)
 
-        def work() -> None:
-            with contextlib.closing(self.open_stream()) as stream:
-                while (piece := next_piece()) is not None:
-                    self._compare(stream, image, piece, copied, digests, writing)
-
-        with ThreadPoolExecutor(self.streams, thread_name_prefix="audit") as pool:
-            readers = [pool.submit(work) for _stream in range(self.streams)]
-            try:
-                wait(readers, return_when=FIRST_EXCEPTION)
-            finally:
-                stop.set()
-        for reader in readers:
-            reader.result()
-        image.flush()
+        at_once(images, pieces(areas), work, self.go_on)
+        for image in images:
+            image.flush()
         self.missed.in_order()
+        copied.seconds = time.monotonic() - begun
         return copied
 
     def _compare(
@@ -157,41 +148,54 @@ class Auditing:
         piece: tuple[int, int],
         copied: Copied,
         digests: BlockMap,
-        writing: threading.Lock,
+        account: threading.Lock,
     ) -> None:
+        """Compare one block, which no other thread has."""
         start, length = piece
         data = stream.read(start, length)
         if len(data) != length:
             raise VforgeError(f"{length} bytes were asked for at byte {start}, and {len(data)} came.")
         digest, block = hashlib.sha256(data).digest(), start // BLOCK
-        with writing:
+        differs = digest != digests[block]
+        written, missed = self._write(image, start, data, digests[block]) if differs else (0, [])
+        with account:
             copied.read += length
-            if digest != digests[block]:
-                self._write(image, start, data, copied, digests[block])
+            copied.written += written
+            for area in missed:
+                self.missed.add(*area)
+            if differs:
                 copied.touched[block] = 1
                 digests[block] = digest
         self.report(copied.read)
 
-    def _write(self, image: Nbd, start: int, data: bytes, copied: Copied, expected: bytes) -> None:
-        """Write what of a block differs, and note what of it tracking has missed."""
+    def _write(self, image: Nbd, start: int, data: bytes | bytearray, expected: bytes) -> tuple[int, list[tuple[int, int]]]:
+        """Write what of a block differs.
+
+        :param expected: the digest of what the image has there.
+        :returns: how many bytes that are no zeros, and the areas of it that tracking has missed.
+        """
         earlier = image.read(start, len(data))
         if hashlib.sha256(earlier).digest() != expected:
             raise BackupDamaged(
                 f"The newest backup is not what was backed up: it differs from its digests at byte {start}.",
                 hint="Verify the repository. With mode full the next backup does not stand on it.",
             )
+        written = 0
+        missed: list[tuple[int, int]] = []
         for offset, length in differing(data, earlier, _CHUNK):
-            part = data[offset : offset + length]
-            if part.count(0) == length:
+            part, before = data[offset : offset + length], earlier[offset : offset + length]
+            if part == bytes(length):
                 image.zero(start + offset, length)
             else:
                 image.write(start + offset, part)
-                copied.written += length
-            self._note_missed(start + offset, part, earlier[offset : offset + length])
+                written += length
+            missed += self._missed_of(start + offset, part, before)
+        return written, missed
 
-    def _note_missed(self, start: int, data: bytes, earlier: bytes) -> None:
+    def _missed_of(self, start: int, data: bytes | bytearray, earlier: bytes | bytearray) -> t.Iterator[tuple[int, int]]:
+        """The sectors that differ, and that tracking does not tell of."""
         for offset, length in differing(data, earlier, SECTOR):
             for sector in range(offset, offset + length, SECTOR):
                 end = min(sector + SECTOR, offset + length)
                 if not self.tracked.touches(start + sector, start + end):
-                    self.missed.add(start + sector, end - sector)
+                    yield start + sector, end - sector
