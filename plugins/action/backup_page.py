@@ -8,16 +8,17 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import backup_page
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.page_action import PageAction, arguments
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.page_action import (
+    ARGUMENTS,
+    PageAction,
+)
 
-ARGUMENTS = arguments(title={"type": "str", "default": ""})
+__all__ = ["ARGUMENTS", "ActionModule"]
 
 
 class ActionModule(PageAction):
-    """What it shows is in the result of another task."""
+    """The page is made by ``backup_page``."""
 
-    spec = ARGUMENTS
-
-    def page(self, args: t.Mapping[str, t.Any]) -> str:
-        """The page of the result."""
-        return backup_page.render(args["result"], args["title"])
+    def render(self, result: t.Any, vcenter: str) -> str:
+        """The page."""
+        return backup_page.render(result, vcenter)

@@ -8,16 +8,17 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import changed_areas_page
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.page_action import PageAction, arguments
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.page_action import (
+    ARGUMENTS,
+    PageAction,
+)
 
-ARGUMENTS = arguments(vcenter={"type": "str", "default": ""})
+__all__ = ["ARGUMENTS", "ActionModule"]
 
 
 class ActionModule(PageAction):
-    """What it shows is in the result of another task."""
+    """The page is made by ``changed_areas_page``."""
 
-    spec = ARGUMENTS
-
-    def page(self, args: t.Mapping[str, t.Any]) -> str:
-        """The page of the result."""
-        return changed_areas_page.render(args["result"], args["vcenter"])
+    def render(self, result: t.Any, vcenter: str) -> str:
+        """The page."""
+        return changed_areas_page.render(result, vcenter)

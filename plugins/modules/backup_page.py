@@ -26,8 +26,8 @@ options:
       - The registered result of a task of M(vforge.vsphere.backup_info).
       - Without it it is only made sure that the page could be written, such as before anything else is done.
     type: dict
-  title:
-    description: What the head of the page says. The folder of the repository by default.
+  vcenter:
+    description: What the head of the page names as where the VMs are.
     type: str
     default: ""
   timeout:
@@ -68,7 +68,7 @@ EXAMPLES = r"""
   vforge.vsphere.backup_page:
     path: /var/www/html/backups.html
     result: "{{ backups }}"
-    title: Berlin
+    vcenter: vcenter.example.com
 """
 
 RETURN = r"""

@@ -74,11 +74,11 @@ class VmView:
     unfolded: bool
 
 
-def render(result: Entry, title: str = "") -> str:
+def render(result: Entry, vcenter: str = "") -> str:
     """The page of a result. It is the same whenever it is made of the same one.
 
     :param result: as backup_info returns it.
-    :param title: what the head names; the folder of the repository where it is empty.
+    :param vcenter: what the head names as where the VMs are; the folder of the repository where it is empty.
     :raises InvalidOption: it is no such result.
     """
     check(result)
@@ -88,7 +88,7 @@ def render(result: Entry, title: str = "") -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["line"] = lambda text: one_line(str(text))
     return environment.from_string(TEMPLATE).render(
-        title=title or result["repository"],
+        title=vcenter or result["repository"],
         repository=result["repository"],
         vms=[_vm(vm, days, unfolded=place < _UNFOLDED) for place, vm in enumerate(vms)],
         days=[day.isoformat() for day in days],

@@ -180,6 +180,7 @@ def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, de
         found["mended"] = found["mended"] or one.mended
     if point.machine:
         machine.hardware_of(point)
+    machine.nvram_of(point)
     records.note_verified(machine, point)
 
 

@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from .. import _files
-from .._descriptor import Content, DiskFile, descriptor, manifest
+from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, VforgeError
 from . import disk as disks
 from . import images, records
@@ -33,7 +33,7 @@ _DEFAULT = "qcow2"
 
 # A package of all disks, with what the VM was made of.
 _PACKAGE = "ovf"
-_DESCRIPTOR, _MANIFEST = "vm.ovf", "vm.mf"
+_DESCRIPTOR, _SETTINGS, _MANIFEST = "vm.ovf", "vm.nvram", "vm.mf"
 
 # What the names of its disks begin with: a VMDK that was restored by itself has another form.
 _IN_PACKAGE = "vm-"
@@ -188,8 +188,9 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
         wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
         about = machine.hardware_of(point) if options.form == _PACKAGE else None
+        nvram = machine.nvram_of(point) if options.form == _PACKAGE else b""
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
-    package = _package(about, point, entries, options.folder, check=check) if about is not None else None
+    package = _package(about, nvram, point, entries, options.folder, check=check) if about is not None else None
     changed = any(entry["action"] == "restored" for entry in [*entries, *([package] if package else [])])
     noted = changed and not check
     warning = records.note_restored(machine, point, options.folder, [disk.label for disk in wanted]) if noted else ""
@@ -206,7 +207,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
 
 
 def _package(
-    about: hardware.Machine, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
+    about: hardware.Machine, nvram: bytes, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
 ) -> dict[str, t.Any]:
     """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
     path = os.path.join(folder, _DESCRIPTOR)
@@ -218,9 +219,14 @@ def _package(
     files = tuple(
         DiskFile(by_key[disk.key], os.path.basename(paths[disk.key]), os.stat(paths[disk.key]).st_size) for disk in point.disks
     )
-    text = descriptor(about, Content(files, extra=about.extra))
+    settings = OtherFile(_SETTINGS, len(nvram)) if nvram else None
+    text = descriptor(about, Content(files, settings, extra=about.extra))
     named = [(_DESCRIPTOR, hashlib.sha256(text).hexdigest()), *((file.href, _sha256(paths[file.disk.key])) for file in files)]
-    due = {_DESCRIPTOR: text, _MANIFEST: manifest(named)}
+    due = {_DESCRIPTOR: text}
+    if nvram:
+        due[_SETTINGS] = nvram
+        named.append((_SETTINGS, hashlib.sha256(nvram).hexdigest()))
+    due[_MANIFEST] = manifest(named)
     if all(_has(os.path.join(folder, name), data) for name, data in due.items()):
         return found
     if not check:

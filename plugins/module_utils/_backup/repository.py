@@ -33,7 +33,7 @@ from .._errors import NotFound, VforgeError
 from .._vsphere import hardware
 from . import removal, synthetic
 from .blockmap import BlockMap
-from .model import MACHINE_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
+from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
 from .storage import WHAT, discard, explained, names, sync, write
 
 MANIFEST = "manifest.json"
@@ -265,6 +265,26 @@ class Machine:
             hint="Restore it from another copy of the repository. The disks can be restored without it.",
             path=path,
         )
+
+    def nvram_of(self, point: Point) -> bytes:
+        """The settings of the VM's firmware; empty where the point has none.
+
+        :raises BackupDamaged: when it is not what was written.
+        """
+        if not point.nvram:
+            return b""
+        path = os.path.join(self.place, point.id, NVRAM_FILE)
+        try:
+            data = _files.read(path, _MOST_MACHINE, what=WHAT)
+        except _files.FileMissing:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != point.nvram:
+            raise BackupDamaged(
+                f"{path} is not there, or was changed since it was written.",
+                hint="Restore it from another copy of the repository. The disks can be restored without it.",
+                path=path,
+            )
+        return data
 
     # A new point
 

@@ -33,11 +33,9 @@ def contents(web):
 
 # Every call that changes something, as often as a restore of two disks makes it.
 _CALLS = [
-    ("CreateImportSpec", 1),
     ("ImportVApp", 1),
     ("HttpNfcLeaseComplete", 1),
     ("ReconfigVM_Task", 1),
-    ("MakeDirectory", 1),
     ("MoveVirtualDisk_Task", 1),
     ("Destroy_Task", 1),
     ("ImportVApp", 2),
