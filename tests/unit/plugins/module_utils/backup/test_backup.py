@@ -138,7 +138,7 @@ def test_a_point_says_where_its_vm_was_and_has_the_settings_of_its_firmware(back
         accepted(backup_repository.argument_spec(), {"path": str(backups.repository), "state": "verified"})
     )
     with pytest.raises(PartialFailure) as raised:
-        local.care(care, nothing, check=False)
+        caring.care(care, nothing, check=False)
     assert raised.value.error_code == "backup_damaged"
 
 
