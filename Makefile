@@ -44,6 +44,10 @@ search: ## look for examples that break a property: make search ARGS="-n 2 -k si
 kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KILLS_SEED=2 for other ones
 	@VFORGE_KILLS=100 tests/tools/python.sh tests/tools/dev.py pytest -n 2 tests/unit/plugins/module_utils/backup/test_killed.py $(ARGS)
 
+.PHONY: capv
+capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
+	$(DEV) capv
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
 	$(DEV) matrix $(ARGS)

@@ -82,6 +82,7 @@ class BackupItem(SnapshotItem):
     :ivar missed: what tracking has missed of the disks that were audited, by key.
     :ivar scripts: what became of the scripts in its guest; None where none was to run.
     :ivar held: the lock of its folder.
+    :ivar over: whether nothing of it is left to be done.
     """
 
     vm: Vm
@@ -98,6 +99,7 @@ class BackupItem(SnapshotItem):
     missed: dict[int, Missed] = dataclasses.field(default_factory=dict)
     scripts: scripts.Ran | None = None
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
+    over: bool = False
 
     @property
     def title(self) -> str:
@@ -339,14 +341,16 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
 
 def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     """After an early end: what the threads of the VMs have left, in the order in which it hurts."""
-    begun = [item for item in items if item.machine is not None]
+    begun = [item for item in items if item.machine is not None and not item.over]
+    if not begun:
+        return
     try:
         for item in begun:
             undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
         undisturbed(job.snapshots, lambda: _detach(job, begun))
         remove_left(job.snapshots, begun)
     finally:
-        for item in items:
+        for item in begun:
             _leave(item)
 
 
@@ -369,6 +373,7 @@ def _leave(item: BackupItem) -> None:
     if item.scripts is not None and item.scripts.failure is not None:
         item.fail(item.scripts.failure)
     item.held.close()
+    item.over = True
 
 
 # The snapshot, and what is read of it

@@ -50,6 +50,7 @@ _LAYERS = (
         "_retention",
         "_programs",
         "_devices",
+        "_nbdkit",
     },
     {"_connector"},
     {"_vsphere"},
