@@ -40,6 +40,10 @@ pytest: ## the unit tests by pytest, in one process: make pytest ARGS="-k find -
 search: ## look for examples that break a property: make search ARGS="-n 2 -k signature"
 	@VFORGE_SEARCH=1 tests/tools/python.sh tests/tools/dev.py pytest -m hypothesis $(ARGS)
 
+.PHONY: kills
+kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KILLS_SEED=2 for other ones
+	@VFORGE_KILLS=100 tests/tools/python.sh tests/tools/dev.py pytest -n 2 tests/unit/plugins/module_utils/backup/test_killed.py $(ARGS)
+
 .PHONY: capv
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv

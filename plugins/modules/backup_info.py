@@ -69,9 +69,13 @@ vms:
       description: Its folder in the repository.
       type: str
     error:
-      description: Why its backups cannot be listed, with C(error_code), C(msg) and C(hint). Those of other VMs are.
+      description: Why not all of its backups can be listed, with C(error_code) and C(msg). Those of other VMs are.
       returned: when a manifest is damaged
       type: dict
+    damaged:
+      description: Points whose manifests are damaged or not there, each with its C(id) and its C(error).
+      type: list
+      elements: dict
     points:
       description: Its backups, the oldest first.
       type: list
@@ -89,16 +93,24 @@ vms:
         consistency:
           description: V(crash-consistent), V(file-system-consistent), or V(powered-off).
           type: str
+        snapshot:
+          description: Managed object ID of the snapshot that was read. It is gone by now.
+          type: str
         disks:
-          description: Its disks, each with C(label), C(capacity), C(image), C(backing), C(read) and C(written).
+          description: Its disks, each with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport),
+            C(tracking) (V(active) or V(not_active)), C(reason) (why it was read whole), C(read) and C(written).
           type: list
           elements: dict
         stored:
           description: Bytes that its images take.
           type: int
         verified:
-          description: When it was verified last, in UTC. Null where it never was.
+          description: When it was verified last, in UTC. Null where it was not since its images were written.
           type: str
+        restored:
+          description: When it was restored, the newest last, each with C(at) in UTC, C(to) and C(disks).
+          type: list
+          elements: dict
 """
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _any_python

@@ -5,16 +5,20 @@
 
 DOCUMENTATION = r"""
 module: backup_repository
-short_description: Verify or prune the backups of a repository
+short_description: Verify, prune or merge the backups of a repository
 version_added: 0.1.0
 description:
-  - Verifies backups, or removes those that are kept no longer. It takes the lock of each VM, and puts right first what runs
-    that died have left.
+  - Verifies backups, removes those that are kept no longer, or makes synthetic fulls. It takes the lock of each VM, and puts
+    right first what runs that died have left.
   - With O(state=verified) each image is read whole and compared with the digest of each MiB, its chain is compared with the
-    manifest, and C(qemu-img check) looks at its tables. A point that is damaged fails the task, and is named.
+    manifest, and C(qemu-img check) looks at its tables. A point that is damaged fails the task, and is named; the others are
+    verified all the same. Room that an image takes for nothing, such as after a merge that was killed, is given back.
   - With O(state=pruned) the points that no rule keeps are removed. What a later point needs of one is written into the image
     that it stands on first, and compared with the digests, so every point that is kept still reads as before. It is safe to
-    end at any moment.
+    end at any moment. Images that are damaged are not merged; nothing is changed then, and the task says which.
+  - With O(state=merged) a point becomes a synthetic full. What its images have from earlier points is written into them, with
+    no VM being read, so that it needs no other point. Later backups stand on it, and their chains are short. Safe to end at
+    any moment, too. It takes the room of a full backup.
 options:
   path:
     description:
@@ -25,12 +29,25 @@ options:
     description:
       - What is to be done.
     type: str
-    choices: [verified, pruned]
+    choices: [verified, pruned, merged]
     required: true
   vm:
     description:
       - Instance UUID of a VM, or the name that it had at its newest backup. All VMs by default.
     type: str
+  point:
+    description:
+      - With O(state=merged), the ID of the point that becomes a synthetic full, which needs O(vm); or V(newest).
+    type: str
+    default: newest
+  max_chain:
+    description:
+      - With O(state=merged), a point is left as it is where none of its disks has more images than so many, one over the other.
+        V(1) makes every point a full one.
+      - Whoever reads an image has all that are below it open, so a chain of a thousand images cannot be read on most systems.
+        M(vforge.vsphere.vm_backup) has a limit of its own, O(vforge.vsphere.vm_backup#module:max_chain).
+    type: int
+    default: 1
   keep_last:
     description:
       - With O(state=pruned), keep so many of the newest points. At least one of the four numbers must be set.
@@ -66,7 +83,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - Pruning twice removes nothing the second time. Verifying reads everything each time.
+      - Pruning or merging twice changes nothing the second time. Verifying reads everything each time.
   action_group:
     support: none
     membership: []
@@ -95,6 +112,11 @@ EXAMPLES = r"""
     path: /srv/backups
     state: verified
     vm: db-1
+
+- name: On Sundays, make the newest backup of each VM a full one, without reading the VM
+  vforge.vsphere.backup_repository:
+    path: /srv/backups
+    state: merged
 """
 
 RETURN = r"""
@@ -115,14 +137,21 @@ vms:
     name:
       description: Name that the VM had at its newest backup.
       type: str
+    put_right:
+      description: What was done about what a run that died has left, in sentences.
+      type: list
+      elements: str
     points:
       description:
-        - Each point with its C(id) and the C(action), one of V(verified), V(damaged), V(kept) and V(removed).
-        - With C(read), bytes that were compared; C(kept_by), the rules that keep it; C(error), what is wrong with it.
+        - Each point with its C(id) and the C(action), one of V(verified), V(damaged), V(kept), V(removed), V(merged) and
+          V(unchanged). With O(state=merged) there is only the point that it is about.
+        - With C(read), bytes that were compared; C(leaked), bytes that its images took for nothing, and C(mended), whether they
+          were given back; C(kept_by), the rules that keep it; C(chain), how many images it had, one over the other; C(error),
+          what is wrong with it.
       type: list
       elements: dict
     error:
-      description: Why it could not be done whole, with C(error_code), C(msg) and C(hint).
+      description: Why it could not be done whole, with C(error_code) and C(msg).
       returned: when it failed
       type: dict
 counts:
@@ -130,7 +159,7 @@ counts:
   returned: always
   type: dict
 failures:
-  description: The VMs that failed, with C(name), C(error_code), C(msg) and C(hint).
+  description: The VMs that failed, with C(name), C(instance_uuid), C(error_code) and C(msg).
   returned: always
   type: list
   elements: dict
@@ -144,7 +173,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run_alone
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, care
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions, care
 
 
 def argument_spec():
@@ -152,8 +181,10 @@ def argument_spec():
     keep = {"type": "int", "default": 0}
     return {
         "path": {"type": "path", "required": True},
-        "state": {"type": "str", "choices": ["verified", "pruned"], "required": True},
+        "state": {"type": "str", "choices": ["verified", "pruned", "merged"], "required": True},
         "vm": {"type": "str"},
+        "point": {"type": "str", "default": "newest"},
+        "max_chain": {"type": "int", "default": 1},
         "keep_last": keep,
         "keep_daily": keep,
         "keep_weekly": keep,

@@ -29,8 +29,11 @@ options:
         tracking is active already, nothing is done.
       - V(disabled) switches tracking off. vSphere goes on tracking until the VM is next powered on, or has a snapshot made or
         removed. After it has stopped, all disks have to be read whole.
+      - V(reset) has tracking begin again, such as after an audit (O(vforge.vsphere.vm_backup#module:mode)) has found that it
+        misses changes. It is switched off and on, each made effective by a snapshot that is made and removed; two short stuns
+        of a running VM. Afterwards all disks have to be read whole. Each run resets again.
     type: str
-    choices: [queried, committed, enabled, disabled]
+    choices: [queried, committed, enabled, disabled, reset]
     default: queried
   vm:
     description:
@@ -270,7 +273,7 @@ attributes:
     support: full
     details:
       - A question leaves the VM as it was and is no change, and neither are the files that it writes. Removing the left-over
-        snapshot of an earlier run is one.
+        snapshot of an earlier run is one. O(state=reset) resets each time.
   action_group:
     support: full
 notes:
@@ -391,8 +394,8 @@ vms:
       type: bool
     actions:
       description:
-        - What was done, or in check mode would be done, of V(leftover_removed), V(switched_on), V(switched_off) and
-          V(activated).
+        - What was done, or in check mode would be done, of V(leftover_removed), V(switched_off), V(deactivated),
+          V(switched_on) and V(activated).
         - V(activated) is there when every disk was seen to have a changeId.
         - After a failure also what was done of a step that did not come to its end. V(powered_off), V(powered_on) and
           V(snapshot_created) of an activation, V(started) where vCenter still worked on it when the task ended.
@@ -619,7 +622,7 @@ def argument_spec():
     return {
         **_argspec.connection(),
         **_of_a_vm(),
-        "state": {"type": "str", "choices": ["queried", "committed", "enabled", "disabled"], "default": "queried"},
+        "state": {"type": "str", "choices": ["queried", "committed", "enabled", "disabled", "reset"], "default": "queried"},
         "vm": _argspec.vm(),
         "vms": _argspec.vms(_of_a_vm()),
         "first_class_disk": {
@@ -654,7 +657,7 @@ def rules():
             "mutually_exclusive": [["vm", "vms", "first_class_disk"]],
             "required_if": [
                 ["state", "queried", ["vm", "vms", "first_class_disk"], True],
-                *(["state", state, ["vm", "vms"], True] for state in ("enabled", "disabled")),
+                *(["state", state, ["vm", "vms"], True] for state in ("enabled", "disabled", "reset")),
                 ["state", "committed", ["state_file", "question"]],
             ],
         },

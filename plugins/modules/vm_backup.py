@@ -72,8 +72,12 @@ options:
     description:
       - V(auto) reads what changed where vCenter can say it, else all of a disk.
       - V(full) reads all. V(incremental) fails a VM of which a disk would have to be read whole.
+      - V(audit) reads all, compares it with the newest backup, and says what changed block tracking has missed, in
+        RV(vms[].disks[].missed) and as a warning. What differs is in the new point, so that this one is right in any case. A
+        disk of which vCenter cannot say what changed is read whole. Tracking is reset by
+        M(vforge.vsphere.cbt_changed_areas) with its state V(reset).
     type: str
-    choices: [auto, full, incremental]
+    choices: [auto, full, incremental, audit]
     default: auto
   transport:
     description:
@@ -207,6 +211,14 @@ options:
       - Connections to each disk at the same time. It may be 1 to 16.
     type: int
     default: 4
+  max_chain:
+    description:
+      - At most so many images stand one over the other. Where a new point would make them more, the newest one is made a
+        synthetic full before, from the repository alone. RV(vms[].merged) names it. It takes the time and the room of a full
+        backup, and is done before there is a snapshot.
+      - Whoever reads an image has all that are below it open, so chains have an end. It may be 2 to 500.
+    type: int
+    default: 100
   fresh_hours:
     description:
       - A VM with a point that is not older than so many hours is left as it is, so that a run after a failure backs up exactly
@@ -395,11 +407,17 @@ vms:
         consistency:
           description: V(crash-consistent), V(file-system-consistent), V(application-consistent), or V(powered-off).
           type: str
+        snapshot:
+          description: Managed object ID of the snapshot that was read. It is gone by now.
+          type: str
         disks:
-          description: Its disks, with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport), C(read)
-            and C(written).
+          description: Its disks, with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport),
+            C(tracking) (V(active) or V(not_active)), C(reason) (why it was read whole), C(read) and C(written).
           type: list
           elements: dict
+    merged:
+      description: ID of the point that was made a synthetic full before, by O(max_chain). Null where none was.
+      type: str
     snapshot:
       description: The snapshot that was made, with its C(moid) and whether it was C(removed). Null where there was none.
       type: dict
@@ -433,7 +451,7 @@ vms:
           description: Its size in bytes.
           type: int
         kind:
-          description: V(full), V(incremental), or V(excluded) where no snapshot has it.
+          description: V(full), V(incremental), V(audit), or V(excluded) where no snapshot has it.
           type: str
         reason:
           description: Why it was read whole, or is excluded, with a stable C(code) and a sentence.
@@ -445,8 +463,13 @@ vms:
           description: Bytes that were not, since they have not changed or are not in use.
           type: int
         written:
-          description: Bytes of them that were written, since they are not all zeros.
+          description: Bytes of them that were written, since they are not all zeros; of an audit, those that differ.
           type: int
+        missed:
+          description:
+            - What tracking has missed since the backup before, with O(mode=audit). C(bytes), and C(areas), the first hundred of
+              them at most, each with C(start) and C(length). Null where the disk was not compared.
+          type: dict
         transport:
           description: The transport that read it.
           type: str
@@ -481,6 +504,12 @@ counts:
   description: How many VMs were C(backed_up), C(failed) and, by O(fresh_hours), C(unchanged).
   returned: as RV(vms)
   type: dict
+missed:
+  description:
+    - The VMs of which tracking has missed changes, with O(mode=audit), each as C(moid), as other modules take them.
+  returned: as RV(vms)
+  type: list
+  elements: dict
 bytes_read:
   description: Bytes that were read from all disks.
   returned: as RV(vms)
@@ -536,7 +565,7 @@ def argument_spec():
         "vms": _argspec.vms({}),
         "datacenter": {"type": "str"},
         "repository": {"type": "path", "required": True},
-        "mode": {"type": "str", "choices": ["auto", "full", "incremental"], "default": "auto"},
+        "mode": {"type": "str", "choices": ["auto", "full", "incremental", "audit"], "default": "auto"},
         "transport": {"type": "str", "choices": ["auto", "nbd", "hotadd", "datastore_http", "export"], "default": "auto"},
         "nbd": {
             "type": "dict",
@@ -550,6 +579,7 @@ def argument_spec():
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},
         "gap": {"type": "int", "default": 256},
         "streams": {"type": "int", "default": 4},
+        "max_chain": {"type": "int", "default": 100},
         "fresh_hours": {"type": "int", "default": 0},
         "per_host": {"type": "int", "default": 0},
         "per_datastore": {"type": "int", "default": 0},

@@ -23,7 +23,7 @@ from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action i
 _WHAT = "page"
 
 # Of a page that is there already: one of ten thousand VMs or disks has some megabytes.
-_MOST = 64 * 1024 * 1024
+_MOST = 256 * 1024 * 1024
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "path": {"type": "path", "required": True},

@@ -125,7 +125,7 @@ class Copying:
             with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
                 self._read_ahead(pieces_due, lambda offset, data: writer.submit(write, offset, data))
 
-        _at_once(images, pieces(areas), work, self.go_on)
+        at_once(images, pieces(areas), work, self.go_on)
         for image in images:
             image.flush()
         copied.seconds = time.monotonic() - begun
@@ -172,7 +172,7 @@ class Copying:
 X = t.TypeVar("X")
 
 
-def _at_once(
+def at_once(
     images: t.Sequence[Nbd],
     due: t.Iterator[X],
     work: t.Callable[[Nbd, t.Iterator[X]], None],
@@ -217,7 +217,7 @@ def read_back(copied: Copied, images: t.Sequence[Nbd], digests: BlockMap, go_on:
         for block in blocks:
             digests[block] = _read_back(image, block, copied, digests)
 
-    _at_once(images, copied.blocks, work, go_on)
+    at_once(images, copied.blocks, work, go_on)
 
 
 def _read_back(image: Nbd, block: int, copied: Copied, digests: BlockMap) -> bytes:
@@ -266,7 +266,7 @@ def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float
     def read(offset: int, length: int) -> bytes | bytearray:
         nonlocal looked
         if time.monotonic() > deadline:
-            raise TimedOut(f"{path} could not be compared in the time allowed.", hint="Raise timeout.")
+            raise TimedOut(f"{called or path} could not be compared in the time allowed.", hint="Raise timeout.")
         looked += length
         return image.read(offset, length)
 

@@ -11,11 +11,12 @@ import typing as t
 
 from .. import _files
 from . import images
+from .audit import Auditing
 from .blockmap import BlockMap
 from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
 from .model import BLOCK, BackupDamaged, DiskBackup, Point
-from .repository import Machine, backing_name
+from .repository import Known, Machine
 
 _RESTORED = "restored image"
 
@@ -25,7 +26,7 @@ class NewDisk:
     """A disk of which a backup is made.
 
     :ivar capacity: in bytes, as vSphere has it: what a server says may be rounded.
-    :ivar change_id, identity: see ``DiskBackup``.
+    :ivar change_id, identity, reason: see ``DiskBackup``.
     """
 
     key: int
@@ -35,6 +36,7 @@ class NewDisk:
     change_id: str | None
     identity: str
     transport: str
+    reason: str = ""
 
     @property
     def file(self) -> str:
@@ -70,7 +72,7 @@ def copy(
     disk: NewDisk,
     earlier: Earlier | None,
     areas: t.Iterable[tuple[int, int]],
-    copying: Copying,
+    copying: Copying | Auditing,
     deadline: float,
 ) -> Staged:
     """Write the image of a disk into a staged folder, with the digests of what is read whole.
@@ -118,6 +120,8 @@ def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
         transport=disk.transport,
         read=copied.read,
         written=copied.written,
+        tracking="active" if disk.change_id else "not_active",
+        reason=disk.reason,
     )
 
 
@@ -129,20 +133,45 @@ def _new_map(machine: Machine, path: str, disk: NewDisk, earlier: Earlier | None
         return BlockMap.create(path, disk.capacity, known.path, earlier.disk.capacity)
 
 
-def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float) -> int:
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What was found of a disk that is as it was.
+
+    :ivar read: bytes that were compared.
+    :ivar leaked: bytes that its image took for nothing; ``mended`` whether they were given back.
+    """
+
+    read: int
+    leaked: int
+    mended: bool
+
+
+def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, known: Known | None = None) -> Verified:
     """Read a disk whole, and compare it with its digests.
 
-    :returns: how many bytes were read.
-    :raises BackupDamaged: when it is something else, or the chain of its images is another one.
-    :raises ToolFailed: when qemu-img finds its tables damaged.
+    Clusters of its image that nothing refers to are given back. Where somebody else reads the image meanwhile,
+    they stay.
+
+    :param known: what there is of the VM, where that was looked up before.
+    :raises BackupDamaged: when it is something else, the chain of its images is another one, or their tables
+        are damaged.
     """
-    path = machine.path_of(point, disk)
-    found = images.backing_of(path, deadline)
-    if found != backing_name(disk):
-        raise images.wrong_chain(path, found, backing_name(disk))
-    images.check(path, deadline)
-    with machine.digests_of(point, disk) as digests:
-        return prove(path, digests, range(digests.count), deadline)
+    path = machine.image_of(point, disk)
+    (known or machine.known()).chain(point, disk.key)
+    with images.damage_of(f"{disk.label} of the backup {point.id}"):
+        images.check_backing(path, disk.backing_name, deadline)
+        leaked = images.check(path, deadline)
+        mended = bool(leaked) and _mended(path, deadline)
+        with machine.digests_of(point, disk) as digests:
+            read = prove(path, digests, range(digests.count), deadline)
+    return Verified(read, leaked, mended)
+
+
+def _mended(path: str, deadline: float) -> bool:
+    try:
+        return images.check(path, deadline, mend=True) > 0
+    except images.ToolFailed:
+        return False  # qemu-img's own lock: somebody reads it
 
 
 def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str, deadline: float) -> bool:
@@ -167,16 +196,17 @@ def restore(
     :returns: how many bytes were compared with the digests.
     :raises VforgeError: when it cannot be; nothing is left then.
     """
+    source, what = machine.image_of(point, disk), f"{disk.label} of the backup {point.id}"
+    with images.damage_of(what):
+        images.backing_of(source, deadline)
     folder, name = os.path.split(os.path.abspath(target))
     with _files.open_folder(folder, what=_RESTORED) as place:
         place.sweep(name)
         draft = _files.Draft(place, name)
         try:
-            images.convert(machine.path_of(point, disk), draft.path, form, deadline, streamed=streamed)
+            images.convert(source, draft.path, form, deadline, streamed=streamed)
             with machine.digests_of(point, disk) as digests:
-                compared = prove(
-                    draft.path, digests, range(digests.count), deadline, form, f"{disk.label} of the backup {point.id}"
-                )
+                compared = prove(draft.path, digests, range(digests.count), deadline, form, what)
             draft.finish()
         finally:
             draft.abandon()

@@ -36,6 +36,9 @@ _PR_SET_PDEATHSIG = 1
 # Where a program that is activated by systemd finds its first socket (sd_listen_fds).
 _FIRST_SOCKET = 3
 
+# What qemu-img check exits with where clusters are leaked, and nothing is damaged (its manual).
+_ONLY_LEAKS = 3
+
 # Milliseconds that a connection is waited for, until whether to go on is asked again.
 _TURN_MS = 1000
 
@@ -47,6 +50,22 @@ class ToolFailed(VforgeError):
     """qemu-img or qemu-nbd could not do what it was asked to."""
 
     error_code = "image_tool_failed"
+
+
+@contextlib.contextmanager
+def damage_of(what: str) -> t.Iterator[None]:
+    """What a program cannot do with images of a point is damage, which names the point.
+
+    :param what: it is, such as ``Hard disk 1 of the backup 20261129T011500Z-1f0e9c3a``.
+    """
+    try:
+        yield
+    except ToolFailed as error:
+        raise BackupDamaged(
+            f"{what} cannot be read: {error.message}",
+            hint="Take another point, or restore the images of this one and of those below it from another copy of the "
+            "repository.",
+        ) from error
 
 
 # Programs
@@ -109,11 +128,12 @@ def _ending_with_us(listener: int | None = None, kept: t.Sequence[int] = ()) -> 
     return ask
 
 
-def run(arguments: t.Sequence[str], deadline: float) -> str:
+def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[int] = (0,)) -> str:
     """Run a program to its end.
 
     :param arguments: its name, and its arguments.
     :param deadline: of ``time.monotonic()``.
+    :param accepted: exit codes that are no failure.
     :returns: what it has printed.
     :raises ToolFailed: with what it says, when it fails.
     :raises TimedOut: when the deadline passes; it is ended then, as in every other ending.
@@ -139,7 +159,7 @@ def run(arguments: t.Sequence[str], deadline: float) -> str:
             ) from error
         finally:
             process.kill()
-    if process.returncode:
+    if process.returncode not in accepted:
         raise ToolFailed(
             f"{' '.join(arguments[:2])} failed: {said.strip() or f'exit code {process.returncode}'}",
             hint="Look at what it says; it was run on this machine.",
@@ -159,8 +179,13 @@ def create(path: str, capacity: int, backing: str | None, deadline: float) -> No
 
 def backing_of(path: str, deadline: float) -> str | None:
     """The name of an image's backing file, as the image has it."""
-    name = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline)).get("backing-filename")
+    name = _info(path, deadline).get("backing-filename")
     return None if name is None else str(name)
+
+
+def _info(path: str, deadline: float) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline))
+    return found
 
 
 def own_areas(path: str, deadline: float) -> list[tuple[int, int]]:
@@ -169,21 +194,38 @@ def own_areas(path: str, deadline: float) -> list[tuple[int, int]]:
     return [(area["start"], area["length"]) for area in found if area["depth"] == 0 and area["present"]]
 
 
-def wrong_chain(path: str, found: str | None, expected: str | None) -> BackupDamaged:
-    """The error of an image that stands on another one than its manifest says."""
-    return BackupDamaged(
-        f"{path} has the backing file {found or 'none'}, and its manifest says {expected or 'none'}.",
-        hint="Restore it from another copy of the repository, or remove its point.",
-        path=path,
-    )
+def check_backing(path: str, expected: str | None, deadline: float) -> None:
+    """Make sure that an image stands on the one that its manifest says.
+
+    :raises BackupDamaged: when it is another one.
+    """
+    found = backing_of(path, deadline)
+    if found != expected:
+        raise BackupDamaged(
+            f"{path} has the backing file {found or 'none'}, and its manifest says {expected or 'none'}.",
+            hint="Restore it from another copy of the repository, or remove its point.",
+            path=path,
+        )
 
 
-def check(path: str, deadline: float) -> None:
+def check(path: str, deadline: float, *, mend: bool = False) -> int:
     """Let qemu-img look for damage of an image's tables.
 
-    :raises ToolFailed: when there is any. That there is none is no proof.
+    Clusters that nothing refers to are no damage: they take room, and nothing else. A ``qemu-img commit`` that
+    was killed may leave some.
+
+    :param mend: whether they are given back; for who has the lock, of an image without damage.
+    :returns: how many bytes such clusters take, or took.
+    :raises ToolFailed: when there is damage. That there is none is no proof.
     """
-    run(["qemu-img", "check", "-q", "-f", "qcow2", path], deadline)
+    asked = ["qemu-img", "check", "-f", "qcow2", "--output=json"]
+    found = json.loads(run([*asked, path], deadline, accepted=(0, _ONLY_LEAKS)))
+    leaks = int(found.get("leaks", 0))
+    if not leaks:
+        return 0
+    if mend:
+        run([*asked, "-r", "leaks", path], deadline)
+    return leaks * int(_info(path, deadline)["cluster-size"])
 
 
 def commit(path: str, deadline: float) -> None:

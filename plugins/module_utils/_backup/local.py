@@ -1,28 +1,24 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with a repository alone: listed, verified, pruned, restored to files. No vCenter is
-needed for it, and none is asked.
+"""What is done with a repository alone: listed, and restored to files. No vCenter is needed for it, and none is
+asked.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import datetime
 import hashlib
-import json
 import os
 import time
 import typing as t
 
 from .. import _files
 from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
-from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
-from .._programs import MissingProgram
+from .._errors import Ambiguous, InvalidOption, NotFound, VforgeError
 from . import disk as disks
-from . import images
-from .model import Point, Retention
+from . import images, records
+from .model import Point
 from .report import point_entry
 from .repository import Machine, Repository
 from .selecting import PointSelector, chosen_disks
@@ -30,11 +26,6 @@ from .selecting import PointSelector, chosen_disks
 if t.TYPE_CHECKING:
     from .._vsphere import hardware
     from .model import DiskBackup
-
-VERIFIED, PRUNED = "verified", "pruned"
-
-# Beside the manifest: when a point was verified last.
-VERIFIED_FILE = "verified.json"
 
 _FORMS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "ovf": "vmdk"}
 
@@ -61,7 +52,7 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     known = repository.vms
     if wanted is None or wanted in known:
         return [wanted] if wanted else known
-    named = [uuid for uuid in known if _name_or_nothing(repository.read(uuid)) == wanted]
+    named = [uuid for uuid in known if newest_name(repository.read(uuid)) == wanted]
     if len(named) > 1:
         raise Ambiguous(
             f"{len(named)} VMs of {repository.path} had the name {wanted}.",
@@ -76,18 +67,28 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
     return named
 
 
-def name_of(machine: Machine) -> str:
-    """The name that a VM had at its newest backup; empty where there is none."""
-    points = machine.points
+def newest_name(machine: Machine) -> str:
+    """The name that a VM had at its newest backup; empty where there is none that can be read: one damaged VM must
+    not hide the others.
+    """
+    try:
+        points = machine.known().points
+    except VforgeError:
+        return ""
     return points[-1].vm_name if points else ""
 
 
-def _name_or_nothing(machine: Machine) -> str:
-    """The same; empty where a manifest cannot be read: one damaged VM must not hide the others."""
-    try:
-        return name_of(machine)
-    except VforgeError:
-        return ""
+def chosen_point(machine: Machine, wanted: PointSelector) -> Point:
+    """The point that is meant. Damage of others matters only where it is not named by its ID.
+
+    :raises NotFound: there is none.
+    :raises BackupDamaged: its manifest was changed, or nobody can say which point it is.
+    """
+    known = machine.known()
+    error = known.damaged.get(wanted.point) if wanted.names_one else next(iter(known.damaged.values()), None)
+    if error is not None:
+        raise error
+    return wanted.choose(known.points, machine.folder)
 
 
 # Asking
@@ -105,154 +106,26 @@ def info(path: str, wanted: str | None) -> dict[str, t.Any]:
 
 def _vm(repository: Repository, uuid: str) -> dict[str, t.Any]:
     machine = repository.read(uuid)
-    entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": "", "folder": machine.folder, "points": []}
+    entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": "", "folder": machine.folder, "points": [], "damaged": []}
     try:
-        entry["points"] = [{**point_entry(point), **_stored(machine, point)} for point in machine.points]
-        entry["name"] = name_of(machine)
+        found = machine.known()
     except VforgeError as error:
-        entry["error"] = error.as_result()
-    return entry
+        return {**entry, "error": error.as_result()}
+    entry["points"] = [{**point_entry(point), **_stored(machine, point)} for point in found.points]
+    entry["name"] = found.points[-1].vm_name if found.points else ""
+    entry["damaged"] = [{"id": name, "error": error.as_result()} for name, error in found.damaged.items()]
+    return {**entry, "error": entry["damaged"][0]["error"]} if entry["damaged"] else entry
 
 
 def _stored(machine: Machine, point: Point) -> dict[str, t.Any]:
-    """What a point takes on its file system, and when it was verified."""
+    """What a point takes on its file system, and what was done with it."""
     paths = [machine.path_of(point, disk) for disk in point.disks]
     seen = [os.stat(path) for path in paths if os.path.exists(path)]
     return {
         "stored": sum(status.st_blocks * 512 for status in seen),
-        "verified": _verified(machine, point),
+        "verified": records.verified(machine, point),
+        "restored": records.restored(machine, point),
     }
-
-
-def _verified(machine: Machine, point: Point) -> str | None:
-    try:
-        known = json.loads(_files.read(_note(machine, point), 4096, what="note of the last verification"))
-    except (_files.FileMissing, ValueError):
-        return None
-    return str(known.get("at")) if isinstance(known, dict) else None
-
-
-def _note(machine: Machine, point: Point) -> str:
-    return os.path.join(machine.folder_of(point), VERIFIED_FILE)
-
-
-# Verifying and pruning
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CareOptions:
-    """What is to be done with a repository.
-
-    :ivar retention: for ``pruned``.
-    """
-
-    path: str
-    state: str
-    vm: str | None
-    retention: Retention | None
-    timeout: int
-
-    @classmethod
-    def from_params(cls, params: t.Mapping[str, t.Any]) -> CareOptions:
-        """The options of the module.
-
-        :raises InvalidOption: what cannot be right.
-        """
-        keep = {name: params.get(f"keep_{name}") or 0 for name in ("last", "daily", "weekly", "monthly")}
-        if any(count < 0 for count in keep.values()):
-            raise InvalidOption("A number of points to keep is negative.", hint="Set it to 0 or more.")
-        return cls(
-            path=params["path"],
-            state=params["state"],
-            vm=params.get("vm"),
-            retention=Retention(**keep) if params["state"] == PRUNED else None,
-            timeout=params["timeout"],
-        )
-
-
-def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
-    """Verify or prune the points of one VM or of all.
-
-    :param show: called with one sentence when another run has to be waited for.
-    :returns: the module's result.
-    :raises PartialFailure: when a VM failed; it holds the whole result.
-    """
-    images.require()
-    deadline = time.monotonic() + options.timeout
-    repository = Repository(options.path)
-    entries = []
-    for uuid in chosen(repository, options.vm):
-        entry: dict[str, t.Any] = {"instance_uuid": uuid, "name": _name_or_nothing(repository.read(uuid)), "points": []}
-        entries.append(entry)
-        try:
-            if check:
-                _care_for(repository.read(uuid), options, entry, deadline, check=True)
-                continue
-            with repository.locked(uuid, deadline, show) as machine:
-                _care_for(machine, options, entry, deadline, check=False)
-        except VforgeError as error:
-            entry["error"] = error.as_result()
-    result: dict[str, t.Any] = {
-        "changed": any(point["action"] == "removed" for entry in entries for point in entry["points"]),
-        "repository": repository.path,
-        "vms": entries,
-        "counts": dict(collections.Counter(point["action"] for entry in entries for point in entry["points"])),
-        "failures": [{"name": entry["name"], **entry["error"]} for entry in entries if "error" in entry],
-    }
-    if result["failures"]:
-        first = result["failures"][0]
-        failure = PartialFailure(
-            f"{len(result['failures'])} of {len(entries)} VMs failed: {first['name']}: {first['msg']}",
-            result,
-            hint=str(first.get("hint", "")),
-        )
-        if len(entries) == 1:
-            failure.error_code = first["error_code"]
-        raise failure
-    return result
-
-
-def _care_for(machine: Machine, options: CareOptions, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
-    if options.retention is not None:
-        _prune(machine, options.retention, entry, deadline, check=check)
-    else:
-        _verify(machine, entry, deadline, check=check)
-
-
-def _prune(machine: Machine, retention: Retention, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
-    points = machine.points
-    kept = retention.kept(points)
-    for point in points:
-        action = "kept" if point.id in kept else "removed"
-        if action == "removed" and not check:
-            machine.remove(point.id, deadline)
-        entry["points"].append({"id": point.id, "action": action, "kept_by": kept.get(point.id, [])})
-
-
-def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check: bool) -> None:
-    damaged: VforgeError | None = None
-    for point in machine.points:
-        found: dict[str, t.Any] = {"id": point.id, "action": "verified", "read": 0}
-        entry["points"].append(found)
-        if check:
-            continue
-        try:
-            found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
-            if point.machine:
-                machine.hardware_of(point)
-            machine.nvram_of(point)
-        except (TimedOut, MissingProgram, _files.FileUnwritable):
-            # These say nothing of the point.
-            entry["points"].pop()
-            raise
-        except VforgeError as error:
-            found.update(action="damaged", error=error.as_result())
-            damaged = damaged or error
-        else:
-            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            _files.replace(_note(machine, point), json.dumps({"at": now}).encode(), what="note of the last verification")
-    if damaged is not None:
-        raise damaged
 
 
 # Restoring
@@ -311,21 +184,25 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
     uuid = chosen(repository, options.vm)[0]
     _files.check_folder(options.folder, what="restored image")
     with repository.locked(uuid, deadline, show, put_right=False) as machine:
-        point = options.point.choose(machine.points, machine.folder)
+        point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
         about = machine.hardware_of(point) if options.form == _PACKAGE else None
         nvram = machine.nvram_of(point) if options.form == _PACKAGE else b""
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
     package = _package(about, nvram, point, entries, options.folder, check=check) if about is not None else None
+    changed = any(entry["action"] == "restored" for entry in [*entries, *([package] if package else [])])
+    noted = changed and not check
+    warning = records.note_restored(machine, point, options.folder, [disk.label for disk in wanted]) if noted else ""
     return {
-        "changed": any(entry["action"] == "restored" for entry in [*entries, *([package] if package else [])]),
+        "changed": changed,
         "repository": repository.path,
         "instance_uuid": uuid,
         "name": point.vm_name,
         "point": point.id,
         "package": package,
         "disks": entries,
+        "warnings": [warning] if warning else [],
     }
 
 

@@ -12,7 +12,11 @@ import json
 import re
 import typing as t
 
-from .._errors import InvalidOption, VforgeError
+from .. import _files
+from .._errors import VforgeError
+
+if t.TYPE_CHECKING:
+    from .._retention import Retention
 
 # Each MiB of a disk has a digest of its own.
 BLOCK = 1 << 20
@@ -31,7 +35,7 @@ NVRAM_FILE = "vm.nvram"
 # No colon: to qemu-img a name with one before its first slash is a protocol.
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.qcow2")
 
 
 class BackupDamaged(VforgeError):
@@ -54,6 +58,9 @@ class DiskBackup:
     :ivar identity: what stays the same as long as it is the same disk: ``diskObjectId``, or the
         UUID of its backing.
     :ivar read: bytes read from vSphere; ``written`` bytes that are no zeros.
+    :ivar tracking: ``active`` where the snapshot had a changeId of it, else ``not_active``; empty, as the
+        next one, in points of earlier releases.
+    :ivar reason: the code of why it was read whole, such as ``tracking_restarted``; empty for an increment.
     """
 
     key: int
@@ -68,11 +75,18 @@ class DiskBackup:
     transport: str
     read: int
     written: int
+    tracking: str = ""
+    reason: str = ""
 
     @property
     def map_file(self) -> str:
         """The file with the digests, in the folder of the point."""
         return f"{self.file}.sha256"
+
+    @property
+    def backing_name(self) -> str | None:
+        """The name of its backing file, as the image has it; None where it needs none."""
+        return f"../{self.backing}/{self.file}" if self.backing else None
 
     @property
     def blocks(self) -> int:
@@ -92,6 +106,7 @@ class Point:
     :ivar machine: SHA-256 of the file that says what the VM is made of; empty where there is none, as in
         points of earlier releases.
     :ivar nvram: SHA-256 of the file with the settings of its firmware; empty where there is none.
+    :ivar snapshot: moid of the snapshot that was read, and is gone by now.
     """
 
     id: str
@@ -103,6 +118,7 @@ class Point:
     disks: tuple[DiskBackup, ...]
     machine: str = ""
     nvram: str = ""
+    snapshot: str = ""
 
     @property
     def kind(self) -> str:
@@ -136,22 +152,49 @@ class Point:
         :raises BackupDamaged: when it is none, or was changed.
         """
         try:
-            content = json.loads(data)
-            digest = content.pop("digest")
-            newer = content.pop("format") > FORMAT
-            if digest != _digest({"format": FORMAT, **content}) and not newer:
-                raise _damaged(where, "its digest is another one")
-            if newer:
+            content = _files.parsed(data)
+            digest, form = content.pop("digest"), content.pop("format")
+            if _is(form, int) and form > FORMAT:
                 raise _damaged(where, "it was written by a newer release of this collection")
-            disks = tuple(DiskBackup(**disk) for disk in content.pop("disks"))
-            point = cls(**content, disks=disks)
-            fits = _ID.fullmatch(point.id) and all(_FILE.fullmatch(disk.file) for disk in disks)
-            fits = fits and all(_ID.fullmatch(disk.backing) for disk in disks if disk.backing)
+            if digest != _digest({"format": form, **content}):
+                raise _damaged(where, "its digest is another one")
+            disks = content.pop("disks")
+            point = cls(**content, disks=tuple(DiskBackup(**disk) for disk in disks))
+            wrong = point.wrong()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(where, str(error) or type(error).__name__) from error
-        if not fits:
-            raise _damaged(where, "it has a name that no backup has")
+        if wrong:
+            raise _damaged(where, wrong)
         return point
+
+    def wrong(self) -> str:
+        """What it has that no point has, in words; empty where it is one."""
+        things: tuple[Point | DiskBackup, ...] = (self, *self.disks)
+        for thing in things:
+            for field in dataclasses.fields(thing):
+                if field.type in _KINDS and not _is(getattr(thing, field.name), *_KINDS[str(field.type)]):
+                    return f"{field.name} is {str(getattr(thing, field.name))[:40]!r}"
+        if not _ID.fullmatch(self.id) or self.number < 1 or self.time.tzinfo is None:
+            return "its ID, number or time is none that a backup has"
+        if len({disk.key for disk in self.disks}) != len(self.disks):
+            return "two of its disks have one key"
+        return next((why for disk in self.disks if (why := _wrong_disk(disk))), "")
+
+
+# What the fields of a manifest may hold, by what their types are called.
+_KINDS: dict[t.Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "str | None": (str, type(None))}
+
+
+def _is(value: t.Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _wrong_disk(disk: DiskBackup) -> str:
+    if not _FILE.fullmatch(disk.file) or (disk.backing and not _ID.fullmatch(disk.backing)):
+        return f"{disk.label!r} has a file or a backing that no backup has"
+    if disk.capacity < 1 or disk.read < 0 or disk.written < 0:
+        return f"{disk.label!r} has a capacity, or another size, that no disk has"
+    return ""
 
 
 def _digest(content: t.Mapping[str, t.Any]) -> str:
@@ -188,45 +231,11 @@ def is_instance_uuid(text: str) -> bool:
 # How long points are kept
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Retention:
-    """Which points are kept.
+def kept(points: t.Sequence[Point], retention: Retention, now: datetime.datetime) -> dict[str, list[str]]:
+    """Why each point is kept, by its ID; one that is not kept is not in it.
 
-    :ivar last: so many, the newest.
-    :ivar daily: the newest of each of so many days that have points; ``weekly`` (ISO weeks) and
-        ``monthly`` alike.
+    :param points: of one VM. The newest is the one with the highest number, whatever the clock was.
     """
-
-    last: int = 0
-    daily: int = 0
-    weekly: int = 0
-    monthly: int = 0
-
-    def __post_init__(self) -> None:
-        if not any((self.last, self.daily, self.weekly, self.monthly)):
-            raise InvalidOption(
-                "The retention keeps no point at all.",
-                hint="Set keep_last, keep_daily, keep_weekly or keep_monthly.",
-            )
-
-    def kept(self, points: t.Sequence[Point]) -> dict[str, list[str]]:
-        """Why each point is kept, by its ID; one that is not kept is not in it.
-
-        :param points: of one VM. Days, weeks and months are those of UTC.
-        """
-        newest = sorted(points, key=lambda point: point.number, reverse=True)
-        reasons: dict[str, list[str]] = {}
-        rules = (
-            ("last", self.last, lambda point: point.number),
-            ("daily", self.daily, lambda point: point.time.date()),
-            ("weekly", self.weekly, lambda point: point.time.isocalendar()[:2]),
-            ("monthly", self.monthly, lambda point: (point.time.year, point.time.month)),
-        )
-        for rule, count, period_of in rules:
-            periods: set[t.Any] = set()
-            for point in newest:
-                period = period_of(point)
-                if period not in periods and len(periods) < count:
-                    periods.add(period)
-                    reasons.setdefault(point.id, []).append(rule)
-        return reasons
+    newest_first = sorted(points, key=lambda point: point.number, reverse=True)
+    reasons = retention.reasons([point.time for point in newest_first], now)
+    return {point.id: why for point, why in zip(newest_first, reasons, strict=True) if why}

@@ -20,7 +20,7 @@ from .._vsphere.transports import EXPORT, NBD
 if t.TYPE_CHECKING:
     from .._vsphere.guest import GuestCredentials
 
-AUTO, FULL, INCREMENTAL = "auto", "full", "incremental"
+AUTO, FULL, INCREMENTAL, AUDIT = "auto", "full", "incremental", "audit"
 
 # Whether Tools are to quiesce the guest's file systems for the snapshot.
 TRY, REQUIRE, NO = "try", "require", "no"
@@ -223,9 +223,10 @@ class BackupOptions:
     """What a task of backups is asked for.
 
     :ivar repository: the folder.
-    :ivar mode: ``auto``, ``full`` or ``incremental``.
+    :ivar mode: ``auto``, ``full``, ``incremental`` or ``audit``.
     :ivar gap: areas with at most so many unchanged bytes between them are read at once.
     :ivar streams: connections to each disk.
+    :ivar max_chain: before a chain of images would have more than so many, its newest point is made a full one.
     :ivar excluded: ``report`` or ``fail``: what becomes of disks that snapshots leave out.
     :ivar per_host: VMs of one host that are backed up at the same time, ``per_datastore`` those with a
         disk on one datastore; 0 is for any number.
@@ -242,6 +243,7 @@ class BackupOptions:
     excluded: str
     gap: int
     streams: int
+    max_chain: int
     fresh_hours: int
     timeout: int
     parallel: int
@@ -259,7 +261,14 @@ class BackupOptions:
         if bool(params.get("vm")) == (listed is not None):
             raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
         option = "vm" if listed is None else "vms"
-        for name, least, most in (("gap", 0, 65536), ("streams", 1, 16), ("per_host", 0, 64), ("per_datastore", 0, 64)):
+        bounds = (
+            ("gap", 0, 65536),
+            ("streams", 1, 16),
+            ("max_chain", 2, 500),
+            ("per_host", 0, 64),
+            ("per_datastore", 0, 64),
+        )
+        for name, least, most in bounds:
             if not least <= params[name] <= most:
                 raise InvalidOption(
                     f"The option {name} is {params[name]}.", hint=f"Set it to a number from {least} to {most}.", option=name
@@ -287,6 +296,7 @@ class BackupOptions:
             excluded=params["excluded_disks"],
             gap=params["gap"] * 1024,
             streams=params["streams"],
+            max_chain=params["max_chain"],
             fresh_hours=params["fresh_hours"],
             timeout=params["timeout"],
             parallel=params["parallel"],

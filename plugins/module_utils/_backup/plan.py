@@ -12,7 +12,7 @@ import typing as t
 from .._errors import VforgeError
 from .._vsphere.changeid import FullRequired, Kept, judge
 from .._vsphere.transports import EXPORT, INCREMENTS, Way
-from .options import AUTO, FAIL, INCREMENTAL, NO, REQUIRE, TRY
+from .options import AUDIT, AUTO, FAIL, INCREMENTAL, NO, REQUIRE, TRY
 from .options import FULL as FULL_MODE
 
 if t.TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Changes:
     point: Point
     earlier: DiskBackup
     since: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit(Changes):
+    """A disk that is read whole and compared with its newest backup; what changed tells what tracking has missed."""
 
 
 Reading: t.TypeAlias = Whole | Changes
@@ -194,7 +199,7 @@ def _reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) 
     earlier = point.disk(disk.key) if point is not None else None
     if options.mode == FULL_MODE:
         return Whole(disk, _ASKED)
-    if way not in INCREMENTS:
+    if way not in INCREMENTS and options.mode != AUDIT:
         return Whole(disk, FullRequired("whole_disks_only", "An export lease has whole disks."))
     if point is None or earlier is None:
         return Whole(disk, _NO_POINT)
@@ -204,7 +209,16 @@ def _reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) 
     why = judge(kept, disk)
     if why is not None or not earlier.change_id:
         return Whole(disk, why or _NO_POINT)
-    return Changes(disk, point, earlier, earlier.change_id)
+    kind = Audit if options.mode == AUDIT else Changes
+    return kind(disk, point, earlier, earlier.change_id)
+
+
+def makes_increments(options: BackupOptions, way: str) -> bool:
+    """Whether images of a new point may stand on those of the newest one.
+
+    :param way: the transport that reads the VM.
+    """
+    return options.mode == AUDIT or (options.mode != FULL_MODE and way in INCREMENTS)
 
 
 def full_required(disk: Disk, why: FullRequired) -> NotBackedUp:

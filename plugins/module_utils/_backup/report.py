@@ -11,7 +11,7 @@ import typing as t
 from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
 from . import plan
-from .plan import BACK_UP, Changes, Reading
+from .plan import BACK_UP, Audit, Changes, Reading
 from .scripts import RUN_AFTER
 
 if t.TYPE_CHECKING:
@@ -26,6 +26,7 @@ _UNKNOWN: dict[str, t.Any] = {
     **_engine.UNTOUCHED,
     "instance_uuid": "",
     "point": None,
+    "merged": None,
     "snapshot": None,
     "scripts": None,
     "transport": "",
@@ -44,6 +45,7 @@ def result(job: BackupTask) -> dict[str, t.Any]:
         "vms": entries,
         "detached": job.sources.detached,
         "counts": dict(collections.Counter(_what_became(entry) for entry in entries)),
+        "missed": [{"moid": item.vm.moid} for item in job.vms if _misses(item)],
         "bytes_read": sum(one.copied.read for item in job.vms for one in item.copied),
     }
 
@@ -61,7 +63,8 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "path": item.vm.path,
         "instance_uuid": item.vm.instance_uuid,
         "actions": [_DONE[step] for step in item.done],
-        "changed": bool(item.done),
+        "changed": bool(item.done or item.merged),
+        "merged": item.merged or None,
         "point": point_entry(item.point) if item.point is not None else None,
         "snapshot": _snapshot(item),
         "scripts": item.scripts.as_result() if item.scripts is not None else None,
@@ -69,7 +72,7 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "transports": [way.as_result() for way in item.ways],
         "disks": [*_read(item), *_left_out(item)],
         "seconds": item.seconds,
-        "warnings": item.warnings,
+        "warnings": [*item.warnings, *_misses(item)],
     }
     return {**entry, "error": item.error.as_result()} if item.error is not None else entry
 
@@ -83,18 +86,36 @@ def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:
 
 def _read(item: BackupItem) -> list[dict[str, t.Any]]:
     copied = {one.disk.key: one.copied for one in item.copied}
-    return [_disk(item, reading, copied.get(reading.disk.key)) for reading in item.readings]
+    return [{**_disk(item, each, copied.get(each.disk.key)), "missed": _missed(item, each)} for each in item.readings]
+
+
+def _missed(item: BackupItem, reading: Reading) -> dict[str, t.Any] | None:
+    """What tracking has missed of a disk; None where it was not audited."""
+    found = item.missed.get(reading.disk.key)
+    if found is None or not isinstance(reading, Audit):
+        return None
+    return {"bytes": found.bytes, "areas": [{"start": start, "length": length} for start, length in found.areas]}
+
+
+def _misses(item: BackupItem) -> list[str]:
+    """A sentence for each disk of which tracking has missed changes."""
+    return [
+        f"Changed block tracking of {item.title} has missed {found['bytes']} bytes of {each.disk.label} since the backup "
+        f"{each.point.id}, the first at byte {found['areas'][0]['start']}. The new backup has them; earlier ones may lack "
+        "some. Reset tracking by cbt_changed_areas with state reset."
+        for each in item.readings
+        if isinstance(each, Audit) and (found := _missed(item, each)) and found["bytes"]
+    ]
 
 
 def _disk(item: BackupItem, reading: Reading, copied: Copied | None) -> dict[str, t.Any]:
     disk = reading.disk
-    changes = isinstance(reading, Changes)
     return {
         "label": disk.label,
         "key": disk.key,
         "unit": disk.unit,
         "capacity": disk.capacity,
-        "kind": "incremental" if changes else "full",
+        "kind": _kind(reading),
         "reason": {"code": "", "reason": ""} if isinstance(reading, Changes) else vars(reading.why),
         "read": copied.read if copied is not None else 0,
         "skipped": disk.capacity - copied.read if copied is not None else 0,
@@ -104,6 +125,12 @@ def _disk(item: BackupItem, reading: Reading, copied: Copied | None) -> dict[str
         "rate": copied.rate if copied is not None else None,
         "consistency": item.point.consistency if item.point is not None else "",
     }
+
+
+def _kind(reading: Reading) -> str:
+    if isinstance(reading, Audit):
+        return "audit"
+    return "incremental" if isinstance(reading, Changes) else "full"
 
 
 def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
@@ -118,6 +145,7 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "read": 0,
             "skipped": 0,
             "written": 0,
+            "missed": None,
             "transport": "",
             "seconds": None,
             "rate": None,
@@ -134,6 +162,7 @@ def point_entry(point: Point) -> dict[str, t.Any]:
         "created": point.created,
         "kind": point.kind,
         "consistency": point.consistency,
+        "snapshot": point.snapshot,
         "disks": [_disk_entry(disk) for disk in point.disks],
     }
 
@@ -147,6 +176,8 @@ def _disk_entry(disk: DiskBackup) -> dict[str, t.Any]:
         "backing": disk.backing or None,
         "change_id": disk.change_id,
         "transport": disk.transport,
+        "tracking": disk.tracking,
+        "reason": disk.reason,
         "read": disk.read,
         "written": disk.written,
     }

@@ -12,6 +12,7 @@
                 disk-2000.qcow2.sha256      a digest of each MiB
                 vm.json                     what the VM was made of
                 manifest.json               written last
+                verified.json               when it was verified last; restored.json alike
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
 
@@ -25,26 +26,23 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import shutil
 import typing as t
 
 from .. import _files
-from .._errors import NotFound
+from .._errors import NotFound, VforgeError
 from .._vsphere import hardware
-from . import images
+from . import removal, synthetic
 from .blockmap import BlockMap
-from .copying import blocks_of, prove
 from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
+from .storage import WHAT, discard, explained, names, sync, write
 
 MANIFEST = "manifest.json"
-_WHAT = "backup repository"
 _VM, _POINTS, _STAGING = "vm-", "points", ".staging-"
-
-# Of a point that is being removed: the point that takes over what it has, or nothing.
-_REMOVING = "removing"
 
 _MOST_MANIFEST = 16 * 2**20
 _MOST_MACHINE = 4 * 2**20
+
+_ELSEWHERE = "Restore it from another copy of the repository, or remove its point."
 
 
 class Repository:
@@ -56,13 +54,13 @@ class Repository:
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
-        _files.held_folder(self.path, what=_WHAT).close()
+        _files.held_folder(self.path, what=WHAT).close()
 
     @property
     def vms(self) -> list[str]:
         """The instance UUIDs of the VMs that have backups."""
-        names = (name.removeprefix(_VM) for name in os.listdir(self.path) if name.startswith(_VM))
-        return sorted(name for name in names if is_instance_uuid(name))
+        found = (name.removeprefix(_VM) for name in names(self.path) if name.startswith(_VM))
+        return [name for name in found if is_instance_uuid(name)]
 
     def folder(self, instance_uuid: str) -> str:
         """The folder of a VM."""
@@ -82,7 +80,7 @@ class Repository:
         """
         folder = self.folder(instance_uuid)
         # A qemu-nbd whose run was killed may still be writing.
-        with _files.locked(folder, deadline, show, what=_WHAT, by_programs=True):
+        with _files.locked(folder, deadline, show, what=WHAT, by_programs=True):
             machine = Machine(folder)
             if put_right:
                 machine.put_right(deadline)
@@ -93,6 +91,40 @@ class Repository:
         return Machine(self.folder(instance_uuid))
 
 
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What there is of a VM.
+
+    :ivar points: whose manifests are as they were written, the oldest first.
+    :ivar damaged: why it is none, by the names of the other folders.
+    """
+
+    points: tuple[Point, ...]
+    damaged: t.Mapping[str, VforgeError]
+
+    def chain(self, point: Point, key: int) -> list[Point]:
+        """A point, and those that its image of a disk stands on, down to the base.
+
+        :raises BackupDamaged: when one of them is not there, or does not have the disk.
+        """
+        known = {each.id: each for each in self.points}
+        found = [point]
+        while (disk := found[-1].disk(key)) is not None and disk.backing:
+            below = known.get(disk.backing)
+            if below is None or below.disk(key) is None or below.number >= found[-1].number:
+                raise BackupDamaged(
+                    f"The backup {point.id} needs {disk.backing}, which is damaged or not there.",
+                    hint=f"Restore the folder {disk.backing} from another copy of the repository, or remove both.",
+                    point=disk.backing,
+                )
+            found.append(below)
+        return found
+
+    def longest_chain(self, point: Point) -> int:
+        """How many images a reader of a point has open at most for one disk."""
+        return max((len(self.chain(point, disk.key)) for disk in point.disks), default=0)
+
+
 class Machine:
     """The points of one VM.
 
@@ -101,56 +133,113 @@ class Machine:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._points = os.path.join(folder, _POINTS)
+        self.place = os.path.join(folder, _POINTS)
+
+    # What there is
+
+    def known(self) -> Known:
+        """All points, and what should be one and is none."""
+        found: list[Point] = []
+        damaged: dict[str, VforgeError] = {}
+        for name in filter(is_point_id, names(self.place)):
+            if removal.is_begun(self, name):
+                continue
+            try:
+                found.append(self.read(name))
+            except NotFound:
+                pass  # it was just removed
+            except VforgeError as error:
+                damaged[name] = error
+        return Known(tuple(sorted(found, key=lambda point: point.number)), damaged)
 
     @property
     def points(self) -> list[Point]:
-        """All that are whole, the oldest first.
+        """All of them, the oldest first.
 
-        :raises BackupDamaged: when a manifest was changed.
+        :raises BackupDamaged: when a manifest was changed, or is not there.
         """
-        found = [self._point(name) for name in self._names() if is_point_id(name) and not self._is_removed(name)]
-        return sorted(found, key=lambda point: point.number)
+        found = self.known()
+        for error in found.damaged.values():
+            raise error
+        return list(found.points)
 
     def point(self, identifier: str) -> Point:
         """One of them.
 
         :raises NotFound: when there is none; the message lists the newest.
+        :raises BackupDamaged: when its manifest was changed. Those of others do not matter.
         """
-        known = self.points
-        for point in known:
-            if point.id == identifier:
-                return point
-        newest = [point.id for point in reversed(known)][:5]
+        if is_point_id(identifier) and not removal.is_begun(self, identifier):
+            with contextlib.suppress(NotFound):
+                return self.read(identifier)
+        newest = [point.id for point in reversed(self.known().points)][:5]
         raise NotFound(
             f"There is no backup {identifier} in {self.folder}.",
             hint=f"The newest are {', '.join(newest)}." if newest else "There is none at all.",
             known=newest,
         )
 
+    def read(self, name: str) -> Point:
+        """The point of a folder.
+
+        :raises NotFound: when the folder is not there.
+        :raises BackupDamaged: when its manifest was changed, or is not there.
+        """
+        path = os.path.join(self.at(name), MANIFEST)
+        try:
+            point = Point.from_json(_files.read(path, _MOST_MANIFEST, what="manifest"), path)
+        except _files.FileMissing as error:
+            if removal.is_begun(self, name) or not os.path.isdir(self.at(name)):
+                raise NotFound(f"There is no backup {name} in {self.folder}.", hint="It was just removed.") from error
+            raise BackupDamaged(f"{self.at(name)} has no manifest.", hint=_ELSEWHERE, path=path) from error
+        uuid = os.path.basename(self.folder).removeprefix(_VM)
+        if (point.id, point.instance_uuid) != (name, uuid):
+            raise BackupDamaged(
+                f"{path} is the manifest of {point.id} of the VM {point.instance_uuid}.",
+                hint="Give each folder its own name again, or restore it from another copy of the repository.",
+                path=path,
+            )
+        return point
+
+    def at(self, identifier: str) -> str:
+        """The folder of a point."""
+        return os.path.join(self.place, identifier)
+
     def folder_of(self, point: Point) -> str:
         """The folder of a point."""
-        return self._at(point.id)
+        return self.at(point.id)
 
     def path_of(self, point: Point, disk: DiskBackup) -> str:
         """The image of a disk."""
-        return os.path.join(self._points, point.id, disk.file)
+        return os.path.join(self.at(point.id), disk.file)
+
+    def image_of(self, point: Point, disk: DiskBackup) -> str:
+        """The same, of an image that is there.
+
+        :raises BackupDamaged: when it is not, or is no file.
+        """
+        path = self.path_of(point, disk)
+        if not os.path.isfile(path) or os.path.islink(path):
+            raise BackupDamaged(
+                f"{path}, the image of {disk.label}, is {'no file' if os.path.lexists(path) else 'not there'}.",
+                hint=_ELSEWHERE,
+                path=path,
+            )
+        return path
 
     def digests_of(self, point: Point, disk: DiskBackup) -> BlockMap:
         """The digests of a disk's blocks.
 
         :raises BackupDamaged: when they are not those that were written.
         """
-        path = os.path.join(self._points, point.id, disk.map_file)
-        with _explained(path):
+        path = os.path.join(self.at(point.id), disk.map_file)
+        if not os.path.isfile(path):
+            raise BackupDamaged(f"{path}, the digests of {disk.label}, is not there.", hint=_ELSEWHERE, path=path)
+        with explained(path, _files.FileUnreadable):
             digests = BlockMap(path, disk.capacity)
         if digests.digest() != disk.digests:
             digests.close()
-            raise BackupDamaged(
-                f"{path} was changed since it was written.",
-                hint="Restore it from another copy of the repository, or remove its point.",
-                path=path,
-            )
+            raise BackupDamaged(f"{path} was changed since it was written.", hint=_ELSEWHERE, path=path)
         return digests
 
     def hardware_of(self, point: Point) -> hardware.Machine:
@@ -159,20 +248,20 @@ class Machine:
         :raises NotFound: the point does not say it.
         :raises BackupDamaged: when it is not what was written.
         """
-        path = os.path.join(self._points, point.id, MACHINE_FILE)
+        path = os.path.join(self.at(point.id), MACHINE_FILE)
         if not point.machine:
             raise NotFound(
                 f"The backup {point.id} does not say what its VM was made of: an earlier release has made it.",
                 hint="Restore its disks, and make a VM around them with vm_from_disks.",
             )
-        data = _files.read(path, _MOST_MACHINE, what=_WHAT)
         try:
+            data = _files.read(path, _MOST_MACHINE, what=WHAT)
             if hashlib.sha256(data).hexdigest() == point.machine:
                 return hardware.from_json(data)
-        except ValueError:
+        except (ValueError, _files.FileMissing):
             pass  # a newer release has written it, with what this one does not know
         raise BackupDamaged(
-            f"{path} was changed since it was written, or is of a newer release of this collection.",
+            f"{path} is not there, was changed since it was written, or is of a newer release of this collection.",
             hint="Restore it from another copy of the repository. The disks can be restored without it.",
             path=path,
         )
@@ -184,11 +273,14 @@ class Machine:
         """
         if not point.nvram:
             return b""
-        path = os.path.join(self._points, point.id, NVRAM_FILE)
-        data = _files.read(path, _MOST_MACHINE, what=_WHAT)
+        path = os.path.join(self.place, point.id, NVRAM_FILE)
+        try:
+            data = _files.read(path, _MOST_MACHINE, what=WHAT)
+        except _files.FileMissing:
+            data = b""
         if hashlib.sha256(data).hexdigest() != point.nvram:
             raise BackupDamaged(
-                f"{path} was changed since it was written.",
+                f"{path} is not there, or was changed since it was written.",
                 hint="Restore it from another copy of the repository. The disks can be restored without it.",
                 path=path,
             )
@@ -198,149 +290,71 @@ class Machine:
 
     def stage(self, run: str) -> str:
         """An empty folder for a new point. Images in it find those of other points at ``../<id>/``."""
-        folder = os.path.join(self._points, f"{_STAGING}{run}")
-        with _explained(folder):
-            os.makedirs(self._points, mode=0o700, exist_ok=True)
+        folder = os.path.join(self.place, f"{_STAGING}{run}")
+        with explained(folder):
+            os.makedirs(self.place, mode=0o700, exist_ok=True)
             os.mkdir(folder, 0o700)
         return folder
 
     def commit(self, staged: str, point: Point) -> None:
         """Make a point of a staged folder: from here on it is there, whatever happens."""
-        with _explained(staged):
-            _write(os.path.join(staged, MANIFEST), point.as_json())
+        with explained(staged):
+            write(os.path.join(staged, MANIFEST), point.as_json())
             for name in os.listdir(staged):
-                _sync(os.path.join(staged, name))
-            _sync(staged)
-            os.rename(staged, os.path.join(self._points, point.id))
-            _sync(self._points)
-            _sync(self.folder)
+                sync(os.path.join(staged, name))
+            sync(staged)
+            os.rename(staged, self.at(point.id))
+            sync(self.place)
+            sync(self.folder)
             # A VM's folder may be as new as its first point.
-            _sync(os.path.dirname(self.folder))
+            sync(os.path.dirname(self.folder))
 
     def discard(self, staged: str) -> None:
         """Remove a staged folder."""
-        with _explained(staged), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(staged)
+        discard(staged)
 
-    # Points that go
+    # Points that change, and points that go
+
+    def rewrite(self, point: Point) -> None:
+        """Write the manifest of a point whose images are others now."""
+        path = os.path.join(self.at(point.id), MANIFEST)
+        write(path, point.as_json())
+        with explained(path):
+            sync(self.at(point.id))
 
     def remove(self, identifier: str, deadline: float) -> None:
-        """Remove a point; the one that needs it gets what it has.
+        """Remove a point; the one that needs it gets what it has. See ``removal``."""
+        removal.remove(self, identifier, deadline)
 
-        Safe to end at any moment: the next run goes on with it.
+    def make_full(self, point: Point, deadline: float) -> Point:
+        """Give a point all that its images have from earlier ones. See ``synthetic``."""
+        return synthetic.make_full(self, point, deadline)
+
+    def shorten(self, max_chain: int, deadline: float) -> str:
+        """Make the newest point a full one where a point more would have longer chains than that.
+
+        :returns: its ID; empty where nothing was done.
+        :raises BackupDamaged: when the points that it stands on are not there.
         """
-        point = self.point(identifier)
-        heirs = [other for other in self.points if identifier in other.backings]
-        with _explained(self._at(identifier)):
-            _write(os.path.join(self._at(identifier), _REMOVING), b"\n".join(heir.id.encode() for heir in heirs))
-            _sync(self._at(identifier))
-        self._finish_removal(point, deadline)
+        points = self.points
+        if not points or Known(tuple(points), {}).longest_chain(points[-1]) < max_chain:
+            return ""
+        return self.make_full(points[-1], deadline).id
 
     def put_right(self, deadline: float) -> list[str]:
-        """Finish what runs that died have begun.
+        """Finish, or undo, what runs that died have begun.
 
         :returns: what was found, for the result.
         """
         found = []
-        for name in self._names():
-            if name.startswith(_STAGING):
-                self.discard(os.path.join(self._points, name))
+        for name in names(self.place):
+            path = os.path.join(self.place, name)
+            if name.startswith((_STAGING, removal.GONE)):
+                discard(path)
                 found.append(f"removed {name}")
-            elif is_point_id(name) and self._is_removed(name):
-                if os.path.exists(os.path.join(self._at(name), MANIFEST)):
-                    self._finish_removal(self._point(name), deadline)
-                else:
-                    shutil.rmtree(self._at(name))
+            elif is_point_id(name) and removal.is_begun(self, name):
+                removal.finish(self, name, deadline)
                 found.append(f"finished the removal of {name}")
+            elif is_point_id(name) and synthetic.put_right(self, name):
+                found.append(f"put {name} right")
         return found
-
-    def _finish_removal(self, point: Point, deadline: float) -> None:
-        folder = self._at(point.id)
-        with _explained(folder):
-            with open(os.path.join(folder, _REMOVING), encoding="ascii") as file:
-                heirs = [self._point(name) for name in file.read().split()]
-            for heir in heirs:
-                self._hand_over(point, heir, deadline)
-            # First the manifest: without it nothing of the point is of use any more.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, MANIFEST))
-            _sync(folder)
-            shutil.rmtree(folder)
-            _sync(self._points)
-
-    def _hand_over(self, point: Point, heir: Point, deadline: float) -> None:
-        """Give an heir the images that it stands on, with what it has itself written into them."""
-        disks = []
-        for disk in heir.disks:
-            below = point.disk(disk.key)
-            if disk.backing != point.id or below is None:
-                disks.append(disk)
-                continue
-            source, target = self.path_of(point, below), self.path_of(heir, disk)
-            if os.path.exists(source):
-                own = images.own_areas(target, deadline)
-                # A commit that was broken off is made again: the heir reads the same all the while.
-                images.commit(target, deadline)
-                with self.digests_of(heir, disk) as digests:
-                    prove(source, digests, blocks_of(own), deadline)
-                _sync(source)
-                os.rename(source, target)
-                _sync(os.path.dirname(target))
-            elif images.backing_of(target, deadline) != backing_name(below):
-                raise BackupDamaged(
-                    f"{source} is not there, and {target} needs it.",
-                    hint="Restore it from another copy of the repository, or remove both points.",
-                    path=source,
-                )
-            disks.append(dataclasses.replace(disk, backing=below.backing))
-        path = os.path.join(self._at(heir.id), MANIFEST)
-        _write(path, dataclasses.replace(heir, disks=tuple(disks)).as_json())
-        _sync(os.path.dirname(path))
-
-    # Files
-
-    def _names(self) -> list[str]:
-        try:
-            return sorted(os.listdir(self._points))
-        except FileNotFoundError:
-            return []
-
-    def _at(self, identifier: str) -> str:
-        return os.path.join(self._points, identifier)
-
-    def _is_removed(self, identifier: str) -> bool:
-        return os.path.exists(os.path.join(self._at(identifier), _REMOVING))
-
-    def _point(self, identifier: str) -> Point:
-        path = os.path.join(self._at(identifier), MANIFEST)
-        point = Point.from_json(_files.read(path, _MOST_MANIFEST, what="manifest"), path)
-        if point.id != identifier:
-            raise BackupDamaged(
-                f"{path} is the manifest of {point.id}.",
-                hint="Give the folder its own name again.",
-                path=path,
-            )
-        return point
-
-
-def backing_name(disk: DiskBackup) -> str | None:
-    """The name of an image's backing file, as the image has it; None where it needs none."""
-    return f"../{disk.backing}/{disk.file}" if disk.backing else None
-
-
-def _explained(path: str) -> contextlib.AbstractContextManager[None]:
-    return _files.explained(path, _WHAT)
-
-
-def _write(path: str, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    _files.replace(path, data, what="file of the backup")
-
-
-def _sync(path: str) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -28,8 +28,8 @@ from .._vsphere.flat import Flat, NotWhole, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
-from . import images, restore_plan, restore_report, targets
-from .local import chosen
+from . import images, records, restore_plan, restore_report, targets
+from .local import chosen, chosen_point
 from .proving import first_difference
 from .repository import Machine, Repository
 from .restore_options import CONTENT, MANIFEST, IntoOptions
@@ -149,7 +149,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
-        point = options.point.choose(machine.points, machine.folder)
+        point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         target = targets.find(session, options.into, options.datacenter)
         item = RestoreItem(target=target)
@@ -182,7 +182,16 @@ def _carry_out(job: RestoreTask) -> None:
         _bring_all_in(job)
         _exchange(job)
         _delete_replaced(job)
+        _note_restored(job, due)
     job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+
+
+def _note_restored(job: RestoreTask, places: t.Sequence[restore_plan.Place]) -> None:
+    """Note beside the point, for people, that it was restored."""
+    if job.item.error is None:
+        labels = [place.backup.label for place in places]
+        warning = records.note_restored(job.machine, job.point, f"the VM {job.item.title}", labels)
+        job.item.warnings += [warning] if warning else []
 
 
 # What is there

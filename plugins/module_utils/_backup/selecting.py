@@ -44,6 +44,11 @@ class PointSelector:
             )
         return cls(point, _moment(text))
 
+    @property
+    def names_one(self) -> bool:
+        """Whether it is an ID, rather than the newest of some."""
+        return self.before is None and self.point not in _NEWEST
+
     def choose(self, points: t.Sequence[Point], where: str) -> Point:
         """The point that it names.
 

@@ -32,6 +32,7 @@ from .._progress import Meter
 from .._temporary_snapshots import (
     Kind,
     Made,
+    Removed,
     SnapshotItem,
     SnapshotTask,
     find_leftovers,
@@ -44,11 +45,12 @@ from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
 from . import about, images, lanes, plan, read, report, scripts
 from . import disk as disks
+from .audit import Auditing, Missed, Tracked
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
 from .model import MACHINE_FILE, NVRAM_FILE, Point, point_id
 from .options import INCREMENTAL, NO, TRY, BackupOptions, Vm
-from .plan import BACK_UP, Changes, Reading, Whole
+from .plan import BACK_UP, Audit, Changes, Reading, Whole
 from .repository import Machine, Repository
 from .sources import Sources
 
@@ -76,6 +78,8 @@ class BackupItem(SnapshotItem):
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there; or one that is new enough.
+    :ivar merged: the ID of a point that was made a full one before; empty where none was.
+    :ivar missed: what tracking has missed of the disks that were audited, by key.
     :ivar scripts: what became of the scripts in its guest; None where none was to run.
     :ivar held: the lock of its folder.
     :ivar over: whether nothing of it is left to be done.
@@ -91,6 +95,8 @@ class BackupItem(SnapshotItem):
     copied: list[Staged] = dataclasses.field(default_factory=list)
     whole: bool = False
     point: Point | None = None
+    merged: str = ""
+    missed: dict[int, Missed] = dataclasses.field(default_factory=dict)
     scripts: scripts.Ran | None = None
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
     over: bool = False
@@ -224,10 +230,7 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
     """The points of a VM, read only where one of them may be new enough."""
     if not job.options.fresh_hours:
         return ()
-    try:
-        return job.repository.read(item.vm.instance_uuid).points
-    except _files.FileMissing:
-        return ()  # a point is just being removed: under the lock it is seen as it is
+    return job.repository.read(item.vm.instance_uuid).points
 
 
 # One VM, in a thread
@@ -248,6 +251,7 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         if item.due(scripts.RUN_AFTER):
             scripts.finish_dead_run(job, item)
         if item.due(BACK_UP) and not _made_meanwhile(job, item):
+            _shorten(job, item)
             item.quiesced = plan.quiesces(item.vm, job.options)
             _copy(job, item)
             # What was read is whole, also of a VM whose snapshot could not be removed.
@@ -259,6 +263,16 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         item.seconds = round(time.monotonic() - begun, 3)
         if not job.end.is_set():
             _leave(item)
+
+
+def _shorten(job: BackupTask, item: BackupItem) -> None:
+    """Make the newest point of a VM a full one whose chain of images would become too long.
+
+    It takes as long as a full backup, so it is done before there is a snapshot.
+    """
+    if item.machine is not None and plan.makes_increments(job.options, item.transport):
+        with job.task.phase("merge"):
+            item.merged = item.machine.shorten(job.options.max_chain, job.task.deadline)
 
 
 def _choose_transport(job: BackupTask, item: BackupItem) -> None:
@@ -366,7 +380,7 @@ def _leave(item: BackupItem) -> None:
 
 
 def _snapshot(item: BackupItem) -> str:
-    return item.own.moid if isinstance(item.own, Made) else ""
+    return item.own.moid if isinstance(item.own, (Made, Removed)) else ""
 
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
@@ -409,7 +423,7 @@ def _areas(job: BackupTask, item: BackupItem, reading: Reading, source: Reader) 
         try:
             # All of it before the first byte is read: what an answer says counts only when the
             # whole of it was right.
-            return reading, _pairs(changed_areas(ask, disk.capacity), job.options.gap)
+            return reading, _pairs(changed_areas(ask, disk.capacity), 0 if isinstance(reading, Audit) else job.options.gap)
         except Fault as fault:
             why = tracking.full_required(fault)
             if why is None:
@@ -438,13 +452,25 @@ def _copy_disk(
 ) -> Staged:
     disk = reading.disk
     meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show_progress)
-    copying = Copying(
-        open_stream=source.open,
-        fresh=isinstance(reading, Whole),
-        streams=job.options.streams,
-        go_on=job.go_on,
-        report=lambda count: meter.reach(count, disk.capacity),
-    )
+    copying: Copying | Auditing
+    if isinstance(reading, Audit):
+        copying = Auditing(
+            open_stream=source.open,
+            streams=job.options.streams,
+            go_on=job.go_on,
+            tracked=Tracked(areas),
+            report=lambda count: meter.reach(count, disk.capacity),
+        )
+        areas = [(0, disk.capacity)]
+        item.missed[disk.key] = copying.missed
+    else:
+        copying = Copying(
+            open_stream=source.open,
+            fresh=isinstance(reading, Whole),
+            streams=job.options.streams,
+            go_on=job.go_on,
+            report=lambda count: meter.reach(count, disk.capacity),
+        )
     new = NewDisk(
         key=disk.key,
         label=disk.label,
@@ -453,6 +479,7 @@ def _copy_disk(
         change_id=disk.change_id,
         identity=disk.identity,
         transport=item.transport,
+        reason=reading.why.code if isinstance(reading, Whole) else "",
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
     return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)
@@ -480,6 +507,7 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         disks=written,
         machine=described,
         nvram=nvram,
+        snapshot=_snapshot(item),
     )
     machine.commit(staged, point)
     item.point, item.staged = point, None

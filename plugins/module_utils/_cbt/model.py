@@ -19,6 +19,7 @@ from .._vsphere.snapshots import Snapshot, SnapshotSelector
 from .sink import MOST_IN_RESULT
 
 ENABLED, DISABLED, QUERIED, COMMITTED = "enabled", "disabled", "queried", "committed"
+RESET = "reset"
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 SNAPSHOT, POWER_CYCLE = "snapshot", "power_cycle"
 REPORT, FAIL = "report", "fail"
@@ -339,6 +340,12 @@ def _check_state(params: t.Mapping[str, t.Any]) -> None:
             f"The option question is for state committed, not {params['state']}.",
             hint="Set state to committed, or leave question out.",
             option="question",
+        )
+    if params["state"] == RESET and params["activation"] == POWER_CYCLE:
+        raise InvalidOption(
+            "Tracking is reset by two snapshots, not by a power cycle.",
+            hint="Leave activation at snapshot. By hand: state disabled, a power cycle, state enabled.",
+            option="activation",
         )
     for name in _of_a_question(params) if committing else ():
         raise InvalidOption(

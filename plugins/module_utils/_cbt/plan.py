@@ -26,6 +26,7 @@ from .model import (
     NOT_TRACKED,
     OLDEST_HARDWARE,
     POWER_CYCLE,
+    RESET,
     AreaOptions,
     Exclusion,
     Target,
@@ -36,7 +37,7 @@ from .model import (
 from .state import State
 
 # The steps, in the order in which they are done.
-SWITCH_OFF, SWITCH_ON, ACTIVATE, QUERY = "switch_off", "switch_on", "activate", "query"
+SWITCH_OFF, DEACTIVATE, SWITCH_ON, ACTIVATE, QUERY = "switch_off", "deactivate", "switch_on", "activate", "query"
 
 SWITCH = "VirtualMachine.Config.ChangeTracking"
 MAKE = "VirtualMachine.State.CreateSnapshot"
@@ -128,7 +129,21 @@ def decide(vm: Vm, target: Target, options: AreaOptions, state: State | None) ->
         return Switch(_switching_on(vm))
     if options.state == DISABLED:
         return Switch((SWITCH_OFF,) if vm.tracking else ())
+    if options.state == RESET:
+        return Switch(_resetting(vm))
     return _query(vm, target, options, state)
+
+
+def _resetting(vm: Vm) -> tuple[str, ...]:
+    """Off, a snapshot that makes it so, on, a snapshot that makes it so.
+
+    Without the first snapshot tracking would go on as before: both switches count from the next one
+    (API reference, changeTrackingEnabled). A run that died may have switched it off already.
+    """
+    on = _switching_on(dataclasses.replace(vm, tracking=False))
+    off = (SWITCH_OFF,) if vm.tracking else ()
+    stop = (DEACTIVATE,) if any(disk.change_id for disk in vm.disks) else ()
+    return (*off, *stop, *on)
 
 
 def _switching_on(vm: Vm) -> tuple[str, ...]:
@@ -254,7 +269,7 @@ def privileges(vm: Vm, plan: Plan, options: AreaOptions) -> tuple[str, ...]:
     if isinstance(plan, Switch) and plan.steps:
         if SWITCH_ON in plan.steps or SWITCH_OFF in plan.steps:
             needed.append(SWITCH)
-        if ACTIVATE in plan.steps:
+        if DEACTIVATE in plan.steps or ACTIVATE in plan.steps:
             needed += (POWER_OFF, POWER_ON) if cycles_power(vm, options) else (MAKE, REMOVE)
     if isinstance(plan, AskNewSnapshot):
         needed += (MAKE, REMOVE)

@@ -13,7 +13,7 @@ from .. import _engine
 from .._connector import names
 from .._temporary_snapshots import LEFTOVER_REMOVED, REMOVE_LEFTOVERS, Made, NotMade, Removed
 from .model import FAIL, Exclusion
-from .plan import ACTIVATE, SWITCH_OFF, SWITCH_ON
+from .plan import ACTIVATE, DEACTIVATE, SWITCH_OFF, SWITCH_ON
 from .state import Move, Record, Run
 
 if t.TYPE_CHECKING:
@@ -25,6 +25,7 @@ _DONE = {
     REMOVE_LEFTOVERS: LEFTOVER_REMOVED,
     SWITCH_ON: "switched_on",
     SWITCH_OFF: "switched_off",
+    DEACTIVATE: "deactivated",
     ACTIVATE: "activated",
 }
 
@@ -152,7 +153,7 @@ def _actions(item: VmItem) -> list[str]:
 
 
 def _tracking_after(item: VmItem) -> bool:
-    return (item.vm.tracking or SWITCH_ON in item.done) and SWITCH_OFF not in item.done
+    return SWITCH_ON in item.done or (item.vm.tracking and SWITCH_OFF not in item.done)
 
 
 def _snapshot(item: VmItem) -> dict[str, t.Any] | None:
@@ -256,7 +257,7 @@ def _diff(job: AreaTask) -> dict[str, str]:
         if not _actions(item):
             continue
         was = item.before.active
-        active = (was or ACTIVATE in item.done) and SWITCH_OFF not in item.done
+        active = ACTIVATE in item.done or (was and SWITCH_OFF not in item.done)
         before += _lines(item, item.before.tracking, was, len(item.leftovers))
         after += _lines(item, _tracking_after(item), active, 0)
     return _engine.diff(before, after)

@@ -33,6 +33,7 @@ from .._temporary_snapshots import (
     UNSURE,
     Kind,
     Made,
+    NotMade,
     SnapshotItem,
     SnapshotTask,
     find_leftovers,
@@ -43,12 +44,12 @@ from .._temporary_snapshots import (
 )
 from .._vsphere import tracking
 from .._vsphere.areas import Area, Page, Tally, changed_areas
-from .._vsphere.changeid import FullRequired
+from .._vsphere.changeid import ChangeId, FullRequired
 from .._vsphere.disks import Disk
 from .._vsphere.vm import start_power_off, start_power_on
 from . import apply, plan, read, report, sink, state
 from .model import FAIL, NOT_TRACKED, QUERIED, AreaOptions, Target, Vm
-from .plan import ACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
+from .plan import ACTIVATE, DEACTIVATE, QUERY, SWITCH_OFF, SWITCH_ON
 from .sink import AreaFiles, AreaSink
 
 if t.TYPE_CHECKING:
@@ -222,7 +223,7 @@ def run(session: Session, options: AreaOptions, *, check: bool) -> dict[str, t.A
 
 
 # The step that an item has before its own plan is made, so that an early end is its failure.
-_FIRST = {QUERIED: QUERY, "enabled": SWITCH_ON, "disabled": SWITCH_OFF}
+_FIRST = {QUERIED: QUERY, "enabled": SWITCH_ON, "disabled": SWITCH_OFF, "reset": SWITCH_OFF}
 
 
 def _item(vm: Vm, target: Target, options: AreaOptions) -> VmItem:
@@ -289,6 +290,8 @@ def _refuse(item: VmItem, lacked: t.Sequence[str]) -> None:
 def _switch(job: AreaTask) -> None:
     with job.task.phase("reconfigure"):
         _reconfigure(job, SWITCH_OFF, on=False)
+    _deactivate(job, [item for item in job.vms if item.due(DEACTIVATE)])
+    with job.task.phase("reconfigure"):
         _reconfigure(job, SWITCH_ON, on=True)
     due = [item for item in job.vms if item.due(ACTIVATE)]
     cycled = [item for item in due if plan.cycles_power(item.vm, job.options)]
@@ -298,6 +301,16 @@ def _switch(job: AreaTask) -> None:
     with_snapshots(job.snapshots, others, lambda _ready: None)
     with job.task.phase("proof"):
         _prove(job, [item for item in due if item.error is None])
+
+
+def _deactivate(job: AreaTask, items: t.Sequence[VmItem]) -> None:
+    """Make and remove a snapshot of VMs whose tracking was switched off: only then it has stopped."""
+    with_snapshots(job.snapshots, items, lambda _ready: None)
+    for item in items:
+        if item.error is None:
+            item.done.append(DEACTIVATE)
+            # There is another one to come.
+            item.own = NotMade()
 
 
 def _reconfigure(job: AreaTask, step: str, *, on: bool) -> None:
@@ -376,10 +389,31 @@ def _prove(job: AreaTask, items: t.Sequence[VmItem]) -> None:
     for item in items:
         tracking, disks = known.get(item.vm.moid, (False, ()))
         item.vm = dataclasses.replace(item.vm, tracking=tracking, disks=disks)
-        if item.vm.active and disks:
+        if DEACTIVATE in item.done and (same := _going_on(item)):
+            item.fail(_not_reset(item, same))
+        elif item.vm.active and disks:
             item.done.append(ACTIVATE)
         else:
             item.fail(_not_proved(item))
+
+
+def _going_on(item: VmItem) -> list[str]:
+    """The disks whose tracking has not begun again: the first half of their changeIds is the same."""
+    before = {disk.key: _tracking(disk) for disk in item.before.disks}
+    return [disk.label for disk in item.vm.disks if _tracking(disk) and _tracking(disk) == before.get(disk.key)]
+
+
+def _tracking(disk: Disk) -> str:
+    parsed = ChangeId.parse(disk.change_id or "")
+    return parsed.tracking if parsed is not None else ""
+
+
+def _not_reset(item: VmItem, disks: t.Sequence[str]) -> NotProved:
+    return NotProved(
+        f"Tracking of {item.title} was switched off and on, but it went on as before: {', '.join(disks)}.",
+        hint="Switch it off (state: disabled), power the VM off and on, and switch it on again.",
+        disks=list(disks),
+    )
 
 
 def _not_proved(item: VmItem) -> NotProved:

@@ -20,7 +20,6 @@ from .._descriptor import Content, DiskFile, OtherFile
 from .._engine import Task
 from .._errors import NotFound, VforgeError
 from .._progress import Meter
-from .._retention import Retention
 from .._temporary_snapshots import Kind, SnapshotTask, find_leftovers, remove_leftovers
 from .._vsphere import lease as leases
 from .._vsphere.hardware import HardDisk, Machine, exported_extra
@@ -175,7 +174,7 @@ def _fresh(job: ExportTask, item: ExportItem) -> tuple[str, Record] | None:
 def _prune(job: ExportTask) -> None:
     """Remove packages that are old, of each VM of which nothing went wrong."""
     now = datetime.datetime.now(datetime.UTC)
-    for item in job.vms if job.options.retention != Retention() else ():
+    for item in job.vms if not job.options.retention.keeps_all else ():
         if item.error is not None:
             continue
         made: list[tuple[datetime.datetime, tuple[str, Record] | None]] = [

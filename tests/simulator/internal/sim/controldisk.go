@@ -168,6 +168,7 @@ type diskWrite struct {
 	Stride int64  `json:"stride"` // from the beginning of one to that of the next
 	Seed   uint64 `json:"seed"`   // what is written follows from it and from where
 	Data   string `json:"data"`   // base64, in place of length and seed
+	Missed bool   `json:"missed"` // changed block tracking does not see it, as in the hosts' faults of the past
 }
 
 // check completes a write and tells what is wrong with it.
@@ -239,6 +240,9 @@ func (s *Sim) writeOne(t diskTarget, d *diskWrite, total vdisk.Spans) (vdisk.Spa
 		fill = d.repeated(data)
 	}
 	ranges := d.ranges()
+	if d.Missed {
+		return total.With(ranges), s.missedWrite(t.vm, t.key, ranges, fill)
+	}
 	return total.With(ranges), s.guestWrite(t.vm, t.key, ranges, fill)
 }
 

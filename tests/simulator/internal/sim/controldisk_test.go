@@ -96,6 +96,20 @@ func TestAGuestWritesToItsDisk(t *testing.T) {
 	}
 }
 
+func TestAWriteThatTrackingMisses(t *testing.T) {
+	d := start(t).disks("/DC0/vm/golden-parent").tracked()
+	since := d.changeID(nil)
+	d.guestWrites("golden-parent", map[string]any{"offset": 512, "length": 512, "seed": 1})
+	d.guestWrites("golden-parent", map[string]any{"offset": 8192, "length": 512, "seed": 2, "missed": true})
+	snapshot := d.snap("asked", false)
+	if got := d.changes(&snapshot, since); got != "1+1" {
+		t.Errorf("tracking tells of %s", got)
+	}
+	if bytes.Equal(d.diskBytes("golden-parent", "offset=8192&length=512"), make([]byte, 512)) {
+		t.Error("it was not written")
+	}
+}
+
 func TestWhatAGuestCannotWrite(t *testing.T) {
 	b := start(t)
 	off := map[string]any{"length": 512}

@@ -19,6 +19,22 @@ import (
 //
 // It returns an error when no guest runs that could write, or the disk is not there.
 func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges vdisk.Spans, fill func(p []byte, off int64) error) error {
+	return s.write(vm, key, ranges, fill, func(disk *types.VirtualDisk) {
+		// Told first: a change that is told and did not happen does no harm.
+		s.tracks.Wrote(vm.Self, key, ranges)
+		s.wroteFCD(disk, ranges)
+	})
+}
+
+// missedWrite is a guestWrite that changed block tracking never tells of: what hosts
+// have done (Broadcom KB 2090639, 2136854), and what an audit is for.
+func (s *Sim) missedWrite(vm *simulator.VirtualMachine, key int32, ranges vdisk.Spans, fill func(p []byte, off int64) error) error {
+	return s.write(vm, key, ranges, fill, func(*types.VirtualDisk) {})
+}
+
+func (s *Sim) write(
+	vm *simulator.VirtualMachine, key int32, ranges vdisk.Spans, fill func(p []byte, off int64) error, track func(*types.VirtualDisk),
+) error {
 	disk, err := diskOf(vm.Config.Hardware.Device, key)
 	if err != nil {
 		return err
@@ -40,9 +56,7 @@ func (s *Sim) guestWrite(vm *simulator.VirtualMachine, key int32, ranges vdisk.S
 	if err != nil {
 		return err
 	}
-	// Told first: a change that is told and did not happen does no harm.
-	s.tracks.Wrote(vm.Self, key, ranges)
-	s.wroteFCD(disk, ranges)
+	track(disk)
 	return l.Write(ranges, fill)
 }
 

@@ -92,6 +92,22 @@ class BackupTasks(Areas):
             disks.restore(machine, point, point.disk(key), str(target), "raw", soon())
         return target.read_bytes()
 
+    def made_whole(self, contents: t.Sequence[bytes], name: str = "web-1") -> int:
+        """How many points there are, each of which verifies; the first ones restore to these contents."""
+        repository = Repository(str(self.repository))
+        with repository.locked(self.vm(name).config.instanceUuid, soon(), nothing) as machine:
+            points = machine.points
+            for point in points:
+                for disk in point.disks:
+                    disks.verify(machine, point, disk, soon())
+        assert [self.restored(number) for number in range(len(contents))] == list(contents)
+        return len(points)
+
+    def left(self) -> list[str]:
+        """What is in the repository and belongs to no point."""
+        known = (path.name for path in self.repository.glob("vm-*/points/*"))
+        return [name for name in known if name.startswith(".")]
+
     def govc(self, *words: str) -> None:
         """Run a command of govc that has no JSON."""
         environment = {**os.environ, **self.sim.govc_environment()}

@@ -90,6 +90,10 @@ class Backups:
         self.kept[point.id] = bytes(guest.data)
         return point
 
+    def verified(self, machine: Machine, point: Point) -> bool:
+        """Whether every byte of a point is as its digests say; raises what is wrong."""
+        return all(disks.verify(machine, point, disk, soon()).read == disk.capacity for disk in point.disks)
+
     def content(self, machine: Machine, point: Point, folder: Path) -> bytes:
         """What a point restores to."""
         target = folder / "restored.raw"

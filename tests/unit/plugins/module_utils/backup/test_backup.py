@@ -10,8 +10,10 @@ import json
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import PartialFailure
@@ -136,7 +138,7 @@ def test_a_point_says_where_its_vm_was_and_has_the_settings_of_its_firmware(back
         accepted(backup_repository.argument_spec(), {"path": str(backups.repository), "state": "verified"})
     )
     with pytest.raises(PartialFailure) as raised:
-        local.care(care, nothing, check=False)
+        caring.care(care, nothing, check=False)
     assert raised.value.error_code == "backup_damaged"
 
 
@@ -165,7 +167,7 @@ def test_a_changed_vm_json_is_found_and_used_for_nothing(backups, tmp_path):
         accepted(backup_repository.argument_spec(), {"path": str(backups.repository), "state": "verified"})
     )
     with pytest.raises(PartialFailure) as raised:
-        local.care(care, nothing, check=False)
+        caring.care(care, nothing, check=False)
     assert raised.value.error_code == "backup_damaged"
     asked = {"repository": str(backups.repository), "vm": "web-1", "dest": str(tmp_path), "format": "ovf"}
     with pytest.raises(BackupDamaged, match=r"vm\.json"):

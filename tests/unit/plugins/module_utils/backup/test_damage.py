@@ -32,7 +32,7 @@ def backups(tmp_path):
 def verify(backups, number):
     with backups.locked() as machine:
         point = machine.points[number]
-        return disks.verify(machine, point, point.disk(KEY), soon())
+        return disks.verify(machine, point, point.disk(KEY), soon()).read
 
 
 def image(backups, number):

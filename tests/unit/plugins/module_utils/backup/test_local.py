@@ -11,8 +11,10 @@ import subprocess
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import CareOptions, RestoreOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.local import RestoreOptions
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
     InvalidOption,
     NotFound,
@@ -38,7 +40,7 @@ def backups(tmp_path):
 
 def care(backups, *, check=False, **given):
     options = accepted(backup_repository.argument_spec(), {"path": backups.repository.path, **given})
-    return local.care(CareOptions.from_params(options), nothing, check=check)
+    return caring.care(CareOptions.from_params(options), nothing, check=check)
 
 
 def restore(backups, folder, *, check=False, **given):
@@ -109,6 +111,8 @@ def test_restored_once_and_then_left_alone(backups, tmp_path):
     assert [disk["action"] for disk in first["disks"]] == ["restored"]
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[first["point"]]
     assert restore(backups, folder)["changed"] is False
+    noted = local.info(backups.repository.path, UUID)["vms"][0]["points"]
+    assert [[each["to"] for each in point["restored"]] for point in noted] == [[], [], [str(folder)]]
     older = restore(backups, folder, point=ids(backups)[0])
     assert (folder / "disk-2000.raw").read_bytes() == backups.kept[older["point"]]
 

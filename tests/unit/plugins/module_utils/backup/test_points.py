@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import VforgeError
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import KEY, Backups, Guest, soon
 
 MIB = 2**20
@@ -21,6 +23,8 @@ _TRIMS = st.tuples(st.just("trim"), st.integers(0, 4 * MIB), st.integers(1, 600_
 _GROWTHS = st.tuples(st.just("grow"), st.integers(1, 900).map(lambda sectors: sectors * 512))
 _BACKUPS = st.tuples(st.just("backup"), st.booleans())
 _REMOVALS = st.tuples(st.just("remove"), st.integers(0, 5))
+_MERGES = st.tuples(st.just("merge"), st.integers(0, 5))
+_STEPS = st.one_of(_WRITES, _TRIMS, _GROWTHS, _BACKUPS, _BACKUPS, _REMOVALS, _MERGES)
 
 
 def play(steps, backups, guest):
@@ -37,17 +41,26 @@ def play(steps, backups, guest):
                 guest.grow(size)
             case ("backup", full):
                 backups.take(guest, full=full)
-            case ("remove", place):
+            case (("remove" | "merge") as what, place):
                 with backups.locked() as machine:
-                    points = machine.points
-                    if points:
-                        point = points[place % len(points)]
-                        machine.remove(point.id, soon())
-                        del backups.kept[point.id]
+                    change(what, place, backups, machine)
+
+
+def change(what, place, backups, machine):
+    """Remove or merge one of the points, if there is any."""
+    points = machine.points
+    if not points:
+        return
+    point = points[place % len(points)]
+    if what == "merge":
+        assert machine.make_full(point, soon()).kind == "full"
+    else:
+        machine.remove(point.id, soon())
+        del backups.kept[point.id]
 
 
 @settings(max_examples=12)
-@given(st.lists(st.one_of(_WRITES, _TRIMS, _GROWTHS, _BACKUPS, _BACKUPS, _REMOVALS), max_size=14))
+@given(st.lists(_STEPS, max_size=14))
 def test_each_point_that_is_kept_restores_bit_for_bit(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("backups")
     backups, guest = Backups(folder / "repository"), Guest(3 * MIB + 512)
@@ -57,6 +70,27 @@ def test_each_point_that_is_kept_restores_bit_for_bit(tmp_path_factory, steps):
     with backups.locked() as machine:
         assert {point.id for point in machine.points} == set(backups.kept)
         for point in machine.points:
+            assert backups.verified(machine, point)
+            assert backups.content(machine, point, folder) == backups.kept[point.id]
+
+
+@settings(max_examples=10)
+@given(st.lists(_STEPS, max_size=5), st.integers(0), st.integers(0), st.binary(min_size=1, max_size=5000))
+def test_a_point_that_verifies_after_any_damage_restores_bit_for_bit(tmp_path_factory, steps, file, place, noise):
+    folder = tmp_path_factory.mktemp("backups")
+    backups, guest = Backups(folder / "repository"), Guest(2 * MIB)
+    guest.write(0, b"boot" * 1000)
+    play([*steps, ("backup", False), ("write", MIB, 70_000, 7), ("backup", False)], backups, guest)
+    files = sorted(path for path in (folder / "repository").rglob("points/*/*") if path.is_file())
+    with open(files[file % len(files)], "r+b") as damaged:
+        damaged.seek(place % os.path.getsize(damaged.name))
+        damaged.write(noise)
+    with backups.locked() as machine:
+        for point in machine.known().points:
+            try:
+                assert backups.verified(machine, point)
+            except VforgeError:
+                continue
             assert backups.content(machine, point, folder) == backups.kept[point.id]
 
 

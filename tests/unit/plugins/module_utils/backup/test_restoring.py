@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import restoring
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restoring
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
@@ -39,6 +39,8 @@ def test_a_disk_is_as_it_was_and_the_old_one_is_gone(web):
     assert web.content() == kept
     assert (web.file(), web.file() != old) == (disk["path"], True)
     web.assert_nothing_is_left()
+    (vm,) = local.info(str(web.repository), None)["vms"]
+    assert [(each["to"], each["disks"]) for each in vm["points"][0]["restored"]] == [("the VM /DC0/vm/web-1", ["Hard disk 1"])]
 
 
 def test_what_the_vm_has_already_is_left_alone(web):

@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import plan
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import Point, Retention
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import Point, kept
+from ansible_collections.vforge.vsphere.plugins.module_utils._retention import Retention
+
+NOW = datetime.datetime(2026, 12, 31, tzinfo=datetime.UTC)
 
 _POINT = Point(
     id="20261101T000000Z-00000000",
@@ -38,7 +41,7 @@ def each(hours, count):
 
 
 @pytest.mark.parametrize(
-    ("rules", "hours", "count", "kept"),
+    ("rules", "hours", "count", "left"),
     [
         ({"last": 2}, 1, 5, ["3", "4"]),
         ({"daily": 2}, 6, 12, ["7", "11"]),
@@ -47,8 +50,8 @@ def each(hours, count):
         ({"last": 1, "daily": 3}, 12, 6, ["1", "3", "5"]),
     ],
 )
-def test_which_points_are_kept(rules, hours, count, kept):
-    assert sorted(Retention(**rules).kept(each(hours, count)), key=int) == kept
+def test_which_points_are_kept(rules, hours, count, left):
+    assert sorted(kept(each(hours, count), Retention(**rules), NOW), key=int) == left
 
 
 @pytest.mark.parametrize(
@@ -69,17 +72,18 @@ _TIMES = st.lists(st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(
 @given(_TIMES, st.integers(0, 5), st.integers(1, 5), st.integers(0, 5), st.integers(0, 5))
 def test_the_newest_is_always_kept_and_no_rule_keeps_more_than_it_says(times, last, daily, weekly, monthly):
     points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(sorted(times))]
-    kept = Retention(last=last, daily=daily, weekly=weekly, monthly=monthly).kept(points)
+    rules = Retention(last=last, daily=daily, weekly=weekly, monthly=monthly)
+    found = kept(points, rules, NOW)
     if points:
-        assert points[-1].id in kept
+        assert points[-1].id in found
     for rule, most in (("last", last), ("daily", daily), ("weekly", weekly), ("monthly", monthly)):
-        assert sum(rule in reasons for reasons in kept.values()) <= most
-    assert len(kept) <= last + daily + weekly + monthly
+        assert sum(rule in reasons for reasons in found.values()) <= most
+    assert len(found) <= last + daily + weekly + monthly
 
 
 @given(_TIMES, st.integers(1, 4))
 def test_pruning_again_removes_nothing_more(times, daily):
     points = [point(number, when.replace(tzinfo=datetime.UTC)) for number, when in enumerate(sorted(times))]
     rules = Retention(daily=daily)
-    left = [one for one in points if one.id in rules.kept(points)]
-    assert set(rules.kept(left)) == {one.id for one in left}
+    left = [one for one in points if one.id in kept(points, rules, NOW)]
+    assert set(kept(left, rules, NOW)) == {one.id for one in left}

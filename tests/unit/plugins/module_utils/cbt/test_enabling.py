@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+
 
 @pytest.fixture
 def plain(start):
@@ -89,6 +91,48 @@ def test_switching_off_and_off_again(areas):
     assert (ran.one["actions"], ran.one["tracking"]) == (["switched_off"], False)
     assert areas.run(state="disabled").result["changed"] is False
     assert areas.vm("web-1").config.changeTrackingEnabled is False
+
+
+def halves(ids):
+    return [identifier.split("/")[0] for identifier in ids]
+
+
+def test_a_reset_has_tracking_begin_again(areas):
+    before = halves(areas.change_ids("web-1"))
+    planned = areas.run(state="reset", check=True)
+    ran = areas.run(state="reset")
+    assert planned.one["actions"] == ran.one["actions"] == ["switched_off", "deactivated", "switched_on", "activated"]
+    assert (ran.one["tracking"], ran.called("CreateSnapshot_Task"), areas.snapshots("web-1")) == (True, 2, [])
+    after = halves(areas.change_ids("web-1"))
+    assert all(after)
+    assert not set(before) & set(after)
+    assert areas.run(state="enabled").result["changed"] is False
+
+
+def test_a_reset_goes_on_where_one_that_died_ended(areas):
+    before = halves(areas.change_ids("web-1"))
+    areas.reconfigure("web-1", changeTrackingEnabled=False)
+    assert areas.run(state="reset").one["actions"] == ["deactivated", "switched_on", "activated"]
+    assert not set(before) & set(halves(areas.change_ids("web-1")))
+
+
+def test_a_reset_of_what_was_not_tracked_switches_it_on(plain):
+    assert plain.run(state="reset").one["actions"] == ["switched_on", "activated"]
+
+
+def test_a_reset_whose_first_snapshot_cannot_be_made_leaves_tracking_off(areas):
+    areas.sim.inject(method="CreateSnapshot_Task", do="task-fault", fault="SystemError", message="no")
+    ran = areas.attempt(state="reset")
+    assert (ran.code, ran.one["actions"], ran.one["tracking"]) == ("system_error", ["switched_off"], False)
+    assert areas.run(state="reset").one["actions"] == ["deactivated", "switched_on", "activated"]
+
+
+def test_a_reset_needs_no_power_cycle_and_no_snapshots_of_others(areas):
+    with pytest.raises(InvalidOption, match="not by a power cycle"):
+        areas.attempt(state="reset", activation="power_cycle")
+    areas.snapshot("web-1", "mine")
+    assert areas.attempt(state="reset").code == "invalid_option"
+    assert areas.vm("web-1").config.changeTrackingEnabled is True
 
 
 def test_many_vms_in_one_task_and_one_of_them_fails(start):

@@ -1,0 +1,219 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The care of a repository: its points verified, pruned, merged. No vCenter is needed for it, and none is asked."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import time
+import typing as t
+
+from .. import _files
+from .._errors import InvalidOption, PartialFailure, TimedOut, VforgeError
+from .._programs import MissingProgram
+from .._retention import Retention
+from . import disk as disks
+from . import images, records
+from .local import chosen, chosen_point, newest_name
+from .model import Point, kept
+from .repository import Known, Machine, Repository
+from .selecting import PointSelector
+
+VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
+
+# The options that say how many points are kept.
+KEEP = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly")
+
+Entry: t.TypeAlias = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CareOptions:
+    """What is to be done with a repository.
+
+    :ivar retention: for ``pruned``.
+    :ivar point: for ``merged``.
+    :ivar max_chain: for ``merged``: a point whose images are not more than so many, one over the other, is left as
+        it is.
+    """
+
+    path: str
+    state: str
+    vm: str | None
+    retention: Retention
+    point: PointSelector
+    max_chain: int
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> CareOptions:
+        """The options of the module.
+
+        :raises InvalidOption: what cannot be right.
+        """
+        # 0 is what the option has by default: the rule keeps none.
+        retention = Retention.from_params({name: params[name] or None for name in KEEP})
+        if params["state"] == PRUNED and retention.keeps_all:
+            raise InvalidOption(
+                "The retention keeps no point at all.",
+                hint="Set keep_last, keep_daily, keep_weekly or keep_monthly.",
+                option="keep_last",
+            )
+        if params["max_chain"] < 1:
+            raise InvalidOption(
+                f"The option max_chain is {params['max_chain']}.", hint="Set it to 1 or more.", option="max_chain"
+            )
+        point = PointSelector(params["point"])
+        if point.names_one and params.get("vm") is None:
+            raise InvalidOption(
+                f"The option point names {params['point']}, and vm no VM.", hint="Set vm to the VM of this point.", option="vm"
+            )
+        return cls(
+            path=params["path"],
+            state=params["state"],
+            vm=params.get("vm"),
+            retention=retention,
+            point=point,
+            max_chain=params["max_chain"],
+            timeout=params["timeout"],
+        )
+
+
+def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
+    """Verify, prune or merge the points of one VM or of all.
+
+    :param show: called with one sentence when another run has to be waited for.
+    :returns: the module's result.
+    :raises PartialFailure: when a VM failed; it holds the whole result.
+    """
+    images.require()
+    deadline = time.monotonic() + options.timeout
+    repository = Repository(options.path)
+    entries = []
+    for uuid in chosen(repository, options.vm):
+        name = newest_name(repository.read(uuid))
+        entry: Entry = {"instance_uuid": uuid, "name": name, "put_right": [], "points": []}
+        entries.append(entry)
+        try:
+            if check:
+                _WAYS[options.state](repository.read(uuid), options, entry, deadline, True)
+                continue
+            with repository.locked(uuid, deadline, show, put_right=False) as machine:
+                _put_right(machine, options, entry, deadline)
+                _WAYS[options.state](machine, options, entry, deadline, False)
+        except VforgeError as error:
+            entry.setdefault("error", error.as_result())
+    return _finished(repository, entries)
+
+
+def _put_right(machine: Machine, options: CareOptions, entry: Entry, deadline: float) -> None:
+    """Finish what runs that died have begun. Where that cannot be, points can be verified all the same."""
+    try:
+        entry["put_right"] = machine.put_right(deadline)
+    except VforgeError as error:
+        if options.state != VERIFIED:
+            raise
+        entry["error"] = error.as_result()
+
+
+def _finished(repository: Repository, entries: t.Sequence[Entry]) -> dict[str, t.Any]:
+    points = [point for entry in entries for point in entry["points"]]
+    result: dict[str, t.Any] = {
+        "changed": any(entry["put_right"] for entry in entries) or any(map(_is_changed, points)),
+        "repository": repository.path,
+        "vms": entries,
+        "counts": dict(collections.Counter(point["action"] for point in points)),
+        "failures": [
+            {"name": entry["name"], "instance_uuid": entry["instance_uuid"], **entry["error"]}
+            for entry in entries
+            if "error" in entry
+        ],
+    }
+    if not result["failures"]:
+        return result
+    first = result["failures"][0]
+    failure = PartialFailure(
+        f"{len(result['failures'])} of {len(entries)} VMs failed: {first['name'] or first['instance_uuid']}: {first['msg']}",
+        result,
+    )
+    if len(entries) == 1:
+        failure.error_code = first["error_code"]
+    raise failure
+
+
+def _is_changed(point: Entry) -> bool:
+    return point["action"] in ("removed", MERGED) or bool(point.get("mended"))
+
+
+# Verifying
+
+
+def _verify(machine: Machine, _options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
+    known = machine.known()
+    errors = list(known.damaged.values())
+    for name, error in known.damaged.items():
+        entry["points"].append({"id": name, "action": "damaged", "read": 0, "error": error.as_result()})
+    for point in known.points:
+        found: Entry = {"id": point.id, "action": "verified", "read": 0, "leaked": 0, "mended": False}
+        if not check:
+            try:
+                _verify_point(machine, point, known, found, deadline)
+            except (TimedOut, MissingProgram, _files.FileUnwritable):
+                raise  # these say nothing of the point
+            except VforgeError as error:
+                found.update(action="damaged", error=error.as_result())
+                errors.append(error)
+        entry["points"].append(found)
+    entry["points"].sort(key=lambda each: str(each["id"]))
+    if errors:
+        raise errors[0]
+
+
+def _verify_point(machine: Machine, point: Point, known: Known, found: Entry, deadline: float) -> None:
+    for disk in point.disks:
+        one = disks.verify(machine, point, disk, deadline, known)
+        found["read"] += one.read
+        found["leaked"] += one.leaked
+        found["mended"] = found["mended"] or one.mended
+    if point.machine:
+        machine.hardware_of(point)
+    machine.nvram_of(point)
+    records.note_verified(machine, point)
+
+
+# Pruning
+
+
+def _prune(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
+    points = machine.points
+    reasons = kept(points, options.retention, datetime.datetime.now(datetime.UTC))
+    for point in points:
+        action = "kept" if point.id in reasons else "removed"
+        if action == "removed" and not check:
+            machine.remove(point.id, deadline)
+        entry["points"].append({"id": point.id, "action": action, "kept_by": reasons.get(point.id, [])})
+
+
+# Merging
+
+
+def _merge(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
+    points = machine.points
+    if not points:
+        return
+    point = chosen_point(machine, options.point)
+    length = Known(tuple(points), {}).longest_chain(point)
+    due = length > options.max_chain
+    if due and not check:
+        machine.make_full(point, deadline)
+    entry["points"].append({"id": point.id, "action": MERGED if due else "unchanged", "chain": length})
+
+
+_WAYS: dict[str, t.Callable[[Machine, CareOptions, Entry, float, bool], None]] = {
+    VERIFIED: _verify,
+    PRUNED: _prune,
+    MERGED: _merge,
+}

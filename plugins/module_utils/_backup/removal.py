@@ -1,0 +1,150 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Points that go. The one that stands on such a point, its heir, gets what it has.
+
+The order makes it safe to end at any moment; the next run goes on where it ended:
+
+1. What the heir has itself is proved, so that nothing is begun with images that are damaged.
+2. A file in the point says that it goes, and who its heir is. From here on it is no point any more.
+3. What the heir has is written into the point's image (``qemu-img commit``), and proved again. Meanwhile the
+   heir reads as ever: what it has itself is read from it, and the rest does not change.
+4. That image takes the place of the heir's, by one rename; then the heir's manifest is written.
+5. The point's folder gets another name, and is removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from .. import _files
+from .._errors import NotFound
+from . import images, records
+from .copying import blocks_of, prove
+from .model import BackupDamaged, is_point_id
+from .storage import discard, explained, sync, write
+
+if t.TYPE_CHECKING:
+    from .model import DiskBackup, Point
+    from .repository import Machine
+
+# What the folder of a point is called when all that is of use was taken out of it.
+GONE = ".removed-"
+
+# In a point that goes: the ID of its heir, or nothing.
+_MARK = "removing"
+_MOST_MARK = 4096
+
+
+def is_begun(machine: Machine, identifier: str) -> bool:
+    """Whether a point is being removed."""
+    return os.path.lexists(os.path.join(machine.at(identifier), _MARK))
+
+
+def remove(machine: Machine, identifier: str, deadline: float) -> None:
+    """Remove a point.
+
+    :raises BackupDamaged, ToolFailed: when what its heir has is damaged; nothing is begun then.
+    """
+    point = machine.point(identifier)
+    heirs = [other for other in machine.points if identifier in other.backings]
+    if len(heirs) > 1:
+        raise BackupDamaged(
+            f"{len(heirs)} points stand on {identifier}, where only one should: {', '.join(heir.id for heir in heirs)}.",
+            hint="Restore the repository from another copy of it, or remove all but one of them.",
+            path=machine.at(identifier),
+        )
+    for heir in heirs:
+        _prove_before(machine, point, heir, deadline)
+    write(os.path.join(machine.at(identifier), _MARK), b"\n".join(heir.id.encode() for heir in heirs))
+    with explained(machine.at(identifier)):
+        sync(machine.at(identifier))
+    _finish(machine, point, heirs, deadline)
+
+
+def finish(machine: Machine, name: str, deadline: float) -> None:
+    """Go on with a removal that was begun.
+
+    :raises VforgeError: when what it needs is damaged or not there.
+    """
+    path = os.path.join(machine.at(name), _MARK)
+    words = _files.read(path, _MOST_MARK, what="file of the backup").decode(errors="replace").split()
+    try:
+        heirs = [_heir(machine, word) for word in words]
+        point = machine.read(name)
+    except NotFound as error:
+        # What was taken out of a point before may be all that its heir needed; nobody can tell here.
+        raise BackupDamaged(
+            f"The removal of {name} cannot be finished: {error.message}",
+            hint=f"Restore the folder of the VM from another copy of the repository. Where no other point has a backing "
+            f"file in {name}, remove {machine.at(name)}.",
+            path=path,
+        ) from error
+    _finish(machine, point, heirs, deadline)
+
+
+def _heir(machine: Machine, word: str) -> Point:
+    if not is_point_id(word):
+        raise NotFound(f"There is no backup {word[:40]!r}.")
+    return machine.read(word)
+
+
+def _finish(machine: Machine, point: Point, heirs: t.Sequence[Point], deadline: float) -> None:
+    for heir in heirs:
+        _hand_over(machine, point, heir, deadline)
+    gone = os.path.join(machine.place, f"{GONE}{point.id}")
+    with explained(machine.at(point.id)):
+        os.rename(machine.at(point.id), gone)
+        sync(machine.place)
+    discard(gone)
+
+
+def _shared(point: Point, heir: Point) -> t.Iterator[tuple[DiskBackup, DiskBackup]]:
+    """The disks of an heir that stand on the point, each after what it stands on."""
+    for disk in heir.disks:
+        below = point.disk(disk.key)
+        if disk.backing == point.id and below is not None:
+            yield below, disk
+
+
+def _prove_before(machine: Machine, point: Point, heir: Point, deadline: float) -> None:
+    for below, disk in _shared(point, heir):
+        source, target = machine.image_of(point, below), machine.image_of(heir, disk)
+        with images.damage_of(f"{disk.label} of the backup {point.id}, or of {heir.id},"):
+            images.check_backing(source, below.backing_name, deadline)
+            images.check_backing(target, disk.backing_name, deadline)
+            images.check(source, deadline)
+            images.check(target, deadline)
+            with machine.digests_of(heir, disk) as digests:
+                prove(target, digests, blocks_of(images.own_areas(target, deadline)), deadline)
+
+
+def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> None:
+    """Give an heir the images that it stands on, with what it has itself written into them."""
+    shared = {disk.key: below for below, disk in _shared(point, heir)}
+    records.forget_verified(machine, heir)
+    for disk in heir.disks:
+        if disk.key in shared:
+            _hand_over_image(machine, point, heir, shared[disk.key], disk, deadline)
+    disks = [dataclasses.replace(disk, backing=shared[disk.key].backing) if disk.key in shared else disk for disk in heir.disks]
+    machine.rewrite(dataclasses.replace(heir, disks=tuple(disks)))
+
+
+def _hand_over_image(machine: Machine, point: Point, heir: Point, below: DiskBackup, disk: DiskBackup, deadline: float) -> None:
+    source, target = machine.path_of(point, below), machine.path_of(heir, disk)
+    if not os.path.lexists(source):
+        # It was renamed by a run that died then.
+        images.check_backing(target, below.backing_name, deadline)
+        return
+    own = images.own_areas(target, deadline)
+    # One that was broken off is made again, and may have leaked clusters.
+    images.commit(target, deadline)
+    images.check(source, deadline, mend=True)
+    with machine.digests_of(heir, disk) as digests:
+        prove(source, digests, blocks_of(own), deadline)
+    with explained(target):
+        sync(source)
+        os.rename(source, target)
+        sync(os.path.dirname(target))

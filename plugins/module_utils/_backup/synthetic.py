@@ -1,0 +1,105 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Synthetic fulls: a point whose images get all that they have from earlier points, without a VM being read.
+
+It is what keeps chains short: each image below another one costs whoever reads it an open file. The order makes
+it safe to end at any moment:
+
+1. The content of each image is written into a new one beside it, and proved by the digests.
+2. A file in the point says that all of them are whole. Without it, the next run removes them; with it, it goes on.
+3. They take the places of the old ones, which read the same; then the manifest is written.
+
+Points that stand on this one find its images under the names that they had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import typing as t
+
+from . import images
+from .copying import prove
+from .storage import explained, names, sync, write
+
+if t.TYPE_CHECKING:
+    from .model import DiskBackup, Point
+    from .repository import Machine
+
+_DRAFT = ".full"
+_MARK = "merging"
+
+
+def make_full(machine: Machine, point: Point, deadline: float) -> Point:
+    """Make a point one that needs no other.
+
+    :returns: the point as it is now; it is the same where it needed none.
+    :raises VforgeError: when an image is damaged, or there is no room; the point is as it was then.
+    """
+    due = [disk for disk in point.disks if disk.backing]
+    if not due:
+        return point
+    try:
+        for disk in due:
+            _merge(machine, point, disk, deadline)
+        write(os.path.join(machine.folder_of(point), _MARK), b"")
+        with explained(machine.folder_of(point)):
+            sync(machine.folder_of(point))
+    except BaseException:
+        _abandon(machine, point.id)
+        raise
+    return _finish(machine, point)
+
+
+def put_right(machine: Machine, name: str) -> bool:
+    """Go on with what was whole, remove what was not.
+
+    :returns: whether there was anything.
+    """
+    found = names(machine.at(name))
+    if _MARK in found:
+        _finish(machine, machine.read(name))
+        return True
+    if any(each.endswith(_DRAFT) for each in found):
+        _abandon(machine, name)
+        return True
+    return False
+
+
+def _merge(machine: Machine, point: Point, disk: DiskBackup, deadline: float) -> None:
+    image = machine.image_of(point, disk)
+    draft = f"{image}{_DRAFT}"
+    with images.damage_of(f"{disk.label} of the backup {point.id}"):
+        images.check_backing(image, disk.backing_name, deadline)
+    images.convert(image, draft, "qcow2", deadline)
+    with machine.digests_of(point, disk) as digests:
+        prove(draft, digests, range(digests.count), deadline)
+    with explained(draft):
+        sync(draft)
+
+
+def _finish(machine: Machine, point: Point) -> Point:
+    folder = machine.folder_of(point)
+    full = dataclasses.replace(point, disks=tuple(dataclasses.replace(disk, backing="") for disk in point.disks))
+    with explained(folder):
+        for disk in point.disks:
+            image = machine.path_of(point, disk)
+            # What is not there any more has its place already.
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{image}{_DRAFT}", image)
+        sync(folder)
+    machine.rewrite(full)
+    with explained(folder):
+        os.unlink(os.path.join(folder, _MARK))
+        sync(folder)
+    return full
+
+
+def _abandon(machine: Machine, name: str) -> None:
+    folder = machine.at(name)
+    with explained(folder):
+        for each in names(folder):
+            if each.endswith(_DRAFT):
+                os.unlink(os.path.join(folder, each))

@@ -1,0 +1,239 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The care of a repository: leaks given back, points merged, and what was done noted beside them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import care as caring
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import images, local, records
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.care import CareOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound, PartialFailure
+from ansible_collections.vforge.vsphere.plugins.modules import backup_repository
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import (
+    KEY,
+    UUID,
+    Backups,
+    Guest,
+    nothing,
+    soon,
+)
+
+MIB = 2**20
+CLUSTER = 64 * 1024
+
+
+@pytest.fixture
+def backups(tmp_path):
+    """Three points of one disk, an hour apart."""
+    made, made.guest = Backups(tmp_path / "repository"), Guest(3 * MIB)
+    for number in range(3):
+        made.guest.write(number * MIB, bytes([number + 1]) * 500_000)
+        made.take(made.guest)
+    return made
+
+
+def care(backups, *, check=False, **given):
+    options = accepted(backup_repository.argument_spec(), {"path": backups.repository.path, **given})
+    return caring.care(CareOptions.from_params(options), nothing, check=check)
+
+
+def points(backups):
+    return local.info(backups.repository.path, UUID)["vms"][0]["points"]
+
+
+def image(backups, number):
+    machine = backups.repository.read(UUID)
+    point = machine.points[number]
+    return machine.path_of(point, point.disk(KEY))
+
+
+def leak(path, clusters):
+    """Have clusters that nothing refers to, as a writer leaves that was killed between two writes.
+
+    A header of qcow2 says at byte 48 where the table of refcount blocks is (qcow2's specification).
+    """
+    with open(path, "r+b") as file:
+        (table,) = struct.unpack(">Q", file.read(56)[48:])
+        file.seek(table)
+        (block,) = struct.unpack(">Q", file.read(8))
+        first = -(-os.path.getsize(path) // CLUSTER)
+        file.truncate((first + clusters) * CLUSTER)
+        file.seek(block + 2 * first)
+        file.write(struct.pack(">H", 1) * clusters)
+
+
+# Leaks
+
+
+def test_leaked_clusters_are_given_back_and_are_no_damage(backups):
+    path = image(backups, 1)
+    leak(path, 3)
+    assert subprocess.run(["qemu-img", "check", "-q", path], check=False, capture_output=True).returncode == 3
+    first = care(backups, state="verified")
+    assert first["counts"] == {"verified": 3}
+    assert [(point["leaked"], point["mended"]) for point in first["vms"][0]["points"]] == [
+        (0, False),
+        (3 * CLUSTER, True),
+        (0, False),
+    ]
+    assert first["changed"] is True
+    again = care(backups, state="verified")
+    assert (again["changed"], [point["leaked"] for point in again["vms"][0]["points"]]) == (False, [0, 0, 0])
+
+
+def test_leaked_clusters_of_an_image_that_somebody_reads_stay_and_are_reported(backups):
+    path = image(backups, 2)
+    leak(path, 1)
+    with images.Nbd.image(path):
+        found = care(backups, state="verified")
+    assert (found["changed"], found["vms"][0]["points"][2]["leaked"], found["counts"]) == (False, CLUSTER, {"verified": 3})
+
+
+def test_an_image_with_leaks_and_damage_is_left_as_it_is(backups):
+    path = image(backups, 2)
+    leak(path, 1)
+    os.truncate(path, 3 * CLUSTER)
+    size = os.path.getsize(path)
+    with pytest.raises(PartialFailure) as raised:
+        care(backups, state="verified")
+    assert raised.value.result["counts"] == {"verified": 2, "damaged": 1}
+    assert os.path.getsize(path) == size
+
+
+def test_leaks_of_a_merge_that_was_killed_do_not_outlive_it(backups):
+    leak(image(backups, 1), 2)
+    with backups.locked() as machine:
+        machine.remove(machine.points[1].id, soon())
+    assert images.check(image(backups, 1), soon()) == 0
+
+
+# Merging
+
+
+def test_a_synthetic_full_needs_no_other_point_and_later_ones_stand_on_it(backups, tmp_path):
+    planned = care(backups, check=True, state="merged")
+    assert [point["kind"] for point in points(backups)] == ["full", "incremental", "incremental"]
+    done = care(backups, state="merged")
+    assert planned["vms"] == done["vms"]
+    newest = points(backups)[-1]
+    assert done["vms"][0]["points"] == [{"id": newest["id"], "action": "merged", "chain": 3}]
+    assert (newest["kind"], images.backing_of(image(backups, 2), soon())) == ("full", None)
+    backups.guest.write(0, b"later")
+    assert backups.take(backups.guest).disks[0].backing == newest["id"]
+    pruned = care(backups, state="pruned", keep_last=2)
+    assert [point["action"] for point in pruned["vms"][0]["points"]] == ["removed", "removed", "kept", "kept"]
+    with backups.locked() as machine:
+        for point in machine.points:
+            assert backups.content(machine, point, tmp_path) == backups.kept[point.id]
+    assert care(backups, state="verified")["counts"] == {"verified": 2}
+
+
+def test_merging_again_changes_nothing(backups):
+    care(backups, state="merged")
+    again = care(backups, state="merged")
+    assert (again["changed"], again["counts"]) == (False, {"unchanged": 1})
+
+
+@pytest.mark.parametrize(("max_chain", "action"), [(2, "merged"), (3, "unchanged"), (9, "unchanged")])
+def test_a_chain_that_is_short_enough_is_left_as_it_is(backups, max_chain, action):
+    assert care(backups, state="merged", max_chain=max_chain)["counts"] == {action: 1}
+
+
+def test_any_point_can_be_merged_and_those_over_it_read_as_before(backups):
+    middle = points(backups)[1]["id"]
+    care(backups, state="merged", vm="web", point=middle)
+    assert [point["kind"] for point in points(backups)] == ["full", "full", "incremental"]
+    assert care(backups, state="verified")["counts"] == {"verified": 3}
+
+
+def test_a_merge_without_room_leaves_the_point_as_it_was(backups, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise images.ToolFailed("qemu-img convert failed: No space left on device")
+
+    monkeypatch.setattr(images, "convert", full)
+    with pytest.raises(PartialFailure, match="No space left"):
+        care(backups, state="merged")
+    monkeypatch.undo()
+    assert sorted(os.listdir(os.path.dirname(image(backups, 2)))) == [
+        "disk-2000.qcow2",
+        "disk-2000.qcow2.sha256",
+        "manifest.json",
+    ]
+
+
+def test_a_damaged_image_is_not_merged(backups):
+    with open(image(backups, 0), "r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"?" * 100)
+    with pytest.raises(PartialFailure) as raised:
+        care(backups, state="merged")
+    assert raised.value.error_code == "backup_damaged"
+    assert points(backups)[2]["kind"] == "incremental"
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"max_chain": 0}, "max_chain"),
+        ({"point": "20261101T000000Z-00000001"}, "vm"),
+        ({"state": "pruned", "keep_last": -1}, ""),
+    ],
+)
+def test_options_that_cannot_be_right_are_refused(backups, given, option):
+    with pytest.raises(InvalidOption) as raised:
+        care(backups, **{"state": "merged", **given})
+    assert raised.value.details.get("option") == (option or "keep_last")
+
+
+def test_a_point_that_is_not_there_is_named(backups):
+    with pytest.raises(PartialFailure, match="no backup 20200101T000000Z-00000001"):
+        care(backups, state="merged", vm="web", point="20200101T000000Z-00000001")
+    with pytest.raises(NotFound):
+        care(backups, state="merged", vm="db")
+
+
+# What was done is noted
+
+
+def test_when_a_point_was_verified_and_restored_is_known(backups):
+    machine = backups.repository.read(UUID)
+    point = machine.points[0]
+    assert (records.verified(machine, point), records.restored(machine, point)) == (None, [])
+    records.note_verified(machine, point)
+    for number in range(25):
+        assert records.note_restored(machine, point, f"/srv/{number}", ["Hard disk 1"]) == ""
+    found = points(backups)[0]
+    assert found["verified"].endswith("+00:00")
+    assert [each["to"] for each in found["restored"]] == [f"/srv/{number}" for number in range(5, 25)]
+    # The one that stands on it gets its image, which nobody has verified whole.
+    with backups.locked() as locked:
+        records.note_verified(locked, locked.points[1])
+        locked.remove(point.id, soon())
+    assert points(backups)[0]["verified"] is None
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]", b"{}", b'{"at": 1}', b'[{"at": "x", "disks": []}]', b"\xff\xfe", b"[" * 9999])
+def test_notes_that_are_damaged_are_no_notes(backups, data):
+    folder = os.path.dirname(image(backups, 0))
+    for name in ("verified.json", "restored.json"):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+        os.chmod(os.path.join(folder, name), 0o600)
+    found = points(backups)[0]
+    assert (found["verified"], found["restored"]) == (None, [])
+
+
+def test_a_restore_whose_note_cannot_be_written_is_a_warning(backups):
+    machine = backups.repository.read(UUID)
+    point = machine.points[0]
+    os.mkdir(os.path.join(machine.folder_of(point), "restored.json"))
+    assert "could not be noted" in records.note_restored(machine, point, "/srv", [])
