@@ -228,7 +228,8 @@ def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float
         wrong = list(differences(read, digests, blocks))
     if wrong:
         raise BackupDamaged(
-            f"{called or path} is not what was backed up: {len(wrong)} blocks of 1 MiB differ, the first at byte {wrong[0] * BLOCK}.",
+            f"{called or path} is not what was backed up: "
+            f"{len(wrong)} blocks of 1 MiB differ, the first at byte {wrong[0] * BLOCK}.",
             hint="Take another point, or another copy of the repository.",
             path=path,
             blocks=len(wrong),
