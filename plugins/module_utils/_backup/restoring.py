@@ -49,6 +49,7 @@ from .selecting import chosen_disks
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
+    from .._vsphere.disks import Disk
     from .model import Point
     from .targets import Target
 
@@ -190,14 +191,26 @@ def _carry_out(job: RestoreTask) -> None:
 
 def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
     """Whether the VM's disk has what the point has, as far as that can be read."""
-    old, backup = disk.place.old, disk.place.backup
-    alone = old is not None and old.capacity == backup.capacity and not old.levels
-    if old is None or not alone or not job.target.powered_off or _cannot_be_read(job, old.file):
+    old = disk.place.old
+    if old is None or old.capacity != disk.place.backup.capacity:
+        return False
+    disk.not_read = _obstacle(job, old)
+    if disk.not_read:
         return False
     try:
         return _difference(job, disk, old.file, f"comparing {old.label}") is None
-    except (FileLocked, FileDenied, NoSuchFile, NotWhole):
+    except (FileLocked, FileDenied, NoSuchFile, NotWhole) as error:
+        disk.not_read = str(error)
         return False
+
+
+def _obstacle(job: RestoreTask, old: Disk) -> str:
+    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the point has; empty where it can."""
+    if not job.target.powered_off:
+        return "the VM is not powered off, and its host has locked the file"
+    if old.levels:
+        return "it is a delta disk, whose content is in several files"
+    return _cannot_be_read(job, old.file)
 
 
 def _cannot_be_read(job: RestoreTask, file: str) -> str:
@@ -355,7 +368,7 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """
     obstacle = _cannot_be_read(job, disk.file)
     wanted = job.options.verify
-    disk.compared = MANIFEST
+    disk.compared, disk.not_read = MANIFEST, ""
     if wanted == MANIFEST:
         return
     disk.not_read = obstacle
