@@ -145,14 +145,14 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     :raises VforgeError: before anything was begun.
     :raises PartialFailure: it did not succeed; it holds the whole result.
     """
-    images.require()
     deadline = session.deadline(options.timeout)
+    target = targets.find(session, options.into, options.datacenter)
+    images.require()
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
         point = options.point.choose(machine.points, machine.folder)
         wanted = chosen_disks(point, options.disks)
-        target = targets.find(session, options.into, options.datacenter)
         item = RestoreItem(target=target)
         task: Task[RestoreItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
         record = Record(machine.folder, target.instance_uuid)
