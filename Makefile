@@ -52,6 +52,10 @@ bench: ## measure, side by side with other tools; writes the table into docs/
 docs: ## the reference of the modules as HTML
 	$(DEV) docs
 
+.PHONY: error-codes
+error-codes: ## write the guide of error codes, which is made of the code
+	$(DEV) error-codes
+
 .PHONY: module
 module: ## write a new module, to be changed into what it is to become: make module NAME=vm_notes
 	$(DEV) module $(NAME)

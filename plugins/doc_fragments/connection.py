@@ -41,7 +41,9 @@ options:
       - Whether the certificate of the vCenter is verified. Leave this on, and use O(ca_path) or O(thumbprint) where
         the vCenter has a certificate of its own making.
       - If unset, the environment variable E(VMWARE_VALIDATE_CERTS) is used. The credential of AWX sets it.
-      - With V(false), and without O(thumbprint), each task warns.
+        Its administrator has to switch the verification on there; it is off by default.
+      - With V(false) the certificate is verified all the same where O(ca_path) or O(thumbprint) is set, in the task or by
+        its environment variable. Where neither is, each task warns.
     type: bool
     default: true
   ca_path:

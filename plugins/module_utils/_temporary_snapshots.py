@@ -72,6 +72,12 @@ LEFTOVER_REMOVED = "leftover_removed"
 UNSURE = (ConnectionLost, StillRunning, TaskGone, TimedOut)
 
 
+class StillInUse(VforgeError):
+    """A snapshot whose disks something still reads."""
+
+    error_code = "snapshot_in_use"
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """What the snapshots of one domain are called, and how theirs differ from others.
@@ -97,10 +103,12 @@ class SnapshotItem(Item):
     :ivar own: what became of the snapshot that this task makes of it.
     :ivar quiesced: whether this snapshot is to be quiesced, and once it is made, whether it is.
     :ivar leftovers: snapshots of runs that were killed.
+    :ivar in_use: why its snapshot must not be removed by this run; empty where it may be.
     """
 
     vm: t.Any
     own: OwnSnapshot = dataclasses.field(default_factory=_not_made)
+    in_use: str = ""
     quiesced: bool = False
     leftovers: list[Snapshot] = dataclasses.field(default_factory=list)
 
@@ -380,8 +388,17 @@ def _remove(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
             job.session.warn(
                 f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
             )
-        removals = [Removal(snapshot=item.own.moid, vm=item) for item in wave if isinstance(item.own, Made)]
+        made = [(item, item.own.moid) for item in wave if isinstance(item.own, Made)]
+        removals = [Removal(snapshot=moid, vm=item) for item, moid in made if not item.in_use]
         remove_all(job, removals, "snapshots removed")
+        for item, moid in made:
+            if item.in_use:
+                item.warnings.append(
+                    f"The snapshot {job.kind.name} ({moid}) of {item.title} stays: {item.in_use} The next run removes it."
+                )
+                item.fail(
+                    StillInUse(f"The snapshot {moid} of {item.title} could not be removed: {item.in_use}", hint="Run again.")
+                )
         for removal in removals:
             if removal.error is not None:
                 removal.vm.warnings.append(

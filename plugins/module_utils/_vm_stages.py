@@ -233,6 +233,12 @@ def _asked(due: t.Mapping[str, set[str]]) -> tuple[str, ...]:
     return tuple(what for what in (ADDRESS, WAKE) if what in every)
 
 
+class NoAddress(TimedOut):
+    """The guest of a VM that is there reported no address in time."""
+
+    error_code = "ip_timeout"
+
+
 def no_address(title: str, family: str, timeout: int, *, where: str = "", hint: str) -> TimedOut:
     """The error for a VM whose guest has reported no address in time.
 
@@ -240,9 +246,4 @@ def no_address(title: str, family: str, timeout: int, *, where: str = "", hint: 
     :param where: the NIC that was asked for, as " on Network adapter 1"; empty for any.
     """
     kind = {"ipv4": "IPv4 ", "ipv6": "IPv6 "}.get(family, "")
-    error = TimedOut(
-        f"{title} is there, but its guest reported no {kind}address{where} in {timeout} s.",
-        hint=hint,
-    )
-    error.error_code = "ip_timeout"
-    return error
+    return NoAddress(f"{title} is there, but its guest reported no {kind}address{where} in {timeout} s.", hint=hint)

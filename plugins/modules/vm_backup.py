@@ -367,7 +367,8 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._backup.task import
 
 def argument_spec():
     """The options of the module."""
-    nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}}
+    nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}, "libdir": {"type": "path"}}
+    hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
     return {
         **_argspec.connection(),
         "vm": _argspec.vm(),
@@ -375,13 +376,14 @@ def argument_spec():
         "datacenter": {"type": "str"},
         "repository": {"type": "path", "required": True},
         "mode": {"type": "str", "choices": ["auto", "full", "incremental"], "default": "auto"},
-        "transport": {"type": "str", "choices": ["auto", "nbd", "export"], "default": "auto"},
+        "transport": {"type": "str", "choices": ["auto", "nbd", "hotadd", "datastore_http", "export"], "default": "auto"},
         "nbd": {
             "type": "dict",
             "options": nbd,
             "mutually_exclusive": [["uri", "command"]],
             "required_one_of": [["uri", "command"]],
         },
+        "hotadd": {"type": "dict", "options": hotadd},
         "quiesce": {"type": "str", "choices": ["try", "require", "no"], "default": "try"},
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},
         "gap": {"type": "int", "default": 256},

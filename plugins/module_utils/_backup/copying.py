@@ -30,7 +30,7 @@ class ReadBackFailed(VforgeError):
 class Stream(t.Protocol):
     """One connection to a disk, for one thread."""
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | bytearray:
         """Bytes of the disk: as many as are asked for.
 
         :raises VforgeError: where they cannot be had.
@@ -45,12 +45,14 @@ class Copied:
 
     :ivar read: bytes; ``written`` those of pieces that are not all zeros.
     :ivar touched: a byte for each block, 1 where something of it was copied.
+    :ivar seconds: that reading and writing took.
     :ivar parts: of blocks that were not copied whole, what was: offset, length, digest.
     """
 
     def __init__(self, blocks: int) -> None:
         self.read = 0
         self.written = 0
+        self.seconds = 0.0
         # A disk of 2 TiB has 2 million blocks: a set of their numbers would be large.
         self.touched = bytearray(blocks)
         self.parts: dict[int, list[tuple[int, int, bytes]]] = {}
@@ -59,6 +61,11 @@ class Copied:
         """Have a block read back of which nothing was copied."""
         self.touched[block] = 1
         self.parts.setdefault(block, [])
+
+    @property
+    def rate(self) -> int | None:
+        """Bytes in a second; None where nothing was read."""
+        return int(self.read / self.seconds) if self.read and self.seconds else None
 
     @property
     def blocks(self) -> t.Iterator[int]:
@@ -97,37 +104,29 @@ class Copying:
     go_on: t.Callable[[], None]
     report: t.Callable[[int], None] = lambda _read: None
 
-    def copy(self, areas: t.Iterable[tuple[int, int]], image: Nbd, digests: BlockMap) -> Copied:
+    def copy(self, areas: t.Iterable[tuple[int, int]], images: t.Sequence[Nbd], digests: BlockMap) -> Copied:
         """Read these areas, and write them.
 
         :param areas: sorted, apart from each other.
+        :param images: connections to the image, one for each stream.
         :param digests: gets those of the blocks that are read whole.
         :raises VforgeError: the first error of a reader; all of them have ended by then.
         """
-        copied = Copied(digests.count)
-        due = pieces(areas)
-        turn, writing = threading.Lock(), threading.Lock()
-        stop = threading.Event()
+        copied, begun = Copied(digests.count), time.monotonic()
+        account = threading.Lock()
 
-        def next_piece() -> tuple[int, int] | None:
-            self.go_on()
-            with turn:
-                return None if stop.is_set() else next(due, None)
+        def work(image: Nbd, pieces_due: t.Iterator[tuple[int, int]]) -> None:
+            # A connection is made with the first piece: there may be fewer of them than streams.
+            with contextlib.ExitStack() as held:
+                stream: Stream | None = None
+                for piece in pieces_due:
+                    stream = stream or held.enter_context(contextlib.closing(self.open_stream()))
+                    self._copy_piece(stream, image, piece, copied, digests, account)
 
-        def work() -> None:
-            with contextlib.closing(self.open_stream()) as stream:
-                while (piece := next_piece()) is not None:
-                    self._copy_piece(stream, image, piece, copied, digests, writing)
-
-        with ThreadPoolExecutor(self.streams, thread_name_prefix="backup") as pool:
-            readers = [pool.submit(work) for _stream in range(self.streams)]
-            try:
-                wait(readers, return_when=FIRST_EXCEPTION)
-            finally:
-                stop.set()
-        for reader in readers:
-            reader.result()
-        image.flush()
+        _at_once(images, pieces(areas), work, self.go_on)
+        for image in images:
+            image.flush()
+        copied.seconds = time.monotonic() - begun
         return copied
 
     def _copy_piece(
@@ -137,7 +136,7 @@ class Copying:
         piece: tuple[int, int],
         copied: Copied,
         digests: BlockMap,
-        writing: threading.Lock,
+        account: threading.Lock,
     ) -> None:
         offset, length = piece
         data = stream.read(offset, length)
@@ -145,13 +144,13 @@ class Copying:
             raise VforgeError(f"{length} bytes were asked for at byte {offset}, and {len(data)} came.")
         zeros = data == _NOTHING[:length]
         digest = hashlib.sha256(data).digest()
+        if not zeros:
+            image.write(offset, data)
+        elif not self.fresh:
+            image.zero(offset, length)
         block = offset // BLOCK
-        with writing:
-            if not zeros:
-                image.write(offset, data)
-                copied.written += length
-            elif not self.fresh:
-                image.zero(offset, length)
+        with account:
+            copied.written += 0 if zeros else length
             copied.read += length
             copied.touched[block] = 1
             if length == digests.length(block):
@@ -161,30 +160,74 @@ class Copying:
         self.report(copied.read)
 
 
-def read_back(copied: Copied, image: Nbd, digests: BlockMap, go_on: t.Callable[[], None]) -> None:
+X = t.TypeVar("X")
+
+
+def _at_once(
+    images: t.Sequence[Nbd],
+    due: t.Iterator[X],
+    work: t.Callable[[Nbd, t.Iterator[X]], None],
+    go_on: t.Callable[[], None],
+) -> None:
+    """Do pieces of work, a thread for each connection to an image.
+
+    :param work: takes pieces, one after the other, as long as there are any.
+    :param go_on: is called between two pieces, by any thread; raises why it is to end.
+    :raises VforgeError: the first error; all threads have ended by then.
+    """
+    turn, stop = threading.Lock(), threading.Event()
+
+    def pieces_due() -> t.Iterator[X]:
+        while True:
+            go_on()
+            with turn:
+                piece = next(due, None)
+            if piece is None or stop.is_set():
+                return
+            yield piece
+
+    with ThreadPoolExecutor(len(images), thread_name_prefix="backup") as pool:
+        workers = [pool.submit(work, image, pieces_due()) for image in images]
+        try:
+            wait(workers, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+    for worker in workers:
+        worker.result()
+
+
+def read_back(copied: Copied, images: t.Sequence[Nbd], digests: BlockMap, go_on: t.Callable[[], None]) -> None:
     """Read what was copied from the image again, compare it, and note the digests of its blocks.
 
-    :param image: opened again, so that what is read is what the file has.
-    :param go_on: is called between two blocks; raises why it is to end.
+    :param images: connections to it; it was opened again, so that what is read is what the file has.
+    :param go_on: is called between two blocks, by any thread; raises why it is to end.
     :raises ReadBackFailed: where it is something else.
     """
-    for block in copied.blocks:
-        go_on()
-        start = block * BLOCK
-        data = image.read(start, digests.length(block))
-        digest = hashlib.sha256(data).digest()
-        parts = copied.parts.get(block)
-        wrong = [start] if parts is None and digest != digests[block] else []
+
+    def work(image: Nbd, blocks: t.Iterator[int]) -> None:
+        for block in blocks:
+            digests[block] = _read_back(image, block, copied, digests)
+
+    _at_once(images, copied.blocks, work, go_on)
+
+
+def _read_back(image: Nbd, block: int, copied: Copied, digests: BlockMap) -> bytes:
+    """The digest of a block, once it is as it was copied."""
+    start = block * BLOCK
+    data = image.read(start, digests.length(block))
+    digest = hashlib.sha256(data).digest()
+    parts = copied.parts.get(block)
+    wrong = [start] if parts is None and digest != digests[block] else []
+    with memoryview(data) as view:
         for offset, length, expected in parts or ():
-            part = data[offset - start : offset - start + length]
-            if hashlib.sha256(part).digest() != expected:
+            if hashlib.sha256(view[offset - start : offset - start + length]).digest() != expected:
                 wrong.append(offset)
-        if wrong:
-            raise ReadBackFailed(
-                f"The image has something else at byte {wrong[0]} than what was written there.",
-                hint="The storage of the repository, or this machine's memory, is not to be trusted.",
-            )
-        digests[block] = digest
+    if wrong:
+        raise ReadBackFailed(
+            f"The image has something else at byte {wrong[0]} than what was written there.",
+            hint="The storage of the repository, or this machine's memory, is not to be trusted.",
+        )
+    return digest
 
 
 def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:

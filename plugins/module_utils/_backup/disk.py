@@ -52,12 +52,16 @@ class Earlier:
 
 @dataclasses.dataclass
 class Staged:
-    """A disk that was copied into a staged folder, and not read back yet."""
+    """A disk that was copied into a staged folder, and not read back yet.
+
+    :ivar streams: connections at the same time.
+    """
 
     disk: NewDisk
     earlier: Earlier | None
     path: str
     copied: Copied
+    streams: int
 
 
 def copy(
@@ -77,12 +81,15 @@ def copy(
     path = os.path.join(staged, disk.file)
     over = f"../{earlier.point.id}/{earlier.disk.file}" if earlier else None
     images.create(path, disk.capacity, over, deadline)
-    with _new_map(machine, f"{path}.sha256", disk, earlier) as digests, Nbd.image(path, write=True) as image:
-        copied = copying.copy(areas, image, digests)
+    with (
+        _new_map(machine, f"{path}.sha256", disk, earlier) as digests,
+        Nbd.images(path, copying.streams, write=True) as connections,
+    ):
+        copied = copying.copy(areas, connections, digests)
     if earlier is not None and earlier.disk.capacity < disk.capacity:
         # Its last block was a short one, and has more now.
         copied.look_at(earlier.disk.capacity // BLOCK)
-    return Staged(disk, earlier, path, copied)
+    return Staged(disk, earlier, path, copied, copying.streams)
 
 
 def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
@@ -94,9 +101,9 @@ def finish(staged: Staged, go_on: t.Callable[[], None]) -> DiskBackup:
     disk, earlier, copied = staged.disk, staged.earlier, staged.copied
     with (
         BlockMap(f"{staged.path}.sha256", disk.capacity, write=True) as digests,
-        Nbd.image(staged.path) as image,
+        Nbd.images(staged.path, staged.streams) as connections,
     ):
-        read_back(copied, image, digests, go_on)
+        read_back(copied, connections, digests, go_on)
         digest = digests.digest()
     return DiskBackup(
         key=disk.key,

@@ -78,11 +78,12 @@ def library() -> t.Any:
     return nbd
 
 
-def _ending_with_us(listener: int | None = None) -> t.Callable[[], None]:
+def _ending_with_us(listener: int | None = None, kept: t.Sequence[int] = ()) -> t.Callable[[], None]:
     """What a child does before it becomes another program: it asks to end when this thread does,
     however that happens.
 
     :param listener: a socket that it gets where systemd puts the first one.
+    :param kept: descriptors that it has under the same numbers.
     """
     libc = ctypes.CDLL(None)
     parent = os.getpid()
@@ -91,6 +92,8 @@ def _ending_with_us(listener: int | None = None) -> t.Callable[[], None]:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        for each in kept:
+            os.set_inheritable(each, True)
         if listener is not None:
             with contextlib.suppress(OSError):
                 # The lock may be there: it is inherited under another number.
@@ -202,26 +205,29 @@ def convert(source: str, target: str, form: str, deadline: float, *, streamed: b
 
 
 class Server:
-    """An NBD server for one client.
+    """An NBD server for as many clients as are connected before it starts.
 
     It dies with the thread that has begun it: a run that is killed leaves none. Its socket has no
     name by the time it starts, so nobody else can connect.
 
     :param ends_itself: whether it ends with its client, as qemu-nbd does; others, such as nbdkit, wait
         for the next one.
-    :ivar client: a socket that is connected to it; whoever uses it detaches it.
+    :param kept: descriptors that it has under the same numbers.
+    :param count: of its clients.
+    :ivar clients: sockets that are connected to it; whoever uses one detaches it.
     """
 
-    def __init__(self, arguments: t.Sequence[str], *, ends_itself: bool) -> None:
+    def __init__(self, arguments: t.Sequence[str], *, ends_itself: bool, kept: t.Sequence[int] = (), count: int = 1) -> None:
         self._ends_itself = ends_itself
         program = find(arguments[0])
-        self.client = socket.socket(socket.AF_UNIX)
+        self.clients = [socket.socket(socket.AF_UNIX) for _client in range(count)]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         with socket.socket(socket.AF_UNIX) as listener:
             with tempfile.TemporaryDirectory(prefix="vforge-nbd-") as folder:
                 listener.bind(os.path.join(folder, "socket"))
-                listener.listen(1)
-                self.client.connect(os.path.join(folder, "socket"))
+                listener.listen(count)
+                for client in self.clients:
+                    client.connect(os.path.join(folder, "socket"))
             self._process = subprocess.Popen(
                 # Only the process itself knows its number, which this way of activation asks for.
                 ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", program, *arguments[1:]],
@@ -230,7 +236,7 @@ class Server:
                 stderr=self._said,
                 env=environment(LISTEN_FDS="1"),
                 close_fds=False,
-                preexec_fn=_ending_with_us(listener.fileno()),
+                preexec_fn=_ending_with_us(listener.fileno(), kept),
             )
 
     def said(self) -> str:
@@ -240,7 +246,8 @@ class Server:
 
     def close(self) -> None:
         """Wait until it has ended; end it where it does not do so by itself, or that takes long."""
-        self.client.close()
+        for client in self.clients:
+            client.close()
         if not self._ends_itself:
             self._process.terminate()
         try:
@@ -251,16 +258,27 @@ class Server:
         self._said.close()
 
 
+def _qemu_nbd(path: str, form: str, write: bool, count: int) -> Server:
+    """A qemu-nbd that serves an image, for so many clients."""
+    mode = [] if write else ["--read-only"]
+    arguments = ["qemu-nbd", "--format", form, "--discard=unmap", f"--shared={count}", *mode, "--", path]
+    return Server(arguments, ends_itself=True, count=count)
+
+
 class Nbd:
     """A disk that is read or written over NBD, by one thread at a time.
 
+    :param server: that says what went wrong; it ends with this connection where that ``owns`` it.
     :ivar size: in bytes, as the server says. It may be rounded up: the size of a disk is known from
         vSphere.
     """
 
-    def __init__(self, connect: t.Callable[[t.Any], None], what: str, server: Server | None = None) -> None:
+    def __init__(
+        self, connect: t.Callable[[t.Any], None], what: str, server: Server | None = None, *, owns: bool = True
+    ) -> None:
         self._what = what
         self._server = server
+        self._owns = owns
         self._nbd = library()
         self._handle = self._nbd.NBD()
         self._handle.add_meta_context("base:allocation")
@@ -277,37 +295,49 @@ class Nbd:
     @classmethod
     def image(cls, path: str, *, form: str = "qcow2", write: bool = False) -> Nbd:
         """An image of this machine, by a qemu-nbd of its own."""
-        mode = [] if write else ["--read-only"]
-        server = Server(["qemu-nbd", "--format", form, "--discard=unmap", *mode, "--", path], ends_itself=True)
-        return cls._of(server, path)
+        return cls._of(_qemu_nbd(path, form, write, 1), path)
 
     @classmethod
-    def command(cls, arguments: t.Sequence[str], what: str) -> Nbd:
+    @contextlib.contextmanager
+    def images(cls, path: str, count: int, *, write: bool = False) -> t.Iterator[list[Nbd]]:
+        """Connections to one qcow2 image of this machine, by a qemu-nbd of its own.
+
+        They may read and write at the same time, each another part.
+        """
+        server = _qemu_nbd(path, "qcow2", write, count)
+        with contextlib.closing(server), contextlib.ExitStack() as held:
+            sockets = list(server.clients)
+            yield [held.enter_context(cls._of(server, path, client, owns=False)) for client in sockets]
+
+    @classmethod
+    def command(cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = ()) -> Nbd:
         """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit do.
 
         It ends with this connection, and with the thread that has begun it.
 
         :param what: it serves, for messages.
+        :param kept: descriptors that the program has under the same numbers.
         """
-        return cls._of(Server(arguments, ends_itself=False), what)
+        return cls._of(Server(arguments, ends_itself=False, kept=kept), what)
 
     @classmethod
-    def _of(cls, server: Server, what: str) -> Nbd:
-        return cls(lambda handle: handle.connect_socket(server.client.detach()), what, server)
+    def _of(cls, server: Server, what: str, client: socket.socket | None = None, *, owns: bool = True) -> Nbd:
+        there = client or server.clients[0]
+        return cls(lambda handle: handle.connect_socket(there.detach()), what, server, owns=owns)
 
     @classmethod
     def uri(cls, uri: str) -> Nbd:
         """What a server offers under a URI, as ``nbd+unix:///?socket=/run/disk.sock``."""
         return cls(lambda handle: handle.connect_uri(uri), uri)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | bytearray:
         """Bytes of the disk; those behind its end are zeros."""
         there = max(0, min(length, self.size - offset))
         with self._explained():
-            data = bytes(self._handle.pread(there, offset)) if there else b""
-        return data if there == length else data + bytes(length - there)
+            data: bytes | bytearray = self._handle.pread(there, offset) if there else b""
+        return data if there == length else bytes(data) + bytes(length - there)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes | bytearray) -> None:
         """Write bytes."""
         with self._explained():
             self._handle.pwrite(data, offset)
@@ -352,7 +382,7 @@ class Nbd:
     def close(self) -> None:
         """End the connection, and the server that was begun for it."""
         self._handle = None
-        if self._server is not None:
+        if self._server is not None and self._owns:
             self._server.close()
 
     def __enter__(self) -> Nbd:

@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import dataclasses
+import string
 import typing as t
 
+from .. import _devices
 from .._connector.find import Selector
 from .._errors import InvalidOption
-from .._vsphere import vm
+from .._vsphere import transports, vm
 from .._vsphere.disks import Disk
 from .._vsphere.snapshots import Snapshot
+from .._vsphere.transports import EXPORT, NBD
 
 AUTO, FULL, INCREMENTAL = "auto", "full", "incremental"
 
 # Whether Tools are to quiesce the guest's file systems for the snapshot.
 TRY, REQUIRE, NO = "try", "require", "no"
-
-NBD, EXPORT = "nbd", "export"
 
 # What becomes of a VM with disks that no snapshot has; the other choice is to report them.
 FAIL = "fail"
@@ -32,6 +33,9 @@ class Vm(vm.Vm):
     :ivar consolidate: whether vCenter says that its disks need consolidation.
     :ivar tools: whether VMware Tools run.
     :ivar networks: names of its networks, by what the backing of a NIC holds for them.
+    :ivar datacenter: inventory path of the one that it is in; empty where this user may not see it.
+    :ivar stores: the datastores of its files, by their names.
+    :ivar encrypted: whether its home is.
     """
 
     disks: tuple[Disk, ...]
@@ -39,20 +43,52 @@ class Vm(vm.Vm):
     consolidate: bool = False
     tools: bool = False
     networks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    datacenter: str = ""
+    stores: t.Mapping[str, transports.Store] = dataclasses.field(default_factory=dict)
+    encrypted: bool = False
+
+    @property
+    def subject(self) -> transports.Subject:
+        """What decides which transports lead to its disks."""
+        return transports.Subject(self.moid, self.power_state, self.datacenter, self.stores, self.encrypted)
+
+
+@dataclasses.dataclass(frozen=True)
+class HotAdd:
+    """How disks are attached to the VM that the module runs in.
+
+    :ivar proxy: what names that VM; None to find it by its BIOS UUID.
+    :ivar folder: where its disks show, named by their UUIDs.
+    """
+
+    proxy: Selector | None = None
+    folder: str = _devices.BY_ID
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any] | None) -> HotAdd:
+        """The option ``hotadd``.
+
+        :raises InvalidOption: the VM is named by nothing, or in two ways.
+        """
+        given = params or {}
+        proxy = Selector.from_params(given["proxy"], "hotadd.proxy") if given.get("proxy") else None
+        return cls(proxy, given.get("device_folder") or _devices.BY_ID)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NbdServer:
     """Where the disks of a snapshot are served over NBD.
 
-    Both forms may have ``{vm}``, ``{snapshot}``, ``{file}``, ``{key}`` and ``{server}`` in them.
+    Both forms may have placeholders in them, which ``PLACEHOLDERS`` names.
 
     :ivar uri: of a server that is there; or empty.
     :ivar command: a program and its arguments that serves one disk; or empty.
+    :ivar libdir: folder of VDDK, or of what takes its place; or empty.
     """
 
     uri: str = ""
     command: tuple[str, ...] = ()
+    libdir: str = ""
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any] | None) -> NbdServer | None:
@@ -62,26 +98,57 @@ class NbdServer:
         """
         if params is None:
             return None
-        server = cls(uri=params.get("uri") or "", command=tuple(params.get("command") or ()))
+        server = cls(
+            uri=params.get("uri") or "",
+            command=tuple(params.get("command") or ()),
+            libdir=params.get("libdir") or "",
+        )
         try:
             server.filled(dict.fromkeys(PLACEHOLDERS, "x"))
+            wanted = server.placeholders
         except (KeyError, IndexError, ValueError) as error:
             raise InvalidOption(
                 f"The option nbd has a placeholder that is none: {error}.",
                 hint=f"There are {', '.join('{' + name + '}' for name in PLACEHOLDERS)}. A brace itself is written twice.",
                 option="nbd",
             ) from error
+        if server.uri and PASSWORD_FILE in wanted:
+            raise InvalidOption(
+                "nbd.uri has {password_file} in it, which only a command that is started gets.",
+                hint="Set nbd.command, or take it out.",
+                option="nbd",
+            )
         return server
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The placeholders that it has."""
+        texts = (self.uri, *self.command)
+        return {name for text in texts for _literal, name, _form, _conversion in string.Formatter().parse(text) if name}
 
     def filled(self, values: t.Mapping[str, str]) -> NbdServer:
         """The same with values in place of placeholders."""
         return NbdServer(
             uri=self.uri.format_map(values),
             command=tuple(word.format_map(values) for word in self.command),
+            libdir=self.libdir,
         )
 
 
-PLACEHOLDERS = ("vm", "snapshot", "file", "key", "server")
+PASSWORD_FILE = "password_file"  # noqa: S105 (the name of a placeholder)
+
+PLACEHOLDERS = (
+    "vm",
+    "snapshot",
+    "file",
+    "key",
+    "server",
+    "user",
+    PASSWORD_FILE,
+    "thumbprint",
+    "thumbprint_sha1",
+    "libdir",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +168,7 @@ class BackupOptions:
     mode: str
     transport: str
     nbd: NbdServer | None
+    hotadd: HotAdd
     quiesce: str
     excluded: str
     gap: int
@@ -142,6 +210,7 @@ class BackupOptions:
             mode=params["mode"],
             transport=params["transport"],
             nbd=nbd,
+            hotadd=HotAdd.from_params(params.get("hotadd")),
             quiesce=params["quiesce"],
             excluded=params["excluded_disks"],
             gap=params["gap"] * 1024,

@@ -11,7 +11,8 @@ import typing as t
 
 from .._errors import VforgeError
 from .._vsphere.changeid import FullRequired, Kept, judge
-from .options import AUTO, EXPORT, FAIL, INCREMENTAL, NBD, NO, REQUIRE, TRY
+from .._vsphere.transports import EXPORT, INCREMENTS, Way
+from .options import AUTO, FAIL, INCREMENTAL, NO, REQUIRE, TRY
 from .options import FULL as FULL_MODE
 
 if t.TYPE_CHECKING:
@@ -76,6 +77,12 @@ def left_out(disks: t.Sequence[Disk]) -> list[LeftOut]:
     return found
 
 
+def kept(disks: t.Sequence[Disk]) -> list[Disk]:
+    """The disks that snapshots have."""
+    out = {one.disk.key for one in left_out(disks)}
+    return [disk for disk in disks if disk.key not in out]
+
+
 def check(vm: Vm, options: BackupOptions) -> None:
     """Refuse, before anything is changed, a VM of which no backup can be made.
 
@@ -132,31 +139,62 @@ def quiesces(vm: Vm, options: BackupOptions) -> bool:
     return wanted and vm.power_state == "poweredOn" and options.quiesce != NO
 
 
-def transport(options: BackupOptions) -> str:
-    """Which transport reads the disks: of ``auto`` the one that reads increments, where there is one."""
+def transport(path: str, ways: t.Sequence[Way], options: BackupOptions) -> str:
+    """Which transport reads the disks of a VM: the one that was asked for, or the first that reads
+    increments, or where none does and whole disks are enough, the one that reads those.
+
+    :param path: of the VM, for messages.
+    :raises NotBackedUp: the one that was asked for cannot, or none can do what was asked for.
+    """
+    known = {way.name: way for way in ways}
     if options.transport != AUTO:
-        return options.transport
-    return NBD if options.nbd is not None else EXPORT
+        wanted: tuple[str, ...] = (options.transport,)
+    else:
+        wanted = INCREMENTS if options.mode == INCREMENTAL else (*INCREMENTS, EXPORT)
+    for name in wanted:
+        if known[name].usable:
+            return name
+    reasons = "; ".join(f"{name}: {known[name].reason}" for name in wanted)
+    what = "increments of the disks" if options.mode == INCREMENTAL else "the disks"
+    raise NotBackedUp(
+        "no_transport",
+        f"No transport that was allowed reads {what} of {path} ({reasons}).",
+        hint="Set transport to auto, or to another one; mode auto takes whole disks where no increments can be read.",
+        transports=[way.as_result() for way in ways],
+    )
 
 
-def reading(disk: Disk, point: Point | None, options: BackupOptions) -> Reading:
+def fell_back(path: str, chosen: str, ways: t.Sequence[Way], vm: Vm, options: BackupOptions) -> str:
+    """The warning that whole disks are read although changes are tracked; empty where that is as asked for."""
+    tracked = any(disk.change_id for disk in vm.disks)
+    if chosen in INCREMENTS or options.transport != AUTO or not tracked:
+        return ""
+    reasons = "; ".join(f"{way.name}: {way.reason}" for way in ways if way.increments)
+    return (
+        f"{path} is read whole by {chosen}, although its changes are tracked: nothing that reads increments leads to its disks "
+        f"({reasons})."
+    )
+
+
+def reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) -> Reading:
     """What is read of a disk.
 
     :param disk: as the snapshot has it.
     :param point: the newest there is; None where there is none.
+    :param way: the transport that reads it.
     :raises NotBackedUp: when only an increment was asked for, and there can be none.
     """
-    found = _reading(disk, point, options)
+    found = _reading(disk, point, options, way)
     if isinstance(found, Whole) and options.mode == INCREMENTAL:
         raise full_required(disk, found.why)
     return found
 
 
-def _reading(disk: Disk, point: Point | None, options: BackupOptions) -> Reading:
+def _reading(disk: Disk, point: Point | None, options: BackupOptions, way: str) -> Reading:
     earlier = point.disk(disk.key) if point is not None else None
     if options.mode == FULL_MODE:
         return Whole(disk, _ASKED)
-    if transport(options) == EXPORT:
+    if way not in INCREMENTS:
         return Whole(disk, FullRequired("whole_disks_only", "An export lease has whole disks."))
     if point is None or earlier is None:
         return Whole(disk, _NO_POINT)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._connector.find import TO_ANCESTORS, find_each, readable
+from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
 from .._connector.props import Route, Row, collect, read
 from .._connector.pyvmomi import vim
 from .._vsphere import snapshots
-from .._vsphere.compute import NETWORKS, networks_in
+from .._vsphere.compute import NETWORKS, VM_TO_DATASTORES, networks_in
 from .._vsphere.disks import Disk, disks_in
 from .._vsphere.hardware import Machine, machine_of
+from .._vsphere.proxy import STORE, stores_in
 from .._vsphere.snapshots import snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, is_readable, reference
+from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, moid_of, reference
 from .options import Vm
 
 if t.TYPE_CHECKING:
@@ -27,9 +28,12 @@ if t.TYPE_CHECKING:
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
     **NETWORKS,
+    vim.Datastore: STORE,
     vim.VirtualMachine: (
         *BASICS,
         DEVICES,
+        "config.keyId",
+        "datastore",
         "snapshot",
         "runtime.consolidationNeeded",
         "guest.toolsRunningStatus",
@@ -37,7 +41,7 @@ _VM: dict[type, tuple[str, ...]] = {
 }
 
 
-_AROUND = (*TO_ANCESTORS, Route("vm-networks", vim.VirtualMachine, "network"))
+_AROUND = (*TO_ANCESTORS, VM_TO_DATASTORES, Route("vm-networks", vim.VirtualMachine, "network"))
 
 
 def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm | VforgeError]:
@@ -59,6 +63,9 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
 
 
 def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str]) -> Vm:
+    above = datacenter_of(rows, row)
+    # Names of datastores are unique in a datacenter only: those of the VM alone.
+    own = [rows[moid_of(ref)] for ref in row.get("datastore") or () if moid_of(ref) in rows]
     return Vm(
         **basics(rows, row),
         disks=disks_in(row.get(DEVICES)),
@@ -66,6 +73,9 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str]) -> V
         consolidate=bool(row.get("runtime.consolidationNeeded")),
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
         networks=networks,
+        datacenter=path_in(rows, above.moid) if above is not None else "",
+        stores=stores_in(own),
+        encrypted=row.get("config.keyId") is not None,
     )
 
 

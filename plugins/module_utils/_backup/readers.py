@@ -9,17 +9,26 @@ import contextlib
 import os
 import typing as t
 
-from .._errors import VforgeError
+from .._devices import Device
+from .._errors import ConnectionLost, VforgeError
 from .._progress import Meter
 from .._vsphere import lease as leases
+from .._vsphere.flat import Flat
+from . import nbd
 from .images import Nbd
+from .options import PASSWORD_FILE
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._connector.web import Stop
     from .._vsphere.disks import Disk
+    from .._vsphere.folder import DatastoreFiles, DatastorePath
     from .copying import Stream
     from .options import NbdServer, Vm
+
+
+# So often a range is asked for.
+_ATTEMPTS = 3
 
 
 class Reader(t.Protocol):
@@ -35,13 +44,17 @@ class Reader(t.Protocol):
 class NbdReader:
     """A disk that a server offers over NBD.
 
-    :param server: its URI or its command, with all placeholders filled.
+    :param server: its URI or its command.
+    :param values: for its placeholders, all but the password's.
+    :param password: for the command, where it asks for one.
     :param capacity: of the disk, in bytes, as vSphere has it.
     :param what: it is, for messages.
     """
 
-    def __init__(self, server: NbdServer, capacity: int, what: str) -> None:
+    def __init__(self, server: NbdServer, values: t.Mapping[str, str], password: str, capacity: int, what: str) -> None:
         self._server = server
+        self._values = values
+        self._password = password
         self._capacity = capacity
         self._what = what
 
@@ -51,8 +64,7 @@ class NbdReader:
         :raises WrongDisk: it offers less than the disk has: what is behind its end would read
             as zeros.
         """
-        server = self._server
-        disk = Nbd.command(server.command, self._what) if server.command else Nbd.uri(server.uri)
+        disk = self._connect()
         if disk.size < self._capacity:
             disk.close()
             raise WrongDisk(
@@ -61,10 +73,130 @@ class NbdReader:
             )
         return disk
 
+    def _connect(self) -> Nbd:
+        server = self._server
+        if not server.command:
+            return Nbd.uri(server.filled({**self._values, PASSWORD_FILE: ""}).uri)
+        with contextlib.ExitStack() as held:
+            kept, path = [], ""
+            if PASSWORD_FILE in server.placeholders:
+                kept = [held.enter_context(nbd.secret(self._password))]
+                path = f"/dev/fd/{kept[0]}"
+            command = server.filled({**self._values, PASSWORD_FILE: path}).command
+            return Nbd.command(command, self._what, kept)
+
     def data(self, capacity: int) -> list[tuple[int, int]]:
         """What the server says of its holes."""
         with contextlib.closing(self.open()) as disk:
             return list(disk.data(0, capacity))
+
+
+class DeviceReader:
+    """A disk that is attached to the VM that the module runs in.
+
+    :param path: of the disk here.
+    :param areas: asks which areas are in use.
+    """
+
+    def __init__(self, path: str, what: str, capacity: int, areas: t.Callable[[], list[tuple[int, int]]]) -> None:
+        self._path = path
+        self._what = what
+        self._capacity = capacity
+        self._areas = areas
+
+    def open(self) -> Device:
+        """The disk, opened once more.
+
+        :raises WrongDisk: it has another size than the disk of the snapshot.
+        """
+        device = Device(self._path, self._what)
+        if device.size != self._capacity:
+            device.close()
+            raise WrongDisk(
+                f"{self._what} has {self._capacity} bytes, and {self._path} has {device.size}.",
+                hint="Look which disk of this machine has that name.",
+            )
+        return device
+
+    def data(self, _capacity: int) -> list[tuple[int, int]]:
+        """The areas in use.
+
+        :raises WrongDisk: as ``open`` does, also where none is in use.
+        """
+        self.open().close()
+        return self._areas()
+
+
+class FolderReader:
+    """A disk whose content is one file of a datastore, read over HTTPS.
+
+    :param connect: makes a connection of its own to the files of the datacenter.
+    :param path: of the disk's descriptor.
+    :param areas: asks which areas are in use.
+    """
+
+    def __init__(
+        self,
+        connect: t.Callable[[], DatastoreFiles],
+        path: DatastorePath,
+        capacity: int,
+        areas: t.Callable[[], list[tuple[int, int]]],
+    ) -> None:
+        self._connect = connect
+        self._path = path
+        self._capacity = capacity
+        self._areas = areas
+
+    def open(self) -> FolderStream:
+        """One connection.
+
+        :raises WrongDisk: the file is one of another disk.
+        """
+        files = self._connect()
+        try:
+            return FolderStream(files, self._file(files))
+        except BaseException:
+            files.close()
+            raise
+
+    def _file(self, files: DatastoreFiles) -> Flat:
+        flat = Flat(files, self._path)
+        flat.state()
+        if flat.capacity != self._capacity:
+            raise WrongDisk(f"{self._path} has {flat.capacity} bytes, and the disk has {self._capacity}.", hint="Run again.")
+        return flat
+
+    def data(self, _capacity: int) -> list[tuple[int, int]]:
+        """The areas in use."""
+        return self._areas()
+
+
+class FolderStream:
+    """One connection to the file of a disk."""
+
+    def __init__(self, files: DatastoreFiles, flat: Flat) -> None:
+        self._files = files
+        self._flat = flat
+
+    def read(self, offset: int, length: int) -> bytearray:
+        """A range of the file; asked for again where the connection broke off in it.
+
+        :raises ConnectionLost: it broke off each time.
+        """
+        data = bytearray(length)
+        with memoryview(data) as there:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._flat.read_into(offset, there)
+                    break
+                except ConnectionLost:
+                    if attempt + 1 == _ATTEMPTS:
+                        raise
+        return data
+
+    def close(self) -> None:
+        """End it."""
+        self._files.close()
 
 
 class WrongDisk(VforgeError):
@@ -97,17 +229,6 @@ class ImageReader:
     def remove(self) -> None:
         """It was read."""
         os.unlink(self._path)
-
-
-def placeholders(session: Session, vm: Vm, snapshot: str, disk: Disk) -> dict[str, str]:
-    """What an NBD server has to know of a disk of a snapshot."""
-    return {
-        "vm": vm.moid,
-        "snapshot": snapshot,
-        "file": disk.file,
-        "key": str(disk.key),
-        "server": session.options.hostname,
-    }
 
 
 def export(

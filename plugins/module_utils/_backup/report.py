@@ -14,6 +14,7 @@ from . import plan
 from .plan import BACK_UP, Changes, Reading
 
 if t.TYPE_CHECKING:
+    from .copying import Copied
     from .model import DiskBackup, Point
     from .task import BackupItem, BackupTask
 
@@ -25,6 +26,8 @@ _UNKNOWN: dict[str, t.Any] = {
     "instance_uuid": "",
     "point": None,
     "snapshot": None,
+    "transport": "",
+    "transports": [],
     "disks": [],
     "warnings": [],
 }
@@ -34,9 +37,10 @@ def result(job: BackupTask) -> dict[str, t.Any]:
     """``changed``, ``vms`` (one entry each), ``counts`` and ``bytes_read``."""
     entries = job.task.with_missing("vms", [_entry(item) for item in job.vms], **_UNKNOWN)
     return {
-        "changed": any(entry["changed"] for entry in entries),
+        "changed": any(entry["changed"] for entry in entries) or bool(job.sources.detached),
         "repository": job.repository.path,
         "vms": entries,
+        "detached": job.sources.detached,
         "counts": dict(collections.Counter(_what_became(entry) for entry in entries)),
         "bytes_read": sum(one.copied.read for item in job.vms for one in item.copied),
     }
@@ -58,6 +62,8 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "changed": bool(item.done),
         "point": point_entry(item.point) if item.point is not None else None,
         "snapshot": _snapshot(item),
+        "transport": item.transport,
+        "transports": [way.as_result() for way in item.ways],
         "disks": [*_read(item), *_left_out(item)],
         "seconds": item.seconds,
         "warnings": item.warnings,
@@ -74,10 +80,10 @@ def _snapshot(item: BackupItem) -> dict[str, t.Any] | None:
 
 def _read(item: BackupItem) -> list[dict[str, t.Any]]:
     copied = {one.disk.key: one.copied for one in item.copied}
-    return [_disk(reading, copied.get(reading.disk.key)) for reading in item.readings]
+    return [_disk(item, reading, copied.get(reading.disk.key)) for reading in item.readings]
 
 
-def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
+def _disk(item: BackupItem, reading: Reading, copied: Copied | None) -> dict[str, t.Any]:
     disk = reading.disk
     changes = isinstance(reading, Changes)
     return {
@@ -90,6 +96,10 @@ def _disk(reading: Reading, copied: t.Any) -> dict[str, t.Any]:
         "read": copied.read if copied is not None else 0,
         "skipped": disk.capacity - copied.read if copied is not None else 0,
         "written": copied.written if copied is not None else 0,
+        "transport": item.transport,
+        "seconds": round(copied.seconds, 3) if copied is not None else None,
+        "rate": copied.rate if copied is not None else None,
+        "consistency": item.point.consistency if item.point is not None else "",
     }
 
 
@@ -105,6 +115,10 @@ def _left_out(item: BackupItem) -> list[dict[str, t.Any]]:
             "read": 0,
             "skipped": 0,
             "written": 0,
+            "transport": "",
+            "seconds": None,
+            "rate": None,
+            "consistency": "",
         }
         for one in plan.left_out(item.vm.disks)
     ]

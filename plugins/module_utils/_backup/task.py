@@ -15,13 +15,16 @@ import array
 import contextlib
 import dataclasses
 import datetime
+import functools
 import hashlib
 import os
 import secrets
+import threading
 import time
 import typing as t
 
 from .. import _files
+from .._connector.find import Selector
 from .._connector.web import Stops
 from .._engine import Task
 from .._errors import Fault, NotAttempted, NotFound, TimedOut, VforgeError
@@ -33,24 +36,28 @@ from .._temporary_snapshots import (
     SnapshotTask,
     find_leftovers,
     remove_leftovers,
+    undisturbed,
     waves,
     with_snapshots,
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
 from . import disk as disks
-from . import images, plan, read, readers, report
+from . import images, plan, read, report
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
 from .model import MACHINE_FILE, Point, point_id
-from .options import EXPORT, INCREMENTAL, TRY, BackupOptions, Vm
+from .options import INCREMENTAL, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Changes, Reading, Whole
 from .repository import Machine, Repository
+from .sources import Sources
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
     from .._connector.session import Session
     from .._vsphere.disks import Disk
+    from .._vsphere.transports import Way
+    from .readers import Reader
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
@@ -62,6 +69,7 @@ class BackupItem(SnapshotItem):
     """A VM of the task.
 
     :ivar machine: its points; None until its folder is locked.
+    :ivar ways: what each transport said of it before its snapshot; ``transport`` the one that reads it.
     :ivar hardware: what the VM is made of, as its snapshot has it.
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
@@ -71,6 +79,8 @@ class BackupItem(SnapshotItem):
 
     vm: Vm
     machine: Machine | None = None
+    ways: list[Way] = dataclasses.field(default_factory=list)
+    transport: str = ""
     hardware: hardware.Machine | None = None
     readings: list[Reading] = dataclasses.field(default_factory=list)
     staged: str | None = None
@@ -94,6 +104,7 @@ class BackupTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
+    :ivar lock: for what is made once for all VMs.
     """
 
     session: Session
@@ -102,6 +113,12 @@ class BackupTask:
     repository: Repository
     end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @functools.cached_property
+    def sources(self) -> Sources:
+        """The transports."""
+        return Sources(self)
 
     @property
     def vms(self) -> list[BackupItem]:
@@ -143,6 +160,8 @@ def run(session: Session, options: BackupOptions, *, check: bool) -> dict[str, t
 
 def _carry_out(job: BackupTask) -> None:
     find_leftovers(job.snapshots)
+    with job.task.phase("lookup"):
+        job.sources.look()
     now = datetime.datetime.now(datetime.UTC)
     for item in job.vms:
         try:
@@ -155,6 +174,7 @@ def _carry_out(job: BackupTask) -> None:
             item.steps = ()
             item.fail(error)
     remove_leftovers(job.snapshots)
+    _choose_transports(job)
     due = [item for item in job.vms if item.due(BACK_UP)]
     if job.task.check:
         for item in due:
@@ -171,6 +191,41 @@ def _carry_out(job: BackupTask) -> None:
             finally:
                 # As long as the locks are held.
                 _discard(wave)
+
+
+def _choose_transports(job: BackupTask) -> None:
+    """Find out by what the disks of each VM are read, before anything is made of it."""
+    due = [item for item in job.vms if item.due(BACK_UP)]
+    _read_again(job, [item for item in due if item.leftovers])
+
+    def look(item: BackupItem) -> None:
+        item.ways = job.sources.ways(item.vm)
+
+    def note(item: BackupItem, outcome: Outcome) -> None:
+        try:
+            if outcome.error is not None:
+                raise outcome.error
+            item.transport = plan.transport(item.title, item.ways, job.options)
+        except VforgeError as error:
+            item.fail(error)
+            return
+        warning = plan.fell_back(item.title, item.transport, item.ways, item.vm, job.options)
+        item.warnings += [warning] if warning else []
+
+    with job.task.phase("lookup"):
+        job.task.call(due, look, "VMs looked at", note)
+
+
+def _read_again(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
+    """Without a snapshot that a dead run had left, their disks are others."""
+    if not items or job.task.check:
+        return
+    selectors = [Selector(moid=item.vm.moid) for item in items]
+    for item, found in zip(items, read.find(job.session, selectors, None), strict=True):
+        if isinstance(found, VforgeError):
+            item.fail(found)
+        else:
+            item.vm = found
 
 
 def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
@@ -207,9 +262,23 @@ def _copy(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     with_snapshots(
         job.snapshots,
         items,
-        lambda ready: _copy_snapshots(job, ready),
+        lambda ready: _copy_and_detach(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
     )
+
+
+def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
+    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be removed."""
+
+    def detach() -> None:
+        left = job.sources.end()
+        for item in ready:
+            item.in_use = left.get(item.vm.instance_uuid, "")
+
+    try:
+        _copy_snapshots(job, ready)
+    finally:
+        undisturbed(job.snapshots, detach)
 
 
 def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
@@ -238,11 +307,10 @@ def _snapshot(item: BackupItem) -> str:
 
 
 def _plan(job: BackupTask, item: BackupItem, machine: Machine, found: t.Sequence[Disk]) -> None:
-    out = {one.disk.key for one in plan.left_out(found)}
     try:
         points = machine.points
         newest = points[-1] if points else None
-        item.readings = [plan.reading(disk, newest, job.options) for disk in found if disk.key not in out]
+        item.readings = [plan.reading(disk, newest, job.options, item.transport) for disk in plan.kept(found)]
     except VforgeError as error:
         item.fail(error)
 
@@ -262,38 +330,15 @@ def _copy_vm(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_disks(job: BackupTask, item: BackupItem, machine: Machine, staged: str) -> None:
-    transport = plan.transport(job.options)
-    sources: dict[int, readers.Reader] = {}
-    if transport == EXPORT:
-        sources |= readers.export(
-            job.session,
-            item.vm,
-            _snapshot(item),
-            [reading.disk for reading in item.readings],
-            staged,
-            deadline=job.task.deadline,
-            stop=job.end.stop(),
-            parallel=job.options.streams,
-        )
-    for place, reading in enumerate(item.readings):
-        source = sources.get(reading.disk.key) or _server(job, item, reading.disk)
-        item.readings[place], areas = _areas(job, item, reading, source)
-        item.copied.append(_copy_disk(job, item, machine, item.readings[place], areas, source))
-        if isinstance(source, readers.ImageReader):
-            source.remove()
+    wanted = [reading.disk for reading in item.readings]
+    with job.sources.opened(item, _snapshot(item), wanted, staged) as source_of:
+        for place, reading in enumerate(item.readings):
+            with source_of(reading.disk) as source:
+                item.readings[place], areas = _areas(job, item, reading, source)
+                item.copied.append(_copy_disk(job, item, machine, item.readings[place], areas, source))
 
 
-def _server(job: BackupTask, item: BackupItem, disk: Disk) -> readers.Reader:
-    values = readers.placeholders(job.session, item.vm, _snapshot(item), disk)
-    server = job.options.nbd
-    if server is None:
-        raise NotAttempted("No NBD server is named.", hint="Set nbd.")
-    return readers.NbdReader(server.filled(values), disk.capacity, f"{disk.label} of {item.title}")
-
-
-def _areas(
-    job: BackupTask, item: BackupItem, reading: Reading, source: readers.Reader
-) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
+def _areas(job: BackupTask, item: BackupItem, reading: Reading, source: Reader) -> tuple[Reading, t.Iterable[tuple[int, int]]]:
     """What is to be read of a disk; all of it, where vCenter cannot say what changed."""
     disk = reading.disk
     if isinstance(reading, Changes):
@@ -326,7 +371,7 @@ def _copy_disk(
     machine: Machine,
     reading: Reading,
     areas: t.Iterable[tuple[int, int]],
-    source: readers.Reader,
+    source: Reader,
 ) -> Staged:
     disk = reading.disk
     meter = Meter(f"{item.vm.name}, {disk.label}", disk.capacity, job.session.show_progress)
@@ -344,7 +389,7 @@ def _copy_disk(
         capacity=disk.capacity,
         change_id=disk.change_id,
         identity=disk.identity,
-        transport=plan.transport(job.options),
+        transport=item.transport,
     )
     earlier = Earlier(reading.point, reading.earlier) if isinstance(reading, Changes) else None
     return disks.copy(machine, item.staged or "", new, earlier, areas, copying, job.task.deadline)

@@ -335,14 +335,18 @@ def _is_settled(item: CloneItem, update: tasks.Update) -> bool:
     return True
 
 
+class NotPublished(TimedOut):
+    """A level of a template that another run fills was not published in time."""
+
+    error_code = "template_not_ready"
+
+
 def _never_published(item: CloneItem, timeout: int) -> TimedOut:
-    error = TimedOut(
+    return NotPublished(
         f"{item.title} is there, but the run that fills it did not publish it in {timeout} s.",
         hint="If that run is dead, go on in its place by setting owner to its own, or remove the VM with state absent.",
         owner=item.vm.filled_by if item.vm else None,
     )
-    error.error_code = "template_not_ready"
-    return error
 
 
 def _publish(task: Task[CloneItem], timeout: int) -> None:

@@ -309,11 +309,15 @@ def _judge(item: VmItem, how: str | None) -> None:
         )
 
 
+class CloudInitTimedOut(TimedOut):
+    """cloud-init did not come as far as was asked for in time."""
+
+    error_code = "cloud_init_timeout"
+
+
 def _late(item: VmItem, options: CloudOptions) -> TimedOut:
     why = _WHY_LATE[item.plan.wait]
-    error = TimedOut(
+    return CloudInitTimedOut(
         f"{item.title} is {item.power_state}, but in {options.timeout} s {why}.",
         hint=_LOOK_AT[item.plan.wait],
     )
-    error.error_code = "cloud_init_timeout"
-    return error

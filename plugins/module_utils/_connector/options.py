@@ -29,7 +29,9 @@ class ConnectionOptions:
     :ivar port: TCP port of its HTTPS endpoint.
     :ivar username: user of the vCenter's single sign-on.
     :ivar password: the password; never in ``repr``.
-    :ivar validate_certs: False switches every check of the certificate off.
+    :ivar validate_certs: False switches every check of the certificate off, unless a CA file or a
+        thumbprint is given: AWX's own credential sets it to False where its administrator has not
+        chosen, and who names what to trust wants that.
     :ivar ca_path: PEM file of the certificate authorities to trust instead of the system's.
     :ivar thumbprint: SHA-256 of the server's certificate, 64 lower-case hexadecimal digits; pins it
         instead of a CA.
@@ -101,18 +103,22 @@ class ConnectionOptions:
         return _endpoint(self.proxy_host, self.proxy_port or 0) if self.proxy_host else None
 
     @property
+    def verifies(self) -> bool:
+        """Whether the certificate of the vCenter is verified."""
+        return self.validate_certs or bool(self.ca_path or self.thumbprint)
+
+    @property
     def doubt(self) -> str:
         """A warning that the vCenter is not verified, which who runs a job of AWX may not have
         asked for; empty where it is.
         """
-        if self.validate_certs or self.thumbprint:
+        if self.verifies:
             return ""
         return (
-            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, "
-            "in the task, in "
-            "module_defaults or by the environment variable VMWARE_VALIDATE_CERTS. Whoever stands "
-            "between can take the "
-            "password and answer as the vCenter. Set ca_path or thumbprint instead."
+            f"The certificate of {self.endpoint} is not verified, since validate_certs is false, in the task, in "
+            "module_defaults or by the environment variable VMWARE_VALIDATE_CERTS, as the vCenter credential of AWX "
+            "sets it. Whoever stands between can take the password and answer as the vCenter. Set ca_path or "
+            "thumbprint, or VMWARE_CA_PATH or VMWARE_THUMBPRINT: then it is verified all the same."
         )
 
     def cache_key(self) -> str:
@@ -120,7 +126,7 @@ class ConnectionOptions:
         one.
         """
         trust = (
-            str(self.validate_certs),
+            str(self.verifies),
             self.ca_path or "",
             self.thumbprint or "",
             self.proxy or "",

@@ -201,7 +201,7 @@ def context_for(options: ConnectionOptions) -> ssl.SSLContext:
 def _context_for(options: ConnectionOptions) -> ssl.SSLContext:
     if options.thumbprint:
         return pinned(options.thumbprint)
-    return by_authority(options.ca_path, "ca_path") if options.validate_certs else unchecked()
+    return by_authority(options.ca_path, "ca_path") if options.verifies else unchecked()
 
 
 def by_authority(ca_path: str | None, option: str) -> ssl.SSLContext:

@@ -33,6 +33,7 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._engine import Task
     from .._vsphere.disks import Disk
+    from .._vsphere.folder import FileState
     from .local import Workplace
     from .model import DiskVm
     from .task import DiskItem

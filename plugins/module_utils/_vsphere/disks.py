@@ -56,6 +56,7 @@ class Disk:
     :ivar change_id: from where changed areas count; None where tracking is not active.
     :ivar uuid: of the backing; empty where it has none.
     :ivar object_id: ``diskObjectId``; empty where there is none.
+    :ivar encrypted: whether its files are.
     :ivar own_levels: delta disks that lie in the VM's own folder, over a disk that lies there too.
         Only these can be collapsed: a linked clone's first delta disk is one of a disk of another
         VM.
@@ -73,6 +74,7 @@ class Disk:
     uuid: str = ""
     object_id: str = ""
     own_levels: int = 0
+    encrypted: bool = False
 
     @property
     def levels(self) -> int:
@@ -129,6 +131,7 @@ def _disk(device: t.Any, controller: t.Any, home: str) -> Disk:
         uuid=str(getattr(backing, "uuid", None) or ""),
         object_id=device.diskObjectId or "",
         own_levels=own_levels(files, home),
+        encrypted=getattr(backing, "keyId", None) is not None,
     )
 
 

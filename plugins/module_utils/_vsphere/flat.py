@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one file with the content of a disk, read over the path of its datastore."""
+"""The content of a disk as one file of a datastore, read over its path."""
 
 from __future__ import annotations
 
@@ -68,8 +68,21 @@ class Flat:
 
     def _known(self) -> DatastorePath:
         if self.extent is None:
-            raise NotWhole("The content of this disk is not in one file.", hint="Set transport to lease.")
+            raise NotWhole("The content of this disk is not in one file.", hint="It comes by an export lease.")
         return self.extent
+
+    def read_into(self, start: int, buffer: memoryview) -> None:
+        """Fill a buffer with the bytes from there.
+
+        :raises ConnectionLost: the connection broke, or too few came.
+        """
+        came = 0
+        with self._files.part(self._known(), start, len(buffer)) as answer:
+            while came < len(buffer):
+                count = answer.readinto(buffer[came:])
+                if not count:
+                    raise ConnectionLost("The connection was closed in mid-file.", hint="Run again.")
+                came += count
 
     def pieces(self, start: int, length: int, buffer: memoryview) -> t.Iterator[memoryview]:
         """The bytes from there, as they come; each is valid until the next.

@@ -127,6 +127,10 @@ class DatastoreFiles:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections."""
         self._client.close()
 
     def state(self, path: DatastorePath) -> FileState:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .._connector.pyvmomi import vim
+from .._errors import Fault
 from . import fcd, snapshots
 from .areas import Page
 from .changeid import FullRequired
@@ -15,7 +16,6 @@ from .vm import reference
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
-    from .._errors import Fault
     from .fcd import FirstClassDisk
 
 # The keys of hostd's messages (vSphere Web Services SDK, and what hosts answer) and what they mean.
@@ -27,6 +27,12 @@ _FILE_FAULTS = {
     ),
     "cbt.cannotGetChanges": FullRequired("change_id_unknown", "vCenter has no record back to this changeId."),
 }
+
+
+# In place of a changeId: the areas that are in use (API reference, QueryChangedDiskAreas).
+IN_USE = "*"
+
+X = t.TypeVar("X")
 
 
 def pages(session: Session, vm: str, snapshot: str | None, key: int, change_id: str) -> t.Callable[[int], Page]:
@@ -80,3 +86,16 @@ def full_required(fault: Fault) -> FullRequired | None:
         if any(key.endswith(ending) for key in keys):
             return meaning
     return FullRequired("vcenter_refused", f"vCenter cannot say what changed: {fault.message}")
+
+
+def or_whole(ask: t.Callable[[], X], whole: X) -> X:
+    """What is in use, or the whole disk where vCenter cannot say it.
+
+    :raises Fault: the asking failed for another reason than that.
+    """
+    try:
+        return ask()
+    except Fault as fault:
+        if full_required(fault) is None:
+            raise
+        return whole

@@ -258,20 +258,24 @@ def failure(name: str, report: WakeReport) -> GuestError:
     )
 
 
+class WakeTimedOut(TimedOut):
+    """The script that wakes a clone did not end in time."""
+
+    error_code = "wake_timeout"
+
+
 def lateness(name: str, state: str | None, timeout: int) -> TimedOut:
     """The error for a clone that has not reported the end of its scripts.
 
     ``state`` is what it reported last.
     """
     how = "is still running" if state == RUNNING else "has not reported that it began"
-    error = TimedOut(
+    return WakeTimedOut(
         f"{name} is there, but after {timeout} s its script for waking {how}.",
         hint="Look in its guest, by its console: in the folder of temporary files "
         "vforge-*/wake.log. Raise timeout where "
         "the scripts take longer, or do not wait for them (wait_for_wake).",
     )
-    error.error_code = "wake_timeout"
-    return error
 
 
 def keys_warning(which: str) -> str:

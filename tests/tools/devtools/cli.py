@@ -74,6 +74,14 @@ def _module(console: Console, arguments: list[str]) -> int:
     return skeleton.run(console, arguments)
 
 
+def _error_codes(console: Console, _arguments: list[str]) -> int:
+    from devtools import error_codes
+
+    error_codes.write()
+    console.text(f"written: {error_codes.PAGE.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _pin(console: Console, _arguments: list[str]) -> int:
     from devtools import pinning
 
@@ -98,6 +106,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "demo": _demo,
     "bench": _bench,
     "docs": _docs,
+    "error-codes": _error_codes,
     "module": _module,
     "lock": _pin,
     "clean": _clean,

@@ -125,6 +125,7 @@ type vmPatch struct {
 	DeltaLevels *int        `json:"delta_levels"`
 	Tools       *string     `json:"tools"`
 	Guest       *guestPatch `json:"guest"`
+	Devices     *string     `json:"devices"`
 }
 
 type guestPatch struct {
@@ -166,6 +167,11 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 	if p.DeltaLevels != nil && (*p.DeltaLevels < 0 || *p.DeltaLevels > 1000) {
 		return badRequest(errors.New(`"delta_levels" is from 0 to 1000`))
 	}
+	if p.Devices != nil {
+		if err := checkDevices(*p.Devices); err != nil {
+			return err
+		}
+	}
 	s.patchState(vm, p)
 	if p.Guest != nil {
 		if err := s.patchInside(vm.Self, &p.Guest.insidePatch, p.Guest.Hang); err != nil {
@@ -183,6 +189,9 @@ func (s *Sim) applyPatch(vm *simulator.VirtualMachine, p *vmPatch) error {
 		}
 		for p.DeltaLevels != nil && err == nil && deltasOf(vm) < *p.DeltaLevels {
 			err = s.growParent(ctx, vm)
+		}
+		if p.Devices != nil {
+			s.showDevices(vm)
 		}
 	})
 	if err == nil && (p.Tools != nil || p.Guest != nil) {
@@ -204,6 +213,7 @@ func (s *Sim) patchState(vm *simulator.VirtualMachine, p *vmPatch) {
 		if p.Passthrough != nil {
 			st.passthrough = *p.Passthrough
 		}
+		set(&st.devices, p.Devices)
 		if p.Tools != nil {
 			st.guest.noTools = *p.Tools == "notRunning"
 		}

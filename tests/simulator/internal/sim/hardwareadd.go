@@ -195,6 +195,9 @@ func (h *hardware) addDisk(index int32, disk *types.VirtualDisk, op types.Virtua
 	if fault := h.place(index, &disk.VirtualDevice, vhardware.KeyDisk); fault != nil {
 		return fault
 	}
+	if fault := h.hotPlug(index, disk); fault != nil {
+		return fault
+	}
 	if disk.CapacityInBytes == 0 {
 		disk.CapacityInBytes = disk.CapacityInKB * 1024
 	}

@@ -37,10 +37,14 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	if denied != nil {
 		return &methods.ReconfigVM_TaskBody{Fault_: faults.SOAP(denied)}
 	}
+	locked := s.attaching(vm, &req.Spec)
 	if vhardware.UnknownConfig(&req.Spec) == "" {
 		task := sh.vmTask(ctx, req.This, "reconfigure", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 			if fault := s.reconfigFault(vm, &req.Spec); fault != nil {
 				return fault
+			}
+			if locked != nil {
+				return locked
 			}
 			return s.reconfigure(ctx, vm, &req.Spec)
 		})
@@ -210,6 +214,8 @@ func (s *Sim) setHardware(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 	}
 	ctx.Update(vm, []types.PropertyChange{{Name: "datastore", Val: stores}})
 	s.setDevices(ctx, vm, h.devices)
+	s.borrowed.note(vm.Self, h.devices)
+	s.showDevices(vm)
 	s.trackLayers(vm)
 	for _, disk := range h.doomed {
 		s.removeLevel(vdisk.KeyOf(vdisk.DiskChain(disk)[0]))

@@ -56,6 +56,7 @@ type Sim struct {
 	props    *props.Server
 	index    *naming.Index
 	layers   vdisk.Users
+	borrowed borrowed
 	// diskLayers are the disks' bytes.
 	diskLayers *vdisk.Layers
 	// tracks are what is known of changed blocks.

@@ -112,9 +112,16 @@ func (s *Sim) dropSnapshots(ctx *simulator.Context, vm *simulator.VirtualMachine
 		s.forgetSnapshot(ctx, vm, ref)
 	}
 	err := merge(c, layers)
+	stuck := c.stuck(layers)
 	c.finish()
 	s.tracks.TakeEffect(ctx, vm)
 	s.tellFiles(ctx, vm)
+	if stuck != "" {
+		ctx.Update(vm, []types.PropertyChange{
+			{Name: "runtime.consolidationNeeded", Val: true}, {Name: "summary.runtime.consolidationNeeded", Val: true},
+		})
+		return fileLocked(stuck)
+	}
 	return consolidationFault(vm, err)
 }
 
@@ -148,6 +155,11 @@ func (sh *vmShim) ConsolidateVMDisksTask(ctx *simulator.Context, req *types.Cons
 	s := sh.s
 	task := s.snapshotTask(ctx, req.This, "consolidateVMDisks", func(ctx *simulator.Context, vm *simulator.VirtualMachine) (types.AnyType, types.BaseMethodFault) {
 		c := s.consolidating(ctx, vm)
+		for key := range c.before {
+			if s.borrowed.held(vm.Self, key) {
+				return nil, fileLocked(key.File)
+			}
+		}
 		var err error
 		if vm.Snapshot == nil {
 			err = c.collapse()

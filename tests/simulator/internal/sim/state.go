@@ -31,6 +31,8 @@ type vmState struct {
 	// deltas counts the layers that this parent's disks ever got; it numbers their
 	// files.
 	deltas int
+	// devices is a folder of this machine in which the guest's disks show, as below /dev/disk/by-id.
+	devices string
 	// snapshots counts those that this VM ever had.
 	snapshots int
 }

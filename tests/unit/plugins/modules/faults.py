@@ -215,7 +215,7 @@ class Sweep:
             if code in _NO_ERROR_CODES:
                 yield f"error_code is {code!r}: {ended.result.get('msg')}"
             if case.kind == "SIGTERM" and code != "interrupted":
-                yield f"after SIGTERM, error_code is {code}"
+                yield f"after SIGTERM, error_code is {code}: {ended.result.get('msg')} {ended.result.get('failures')}"
         yield from self._untrue(ended)
         if ended.code >= 0 and (left := list(self._module.temporary.iterdir())):
             yield f"temporary files are left: {left}"

@@ -90,8 +90,8 @@ def test_a_certificate_that_does_not_hold(make_sim, kind, code, advice):
     assert error.error_code == code
     assert advice in error.hint
     # The user may decide to trust it all the same, in either way.
-    for change in ({"validate_certs": False}, {"thumbprint": sim.thumbprint}):
-        with session(sim, ca_path=ca, **change) as known:
+    for change in ({"validate_certs": False, "ca_path": None}, {"thumbprint": sim.thumbprint}):
+        with session(sim, **{"ca_path": ca, **change}) as known:
             assert known.about["apiType"] == "VirtualCenter"
 
 
@@ -144,8 +144,11 @@ def test_a_directory_in_place_of_a_ca_file(shared_sim, tmp_path):
     assert failure(options(shared_sim, ca_path=str(tmp_path))).error_code == "tls_ca_file"
 
 
-def test_a_ca_file_that_is_not_needed_is_not_read(shared_sim):
-    with session(shared_sim, ca_path="/nonexistent", validate_certs=False) as known:
+def test_who_gives_a_ca_file_has_the_certificate_verified_whatever_the_environment_says(shared_sim):
+    assert failure(options(shared_sim, ca_path="/nonexistent", validate_certs=False)).error_code == "tls_ca_file"
+    refused = failure(options(shared_sim, ca_path=str(IMPOSTOR), validate_certs=False))
+    assert refused.error_code == "tls_untrusted_ca"
+    with session(shared_sim, ca_path=None, validate_certs=False) as known:
         assert known.about["apiType"] == "VirtualCenter"
 
 

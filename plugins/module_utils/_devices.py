@@ -1,0 +1,146 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks of this machine, as udev names them: waited for, and read.
+
+udev makes a link below ``/dev/disk/by-id`` for each SCSI disk that reports a UUID, which virtual disks do
+where the VM has ``disk.EnableUUID``. The kernel tells of such links by inotify(7), so that nothing is asked again and again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import stat
+import time
+import typing as t
+
+from ._errors import VforgeError
+
+BY_ID = "/dev/disk/by-id"
+
+# inotify(7): what makes a name appear in a folder.
+_IN_MOVED_TO, _IN_CREATE, _IN_ATTRIB = 0x80, 0x100, 0x4
+_EVENTS = 64 * 1024
+
+# So long a wait lasts before whether it is to go on is asked again.
+_TURN_SECONDS = 1.0
+
+
+class DeviceMissing(VforgeError):
+    """A disk that was attached to this machine does not show in it, or not whole."""
+
+    error_code = "device_missing"
+
+
+def names_of(uuid: str) -> tuple[str, ...]:
+    """What udev may call the disk with a UUID.
+
+    :param uuid: of a virtual disk, as vSphere has it: its digits are those of the disk's NAA identifier.
+    """
+    digits = uuid.replace("-", "").lower()
+    return f"wwn-0x{digits}", f"scsi-3{digits}"
+
+
+def present(folder: str, uuid: str) -> str | None:
+    """The path of the disk with a UUID; None where it does not show."""
+    for name in names_of(uuid):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def reason(folder: str) -> str:
+    """Why no disk can show in a folder; empty where it can."""
+    return "" if os.path.isdir(folder) else f"there is no folder {folder} where the module runs, so disks would not show"
+
+
+def wait(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[], None]) -> str:
+    """Wait until the disk with a UUID shows.
+
+    :param what: it is, for messages.
+    :param deadline: of ``time.monotonic()``.
+    :param go_on: is called now and then; raises why the wait is to end.
+    :returns: its path.
+    :raises DeviceMissing: it does not show in time.
+    """
+    with _watched(folder) as events:
+        while True:
+            # After the watch was set: what appears meanwhile is an event.
+            path = present(folder, uuid)
+            if path is not None:
+                return path
+            go_on()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise DeviceMissing(
+                    f"{what} is attached to the VM that the module runs in, and no {names_of(uuid)[0]} shows in {folder}.",
+                    hint="Its guest needs udev, and a kernel that sees new SCSI disks by itself.",
+                )
+            if select.select([events], [], [], min(left, _TURN_SECONDS))[0]:
+                os.read(events, _EVENTS)
+
+
+@contextlib.contextmanager
+def _watched(folder: str) -> t.Iterator[int]:
+    """A descriptor that can be read whenever a name appears in a folder."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    events = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    if events < 0:
+        raise DeviceMissing(f"{folder} cannot be watched: {os.strerror(ctypes.get_errno())}.")
+    try:
+        if libc.inotify_add_watch(events, os.fsencode(folder), _IN_CREATE | _IN_MOVED_TO | _IN_ATTRIB) < 0:
+            raise DeviceMissing(f"{folder} cannot be watched: {os.strerror(ctypes.get_errno())}.")
+        yield events
+    finally:
+        os.close(events)
+
+
+class Device:
+    """A disk of this machine, open for reading; for any number of threads.
+
+    :param path: as ``wait`` returns it.
+    :param what: it is, for messages.
+    :ivar size: in bytes.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        self._what = what
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DeviceMissing(
+                f"{what} shows as {path}, which cannot be read: {error.strerror}.",
+                hint="Run the module as root, or as a user of the group disk.",
+            ) from error
+        kind = os.fstat(self._file).st_mode
+        if not stat.S_ISBLK(kind) and not stat.S_ISREG(kind):
+            os.close(self._file)
+            raise DeviceMissing(f"{path} is neither a disk nor a file.", hint="Look at what made it.")
+        self.size = os.lseek(self._file, 0, os.SEEK_END)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk.
+
+        :raises DeviceMissing: they cannot be had, since it was detached, for example.
+        """
+        try:
+            data = os.pread(self._file, length, offset)
+            while len(data) < length:
+                more = os.pread(self._file, length - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise DeviceMissing(
+                f"{self._what} cannot be read at byte {offset}: {error.strerror}.",
+                hint="Look whether it is still attached to the VM that the module runs in.",
+            ) from error
+        return data
+
+    def close(self) -> None:
+        """End it."""
+        os.close(self._file)

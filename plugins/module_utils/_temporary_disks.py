@@ -1,0 +1,319 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks of other VMs that are attached, for a moment, to the VM that the module runs in: each is detached in every ending.
+
+They are attached as independent nonpersistent disks: nothing is ever written to their files. With the same call
+the proxy gets an owner mark in its extraConfig, which names the disk, the run and the process. A run that was killed leaves the
+disk attached; the next one that finds such a mark, whose run is certain to be over, detaches it. That comes
+before any snapshot is removed: while the disk is attached, its snapshot cannot be consolidated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import threading
+import time
+import typing as t
+
+from ._connector import tasks
+from ._errors import Fault, StillRunning, VforgeError
+from ._temporary_snapshots import REMOVAL_SECONDS, Owner
+from ._vsphere import proxy as proxies
+
+if t.TYPE_CHECKING:
+    from ._connector.session import Session
+    from ._vsphere.disks import Disk
+    from ._vsphere.proxy import Attached, Known
+
+# Of the pairs in the proxy's extraConfig; the place of the disk follows.
+MARK = "vforge.attached."
+
+_NONPERSISTENT = "independent_nonpersistent"
+
+# For a place of a controller to be free again.
+_TURN_SECONDS = 1.0
+
+_TRIES = 3
+
+# What vCenter answers where a place of a controller is not free (API reference, ReconfigVM_Task).
+_PLACE_TAKEN = "InvalidDeviceSpec"
+
+
+class NotAttached(VforgeError):
+    """A disk was not attached as it was asked for."""
+
+    error_code = "not_attached"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What the pair of a place says of the disk there.
+
+    :ivar vm: instance UUID of the VM whose disk it is.
+    :ivar until: when its run has ended in any case, by vCenter's clock.
+    """
+
+    file: str
+    vm: str
+    run: str
+    owner: Owner
+    until: datetime.datetime
+
+    def text(self) -> str:
+        """The value of the pair."""
+        data = {"file": self.file, "vm": self.vm, "run": self.run, "until": self.until.isoformat(timespec="seconds")}
+        return json.dumps(data | dataclasses.asdict(self.owner))
+
+    @classmethod
+    def read(cls, text: str) -> Mark | None:
+        """What a value says, or None where it is none of ours."""
+        try:
+            data = json.loads(text)
+            owner = Owner(str(data["place"]), int(data["pid"]), str(data["began"]))
+            until = datetime.datetime.fromisoformat(str(data["until"]))
+            return cls(str(data["file"]), str(data["vm"]), str(data["run"]), owner, until) if until.tzinfo else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def is_over(self, now: datetime.datetime) -> bool:
+        """Whether its run is certain to have ended."""
+        return self.owner.is_gone() or now > self.until
+
+
+def _key(slot: tuple[int, int]) -> str:
+    return f"{MARK}{slot[0]}-{slot[1]}"
+
+
+def _marks(known: Known) -> dict[str, Mark]:
+    """The marks that a proxy has, by their keys."""
+    read = {key: Mark.read(value) for key, value in known.config.items() if key.startswith(MARK)}
+    return {key: mark for key, mark in read.items() if mark is not None}
+
+
+def _marked(known: Known, marks: t.Mapping[str, Mark]) -> list[Attached]:
+    """The disks that marks are about, as far as they are attached."""
+
+    def is_marked(disk: Attached) -> bool:
+        mark = marks.get(_key(disk.slot))
+        return mark is not None and disk.file == mark.file and disk.mode == _NONPERSISTENT
+
+    return [disk for disk in known.disks if is_marked(disk)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Leftovers:
+    """What runs that are over have left attached to a proxy.
+
+    :ivar disks: that are to be detached; ``keys`` the marks that go with them.
+    :ivar files: of the disks.
+    """
+
+    disks: tuple[Attached, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the disks, in their order."""
+        return sorted(disk.file for disk in self.disks)
+
+
+def leftovers(session: Session, known: Known) -> Leftovers:
+    """Find what runs that are over have left: one call, and none where there is no mark."""
+    marks = _marks(known)
+    if not marks:
+        return Leftovers((), ())
+    now = session.current_time()
+    over = {key: mark for key, mark in marks.items() if mark.is_over(now)}
+    return Leftovers(tuple(_marked(known, over)), tuple(over))
+
+
+def detach_leftovers(session: Session, known: Known, found: Leftovers) -> Known:
+    """Detach them, all by one call.
+
+    :returns: the proxy as it is then.
+    :raises VforgeError: they could not be.
+    """
+    if not found.keys:
+        return known
+    devices, config = [disk.device for disk in found.disks], dict.fromkeys(found.keys, "")
+    _carry_out(
+        session,
+        lambda: proxies.start_change(session, known.proxy.moid, remove=devices, config=config),
+        time.monotonic() + REMOVAL_SECONDS,
+    )
+    return proxies.read(session, known.proxy.moid)
+
+
+class Attachments:
+    """Attaches disks to a proxy, each for as long as it is read; for any number of threads.
+
+    :param known: the proxy, as it was when the task began.
+    :param run: random; names the run in the owner marks.
+    :param seconds: after which the run has ended in any case.
+    :param go_on: is called while something is waited for; raises why that is to end.
+    """
+
+    def __init__(self, session: Session, known: Known, run: str, seconds: float, go_on: t.Callable[[], None]) -> None:
+        self._session = session
+        self._moid = known.proxy.moid
+        self._path = known.proxy.path
+        self._run = run
+        self._go_on = go_on
+        until = session.current_time() + datetime.timedelta(seconds=seconds + REMOVAL_SECONDS)
+        self._until = until.replace(microsecond=0)
+        self._owner = Owner.this()
+        self._free = list(known.proxy.slots)
+        self._changed = threading.Condition()
+        # vCenter changes a VM by one task at a time.
+        self._turn = threading.Lock()
+        self._ours: dict[tuple[int, int], Mark] = {}
+
+    @contextlib.contextmanager
+    def attached(self, disk: Disk, vm: str, what: str, deadline: float) -> t.Iterator[Attached]:
+        """Have a disk of a snapshot on this machine, as long as the context lasts.
+
+        :param disk: as the snapshot has it.
+        :param vm: instance UUID of its VM.
+        :param what: it is, for messages.
+        :raises NotAttached: it is not there after all.
+        :raises Fault: vCenter refuses.
+        """
+        found = self._attach_somewhere(disk, vm, what, deadline)
+        try:
+            yield found
+        finally:
+            # What cannot be detached here, ``end`` detaches, which also comes after a signal.
+            with contextlib.suppress(VforgeError):
+                self._go_on()
+                self._detach_known(found)
+
+    def end(self) -> dict[str, str]:
+        """Detach what is still attached.
+
+        :returns: why a disk could not be detached, by the instance UUID of its VM; the next run does it.
+        """
+        why = ""
+        for _try in range(_TRIES):
+            if not self._ours:
+                break
+            try:
+                self._detach(list(self._ours))
+            except VforgeError as error:
+                why = str(error)
+        return {mark.vm: f"{mark.file} could not be detached from {self._path}: {why}" for mark in self._ours.values()}
+
+    def _take_slot(self) -> tuple[int, int]:
+        with self._changed:
+            while not self._free:
+                self._go_on()
+                self._changed.wait(_TURN_SECONDS)
+            return self._free.pop(0)
+
+    def _attach_somewhere(self, disk: Disk, vm: str, what: str, deadline: float) -> Attached:
+        """Attach a disk where a place is free; at another one, where another run was quicker."""
+        tries = 0
+        while True:
+            slot = self._take_slot()
+            try:
+                return self._attach(disk, vm, slot, what, deadline)
+            except Fault as fault:
+                tries += 1
+                if fault.fault != _PLACE_TAKEN or tries == _TRIES:
+                    raise
+                self._look_for_places()
+
+    def _look_for_places(self) -> None:
+        slots = proxies.read(self._session, self._moid).proxy.slots
+        with self._changed:
+            self._free = [slot for slot in slots if slot not in self._ours]
+
+    def _attach(self, disk: Disk, vm: str, slot: tuple[int, int], what: str, deadline: float) -> Attached:
+        mark = Mark(disk.file, vm, self._run, self._owner, self._until)
+        device = proxies.nonpersistent(disk.file, disk.capacity, slot, disk.backing)
+        config = {_key(slot): mark.text()}
+        with self._turn:
+            # From here on it may be attached, whatever comes.
+            self._ours[slot] = mark
+            try:
+                self._change(deadline, add=[device], config=config)
+            except Fault:
+                # Refused as a whole: there is no disk and no mark.
+                self._forget([slot])
+                raise
+            known = proxies.read(self._session, self._moid)
+        found = _marked(known, {_key(slot): mark})
+        if not found or _marks(known).get(_key(slot)) != mark:
+            raise NotAttached(f"{what} was attached to {self._path}, which does not have it.", hint="Run again.")
+        return found[0]
+
+    def _detach_known(self, disk: Attached) -> None:
+        """Detach what is certain to be there: one call."""
+        with self._turn:
+            self._change(time.monotonic() + REMOVAL_SECONDS, remove=[disk.device], config={_key(disk.slot): ""})
+            self._forget([disk.slot])
+
+    def _change(
+        self,
+        deadline: float,
+        *,
+        add: t.Sequence[t.Any] = (),
+        remove: t.Sequence[t.Any] = (),
+        config: t.Mapping[str, str],
+    ) -> None:
+        def start() -> t.Any:
+            return proxies.start_change(self._session, self._moid, add=add, remove=remove, config=config)
+
+        _carry_out(self._session, start, deadline)
+
+    def _detach(self, slots: t.Sequence[tuple[int, int]]) -> None:
+        """Detach what is at these places: a call to look, and one to detach."""
+        with self._turn:
+            mine = {slot: self._ours[slot] for slot in slots if slot in self._ours}
+            if not mine:
+                return
+            known = proxies.read(self._session, self._moid)
+            there = _marks(known)
+            # A place that another run has taken meanwhile is left to it.
+            keys = {_key(slot): mark for slot, mark in mine.items() if there.get(_key(slot)) == mark}
+            devices = [disk.device for disk in _marked(known, keys)]
+            if keys:
+                self._change(time.monotonic() + REMOVAL_SECONDS, remove=devices, config=dict.fromkeys(keys, ""))
+            self._forget(list(mine))
+
+    def _forget(self, slots: t.Sequence[tuple[int, int]]) -> None:
+        with self._changed:
+            for slot in slots:
+                del self._ours[slot]
+                self._free.append(slot)
+            self._changed.notify_all()
+
+
+def _carry_out(session: Session, start: t.Callable[[], t.Any], deadline: float) -> None:
+    """Make a call that changes the proxy, and wait for its task; again, where another task is under way.
+
+    :raises Fault: it was refused.
+    :raises StillRunning: it has not ended in time.
+    """
+    pause = tasks.Backoff(deadline, first=0.25)
+    while True:
+        try:
+            _wait(session, session.retrying(start), deadline)
+            return
+        except Fault as fault:
+            if fault.fault != "TaskInProgress" or not pause.begin():
+                raise
+
+
+def _wait(session: Session, task: t.Any, deadline: float) -> None:
+    ends: list[tasks.TaskEnd] = []
+    if tasks.wait_for_tasks(session, [task], deadline, lambda _moid, end: ends.append(end)):
+        raise StillRunning(
+            f"The task {task._GetMoId()}, which changes the disks of the VM that the module runs in, was still under way.",
+            hint="Run again.",
+        )
+    if ends[0].error is not None:
+        raise ends[0].error

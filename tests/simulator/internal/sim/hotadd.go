@@ -1,0 +1,291 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/guestinfo"
+	"vforge.vsphere/simulator/internal/vdisk"
+)
+
+const nonpersistent = string(types.VirtualDiskModeIndependent_nonpersistent)
+
+// borrowed are the disks of others that VMs have attached so that nothing is written to them.
+type borrowed struct {
+	mu sync.Mutex
+	of map[types.ManagedObjectReference][]vdisk.LayerKey
+}
+
+// note records what a VM has attached now.
+func (b *borrowed) note(vm types.ManagedObjectReference, devices []types.BaseVirtualDevice) {
+	var keys []vdisk.LayerKey
+	for _, disk := range vdisk.DisksOf(devices) {
+		if top, ok := disk.Backing.(*vdisk.FlatBacking); ok && top.DiskMode == nonpersistent {
+			keys = append(keys, vdisk.KeyOf(top))
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.of == nil {
+		b.of = make(map[types.ManagedObjectReference][]vdisk.LayerKey)
+	}
+	b.of[vm] = keys
+}
+
+// held tells if a VM other than this one has a layer attached.
+func (b *borrowed) held(vm types.ManagedObjectReference, key vdisk.LayerKey) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ref, keys := range b.of {
+		if ref != vm && slices.Contains(keys, key) {
+			return true
+		}
+	}
+	return false
+}
+
+// attaching looks at the disks of other VMs that a change attaches: it refuses those that are locked,
+// and describes the others with the layers that they rest on, which a host reads in their descriptors.
+// Nobody holds a VM's lock.
+func (s *Sim) attaching(vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
+	for i, change := range spec.DeviceChange {
+		c := change.GetVirtualDeviceConfigSpec()
+		disk, ok := c.Device.(*types.VirtualDisk)
+		if !ok || c.Operation != types.VirtualDeviceConfigSpecOperationAdd || c.FileOperation != "" {
+			continue
+		}
+		if want, ok := disk.Backing.(*vdisk.FlatBacking); ok {
+			if fault := s.attachingDisk(vm, int32(i), want); fault != nil {
+				return fault
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Sim) attachingDisk(vm *simulator.VirtualMachine, index int32, want *vdisk.FlatBacking) types.BaseMethodFault {
+	name, _ := dsfiles.Split(want.FileName)
+	ds, ok := s.DatastoreOf(vm, name)
+	if !ok {
+		return nil // what is wrong with it is found later
+	}
+	key := vdisk.LayerKey{Datastore: ds.Self.Value, File: want.FileName}
+	for _, ref := range s.layers.UsersOf(key) {
+		other := s.VM(ref)
+		if other == nil || ref == vm.Self {
+			continue
+		}
+		found, locked := s.borrowable(other, key, want.DiskMode)
+		if locked {
+			return fileLocked(want.FileName)
+		}
+		if found == nil {
+			continue
+		}
+		if l, err := s.diskLayers.Layer(found, 0); err == nil {
+			if err := l.MakeFiles(); err != nil {
+				log.Printf("vforge-sim: making %s: %v", want.FileName, err)
+			}
+		}
+		if want.Parent == nil && found.Parent != nil {
+			want.Parent, want.Uuid = found.Parent, found.Uuid
+		}
+	}
+	if ds.Summary.Type == string(types.HostFileSystemVolumeFileSystemTypeVsan) && !s.liesOn(vm, ds.Summary.Type) {
+		return &types.InvalidDeviceBacking{InvalidDeviceSpec: types.InvalidDeviceSpec{
+			InvalidVmConfig: types.InvalidVmConfig{Property: "virtualDeviceSpec.device.backing"}, DeviceIndex: index,
+		}}
+	}
+	return nil
+}
+
+// borrowable finds a layer among those of a VM and its snapshots, and tells if the VM's host has locked it
+// against being attached in a mode: what is written to is locked, what is only read can be read by others.
+func (s *Sim) borrowable(vm *simulator.VirtualMachine, key vdisk.LayerKey, mode string) (found *vdisk.FlatBacking, locked bool) {
+	s.background("").WithLock(vm, func() {
+		runs := vm.Runtime.PowerState == poweredOn
+		devices := slices.Clone(vm.Config.Hardware.Device)
+		for _, disk := range vdisk.DisksOf(devices) {
+			for i, b := range vdisk.DiskChain(disk) {
+				if vdisk.KeyOf(b) != key {
+					continue
+				}
+				written := i == 0 && b.DiskMode != nonpersistent
+				locked = locked || runs && (written || mode != nonpersistent)
+			}
+		}
+		for _, snapshot := range s.SnapshotsOf(vm) {
+			devices = append(devices, snapshot.Config.Hardware.Device...)
+		}
+		for _, disk := range vdisk.DisksOf(devices) {
+			for _, b := range vdisk.DiskChain(disk) {
+				if vdisk.KeyOf(b) == key && found == nil {
+					found = b
+				}
+			}
+		}
+	})
+	return found, locked
+}
+
+// liesOn tells if all datastores of a VM are of a kind.
+func (s *Sim) liesOn(vm *simulator.VirtualMachine, kind string) bool {
+	for _, ref := range vm.Datastore {
+		if ds, ok := s.reg.Get(ref).(*simulator.Datastore); !ok || ds.Summary.Type != kind {
+			return false
+		}
+	}
+	return true
+}
+
+// hotPlug refuses a disk on a controller that takes none while the VM runs, and a place that a controller
+// does not have. The disk has its place already.
+func (h *hardware) hotPlug(index int32, disk *types.VirtualDisk) types.BaseMethodFault {
+	at := h.find(disk.ControllerKey)
+	if at < 0 || h.fresh {
+		return nil
+	}
+	switch c := h.devices[at].(type) {
+	case *types.VirtualIDEController:
+		if h.on {
+			return &types.DeviceHotPlugNotSupported{InvalidDeviceSpec: types.InvalidDeviceSpec{DeviceIndex: index}}
+		}
+	case types.BaseVirtualSCSIController:
+		if *disk.UnitNumber > int32(slots(c.(types.BaseVirtualController))) || *disk.UnitNumber == c.GetVirtualSCSIController().ScsiCtlrUnitNumber {
+			return invalidDevice(index, "virtualDeviceSpec.device.unitNumber")
+		}
+	}
+	return nil
+}
+
+// stuck are the layers of a VM that were to be merged and cannot be, as another VM has them attached.
+func (c *consolidation) stuck(layers []*vdisk.FlatBacking) (file string) {
+	for _, b := range layers {
+		if c.s.borrowed.held(c.vm.Self, vdisk.KeyOf(b)) {
+			return b.FileName
+		}
+	}
+	return ""
+}
+
+// showDevices has the guest of a VM see its disks in the folder that was named for it: those that are
+// gone at once, those that came after a moment, as udev takes one.
+func (s *Sim) showDevices(vm *simulator.VirtualMachine) {
+	folder := s.vms.get(vm.Self).devices
+	if folder == "" {
+		return
+	}
+	names := deviceNames(vm)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		log.Printf("vforge-sim: devices of %s: %v", vm.Name, err)
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), deviceName("")) && names[entry.Name()] == nil {
+			if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil {
+				log.Printf("vforge-sim: devices of %s: %v", vm.Name, err)
+			}
+		}
+	}
+	ref := vm.Self
+	s.after(s.cfg.GuestTime, func() { s.makeDevices(ref) })
+}
+
+// deviceName is what udev calls a disk by the identifier that it reports.
+func deviceName(uuid string) string {
+	return "wwn-0x" + strings.ToLower(strings.ReplaceAll(uuid, "-", ""))
+}
+
+// deviceNames are the SCSI disks that the guest can tell apart: none where they do not report who they are.
+func deviceNames(vm *simulator.VirtualMachine) map[string]*types.VirtualDisk {
+	out := make(map[string]*types.VirtualDisk)
+	if enabled := guestinfo.ExtraValue(vm.Config.ExtraConfig, "disk.EnableUUID"); !strings.EqualFold(enabled, "true") {
+		return out
+	}
+	for _, disk := range vdisk.DisksOf(vm.Config.Hardware.Device) {
+		top, ok := disk.Backing.(*vdisk.FlatBacking)
+		if ok && top.Uuid != "" && isSCSI(vm.Config.Hardware.Device, disk.ControllerKey) {
+			out[deviceName(top.Uuid)] = disk
+		}
+	}
+	return out
+}
+
+func isSCSI(devices []types.BaseVirtualDevice, key int32) bool {
+	for _, d := range devices {
+		if _, ok := d.(types.BaseVirtualSCSIController); ok && d.GetVirtualDevice().Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// makeDevices makes the files of the disks that have none yet.
+func (s *Sim) makeDevices(ref types.ManagedObjectReference) {
+	vm := s.VM(ref)
+	if vm == nil {
+		return
+	}
+	s.background("").WithLock(vm, func() {
+		folder := s.vms.get(ref).devices
+		for name, disk := range deviceNames(vm) {
+			path := filepath.Join(folder, name)
+			if exists(path) {
+				continue
+			}
+			image, err := s.diskLayers.Image(disk.Backing.(*vdisk.FlatBacking), disk.CapacityInBytes)
+			if err == nil {
+				err = writeDevice(path, image)
+			}
+			if err != nil {
+				log.Printf("vforge-sim: %s: %v", path, err)
+			}
+		}
+	})
+}
+
+// writeDevice makes a file with what a disk shows; it has its name when it is whole.
+func writeDevice(path string, image *vdisk.Image) error {
+	draft := path + ".part"
+	f, err := os.Create(draft)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(image.Capacity)
+	buf := make([]byte, 1<<20)
+	for _, span := range image.Allocated() {
+		for at := span.Start; at < min(span.End, image.Capacity) && err == nil; at += int64(len(buf)) {
+			p := buf[:min(int64(len(buf)), span.End-at, image.Capacity-at)]
+			if _, err = image.ReadAt(p, at); err == nil {
+				_, err = f.WriteAt(p, at)
+			}
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(draft))
+	}
+	return os.Rename(draft, path)
+}
+
+// checkDevices refuses a folder that is none.
+func checkDevices(folder string) error {
+	info, err := os.Stat(folder)
+	if folder != "" && (err != nil || !info.IsDir()) {
+		return badRequest(fmt.Errorf(`"devices" is %s, which is no folder of this machine`, folder))
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/vdisk"
+	"vforge.vsphere/simulator/internal/vhardware"
+)
+
+// borrowedDisk attaches a disk that exists.
+func borrowedDisk(file, mode string, controller, unit int32) types.VirtualMachineConfigSpec {
+	disk := &types.VirtualDisk{}
+	disk.Key, disk.ControllerKey, disk.UnitNumber = -1, controller, &unit
+	disk.Backing = &vdisk.FlatBacking{VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{FileName: file}, DiskMode: mode}
+	return types.VirtualMachineConfigSpec{
+		DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+			&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationAdd, Device: disk},
+		},
+		ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: "disk.EnableUUID", Value: "TRUE"}},
+	}
+}
+
+// The disk of a running VM can be read by another VM once a snapshot has put a layer on it, shows in
+// its guest, and keeps the snapshot from being merged.
+func TestADiskOfASnapshotIsAttachedToAnotherVM(t *testing.T) {
+	b := start(t)
+	d := b.disks("/DC0/vm/golden-parent")
+	source, proxy := d.vm.Self, b.made("proxy", map[string]any{"on": true})
+	folder := t.TempDir()
+	b.patch("proxy", map[string]any{"devices": folder})
+	b.guestWrites("golden-parent", map[string]any{"offset": 4096, "length": 512, "seed": 1})
+	top, _ := topOf(b.sim.VM(source))
+	file := top.FileName
+	attach := func(mode string, controller, unit int32) types.AnyType {
+		return b.taskFault(b.reconfigured(proxy, borrowedDisk(file, mode, controller, unit)))
+	}
+	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 3), &types.FileLocked{})
+
+	snapshot := b.snapshot(source, "kept")
+	b.wantFault(attach("persistent", vhardware.KeySCSI, 3), &types.FileLocked{})
+	b.wantFault(attach(nonpersistent, 200, 1), &types.DeviceHotPlugNotSupported{})
+	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 7), &types.InvalidDeviceSpec{})
+	b.wantFault(attach(nonpersistent, vhardware.KeySCSI, 16), &types.InvalidDeviceSpec{})
+	b.result(b.reconfigured(proxy, borrowedDisk(file, nonpersistent, vhardware.KeySCSI, 3)))
+	device := filepath.Join(folder, deviceName(top.Uuid))
+	for until := time.Now().Add(5 * time.Second); !exists(device) && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	seen, err := os.ReadFile(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := b.diskBytes("golden-parent", "offset=4096&length=512&snapshot="+snapshot.Value)
+	if !bytes.Equal(seen[4096:4608], want) || bytes.Count(want, []byte{0}) == len(want) {
+		t.Error("the device has other bytes than the snapshot")
+	}
+
+	task, err := d.vc.RemoveSnapshot(b.ctx, snapshot.Value, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantFault(b.taskFault(task), &types.FileLocked{})
+	if vm := b.read(source); !vm.Runtime.ConsolidationNeeded || vm.Snapshot != nil {
+		t.Error("consolidation is not needed, or the snapshot is still there")
+	}
+	disks := vdisk.DisksOf(b.read(proxy).Config.Hardware.Device)
+	b.result(b.reconfigured(proxy, types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+		&types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationRemove, Device: disks[len(disks)-1]},
+	}}))
+	if exists(device) {
+		t.Error("the device is still there")
+	}
+}

@@ -1,0 +1,158 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guide of error codes, made of the code: each ``error_code`` with what happened and what to do.
+
+A class of errors has one code, which it names (``error_code = "..."``), or gets one where it is raised, as the first argument.
+What happened is the class's docstring there and the message here; what to do are the hints where it is raised.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from devtools import layout
+
+PAGE = layout.ROOT / "docs" / "docsite" / "rst" / "guide_error_codes.rst"
+
+# Codes that no class of errors has.
+_OTHERS = {
+    "internal_error": ("The collection itself is at fault.", "Report it, with the traceback that the result holds."),
+    "reported_address_refused": ("A guest reported an address that cannot be its own.", "Look at the guest and its network."),
+    "source_missing": ("There is no such file, or the server of the package says so.", "Check the address."),
+    "host_key_refused": ("A guest reported an SSH host key that is not one.", "Look at the guest."),
+}
+
+# Of an error that is raised at many places, the hints of some say enough.
+_HINTS = 4
+
+_WIDTH = 150
+
+_HEAD = """.. _ansible_collections.vforge.vsphere.docsite.guide_error_codes:
+
+Troubleshooting by error code
+=============================
+
+Each failure of a module has an ``error_code``, which stays the same when sentences change, a message that says what and
+where, and mostly what to do. An entry of a list has it under ``error.error_code``. This page is made of the code; ``...``
+stands for a name or a value. A fault of vSphere that is not in it has its name in small letters as its code:
+``DuplicateName`` is ``duplicate_name``, and the result has the fault's own name and message.
+
+.. list-table::
+   :header-rows: 1
+   :widths: 20 45 35
+
+   * - Code
+     - What happened
+     - What to do
+"""
+
+
+@dataclasses.dataclass
+class Entry:
+    """One code: what happened, and what to do, one sentence or more each, in the order of the code."""
+
+    happened: list[str] = dataclasses.field(default_factory=list)
+    hints: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, happened: str, hint: str) -> None:
+        """Note a place; what is known already is not noted again."""
+        if happened and happened not in self.happened:
+            self.happened.append(happened)
+        if hint and hint not in self.hints:
+            self.hints.append(hint)
+
+
+def read(folder: Path) -> dict[str, Entry]:
+    """All codes below a folder of Python files."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))]
+    classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    fixed = {name: code for name, node in classes.items() if (code := _own_code(node))}
+    given = {name for name, node in classes.items() if _takes_code(node)}
+    found: dict[str, Entry] = {}
+    for name, code in fixed.items():
+        found.setdefault(code, Entry()).add(_first_sentence(ast.get_docstring(classes[name]) or ""), "")
+    for code, (happened, hint) in {**_OTHERS, **dict(_of_faults(trees))}.items():
+        found.setdefault(code, Entry()).add(happened, hint)
+    for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = _called(call)
+        hint = next((_text(word.value) for word in call.keywords if word.arg == "hint"), "")
+        if name in fixed:
+            found[fixed[name]].add("", hint)
+        elif name in given and len(call.args) > 1 and isinstance(call.args[0], ast.Constant):
+            found.setdefault(str(call.args[0].value), Entry()).add(_text(call.args[1]), hint)
+    return dict(sorted(found.items()))
+
+
+def _of_faults(trees: list[ast.Module]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The codes of vSphere's faults for which there is a hint: ``_HINTS`` of the connector."""
+    for node in (node for tree in trees for node in tree.body if isinstance(node, ast.Assign)):
+        if ast.unparse(node.targets[0]) == "_HINTS" and isinstance(node.value, ast.Dict):
+            for name, hint in ast.literal_eval(node.value).items():
+                code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+                yield code, (f"vSphere's fault {name}; the message is its own.", hint)
+
+
+def _own_code(node: ast.ClassDef) -> str:
+    for line in node.body:
+        if (
+            isinstance(line, ast.Assign)
+            and ast.unparse(line.targets[0]) == "error_code"
+            and isinstance(line.value, ast.Constant)
+        ):
+            return str(line.value.value)
+    return ""
+
+
+def _takes_code(node: ast.ClassDef) -> bool:
+    inits = (line for line in node.body if isinstance(line, ast.FunctionDef) and line.name == "__init__")
+    return any([arg.arg for arg in init.args.args[1:2]] == ["error_code"] for init in inits)
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _text(node: ast.expr) -> str:
+    """What an expression says, as far as it says it by itself; ``...`` for values."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) if isinstance(part, ast.Constant) else "..." for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left) + _text(node.right)
+    return ""
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _lines(words: list[str]) -> Iterator[str]:
+    """A cell of the table."""
+    text = " ".join(word if word.endswith((".", "?", ":")) else f"{word}." for word in words) or "See the message."
+    escaped = re.sub(r"([*`|\\])", r"\\\1", text)
+    escaped = re.sub(r"_(?=\W|$)", r"\\_", escaped)
+    yield from textwrap.wrap(escaped, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def page(entries: dict[str, Entry]) -> str:
+    """The guide."""
+    rows = []
+    for code, entry in entries.items():
+        rows.append(f"   * - ``{code}``")
+        for words in (entry.happened, entry.hints[:_HINTS]):
+            first, *more = _lines(words)
+            rows += [f"     - {first}", *(f"       {line}" for line in more)]
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+def write() -> None:
+    """Write the guide."""
+    PAGE.write_text(page(read(layout.ROOT / "plugins" / "module_utils")), encoding="utf-8")

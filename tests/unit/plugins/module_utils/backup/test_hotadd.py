@@ -1,0 +1,234 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups through disks that are attached to the VM that the module runs in, against the simulator."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pyVmomi import vim
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import sources
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
+
+KIB, MIB = 1 << 10, 1 << 20
+
+PROXY = "hot-proxy"
+
+
+@pytest.fixture
+def hot(make_sim, tmp_path, monkeypatch):
+    """Tasks against a simulator with the tracked VM web-1, and a proxy whose disks show in a folder."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    devices = tmp_path / "by-id"
+    devices.mkdir()
+    with tasks(make_sim("--vms", "2", "--guest-time", "10ms"), tmp_path) as known:
+        known.make("web-1", size=8 * MIB)
+        known.sim.create_vm(PROXY, on=True, extra_config={"disk.EnableUUID": "TRUE"})
+        known.sim.patch_vm(PROXY, devices=str(devices))
+        known.asked = {
+            "transport": "hotadd",
+            "nbd": None,
+            "hotadd": {"proxy": {"name": PROXY}, "device_folder": str(devices)},
+        }
+        known.devices = devices
+        yield known
+
+
+def attached(hot):
+    """The files of the disks that the proxy has of others, and the keys of its marks."""
+    seen = hot.sim.vm(PROXY)
+    files = [disk["files"][0] for disk in seen["disks"] if PROXY not in disk["files"][0]]
+    return files, [key for key, value in seen["extra_config"].items() if key.startswith("vforge.attached.") and value]
+
+
+def write(hot, number=1):
+    hot.sim.write_disk("web-1", offset=number * MIB, length=64 * KIB, seed=number)
+
+
+def test_full_and_increments_of_a_running_vm(hot):
+    hot.sim.write_disk("web-1", offset=MIB, length=3 * MIB, seed=1)
+    contents = [hot.content()]
+    first = hot.run(**hot.asked)
+    assert (first.one["transport"], first.disk["kind"], first.disk["transport"]) == ("hotadd", "full", "hotadd")
+    assert 3 * MIB <= first.disk["read"] < 4 * MIB
+    assert first.disk["consistency"] == "file-system-consistent"
+    assert first.disk["rate"] > 0
+    hot.sim.write_disk("web-1", offset=5 * MIB, length=64 * KIB, seed=2)
+    contents.append(hot.content())
+    second = hot.run(mode="incremental", **hot.asked)
+    assert (second.disk["kind"], second.disk["read"]) == ("incremental", 64 * KIB)
+    assert [hot.restored(number) for number in range(2)] == contents
+    assert attached(hot) == ([], [])
+    assert hot.snapshots("web-1") == []
+    # The disk is attached and detached by a call each.
+    assert second.called("ReconfigVM_Task") == 2
+    assert second.total == 24
+
+
+def test_auto_takes_it_where_it_leads_to_the_disks(hot):
+    write(hot)
+    ran = hot.run(**{**hot.asked, "transport": "auto"})
+    assert ran.one["transport"] == "hotadd"
+    ways = {way["name"]: way["reason"] for way in ran.one["transports"]}
+    assert ways["nbd"] == "the option nbd is not set"
+    assert "has locked the file" in ways["datastore_http"]
+    assert hot.restored(0) == hot.content()
+
+
+def test_more_disks_at_a_time_than_there_are_places_wait_for_each_other(hot):
+    names = [f"app-{number}" for number in range(4)]
+    for number, name in enumerate(names):
+        hot.make(name, disks=2, size=MIB)
+        hot.sim.write_disk(name, offset=0, length=64 * KIB, seed=number)
+    # Fourteen of the fifteen places are taken: one by the disk that it came with.
+    for number in range(13):
+        hot.sim.govc(
+            "vm.disk.create",
+            "-vm",
+            PROXY,
+            "-name",
+            f"{PROXY}/own-{number}",
+            "-size",
+            "1M",
+            "-ds",
+            "LocalDS_0",
+            "-controller",
+            "pvscsi-1000",
+        )
+    ran = hot.run(vms=[{"name": name} for name in names], **hot.asked)
+    assert ran.result["counts"] == {"backed_up": 4}
+    assert [hot.restored(0, name=name, key=2001) for name in names] == [hot.content(name, 2001) for name in names]
+    assert attached(hot)[1] == []
+    hot.sim.govc(
+        "vm.disk.create",
+        "-vm",
+        PROXY,
+        "-name",
+        f"{PROXY}/last",
+        "-size",
+        "1M",
+        "-ds",
+        "LocalDS_0",
+        "-controller",
+        "pvscsi-1000",
+    )
+    ran = hot.attempt(vms=[{"name": name} for name in names], **hot.asked)
+    assert (ran.called("CreateSnapshot_Task"), ran.result["counts"]) == (0, {"failed": 4})
+    assert "no SCSI controller of /DC0/vm/hot-proxy has a free place" in str(ran.error)
+
+
+def test_what_cannot_be_is_said_before_any_snapshot(hot, tmp_path):
+    for given, why in (
+        ({"vm": {"name": PROXY}}, "which has its own disks already"),
+        ({"hotadd": {"proxy": {"name": PROXY}, "device_folder": str(tmp_path / "none")}}, "disks would not show"),
+        ({"hotadd": {"device_folder": str(hot.devices)}}, "the machine where the module runs"),
+    ):
+        ran = hot.attempt(**{**hot.asked, **given})
+        assert (ran.code, ran.called("CreateSnapshot_Task")) == ("no_transport", 0)
+        assert why in str(ran.error)
+    hot.sim.govc("vm.change", "-vm", PROXY, "-e", "disk.EnableUUID=FALSE")
+    ran = hot.attempt(**hot.asked)
+    assert "has not disk.EnableUUID" in str(ran.error)
+    checked = hot.attempt(check=True, **hot.asked)
+    assert (checked.code, checked.one["changed"]) == ("no_transport", False)
+
+
+def test_increments_that_nothing_can_read_are_refused_before_any_snapshot(hot):
+    hot.run(**hot.asked)
+    ran = hot.attempt(transport="auto", mode="incremental", nbd=None)
+    assert (ran.code, ran.called("CreateSnapshot_Task")) == ("no_transport", 0)
+    assert all(f"{name}: " in str(ran.error) for name in ("nbd", "hotadd", "datastore_http"))
+    # Without that wish whole disks are read, and nobody can overlook it.
+    whole = hot.run(transport="auto", nbd=None)
+    assert (whole.one["transport"], whole.disk["reason"]["code"]) == ("export", "whole_disks_only")
+    assert "although its changes are tracked" in whole.one["warnings"][0]
+
+
+def test_a_disk_that_does_not_show_fails_its_vm_and_is_detached(hot, monkeypatch):
+    monkeypatch.setattr(sources, "_SECONDS_TO_SHOW", 0.2)
+    hot.sim.patch_vm(PROXY, devices="")
+    ran = hot.attempt(**hot.asked)
+    assert ran.code == "device_missing"
+    assert (attached(hot), hot.snapshots("web-1"), hot.points()) == (([], []), [], [])
+
+
+def test_another_disk_of_that_name_makes_no_point(hot):
+    (disk,) = [device for device in hot.vm("web-1").config.hardware.device if device.key == 2000]
+    link = hot.devices / f"wwn-0x{disk.backing.uuid.replace('-', '').lower()}"
+    link.write_bytes(bytes(MIB))
+    hot.sim.patch_vm(PROXY, devices="")
+    assert hot.attempt(**hot.asked).code == "wrong_disk"
+    assert (attached(hot), hot.points()) == (([], []), [])
+
+
+@pytest.mark.parametrize("fault", ["FileLocked", "GenericVmConfigFault", "InvalidDeviceBacking"])
+def test_a_disk_that_vcenter_does_not_attach_fails_its_vm(hot, fault):
+    hot.sim.inject(method="ReconfigVM_Task", do="task-fault", fault=fault)
+    ran = hot.attempt(**hot.asked)
+    assert ran.error is not None
+    assert (attached(hot), hot.snapshots("web-1"), hot.points()) == (([], []), [], [])
+    hot.run(**hot.asked)
+
+
+def test_a_place_that_another_run_takes_meanwhile_is_left_to_it(hot):
+    hot.sim.inject(method="ReconfigVM_Task", do="task-fault", fault="InvalidDeviceSpec")
+    write(hot)
+    ran = hot.run(**hot.asked)
+    assert ran.called("ReconfigVM_Task") == 3
+    assert hot.restored(0) == hot.content()
+
+
+def test_a_proxy_that_another_task_changes_is_waited_for(hot):
+    hot.sim.inject(method="ReconfigVM_Task", do="fault", fault="TaskInProgress", times=2)
+    write(hot)
+    ran = hot.run(**hot.asked)
+    assert ran.called("ReconfigVM_Task") == 4
+    assert hot.restored(0) == hot.content()
+
+
+def test_a_disk_that_cannot_be_detached_keeps_its_snapshot_until_the_next_run(hot):
+    write(hot)
+    # The first call attaches; all that detach fail.
+    hot.sim.inject(method="ReconfigVM_Task", nth=2, times=0, do="fault", fault="GenericVmConfigFault")
+    ran = hot.attempt(**hot.asked)
+    assert (ran.code, ran.called("RemoveSnapshot_Task")) == ("snapshot_in_use", 0)
+    assert any("could not be detached" in warning for warning in ran.one["warnings"])
+    files, marks = attached(hot)
+    assert (len(files), len(marks), len(hot.snapshots("web-1"))) == (1, 1, 1)
+    hot.sim.clear()
+    # This process lives, so its mark is believed; where it is over, the next run cleans up.
+    mark = json.loads(hot.sim.vm(PROXY)["extra_config"][marks[0]])
+    text = json.dumps({**mark, "began": "0"})
+    hot.reconfigure(PROXY, extraConfig=[vim.option.OptionValue(key=marks[0], value=text)])
+    again = hot.attempt(**hot.asked)
+    assert again.result["detached"] == files
+    assert attached(hot) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL"])
+@pytest.mark.parametrize(
+    "moment", [("ReconfigVM_Task", 1), ("QueryChangedDiskAreas", 1), ("ReconfigVM_Task", 2), ("RemoveSnapshot_Task", 1)]
+)
+def test_whenever_a_run_ends_nothing_stays_attached_for_long(hot, tmp_path, name, moment):
+    write(hot)
+    module = Forked(hot.sim, "vm_backup", tmp_path)
+    asked = {"vm": {"name": "web-1"}, "repository": str(hot.repository), "streams": 2}
+    asked |= {key: value for key, value in hot.asked.items() if value is not None}
+    method, nth = moment
+    ended = module.run(asked, rule={"method": method, "nth": nth, "do": "signal", "signal": name, "delay_ms": 50})
+    hot.sim.clear()
+    if name == "KILL":
+        assert ended.code == -9
+    else:
+        assert ended.result["error_code"] == "interrupted"
+        assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])
+    before = attached(hot)[0]
+    ran = hot.run(**hot.asked)
+    assert ran.result["detached"] == before
+    assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])
+    assert hot.restored(-1) == hot.content()

@@ -1,0 +1,56 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guide of error codes is that of the code, and none is missing."""
+
+from __future__ import annotations
+
+import re
+
+from devtools import error_codes
+from devtools.error_codes import PAGE, page, read
+
+_PLUGINS = PAGE.parents[3] / "plugins"
+
+
+def test_the_guide_is_that_of_the_code():
+    assert PAGE.read_text(encoding="utf-8") == page(read(_PLUGINS / "module_utils")), "make error-codes writes it"
+
+
+def test_no_code_that_the_code_names_is_missing():
+    named = set()
+    for path in _PLUGINS.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r"""error_code["']?\s*[:=]=?\s*["']([a-z_]+)["']""", text))
+    known = read(_PLUGINS / "module_utils")
+    assert len(named) > 30
+    assert named - set(known) == set()
+
+
+def test_what_is_raised_is_read(tmp_path):
+    (tmp_path / "code.py").write_text(
+        '''
+class Taken(Exception):
+    """Somebody has it.
+
+    More.
+    """
+
+    error_code = "taken"
+
+
+class Failed(Exception):
+    def __init__(self, error_code, message, *, hint=""):
+        pass
+
+
+raise Taken("x", hint="Wait.")
+raise Failed("no_way", f"{1} has no way" " to it", hint="Make one.")
+''',
+        encoding="utf-8",
+    )
+    known = read(tmp_path)
+    assert (known["taken"].happened, known["taken"].hints) == (["Somebody has it."], ["Wait."])
+    assert (known["no_way"].happened, known["no_way"].hints) == (["... has no way to it"], ["Make one."])
+    assert set(known) == {"taken", "no_way", *error_codes._OTHERS}
