@@ -16,6 +16,7 @@ import dataclasses
 import os
 import typing as t
 
+from .. import _files
 from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
@@ -53,6 +54,8 @@ if t.TYPE_CHECKING:
     from .model import Point
     from .targets import Target
 
+_WHAT = "disk that is made ready"
+
 # What begins the names of files that are made ready for an upload.
 _READY = "restore-"
 
@@ -84,7 +87,6 @@ class RestoreItem(Item):
 
     target: Target
     disks: list[RestoredDisk] = dataclasses.field(default_factory=list)
-    unclear: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -148,6 +150,8 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     deadline = session.deadline(options.timeout)
     target = targets.find(session, options.into, options.datacenter)
     images.require()
+    if options.folder:
+        _files.check_folder(options.folder, what=_WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
@@ -173,6 +177,7 @@ def _carry_out(job: RestoreTask) -> None:
     due = [disk.place for disk in item.due_disks]
     if due:
         restore_plan.check_power(job.target, job.options)
+        restore_plan.check_verify(job.target, job.options, due)
     left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
     item.steps = restore_plan.steps(job.target, job.options, due, leftovers=bool(left.deletable))
     if job.task.check:
@@ -236,7 +241,6 @@ def _path(file: str) -> DatastorePath:
 
 def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
     _remove_ready(job)
-    job.item.unclear = left.unclear
     for file in left.unclear:
         job.item.warnings.append(
             f"A run that was killed has replaced {file}, and {job.item.title} has another disk in its place now. "
@@ -310,6 +314,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     for made in _brought_in(job, place):
         if made.compared == MANIFEST or _difference(job, disk, made.file, "comparing a disk that is there") is None:
             disk.file, disk.compared = made.file, made.compared
+            disk.not_read = _cannot_be_read(job, made.file) if made.compared == MANIFEST else ""
             return
         _delete(job, made.file)
     attached = {file for each in job.target.disks for file in each.files}
@@ -364,22 +369,17 @@ def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
 def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """Read a disk back and compare it with the digests of the point, where its datastore allows that.
 
-    :raises NotRestored: it has something else, and is deleted; or it cannot be read, and has to be.
+    :raises NotRestored: it has something else, and is deleted.
+    :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
-    obstacle = _cannot_be_read(job, disk.file)
-    wanted = job.options.verify
-    disk.compared, disk.not_read = MANIFEST, ""
-    if wanted == MANIFEST:
-        return
-    disk.not_read = obstacle
-    if obstacle and wanted != CONTENT:
+    disk.compared = MANIFEST
+    disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, disk.file)
+    if disk.not_read or job.options.verify == MANIFEST:
         return
     try:
-        if obstacle:
-            raise NotRestored("not_readable", f"{disk.file} cannot be read back: {obstacle}.", hint="Set verify to auto.")
         found = _difference(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     except (FileLocked, FileDenied) as error:
-        if wanted == CONTENT:
+        if job.options.verify == CONTENT:
             raise
         disk.not_read = str(error)
         return
@@ -398,7 +398,12 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
 
 def _exchange(job: RestoreTask) -> None:
     session, item = job.session, job.item
-    job.task.stage(POWER_OFF, lambda item: start_power_off(session, item.target.moid), "VMs powered off")
+    job.task.stage(
+        POWER_OFF,
+        lambda item: start_power_off(session, item.target.moid),
+        "VMs powered off",
+        done_already="InvalidPowerState",
+    )
     job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
     if item.error is not None:
         raise item.error
