@@ -95,7 +95,8 @@ def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
         "dest": str(tmp_path / "packages"),
         "guest_username": web.sim.guest_username,
         "guest_password": web.sim.guest_password,
-        "command": ["/bin/sh", "-c", "echo the shop is open"],
+        # What a guest writes is no template, whatever it looks like: printf makes braces of these numbers.
+        "command": ["/bin/sh", "-c", r"printf '\173\173 7 * 6 \175\175'"],
         "report": str(tmp_path / "drill.json"),
     }
     plays.kill_at("PowerOnVM_Task", 1, **{**asked, "vms": ["web-1"]})
@@ -110,7 +111,7 @@ def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
     assert ran.code == 2, ran.output
     nobody, proved = ran.left["results"]
     assert (nobody["state"], "There are no backups of nobody" in nobody["why"]) == ("failed", True)
-    assert (proved["state"], proved["output"], proved["why"]) == ("passed", "the shop is open\n", "")
+    assert (proved["state"], proved["output"], proved["why"]) == ("passed", "{{ 7 * 6 }}", "")
     assert proved["point"] == web.points()[0].id
     assert json.loads((tmp_path / "drill.json").read_text(encoding="utf-8"))["results"] == [nobody, proved]
     assert web.sim.guest_password not in ran.output
