@@ -5,72 +5,20 @@
 
 from __future__ import annotations
 
-import os
-import time
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec, _files
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import (
-    InvalidOption,
-    VforgeError,
-)
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import first_class_disk_page
-from ansible_collections.vforge.vsphere.plugins.plugin_utils.controller_action import (
-    ControllerAction,
+from ansible_collections.vforge.vsphere.plugins.plugin_utils.page_action import (
+    ARGUMENTS,
+    PageAction,
 )
 
-_WHAT = "page"
-
-# Of a page that is there already: one of ten thousand disks has some megabytes.
-_MOST = 64 * 1024 * 1024
-
-ARGUMENTS: dict[str, dict[str, t.Any]] = {
-    "path": {"type": "path", "required": True},
-    "result": {"type": "dict"},
-    "vcenter": {"type": "str", "default": ""},
-    "timeout": {"type": "int", "default": 300},
-}
+__all__ = ["ARGUMENTS", "ActionModule"]
 
 
-class ActionModule(ControllerAction):
-    """It needs no vCenter: what it shows is in the result of another task."""
+class ActionModule(PageAction):
+    """The page is made by ``first_class_disk_page``."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Write the page; without a result, or in check mode, make sure that it could be written."""
-        result = super().run(tmp, task_vars)
-        try:
-            args = self.checked(ARGUMENTS)
-            deadline = time.monotonic() + args["timeout"]
-            path = os.path.abspath(os.path.expanduser(args["path"]))
-            _argspec.check_bounds(args)
-            _files.check(path, what=_WHAT)
-            changed = False
-            if args.get("result") is not None:
-                changed = self._write(path, _page(args), deadline)
-        except VforgeError as error:
-            return {**result, "failed": True, **error.as_result()}
-        return {**result, "changed": changed, "path": path}
-
-    def _write(self, path: str, page: bytes, deadline: float) -> bool:
-        """Bring the file to what it is to be; returns whether it was anything else."""
-        changed = _read(path, deadline) != page
-        if changed and not self._task.check_mode:
-            _files.replace(path, page, 0o644, what=_WHAT)
-        return changed
-
-
-def _page(args: t.Mapping[str, t.Any]) -> bytes:
-    try:
-        page = first_class_disk_page.render(args["result"], args["vcenter"])
-    except AnsibleFilterError as error:
-        raise InvalidOption(str(error), option="result") from error
-    return page.encode(errors="replace")
-
-
-def _read(path: str, deadline: float) -> bytes | None:
-    try:
-        return _files.read(path, _MOST, what=_WHAT, deadline=deadline)
-    except _files.FileMissing:
-        return None
+    def render(self, result: t.Any, vcenter: str) -> str:
+        """The page."""
+        return first_class_disk_page.render(result, vcenter)

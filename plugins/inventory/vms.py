@@ -222,9 +222,9 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._inventory.read imp
     check_properties,
     every_property,
     read_machines,
-    read_tags,
 )
 from ansible_collections.vforge.vsphere.plugins.module_utils._text import one_line
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.tags import read_tags
 from ansible_collections.vforge.vsphere.plugins.plugin_utils import host_names
 from ansible_collections.vforge.vsphere.plugins.plugin_utils.untrusted import untrusted
 

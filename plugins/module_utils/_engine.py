@@ -194,6 +194,7 @@ class Task(t.Generic[I]):
         self.stopped: Reason | None = None
         self.missing: dict[str, dict[int, Missing]] = {}
         self.timing: dict[str, float] = {}
+        self._timing = threading.Lock()
 
     @property
     def failed(self) -> list[Item]:
@@ -247,13 +248,18 @@ class Task(t.Generic[I]):
     def phase(self, name: str) -> t.Iterator[None]:
         """Add the time that the block takes to a phase of the result's ``timing``, and the bytes that
         come in it to that of its ``calls``.
+
+        In other threads than the main one, which work beside each other, their times add up, and
+        nobody knows whose the bytes are.
         """
         begun = time.monotonic()
+        alone = threading.current_thread() is threading.main_thread()
         try:
-            with self.session.stats.phase(name):
+            with self.session.stats.phase(name) if alone else contextlib.nullcontext():
                 yield
         finally:
-            self.timing[name] = round(self.timing.get(name, 0.0) + time.monotonic() - begun, 3)
+            with self._timing:
+                self.timing[name] = round(self.timing.get(name, 0.0) + time.monotonic() - begun, 3)
 
     @contextlib.contextmanager
     def accounted(self) -> t.Iterator[None]:

@@ -22,16 +22,17 @@ class MissingProgram(VforgeError):
     error_code = "missing_program"
 
 
-def find(name: str) -> str:
+def find(name: str, packages: str = _PACKAGES) -> str:
     """The path of a program.
 
-    :param name: ``qemu-img`` or another one of its package.
+    :param name: such as ``qemu-img``.
+    :param packages: what has it, for the message.
     :raises MissingProgram: there is none on PATH.
     """
     path = shutil.which(name)
     if path is None:
         raise MissingProgram(
-            f"The program {name} is missing where the module runs.", hint=f"Install {_PACKAGES} there.", program=name
+            f"The program {name} is missing where the module runs.", hint=f"Install {packages} there.", program=name
         )
     return path
 

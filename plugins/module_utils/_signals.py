@@ -124,12 +124,15 @@ def end_run(why: Interrupted) -> None:
 def held_back(break_off: t.Callable[[], None] | None = None) -> t.Iterator[None]:
     """Let a signal wait until the block ends: for a call whose answer must not be lost.
 
-    For the main thread.
+    In another thread than the main one no signal is seen, and there is nothing to hold back.
 
     :param break_off: ends that call; it is called, in a thread, when the block takes too long after
         a signal.
     :raises Interrupted: at the end of the block, also of one that failed.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     block = _Held(break_off)
     _held.append(block)
     try:

@@ -191,20 +191,26 @@ class Attachments:
                 self._go_on()
                 self._detach_known(found)
 
-    def end(self) -> dict[str, str]:
+    def end(self, vm: str = "") -> dict[str, str]:
         """Detach what is still attached.
 
+        :param vm: instance UUID of the VM whose disks are meant; all where it is empty.
         :returns: why a disk could not be detached, by the instance UUID of its VM; the next run does it.
         """
         why = ""
         for _try in range(_TRIES):
-            if not self._ours:
+            left = self._left(vm)
+            if not left:
                 break
             try:
-                self._detach(list(self._ours))
+                self._detach(list(left))
             except VforgeError as error:
                 why = str(error)
-        return {mark.vm: f"{mark.file} could not be detached from {self._path}: {why}" for mark in self._ours.values()}
+        return {mark.vm: f"{mark.file} could not be detached from {self._path}: {why}" for mark in self._left(vm).values()}
+
+    def _left(self, vm: str) -> dict[tuple[int, int], Mark]:
+        with self._changed:
+            return {slot: mark for slot, mark in self._ours.items() if vm in ("", mark.vm)}
 
     def _take_slot(self) -> tuple[int, int]:
         with self._changed:

@@ -15,12 +15,14 @@ itself is over.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import json
 import os
 import pathlib
+import threading
 import time
 import typing as t
 
@@ -294,22 +296,37 @@ def with_snapshots(
     *,
     memory: bool = False,
     crash_consistent: str = "",
+    making: t.Callable[[t.Sequence[I]], contextlib.AbstractContextManager[None]] = lambda _wave: contextlib.nullcontext(),
+    ended: threading.Event | None = None,
 ) -> None:
     """Make a snapshot of each VM, quiesced where its item asks for that, use it, remove it.
 
     :param use: is called with VMs that have one now, at most ``parallel`` at a time.
     :param crash_consistent: what is made of the snapshot, such as ``backup``, where a guest that
         cannot be quiesced gets one that is not. Empty where that is an error.
+    :param making: lasts while the snapshots are made; of an item that fails in its beginning none is.
+    :param ended: for a thread of its own: once it is set, the main thread removes what there is, by
+        ``remove_left``.
     :raises Reason: why the task ended early; no snapshot is left then, either.
     """
     for wave in waves(items, job.task.parallel):
         try:
-            _make(job, wave, memory=memory, crash_consistent=crash_consistent)
+            with making(wave):
+                due = [item for item in wave if item.error is None]
+                _make(job, due, memory=memory, crash_consistent=crash_consistent)
             use([item for item in wave if isinstance(item.own, Made)])
         finally:
-            undisturbed(job, lambda wave=wave: _remove(job, wave))  # type: ignore[misc]
+            if ended is None or not ended.is_set():
+                undisturbed(job, lambda wave=wave: _remove(job, wave, ended))  # type: ignore[misc]
         if job.task.stopped is not None:
             raise job.task.stopped
+
+
+def remove_left(job: SnapshotTask[I], items: t.Sequence[I]) -> None:
+    """Remove the snapshots of VMs whose threads have ended before they did it."""
+    left = [item for item in items if isinstance(item.own, (Made, MaybeMade))]
+    if left:
+        undisturbed(job, lambda: _remove(job, left))
 
 
 def waves(items: t.Sequence[I], size: int) -> t.Iterator[list[I]]:
@@ -380,17 +397,20 @@ def _note_made(item: I, outcome: Outcome) -> None:
     item.fail(error or TaskGone(f"vCenter does not return the snapshot of {item.title}.", hint="Run again."))
 
 
-def _remove(job: SnapshotTask[I], wave: t.Sequence[I]) -> None:
+def _remove(job: SnapshotTask[I], wave: t.Sequence[I], ended: threading.Event | None = None) -> None:
     with job.task.phase("removal"):
+        lost = ""
         try:
             _look_for_lost(job, wave)
         except VforgeError as error:
-            job.session.warn(
-                f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
-            )
+            lost = f"It is not known whether snapshots were left: {error} The next run looks for them, and removes them."
         made = [(item, item.own.moid) for item in wave if isinstance(item.own, Made)]
         removals = [Removal(snapshot=moid, vm=item) for item, moid in made if not item.in_use]
         remove_all(job, removals, "snapshots removed")
+        if ended is not None and ended.is_set():
+            return  # it is done again, and only then is it known what is left
+        if lost:
+            job.session.warn(lost)
         for item, moid in made:
             if item.in_use:
                 item.warnings.append(
@@ -523,24 +543,28 @@ def find_leftovers(job: SnapshotTask[I]) -> None:
         item.vm = dataclasses.replace(item.vm, snapshots=left)
 
 
-def remove_leftovers(job: SnapshotTask[I]) -> None:
-    """Remove what was found, also of a VM that nothing else can be done with."""
-    removals = [Removal(snapshot=snapshot.moid, vm=item, leftover=True) for item in job.vms for snapshot in item.leftovers]
+def remove_leftovers(job: SnapshotTask[I], items: t.Sequence[I] | None = None) -> None:
+    """Remove what was found, also of a VM that nothing else can be done with.
+
+    :param items: some VMs of the task; None for all.
+    """
+    vms = job.vms if items is None else items
+    removals = [Removal(snapshot=snapshot.moid, vm=item, leftover=True) for item in vms for snapshot in item.leftovers]
     if job.task.check:
-        _note_leftovers(job, [])
+        _note_leftovers(vms, [])
         return
     try:
         remove_all(job, removals, "left-over snapshots removed")
     finally:
-        _note_leftovers(job, [removal for removal in removals if removal.left])
+        _note_leftovers(vms, [removal for removal in removals if removal.left])
 
 
-def _note_leftovers(job: SnapshotTask[I], there: t.Sequence[Removal]) -> None:
+def _note_leftovers(vms: t.Sequence[SnapshotItem], there: t.Sequence[Removal]) -> None:
     """Note of each VM that its left-overs are gone, or why one is still there."""
     for removal in there:
         if removal.error is not None:
             removal.vm.fail(removal.error)
     still = {removal.vm.vm.moid for removal in there}
-    for item in job.vms:
+    for item in vms:
         if item.leftovers and item.vm.moid not in still:
             item.done.append(REMOVE_LEFTOVERS)

@@ -112,6 +112,43 @@ options:
     type: str
     choices: ["try", "require", "no"]
     default: "try"
+  scripts:
+    description:
+      - Scripts for the guests of running VMs, before and after the snapshot, that bring applications to rest for it. They need
+        VMware Tools, O(guest_username) and O(guest_password). POSIX shell on Linux, PowerShell on Windows.
+      - The script after runs right after the snapshot, before anything is read. It runs in every ending of the one before, also
+        where that failed, where there is no snapshot, after a signal and when the time is over. Where the module was killed
+        between the two, the next run on this VM begins with it.
+      - RV(vms[].point.consistency) is V(application-consistent) only if the script before succeeded, and the file systems
+        were quiesced or O(quiesce=no).
+      - Without effect for VMs that do not run.
+    type: dict
+    suboptions:
+      before:
+        description:
+          - Script for the time before the snapshot, such as one that flushes a database and holds its writes back. It fails
+            with any other exit code than 0.
+          - A text that looks like the path of a file is refused. The text of a file comes by P(ansible.builtin.file#lookup).
+          - Not shown at any verbosity, since a script may hold secrets. What it prints is in the result where it fails.
+        type: str
+      after:
+        description:
+          - Script for the time after it, which undoes what C(before) has done, also a part of it.
+          - Where it fails, the backup is there all the same, and its VM is reported as failed or with a warning, by
+            C(on_failure).
+        type: str
+      timeout:
+        description:
+          - Seconds that each script may take. It is terminated then, and counts as failed.
+        type: int
+        default: 60
+      on_failure:
+        description:
+          - V(fail) fails a VM in which a script fails, and makes no snapshot where that is the one before.
+          - V(continue) makes its backup without scripts, as O(quiesce) says, with a warning.
+        type: str
+        choices: [fail, continue]
+        default: fail
   excluded_disks:
     description:
       - What becomes of a VM with disks that snapshots leave out (independent ones, and raw devices in physical mode).
@@ -141,14 +178,27 @@ options:
     description:
       - How many calls are made at the same time, from 1 to 64. As many VMs are backed up at a time, and as many snapshots of
         the task exist.
+      - No VM waits for the slowest of others. Each is begun as soon as one has ended.
     type: int
     default: 8
+  per_host:
+    description:
+      - How many VMs of one ESXi host are backed up at the same time, at the most. V(0) is for as many as O(parallel).
+    type: int
+    default: 0
+  per_datastore:
+    description:
+      - How many VMs with a disk on one datastore are backed up at the same time, at the most. V(0) is for as many as
+        O(parallel).
+    type: int
+    default: 0
   timeout:
     description:
       - Seconds that the task may take, from its beginning. Removing its snapshots is not limited by it.
     type: int
     default: 3600
 extends_documentation_fragment:
+  - vforge.vsphere.guest
   - vforge.vsphere.connection
   - vforge.vsphere.attributes
 attributes:
@@ -156,7 +206,7 @@ attributes:
     support: full
     details:
       - Makes no snapshot and writes no file. Of each disk it says whether it would be read whole, as far as that is known
-        without asking what changed.
+        without asking what changed. With O(scripts) it logs in to the guests.
   diff_mode:
     support: none
   idempotent:
@@ -171,6 +221,8 @@ requirements:
 notes:
   - Needs the privileges VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot on the VM, for
     increments VirtualMachine.Provisioning.DiskRandomRead as well, for O(transport=export) VApp.Export.
+  - O(scripts) need VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify and
+    VirtualMachine.GuestOperations.Query, and port 443 of the hosts.
   - Independent disks and raw devices in physical mode are in no snapshot, and in no backup.
   - Proved on a simulator. Images and points are proved by qemu-img there.
 seealso:
@@ -198,6 +250,20 @@ EXAMPLES = r"""
     repository: /srv/backups
     transport: export
     fresh_hours: 12
+
+- name: Back up a database at rest, at most two VMs of a datastore at a time
+  vforge.vsphere.vm_backup:
+    vm:
+      name: db-1
+    repository: /srv/backups
+    per_datastore: 2
+    guest_username: root
+    guest_password: "{{ guest_root_password }}"
+    scripts:
+      before: |
+        systemctl stop postgresql
+      after: |
+        systemctl start postgresql
 
 - name: Back up what changed, read by nbdkit with a VDDK of your own
   vforge.vsphere.vm_backup:
@@ -251,7 +317,7 @@ vms:
       description: Instance UUID of the VM, after which its folder in the repository is named.
       type: str
     actions:
-      description: What was done, of V(leftover_removed) and V(backed_up).
+      description: What was done, of V(leftover_removed), V(after_script_run) and V(backed_up).
       type: list
       elements: str
     changed:
@@ -271,7 +337,7 @@ vms:
           description: V(full), or V(incremental) where an image of it has a backing file in another point.
           type: str
         consistency:
-          description: V(crash-consistent), V(file-system-consistent), or V(powered-off).
+          description: V(crash-consistent), V(file-system-consistent), V(application-consistent), or V(powered-off).
           type: str
         disks:
           description: Its disks, with C(label), C(key), C(capacity), C(image), C(backing), C(change_id), C(transport), C(read)
@@ -280,6 +346,11 @@ vms:
           elements: dict
     snapshot:
       description: The snapshot that was made, with its C(moid) and whether it was C(removed). Null where there was none.
+      type: dict
+    scripts:
+      description: >-
+        What became of the scripts C(before) and C(after), each V(not_run), V(succeeded) or V(failed). Null where none was to
+        run.
       type: dict
     disks:
       description: What was read of each disk.
@@ -304,6 +375,9 @@ vms:
         reason:
           description: Why it was read whole, or is excluded, with a stable C(code) and a sentence.
           type: dict
+        transport:
+          description: How it was read; empty where it was not.
+          type: str
         read:
           description: Bytes that were read.
           type: int
@@ -313,8 +387,17 @@ vms:
         written:
           description: Bytes of them that were written, since they are not all zeros.
           type: int
+        seconds:
+          description: How long its reading and writing took. Null where it was not read.
+          type: float
+        rate:
+          description: Bytes read and written in a second. With V(export) they are read from the file that came by the lease.
+          type: int
+        consistency:
+          description: As RV(vms[].point.consistency). Empty where there is no new point.
+          type: str
     seconds:
-      description: How long vCenter and the reading took. Null where nothing was begun.
+      description: How long it took, from the lock to the end. Null where nothing was begun.
       type: float
     warnings:
       description: What nobody should overlook.
@@ -338,7 +421,7 @@ failures:
   type: list
   elements: dict
 timing:
-  description: Seconds by phase.
+  description: Seconds by phase. Those of VMs that are backed up at the same time add up.
   returned: always
   type: dict
 calls:
@@ -369,8 +452,15 @@ def argument_spec():
     """The options of the module."""
     nbd = {"uri": {"type": "str"}, "command": {"type": "list", "elements": "str"}, "libdir": {"type": "path"}}
     hotadd = {"proxy": _argspec.vm(), "device_folder": {"type": "path", "default": "/dev/disk/by-id"}}
+    scripts = {
+        "before": {"type": "str", "no_log": True},
+        "after": {"type": "str", "no_log": True},
+        "timeout": {"type": "int", "default": 60},
+        "on_failure": {"type": "str", "choices": ["fail", "continue"], "default": "fail"},
+    }
     return {
         **_argspec.connection(),
+        **_argspec.guest(),
         "vm": _argspec.vm(),
         "vms": _argspec.vms({}),
         "datacenter": {"type": "str"},
@@ -385,10 +475,13 @@ def argument_spec():
         },
         "hotadd": {"type": "dict", "options": hotadd},
         "quiesce": {"type": "str", "choices": ["try", "require", "no"], "default": "try"},
+        "scripts": {"type": "dict", "options": scripts, "required_one_of": [["before", "after"]]},
         "excluded_disks": {"type": "str", "choices": ["report", "fail"], "default": "report"},
         "gap": {"type": "int", "default": 256},
         "streams": {"type": "int", "default": 4},
         "fresh_hours": {"type": "int", "default": 0},
+        "per_host": {"type": "int", "default": 0},
+        "per_datastore": {"type": "int", "default": 0},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }
@@ -398,6 +491,7 @@ def rules():
     """Which options need or exclude each other."""
     return _argspec.joined(
         _argspec.connection_rules(),
+        _argspec.guest_rules(),
         _argspec.one_of("vm", "vms"),
         {"required_if": [["transport", "nbd", ["nbd"]]]},
     )

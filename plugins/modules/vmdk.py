@@ -22,8 +22,9 @@ options:
         path of a datastore, since such a disk cannot be used on vSAN.
       - V(copied) copies the disk O(datastore_path) to O(destination), within one datacenter.
       - V(converted) makes the file O(destination) of the file O(path). It needs no vCenter.
-      - V(described) sets O(metadata) in the file O(path), whose descriptor has to be a text file of its own. It needs
-        no vCenter, and no C(qemu-img).
+      - V(described) sets O(metadata) in the file O(path), which needs no vCenter and no C(qemu-img), in the disk
+        O(datastore_path), or in a disk of O(vm), which has to be powered off. The descriptor has to be a text file of
+        its own.
       - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that its descriptor names.
     type: str
     choices: [exported, imported, copied, converted, described, absent]
@@ -42,7 +43,7 @@ options:
     type: str
   vm:
     description:
-      - The VM whose disk is exported, named in exactly one way.
+      - The VM whose disk is exported or described, named in exactly one way.
       - A text is its name, or its path where it begins with a slash.
     type: dict
     suboptions:
@@ -169,7 +170,9 @@ options:
         disk itself, and are refused.
       - A sparse or streamOptimized VMDK has its descriptor inside of it, and is refused; O(state=converted) with
         O(subformat=monolithicFlat) makes one that has not.
-      - Disks on datastores are not written to.
+      - Of a disk on a datastore the descriptor is read and replaced over its path, and read back; its content is not
+        touched, nor its CID. A disk that a VM has which is not powered off, on which delta disks build, or which is on
+        vSAN or vVols is refused.
     type: dict
   datacenter:
     description:
@@ -198,7 +201,8 @@ notes:
     O(transport=datastore) for the content, too. It stays after an interruption, and the next run goes on with it.
   - An import makes a VM C(vforge-import-...) in the VM folder of the datacenter for the disk, and removes it. One that
     a killed run has left is removed by the next run to the same O(datastore_path).
-  - Needed privileges are Datastore.FileManagement for O(transport=datastore), O(state=copied) and O(state=absent);
+  - Needed privileges are Datastore.FileManagement for O(transport=datastore), O(state=copied), O(state=described) and
+    O(state=absent); Datastore.Config for O(state=imported) and O(state=copied) into a new folder of vSAN or vVols;
     VApp.Export, and VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot of running VMs, for
     O(transport=lease); VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace, VirtualMachine.Inventory.Create,
     VirtualMachine.Inventory.Delete, VirtualMachine.Config.RemoveDisk and Datastore.FileManagement for O(state=imported).
@@ -265,6 +269,15 @@ EXAMPLES = r"""
     metadata:
       comment: made by the nightly build
 
+- name: Say it in the disk of a VM that is off
+  vforge.vsphere.vmdk:
+    state: described
+    vm:
+      name: web-1
+    disk: Hard disk 1
+    metadata:
+      comment: made by the nightly build
+
 - name: Delete it
   vforge.vsphere.vmdk:
     state: absent
@@ -315,6 +328,10 @@ disks:
     uuid:
       description: Of a VMDK, the UUID in its descriptor.
       type: str
+    datastore_path:
+      description: The disk on its datastore.
+      returned: with O(state=described), for a disk on a datastore
+      type: str
     metadata:
       description: Entries of the disk database after the task, by their names in lower case, without C(ddb.).
       returned: with O(state=described)
@@ -353,7 +370,8 @@ disks:
       type: int
     actions:
       description:
-        - What was done, or in check mode would be, of V(exported), V(imported), V(copied), V(converted) and V(deleted).
+        - What was done, or in check mode would be, of V(exported), V(imported), V(copied), V(converted), V(described) and
+          V(deleted).
       type: list
       elements: str
     changed:
@@ -386,7 +404,8 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(invalid_disk) for an image that is damaged or not whole, V(exists),
-      V(file_locked), V(export_incomplete), V(incomplete_upload), V(in_use), V(missing_program) or V(not_found).
+      V(file_locked), V(metadata_not_writable), V(descriptor_not_written), V(export_incomplete), V(incomplete_upload),
+      V(in_use), V(missing_program) or V(not_found).
   returned: on failure
   type: str
 """
@@ -464,7 +483,7 @@ def rules():
                 ["state", "imported", ["path", "datastore_path"]],
                 ["state", "copied", ["datastore_path", "destination"]],
                 ["state", "converted", ["path", "destination"]],
-                ["state", "described", ["path", "metadata"]],
+                ["state", "described", ["metadata"]],
                 ["state", "absent", ["path", "datastore_path"], True],
             ]
         },

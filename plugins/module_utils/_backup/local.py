@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from .. import _files
-from .._descriptor import Content, DiskFile, descriptor, manifest
+from .._descriptor import Content, DiskFile, OtherFile, descriptor, manifest
 from .._errors import Ambiguous, InvalidOption, NotFound, PartialFailure, TimedOut, VforgeError
 from .._programs import MissingProgram
 from . import disk as disks
@@ -42,7 +42,7 @@ _DEFAULT = "qcow2"
 
 # A package of all disks, with what the VM was made of.
 _PACKAGE = "ovf"
-_DESCRIPTOR, _MANIFEST = "vm.ovf", "vm.mf"
+_DESCRIPTOR, _SETTINGS, _MANIFEST = "vm.ovf", "vm.nvram", "vm.mf"
 
 # What the names of its disks begin with: a VMDK that was restored by itself has another form.
 _IN_PACKAGE = "vm-"
@@ -240,6 +240,7 @@ def _verify(machine: Machine, entry: dict[str, t.Any], deadline: float, *, check
             found["read"] = sum(disks.verify(machine, point, disk, deadline) for disk in point.disks)
             if point.machine:
                 machine.hardware_of(point)
+            machine.nvram_of(point)
         except (TimedOut, MissingProgram, _files.FileUnwritable):
             # These say nothing of the point.
             entry["points"].pop()
@@ -314,8 +315,9 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
         wanted = chosen_disks(point, options.disks)
         # Before the first byte is written: without it there is no package.
         about = machine.hardware_of(point) if options.form == _PACKAGE else None
+        nvram = machine.nvram_of(point) if options.form == _PACKAGE else b""
         entries = [_restore(machine, point, disk, options, deadline, check=check) for disk in wanted]
-    package = _package(about, point, entries, options.folder, check=check) if about is not None else None
+    package = _package(about, nvram, point, entries, options.folder, check=check) if about is not None else None
     return {
         "changed": any(entry["action"] == "restored" for entry in [*entries, *([package] if package else [])]),
         "repository": repository.path,
@@ -328,7 +330,7 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
 
 
 def _package(
-    about: hardware.Machine, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
+    about: hardware.Machine, nvram: bytes, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
 ) -> dict[str, t.Any]:
     """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
     path = os.path.join(folder, _DESCRIPTOR)
@@ -345,9 +347,14 @@ def _package(
     files = tuple(
         DiskFile(by_key[disk.key], os.path.basename(paths[disk.key]), os.stat(paths[disk.key]).st_size) for disk in point.disks
     )
-    text = descriptor(about, Content(files, extra=about.extra))
+    settings = OtherFile(_SETTINGS, len(nvram)) if nvram else None
+    text = descriptor(about, Content(files, settings, extra=about.extra))
     named = [(_DESCRIPTOR, hashlib.sha256(text).hexdigest()), *((file.href, _sha256(paths[file.disk.key])) for file in files)]
-    due = {_DESCRIPTOR: text, _MANIFEST: manifest(named)}
+    due = {_DESCRIPTOR: text}
+    if nvram:
+        due[_SETTINGS] = nvram
+        named.append((_SETTINGS, hashlib.sha256(nvram).hexdigest()))
+    due[_MANIFEST] = manifest(named)
     if all(_has(os.path.join(folder, name), data) for name, data in due.items()):
         return found
     if not check:

@@ -25,6 +25,9 @@ FULL, INCREMENTAL = "full", "incremental"
 # What the VM is made of, in the folder of a point.
 MACHINE_FILE = "vm.json"
 
+# The settings of its firmware, beside it.
+NVRAM_FILE = "vm.nvram"
+
 # No colon: to qemu-img a name with one before its first slash is a protocol.
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -88,6 +91,7 @@ class Point:
     :ivar consistency: ``crash-consistent``, ``file-system-consistent`` and so on.
     :ivar machine: SHA-256 of the file that says what the VM is made of; empty where there is none, as in
         points of earlier releases.
+    :ivar nvram: SHA-256 of the file with the settings of its firmware; empty where there is none.
     """
 
     id: str
@@ -98,6 +102,7 @@ class Point:
     consistency: str
     disks: tuple[DiskBackup, ...]
     machine: str = ""
+    nvram: str = ""
 
     @property
     def kind(self) -> str:

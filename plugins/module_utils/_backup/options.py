@@ -17,12 +17,15 @@ from .._vsphere.disks import Disk
 from .._vsphere.snapshots import Snapshot
 from .._vsphere.transports import EXPORT, NBD
 
+if t.TYPE_CHECKING:
+    from .._vsphere.guest import GuestCredentials
+
 AUTO, FULL, INCREMENTAL = "auto", "full", "incremental"
 
 # Whether Tools are to quiesce the guest's file systems for the snapshot.
 TRY, REQUIRE, NO = "try", "require", "no"
 
-# What becomes of a VM with disks that no snapshot has; the other choice is to report them.
+# What becomes of a VM with disks that no snapshot has, or with a script that fails; the other choice is to go on.
 FAIL = "fail"
 
 
@@ -34,6 +37,10 @@ class Vm(vm.Vm):
     :ivar tools: whether VMware Tools run.
     :ivar networks: names of its networks, by what the backing of a NIC holds for them.
     :ivar datacenter: inventory path of the one that it is in; empty where this user may not see it.
+    :ivar host: moid of the host that it is on; empty where this user may not see it.
+    :ivar pool: name of its resource pool.
+    :ivar attributes: its custom attributes.
+    :ivar nvram: path of the settings of its firmware, ``[datastore] folder/name.nvram``; empty where it is not known.
     :ivar stores: the datastores of its files, by their names.
     :ivar encrypted: whether its home is.
     """
@@ -44,6 +51,10 @@ class Vm(vm.Vm):
     tools: bool = False
     networks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     datacenter: str = ""
+    host: str = ""
+    pool: str = ""
+    attributes: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    nvram: str = ""
     stores: t.Mapping[str, transports.Store] = dataclasses.field(default_factory=dict)
     encrypted: bool = False
 
@@ -152,6 +163,62 @@ PLACEHOLDERS = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ScriptOptions:
+    """Scripts for the guest around its snapshot; none of the texts is in ``repr``, as they may hold secrets.
+
+    :ivar timeout: seconds for each.
+    :ivar fails: whether one that fails ends the backup of its VM; else it is made without them.
+    """
+
+    before: str = dataclasses.field(default="", repr=False)
+    after: str = dataclasses.field(default="", repr=False)
+    timeout: int
+    fails: bool
+    credentials: GuestCredentials
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> ScriptOptions | None:
+        """The scripts of a module's parameters; None where there are none.
+
+        :raises InvalidOption: there is no script, a path in the place of one, or nobody to run it.
+        """
+        scripts = params.get("scripts")
+        if scripts is None:
+            return None
+        from .._vsphere.guest import GuestCredentials
+        from .._vsphere.wake import refuse_no_script
+
+        before, after = scripts.get("before") or "", scripts.get("after") or ""
+        if not before.strip() and not after.strip():
+            raise InvalidOption("The option scripts has no script.", hint="Set before, after, or both.", option="scripts")
+        for name, text in (("scripts.before", before), ("scripts.after", after)):
+            refuse_no_script(text.strip(), name)
+        if not 1 <= scripts["timeout"] <= _MOST_SECONDS:
+            raise InvalidOption(
+                f"The option scripts.timeout is {scripts['timeout']}.",
+                hint=f"Set it to a number from 1 to {_MOST_SECONDS}.",
+                option="scripts",
+            )
+        credentials = GuestCredentials.from_params(params)
+        if credentials is None:
+            raise InvalidOption(
+                "The option scripts needs guest OS credentials.",
+                hint="Set guest_username and guest_password.",
+                option="guest_username",
+            )
+        return cls(
+            before=before,
+            after=after,
+            timeout=scripts["timeout"],
+            fails=scripts["on_failure"] == FAIL,
+            credentials=credentials,
+        )
+
+
+_MOST_SECONDS = 86400
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BackupOptions:
     """What a task of backups is asked for.
 
@@ -160,6 +227,8 @@ class BackupOptions:
     :ivar gap: areas with at most so many unchanged bytes between them are read at once.
     :ivar streams: connections to each disk.
     :ivar excluded: ``report`` or ``fail``: what becomes of disks that snapshots leave out.
+    :ivar per_host: VMs of one host that are backed up at the same time, ``per_datastore`` those with a
+        disk on one datastore; 0 is for any number.
     """
 
     repository: str
@@ -176,6 +245,9 @@ class BackupOptions:
     fresh_hours: int
     timeout: int
     parallel: int
+    scripts: ScriptOptions | None = None
+    per_host: int = 0
+    per_datastore: int = 0
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> BackupOptions:
@@ -187,7 +259,7 @@ class BackupOptions:
         if bool(params.get("vm")) == (listed is not None):
             raise InvalidOption("Set either vm, for one VM, or vms, for a list of them.", option="vm")
         option = "vm" if listed is None else "vms"
-        for name, least, most in (("gap", 0, 65536), ("streams", 1, 16)):
+        for name, least, most in (("gap", 0, 65536), ("streams", 1, 16), ("per_host", 0, 64), ("per_datastore", 0, 64)):
             if not least <= params[name] <= most:
                 raise InvalidOption(
                     f"The option {name} is {params[name]}.", hint=f"Set it to a number from {least} to {most}.", option=name
@@ -218,4 +290,7 @@ class BackupOptions:
             fresh_hours=params["fresh_hours"],
             timeout=params["timeout"],
             parallel=params["parallel"],
+            scripts=ScriptOptions.from_params(params),
+            per_host=params["per_host"],
+            per_datastore=params["per_datastore"],
         )

@@ -17,7 +17,20 @@ from .._vsphere.disks import Disk, disks_in
 from .._vsphere.hardware import Machine, machine_of
 from .._vsphere.proxy import STORE, stores_in
 from .._vsphere.snapshots import snapshots_in
-from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, moid_of, reference
+from .._vsphere.vm import (
+    ABOVE,
+    BASICS,
+    DEVICES,
+    basics,
+    config_in,
+    config_path,
+    datacenter_of,
+    is_readable,
+    moid_of,
+    name_of,
+    reference,
+    row_of,
+)
 from .options import Vm
 
 if t.TYPE_CHECKING:
@@ -25,9 +38,13 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._errors import VforgeError
 
+# Where its extraConfig names the file with the settings of its firmware, beside the configuration.
+_NVRAM = "nvram"
+
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
     **NETWORKS,
+    vim.ResourcePool: ("name",),
     vim.Datastore: STORE,
     vim.VirtualMachine: (
         *BASICS,
@@ -37,11 +54,21 @@ _VM: dict[type, tuple[str, ...]] = {
         "snapshot",
         "runtime.consolidationNeeded",
         "guest.toolsRunningStatus",
+        "runtime.host",
+        "resourcePool",
+        "customValue",
+        "config.files.vmPathName",
+        config_path(_NVRAM),
     ),
 }
 
 
-_AROUND = (*TO_ANCESTORS, VM_TO_DATASTORES, Route("vm-networks", vim.VirtualMachine, "network"))
+_AROUND = (
+    *TO_ANCESTORS,
+    VM_TO_DATASTORES,
+    Route("vm-networks", vim.VirtualMachine, "network"),
+    Route("vm-pool", vim.VirtualMachine, "resourcePool"),
+)
 
 
 def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | None) -> list[Vm | VforgeError]:
@@ -54,15 +81,30 @@ def find(session: Session, selectors: t.Sequence[Selector], datacenter: str | No
     refs = [reference(session, moid) for moid in found if isinstance(moid, str)]
     rows = {row.moid: row for row in collect(session, refs, _VM, _AROUND)}
     networks = {network.backing_id: network.name for network in networks_in(rows)}
+    fields = _custom_fields(session) if any(row.get("customValue") for row in rows.values()) else {}
     known = {
-        moid: _vm(rows, row, networks)
+        moid: _vm(rows, row, networks, fields)
         for moid, row in rows.items()
         if isinstance(row.ref, vim.VirtualMachine) and is_readable(row)
     }
     return [known[each] if isinstance(each, str) else each for each in readable(found, selectors, known)]
 
 
-def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str]) -> Vm:
+def _custom_fields(session: Session) -> dict[int, str]:
+    """The names of custom attributes by their keys: one call."""
+    manager = session.content.customFieldsManager
+    rows = collect(session, [manager], {vim.CustomFieldsManager: ("field",)}) if manager is not None else []
+    return {field.key: field.name for row in rows for field in row.get("field") or ()}
+
+
+def _nvram(row: Row) -> str:
+    """The file with the settings of a VM's firmware; its name is that of the configuration where nothing else is said."""
+    home, _slash, name = (row.get("config.files.vmPathName") or "").rpartition("/")
+    said = config_in(row.values).get(_NVRAM) or f"{name.removesuffix('.vmx')}.nvram"
+    return f"{home}/{said}" if home and "/" not in said else ""
+
+
+def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fields: t.Mapping[int, str]) -> Vm:
     above = datacenter_of(rows, row)
     # Names of datastores are unique in a datacenter only: those of the VM alone.
     own = [rows[moid_of(ref)] for ref in row.get("datastore") or () if moid_of(ref) in rows]
@@ -73,6 +115,10 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str]) -> V
         consolidate=bool(row.get("runtime.consolidationNeeded")),
         tools=row.get("guest.toolsRunningStatus") == "guestToolsRunning",
         networks=networks,
+        host=moid_of(row.get("runtime.host")),
+        pool=name_of(row_of(rows, row.get("resourcePool"))),
+        attributes={fields.get(each.key, str(each.key)): str(each.value) for each in row.get("customValue") or ()},
+        nvram=_nvram(row),
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores=stores_in(own),
         encrypted=row.get("config.keyId") is not None,

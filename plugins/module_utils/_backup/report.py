@@ -12,13 +12,14 @@ from .. import _engine
 from .._temporary_snapshots import REMOVE_LEFTOVERS, Made, Removed
 from . import plan
 from .plan import BACK_UP, Changes, Reading
+from .scripts import RUN_AFTER
 
 if t.TYPE_CHECKING:
     from .copying import Copied
     from .model import DiskBackup, Point
     from .task import BackupItem, BackupTask
 
-_DONE = {BACK_UP: "backed_up", REMOVE_LEFTOVERS: "leftover_removed"}
+_DONE = {BACK_UP: "backed_up", REMOVE_LEFTOVERS: "leftover_removed", RUN_AFTER: "after_script_run"}
 
 # What the entry of a VM has that is not found.
 _UNKNOWN: dict[str, t.Any] = {
@@ -26,6 +27,7 @@ _UNKNOWN: dict[str, t.Any] = {
     "instance_uuid": "",
     "point": None,
     "snapshot": None,
+    "scripts": None,
     "transport": "",
     "transports": [],
     "disks": [],
@@ -62,6 +64,7 @@ def _entry(item: BackupItem) -> dict[str, t.Any]:
         "changed": bool(item.done),
         "point": point_entry(item.point) if item.point is not None else None,
         "snapshot": _snapshot(item),
+        "scripts": item.scripts.as_result() if item.scripts is not None else None,
         "transport": item.transport,
         "transports": [way.as_result() for way in item.ways],
         "disks": [*_read(item), *_left_out(item)],

@@ -34,7 +34,7 @@ from .._vsphere import hardware
 from . import images
 from .blockmap import BlockMap
 from .copying import blocks_of, prove
-from .model import MACHINE_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
+from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
 
 MANIFEST = "manifest.json"
 _WHAT = "backup repository"
@@ -176,6 +176,23 @@ class Machine:
             hint="Restore it from another copy of the repository. The disks can be restored without it.",
             path=path,
         )
+
+    def nvram_of(self, point: Point) -> bytes:
+        """The settings of the VM's firmware; empty where the point has none.
+
+        :raises BackupDamaged: when it is not what was written.
+        """
+        if not point.nvram:
+            return b""
+        path = os.path.join(self._points, point.id, NVRAM_FILE)
+        data = _files.read(path, _MOST_MACHINE, what=_WHAT)
+        if hashlib.sha256(data).hexdigest() != point.nvram:
+            raise BackupDamaged(
+                f"{path} was changed since it was written.",
+                hint="Restore it from another copy of the repository. The disks can be restored without it.",
+                path=path,
+            )
+        return data
 
     # A new point
 

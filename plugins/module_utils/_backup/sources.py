@@ -209,12 +209,13 @@ class Sources:
 
     # In every ending
 
-    def end(self) -> dict[str, str]:
+    def end(self, vm: str = "") -> dict[str, str]:
         """Detach what is still attached.
 
+        :param vm: instance UUID of the VM whose disks are meant; all where it is empty.
         :returns: why a disk could not be, by the instance UUID of its VM.
         """
-        return self._attachments.end() if self._attachments is not None else {}
+        return self._attachments.end(vm) if self._attachments is not None else {}
 
 
 def _first(disks: t.Sequence[Disk], why: t.Callable[[Disk], str]) -> str:

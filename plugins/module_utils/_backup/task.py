@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backups of VMs from the options to the result.
 
-The order is: lock the VM's folder in the repository, put right what dead runs have left, refuse what
-cannot be, snapshot, read device data from the snapshot, ask what changed, read it in parallel,
-remove the snapshot, read back what was written, commit. A point is there when all of that is done,
-and not before.
+The order of each VM is: lock its folder in the repository, put right what dead runs have left, refuse
+what cannot be, run the script before in its guest, snapshot, run the script after, read device data from
+the snapshot, ask what changed, read it in parallel, remove the snapshot, read back what was written,
+commit. A point is there when all of that is done, and not before. VMs do not wait for each other.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from .._temporary_snapshots import (
     SnapshotItem,
     SnapshotTask,
     find_leftovers,
+    remove_left,
     remove_leftovers,
     undisturbed,
-    waves,
     with_snapshots,
 )
 from .._vsphere import hardware, tracking
 from .._vsphere.areas import changed_areas, merged
+from . import about, images, lanes, plan, read, report, scripts
 from . import disk as disks
-from . import images, plan, read, report
 from .copying import Copying
 from .disk import Earlier, NewDisk, Staged
-from .model import MACHINE_FILE, Point, point_id
-from .options import INCREMENTAL, TRY, BackupOptions, Vm
+from .model import MACHINE_FILE, NVRAM_FILE, Point, point_id
+from .options import INCREMENTAL, NO, TRY, BackupOptions, Vm
 from .plan import BACK_UP, Changes, Reading, Whole
 from .repository import Machine, Repository
 from .sources import Sources
@@ -61,7 +61,8 @@ if t.TYPE_CHECKING:
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
-CRASH, FILE_SYSTEM, POWERED_OFF = "crash-consistent", "file-system-consistent", "powered-off"
+CRASH, FILE_SYSTEM, APPLICATION = "crash-consistent", "file-system-consistent", "application-consistent"
+POWERED_OFF = "powered-off"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -75,6 +76,8 @@ class BackupItem(SnapshotItem):
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
     :ivar whole: whether all of its disks were copied.
     :ivar point: the new point, once it is there; or one that is new enough.
+    :ivar scripts: what became of the scripts in its guest; None where none was to run.
+    :ivar held: the lock of its folder.
     """
 
     vm: Vm
@@ -87,6 +90,8 @@ class BackupItem(SnapshotItem):
     copied: list[Staged] = dataclasses.field(default_factory=list)
     whole: bool = False
     point: Point | None = None
+    scripts: scripts.Ran | None = None
+    held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
 
     @property
     def title(self) -> str:
@@ -104,6 +109,7 @@ class BackupTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
+    :ivar tags: of all VMs, by moid; None where they are not known.
     :ivar lock: for what is made once for all VMs.
     """
 
@@ -111,6 +117,7 @@ class BackupTask:
     options: BackupOptions
     task: Task[t.Any]
     repository: Repository
+    tags: dict[str, dict[str, t.Any]] | None = None
     end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -164,68 +171,51 @@ def _carry_out(job: BackupTask) -> None:
         job.sources.look()
     now = datetime.datetime.now(datetime.UTC)
     for item in job.vms:
+        if scripts.left_between(job.repository.folder(item.vm.instance_uuid)):
+            item.steps = (scripts.RUN_AFTER, BACK_UP)
         try:
             item.point = plan.fresh(_points(job, item), job.options, now)
             if item.point is not None:
-                item.steps = ()
+                item.steps = tuple(step for step in item.steps if step != BACK_UP)
             else:
                 plan.check(item.vm, job.options)
         except VforgeError as error:
             item.steps = ()
             item.fail(error)
-    remove_leftovers(job.snapshots)
-    _choose_transports(job)
-    due = [item for item in job.vms if item.due(BACK_UP)]
     if job.task.check:
-        for item in due:
-            _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
-            item.done += item.left if item.error is None else []
+        _foresee(job)
         return
-    for wave in waves(due, job.options.parallel):
-        with contextlib.ExitStack() as locks:
-            _lock(job, wave, locks)
-            try:
-                _copy(job, [item for item in wave if item.due(BACK_UP)])
-                # What was read is whole, also of a VM whose snapshot could not be removed.
-                _finish(job, [item for item in wave if item.whole])
-            finally:
-                # As long as the locks are held.
-                _discard(wave)
+    due = [item for item in job.vms if item.leftovers or item.left]
+    if any(item.due(BACK_UP) for item in due):
+        with job.task.phase("lookup"):
+            job.tags = about.tags(job.session, job.task.deadline)
+    try:
+        lanes.work(job, due, lambda item: _back_up(job, item))
+    finally:
+        _wind_up(job, due)
 
 
-def _choose_transports(job: BackupTask) -> None:
-    """Find out by what the disks of each VM are read, before anything is made of it."""
+def _foresee(job: BackupTask) -> None:
+    """Check mode: what a run would do, as far as that is known."""
+    remove_leftovers(job.snapshots)
     due = [item for item in job.vms if item.due(BACK_UP)]
-    _read_again(job, [item for item in due if item.leftovers])
 
     def look(item: BackupItem) -> None:
-        item.ways = job.sources.ways(item.vm)
-
-    def note(item: BackupItem, outcome: Outcome) -> None:
-        try:
-            if outcome.error is not None:
-                raise outcome.error
-            item.transport = plan.transport(item.title, item.ways, job.options)
-        except VforgeError as error:
-            item.fail(error)
-            return
-        warning = plan.fell_back(item.title, item.transport, item.ways, item.vm, job.options)
-        item.warnings += [warning] if warning else []
+        _choose_transport(job, item)
+        scripts.check(job, item)
 
     with job.task.phase("lookup"):
-        job.task.call(due, look, "VMs looked at", note)
+        job.task.call(due, look, "VMs looked at", _note)
+    for item in due:
+        if item.error is None:
+            _plan(job, item, job.repository.read(item.vm.instance_uuid), item.vm.disks)
+    for item in job.vms:
+        item.done += item.left if item.error is None else []
 
 
-def _read_again(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
-    """Without a snapshot that a dead run had left, their disks are others."""
-    if not items or job.task.check:
-        return
-    selectors = [Selector(moid=item.vm.moid) for item in items]
-    for item, found in zip(items, read.find(job.session, selectors, None), strict=True):
-        if isinstance(found, VforgeError):
-            item.fail(found)
-        else:
-            item.vm = found
+def _note(item: BackupItem, outcome: Outcome) -> None:
+    if outcome.error is not None:
+        item.fail(outcome.error)
 
 
 def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
@@ -238,51 +228,86 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
         return ()  # a point is just being removed: under the lock it is seen as it is
 
 
-def _lock(job: BackupTask, wave: t.Sequence[BackupItem], locks: contextlib.ExitStack) -> None:
-    """Have the folders of these VMs for this run alone."""
-    # Always in one order: two runs that want the same VMs do not wait for each other.
-    for item in sorted(wave, key=lambda item: item.vm.instance_uuid):
+# One VM, in a thread
+
+
+def _back_up(job: BackupTask, item: BackupItem) -> None:
+    """All that is due of one VM, in the order that the head of this file says.
+
+    :raises VforgeError: why it has no new point.
+    """
+    begun = time.monotonic()
+    try:
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
-        try:
-            item.machine = locks.enter_context(lock)
-            if job.options.fresh_hours:
-                # Another run may have made the point while this one waited.
-                item.point = plan.fresh(item.machine.points, job.options, datetime.datetime.now(datetime.UTC))
-                item.steps = () if item.point is not None else item.steps
-        except VforgeError as error:
-            item.fail(error)
+        item.machine = item.held.enter_context(lock)
+        remove_leftovers(job.snapshots, [item])
+        if item.due(BACK_UP):
+            _choose_transport(job, item)
+        if item.due(scripts.RUN_AFTER):
+            scripts.finish_dead_run(job, item)
+        if item.due(BACK_UP) and not _made_meanwhile(job, item):
+            item.quiesced = plan.quiesces(item.vm, job.options)
+            _copy(job, item)
+            # What was read is whole, also of a VM whose snapshot could not be removed.
+            if item.whole:
+                with job.task.phase("proof"):
+                    _commit(job, item)
+                item.done.append(BACK_UP)
+    finally:
+        item.seconds = round(time.monotonic() - begun, 3)
+        if not job.end.is_set():
+            _leave(item)
 
 
-# The snapshot, and what is read of it
+def _choose_transport(job: BackupTask, item: BackupItem) -> None:
+    """Find out by what the disks of a VM are read, before anything is made of it.
+
+    :raises VforgeError: by nothing that was allowed.
+    """
+    if item.leftovers and not job.task.check:
+        # Without the snapshot that a dead run had left, its disks are others.
+        (found,) = read.find(job.session, [Selector(moid=item.vm.moid)], None)
+        if isinstance(found, VforgeError):
+            raise found
+        item.vm = found
+    item.ways = job.sources.ways(item.vm)
+    item.transport = plan.transport(item.title, item.ways, job.options)
+    warning = plan.fell_back(item.title, item.transport, item.ways, item.vm, job.options)
+    item.warnings += [warning] if warning else []
 
 
-def _copy(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
-    for item in items:
-        item.quiesced = plan.quiesces(item.vm, job.options)
+def _made_meanwhile(job: BackupTask, item: BackupItem) -> bool:
+    """Whether another run has made the point while this one waited."""
+    if item.machine is not None and job.options.fresh_hours:
+        item.point = plan.fresh(item.machine.points, job.options, datetime.datetime.now(datetime.UTC))
+    if item.point is not None:
+        item.steps = tuple(step for step in item.steps if step != BACK_UP)
+    return item.point is not None
+
+
+def _copy(job: BackupTask, item: BackupItem) -> None:
     with_snapshots(
         job.snapshots,
-        items,
+        [item],
         lambda ready: _copy_and_detach(job, ready),
         crash_consistent="backup" if job.options.quiesce == TRY else "",
+        making=lambda _wave: scripts.around(job, item),
+        ended=job.end,
     )
 
 
 def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
     """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be removed."""
-
-    def detach() -> None:
-        left = job.sources.end()
-        for item in ready:
-            item.in_use = left.get(item.vm.instance_uuid, "")
-
     try:
         _copy_snapshots(job, ready)
     finally:
-        undisturbed(job.snapshots, detach)
+        if not job.end.is_set():
+            for item in ready:
+                item.in_use = job.sources.end(item.vm.instance_uuid).get(item.vm.instance_uuid, "")
 
 
 def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy the disks of VMs that have their snapshots now, some at the same time."""
+    """Copy the disks of VMs that have their snapshots now."""
     with job.task.phase("read"):
         known = read.read_snapshots(job.session, {_snapshot(item): item.vm for item in ready})
         for item in ready:
@@ -292,14 +317,47 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
             elif item.machine is not None:
                 item.hardware = found.machine
                 _plan(job, item, item.machine, found.disks)
+            if item.error is None:
+                # The session may end in the middle: it is begun again then.
+                job.session.retrying(lambda item=item: _copy_vm(job, item))  # type: ignore[misc]
+                item.whole = True
 
-        def note(item: BackupItem, outcome: Outcome) -> None:
-            item.whole = outcome.error is None
-            if outcome.error is not None:
-                item.fail(outcome.error)
 
-        due = [item for item in ready if item.error is None]
-        job.task.call(due, lambda item: _copy_vm(job, item), "VMs read", note, stop=job.end)
+def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
+    """After an early end: what the threads of the VMs have left, in the order in which it hurts."""
+    begun = [item for item in items if item.machine is not None]
+    try:
+        for item in begun:
+            undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
+        undisturbed(job.snapshots, lambda: _detach(job, begun))
+        remove_left(job.snapshots, begun)
+    finally:
+        for item in items:
+            _leave(item)
+
+
+def _detach(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
+    left = job.sources.end()
+    for item in items:
+        item.in_use = left.get(item.vm.instance_uuid, "")
+
+
+def _leave(item: BackupItem) -> None:
+    """The end of a VM: what was staged and is no point goes, and the folder is free. What cannot be removed, the next run
+    removes.
+    """
+    if item.staged is not None and item.machine is not None:
+        try:
+            item.machine.discard(item.staged)
+        except VforgeError as error:
+            item.warnings.append(f"What was written of {item.title} is still there: {error} The next run removes it.")
+        item.staged = None
+    if item.scripts is not None and item.scripts.failure is not None:
+        item.fail(item.scripts.failure)
+    item.held.close()
+
+
+# The snapshot, and what is read of it
 
 
 def _snapshot(item: BackupItem) -> str:
@@ -398,28 +456,13 @@ def _copy_disk(
 # After the snapshot
 
 
-def _finish(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
-    """Read back what was written, and commit it."""
-
-    def note(item: BackupItem, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            item.fail(outcome.error)
-        else:
-            item.done.append(BACK_UP)
-
-    with job.task.phase("proof"):
-        job.task.call(items, lambda item: _commit(job, item), "VMs read back", note, stop=job.end)
-
-
 def _commit(job: BackupTask, item: BackupItem) -> None:
     machine, staged = item.machine, item.staged
     if machine is None or staged is None:
         raise NotAttempted(f"{item.title} was not begun.", hint="Run again.")
     with _files.explained(staged, "backup"):
         written = tuple(disks.finish(one, job.go_on) for one in item.copied)
-        about = hardware.as_json(item.hardware) if item.hardware is not None else b""
-        if about:
-            _files.replace(os.path.join(staged, MACHINE_FILE), about, what="file of the backup")
+        described, nvram = _describe(job, item, staged)
     known = machine.points
     now = datetime.datetime.now(datetime.UTC)
     point = Point(
@@ -428,27 +471,39 @@ def _commit(job: BackupTask, item: BackupItem) -> None:
         created=now.isoformat(timespec="seconds"),
         instance_uuid=item.vm.instance_uuid,
         vm_name=item.vm.name,
-        consistency=consistency(item),
+        consistency=consistency(job, item),
         disks=written,
-        machine=hashlib.sha256(about).hexdigest() if about else "",
+        machine=described,
+        nvram=nvram,
     )
     machine.commit(staged, point)
     item.point, item.staged = point, None
 
 
-def consistency(item: BackupItem) -> str:
-    """What the disks of a backup are like."""
+def _describe(job: BackupTask, item: BackupItem, staged: str) -> tuple[str, str]:
+    """Write what the VM is made of, and the settings of its firmware.
+
+    :returns: the SHA-256 of each; empty where there is none.
+    """
+    nvram, why = about.nvram(job.session, item.vm, job.task.deadline)
+    machine = hardware.as_json(item.hardware, about.as_json(item.vm, job.tags, why)) if item.hardware is not None else b""
+    written = []
+    for name, data in ((MACHINE_FILE, machine), (NVRAM_FILE, nvram)):
+        if data:
+            _files.replace(os.path.join(staged, name), data, what="file of the backup")
+        written.append(hashlib.sha256(data).hexdigest() if data else "")
+    return written[0], written[1]
+
+
+def consistency(job: BackupTask, item: BackupItem) -> str:
+    """What the disks of a backup are like.
+
+    The script before alone does not make them application-consistent where the file systems were to be
+    quiesced, and could not: what applications have written may not be on the disks then.
+    """
     if item.vm.power_state == "poweredOff":
         return POWERED_OFF
+    held = item.scripts is not None and item.scripts.before == scripts.SUCCEEDED
+    if held and (item.quiesced or job.options.quiesce == NO):
+        return APPLICATION
     return FILE_SYSTEM if item.quiesced else CRASH
-
-
-def _discard(items: t.Sequence[BackupItem]) -> None:
-    """Remove what was staged and is no point. What cannot be removed, the next run removes."""
-    for item in items:
-        if item.staged is not None and item.machine is not None:
-            try:
-                item.machine.discard(item.staged)
-            except VforgeError as error:
-                item.warnings.append(f"What was written of {item.title} is still there: {error} The next run removes it.")
-            item.staged = None

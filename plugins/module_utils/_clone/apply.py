@@ -201,11 +201,6 @@ def mark_as_template(session: Session, moid: str) -> None:
     vms.reference(session, moid).MarkAsTemplate()
 
 
-def shut_down_guest(session: Session, moid: str) -> None:
-    """``ShutdownGuest``, which only begins it."""
-    vms.reference(session, moid).ShutdownGuest()
-
-
 # Guests
 
 

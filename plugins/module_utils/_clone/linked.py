@@ -414,7 +414,7 @@ def _shut_down(task: Task[CloneItem], items: t.Sequence[CloneItem], timeout: int
     running = [item for item in items if item.vm is not None and item.vm.powered_on]
     task.call(
         running,
-        lambda item: apply.shut_down_guest(task.session, item.vm_moid),
+        lambda item: vms.shut_down_guest(task.session, item.vm_moid),
         "guests asked to shut down",
         note,
         part=Part(PUBLISH, "shut_down"),

@@ -125,7 +125,7 @@ def run_batch(
     together.
 
     :param deadline: of ``time.monotonic()``.
-    :param doing: for the progress: "12 of 40 " and this.
+    :param doing: for the progress: "12 of 40 " and this; empty for items that say themselves how far they are.
     :param stop: is set when no further item is to be begun, so that an item of many calls can end
     early, too. Raises nothing: what goes wrong is in the result.
     """
@@ -170,7 +170,7 @@ class _Batch:
         self._works: dict[str, Work] = {}
         self._tasks: dict[str, t.Any] = {}
         self._stop = stop
-        self._server = _ServerWatch(session)
+        self._server = ServerWatch(session)
         self._doing = doing
         self._lock = threading.Lock()
         self._sent = self._done = 0
@@ -269,6 +269,8 @@ class _Batch:
 
     def _tell_sent(self, name: str) -> None:
         """Say how far the sending is; until the first task ends there is nothing else to be seen."""
+        if not self._doing:
+            return
         with self._lock:
             self._sent += 1
             sent, total = self._sent, len(self._outcomes)
@@ -330,7 +332,7 @@ class _Batch:
                 future.result()
 
 
-class _ServerWatch:
+class ServerWatch:
     """Tells from the calls of a batch when the server is gone, so that not every item waits for it
     in vain.
 

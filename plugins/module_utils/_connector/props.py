@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from .._errors import ConnectionLost
-from . import faults, versions
+from . import faults, plain, versions
 from .pyvmomi import vim, vmodl
 
 if t.TYPE_CHECKING:
@@ -24,6 +24,8 @@ PAGE_OF_LITTLE = 2_500
 _MOST_READS = 3
 
 _Spec = vmodl.query.PropertyCollector
+
+T = t.TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +116,31 @@ def collect_until(
         return Part([], whole=True)
     version = session.about.get("apiVersion", "")
     spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
-    return session.retrying(lambda: _pages(session, spec, page, enough))
+    rows: list[Row] = []
+    return Part(rows, session.retrying(lambda: _pages(session, spec, page, _typed, rows, enough)))
+
+
+def collect_plainly(
+    session: Session,
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route],
+    shape: t.Callable[[plain.PlainRow], T],
+) -> list[T]:
+    """As ``collect``, for long lists of pairs of thousands of objects, which come as texts (``plain``).
+
+    :param shape: is called with each row as its page comes; what it returns is kept in its place.
+    """
+    version = session.about.get("apiVersion", "")
+    spec = _filter_spec(roots, {kind: versions.readable(version, paths) for kind, paths in wanted.items()}, routes)
+    kept: list[T] = []
+
+    def ask(session: Session, method: str, *args: t.Any) -> tuple[list[T], str]:
+        rows, token = plain.retrieve(session.stub, session.collector, method, *args)
+        return [shape(row) for row in rows], token
+
+    session.retrying(lambda: _pages(session, spec, PAGE, ask, kept))
+    return kept
 
 
 def collect_chosen(
@@ -183,26 +209,44 @@ def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[st
     )
 
 
+# Asks for a page: the session, the method, its arguments -> what is kept of the rows, and the token of the next page.
+_Ask: t.TypeAlias = "t.Callable[..., tuple[list[T], str]]"
+
+
+def _typed(session: Session, method: str, *args: t.Any) -> tuple[list[Row], str]:
+    """A page as pyVmomi's objects."""
+    answer = getattr(session.collector, method)(*args)
+    return ([_row(content) for content in answer.objects], answer.token or "") if answer is not None else ([], "")
+
+
 def _pages(
-    session: Session, spec: t.Any, page: int, enough: t.Callable[[int], bool], reads_left: int = _MOST_READS - 1
-) -> Part:
-    collector = session.collector
-    rows: list[Row] = []
-    answer = collector.RetrievePropertiesEx([spec], _Spec.RetrieveOptions(maxObjects=page))
-    while answer is not None:
-        rows.extend(_row(content) for content in answer.objects)
-        if not answer.token:
-            break
-        if enough(len(rows)):
-            return Part(rows, whole=False)
+    session: Session,
+    spec: t.Any,
+    page: int,
+    ask: _Ask[T],
+    kept: list[T],
+    enough: t.Callable[[int], bool] = lambda _read: False,
+) -> bool:
+    """Read page by page into ``kept``; False where there was enough before the last.
+
+    vCenter gives a page out only once, so the read begins again where one got lost.
+    """
+    for reads_left in reversed(range(_MOST_READS)):
+        kept.clear()
+        rows, token = ask(session, "RetrievePropertiesEx", [spec], _Spec.RetrieveOptions(maxObjects=page))
+        kept += rows
         try:
-            answer = collector.ContinueRetrievePropertiesEx(answer.token)
+            while token:
+                if enough(len(kept)):
+                    return False
+                rows, token = ask(session, "ContinueRetrievePropertiesEx", token)
+                kept += rows
         except ConnectionLost:
-            # vCenter gives a page out only once, so the read begins again.
             if not reads_left or session.unreachable() or session.limit.over():
                 raise
-            return _pages(session, spec, page, enough, reads_left - 1)
-    return Part(rows, whole=True)
+        else:
+            break
+    return True
 
 
 def _row(content: t.Any) -> Row:

@@ -25,7 +25,7 @@ def _placeholder(name: str) -> t.Any:
     return _PlaceholderType(name, (), {})
 
 
-_NAMES = ("SoapStubAdapter", "VmomiSupport", "pbm", "vim", "vmodl", "vslm")
+_NAMES = ("SoapAdapter", "SoapStubAdapter", "VmomiSupport", "pbm", "vim", "vmodl", "vslm")
 _WHY_MISSING = ""
 _library: t.Any = None
 
@@ -39,7 +39,7 @@ else:
     if not hasattr(_library.SoapStubAdapter, "SetSessionId"):
         _WHY_MISSING = "The Python library pyvmomi is older than 8.0.3.0.1."
 
-SoapStubAdapter, VmomiSupport, pbm, vim, vmodl, vslm = (
+SoapAdapter, SoapStubAdapter, VmomiSupport, pbm, vim, vmodl, vslm = (
     _placeholder(name) if _WHY_MISSING else getattr(_library, name) for name in _NAMES
 )
 

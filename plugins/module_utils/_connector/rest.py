@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 import types
 import typing as t
@@ -31,16 +32,17 @@ class RestSession:
 
     :param options: where and how to connect, as for SOAP.
     :param warn: called with one sentence for what the user should know but that stops nothing.
+    :param deadline: of ``time.monotonic()``, for all of its calls.
     :raises ConnectionFailed: on entering; its ``error_code`` says at which step.
     :raises MissingLibrary: requests is not there.
     """
 
-    def __init__(self, options: ConnectionOptions, warn: t.Callable[[str], None]) -> None:
+    def __init__(self, options: ConnectionOptions, warn: t.Callable[[str], None], deadline: float = math.inf) -> None:
         self._options = options
         self._warn = warn
         self._token = ""
         proxies = {"https": f"http://{options.proxy}"} if options.proxy else {}
-        self._clock = web.Clock(options.connection_timeout)
+        self._clock = web.Clock(options.connection_timeout, deadline)
         self._client = web.Client(tls.context_for(options), self._clock, lambda _url: proxies)
 
     def __enter__(self) -> RestSession:

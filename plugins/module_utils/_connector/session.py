@@ -50,7 +50,7 @@ from .names import is_sendable
 from .options import ConnectionOptions
 from .pyvmomi import VmomiSupport, vim
 from .soap import CallStats, Limit, Stub, not_a_vcenter, unavailable
-from .tasks import MOST_SESSIONS, MOST_TRIES, Pace
+from .tasks import MOST_SESSIONS, MOST_TRIES, Pace, Together
 
 _FORMAT = 3
 
@@ -267,7 +267,7 @@ class Session:
     ``content`` is the ServiceContent, ``stub`` the stub for references made from moids, ``stats``
     counts calls, ``pace`` spaces the rounds of waiting, ``about`` is a dict of the vCenter's
     version, ``generation`` counts how often the session was replaced, ``limit`` is how long
-    calls may take.
+    calls may take. ``together`` is set where threads of their own wait for tasks, each for its own.
     """
 
     def __init__(
@@ -281,6 +281,7 @@ class Session:
         self.options = options
         self.stats = CallStats()
         self.pace = Pace()
+        self.together: Together | None = None
         self.about: dict[str, str] = {}
         self.content = vim.ServiceInstanceContent()
         self._begun = begun

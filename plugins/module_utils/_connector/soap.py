@@ -16,6 +16,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import gzip
 import http.client
 import math
 import select
@@ -25,6 +26,7 @@ import time
 import typing as t
 import weakref
 import xml.parsers.expat
+import zlib
 
 from .. import _signals
 from .._errors import (
@@ -38,7 +40,7 @@ from .._errors import (
 )
 from . import faults, tls, versions
 from .options import ConnectionOptions
-from .pyvmomi import SoapStubAdapter, VmomiSupport, vim, vmodl
+from .pyvmomi import SoapAdapter, SoapStubAdapter, VmomiSupport, vim, vmodl
 from .tasks import Backoff
 
 # What a call may take, at the least, when the deadline is near or over: what was begun is cleaned
@@ -410,6 +412,18 @@ class CallStats:
         }
 
 
+class _Plainly:
+    """A method whose answer is wanted as it came.
+
+    :ivar plainly: pyVmomi's description of the method.
+    """
+
+    def __init__(self, plainly: t.Any) -> None:
+        self.plainly = plainly
+        self.wsdlName = plainly.wsdlName
+        self.result = plainly.result
+
+
 class Stub(SoapStubAdapter):  # type: ignore[misc]
     """The way to one vCenter.
 
@@ -562,6 +576,41 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
                 if name not in _REPEATABLE or broken > 1:
                     raise
 
+    def ask_plainly(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
+        """The answer to a call as it came, for who reads it himself; otherwise as ``InvokeMethod``."""
+        return t.cast(bytes, self.InvokeMethod(mo, _Plainly(info), args))
+
+    def _raw(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
+        """Send a call once; faults are raised as pyVmomi does."""
+        headers = {
+            "Cookie": self.cookie,
+            "SOAPAction": self.versionId,
+            "Content-Type": "text/xml; charset=UTF-8",
+            "Accept-Encoding": "gzip",
+        }
+        request = self.SerializeRequest(mo, info, args)
+        connection = self.GetConnection()
+        try:
+            connection.request("POST", self.path, request, headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.getheader("Content-Encoding", "").lower() == "gzip":
+                body = gzip.decompress(body)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            connection.close()
+            raise http.client.HTTPException(f"a body that cannot be decompressed ({error})") from error
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            self.DropConnections()
+            raise
+        self.ReturnConnection(connection)
+        if answer.status == http.client.OK:
+            return t.cast(bytes, body)
+        if answer.status == http.client.INTERNAL_SERVER_ERROR:
+            fault = SoapAdapter.SoapResponseDeserializer(self).Deserialize(body, info.result)
+            raise fault if isinstance(fault, Exception) else http.client.HTTPException("status 500 without a fault")
+        raise http.client.HTTPException(f"{answer.status} {answer.reason}")
+
     def _may_ask_again(self, sent: int) -> bool:
         limit = self.connections.limit
         without_end = math.isinf(limit.deadline)
@@ -571,7 +620,9 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         begun = time.monotonic()
         self.stats.add(info.wsdlName)
         try:
-            answer = super().InvokeMethod(mo, info, args, outer)
+            answer = (
+                self._raw(mo, info.plainly, args) if isinstance(info, _Plainly) else super().InvokeMethod(mo, info, args, outer)
+            )
         except vmodl.MethodFault as fault:
             raise faults.translate(fault) from fault
         except TimeoutError as error:

@@ -14,6 +14,7 @@ import collections
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import math
 import threading
 import time
@@ -344,6 +345,19 @@ def wait_for_tasks(
     :returns: the moids of the tasks that have not ended, at the deadline or when there was enough.
     """
 
+    if session.together is not None:
+        return session.together.wait(session, tasks, deadline, on_end, enough)
+    return _wait_for_tasks(session, tasks, deadline, on_end, enough)
+
+
+def _wait_for_tasks(
+    session: Session,
+    tasks: t.Sequence[t.Any],
+    deadline: float,
+    on_end: t.Callable[[str, TaskEnd], None],
+    enough: t.Callable[[], bool],
+    rounds: t.Iterator[int] | None = None,
+) -> set[str]:
     def has_ended(update: Update) -> bool:
         end = _task_end(update.moid, update.state, update.gone)
         if end is not None:
@@ -357,8 +371,96 @@ def wait_for_tasks(
         _TASK_PATHS,
         deadline,
         has_ended,
+        rounds=rounds,
         after_round=lambda _left, _changed: enough(),
     )
+
+
+@dataclasses.dataclass(eq=False)
+class _Waiter:
+    """A thread that waits for tasks, and those of them that have ended."""
+
+    tasks: dict[str, t.Any]
+    ended: dict[str, TaskEnd] = dataclasses.field(default_factory=dict)
+
+
+class Together:
+    """Has the threads of a session wait for their tasks on one filter at a time.
+
+    All rounds of a session are paced together, so threads that each waited by themselves would wait
+    for each other. Here one of them, the first that comes, waits for the tasks of all; when its own
+    have ended, another goes on.
+    """
+
+    # Seconds of a round: a task that another thread has begun meanwhile is seen after it.
+    _ROUND = 1
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiters: list[_Waiter] = []
+        self._led = False
+
+    def wait(
+        self,
+        session: Session,
+        tasks: t.Sequence[t.Any],
+        deadline: float,
+        on_end: t.Callable[[str, TaskEnd], None],
+        enough: t.Callable[[], bool],
+    ) -> set[str]:
+        """As ``wait_for_tasks``."""
+        own = _Waiter({task._GetMoId(): task for task in tasks})
+        with self._changed:
+            self._waiters.append(own)
+        try:
+            while own.tasks or own.ended:
+                self._wait_once(session, own, deadline)
+                with self._changed:
+                    ended, own.ended = own.ended, {}
+                for moid, end in ended.items():
+                    on_end(moid, end)
+                if enough() or (not ended and time.monotonic() >= deadline):
+                    break
+        finally:
+            with self._changed:
+                self._waiters.remove(own)
+        return set(own.tasks)
+
+    def _wait_once(self, session: Session, own: _Waiter, deadline: float) -> None:
+        """Wait until one of these tasks has ended, or until there may be something else to do."""
+        with self._changed:
+            if own.ended:
+                return
+            if self._led:
+                self._changed.wait(max(0.0, deadline - time.monotonic()))
+                return
+            self._led = True
+            watched = {moid: task for waiter in self._waiters for moid, task in waiter.tasks.items()}
+        try:
+            _wait_for_tasks(
+                session,
+                list(watched.values()),
+                deadline,
+                self._note,
+                enough=lambda: bool(own.ended) or self._has_others(watched),
+                rounds=itertools.repeat(self._ROUND),
+            )
+        finally:
+            with self._changed:
+                self._led = False
+                self._changed.notify_all()
+
+    def _note(self, moid: str, end: TaskEnd) -> None:
+        with self._changed:
+            for waiter in self._waiters:
+                if waiter.tasks.pop(moid, None) is not None:
+                    waiter.ended[moid] = end
+            self._changed.notify_all()
+
+    def _has_others(self, watched: t.Mapping[str, t.Any]) -> bool:
+        """Whether there are tasks that are not watched yet."""
+        with self._changed:
+            return any(moid not in watched for waiter in self._waiters for moid in waiter.tasks)
 
 
 def cancel(session: Session, task_moid: str) -> bool:

@@ -25,7 +25,13 @@ OLDEST = "vim25/5.5"
 _MOST_DIGITS = 9
 
 # Properties that are read here and that came after API 6.0, with the version that has them first.
-_SINCE = {"runtime.inQuarantineMode": "6.5", "runtime.instantCloneFrozen": "6.7"}
+_SINCE = {
+    "runtime.inQuarantineMode": "6.5",
+    "runtime.instantCloneFrozen": "6.7",
+    "capability.perVmEvcSupported": "6.7",
+    "capability.supportedEVCGraphicsMode": "7.0.1.0",
+    "summary.currentEVCGraphicsModeKey": "7.0.1.0",
+}
 
 
 def offered(document: bytes) -> str | None:

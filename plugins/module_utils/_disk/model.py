@@ -48,7 +48,7 @@ _NEEDS = {
     IMPORTED: ("path", "datastore_path"),
     COPIED: ("datastore_path", "destination"),
     CONVERTED: ("path", "destination"),
-    DESCRIBED: ("path", "metadata"),
+    DESCRIBED: ("metadata",),
     ABSENT: (),
 }
 
@@ -137,12 +137,7 @@ class DiskOptions:
         missing = [option for option in _NEEDS[state] if not params.get(option)]
         if missing:
             raise InvalidOption(f"For state {state} {' and '.join(missing)} has to be set.", option=missing[0])
-        if state == ABSENT and bool(params.get("path")) == bool(params.get("datastore_path")):
-            raise InvalidOption(
-                "For state absent either path or datastore_path has to be set.",
-                hint="Set path for a file on this machine, datastore_path for a disk on a datastore.",
-                option="path",
-            )
+        _check_named(params)
         on_datastore = params.get("datastore_path")
         destination = params.get("destination") or ""
         return cls(
@@ -175,7 +170,29 @@ class DiskOptions:
     @property
     def alone(self) -> bool:
         """Whether it needs no vCenter."""
-        return self.state in (CONVERTED, DESCRIBED) or (self.state == ABSENT and not self.on_datastore)
+        return self.state == CONVERTED or (self.state in (DESCRIBED, ABSENT) and bool(self.path))
+
+
+# What names the disk of a state that works on a disk wherever it is.
+_NAMED_BY = {
+    DESCRIBED: {"path": "a file on this machine", "datastore_path": "a disk on a datastore", "vm": "a disk of a VM"},
+    ABSENT: {"path": "a file on this machine", "datastore_path": "a disk on a datastore"},
+}
+
+
+def _check_named(params: t.Mapping[str, t.Any]) -> None:
+    """Make sure that one disk is named.
+
+    :raises InvalidOption: none is, or several are.
+    """
+    state = params["state"]
+    ways = _NAMED_BY.get(state, {})
+    if ways and sum(bool(params.get(option)) for option in ways) != 1:
+        raise InvalidOption(
+            f"For state {state} one of {', '.join(ways)} has to be set.",
+            hint=f"Set {', '.join(f'{option} for {what}' for option, what in ways.items())}.",
+            option="path",
+        )
 
 
 def _path(text: str, option: str) -> str:

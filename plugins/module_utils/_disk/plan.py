@@ -9,11 +9,13 @@ import dataclasses
 import typing as t
 
 from .._errors import InvalidOption
+from .._vsphere import directories
 from .._vsphere.flat import without_files
 from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
+    from .._vsphere.folder import DatastorePath
     from .model import DiskOptions, DiskVm
 
 # The steps, which are also what the result calls them.
@@ -94,6 +96,20 @@ def check_verify(options: DiskOptions, kind: str) -> None:
             f"{options.on_datastore} cannot be read back: {without_files(kind)}.",
             hint="Set verify to manifest.",
             option="verify",
+        )
+
+
+def check_folder(path: DatastorePath, kind: str, option: str) -> None:
+    """Make sure that a disk is in a folder where there is no other place for it.
+
+    :param kind: of its datastore.
+    :raises InvalidOption: it is not.
+    """
+    if kind in directories.OF_OBJECTS and not path.folder:
+        raise InvalidOption(
+            f"{option} is {path}, and a datastore of the kind {kind} has no files outside of folders.",
+            hint=f"Name a folder: '[{path.datastore}] images/{path.name}'. It is made.",
+            option=option,
         )
 
 

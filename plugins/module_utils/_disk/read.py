@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
+from .._connector import names
 from .._connector.find import TO_ANCESTORS, find_vm, path_in
-from .._connector.props import collect
+from .._connector.props import Route, collect
 from .._connector.pyvmomi import vim
 from .._errors import NotFound
 from .._vsphere import compute
@@ -20,6 +21,7 @@ from .model import DiskVm
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
     from .._connector.session import Session
+    from .._vsphere.folder import DatastorePath
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
@@ -47,4 +49,22 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
         snapshots=snapshots_in(row.get("snapshot")),
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores={name_of(store): str(store.get("summary.type") or "") for store in stores},
+    )
+
+
+_TO_STORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
+
+
+def store_of(session: Session, datacenter: t.Any, path: DatastorePath) -> tuple[t.Any, str]:
+    """The datastore of a disk, and its kind (``VMFS``, ``vsan``): one call.
+
+    :raises NotFound: there is none of the name in the datacenter.
+    """
+    rows = collect(session, [datacenter], {vim.Datastore: ("name", "summary.type")}, _TO_STORES)
+    for row in rows:
+        if name_of(row) == path.datastore:
+            return row.ref, str(row.get("summary.type") or "")
+    raise NotFound(
+        f"The datacenter has no datastore {path.datastore}.",
+        hint=f"There are: {names.listing(sorted(map(name_of, rows))) or 'none'}.",
     )

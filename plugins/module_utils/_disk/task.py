@@ -27,11 +27,11 @@ from .._temporary_snapshots import (
     remove_leftovers,
     with_snapshots,
 )
+from .._vsphere import directories, snapshots, vmdk
 from .._vsphere import lease as leases
-from .._vsphere import snapshots, vmdk
 from .._vsphere.flat import Flat, NotWhole
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileLocked
-from . import apply, converting, exporting, image, local, metadata, notes, plan, read
+from . import apply, converting, describing, exporting, image, local, metadata, notes, plan, read
 from .exporting import RAW_NAME, STREAM_NAME
 from .image import Image, QemuImg
 from .model import (
@@ -59,6 +59,8 @@ Tell: t.TypeAlias = t.Callable[[str], None]
 
 # What is on its way is called so in the folder where it is made.
 _READY_STREAM = "import.vmdk"
+
+_SECONDS_TO_CLEAN_UP = 300.0
 
 
 # How the snapshots of running VMs are known that are made for exports.
@@ -129,7 +131,7 @@ def run(session: Session, options: DiskOptions, *, check: bool) -> dict[str, t.A
     item = DiskItem(called=_called(options), place=str(options.on_datastore or options.path))
     deadline = session.deadline(options.timeout)
     task: Task[DiskItem] = Task(session, [item], "disks", deadline=deadline, parallel=1, check=check)
-    work = {EXPORTED: _export, COPIED: _copy, ABSENT: _delete}.get(options.state, _import)
+    work = {EXPORTED: _export, COPIED: _copy, DESCRIBED: _describe_there, ABSENT: _delete}.get(options.state, _import)
     with task.phase("work"), task.accounted(), task.working_on(item):
         work(task, item, options)
         if check:
@@ -241,6 +243,67 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
             # The disk is still what it was made of: the next run need not make it again.
             facts = {**(known.get("facts") or {}), **converting.of_descriptor(text)}
             local.note(path, {**known, "facts": facts})
+
+
+def _describe_there(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
+    """The metadata of a disk on a datastore, which a VM may have that is off."""
+    session, path = task.session, options.on_datastore
+    datacenter = options.place.datacenter
+    if options.vm is not None:
+        vm = item.vm = read.find(session, options.vm, datacenter)
+        disk = choose_disk(vm, options.disk)
+        item.called, datacenter = f"{disk.label} of {vm.path}", vm.datacenter
+        item.facts = {"vm": vm.name, "moid": vm.moid, "instance_uuid": vm.instance_uuid, "disk": disk.label}
+        path = DatastorePath.parse(disk.file, "disk")
+    path = t.cast(DatastorePath, path)
+    item.place = str(path)
+    ref, name = places.datacenter(session, datacenter)
+    with DatastoreFiles(session, name, task.deadline) as files:
+        found = describing.look(files, path, options.metadata)
+        text = vmdk.descriptor(found.wanted, str(path))
+        item.facts |= {"datastore_path": str(path), "metadata": metadata.entries(text)}
+        if found.as_asked:
+            return
+        store = describing.check_unused(session, ref, path)
+        item.steps = (DESCRIBE,)
+        if task.check:
+            return
+        # Once more, since it took calls to find out that nobody uses it.
+        found = describing.look(files, path, options.metadata)
+        try:
+            describing.write(files, path, found, session.unreachable)
+        except describing.HalfWritten:
+            raise
+        except BaseException:
+            if not session.unreachable():
+                _forget(task, item, ref, path)
+            raise
+        _forget(task, item, ref, path)
+        _note_metadata(files, path, text)
+    if running := describing.started_meanwhile(session, store, path):
+        item.warnings.append(f"{running} was powered on meanwhile, and may have read the old metadata of {path}.")
+    item.done.append(DESCRIBE)
+
+
+def _forget(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, path: DatastorePath) -> None:
+    """Delete what was kept of a descriptor, which is whole. A failure costs nothing but a file."""
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_CLEAN_UP)
+
+    def note(item: DiskItem, outcome: t.Any) -> None:
+        if outcome.error is not None:
+            item.warnings.append(f"What was kept of {path} could not be deleted, which the next run does: {outcome.error}")
+
+    task.call(
+        [item], lambda _item: describing.start_forget(task.session, datacenter, path), "files deleted", note, deadline=deadline
+    )
+
+
+def _note_metadata(files: DatastoreFiles, path: DatastorePath, text: vmdk.Descriptor) -> None:
+    """What an import or a copy noted of a disk says what its descriptor says now."""
+    known = notes.noted(files, path)
+    if known:
+        facts = {**(known.get("facts") or {}), **converting.of_descriptor(text)}
+        notes.note(files, path, {**known, "facts": facts})
 
 
 def _with_metadata(path: str, asked: t.Mapping[str, str]) -> tuple[bytes, bytes]:
@@ -443,6 +506,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
     session, target = task.session, t.cast(DatastorePath, options.on_datastore)
     home = places.home(session, target, datacenter=options.place.datacenter, host=options.place.host)
     plan.check_verify(options, home.kind)
+    plan.check_folder(target, home.kind, "datastore_path")
     made_of = {"kind": "imported", "source": {"path": options.path, **local.identity(options.path)}}
     item.adapter = options.import_adapter
     tool = QemuImg(task.deadline)
@@ -559,7 +623,7 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         if target.folder:
-            import_calls.make_folder(session, ref, target.folder)
+            directories.make(session, ref, target.folder, files)
         importing.run(
             task,
             item,

@@ -24,7 +24,9 @@ from .._engine import Task
 from .._errors import Fault, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
+from .._vsphere import directories
 from .._vsphere import lease as leases
+from .._vsphere.folder import DatastoreFiles
 from .._vsphere.vm import reference, start_destroy
 from . import apply, places
 
@@ -134,16 +136,15 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     :raises VforgeError: it did not succeed; nothing of it is left then, as far as the server can be
         reached.
     """
-    session = task.session
     mark = _mark(new.target)
     name = name_of(mark)
     source = _Source(new.path, item.title)
-    text = apply.package(name, new.capacity, source.size, new.adapter)
     host = next(iter(home.hosts))
     # After its time a run may still clean up, twice.
     seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
-    spec = apply.import_spec(session, home, host, name, text, new.provisioning, {MARK: mark, _OWNER: owner.as_text()})
+    marks = {MARK: mark, _OWNER: owner.as_text()}
+    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks)
     moid = _sent(task, item, home, host, spec, owner, source)
     try:
         backing = _keep(task, item, home, moid, new)
@@ -276,7 +277,8 @@ def _keep(task: Task[t.Any], item: Item, home: Home, moid: str, new: NewDisk) ->
         raise ImportFailed("The VM that was imported has no disk.", hint="Run again.")
     if target.folder:
         # Before the disk belongs to no VM: from then on only this run knows of it.
-        apply.make_folder(session, home.ref, target.folder)
+        with DatastoreFiles(session, home.path, task.deadline) as files:
+            directories.make(session, home.ref, target.folder, files)
     moves = found.file != str(target)
     marks = {_DETACHED: found.file} if moves else {}
     run(task, item, lambda: apply.start_detach(session, moid, found.devices, marks), "disks detached")
@@ -399,12 +401,14 @@ def _delete_left(task: Task[t.Any], item: Item, home: Home, name: str, path: str
     """Delete the disk that a killed run has taken off its VM.
 
     Whoever may change the VM can write another path there, so only a disk in the folder that
-    vCenter has made for this VM is deleted.
+    vCenter has made for this VM is deleted. On vSAN and vVols that folder has a UUID for its name
+    (API reference, DatastoreNamespaceManager), and the disk that of the VM.
 
     :param name: of the VM, after which vCenter has named its folder.
     :raises Busy: it is another disk, or cannot be deleted.
     """
-    if not re.fullmatch(rf"\[[^\]]+\] {re.escape(name)}(_\d+)?/[^/]+\.vmdk", path):
+    own = re.escape(name)
+    if not re.fullmatch(rf"\[[^\]]+\] ({own}(_\d+)?/[^/]+|[0-9a-f-]{{36}}/{own}(_\d+)?)\.vmdk", path):
         raise Busy(
             f"The VM {name} says that {path} was left of an import, which is not in its folder.",
             hint="Look what it is, delete it if it is nobody's, and remove that VM.",

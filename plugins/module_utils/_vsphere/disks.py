@@ -285,6 +285,44 @@ def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str
     return found
 
 
+@dataclasses.dataclass(frozen=True)
+class DiskUser:
+    """A VM that uses the file of a disk.
+
+    :ivar shared: whether others build on the disk: delta disks of snapshots or of linked clones.
+    """
+
+    name: str
+    power_state: str
+    shared: bool
+
+
+_USERS: dict[type, tuple[str, ...]] = {
+    vim.VirtualMachine: ("name", "runtime.powerState", "snapshot", "layoutEx.disk", "layoutEx.file")
+}
+_TO_VMS = (Route("datastore-vms", vim.Datastore, "vm"),)
+
+
+def users_of_file(session: Session, datastore: t.Any, file: str) -> list[DiskUser]:
+    """The VMs of a datastore that use a disk: one call, or three where it holds many VMs.
+
+    :param file: of the disk's descriptor, ``[datastore] web/web.vmdk``.
+    """
+
+    def is_user(row: Row) -> bool:
+        return any(item.name == file for item in row.get("layoutEx.file") or ())
+
+    rows = collect_chosen(session, [datastore], _USERS, _TO_VMS, _FILES_ALONE, is_user, page=PAGE)
+    return [_user(row, file) for row in rows if is_user(row)]
+
+
+def _user(row: Row, file: str) -> DiskUser:
+    chains = chains_in(row.values)
+    shared = any(len(chain) > 1 for chain in chains if any(item.name == file for unit in chain for item in unit))
+    name = names.unescape(row.get("name") or row.moid)
+    return DiskUser(name, str(row.get("runtime.powerState") or ""), shared or row.get("snapshot") is not None)
+
+
 def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str, list[str]]:
     """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of datastores, over HTTPS from the vCenter (``/folder``), with the cookie of the session.
 
-Disks are only read this way, and only where nothing has locked them: a disk that is written so to a
-vSAN datastore cannot be used.
+The content of disks is only read this way, and only where nothing has locked them: a disk that is
+written so to a vSAN datastore cannot be used.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class DatastoreFiles:
             yield answer
 
     def write(self, path: DatastorePath, data: bytes) -> None:
-        """Write a small file, which is no disk.
+        """Write a small file: one that is no disk, or the descriptor of one, which is text.
 
         :raises FileDenied, FileLocked: as it says.
         """
@@ -231,6 +231,8 @@ def _check(answer: web.Answer, path: DatastorePath, method: str) -> None:
     if answer.status in (401, 403):
         doing = "read" if method in ("GET", "HEAD") else "written"
         raise FileDenied(f"{path} may not be {doing} ({status}).", hint="The privilege Datastore.FileManagement is needed.")
+    if method == "PUT":
+        raise FileLocked(f"The server does not take {path} ({status}).", hint="Look whether a running VM uses it.")
     raise FileLocked(
         f"The server does not give {path} ({status}).",
         hint="Disks of running VMs, and those on vSAN, can be had by a lease alone: set transport to lease.",

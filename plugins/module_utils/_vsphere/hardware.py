@@ -206,8 +206,10 @@ _SAFE_KEYS = (
 _OWN_PREFIX = "vforge."
 
 
-def as_json(machine: Machine) -> bytes:
+def as_json(machine: Machine, about: t.Mapping[str, t.Any] | None = None) -> bytes:
     """What a machine is made of, for a file: without what may be a secret.
+
+    :param about: what else is known of the VM, as JSON takes it. It stands under ``about``.
 
     Of extraConfig only what goes along anywhere is in it, and of vApp properties no value that was set, since a password may
     be kept as any text.
@@ -219,7 +221,9 @@ def as_json(machine: Machine) -> bytes:
             dataclasses.replace(each, default="" if each.password else each.default, value="") for each in machine.properties
         ),
     )
-    return json.dumps({**dataclasses.asdict(shown), "left_out": withheld(machine, ())}, indent=1).encode()
+    return json.dumps(
+        {**dataclasses.asdict(shown), "left_out": withheld(machine, ()), "about": dict(about or {})}, indent=1
+    ).encode()
 
 
 def from_json(data: bytes) -> Machine:
@@ -230,6 +234,7 @@ def from_json(data: bytes) -> Machine:
     try:
         found = json.loads(data)
         found.pop("left_out")
+        found.pop("about", None)
         kinds = {
             "controllers": Controller,
             "disks": HardDisk,

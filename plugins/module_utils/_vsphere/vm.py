@@ -263,6 +263,11 @@ def start_power_off(session: Session, moid: str) -> t.Any:
     return reference(session, moid).PowerOffVM_Task()
 
 
+def shut_down_guest(session: Session, moid: str) -> None:
+    """``ShutdownGuest``, which only begins it."""
+    reference(session, moid).ShutdownGuest()
+
+
 def start_reset(session: Session, moid: str) -> t.Any:
     """``ResetVM_Task``."""
     return reference(session, moid).ResetVM_Task()

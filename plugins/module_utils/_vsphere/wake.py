@@ -394,10 +394,10 @@ class Scripts:
             )
         before = params.get(method.before_option) or None
         if before:
-            _refuse_no_script(before.strip(), method.before_option)
+            refuse_no_script(before.strip(), method.before_option)
         wake = tuple(text for text in params.get("on_wake") or () if text and text.strip())
         for text in wake:
-            _refuse_no_script(text.strip(), "on_wake")
+            refuse_no_script(text.strip(), "on_wake")
         tell = params.get("wake_output")
         return cls(before, command or None, wake, True if tell is None else tell)
 
@@ -414,7 +414,7 @@ class Scripts:
         return bool(self.before or self.command or self.wake)
 
 
-def _refuse_no_script(text: str, option: str) -> None:
+def refuse_no_script(text: str, option: str) -> None:
     """A path, or a name, is not run as a script: in a clone, where nobody sees it fail.
 
     :raises InvalidOption: saying how a file is given, and which ready-made scripts there are.
@@ -425,8 +425,8 @@ def _refuse_no_script(text: str, option: str) -> None:
             f"The option {option} has a path, {_short(text)}, where the text of a script belongs.",
             hint="Give the text of a file on the controller by lookup('ansible.builtin.file', "
             "'path'), or run a file "
-            "that is in the guest by a line such as: sh /path/in/the/guest. "
-            f"The ready-made scripts for on_wake are {names}.",
+            "that is in the guest by a line such as: sh /path/in/the/guest."
+            + (f" The ready-made scripts for on_wake are {names}." if option == "on_wake" else ""),
             option=option,
         )
     import difflib

@@ -5,8 +5,8 @@
 """Programs from Debian's packages, unpacked and never installed: an installed cloud-init runs at the next boot.
 
 cloud-init and netplan are the real consumers of what the collection delivers to guests. qemu-img, libvmdk, 7-Zip and the like
-make disks for it and judge those that it makes. Without Debian's tools or its packages the tests that want them are skipped,
-with the reason. apt verifies what it downloads by Debian's own signatures.
+make disks for it and judge those that it makes; cpuid and libcpuid judge what it says of processors. Without Debian's tools or
+its packages the tests that want them are skipped, with the reason. apt verifies what it downloads by Debian's own signatures.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ _DISK_TOOLS = (
     "libnbd-bin",
     "python3-libnbd",
     "restic",
+    "cpuid",
+    "cpuidtool",
 )
 
 # Of what these depend on, the libraries, but for those that every Debian has and that must be of one kind in a process.
@@ -61,6 +63,8 @@ _PROGRAMS = {
     "nbdinfo": "usr/bin/nbdinfo",
     "nbdcopy": "usr/bin/nbdcopy",
     "restic": "usr/bin/restic",
+    "cpuid": "usr/bin/cpuid",
+    "cpuid_tool": "usr/bin/cpuid_tool",
     "disk-python": "/usr/bin/python3",
 }
 
@@ -103,7 +107,9 @@ def cloud_init() -> Build:
 
 
 def disk_tools() -> Build:
-    """The same of the programs that read, write and serve images of disks; its folder `tools` has a command for each.
+    """The same of the programs that read, write and serve images of disks, and of those that decode CPUID.
+
+    Its folder `tools` has a command for each.
 
     A command runs the unpacked program with the unpacked libraries.
     """

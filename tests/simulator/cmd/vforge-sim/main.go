@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"vforge.vsphere/simulator/internal/cpus"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/sim"
 )
@@ -58,6 +59,10 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.IntVar(&c.Folders, "folders", c.Folders, "`number` of VM folders in each datacenter")
 	fs.IntVar(&c.VMs, "vms", c.VMs, "`number` of plain VMs, in all")
 	fs.IntVar(&c.Parents, "parents", c.Parents, "`number` of instant-clone parents, in all: golden-parent, golden-parent-2, ...")
+	fs.Func("processors", "`names` of the processors of each cluster's hosts, in turn: xeon-haswell,xeon-skylake (default "+cpus.Default+")", func(v string) error {
+		c.Processors = strings.Split(v, ",")
+		return nil
+	})
 	fs.DurationVar(&c.CloneTime, "clone-time", c.CloneTime, "how long one instant clone takes")
 	fs.DurationVar(&c.GuestTime, "guest-time", c.GuestTime, "how long after its start a guest reports its address")
 	fs.DurationVar(&c.SnapshotTime, "snapshot-time", c.SnapshotTime, "how long a change of a VM's snapshots takes")

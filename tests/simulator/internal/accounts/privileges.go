@@ -18,6 +18,7 @@ var MethodSince = map[string]string{
 	"CustomizeGuest_Task":           apiversion.GuestCustomizationSince,
 	"StartGuestNetwork_Task":        apiversion.GuestCustomizationSince,
 	"AbortCustomization_Task":       apiversion.GuestCustomizationSince,
+	"ApplyEvcModeVM_Task":           apiversion.PerVMEVCSince,
 }
 
 // VMPrivileges are the privileges that a method needs on the VM that it is called
@@ -53,10 +54,14 @@ var VMPrivileges = map[string][]string{
 	"DetachDisk_Task":              {"VirtualMachine.Config.RemoveDisk"},
 	"UpgradeVM_Task":               {"VirtualMachine.Config.UpgradeVirtualHardware"},
 	"ExportVm":                     {"VApp.Export"},
+	"ApplyEvcModeVM_Task":          {"VirtualMachine.Config.Settings"},
 }
 
 // otherPrivileges are those of methods on other kinds of objects.
 var otherPrivileges = map[string][]string{
+	"ClusterComputeResource.EvcManager":            {},
+	"ClusterEVCManager.ConfigureEvcMode_Task":      {}, // needs it on the cluster: see evcShim
+	"ClusterEVCManager.DisableEvcMode_Task":        {},
 	"Folder.CreateFolder":                          {"Folder.Create"},
 	"Folder.CreateVM_Task":                         {"VirtualMachine.Inventory.Create"},
 	"Folder.RegisterVM_Task":                       {"VirtualMachine.Inventory.Register"},
@@ -70,6 +75,8 @@ var otherPrivileges = map[string][]string{
 	"FileManager.DeleteDatastoreFile_Task":         {}, // needs it on the datastore: see fileShim
 	"FileManager.MoveDatastoreFile_Task":           {},
 	"FileManager.MakeDirectory":                    {},
+	"DatastoreNamespaceManager.CreateDirectory":    {}, // need it on the datastore: see namespaceShim
+	"DatastoreNamespaceManager.DeleteDirectory":    {},
 	"VirtualDiskManager.CreateVirtualDisk_Task":    {}, // they need it on the datastore: see diskShim
 	"VirtualDiskManager.DeleteVirtualDisk_Task":    {},
 	"VirtualDiskManager.CopyVirtualDisk_Task":      {},

@@ -27,10 +27,13 @@ const InstantCloneSince = "6.7"
 // PropertySince are properties that came after API 6.0, of those that clients are known
 // to read, with the version that has them first.
 var PropertySince = map[string]string{
-	"runtime.inQuarantineMode":           "6.5",
-	"summary.runtime.inQuarantineMode":   "6.5",
-	"runtime.instantCloneFrozen":         "6.7",
-	"summary.runtime.instantCloneFrozen": "6.7",
+	"runtime.inQuarantineMode":            "6.5",
+	"summary.runtime.inQuarantineMode":    "6.5",
+	"runtime.instantCloneFrozen":          "6.7",
+	"summary.runtime.instantCloneFrozen":  "6.7",
+	"capability.supportedEVCGraphicsMode": GraphicsEVCSince,
+	"summary.currentEVCGraphicsModeKey":   GraphicsEVCSince,
+	"capability.perVmEvcSupported":        PerVMEVCSince,
 }
 
 // Known returns an error for what is no API version that a server can have.
@@ -101,3 +104,9 @@ const (
 
 // PullSince is the API version that lets hosts fetch files by themselves.
 const PullSince = "6.7"
+
+// PerVMEVCSince is the API version in which a VM can have an EVC mode of its own.
+const PerVMEVCSince = "6.7"
+
+// GraphicsEVCSince is the API version in which a cluster can have an EVC graphics mode.
+const GraphicsEVCSince = "7.0.1.0"

@@ -5,6 +5,7 @@
 package guestos
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -235,10 +236,14 @@ func (s *System) CanWrite(user, p string, overwrite bool) error {
 	return s.writable(user, at, node, how)
 }
 
-// Place puts a file on the disk, with the directories above it.
+// Place puts a file on the disk, with the directories above it. A script can be executed.
 func (s *System) Place(p string, data []byte) error {
 	if err := s.Mkdir(root, path.Dir(p), true); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return s.Write(root, p, data, 0o644, Replace)
+	mode := int64(0o644)
+	if bytes.HasPrefix(data, []byte("#!")) {
+		mode = 0o755
+	}
+	return s.Write(root, p, data, mode, Replace)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/deepcopy"
+	"vforge.vsphere/simulator/internal/dsfiles"
 )
 
 // Managed returns the managed object (a struct of package mo) that a registered
@@ -117,7 +118,7 @@ func readProperty(obj reflect.Value, p string) (value any, ok bool) {
 		if !ok || !v.IsValid() {
 			return nil, ok
 		}
-		return aboutEntities(p, wrap(v)), true
+		return asVCenterTells(p, wrap(v)), true
 	}
 	var f mo.Field
 	if !f.FromString(p) {
@@ -138,11 +139,20 @@ var entityKinds = map[string]bool{
 	"VirtualMachine": true, "VmwareDistributedVirtualSwitch": true,
 }
 
-// aboutEntities leaves the entity of a task out where it is none: the tasks of managers, of files
-// or first class disks, are about nothing of the inventory, and clients that know the types refuse
-// to decode vcsim's word for it.
-func aboutEntities(path string, value any) any {
+// asVCenterTells puts two things right. It leaves the entity of a task out where it is none: the tasks of
+// managers, of files or first class disks, are about nothing of the inventory, and clients that know the
+// types refuse to decode vcsim's word for it. And it gives vSAN its own name.
+func asVCenterTells(path string, value any) any {
 	switch v := value.(type) {
+	case types.DatastoreSummary:
+		if v.Type == dsfiles.VSAN {
+			v.Type = vsan
+		}
+		return v
+	case string:
+		if path == "summary.type" && v == dsfiles.VSAN {
+			return vsan
+		}
 	case types.TaskInfo:
 		if v.Entity != nil && !entityKinds[v.Entity.Type] {
 			v.Entity, v.EntityName = nil, ""
@@ -155,6 +165,8 @@ func aboutEntities(path string, value any) any {
 	}
 	return value
 }
+
+const vsan = string(types.HostFileSystemVolumeFileSystemTypeVsan)
 
 // walkPath follows a dotted path. The value is not valid where the path is unset.
 func walkPath(v reflect.Value, p string) (reflect.Value, bool) {

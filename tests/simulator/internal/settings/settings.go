@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vforge.vsphere/simulator/internal/apiversion"
+	"vforge.vsphere/simulator/internal/cpus"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
 
@@ -52,6 +53,7 @@ type Config struct {
 	Folders     int // VM folders in each datacenter
 	VMs         int // plain VMs, in all
 	Parents     int
+	Processors  []string // of the hosts of each cluster, in turn
 
 	CloneTime       time.Duration
 	GuestTime       time.Duration
@@ -80,6 +82,7 @@ func DefaultConfig() Config {
 		Folders:      2,
 		VMs:          10,
 		Parents:      1,
+		Processors:   []string{cpus.Default},
 		CloneTime:    50 * time.Millisecond,
 		GuestTime:    100 * time.Millisecond,
 		LeaseTimeout: 300 * time.Second,
@@ -114,6 +117,11 @@ func (c *Config) Validate() error {
 	}
 	if c.Username == "" {
 		return errors.New("--username must not be empty")
+	}
+	for _, name := range c.Processors {
+		if _, err := cpus.Named(name); err != nil {
+			return fmt.Errorf("--processors: %w", err)
+		}
 	}
 	return c.validateCounts()
 }

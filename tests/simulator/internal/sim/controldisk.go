@@ -18,6 +18,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/settings"
 	"vforge.vsphere/simulator/internal/vdisk"
 )
@@ -334,6 +335,13 @@ func (s *Sim) postDatastore(r *http.Request) (any, error) {
 	if !slices.Contains([]string{"VMFS", "NFS", "NFS41", "vsan"}, body.Type) {
 		return nil, badRequest(errors.New(`"type" is VMFS, NFS, NFS41 or vsan`))
 	}
-	s.reg.AtomicUpdate(s.background(""), e, []types.PropertyChange{{Name: "summary.type", Val: body.Type}})
+	capability := e.(*simulator.Datastore).Capability
+	capability.TopLevelDirectoryCreateSupported = types.NewBool(body.Type != "vsan")
+	if body.Type == "vsan" {
+		body.Type = dsfiles.VSAN
+	}
+	s.reg.AtomicUpdate(s.background(""), e, []types.PropertyChange{
+		{Name: "summary.type", Val: body.Type}, {Name: "capability", Val: capability},
+	})
 	return done, nil
 }

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/cpus"
 	"vforge.vsphere/simulator/internal/lookup"
 	"vforge.vsphere/simulator/internal/vhardware"
 )
@@ -181,19 +183,56 @@ func (s *Sim) postHost(r *http.Request) (any, error) {
 		return nil, err
 	}
 	var body struct {
-		Maintenance *bool `json:"maintenance"`
+		Maintenance *bool  `json:"maintenance"`
+		Processor   string `json:"processor"`
+		Connection  string `json:"connection"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	if body.Maintenance == nil {
-		return nil, badRequest(errors.New(`"maintenance" is needed`))
+	if body.Maintenance == nil && body.Processor == "" && body.Connection == "" {
+		return nil, badRequest(errors.New(`"maintenance", "processor" or "connection" is needed`))
 	}
 	host := e.(*simulator.HostSystem)
+	if body.Processor != "" {
+		if err := s.changeProcessor(host, body.Processor); err != nil {
+			return nil, err
+		}
+	}
+	var changes []types.PropertyChange
+	if on := body.Maintenance; on != nil {
+		changes = append(changes, types.PropertyChange{Name: "runtime.inMaintenanceMode", Val: *on},
+			types.PropertyChange{Name: "summary.runtime.inMaintenanceMode", Val: *on})
+	}
+	if body.Connection != "" {
+		state := types.HostSystemConnectionState(body.Connection)
+		if !slices.Contains(state.Values(), state) {
+			return nil, badRequest(fmt.Errorf(`"connection" is one of %v`, state.Values()))
+		}
+		changes = append(changes, types.PropertyChange{Name: "runtime.connectionState", Val: state},
+			types.PropertyChange{Name: "summary.runtime.connectionState", Val: state})
+	}
+	s.reg.AtomicUpdate(s.background(""), host, changes)
+	return map[string]any{"name": host.Name, "maintenance": host.Runtime.InMaintenanceMode, "processor": s.processorOf(host.Self).Name}, nil
+}
+
+// changeProcessor gives a host another processor. VMs that run there found its features when they started. A cluster keeps
+// the mode that it has, which the processor has to fit.
+func (s *Sim) changeProcessor(host *simulator.HostSystem, name string) error {
+	processor, err := cpus.Named(name)
+	if err != nil {
+		return badRequest(err)
+	}
+	cluster, _ := s.ComputeOf(host.Self)
+	if mode := s.evcModeOf(cluster); mode != nil {
+		return conflict(fmt.Errorf("the cluster of %s has the EVC mode %s", host.Name, mode.Key))
+	}
+	s.setProcessor(host, processor)
 	ctx := s.background("")
-	s.reg.AtomicUpdate(ctx, host, []types.PropertyChange{
-		{Name: "runtime.inMaintenanceMode", Val: *body.Maintenance},
-		{Name: "summary.runtime.inMaintenanceMode", Val: *body.Maintenance},
-	})
-	return map[string]any{"name": host.Name, "maintenance": *body.Maintenance}, nil
+	for _, ref := range s.children(ctx, host.Self) {
+		if vm := s.VM(ref); vm != nil {
+			ctx.WithLock(vm, func() { s.updateFeatures(ctx, vm) })
+		}
+	}
+	return nil
 }

@@ -59,6 +59,9 @@ func (sh *fileShim) MakeDirectory(ctx *simulator.Context, req *types.MakeDirecto
 	if denied := sh.denied(ctx, req.Name, req.Datacenter); denied != nil {
 		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(denied)}
 	}
+	if fault := sh.s.unmakeable(req.Name, req.Datacenter); fault != nil {
+		return &methods.MakeDirectoryBody{Fault_: faults.SOAP(fault)}
+	}
 	m := sh.s.reg.FileManager()
 	var res soap.HasFault
 	ctx.WithLock(m, func() { res = m.MakeDirectory(ctx, req) })

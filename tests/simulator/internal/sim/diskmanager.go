@@ -35,6 +35,17 @@ func (f *diskFile) fault() types.FileFault { return types.FileFault{File: f.name
 
 func (f *diskFile) exists() bool { return exists(dsfiles.Local(f.ds, f.file)) }
 
+// homeless refuses a disk whose directory is not there, or that would be in none where only objects can be.
+func (f *diskFile) homeless() types.BaseMethodFault {
+	switch {
+	case hasNamespaces(f.ds) && !strings.Contains(f.file, "/"):
+		return &types.SystemError{Reason: "Function not implemented"}
+	case !exists(path.Dir(dsfiles.Local(f.ds, f.file))):
+		return &types.FileNotFound{FileFault: f.fault()}
+	}
+	return nil
+}
+
 // named finds the datastore of a disk, and checks what the caller may do there.
 func (sh *diskShim) named(ctx *simulator.Context, name string, dc *types.ManagedObjectReference) (*diskFile, types.BaseMethodFault) {
 	dsName, file := dsfiles.Split(name)
@@ -167,8 +178,8 @@ func (sh *diskShim) make(f *diskFile, layer dsfiles.Layer) types.BaseMethodFault
 	if f.exists() {
 		return &types.FileAlreadyExists{FileFault: f.fault()}
 	}
-	if !exists(path.Dir(dsfiles.Local(f.ds, f.file))) {
-		return &types.FileNotFound{FileFault: f.fault()}
+	if fault := f.homeless(); fault != nil {
+		return fault
 	}
 	if fault := sh.s.room(f.ds, f.file, layer.Capacity, !layer.Thick); fault != nil {
 		return fault
@@ -294,8 +305,8 @@ func (sh *diskShim) MoveVirtualDiskTask(ctx *simulator.Context, req *types.MoveV
 		if fault == nil {
 			fault = sh.clear(to, req.Force)
 		}
-		if fault == nil && !exists(path.Dir(dsfiles.Local(to.ds, to.file))) {
-			fault = &types.FileNotFound{FileFault: to.fault()}
+		if fault == nil {
+			fault = to.homeless()
 		}
 		if fault != nil {
 			return nil, fault

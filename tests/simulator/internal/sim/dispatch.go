@@ -38,6 +38,7 @@ func (s *Sim) installShims() {
 		"VirtualMachineSnapshot":       &snapshotShim{s.shimFor("VirtualMachineSnapshot")},
 	}
 	s.shims["FileManager"] = &fileShim{s.shimFor("FileManager")}
+	s.shims["DatastoreNamespaceManager"] = &namespaceShim{s.shimFor("DatastoreNamespaceManager")}
 	s.shims["Datastore"] = &datastoreShim{s.shimFor("Datastore")}
 	s.shims["HostDatastoreBrowser"] = &browserShim{s.shimFor("HostDatastoreBrowser")}
 	s.shims["VirtualDiskManager"] = &diskShim{s.shimFor("VirtualDiskManager")}

@@ -6,6 +6,7 @@ package sim
 
 import (
 	"errors"
+	"html/template"
 	"io"
 	"log"
 	"net/http"
@@ -16,7 +17,6 @@ import (
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vim25/types"
 
 	"vforge.vsphere/simulator/internal/dsfiles"
 	"vforge.vsphere/simulator/internal/vdisk"
@@ -49,13 +49,47 @@ func (s *Sim) serveFolder(w http.ResponseWriter, r *http.Request) {
 	case reading && privilege == "Datastore.FileManagement":
 		s.serveFile(w, r, ds, name)
 	case reading:
-		s.svc.ServeDatastore(w, r)
+		s.listFolder(w, ds, name)
 	case r.Method == http.MethodPut || r.Method == http.MethodPost:
 		s.takeFile(w, r, ds, name)
 	case r.Method == http.MethodDelete:
 		s.deleteFile(w, ds, name)
 	default:
 		http.Error(w, r.Method+" is not possible", http.StatusMethodNotAllowed)
+	}
+}
+
+// folderPage is how a vCenter shows a directory.
+var folderPage = template.Must(template.New("").Parse(`<html><body>
+<h1>Index of {{.Name}} on datastore {{.Datastore}}</h1>
+<table>
+{{range .Entries}}<tr><td><a href="{{.Link}}">{{.Name}}</a></td></tr>
+{{end}}</table>
+</body></html>
+`))
+
+type folderEntry struct{ Name, Link string }
+
+// listFolder shows a directory, at its own path, without a slash behind it.
+func (s *Sim) listFolder(w http.ResponseWriter, ds *simulator.Datastore, name string) {
+	found, err := os.ReadDir(dsfiles.Local(ds, name))
+	if err != nil {
+		http.Error(w, "no such directory", http.StatusNotFound)
+		return
+	}
+	query := url.Values{"dcPath": {strings.TrimPrefix(s.entityPath(s.dcOf(ds.Self)), "/")}, "dsName": {ds.Name}}.Encode()
+	entries := make([]folderEntry, 0, len(found))
+	for _, e := range found {
+		link := url.URL{Path: path.Join("/folder", name, e.Name()), RawQuery: query}
+		entries = append(entries, folderEntry{e.Name(), link.String()})
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	page := struct {
+		Name, Datastore string
+		Entries         []folderEntry
+	}{name, ds.Name, entries}
+	if err := folderPage.Execute(w, page); err != nil {
+		log.Printf("vforge-sim: listing %s: %v", name, err)
 	}
 }
 
@@ -107,7 +141,7 @@ type sentFiles struct {
 }
 
 func (t *sentFiles) note(ds *simulator.Datastore, name string) {
-	if ds.Summary.Type != string(types.HostFileSystemVolumeFileSystemTypeVsan) {
+	if ds.Summary.Type != dsfiles.VSAN {
 		return
 	}
 	t.mu.Lock()
@@ -191,7 +225,7 @@ func (s *Sim) runsOn(vm *simulator.VirtualMachine, key vdisk.LayerKey) (runs boo
 // serveFile sends a file, or the part of it that is asked for.
 func (s *Sim) serveFile(w http.ResponseWriter, r *http.Request, ds *simulator.Datastore, file string) {
 	_, extent := descriptorOf(file)
-	if extent && ds.Summary.Type == string(types.HostFileSystemVolumeFileSystemTypeVsan) {
+	if extent && ds.Summary.Type == dsfiles.VSAN {
 		http.Error(w, "no such file", http.StatusNotFound) // a disk's data is in no file there
 		return
 	}

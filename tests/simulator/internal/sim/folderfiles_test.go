@@ -62,6 +62,10 @@ func TestFilesOfDatastores(t *testing.T) {
 	if status, _ := d.file(d.as("Datastore.FileManagement"), "LocalDS_0", flat, part); status != http.StatusPartialContent {
 		t.Errorf("with the privilege: %d", status)
 	}
+	if status, page := d.file(d.as("Datastore.Browse"), "LocalDS_0", "golden-parent", nil); status != http.StatusOK ||
+		!bytes.Contains(page, []byte("/folder/golden-parent/golden-parent.vmdk?dcPath=DC0&amp;dsName=LocalDS_0")) {
+		t.Errorf("a directory: %d %s", status, page)
+	}
 	for name, want := range map[string]int{"golden-parent/no.vmdk": 404, "nowhere/no.vmx": 404} {
 		if status, _ := d.file(d.client, "LocalDS_0", name, nil); status != want {
 			t.Errorf("%s: %d, want %d", name, status, want)

@@ -54,6 +54,9 @@ func (sh *vmShim) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Tas
 		if fault := sh.s.forkPowerOn(ctx, vm); fault != nil {
 			return fault
 		}
+		if _, fault := sh.s.startFeatures(vm, sh.s.HostOf(vm)); fault != nil {
+			return fault
+		}
 		e := sh.s.vmEvent(vm)
 		if vm.Runtime.PowerState == poweredOff {
 			sh.s.expectCloudBoot(vm.Self)
@@ -82,7 +85,13 @@ func (sh *vmShim) PowerOffVMTask(ctx *simulator.Context, req *types.PowerOffVM_T
 func (sh *vmShim) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_Task) soap.HasFault {
 	vm := sh.s.VM(req.This)
 	var res soap.HasFault
-	ctx.WithLock(vm, func() { res = vm.RelocateVMTask(ctx, req) })
+	ctx.WithLock(vm, func() {
+		if fault := sh.s.moveFault(vm, req.Spec.Host); fault != nil {
+			res = &methods.RelocateVM_TaskBody{Res: &types.RelocateVM_TaskResponse{Returnval: sh.s.failedTask(ctx, req.This, "relocate", fault)}}
+			return
+		}
+		res = vm.RelocateVMTask(ctx, req)
+	})
 	if body, ok := res.(*methods.RelocateVM_TaskBody); ok && body.Res != nil {
 		sh.s.afterTask(body.Res.Returnval, func() {
 			ctx := sh.s.background("")
@@ -189,6 +198,7 @@ func (s *Sim) restart(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 // setPower changes the power state, the cards' connections with it, and forgets what
 // the guest reported. The caller holds the VM's lock.
 func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, state types.VirtualMachinePowerState) {
+	from := vm.Runtime.PowerState
 	var boot any
 	if state == poweredOn {
 		boot = time.Now()
@@ -211,6 +221,9 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 			s.tracks.TakeEffect(ctx, vm)
 		}
 		s.pauseGuest(vm.Self, state == suspended)
+	}
+	if from == poweredOff || state == poweredOff {
+		s.updateFeatures(ctx, vm) // a VM that is suspended, or goes on, keeps what it found when it started
 	}
 	s.vms.with(vm.Self, func(st *vmState) { st.guest.bootID++ }) // a report on its way is out of date
 	s.setGuest(ctx, vm, guestOff())

@@ -73,11 +73,13 @@ type Sim struct {
 	leases    leaseTable
 	uploads   uploadTable
 	policies  policyTable
+	evc       evcTable
 	// fcds are the first class disks.
-	fcds  fcd.Catalogue
-	vslm  vslmState
-	sent  sentFiles
-	space spaceTable
+	fcds       fcd.Catalogue
+	vslm       vslmState
+	sent       sentFiles
+	namespaces namespaces
+	space      spaceTable
 	// imports are the files that descriptors have asked for, by the names of the VMs.
 	imports importTable
 	queues  taskqueue.Queues
@@ -139,6 +141,9 @@ func New(cfg settings.Config) (*Sim, error) {
 	s.latency.Set("*", cfg.Latency)
 	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()
+	if err := s.installEVC(); err != nil {
+		return nil, err
+	}
 	if err := s.populate(); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,8 @@ type vmState struct {
 	devices string
 	// snapshots counts those that this VM ever had.
 	snapshots int
+	// evc is the EVC mode that the VM has of its own.
+	evc *vmEVC
 }
 
 // guestState is the simulated guest of one VM.

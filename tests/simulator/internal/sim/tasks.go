@@ -56,12 +56,18 @@ var taskDescriptions = map[string]string{
 	"checkInstantClone": "vm.check.ProvisioningChecker.checkInstantClone",
 	"removeSnapshot":    "vm.Snapshot.remove",
 	"revertToSnapshot":  "vm.Snapshot.revert",
+
+	"configureEvcMode":      "cluster.EVCManager.configureEvc",
+	"checkConfigureEvcMode": "cluster.EVCManager.checkConfigureEvc",
+	"disableEvcMode":        "cluster.EVCManager.disableEvc",
+	"checkAddHostEvc":       "cluster.EVCManager.checkAddHostEvc",
 }
 
 // taskMethods are the names that do not follow from the task's description.
 var taskMethods = map[string]string{
 	"powerOn": "PowerOnVM_Task", "powerOff": "PowerOffVM_Task", "suspend": "SuspendVM_Task", "reset": "ResetVM_Task",
 	"reconfigure": "ReconfigVM_Task", "clone": "CloneVM_Task", "createVm": "CreateVM_Task",
+	"applyEvcMode": "ApplyEvcModeVM_Task",
 }
 
 // taskMethod is the WSDL name of a task method: "instantClone" runs as

@@ -213,6 +213,7 @@ func (s *Sim) refreshFiles(vm *simulator.VirtualMachine) {
 // networks know it from here on.
 func (s *Sim) link(ctx *simulator.Context, vm *simulator.VirtualMachine, folder types.ManagedObjectReference) {
 	host := s.HostOf(vm)
+	s.fillFeatures(vm, host)
 	s.reg.AppendReference(ctx, host, &host.Vm, vm.Self)
 	if vm.ResourcePool != nil {
 		pool := s.reg.Get(*vm.ResourcePool)

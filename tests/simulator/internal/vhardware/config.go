@@ -73,6 +73,9 @@ func ApplyConfig(vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigS
 	if spec.GuestId != "" {
 		c.GuestId, c.GuestFullName = spec.GuestId, spec.GuestId
 	}
+	if spec.VAppConfigRemoved != nil && *spec.VAppConfigRemoved {
+		c.VAppConfig = nil
+	}
 	if spec.VAppConfig != nil {
 		c.VAppConfig = vAppInfo(c.VAppConfig, spec.VAppConfig)
 	}
@@ -87,7 +90,7 @@ func UnknownConfig(spec *types.VirtualMachineConfigSpec) string {
 		"NumCPUs": true, "MemoryMB": true, "NumCoresPerSocket": true, "CpuHotAddEnabled": true, "CpuHotRemoveEnabled": true,
 		"MemoryHotAddEnabled": true, "NestedHVEnabled": true, "ChangeTrackingEnabled": true, "CpuAllocation": true,
 		"MemoryAllocation": true, "LatencySensitivity": true, "BootOptions": true, "Tools": true, "ManagedBy": true,
-		"Flags": true, "GuestId": true, "VAppConfig": true,
+		"Flags": true, "GuestId": true, "VAppConfig": true, "VAppConfigRemoved": true,
 		// of no consequence here
 		"VmProfile": true, "SwapPlacement": true, "PowerOpInfo": true, "ConsolePreferences": true,
 	}

@@ -42,6 +42,7 @@ def _works(tiny_ova):
     place = {"cluster": "DC0_C0", "default_network": "VM Network"}
     return {
         "backup_clone": _reads(vm=_VM),
+        "cpu_features_info": _reads(compare=True),
         "disk_tool_info": _reads(question="info", vm=_VM),
         "first_class_disk": _reads(datastore="LocalDS_0", disks=[{"name": "data-1", "size": "8 MiB"}]),
         "first_class_disk_info": _reads(),

@@ -12,8 +12,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import P
 
 _MIB = 2**20
 
-# Where a run is killed, one after the other: before the import, and when its disk belongs to no VM.
-_KILLED_AT = ("CreateImportSpec", "MoveVirtualDisk_Task")
+# Where a run is killed, one after the other: while the VM of the import has the disk, and when no VM has it.
+_KILLED_AT = ("MakeDirectory", "MoveVirtualDisk_Task")
 
 
 @pytest.mark.usefixtures("tools")

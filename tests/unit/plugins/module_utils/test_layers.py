@@ -16,11 +16,15 @@ from ansible_collections.vforge.vsphere.plugins import module_utils
 _ROOT = pathlib.Path(next(iter(module_utils.__path__)))
 _DOMAINS = {
     "_backup",
+    "_capv",
+    "_capv_template",
     "_cbt",
     "_clone",
     "_clone_backup",
     "_cloudinit",
+    "_cpu",
     "_disk",
+    "_evc",
     "_export",
     "_fcd",
     "_fleet",

@@ -336,6 +336,18 @@ def _off(sim: Any, number: int, _folder: Path) -> None:
         sim.create_vm(name, on=False)
 
 
+def _on(sim: Any, number: int, _folder: Path) -> None:
+    for name in _names(number, 3):
+        sim.create_vm(name)
+
+
+def _back_with_their_mode(sim: Any, number: int) -> None:
+    for name in _names(number, 3):
+        vm = sim.govc("vm.info", "-e", name)["virtualMachines"][0]
+        assert (vm["runtime"]["powerState"], vm["runtime"]["minRequiredEVCModeKey"]) == ("poweredOn", "intel-ivybridge")
+        assert "vforge.evc" not in {pair["key"] for pair in vm["config"].get("extraConfig") or ()}
+
+
 def _one_with_a_disk(sim: Any, number: int, _folder: Path) -> None:
     sim.create_vm(_names(number, 1)[0], disks=[{"bytes": 2**22}])
 
@@ -354,6 +366,18 @@ def _loose_disk(sim: Any, number: int, _folder: Path) -> None:
 
 def _vm_around_it(sim: Any, number: int) -> None:
     assert _there(sim, [f"new-{number}"]) == {f"new-{number}"}
+
+
+def _old_template(sim: Any, number: int, _folder: Path) -> None:
+    extra = {"guestinfo.userdata": "eA=="}
+    sim.create_vm(_names(number, 1)[0], on=False, template=True, hardware="vmx-15", extra_config=extra)
+
+
+def _template_again(sim: Any, number: int) -> None:
+    name = _names(number, 1)[0]
+    [vm] = sim.govc("vm.info", "-e", name)["virtualMachines"]
+    assert vm["config"]["template"]
+    assert [each["name"] for each in vm["snapshot"]["rootSnapshotList"]] == ["capv"]
 
 
 def _ova(folder: Path) -> str:
@@ -375,6 +399,15 @@ STORIES = {
         },
         prepare=_tracked,
         check=_no_snapshots,
+    ),
+    "capv_template": Story(
+        lambda _sim, number, _folder: {
+            "template": {"name": _names(number, 1)[0]},
+            "hardware_version": "vmx-19",
+            "timeout": 40,
+        },
+        prepare=_old_template,
+        check=_template_again,
     ),
     "cached_ovf_template": Story(
         lambda _sim, number, folder: {
@@ -409,7 +442,19 @@ STORIES = {
         prepare=_off,
     ),
     "cloud_init_guestinfo_info": Story(lambda _sim, _number, _folder: {"vm": _GOLDEN}),
+    "cpu_features_info": Story(lambda _sim, _number, _folder: {"compare": True}),
     "disk_tool_info": Story(lambda _sim, _number, _folder: {"question": "info", "vm": _GOLDEN}, images=True),
+    "evc": Story(
+        lambda _sim, number, _folder: {
+            "vms": [{"name": name} for name in _names(number, 3)],
+            "mode": "intel-ivybridge",
+            "power_cycle": True,
+            "parallel": 2,
+        },
+        flags=("--vms", "0", "--guest-time", "30ms"),
+        prepare=_on,
+        check=_back_with_their_mode,
+    ),
     "first_class_disk": Story(
         lambda _sim, number, _folder: {
             "datastore": _STORE,

@@ -13,10 +13,13 @@ LEAST: dict[str, dict[str, Any]] = {
     "backup_clone": {"vm": _VM},
     "cached_ovf_template": {"name": "web", "source": "/nowhere/web.ova"},
     "cached_ovf_template_info": {},
+    "capv_template": {"template": _VM},
     "cbt_changed_areas": {"vm": _VM},
     "cloud_init_guestinfo": {"vm": _VM, "metadata": {"local_hostname": "web"}},
     "cloud_init_guestinfo_info": {"vm": _VM},
+    "cpu_features_info": {},
     "disk_tool_info": {"question": "info", "vm": _VM},
+    "evc": {"cluster": "DC0_C0", "mode": "intel-haswell"},
     "first_class_disk": {"datastore": "LocalDS_0", "disks": [{"name": "data-1", "size": "8 MiB"}]},
     "first_class_disk_info": {},
     "first_class_disk_snapshot": {

@@ -303,8 +303,19 @@ def _spec(name):
 def test_what_only_an_action_plugin_does_has_the_options_that_are_documented(name):
     text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
     options = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
+    assert _as_spec(options) == _as_spec(_spec(name))
+
+
+def _as_spec(options):
+    """Options, of documentation or of an argument spec, with what both say of them."""
     kept = ("type", "elements", "required", "default", "choices")
-    assert {key: {each: item[each] for each in kept if each in item} for key, item in options.items()} == _spec(name)
+    found = {}
+    for key, item in options.items():
+        found[key] = {each: item[each] for each in kept if each in item}
+        inner = item.get("suboptions") or item.get("options")
+        if inner:
+            found[key]["options"] = _as_spec(inner)
+    return found
 
 
 @pytest.mark.parametrize("where", list(_EXAMPLES))

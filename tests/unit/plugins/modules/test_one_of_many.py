@@ -74,6 +74,11 @@ def test_parents_that_cannot_be_found_fail_alone(newer, tmp_path, name, check):
     _hold(_run(newer, tmp_path, name, params, check), name, "parents")
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_vms_whose_modes_are_taken_away_and_that_cannot_be_found_fail_alone(newer, tmp_path, check):
+    _hold(_run(newer, tmp_path, "evc", {"vms": _PARENTS, "state": "absent"}, check), "evc", "vms")
+
+
 def _run(sim, tmp_path, name, params, check):
     return Forked(sim, name, tmp_path).result(_ansible_check_mode=check, **params)
 

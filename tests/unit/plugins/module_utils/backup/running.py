@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -89,6 +91,11 @@ class BackupTasks(Areas):
             target = self.folder / "restored.raw"
             disks.restore(machine, point, point.disk(key), str(target), "raw", soon())
         return target.read_bytes()
+
+    def govc(self, *words: str) -> None:
+        """Run a command of govc that has no JSON."""
+        environment = {**os.environ, **self.sim.govc_environment()}
+        subprocess.run([self.sim.govc_binary, *words], env=environment, check=True, capture_output=True)
 
     def content(self, name: str = "web-1", key: int = 2000) -> bytes:
         """What a disk has now."""

@@ -45,7 +45,8 @@ def test_full_then_what_changed_and_each_restores(backups):
     backups.sim.write_disk("web-1", offset=0, length=4 * KIB, seed=3)
     contents.append(backups.content())
     third = backups.run()
-    assert third.one["disks"][0]["read"] == 4 * KIB
+    (disk,) = third.one["disks"]
+    assert (disk["read"], disk["transport"], disk["rate"] > 0) == (4 * KIB, "nbd", True)
     assert [backups.restored(number) for number in range(3)] == contents
     assert backups.snapshots("web-1") == []
 
@@ -95,6 +96,65 @@ def test_a_package_of_a_point_makes_the_vm_again_without_its_secrets(backups, tm
     assert "guestinfo.userdata" not in extra
     (disk,) = backups.sim.vm("again")["disks"]
     assert backups.sim.read_disk("again", key=disk["key"], length=len(content)) == content
+
+
+def test_a_point_says_where_its_vm_was_and_has_the_settings_of_its_firmware(backups, tmp_path):
+    sim = backups.sim
+    backups.govc("fields.add", "-type", "VirtualMachine", "owner")
+    backups.govc("fields.set", "owner", "the shop", "/DC0/vm/web-1")
+    backups.govc("tags.category.create", "tier")
+    backups.govc("tags.create", "-c", "tier", "gold")
+    backups.govc("tags.attach", "gold", "/DC0/vm/web-1")
+    backups.run()
+    running = _about(backups)
+    assert (running["path"], running["custom_attributes"]) == ("/DC0/vm/web-1", {"owner": "the shop"})
+    assert (running["tags"], running["resource_pool"]) == ({"tier": ["gold"]}, "DC0_C0_RP1")
+    assert running["nvram"] == {"file": "", "reason": "The VM is not powered off, and its host keeps the file locked."}
+
+    sim.govc("vm.power", "-off", "web-1")
+    (local_copy := tmp_path / "settings").write_bytes(b"\x00settings of the firmware" * 100)
+    place = backups.vm("web-1").config.files.vmPathName.partition("] ")
+    backups.govc("datastore.upload", "-ds", place[0][1:], str(local_copy), place[2].replace(".vmx", ".nvram"))
+    backups.run()
+    assert _about(backups)["nvram"] == {"file": "vm.nvram", "reason": ""}
+    point = backups.points()[-1]
+    folder = tmp_path / "package"
+    folder.mkdir(mode=0o700)
+    asked = {"repository": str(backups.repository), "vm": "web-1", "dest": str(folder), "format": "ovf"}
+    options = RestoreOptions.from_params(accepted(vm_restore.argument_spec(), asked))
+    assert local.restore(options, nothing, check=False)["changed"] is True
+    assert local.restore(options, nothing, check=False)["changed"] is False
+    assert (folder / "vm.nvram").read_bytes() == local_copy.read_bytes()
+    assert "vm.nvram" in (folder / "vm.mf").read_text(encoding="utf-8")
+    Templates(sim).run(folder / "vm.ovf", name="with-nvram", verify="before")
+
+    (kept,) = backups.repository.rglob(f"{point.id}/vm.nvram")
+    kept.write_bytes(b"something else")
+    with pytest.raises(BackupDamaged, match=r"vm\.nvram"):
+        local.restore(options, nothing, check=False)
+    care = CareOptions.from_params(
+        accepted(backup_repository.argument_spec(), {"path": str(backups.repository), "state": "verified"})
+    )
+    with pytest.raises(PartialFailure) as raised:
+        local.care(care, nothing, check=False)
+    assert raised.value.error_code == "backup_damaged"
+
+
+def _about(backups):
+    """What the newest point says of its VM besides its hardware."""
+    point = backups.points()[-1]
+    (path,) = backups.repository.rglob(f"{point.id}/vm.json")
+    return json.loads(path.read_text(encoding="utf-8"))["about"]
+
+
+def test_without_a_rest_api_a_backup_has_no_tags_and_says_so(backups, monkeypatch):
+    from ansible_collections.vforge.vsphere.plugins.module_utils._connector import rest
+
+    # A path that no vCenter has: the answer is its own.
+    monkeypatch.setattr(rest, "_SESSION", "/com/vmware/cis/nowhere")
+    backups.run()
+    assert _about(backups)["tags"] is None
+    assert [warning for warning in backups.warnings if "tags of VMs could not be read" in warning]
 
 
 def test_a_changed_vm_json_is_found_and_used_for_nothing(backups, tmp_path):

@@ -43,10 +43,8 @@ _FEW = [
 # Every call that changes something, as often as a restore of two disks makes it; all are tried where VFORGE_KILLS is set.
 _ALL = [
     *_FEW,
-    ("CreateImportSpec", 1),
     ("ImportVApp", 1),
     ("ReconfigVM_Task", 1),
-    ("MakeDirectory", 1),
     ("MoveVirtualDisk_Task", 1),
     ("Destroy_Task", 1),
     ("ImportVApp", 2),

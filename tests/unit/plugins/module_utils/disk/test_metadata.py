@@ -1,20 +1,23 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disk database of a VMDK on this machine: what is written to it, and what is refused."""
+"""The disk database of a VMDK: what is written to it, here and on a datastore, and what is refused."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._disk import metadata
+from ansible_collections.vforge.vsphere.plugins.module_utils._disk import describing, metadata, task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vmdk
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import alone, one
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.folder import DatastoreFiles
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, alone, one
 
 TEXT = b'# Disk DescriptorFile\nCID=fffffffe\n\nRW 20480 FLAT "a-flat.vmdk" 0\n\nddb.adapterType = "lsilogic"\n'
 
@@ -137,3 +140,137 @@ def test_metadata_goes_with_its_state_alone():
     with pytest.raises(InvalidOption) as refused:
         alone(state="absent", path="/a.vmdk", metadata={"a": "b"})
     assert refused.value.details["option"] == "metadata"
+
+
+# On a datastore
+
+PATH = "[LocalDS_0] meta-1/meta-1.vmdk"
+
+
+@pytest.fixture
+def there(disks):
+    """A VM that is off, and what govc and the simulator say of its disk."""
+    disks.sim.create_vm("meta-1", datastore="LocalDS_0", on=False, disks=[{"bytes": 4 * MIB}])
+    return disks
+
+
+def text_of(disks, name="meta-1.vmdk", folder="meta-1"):
+    """A file of the datastore, as an unmodified govc downloads it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        disks.sim.govc("datastore.download", "-ds", "LocalDS_0", f"{folder}/{name}", f"{scratch}/a")
+        return (Path(scratch) / "a").read_bytes()
+
+
+def listed(disks, folder="meta-1"):
+    """The files of a folder of the datastore."""
+    found = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", folder)
+    return sorted(each["path"] for each in found[0]["file"])
+
+
+@pytest.mark.parametrize("named", [{"datastore_path": PATH}, {"vm": {"name": "meta-1"}}])
+def test_metadata_of_a_disk_on_a_datastore_is_written(there, named):
+    before, files = text_of(there), listed(there)
+    asked = {"state": "described", "metadata": {"comment": "built", "toolsVersion": 12345}, **named}
+    check = there.run(check=True, **asked)
+    assert (one(check.result)["actions"], one(check.result)["metadata"]["comment"]) == (["described"], "built")
+    assert text_of(there) == before
+    ran = there.run(**asked)
+    assert (one(ran.result)["datastore_path"], ran.total <= 20) == (PATH, True)
+    text = text_of(there)
+    assert b'ddb.comment = "built"\n' in text
+    # All else is as it was, line by line, the CID among it.
+    assert [line for line in text.splitlines() if b"comment" not in line and b"toolsVersion" not in line] == [
+        line for line in before.splitlines() if b"toolsVersion" not in line
+    ]
+    assert listed(there) == files
+    again = there.run(**asked)
+    assert (again.result["changed"], again.total <= 10, again.result["diff"]["before"]) == (False, True, "")
+    there.sim.govc("vm.power", "-on", "meta-1")
+    assert there.sim.read_disk("meta-1", length=MIB) == bytes(MIB)
+
+
+def test_a_disk_that_somebody_uses_is_not_written(there):
+    asked = {"state": "described", "datastore_path": PATH, "metadata": {"comment": "built"}}
+    there.sim.govc("vm.power", "-on", "meta-1")
+    before = text_of(there)
+    refused = there.attempt(**asked)
+    assert (refused.error.error_code, "meta-1" in str(refused.error)) == ("in_use", True)
+    there.sim.govc("vm.power", "-off", "meta-1")
+    there.sim.govc("snapshot.create", "-vm", "meta-1", "-m=false", "first")
+    assert there.attempt(**asked, check=True).error.error_code == "in_use"
+    top = there.attempt(state="described", vm={"name": "meta-1"}, metadata={"comment": "built"})
+    assert top.error.error_code == "metadata_not_writable"
+    there.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    assert "no files of disks" in str(there.attempt(**asked).error)
+    assert text_of(there) == before
+
+
+def test_a_vm_that_starts_between_the_look_and_the_write_is_left_alone(there, monkeypatch):
+    asked = {"state": "described", "datastore_path": PATH, "metadata": {"comment": "built"}}
+    before, real = text_of(there), describing.write
+
+    def late(*args):
+        there.sim.govc("vm.power", "-on", "meta-1")
+        real(*args)
+
+    monkeypatch.setattr(describing, "write", late)
+    assert there.attempt(**asked).error.error_code == "file_locked"
+    assert text_of(there) == before
+    # What was kept of the descriptor is gone with the failure.
+    assert f"meta-1.vmdk{describing._KEPT}" not in listed(there)
+    monkeypatch.undo()
+    there.sim.govc("vm.power", "-off", "meta-1")
+    assert there.run(**asked).result["changed"]
+
+
+@pytest.mark.parametrize("came", [0, 40, 300])
+def test_a_descriptor_that_a_killed_run_has_half_written_is_mended_by_the_next(there, monkeypatch, came):
+    before, real = text_of(there), DatastoreFiles.write
+
+    def broken(self, path, data):
+        if path.name == "meta-1.vmdk":
+            real(self, path, data[:came])
+            raise KeyboardInterrupt
+        real(self, path, data)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(DatastoreFiles, "write", broken)
+        # What a run that is killed does not come to.
+        killed.setattr(describing, "_put_back", lambda *_args: None)
+        killed.setattr(task, "_forget", lambda *_args: None)
+        with pytest.raises(KeyboardInterrupt):
+            there.run(state="described", datastore_path=PATH, metadata={"comment": "first"})
+    assert len(text_of(there)) == came
+    assert there.run(state="described", datastore_path=PATH, metadata={"other": "second"}).result["changed"]
+    assert text_of(there) == before + b'ddb.other = "second"\n'
+    assert f"meta-1.vmdk{describing._KEPT}" not in listed(there)
+
+
+def test_one_disk_is_named():
+    for named in ({}, {"path": "/a.vmdk", "datastore_path": PATH}, {"datastore_path": PATH, "vm": {"name": "a"}}):
+        with pytest.raises(InvalidOption):
+            alone(state="described", metadata={"a": "b"}, **named)
+
+
+def test_a_text_that_did_not_come_through_is_taken_back(there, monkeypatch):
+    before, real, writes = text_of(there), DatastoreFiles.write, []
+
+    def mangled(self, path, data):
+        writes.append(path.name)
+        real(self, path, data[:99] if len(writes) == 2 else data)
+
+    monkeypatch.setattr(DatastoreFiles, "write", mangled)
+    failed = there.attempt(state="described", datastore_path=PATH, metadata={"comment": "built"})
+    assert (failed.error.error_code, failed.result["changed"]) == ("descriptor_not_written", False)
+    assert text_of(there) == before
+    assert f"meta-1.vmdk{describing._KEPT}" not in listed(there)
+
+
+def test_what_an_import_noted_follows_the_metadata(disks, tmp_path):
+    raw, path = tmp_path / "a.raw", "[LocalDS_0] meta-2/a.vmdk"
+    raw.write_bytes(bytes(MIB))
+    asked = {"state": "imported", "path": str(raw), "datastore_path": path}
+    disks.run(**asked)
+    disks.run(state="described", datastore_path=path, metadata={"adapterType": "buslogic"})
+    again = disks.run(**asked)
+    assert (again.result["changed"], one(again.result)["adapter"]) == (False, "buslogic")

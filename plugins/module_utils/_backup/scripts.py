@@ -1,0 +1,250 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scripts of the user's in a guest, before and after its snapshot: what makes a backup application-consistent.
+
+The script after the snapshot runs in every ending of the one before it: also where that failed, where
+there is no snapshot, after a signal, and when the time is over. Where a run is killed between the two,
+a file in the VM's folder of the repository says so, and the next run on the VM begins with the script
+after. The file has no text of a script, since that may hold secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import time
+import typing as t
+
+from .. import _files
+from .._errors import ConnectionFailed, ConnectionLost, GuestError, VforgeError
+from .._text import printable
+from .._vsphere import vm
+
+if t.TYPE_CHECKING:
+    from .._vsphere.guest import Guest
+    from .options import ScriptOptions
+    from .task import BackupItem, BackupTask
+
+# In the folder of a VM: the script before has begun, and the one after it has not succeeded.
+MARK = "between-scripts.json"
+_WHAT = "file of the backup"
+_MOST_MARK = 64 * 1024
+
+# The step of a VM in which a run that was killed has left the script before without the one after.
+RUN_AFTER = "run_after"
+
+NOT_RUN, SUCCEEDED, FAILED = "not_run", "succeeded", "failed"
+
+
+@dataclasses.dataclass
+class Ran:
+    """What became of the scripts of one VM.
+
+    :ivar open: whether the script before has begun, and the one after has not been tried since.
+    :ivar failure: of the script after: by then the snapshot is made, and its backup is as good as any.
+    """
+
+    before: str = NOT_RUN
+    after: str = NOT_RUN
+    open: bool = False
+    failure: VforgeError | None = None
+
+    def as_result(self) -> dict[str, str]:
+        """For the result."""
+        return {"before": self.before, "after": self.after}
+
+
+def left_between(folder: str) -> bool:
+    """Whether a run has left the folder of a VM between the two scripts, or is just there."""
+    return os.path.exists(os.path.join(folder, MARK))
+
+
+@contextlib.contextmanager
+def around(job: BackupTask, item: BackupItem) -> t.Iterator[None]:
+    """Run the script before, and after the block the one after.
+
+    Where the task has ended meanwhile, the main thread runs that one, by ``finish``.
+    """
+    scripts = job.options.scripts
+    if scripts is None or not item.vm.powered_on:
+        yield
+        return
+    item.scripts = ran = Ran()
+    try:
+        _begin(job, item, scripts, ran)
+        yield
+    finally:
+        if not job.end.is_set():
+            finish(job, item)
+
+
+def _begin(job: BackupTask, item: BackupItem, scripts: ScriptOptions, ran: Ran) -> None:
+    if not scripts.before:
+        ran.open = True
+        return
+    try:
+        if item.machine is not None:
+            _write_mark(item.machine.folder, job.run)
+        ran.open = True
+        _run(job, item, scripts, "before", min(job.task.deadline, time.monotonic() + scripts.timeout))
+        ran.before = SUCCEEDED
+    except VforgeError as error:
+        ran.before = FAILED
+        _note(item, scripts, error, "Its backup is made without scripts.")
+
+
+def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
+    """Run the script after, where it is due; it has its own time, also when that of the task is over.
+
+    :param last: whether nobody else will run it, where it cannot be run.
+    """
+    scripts, ran = job.options.scripts, item.scripts
+    if scripts is None or ran is None or not ran.open:
+        return
+    ran.open = False
+    try:
+        if scripts.after:
+            _run(job, item, scripts, "after", time.monotonic() + scripts.timeout)
+            ran.after = SUCCEEDED
+        if item.machine is not None:
+            _remove_mark(item.machine.folder)
+    except VforgeError as error:
+        ran.after = FAILED
+        if job.end.is_set() and not last:
+            ran.open = True  # the end of the task may have broken it off
+        elif scripts.fails:
+            ran.failure = error
+        else:
+            item.warnings.append(f"{error} Look after the guest: what the script before has stopped may not run yet.")
+
+
+def finish_dead_run(job: BackupTask, item: BackupItem) -> None:
+    """Run the script after that a run which was killed has not come to.
+
+    The lock of the VM's folder is held, so that run has ended.
+    """
+    machine, scripts = item.machine, job.options.scripts
+    if machine is None or not left_between(machine.folder):
+        item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
+        return
+    if scripts is None or not scripts.after or not item.vm.powered_on:
+        item.steps = tuple(step for step in item.steps if step != RUN_AFTER)
+        item.warnings.append(_left(item, machine.folder))
+        return
+    try:
+        _run(job, item, scripts, "after", time.monotonic() + scripts.timeout, clear=True)
+        _remove_mark(machine.folder)
+        item.done.append(RUN_AFTER)
+    except VforgeError as error:
+        _note(item, scripts, error, "A run that was killed has left the guest as the script before had made it.")
+
+
+def _left(item: BackupItem, folder: str) -> str:
+    path = os.path.join(folder, MARK)
+    try:
+        since = json.loads(_files.read(path, _MOST_MARK, what=_WHAT))["created"]
+    except (VforgeError, ValueError, KeyError, TypeError):
+        since = "an unknown time"
+    return (
+        f"A run that was killed has begun the script before a backup in {item.title} at {since}, and the one after it has not "
+        f"run since. Run again with scripts while the VM is on, or look after the guest and remove {path}."
+    )
+
+
+def check(job: BackupTask, item: BackupItem) -> None:
+    """In check mode: whether the guest takes the credentials."""
+    scripts = job.options.scripts
+    if scripts is None or not item.vm.powered_on:
+        return
+    try:
+        _guest(job, item, scripts).validate()
+    except VforgeError as error:
+        _note(item, scripts, error, "Its backup would be made without scripts.")
+
+
+def _note(item: BackupItem, scripts: ScriptOptions, error: VforgeError, otherwise: str) -> None:
+    """What a script that failed means: the end of this VM's backup, or a warning."""
+    if scripts.fails or isinstance(error, (ConnectionFailed, ConnectionLost)):
+        item.fail(error)
+    else:
+        item.warnings.append(f"{error} {otherwise}")
+
+
+def _guest(job: BackupTask, item: BackupItem, scripts: ScriptOptions) -> Guest:
+    from .._vsphere.guest import Guest
+
+    return Guest(job.session, vm.reference(job.session, item.vm.moid), scripts.credentials)
+
+
+def _run(
+    job: BackupTask, item: BackupItem, scripts: ScriptOptions, which: str, deadline: float, *, clear: bool = False
+) -> None:
+    """Run a script in a folder of its own, which goes with it.
+
+    :param which: ``before`` or ``after``.
+    :param clear: end and remove first what runs that were killed have left in the guest.
+    :raises VforgeError: it could not be run, did not end in time, or ended with another exit code than 0.
+    """
+    text = scripts.before if which == "before" else scripts.after
+    guest = _guest(job, item, scripts)
+    job.session.show_progress(f"{item.vm.name}: the script {which} the snapshot runs")
+    folder = guest.make_directory()
+    try:
+        if clear:
+            from .._vsphere.freeze import clear_leftovers
+
+            clear_leftovers(guest, folder)
+        path = guest.shell.path(folder, f"{which}{guest.shell.suffix}")
+        guest.upload(path, text.encode(), mode=0o700)
+        program, *options = guest.shell.interpreter
+        done = guest.run(program, [*options, path], deadline=deadline)
+    except GuestError as error:
+        if error.error_code == "guest_timeout":
+            raise _late(item, which, scripts, error) from error
+        raise
+    finally:
+        guest.attempt(f"{folder} was left in {item.title}", lambda: guest.remove_directory(folder))
+    if done.exit_code:
+        raise _failed(item, which, done.exit_code, done.text)
+
+
+def _late(item: BackupItem, which: str, scripts: ScriptOptions, error: GuestError) -> GuestError:
+    return GuestError(
+        "script_timeout",
+        f"The script {which} the snapshot of {item.title} did not end within {scripts.timeout} s, and was terminated.",
+        hint="Raise scripts.timeout, or find out in the guest what it waits for.",
+        output=error.details.get("output", ""),
+    )
+
+
+def _failed(item: BackupItem, which: str, code: int, output: str) -> GuestError:
+    written = printable(output).strip()
+    last = written.splitlines()[-1] if written else "it wrote nothing"
+    return GuestError(
+        "script_failed",
+        f"The script {which} the snapshot of {item.title} ended with exit code {code} ({last}).",
+        hint="The end of its output is in the result.",
+        exit_code=code,
+        output=written,
+    )
+
+
+# The file that says that a run is between the two
+
+
+def _write_mark(folder: str, run: str) -> None:
+    with _files.explained(folder, _WHAT):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    data = json.dumps({"run": run, "created": now}).encode()
+    _files.replace(os.path.join(folder, MARK), data, what=_WHAT)
+
+
+def _remove_mark(folder: str) -> None:
+    path = os.path.join(folder, MARK)
+    with _files.explained(path, _WHAT), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,90 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which templates something of Cluster API still refers to. Pure.
+
+In doubt a template is used: CAPV takes a name, a path or an instance UUID (pkg/services/govmomi/template), and which template a
+name means depends on the datacenter. So whatever ends in the name of a template refers to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector import names
+from .._errors import InvalidOption
+
+# What names a template: the first for machines that are to come, the others for those that there are.
+_KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
+_GROUP = "infrastructure.cluster.x-k8s.io/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """An object that names a template.
+
+    :ivar template: as it names it.
+    :ivar where: the object, and where it was found, for people.
+    """
+
+    template: str
+    where: str
+
+
+def references_in(documents: t.Iterable[t.Any], found_in: str) -> list[Reference]:
+    """The references of objects, and of those in lists of objects.
+
+    :param found_in: a file or a management cluster.
+    """
+    found: list[Reference] = []
+    for document in documents:
+        if not isinstance(document, dict):
+            continue
+        if isinstance(document.get("items"), list):
+            found += references_in(document["items"], found_in)
+        template = _template(document)
+        if template:
+            metadata = document.get("metadata") or {}
+            called = "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"))))
+            found.append(Reference(template, f"{document['kind']} {called} in {found_in}"))
+    return found
+
+
+def _template(document: dict[str, t.Any]) -> str:
+    kind, version = document.get("kind"), str(document.get("apiVersion") or "")
+    if kind not in _KINDS or not version.startswith(_GROUP):
+        return ""
+    spec: t.Any = document.get("spec") or {}
+    if kind == _KINDS[0]:
+        spec = (spec.get("template") or {}).get("spec") or {}
+    return str(spec.get("template") or "")
+
+
+def users(template: t.Mapping[str, t.Any], references: t.Iterable[Reference]) -> list[str]:
+    """What refers to a template.
+
+    :param template: with ``name`` and ``instance_uuid``, as ``cached_ovf_template_info`` returns it.
+    """
+    return [each.where for each in references if _means(each.template, template)]
+
+
+def _means(text: str, template: t.Mapping[str, t.Any]) -> bool:
+    if text.lower() == str(template["instance_uuid"]).lower():
+        return True
+    parts = names.split(text)
+    return bool(parts) and names.same(parts[-1].casefold(), str(template["name"]).casefold())
+
+
+def check_templates(templates: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Make sure that they are entries of templates.
+
+    :raises InvalidOption: one has no name or no instance UUID.
+    """
+    for template in templates:
+        if not template.get("name") or not template.get("instance_uuid"):
+            raise InvalidOption(
+                "An entry of templates has no name or no instance_uuid.",
+                hint="Give what cached_ovf_template_info has returned.",
+                option="templates",
+            )

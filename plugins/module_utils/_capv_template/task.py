@@ -1,0 +1,150 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The task from its options to its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from .._engine import Item, Task, diff
+from .._errors import Fault, VforgeError
+from .._vsphere.vm import reference
+from . import apply, plan, read
+from .model import FULL, LINKED, NodeTemplate, Options
+
+if t.TYPE_CHECKING:
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+# What vCenter answers where a VM is a template already, or a template is a VM.
+_ALREADY = "NotSupported"
+
+# To make it a template again is not cut short by the time of the task.
+_SECONDS_TO_CLOSE = 60.0
+
+
+@dataclasses.dataclass(kw_only=True)
+class TemplateItem(Item):
+    """The template; ``before`` is as it was found."""
+
+    before: NodeTemplate
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.before.path
+
+    @property
+    def name(self) -> str:
+        """Of the template."""
+        return self.before.name
+
+
+def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
+    """Do what the options ask for, or in check mode find out what that would be.
+
+    :returns: the module's result: ``changed``, ``template``, ``failures``, ``diff`` and ``timing``.
+    :raises VforgeError: before anything was changed.
+    :raises PartialFailure: when it failed; it holds the whole result.
+    """
+    template = read.find(session, options)
+    item = TemplateItem(before=template, steps=plan.steps(template, options))
+    deadline = session.deadline(options.timeout)
+    task = Task(session, [item], "templates", deadline=deadline, parallel=1, check=check)
+    with task.phase("work"), task.accounted():
+        if check:
+            item.done = list(item.steps)
+        else:
+            _carry_out(task, options)
+    return task.finish(_result(session, item, options, check=check))
+
+
+def _carry_out(task: Task[TemplateItem], options: Options) -> None:
+    session = task.session
+    try:
+        task.stage(
+            plan.OPEN,
+            lambda item: apply.open_template(session, item.before),
+            "templates made VMs",
+            repeatable=True,
+            done_already=_ALREADY,
+        )
+        task.stage(
+            plan.UPGRADE,
+            lambda item: apply.start_upgrade(session, item.before.moid, options.hardware),
+            "templates upgraded",
+            repeatable=True,
+            done_already="AlreadyUpgraded",
+        )
+        task.stage(plan.CLEAN, lambda item: apply.start_clean(session, item.before), "templates cleaned", repeatable=True)
+        task.stage(
+            plan.SNAPSHOT,
+            lambda item: apply.start_snapshot(session, item.before.moid, options.snapshot),
+            "templates have a snapshot",
+        )
+        task.stage(
+            plan.CLOSE,
+            lambda item: apply.close_template(session, item.before.moid),
+            "made templates",
+            repeatable=True,
+            done_already=_ALREADY,
+        )
+    finally:
+        _close(task)
+
+
+def _close(task: Task[TemplateItem]) -> None:
+    """What was a template is one again, whatever has ended the work; also where nobody knows how far that was."""
+
+    def note(item: TemplateItem, outcome: Outcome) -> None:
+        already = isinstance(outcome.error, Fault) and outcome.error.fault == _ALREADY
+        if outcome.error is None or already:
+            item.done.append(plan.CLOSE)
+        else:
+            task.session.warn(f"{item.title} is a VM, and could not be made a template again: {outcome.error}")
+
+    due = [item for item in task.items if plan.OPEN in item.steps and item.calls and plan.CLOSE not in item.done]
+    task.call(
+        due,
+        lambda item: apply.close_template(task.session, item.before.moid),
+        "made templates again",
+        note,
+        repeatable=True,
+        deadline=time.monotonic() + _SECONDS_TO_CLOSE,
+    )
+
+
+def _result(session: Session, item: TemplateItem, options: Options, *, check: bool) -> dict[str, t.Any]:
+    lacked = plan.lacks(item.before, options)
+    done = [step for step in item.done if step in (*plan.WORK, plan.CLOSE)]
+    only_back = plan.OPEN in item.steps and not [step for step in done if step in plan.WORK]
+    changed = bool(done) and not only_back
+    now = _now(session, item, options) if changed and not check else item.before
+    return {
+        "changed": changed,
+        "template": {
+            **now.naming,
+            "template": now.template or check,
+            "clone_mode": LINKED if options.snapshot else FULL,
+            "snapshot": options.snapshot,
+            "hardware_version": f"vmx-{max(now.hardware, options.hardware if check else 0)}",
+            "lacked": [lacked[step] for step in lacked],
+            "actions": [step for step in done if step in plan.WORK or step in lacked],
+            "seconds": item.seconds,
+        },
+        "diff": diff(
+            [f"{item.title}: {lacked[step]}\n" for step in done if step in lacked],
+            [f"{item.title}: {step}\n" for step in done if step in lacked],
+        ),
+    }
+
+
+def _now(session: Session, item: TemplateItem, options: Options) -> NodeTemplate:
+    """What it is now; what it was, where that cannot be read any more."""
+    try:
+        return read.read(session, reference(session, item.before.moid), options)
+    except VforgeError:
+        return item.before

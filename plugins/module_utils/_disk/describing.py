@@ -1,0 +1,176 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disk database of a disk on a datastore: its descriptor, a small text file, is read and written by its path.
+
+There is no call for it in the API but that for the UUID. A file that is sent to a datastore is
+replaced in place, so what was there before is kept in a file beside it until the new text has been
+read back. A run that ended in between is found out by that file, and what was before is put back.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from .._errors import InvalidOption, VforgeError
+from .._vsphere import vmdk
+from .._vsphere.disks import users_of_file
+from .._vsphere.flat import without_files
+from .._vsphere.folder import DatastoreFiles, DatastorePath, NoSuchFile
+from . import apply, metadata, read
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .._vsphere.disks import DiskUser
+
+_KEPT = ".vforge-old"
+
+# What is more than a descriptor may have is none.
+_MOST = vmdk.MOST_DESCRIPTOR + 1
+
+
+class InUse(VforgeError):
+    """Somebody works with the disk, or disks build on it."""
+
+    error_code = "in_use"
+
+
+class NotWritten(VforgeError):
+    """A descriptor did not get the text that was sent."""
+
+    error_code = "descriptor_not_written"
+
+
+class HalfWritten(NotWritten):
+    """A descriptor has neither its old nor its new text."""
+
+
+class Described(t.NamedTuple):
+    """A descriptor.
+
+    :ivar whole: as it is, or was before a run that ended amid writing it.
+    :ivar wanted: as it is to be.
+    :ivar left: whether such a run, or one before it, has left its file.
+    :ivar torn: whether the descriptor is half-written.
+    """
+
+    whole: bytes
+    wanted: bytes
+    left: bool
+    torn: bool
+
+    @property
+    def as_asked(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.left and self.whole == self.wanted
+
+
+def look(files: DatastoreFiles, path: DatastorePath, asked: t.Mapping[str, str]) -> Described:
+    """What the descriptor of a disk is, and is to be. Two files are read, no call is made.
+
+    :raises NotWritable: the disk has no descriptor of its own, or is a delta disk.
+    """
+    now = files.read(path, _MOST)
+    left, before, after = _kept(files, path)
+    # What a run that was ended has written is the beginning of what it was to write.
+    torn = now != after and after.startswith(now)
+    whole = before if torn else now
+    metadata.check(whole, str(path))
+    if vmdk.descriptor(whole, str(path)).parent:
+        raise metadata.NotWritable(
+            f"{path} is a delta disk, whose metadata is that of its base.",
+            hint="Remove the snapshots first, or copy the disk.",
+        )
+    return Described(whole, metadata.changed(whole, asked), left, torn)
+
+
+def _kept(files: DatastoreFiles, path: DatastorePath) -> tuple[bool, bytes, bytes]:
+    """What an earlier run has replaced and not come to an end with: whether there is anything, the
+    text before, and the text after. Both are empty where it did not come to replacing it.
+    """
+    try:
+        found = json.loads(files.read(_kept_of(path), 4 * _MOST))
+        return True, found["before"].encode("latin-1"), found["after"].encode("latin-1")
+    except NoSuchFile:
+        return False, b"", b""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True, b"", b""
+
+
+def check_unused(session: Session, datacenter: t.Any, path: DatastorePath) -> t.Any:
+    """Make sure that nobody works with a disk, and nothing builds on it: two calls, four where its
+    datastore holds many VMs.
+
+    :returns: its datastore.
+    :raises InUse: somebody does.
+    :raises InvalidOption: there are no files of disks on its datastore.
+    """
+    store, kind = read.store_of(session, datacenter, path)
+    if without_files(kind):
+        raise InvalidOption(f"The metadata of {path} cannot be written: {without_files(kind)}.", option="metadata")
+    users = users_of_file(session, store, str(path))
+    _check_users(path, users)
+    return store
+
+
+def _check_users(path: DatastorePath, users: t.Sequence[DiskUser]) -> None:
+    running = [user.name for user in users if user.power_state != "poweredOff"]
+    if running:
+        raise InUse(f"{path} is used by {', '.join(running)}, which is not powered off.", hint="Power it off first.")
+    if len(users) > 1 or any(user.shared for user in users):
+        raise InUse(
+            f"Delta disks build on {path}, those of snapshots or of linked clones ({', '.join(user.name for user in users)}).",
+            hint="Remove the snapshots first, or copy the disk.",
+        )
+
+
+def started_meanwhile(session: Session, store: t.Any, path: DatastorePath) -> str:
+    """The VM that was powered on with a disk while it was written; empty where none was. One call."""
+    running = [user.name for user in users_of_file(session, store, str(path)) if user.power_state != "poweredOff"]
+    return ", ".join(running)
+
+
+def write(files: DatastoreFiles, path: DatastorePath, found: Described, unreachable: t.Callable[[], bool]) -> None:
+    """Write a descriptor, and read it back.
+
+    What was before is in a file beside it then, which ``start_forget`` deletes.
+
+    :raises NotWritten: it has another text then; what was before is put back.
+    :raises HalfWritten: that did not succeed.
+    :raises FileLocked, FileDenied: the server does not take it.
+    """
+    both = {"before": found.whole.decode("latin-1"), "after": found.wanted.decode("latin-1")}
+    files.write(_kept_of(path), json.dumps(both).encode())
+    try:
+        _replace(files, path, found.wanted)
+    except BaseException:
+        if not unreachable():
+            _put_back(files, path, found.whole)
+        raise
+
+
+def _replace(files: DatastoreFiles, path: DatastorePath, text: bytes) -> None:
+    files.write(path, text)
+    if files.read(path, _MOST) != text:
+        raise NotWritten(f"{path} did not get the text that was sent, and has its old one again.", hint="Run again.")
+
+
+def _put_back(files: DatastoreFiles, path: DatastorePath, whole: bytes) -> None:
+    try:
+        if files.read(path, _MOST) != whole:
+            _replace(files, path, whole)
+    except VforgeError as error:
+        raise HalfWritten(
+            f"Whether {path} has its old text is not known ({error.message}).",
+            hint=f"Run again before a VM uses the disk: what was before is in {_kept_of(path)}, and is put back.",
+        ) from error
+
+
+def start_forget(session: Session, datacenter: t.Any, path: DatastorePath) -> t.Any:
+    """Delete the file in which is kept what was before; a task."""
+    return apply.start_delete_file(session, datacenter, str(_kept_of(path)))
+
+
+def _kept_of(path: DatastorePath) -> DatastorePath:
+    return path.beside(f"{path.name}{_KEPT}")

@@ -1,0 +1,44 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calls that change something, and vCenter's check; each returns its task."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector.pyvmomi import vim
+from .._vsphere.vm import reference
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .model import Mask
+
+
+def manager(session: Session, cluster: str) -> t.Any:
+    """The EVC manager of a cluster: one call.
+
+    :param cluster: moid.
+    """
+    return session.retrying(lambda: session.reference(vim.ClusterComputeResource, cluster).EvcManager())
+
+
+def start_check(evc: t.Any, mode: str, graphics_mode: str | None) -> t.Any:
+    """``CheckConfigureEvcMode_Task``; the task's result is a list of CheckResult."""
+    return evc.CheckConfigureEvcMode_Task(mode, graphics_mode)
+
+
+def start_configure(evc: t.Any, mode: str, graphics_mode: str | None) -> t.Any:
+    """``ConfigureEvcMode_Task``."""
+    return evc.ConfigureEvcMode_Task(mode, graphics_mode)
+
+
+def start_disable(evc: t.Any) -> t.Any:
+    """``DisableEvcMode_Task``."""
+    return evc.DisableEvcMode_Task()
+
+
+def start_apply(session: Session, moid: str, masks: t.Sequence[Mask], complete: bool) -> t.Any:
+    """``ApplyEvcModeVM_Task``; no masks end the VM's own mode."""
+    sent = [vim.host.FeatureMask(key=mask.key, featureName=mask.key, value=mask.value) for mask in masks]
+    return reference(session, moid).ApplyEvcModeVM_Task(sent, complete)

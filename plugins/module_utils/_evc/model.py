@@ -1,0 +1,306 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EVC modes, clusters and VMs that have one, and what a task is asked to do. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from .._connector import names
+from .._connector.find import Selector
+from .._errors import InvalidOption, VforgeError
+from .._vsphere.vm import Vm
+
+PRESENT, ABSENT = "present", "absent"
+
+# The mode of a cluster that is found out: the highest one that every host supports.
+HIGHEST = "highest"
+
+# The first hardware version whose VMs can have a mode of their own (API reference, Per-VM EVC).
+OLDEST_HARDWARE = 14
+
+
+# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain> <name of the VM>". By it the
+# next run starts the VM again, where this one is ended between. A clone inherits the pair, with a name that is not its own.
+MARK_KEY = "vforge.evc"
+WITH_TOOLS, WITHOUT_TOOLS = "tools", "plain"
+
+# vCenter's fault where running VMs stand in the way, in snake case.
+ACTIVE_VMS = "active_vms_blocking_evc"
+
+
+class Blocked(VforgeError):
+    """Hosts or running VMs stand in the way of a mode."""
+
+    error_code = "evc_blocked"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """What a host or a VM shows of one feature: ``cpuid.avx2``, ``Val:1``.
+
+    Releases write the feature in capitals or not, and so two masks are compared without regard to that.
+    """
+
+    key: str
+    value: str
+
+    @property
+    def normal(self) -> tuple[str, str]:
+        """For comparing."""
+        return self.key.lower(), self.value.lower()
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """An EVC mode as the release has it.
+
+    :ivar track: groups of features that are at least partly in it; with ``tier``, the place in the vendor's order, it
+        says whether one mode has all that another has (API reference, EVCMode).
+    """
+
+    key: str
+    label: str
+    vendor: str = ""
+    tier: int = 0
+    track: frozenset[str] = frozenset()
+    masks: tuple[Mask, ...] = ()
+
+    def includes(self, other: Mode) -> bool:
+        """Whether what another mode guarantees is in this one."""
+        return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """The modes that a vCenter offers, the CPU's and the graphics'."""
+
+    modes: tuple[Mode, ...]
+    graphics: tuple[Mode, ...] = ()
+
+    def mode(self, text: str) -> Mode:
+        """The mode with a key or a label.
+
+        :raises InvalidOption: listing those that are offered.
+        """
+        return _named(self.modes, text, "mode", "EVC mode")
+
+    def graphics_mode(self, text: str) -> Mode:
+        """The graphics mode with a key or a label.
+
+        :raises InvalidOption: listing those that are offered.
+        """
+        if not self.graphics:
+            raise InvalidOption(
+                "This vCenter has no EVC graphics modes.",
+                hint="They came with vSphere 7.0 Update 1. Leave graphics_mode out.",
+                option="graphics_mode",
+            )
+        return _named(self.graphics, text, "graphics_mode", "EVC graphics mode")
+
+    def keyed(self, key: str | None) -> Mode | None:
+        """The mode with a key; None where it has none."""
+        return next((mode for mode in self.modes if mode.key == key), None)
+
+    def of_masks(self, masks: t.Iterable[Mask]) -> Mode | None:
+        """The mode whose masks these are."""
+        wanted = {mask.normal for mask in masks}
+        return next((mode for mode in self.modes if wanted and {mask.normal for mask in mode.masks} == wanted), None)
+
+
+def plain(label: str) -> str:
+    """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell" Generation``."""
+    return " ".join(re.sub(r"[®™\"“”']", "", label).split()).casefold()
+
+
+def _named(modes: t.Sequence[Mode], text: str, option: str, noun: str) -> Mode:
+    fits = [mode for mode in modes if text == mode.key] or [mode for mode in modes if plain(text) == plain(mode.label)]
+    if len(fits) == 1:
+        return fits[0]
+    keys = [mode.key for mode in modes]
+    near = names.nearest(text, keys)
+    raise InvalidOption(
+        f"This vCenter offers no {noun} {text!r}.",
+        hint=f"{f'Did you mean {near[0]}? ' if near else ''}It offers: {', '.join(keys)}.",
+        option=option,
+        offered=keys,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A cluster and the mode that it has; None without EVC.
+
+    :ivar hosts: their moids.
+    """
+
+    moid: str
+    name: str
+    path: str
+    mode: str | None = None
+    graphics_mode: str | None = None
+    hosts: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class HostCpu:
+    """A host of the cluster.
+
+    :ivar max_mode: key of the highest mode that it supports; None where it supports none, or is disconnected.
+    """
+
+    moid: str
+    name: str
+    processor: str = ""
+    max_mode: str | None = None
+    connected: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ActiveVm:
+    """A VM that is on or suspended and stands in the way of a mode.
+
+    :ivar needs_mode: key of the lowest mode in which it could run.
+    :ivar features: that it uses and the mode hides, as far as vCenter names them.
+    """
+
+    moid: str
+    name: str
+    host: str
+    power_state: str
+    needs_mode: str | None = None
+    features: tuple[str, ...] = ()
+
+    def as_result(self) -> dict[str, t.Any]:
+        """Its entry."""
+        return {**dataclasses.asdict(self), "features": list(self.features)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Obstacle:
+    """What stands in the way of a mode, as vCenter's own check says.
+
+    :ivar code: the fault in snake case.
+    :ivar hosts: names of those that cause it.
+    """
+
+    code: str
+    hosts: tuple[str, ...] = ()
+    vms: tuple[ActiveVm, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvcVm(Vm):
+    """A VM and the mode that it has of its own.
+
+    :ivar hardware: its hardware version, as 21; 0 where it is unknown.
+    :ivar supported: whether vCenter says that it can have a mode of its own; None where it says nothing.
+    :ivar masks: those of its own mode; none where it has no such mode.
+    :ivar needs_mode: key of the lowest mode in which it could run.
+    :ivar tools: whether VMware Tools run.
+    :ivar mark: what an earlier run has left, which had shut it down: ``tools``, ``plain`` or empty.
+    """
+
+    hardware: int = 0
+    supported: bool | None = None
+    masks: tuple[Mask, ...] = ()
+    needs_mode: str | None = None
+    tools: bool = False
+    mark: str = ""
+
+
+def mark(vm: EvcVm) -> str:
+    """The value of the mark of a VM."""
+    return f"{WITH_TOOLS if vm.tools else WITHOUT_TOOLS} {vm.name}"
+
+
+def marked(value: str, vm_name: str) -> str:
+    """What such a value says on a VM of this name: ``tools``, ``plain``, or empty where it is none."""
+    kind, _space, name = value.partition(" ")
+    return kind if kind in (WITH_TOOLS, WITHOUT_TOOLS) and name == vm_name else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What one task is asked to do, with a cluster or with VMs.
+
+    :ivar power_cycle: whether running VMs may be shut down and started again.
+    :ivar force: whether a VM is powered off whose guest cannot be shut down, or does not shut down in time.
+    :ivar timeout: seconds for all of it; ``shutdown_timeout`` and ``tools_timeout`` for these waits.
+    """
+
+    state: str
+    mode: str
+    graphics_mode: str
+    cluster: str
+    selectors: tuple[Selector, ...]
+    datacenter: str | None
+    complete_masks: bool
+    power_cycle: bool
+    force: bool
+    shutdown_timeout: int
+    tools_timeout: int
+    parallel: int
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> Options:
+        """Take the options out of a module's parameters.
+
+        :raises InvalidOption: naming the option.
+        """
+        given = [("vm", params["vm"])] if params.get("vm") else [("vms", each) for each in params.get("vms") or []]
+        options = cls(
+            state=params["state"],
+            mode=(params.get("mode") or "").strip(),
+            graphics_mode=(params.get("graphics_mode") or "").strip(),
+            cluster=params.get("cluster") or "",
+            selectors=tuple(Selector.from_params(each, option) for option, each in given),
+            datacenter=params.get("datacenter"),
+            **{name: params[name] for name in _PLAIN},
+        )
+        options.check()
+        return options
+
+    def check(self) -> None:
+        """Refuse what makes no sense together.
+
+        :raises InvalidOption: naming the option.
+        """
+        if not self.cluster and not self.selectors:
+            raise InvalidOption(
+                "Neither a cluster nor a VM is named.",
+                hint="Set cluster for the mode of a cluster, or vm or vms for the modes of single VMs.",
+                option="cluster",
+            )
+        if self.state == PRESENT and not self.mode:
+            raise InvalidOption(
+                "The option mode is not set.", hint="Set it to the key or the label of an EVC mode.", option="mode"
+            )
+        if self.selectors and self.mode == HIGHEST:
+            raise InvalidOption(
+                "The mode of a VM cannot be highest.",
+                hint="Highest is found out from the hosts of a cluster. Name the mode, as evc returns it for the cluster.",
+                option="mode",
+            )
+        if self.selectors and self.graphics_mode:
+            raise InvalidOption(
+                "A VM has no graphics mode of its own.",
+                hint="Leave graphics_mode out, or name a cluster.",
+                option="graphics_mode",
+            )
+        if self.cluster and self.power_cycle:
+            raise InvalidOption(
+                "The option power_cycle is for VMs.",
+                hint="A cluster gets its mode with its VMs as they are. The role evc_baseline restarts those in its way.",
+                option="power_cycle",
+            )
+        for name in ("shutdown_timeout", "tools_timeout"):
+            if getattr(self, name) < 1:
+                raise InvalidOption(f"The option {name} must be at least 1.", option=name)
+
+
+_PLAIN = ("complete_masks", "power_cycle", "force", "shutdown_timeout", "tools_timeout", "parallel", "timeout")

@@ -1,0 +1,278 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is, read from vCenter.
+
+A cluster and the mode that it has are one call, however many clusters there are; so are the modes that the release
+offers together with hosts or VMs.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._connector import faults, names
+from .._connector.find import TO_ANCESTORS, find_each, path_in, readable
+from .._connector.props import PAGE_OF_LITTLE, Route, Row, collect
+from .._connector.pyvmomi import vim
+from .._errors import Ambiguous, NotFound, VforgeError
+from .._vsphere.vm import ABOVE, BASICS, basics, config_path, config_value, is_readable, moid_of, name_of, reference
+from .model import ACTIVE_VMS, MARK_KEY, ActiveVm, Cluster, EvcVm, HostCpu, Mask, Mode, Obstacle, Release, marked
+
+if t.TYPE_CHECKING:
+    from .._connector.find import Selector
+    from .._connector.session import Session
+
+_MODES, _GRAPHICS = "capability.supportedEVCMode", "capability.supportedEVCGraphicsMode"
+_OFFERED: dict[type, tuple[str, ...]] = {vim.ServiceInstance: (_MODES, _GRAPHICS)}
+_NOW, _GRAPHICS_NOW = "summary.currentEVCModeKey", "summary.currentEVCGraphicsModeKey"
+
+_CLUSTERS: dict[type, tuple[str, ...]] = {
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent"),
+    vim.ClusterComputeResource: ("name", "parent", "host", _NOW, _GRAPHICS_NOW),
+}
+_TO_CLUSTERS = (
+    Route("folder-children", vim.Folder, "childEntity", ("folder-children", "datacenter-hosts")),
+    Route("datacenter-hosts", vim.Datacenter, "hostFolder", ("folder-children",)),
+)
+_HOSTS: dict[type, tuple[str, ...]] = {
+    **_OFFERED,
+    vim.HostSystem: ("name", "summary.maxEVCModeKey", "summary.hardware.cpuModel", "runtime.connectionState"),
+}
+
+_TOOLS = "guest.toolsRunningStatus"
+_MARK = config_path(MARK_KEY)
+
+# Of each VM of a host, no more than says whether it stands in the way: there may be thousands.
+_ACTIVE: dict[type, tuple[str, ...]] = {
+    vim.HostSystem: ("name",),
+    vim.VirtualMachine: ("name", "runtime.powerState", "runtime.host", "runtime.minRequiredEVCModeKey", _MARK),
+}
+_TO_VMS = (Route("host-vms", vim.HostSystem, "vm"),)
+
+_KEY = "currentSession.key"
+_VMS: dict[type, tuple[str, ...]] = {
+    **ABOVE,
+    **_OFFERED,
+    vim.SessionManager: (_KEY,),
+    vim.VirtualMachine: (
+        *BASICS,
+        "config.version",
+        "capability.perVmEvcSupported",
+        "runtime.featureMask",
+        "runtime.minRequiredEVCModeKey",
+        _TOOLS,
+        _MARK,
+    ),
+}
+
+
+def find_cluster(session: Session, text: str, datacenter: str | None) -> Cluster:
+    """The cluster with a name, a moid or an inventory path, and the mode that it has: one call.
+
+    :raises NotFound: with the clusters that there are.
+    :raises Ambiguous: with the paths of those that have the name.
+    """
+    rows = {
+        row.moid: row for row in collect(session, [session.content.rootFolder], _CLUSTERS, _TO_CLUSTERS, page=PAGE_OF_LITTLE)
+    }
+    clusters = [row for row in rows.values() if isinstance(row.ref, vim.ClusterComputeResource)]
+    if datacenter:
+        within = names.join(names.split(datacenter))
+        clusters = [
+            row for row in clusters if f"{path_in(rows, row.moid)}/".startswith(f"{within}/") or within[1:] in _above(rows, row)
+        ]
+    if "/" in text:
+        path = names.join(names.split(text))
+        fits = [row for row in clusters if path_in(rows, row.moid) == path]
+    else:
+        fits = [row for row in clusters if names.same(name_of(row), text) or row.moid == text]
+    if len(fits) != 1:
+        raise _no_cluster(text, sorted(path_in(rows, row.moid) for row in fits or clusters), bool(fits))
+    row = fits[0]
+    return Cluster(
+        moid=row.moid,
+        name=name_of(row),
+        path=path_in(rows, row.moid),
+        mode=row.get(_NOW),
+        graphics_mode=row.get(_GRAPHICS_NOW),
+        hosts=tuple(moid_of(ref) for ref in row.get("host") or ()),
+    )
+
+
+def _above(rows: t.Mapping[str, Row], row: Row) -> set[str]:
+    """The names of the datacenters above a cluster."""
+    found, here = set(), rows.get(moid_of(row.get("parent")))
+    while here is not None:
+        if isinstance(here.ref, vim.Datacenter):
+            found.add(name_of(here))
+        here = rows.get(moid_of(here.get("parent")))
+    return found
+
+
+def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
+    if several:
+        return Ambiguous(
+            f"{len(known)} clusters are named {text}: {names.listing(known)}.", hint="Give the path of one.", matches=known
+        )
+    near = names.nearest_first(text, known)
+    return NotFound(f"No cluster {text} was found.", hint=f"There are: {names.listing(near) or 'none'}.", known=known)
+
+
+def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...]]:
+    """The modes that the release offers, and the hosts of a cluster: one call."""
+    roots = [_instance(session), *(session.reference(vim.HostSystem, moid) for moid in cluster.hosts)]
+    rows = collect(session, roots, _HOSTS)
+    hosts = [
+        HostCpu(
+            moid=row.moid,
+            name=name_of(row),
+            processor=row.get("summary.hardware.cpuModel") or "",
+            max_mode=row.get("summary.maxEVCModeKey"),
+            connected=str(row.get("runtime.connectionState")) == "connected",
+        )
+        for row in rows
+        if isinstance(row.ref, vim.HostSystem)
+    ]
+    return _release(rows), tuple(sorted(hosts, key=lambda host: names.natural(host.name)))
+
+
+def _instance(session: Session) -> t.Any:
+    return session.reference(vim.ServiceInstance, "ServiceInstance")
+
+
+def _release(rows: t.Iterable[Row]) -> Release:
+    row = next(row for row in rows if isinstance(row.ref, vim.ServiceInstance))
+    graphics = tuple(Mode(mode.key, mode.label) for mode in row.get(_GRAPHICS) or ())
+    return Release(tuple(_mode(mode) for mode in row.get(_MODES) or ()), graphics)
+
+
+def _mode(mode: t.Any) -> Mode:
+    track = frozenset(mode.track or ())
+    return Mode(mode.key, mode.label, mode.vendor, mode.vendorTier, track, masks_in(mode.featureMask))
+
+
+def masks_in(masks: t.Any) -> tuple[Mask, ...]:
+    """Masks as vSphere has them."""
+    return tuple(Mask(mask.key, mask.value) for mask in masks or ())
+
+
+def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
+    """The hosts of a cluster and what may make their VMs stand in the way of a mode, by moid: one call."""
+    roots = [session.reference(vim.HostSystem, moid) for moid in cluster.hosts]
+    return {row.moid: row for row in collect(session, roots, _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
+
+
+def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
+    """The VMs that a run has marked, and that it did not bring back."""
+    found = [row for row in rows.values() if marked(config_value(row.get(_MARK)), name_of(row))]
+    return _sorted(_active_vm(rows, row) for row in found)
+
+
+def obstacles(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> tuple[Obstacle, ...]:
+    """What vCenter's check of a mode says, with the VMs that it is about.
+
+    vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it names none on a host,
+    all are meant that are on or suspended there.
+
+    :param rows: as ``read_in_way`` returns them.
+    """
+    return tuple(_obstacle(rows, result) for result in results)
+
+
+def _obstacle(rows: t.Mapping[str, Row], result: t.Any) -> Obstacle:
+    fault = result.error
+    named = sorted((name_of(rows.get(moid_of(ref))) or moid_of(ref) for ref in result.host or ()), key=names.natural)
+    code = faults.translate(fault).error_code
+    vms: tuple[ActiveVm, ...] = ()
+    if isinstance(fault, vim.fault.ActiveVMsBlockingEVC):
+        code = ACTIVE_VMS
+        vms = _active(rows, fault, [moid_of(ref) for ref in result.host or ()])
+    return Obstacle(code, tuple(named), vms)
+
+
+def _active(rows: t.Mapping[str, Row], fault: t.Any, hosts: t.Sequence[str]) -> tuple[ActiveVm, ...]:
+    lacking: dict[str, set[str]] = {}
+    for inner in fault.faults or ():
+        if isinstance(inner, vim.fault.FeatureRequirementsNotMet) and inner.vm is not None:
+            keys = (requirement.key for requirement in inner.featureRequirement or ())
+            lacking.setdefault(moid_of(inner.vm), set()).update(keys)
+    spoken_of = {moid_of(rows[moid].get("runtime.host")) for moid in lacking if moid in rows}
+    found = []
+    for row in rows.values():
+        host = moid_of(row.get("runtime.host"))
+        off = str(row.get("runtime.powerState")) == "poweredOff"
+        if not isinstance(row.ref, vim.VirtualMachine) or off or host not in hosts:
+            continue
+        if row.moid in lacking or host not in spoken_of:
+            found.append(_active_vm(rows, row, lacking.get(row.moid, ())))
+    return _sorted(found)
+
+
+def _active_vm(rows: t.Mapping[str, Row], row: Row, features: t.Iterable[str] = ()) -> ActiveVm:
+    return ActiveVm(
+        moid=row.moid,
+        name=name_of(row),
+        host=name_of(rows.get(moid_of(row.get("runtime.host")))),
+        power_state=str(row.get("runtime.powerState") or ""),
+        needs_mode=row.get("runtime.minRequiredEVCModeKey"),
+        features=tuple(sorted(features)),
+    )
+
+
+def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
+    return tuple(sorted(vms, key=lambda vm: names.natural(vm.name)))
+
+
+def find_vms(
+    session: Session, selectors: t.Sequence[Selector], datacenter: str | None
+) -> tuple[Release, str, list[EvcVm | VforgeError]]:
+    """The modes that the release offers, the key of the session, and the VMs that the selectors name, in their order.
+
+    In the place of one of several that is not found, why not.
+
+    :raises VforgeError: nothing can be found, or two selectors fit the same VM.
+    """
+    found = find_each(session, selectors, datacenter, "vms")
+    release, key, known = read_vms(session, [each for each in found if isinstance(each, str)])
+    there = readable(found, selectors, known)
+    return release, key, [known[each] if isinstance(each, str) else each for each in there]
+
+
+def read_vms(session: Session, moids: t.Sequence[str]) -> tuple[Release, str, dict[str, EvcVm]]:
+    """The modes of the release, the key of the session, and what there is of these VMs, by moid: one call.
+
+    The key is empty where this user may not read it.
+    """
+    around = [_instance(session), session.content.sessionManager]
+    rows = _rows(session, moids, around)
+    key = next((row.get(_KEY) for row in rows.values() if isinstance(row.ref, vim.SessionManager)), None)
+    return _release(rows.values()), key or "", _vms(rows, moids)
+
+
+def read_again(session: Session, moids: t.Sequence[str]) -> dict[str, EvcVm]:
+    """What there is of these VMs now, by moid: one call."""
+    return _vms(_rows(session, moids, ()), moids)
+
+
+def _rows(session: Session, moids: t.Sequence[str], around: t.Sequence[t.Any]) -> dict[str, Row]:
+    roots = [*around, *(reference(session, moid) for moid in moids)]
+    return {row.moid: row for row in collect(session, roots, _VMS, TO_ANCESTORS)}
+
+
+def _vms(rows: t.Mapping[str, Row], moids: t.Sequence[str]) -> dict[str, EvcVm]:
+    return {moid: _vm(rows, row) for moid in moids if is_readable(row := rows.get(moid))}
+
+
+def _vm(rows: t.Mapping[str, Row], row: Row) -> EvcVm:
+    version = (row.get("config.version") or "").removeprefix("vmx-")
+    return EvcVm(
+        **basics(rows, row),
+        hardware=int(version) if version.isdecimal() else 0,
+        supported=row.get("capability.perVmEvcSupported"),
+        masks=masks_in(row.get("runtime.featureMask")),
+        needs_mode=row.get("runtime.minRequiredEVCModeKey"),
+        tools=row.get(_TOOLS) == "guestToolsRunning",
+        mark=marked(config_value(row.get(_MARK)), name_of(row)),
+    )

@@ -1,0 +1,282 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modes that VMs have of their own.
+
+A VM that runs is marked, shut down, given its mode and started again; the mark goes when VMware Tools run. A run that ends
+between leaves the mark, and by it the next run goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._engine import UNTOUCHED, Item, Part, Task, diff
+from .._errors import TimedOut, VforgeError
+from .._vm_stages import fault_of
+from .._vsphere import vm as vsphere
+from .._vsphere.privileges import missing_privileges
+from . import apply, plan, read
+from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Mode, Options, Release, mark
+from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK
+
+if t.TYPE_CHECKING:
+    from .._connector import tasks
+    from .._connector.batch import Outcome
+    from .._connector.session import Session
+
+_ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
+_POWER, _TOOLS = "runtime.powerState", "guest.toolsRunningStatus"
+
+
+@dataclasses.dataclass(kw_only=True)
+class VmItem(Item):
+    """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
+
+    :ivar mode: that it gets; None for no mode of its own.
+    """
+
+    vm: EvcVm
+    mode: Mode | None
+    now: EvcVm
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.vm.path
+
+    @property
+    def name(self) -> str:
+        """Of the VM."""
+        return self.vm.name
+
+    @property
+    def waits_for_tools(self) -> bool:
+        """Whether Tools ran before it was shut down, so that they are waited for."""
+        return self.vm.mark == WITH_TOOLS or (not self.vm.mark and self.vm.tools)
+
+
+def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
+    """Bring VMs to the mode that is asked for; parameters and errors as for ``task.run``."""
+    deadline = session.deadline(options.timeout)
+    task: Task[VmItem] = Task(session, [], "VMs", deadline=deadline, parallel=options.parallel, check=check)
+    with task.phase("lookup"):
+        release, key, found = read.find_vms(session, options.selectors, options.datacenter)
+        mode = release.mode(options.mode) if options.state == PRESENT else None
+        there = task.found("vms", found, options.selectors)
+        task.items = [_item(vm, options, mode) for _place, vm in there]
+        _check_privileges(task, key)
+    with task.phase("work"), task.accounted():
+        _carry_out(task, options)
+    return task.finish(_result(task, release))
+
+
+def _item(vm: EvcVm, options: Options, mode: Mode | None) -> VmItem:
+    decided = plan.decide_vm(vm, options, mode)
+    return VmItem(vm=vm, now=vm, mode=mode, steps=decided.steps, error=decided.refusal)
+
+
+def _check_privileges(task: Task[VmItem], key: str) -> None:
+    """Let each VM fail on which this user lacks what its steps need, before the first is shut down: one call, where any is
+    due.
+
+    :param key: of the session in vCenter; empty where this user may not read it.
+    """
+    due = [item for item in task.items if item.error is None and item.steps]
+    if not due or not key:
+        return
+    wanted = [(vsphere.reference(task.session, item.vm.moid), plan.privileges(item.steps)) for item in due]
+    missing = missing_privileges(task.session, key, wanted)
+    for item in due:
+        if item.vm.moid in missing:
+            item.steps = ()
+            item.fail(plan.not_permitted(item.vm, missing[item.vm.moid]))
+
+
+def _carry_out(task: Task[VmItem], options: Options) -> None:
+    if task.check:
+        for item in task.items:
+            if item.error is None:
+                item.done = list(item.steps)
+        return
+    session = task.session
+    task.stage(
+        MARK,
+        lambda item: vsphere.start_config_change(session, item.vm.moid, {MARK_KEY: mark(item.vm)}),
+        "VMs marked",
+        repeatable=True,
+    )
+    _shut_down(task, options)
+    task.stage(
+        APPLY,
+        lambda item: apply.start_apply(session, item.vm.moid, item.mode.masks if item.mode else (), options.complete_masks),
+        "VMs have their mode",
+        repeatable=True,
+    )
+    _bring_back(task)
+    task.stage(
+        POWER_ON,
+        lambda item: vsphere.start_power_on(session, item.vm.moid),
+        "VMs powered on",
+        repeatable=True,
+        done_already="InvalidPowerState",
+    )
+    _await_tools(task, options)
+    _look_again(task)
+    task.stage(
+        UNMARK,
+        lambda item: vsphere.start_config_change(session, item.vm.moid, {MARK_KEY: ""}),
+        "VMs without the mark",
+        repeatable=True,
+    )
+
+
+def _shut_down(task: Task[VmItem], options: Options) -> None:
+    """Shut the guests down, or where that is allowed power the VMs off whose guests do not."""
+
+    deaf: list[VmItem] = []
+
+    def asked(item: VmItem, outcome: Outcome) -> None:
+        fault = fault_of(outcome.error)
+        if fault == "ToolsUnavailable":
+            deaf.append(item)
+        elif outcome.error is not None and fault != "InvalidPowerState":  # it went down by itself meanwhile
+            item.fail(outcome.error)
+
+    due = [item for item in task.items if item.due(SHUT_DOWN)]
+    gentle = [item for item in due if item.vm.tools]
+    task.call(gentle, lambda item: vsphere.shut_down_guest(task.session, item.vm.moid), "guests asked to shut down", asked)
+    waiting = {item.vm.moid: item for item in gentle if item.error is None and item not in deaf}
+    bound = min(task.deadline, task.session.deadline(options.shutdown_timeout))
+    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_POWER,), waiting, _is_off, "guests are shut down", deadline=bound) + deaf
+    hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
+    if not options.force:
+        for item in late:
+            why = f"The guest of {item.title} did not shut down in {options.shutdown_timeout} s."
+            item.fail(TimedOut(why, hint="Shut it down and run again, or set force to have it powered off hard."))
+    for item in due:
+        if item.error is None and item not in hard:
+            item.done.append(SHUT_DOWN)
+
+    def off(item: VmItem, outcome: Outcome) -> None:
+        if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
+            item.done.append(SHUT_DOWN)
+        else:
+            item.fail(outcome.error)
+
+    still = [item for item in hard if item.error is None]
+    task.call(still, lambda item: vsphere.start_power_off(task.session, item.vm.moid), "VMs powered off", off, repeatable=True)
+
+
+def _bring_back(task: Task[VmItem]) -> None:
+    """Start the VMs again that were shut down and whose mode vCenter refused, and take the mark from those that run. What
+    cannot be started keeps it.
+    """
+    failed = [item for item in task.items if item.error is not None and APPLY not in item.done]
+    left = [item for item in failed if SHUT_DOWN in item.done]
+    run = [item for item in failed if MARK in item.done and SHUT_DOWN not in item.done]
+
+    def note(item: VmItem, outcome: Outcome) -> None:
+        if outcome.error is None:
+            run.append(item)
+        else:
+            item.warnings.append(f"{item.title} was shut down and could not be started again: {outcome.error}")
+
+    back = Part(POWER_ON, "powered_on")
+    task.call(left, lambda item: vsphere.start_power_on(task.session, item.vm.moid), "VMs powered on", note, part=back)
+
+    def unmarked(item: VmItem, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            item.warnings.append(f"{item.title} keeps the mark {MARK_KEY} in its extraConfig: {outcome.error}")
+
+    task.call(
+        run,
+        lambda item: vsphere.start_config_change(task.session, item.vm.moid, {MARK_KEY: ""}),
+        "VMs without the mark",
+        unmarked,
+        repeatable=True,
+    )
+
+
+def _is_off(_item: VmItem, update: tasks.Update) -> bool:
+    return update.gone or str(update.state.get(_POWER)) == "poweredOff"
+
+
+def _await_tools(task: Task[VmItem], options: Options) -> None:
+    """Wait until Tools run in the VMs in which they ran before: then a VM is back."""
+    due = [item for item in task.items if item.due(COME_BACK)]
+    waiting = {item.vm.moid: item for item in due if item.waits_for_tools}
+    bound = min(task.deadline, task.session.deadline(options.tools_timeout))
+    late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_TOOLS,), waiting, _runs_tools, "VMs are back", deadline=bound)
+    for item in late:
+        item.fail(
+            TimedOut(
+                f"{item.title} did not come back: VMware Tools did not run {options.tools_timeout} s after it was powered on.",
+                hint="Look at its console. It has the mode, and a mark by which the next run waits for it again.",
+            )
+        )
+    for item in due:
+        if item.error is None:
+            item.done.append(COME_BACK)
+
+
+def _runs_tools(_item: VmItem, update: tasks.Update) -> bool:
+    return update.gone or update.state.get(_TOOLS) == "guestToolsRunning"
+
+
+def _look_again(task: Task[VmItem]) -> None:
+    """Whether vCenter has what it was given: one call for all VMs that were changed."""
+    changed = [item for item in task.items if item.changed]
+    if not changed:
+        return
+    known = read.read_again(task.session, [item.vm.moid for item in changed])
+    for item in changed:
+        item.now = known.get(item.vm.moid, item.now)
+        wanted = {mask.normal for mask in item.mode.masks} if item.mode else set()
+        if APPLY in item.done and item.error is None and {mask.normal for mask in item.now.masks} != wanted:
+            item.fail(VforgeError(f"{item.title} has other masks than those of the mode that it was given.", hint="Run again."))
+
+
+def _result(task: Task[VmItem], release: Release) -> dict[str, t.Any]:
+    changed = [item for item in task.items if APPLY in item.done]
+    entries = [_entry(item, release) for item in task.items]
+    untouched = {**UNTOUCHED, "mode": None, "previous_mode": None, "needs_mode": None, "power_state": ""}
+    return {
+        "changed": any(item.changed for item in task.items),
+        "vms": task.with_missing("vms", entries, **untouched),
+        "diff": diff(
+            [f"{item.title}: EVC mode {_own(item.vm, release) or 'none'}\n" for item in changed],
+            [f"{item.title}: EVC mode {item.mode.key if item.mode else 'none'}\n" for item in changed],
+        ),
+    }
+
+
+def _entry(item: VmItem, release: Release) -> dict[str, t.Any]:
+    key = item.mode.key if item.mode else None
+    entry = {
+        "name": item.vm.name,
+        "moid": item.vm.moid,
+        "path": item.vm.path,
+        "mode": key if APPLY in item.done else _own(item.vm, release),
+        "previous_mode": _own(item.vm, release),
+        "needs_mode": item.now.needs_mode,
+        "power_state": item.now.power_state,
+        "actions": _actions(item),
+        "changed": item.changed,
+        "seconds": item.seconds,
+    }
+    return {**entry, "error": item.error.as_result()} if item.error is not None else entry
+
+
+def _actions(item: VmItem) -> list[str]:
+    words = {**_ACTIONS, APPLY: "mode_set" if item.mode else "mode_removed"}
+    return item.actions(words)
+
+
+def _own(vm: EvcVm, release: Release) -> str | None:
+    """The key of the mode that a VM has of its own; ``custom`` where its masks are no mode's."""
+    if not vm.masks:
+        return None
+    mode = release.of_masks(vm.masks)
+    return mode.key if mode is not None else "custom"

@@ -1,0 +1,91 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories of datastores.
+
+On vSAN and vVols a topmost directory is an object of the storage, which
+``DatastoreNamespaceManager`` makes (API reference, ``topLevelDirectoryCreateSupported``). It is then
+found by its name, as any other (govmomi, issue 654).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._connector.props import Route, collect
+from .._connector.pyvmomi import vim
+from .._errors import Fault
+from .folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
+from .vm import name_of
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+
+_MAKES_DIRECTORIES = "capability.topLevelDirectoryCreateSupported"
+_TO_DATASTORES = (Route("datacenter-stores", vim.Datacenter, "datastore"),)
+
+# On these a topmost directory is an object, and no file is outside of one.
+OF_OBJECTS = ("vsan", "VVOL")
+
+
+def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) -> None:
+    """Make a directory, with those above; one that is there already is fine.
+
+    One call, and none where it is there: vCenter would note an error of each. Three where the topmost
+    one has to be made as an object, and one more for what is below it; there the privilege
+    ``Datastore.Config`` is needed besides ``Datastore.FileManagement``.
+
+    :param path: ``[datastore] folder/below``.
+    :raises Fault: it cannot be made.
+    """
+    if _is_there(files, path):
+        return
+    try:
+        _make(session, datacenter, path)
+    except Fault as fault:
+        # Asked first all the same: some releases make the object then by themselves (Kubernetes'
+        # provider for vSphere counted on it).
+        if fault.fault != "CannotCreateFile" or not _make_object(session, datacenter, path):
+            raise
+
+
+def _is_there(files: DatastoreFiles, path: str) -> bool:
+    """Whether a directory is seen, by the beginning of its listing. Who may not look at it is not told."""
+    try:
+        files.read(DatastorePath.parse(path, "path"), 1)
+    except (NoSuchFile, FileDenied, FileLocked):
+        return False
+    return True
+
+
+def _make(session: Session, datacenter: t.Any, path: str) -> None:
+    manager = session.content.fileManager
+    with _already_there():
+        session.retrying(lambda: manager.MakeDirectory(path, datacenter, True))
+
+
+def _make_object(session: Session, datacenter: t.Any, path: str) -> bool:
+    """Make the topmost directory as an object, and those below it; False where it is none."""
+    wanted = DatastorePath.parse(path, "path")
+    rows = collect(session, [datacenter], {vim.Datastore: ("name", _MAKES_DIRECTORIES)}, _TO_DATASTORES)
+    stores = [row.ref for row in rows if name_of(row) == wanted.datastore and row.get(_MAKES_DIRECTORIES) is False]
+    if not stores:
+        return False
+    top, _slash, below = wanted.path.partition("/")
+    manager = session.content.datastoreNamespaceManager
+    with _already_there():
+        session.retrying(lambda: manager.CreateDirectory(stores[0], top, ""))
+    if below:
+        _make(session, datacenter, path)
+    return True
+
+
+@contextlib.contextmanager
+def _already_there() -> t.Iterator[None]:
+    """Let pass that a directory is there: it was before, or another run has made it meanwhile."""
+    try:
+        yield
+    except Fault as fault:
+        if fault.fault != "FileAlreadyExists":
+            raise

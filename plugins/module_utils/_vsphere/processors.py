@@ -1,0 +1,218 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processors of hosts, EVC modes, and what VMs require of processors: one type and one reader each.
+
+A domain reads ``HOST``, ``CLUSTER``, ``VM`` and ``MODES`` together with what else it needs, and hands the rows to the readers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.props import Row
+from .._connector.pyvmomi import vim
+from . import cpuid
+from .cpuid import BadBits, Identity, Leaf
+from .features import Values, values_of
+
+if t.TYPE_CHECKING:
+    from .._connector.plain import PlainRow
+    from .._connector.session import Session
+
+HOST = (
+    "hardware.cpuFeature",
+    "hardware.cpuPkg",
+    "summary.maxEVCModeKey",
+    "summary.currentEVCModeKey",
+    "config.featureCapability",
+    "config.maskedFeatureCapability",
+)
+CLUSTER = ("summary.currentEVCModeKey",)
+VM = (
+    "config.version",
+    "runtime.minRequiredEVCModeKey",
+    "runtime.featureRequirement",
+    "runtime.offlineFeatureRequirement",
+    "runtime.featureMask",
+)
+
+# Of the ServiceInstance: the modes that this release of vCenter knows.
+MODES = "capability.supportedEVCMode"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """An EVC mode.
+
+    :ivar key: as ``intel-haswell``.
+    :ivar label: as the vSphere Client shows it.
+    :ivar vendor: as ``Intel``.
+    :ivar tier: orders the modes of one vendor; nothing else can be taken from it.
+    """
+
+    key: str
+    label: str = ""
+    summary: str = ""
+    vendor: str = ""
+    tier: int = 0
+    capabilities: Values = dataclasses.field(default_factory=dict)
+    masks: Values = dataclasses.field(default_factory=dict)
+    requirements: Values = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """The processors of a host, which are all of one kind.
+
+    :ivar leaves: what CPUID answers, as far as it is the same on all of them, by level.
+    :ivar description: the model name, such as ``Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz``.
+    :ivar vendor_name: as vCenter has it (``intel``, ``amd``, ``hygon``).
+    :ivar stated: family, model and stepping as vCenter itself says, from 8.0.3 on; None before.
+    :ivar bad: why leaves could not be read, one sentence each.
+    :ivar max_mode: the most capable EVC mode that the host supports; empty for none.
+    :ivar current_mode: the EVC mode that its cluster is in; empty for none.
+    :ivar capabilities: of the host; ``masked``: of them what VMs get, in the EVC mode.
+    """
+
+    leaves: t.Mapping[int, Leaf] = dataclasses.field(default_factory=dict)
+    description: str = ""
+    vendor_name: str = ""
+    packages: int = 0
+    stated: tuple[int, int, int] | None = None
+    bad: tuple[str, ...] = ()
+    max_mode: str = ""
+    current_mode: str = ""
+    capabilities: Values = dataclasses.field(default_factory=dict)
+    masked: Values = dataclasses.field(default_factory=dict)
+
+    @property
+    def identity(self) -> Identity | None:
+        """Which processor it is, by its leaves; None where they do not say."""
+        return cpuid.identity_in(self.leaves)
+
+    @property
+    def vendor(self) -> str:
+        """The vendor, by leaf 0, or else as vCenter names it; in small letters."""
+        return cpuid.vendor_in(self.leaves) or self.vendor_name.lower()
+
+    @property
+    def offered(self) -> Values:
+        """What VMs can be promised: the capabilities behind the masks, where the host says them."""
+        return self.masked or self.capabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a VM requires of processors.
+
+    :ivar hardware: of its virtual hardware, such as ``vmx-19``.
+    :ivar min_mode: the least EVC mode that could admit it, while it runs; empty where vCenter does not say.
+    :ivar requirements: while it runs or is suspended; ``offline``: to be powered on.
+    :ivar masks: as a result of its configuration: its own EVC mode.
+    """
+
+    hardware: str = ""
+    min_mode: str = ""
+    requirements: Values = dataclasses.field(default_factory=dict)
+    offline: Values = dataclasses.field(default_factory=dict)
+    masks: Values = dataclasses.field(default_factory=dict)
+
+
+def service_instance(session: Session) -> t.Any:
+    """The object that knows the ``MODES``; nothing is sent."""
+    return session.reference(vim.ServiceInstance, "ServiceInstance")
+
+
+def modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
+    """The EVC modes that this release of vCenter has, those of one vendor in the order of their tiers."""
+    found = [_mode(each) for row in rows for each in row.get(MODES) or ()]
+    return tuple(sorted(found, key=lambda mode: (mode.vendor, mode.tier)))
+
+
+def _mode(mode: t.Any) -> Mode:
+    return Mode(
+        key=mode.key,
+        label=mode.label or mode.key,
+        summary=mode.summary or "",
+        vendor=mode.vendor or "",
+        tier=int(mode.vendorTier or 0),
+        capabilities=feature_values(mode.featureCapability),
+        masks=feature_values(mode.featureMask),
+        requirements=feature_values(mode.featureRequirement),
+    )
+
+
+def processor_in(host: Row) -> Processor:
+    """The processors of a host that was read with ``HOST``. What it does not say is empty."""
+    packages = list(host.get("hardware.cpuPkg") or ())
+    first = packages[0] if packages else None
+    leaves, bad = leaves_of(host.get("hardware.cpuFeature"))
+    return Processor(
+        leaves=leaves,
+        description=" ".join((first.description or "").split()) if first is not None else "",
+        vendor_name=(first.vendor or "") if first is not None else "",
+        packages=len(packages),
+        stated=_stated(first),
+        bad=bad,
+        max_mode=host.get("summary.maxEVCModeKey") or "",
+        current_mode=host.get("summary.currentEVCModeKey") or "",
+        capabilities=feature_values(host.get("config.featureCapability")),
+        masked=feature_values(host.get("config.maskedFeatureCapability")),
+    )
+
+
+def _stated(package: t.Any) -> tuple[int, int, int] | None:
+    # Properties of 8.0.3, which older clients and servers do not have.
+    found = (getattr(package, name, None) for name in ("family", "model", "stepping"))
+    numbers = [int(each) for each in found if each is not None]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
+
+
+def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[str, ...]]:
+    """The leaves of ``cpuFeature`` by level, and why others could not be read: one bad text costs one leaf."""
+    leaves: dict[int, Leaf] = {}
+    bad = []
+    for info in infos or ():
+        try:
+            leaf = Leaf.parse(info.level, {name: getattr(info, name, None) for name in cpuid.REGISTERS})
+        except BadBits as error:
+            bad.append(str(error))
+        else:
+            leaves[leaf.level] = leaf
+    return leaves, tuple(bad)
+
+
+def needs_in(vm: Row) -> Needs:
+    """What a VM that was read with ``VM`` requires."""
+    return Needs(
+        hardware=vm.get("config.version") or "",
+        min_mode=vm.get("runtime.minRequiredEVCModeKey") or "",
+        requirements=feature_values(vm.get("runtime.featureRequirement")),
+        offline=feature_values(vm.get("runtime.offlineFeatureRequirement")),
+        masks=feature_values(vm.get("runtime.featureMask")),
+    )
+
+
+def plain_needs(vm: PlainRow, once: t.Callable[[dict[str, str]], Values] = lambda values: values) -> Needs:
+    """The same of a VM that was read with ``VM`` as plain texts.
+
+    :param once: is given each mapping, and may return an equal one that is there already.
+    """
+
+    def values(path: str) -> Values:
+        return once(values_of((each["key"], each.get("value", "")) for each in vm.items(path)))
+
+    return Needs(
+        hardware=vm.text("config.version"),
+        min_mode=vm.text("runtime.minRequiredEVCModeKey"),
+        requirements=values("runtime.featureRequirement"),
+        offline=values("runtime.offlineFeatureRequirement"),
+        masks=values("runtime.featureMask"),
+    )
+
+
+def feature_values(items: t.Iterable[t.Any] | None) -> dict[str, str]:
+    """Capabilities, requirements or masks by their keys in small letters."""
+    return values_of((item.key, item.value or "") for item in items or ())

@@ -1,0 +1,69 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tags of VMs, by the REST API: SOAP does not have them."""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from .._errors import Fault
+
+if t.TYPE_CHECKING:
+    from .._connector.rest import RestSession
+
+# Tags of all VMs. What is attached where comes in one call; a further one goes to each tag in use,
+# and to each category.
+
+_TAGS = "/com/vmware/cis/tagging/tag"
+_CATEGORIES = "/com/vmware/cis/tagging/category"
+_ATTACHED = "/com/vmware/cis/tagging/tag-association?~action=list-attached-objects-on-tags"
+
+_PARALLEL = 8
+
+
+def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
+    """The tags of VMs, by moid, as variables: ``tags`` (names by ID) and ``tags_by_category`` (for each
+    category a list of such pairs), as vmware.vmware has them.
+
+    :raises Fault: as vCenter does.
+    """
+    known = session.call("GET", _TAGS) or []
+    attached = (session.call("POST", _ATTACHED, {"tag_ids": known}) or []) if known else []
+    used = {each["tag_id"]: _moids(each.get("object_ids") or ()) for each in attached}
+    used = {tag: moids for tag, moids in sorted(used.items()) if moids}
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        tags = dict(zip(used, pool.map(lambda tag: _one(session, _TAGS, tag), used), strict=True))
+        categories = sorted({tag["category_id"] for tag in tags.values() if tag})
+        names = dict(
+            zip(
+                categories,
+                pool.map(lambda each: _one(session, _CATEGORIES, each), categories),
+                strict=True,
+            )
+        )
+    found: dict[str, dict[str, t.Any]] = {}
+    for tag_id, tag in tags.items():
+        category = names.get(tag["category_id"]) if tag else None
+        if tag is None or category is None:
+            continue
+        for moid in used[tag_id]:
+            variables = found.setdefault(moid, {"tags": {}, "tags_by_category": {}})
+            variables["tags"][tag_id] = tag["name"]
+            variables["tags_by_category"].setdefault(category["name"], []).append({tag_id: tag["name"]})
+    return found
+
+
+def _moids(objects: t.Iterable[t.Mapping[str, str]]) -> list[str]:
+    return [each["id"] for each in objects if each.get("type") == "VirtualMachine"]
+
+
+def _one(session: RestSession, path: str, key: str) -> t.Any:
+    """A tag or a category; None for one that was removed since it was listed."""
+    try:
+        return session.call("GET", f"{path}/id:{key}")
+    except Fault as fault:
+        if fault.error_code == "not_found":
+            return None
+        raise

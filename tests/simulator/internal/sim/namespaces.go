@@ -1,0 +1,141 @@
+// Copyright: the vforge.vsphere authors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package sim
+
+import (
+	"errors"
+	"log"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vforge.vsphere/simulator/internal/dsfiles"
+	"vforge.vsphere/simulator/internal/faults"
+)
+
+// namespaceShim makes and removes the directories of datastores whose topmost ones are objects: vSAN.
+type namespaceShim struct{ shimBase }
+
+const namespacePrivilege = "Datastore.Config"
+
+// namespaces are directories that were made as objects, by their stable paths.
+type namespaces struct {
+	mu   sync.Mutex
+	dirs map[string]namespace
+}
+
+type namespace struct {
+	ds   *simulator.Datastore
+	name string
+}
+
+// hasNamespaces tells if the topmost directories of a datastore are objects.
+func hasNamespaces(ds *simulator.Datastore) bool {
+	return ds.Capability.TopLevelDirectoryCreateSupported != nil && !*ds.Capability.TopLevelDirectoryCreateSupported
+}
+
+// CreateDirectory makes a topmost directory. It is found by its name as by the path that is returned.
+func (sh *namespaceShim) CreateDirectory(ctx *simulator.Context, req *types.CreateDirectory) soap.HasFault {
+	refuse := func(fault types.BaseMethodFault) soap.HasFault {
+		return &methods.CreateDirectoryBody{Fault_: faults.SOAP(fault)}
+	}
+	ds, ok := sh.s.reg.Get(req.Datastore).(*simulator.Datastore)
+	if !ok {
+		return refuse(&types.ManagedObjectNotFound{Obj: req.Datastore})
+	}
+	if denied := sh.s.auth.Denied(ctx.Session.UserName, ds.Self, namespacePrivilege); denied != nil {
+		return refuse(denied)
+	}
+	if !hasNamespaces(ds) {
+		return refuse(&types.InvalidDatastore{Datastore: &ds.Self, Name: ds.Name})
+	}
+	id := uuid.NewString()
+	name := req.DisplayName
+	if name == "" {
+		name = id
+	}
+	file := types.FileFault{File: dsfiles.Path(ds.Name, name)}
+	if strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, ".") {
+		return refuse(&types.CannotCreateFile{FileFault: file})
+	}
+	if err := os.Mkdir(dsfiles.Local(ds, name), 0o700); errors.Is(err, os.ErrExist) {
+		return refuse(&types.FileAlreadyExists{FileFault: file})
+	} else if err != nil {
+		log.Printf("vforge-sim: making %s: %v", file.File, err)
+		return refuse(&types.CannotCreateFile{FileFault: file})
+	}
+	stable := path.Join("/vmfs/volumes", path.Base(ds.Summary.Url), id)
+	sh.s.namespaces.mu.Lock()
+	defer sh.s.namespaces.mu.Unlock()
+	if sh.s.namespaces.dirs == nil {
+		sh.s.namespaces.dirs = make(map[string]namespace)
+	}
+	sh.s.namespaces.dirs[stable] = namespace{ds, name}
+	return &methods.CreateDirectoryBody{Res: &types.CreateDirectoryResponse{Returnval: stable}}
+}
+
+// DeleteDirectory removes a directory by its stable path; it has to be empty.
+func (sh *namespaceShim) DeleteDirectory(ctx *simulator.Context, req *types.DeleteDirectory) soap.HasFault {
+	fault := sh.remove(ctx, req)
+	if fault != nil {
+		return &methods.DeleteDirectoryBody{Fault_: faults.SOAP(fault)}
+	}
+	return &methods.DeleteDirectoryBody{Res: &types.DeleteDirectoryResponse{}}
+}
+
+func (sh *namespaceShim) remove(ctx *simulator.Context, req *types.DeleteDirectory) types.BaseMethodFault {
+	if req.Datacenter == nil {
+		return faults.Invalid("datacenter")
+	}
+	stable := path.Clean(req.DatastorePath)
+	if !strings.HasPrefix(stable, "/vmfs/volumes/") || strings.Count(stable, "/") != 4 {
+		return &types.InvalidDatastorePath{DatastorePath: req.DatastorePath}
+	}
+	sh.s.namespaces.mu.Lock()
+	defer sh.s.namespaces.mu.Unlock()
+	found, ok := sh.s.namespaces.dirs[stable]
+	file := types.FileFault{File: req.DatastorePath}
+	if !ok || sh.s.dcOf(found.ds.Self) != *req.Datacenter {
+		return &types.FileNotFound{FileFault: file}
+	}
+	if denied := sh.s.auth.Denied(ctx.Session.UserName, found.ds.Self, namespacePrivilege); denied != nil {
+		return denied
+	}
+	err := os.Remove(dsfiles.Local(found.ds, found.name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		delete(sh.s.namespaces.dirs, stable)
+		return &types.FileNotFound{FileFault: file}
+	case err != nil:
+		return &file // it is not empty
+	}
+	delete(sh.s.namespaces.dirs, stable)
+	return nil
+}
+
+// unmakeable refuses a directory that is there, and one whose topmost one is not, and would have to be
+// an object.
+func (s *Sim) unmakeable(name string, dc *types.ManagedObjectReference) types.BaseMethodFault {
+	ds := s.datastoreIn(dc, name)
+	if ds == nil {
+		return nil // vcsim says what is wrong with the name
+	}
+	_, file := dsfiles.Split(name)
+	top, _, _ := strings.Cut(strings.Trim(path.Clean(file), "/"), "/")
+	switch {
+	case exists(dsfiles.Local(ds, file)):
+		return &types.FileAlreadyExists{FileFault: types.FileFault{File: name}}
+	case hasNamespaces(ds) && !exists(dsfiles.Local(ds, top)):
+		return &types.CannotCreateFile{FileFault: types.FileFault{File: name}}
+	}
+	return nil
+}

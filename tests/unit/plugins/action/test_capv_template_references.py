@@ -1,0 +1,87 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which templates are still used: in doubt they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._capv import references
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import PLAYBOOK, environment, kept
+
+_UUID = "5032c8a5-9c5e-ba7a-3804-832a03e16381"
+_TEMPLATE = {"name": "node-1.34", "path": "/DC0/vm/nodes/node-1.34", "instance_uuid": _UUID}
+
+
+def _machines(template, kind="VSphereMachineTemplate", version="v1beta1"):
+    inner = {"template": template, "numCPUs": 2}
+    spec = {"template": {"spec": inner}} if kind == "VSphereMachineTemplate" else inner
+    api = f"infrastructure.cluster.x-k8s.io/{version}"
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": "md-0", "namespace": "prod"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("text", "used"),
+    [
+        ("node-1.34", True),
+        ("NODE-1.34", True),
+        ("/DC0/vm/nodes/node-1.34", True),
+        ("nodes/node-1.34", True),
+        ("/DC1/vm/other/node-1.34", True),
+        (_UUID.upper(), True),
+        ("node-1.3", False),
+        ("node-1.34-old", False),
+        ("node-1.34/x", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["VSphereMachineTemplate", "VSphereMachine", "VSphereVM"])
+def test_what_refers_to_a_template(kind, text, used):
+    found = references.references_in([_machines(text, kind, "v1beta2")], "a file")
+    assert references.users(_TEMPLATE, found) == ([f"{kind} prod/md-0 in a file"] if used else [])
+
+
+def test_lists_are_looked_into_and_others_are_not_references():
+    items = [{"apiVersion": "v1", "kind": "List", "items": [_machines("node-1.34")]}, None, "text", {"kind": "VSphereVM"}]
+    assert len(references.references_in(items, "x")) == 1
+    other = {**_machines("node-1.34"), "apiVersion": "example.com/v1"}
+    assert references.references_in([other], "x") == []
+
+
+def test_a_template_without_an_identity_is_refused():
+    with pytest.raises(InvalidOption, match="no instance_uuid"):
+        references.check_templates([{"name": "a", "instance_uuid": ""}])
+
+
+def _played(tmp_path, **task):
+    tasks = [
+        {"vforge.vsphere.capv_template_references": task, "register": "asked", "ignore_errors": True},
+        kept("{{ asked | to_json }}", tmp_path / "asked.json"),
+    ]
+    text = json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
+    (tmp_path / "play.json").write_text(text, encoding="utf-8")
+    subprocess.run([*PLAYBOOK, "play.json"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+    return json.loads((tmp_path / "asked.json").read_text(encoding="utf-8"))
+
+
+def test_a_tree_and_a_cluster_are_asked_and_what_cannot_be_read_is_an_error(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "a/.git").mkdir(parents=True)
+    (tree / "a/b.yaml").write_text(json.dumps(_machines("node-1.34")), encoding="utf-8")
+    (tree / "a/.git/c.yaml").write_text(json.dumps(_machines("old")), encoding="utf-8")
+    (tree / "chart.yaml").write_text("kind: VSphereMachineTemplate\nspec: {{ .Values.x }\n", encoding="utf-8")
+    templates = [_TEMPLATE, *({"name": name, "path": f"/DC0/vm/{name}", "instance_uuid": name} for name in ("old", "live"))]
+    asked = {"templates": templates, "trees": [str(tree)], "objects": [_machines("live", "VSphereVM")]}
+    failed = _played(tmp_path, **asked)
+    assert failed["error_code"] == "invalid_option"
+    assert "chart.yaml is no YAML in line" in failed["msg"]
+    found = _played(tmp_path, **asked, ignore=["chart.*"])
+    assert [each["name"] for each in found["used"]] == ["node-1.34", "live"]
+    assert [each["name"] for each in found["unused"]] == ["old"]
+    assert found["used"][0]["referred_by"] == [f"VSphereMachineTemplate prod/md-0 in {tree}/a/b.yaml"]

@@ -1,0 +1,275 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Scripts in a guest around its snapshot: the one after runs in every ending, and consistency is said as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+
+MIB = 1 << 20
+_LOG = "/srv/order"
+_SECRET = "hunter2-in-a-script"  # noqa: S105 (it is none)
+_FORK = multiprocessing.get_context("fork")
+
+# Each says in the guest that it has run.
+BEFORE = f"# {_SECRET}\necho before >> {_LOG}\n"
+AFTER = f"# {_SECRET}\necho after >> {_LOG}\n"
+
+
+@pytest.fixture
+def backups(make_sim, tmp_path, monkeypatch):
+    """Tasks against a simulator with the running VM web-1, which has a guest that can be worked in."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with tasks(make_sim("--vms", "0"), tmp_path) as known:
+        known.make("web-1", size=2 * MIB)
+        known.sim.patch_vm("web-1", tools="running")
+        known.sim.patch_guest("web-1", files={_LOG: ""})
+        yield known
+
+
+def asked(sim, **scripts):
+    """Options with these scripts, and with ``before`` and ``after`` that succeed."""
+    return {
+        "scripts": {"before": BEFORE, "after": AFTER, **scripts},
+        "guest_username": sim.guest_username,
+        "guest_password": sim.guest_password,
+    }
+
+
+def ran_in_guest(backups):
+    """Which scripts have run, in their order."""
+    return backups.sim.guest_file("web-1", _LOG).split()
+
+
+def left_in_guest(backups):
+    """What of ours is still in the guest: files, and programs that run."""
+    guest = backups.sim.vm("web-1")["guest"]
+    running = [process["command"] for process in guest["processes"] if process["running"] and "vforge" in process["command"]]
+    return [name for name in guest["files"] if "vforge" in name] + running
+
+
+def mark(backups):
+    """The files that say that a run is between two scripts."""
+    return list(backups.repository.rglob("between-scripts.json"))
+
+
+def test_a_backup_between_both_scripts_is_application_consistent(backups):
+    ran = backups.run(**asked(backups.sim))
+    assert ran.one["scripts"] == {"before": "succeeded", "after": "succeeded"}
+    assert ran.one["point"]["consistency"] == "application-consistent"
+    assert ran_in_guest(backups) == ["before", "after"]
+    assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
+    assert _SECRET not in json.dumps(ran.result) + "".join(backups.lines + backups.warnings)
+    assert not [path for path in backups.repository.rglob("*.json") if _SECRET in path.read_text(encoding="utf-8")]
+
+
+def test_the_script_after_runs_before_the_first_byte_is_read(backups):
+    backups.sim.inject(method="CreateSnapshot_Task", do="delay", delay_ms=300)
+    ends = {"nbd": {"command": ["false"]}}
+    ran = backups.attempt(**asked(backups.sim), **ends)
+    assert ran.error is not None
+    assert ran_in_guest(backups) == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("quiesce", "fault", "consistency"),
+    [
+        ("try", "ApplicationQuiesceFault", "crash-consistent"),
+        ("no", "", "application-consistent"),
+        ("require", "", "application-consistent"),
+    ],
+)
+def test_what_could_not_be_quiesced_is_not_called_application_consistent(backups, quiesce, fault, consistency):
+    if fault:
+        backups.sim.inject(method="CreateSnapshot_Task", do="task-fault", fault=fault, message="VSS says no")
+    ran = backups.run(quiesce=quiesce, **asked(backups.sim))
+    assert ran.one["point"]["consistency"] == consistency
+    assert bool(ran.one["warnings"]) == bool(fault)
+    assert ran_in_guest(backups) == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [
+        (f"echo before >> {_LOG}\necho no room >&2\nexit 3\n", "script_failed"),
+        (f"echo before >> {_LOG}\nsleep 600\n", "script_timeout"),
+    ],
+)
+def test_a_script_before_that_fails_or_hangs_ends_the_backup_or_the_quiescing_as_chosen(backups, before, code):
+    ends = backups.attempt(**asked(backups.sim, before=before, timeout=1))
+    assert (ends.code, ends.called("CreateSnapshot_Task"), backups.points()) == (code, 0, [])
+    assert ends.one["scripts"] == {"before": "failed", "after": "succeeded"}
+    goes_on = backups.run(**asked(backups.sim, before=before, timeout=1, on_failure="continue"))
+    assert goes_on.one["point"]["consistency"] == "file-system-consistent"
+    assert "without scripts" in goes_on.one["warnings"][0]
+    assert ran_in_guest(backups) == ["before", "after"] * 2
+    assert (left_in_guest(backups), mark(backups)) == ([], [])
+
+
+def test_a_script_after_that_fails_is_told_and_the_next_run_begins_with_it(backups):
+    failing = f"echo after >> {_LOG}\nexit 1\n"
+    ran = backups.attempt(**asked(backups.sim, after=failing))
+    assert (ran.code, ran.one["scripts"]["after"]) == ("script_failed", "failed")
+    # The snapshot was taken at rest, and what was read of it is whole.
+    assert ran.one["point"]["consistency"] == "application-consistent"
+    assert len(mark(backups)) == 1
+    next_one = backups.run(fresh_hours=12, **asked(backups.sim))
+    assert next_one.one["actions"] == ["after_script_run"]
+    assert ran_in_guest(backups) == ["before", "after", "after"]
+    assert mark(backups) == []
+    warned = backups.run(**asked(backups.sim, after=failing, on_failure="continue"))
+    assert "Look after the guest" in warned.one["warnings"][0]
+
+
+@pytest.mark.parametrize("do", ["task-fault", "fault", "drop-after"])
+def test_it_runs_where_the_snapshot_fails(backups, do):
+    backups.sim.inject(method="CreateSnapshot_Task", do=do, **({} if do == "drop-after" else {"fault": "SystemError"}))
+    ran = backups.attempt(quiesce="no", **asked(backups.sim))
+    assert ran.error is not None
+    assert ran_in_guest(backups) == ["before", "after"]
+    assert (backups.snapshots("web-1"), mark(backups)) == ([], [])
+
+
+def test_it_runs_when_the_time_is_over(backups):
+    backups.sim.inject(method="CreateSnapshot_Task", do="delay", delay_ms=2500)
+    ran = backups.attempt(timeout=2, **asked(backups.sim))
+    assert ran.error is not None
+    assert ran_in_guest(backups) == ["before", "after"]
+    assert (backups.snapshots("web-1"), mark(backups)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("method", "count", "delay"),
+    [
+        ("StartProgramInGuest", 1, 300),
+        ("CreateSnapshot_Task", 1, 500),
+        # Longer than a call is waited for after a signal: it is broken off, and the script is run again.
+        ("StartProgramInGuest", 2, 8000),
+        ("QueryChangedDiskAreas", 1, 500),
+        ("RemoveSnapshot_Task", 1, 500),
+    ],
+)
+def test_it_runs_after_a_signal(backups, method, count, delay):
+    backups.run()
+    backups.sim.inject(method=method, nth=count, do="delay", delay_ms=delay)
+
+    def strike():
+        while not over.is_set() and not backups.sim.called(method, count, within=0.5):
+            pass  # it has waited a while
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    striker, over = threading.Thread(target=strike), threading.Event()
+    backups.sim.reset_calls()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with _signals.as_interrupts():
+            striker.start()
+            ran = backups.attempt(**asked(backups.sim))
+    finally:
+        over.set()
+        striker.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "The run was ended by SIGTERM." in str(ran.error)
+    assert ran_in_guest(backups)[-1] == "after"
+    # What was read to its end may become a point, and then the result says so.
+    made = ran.one["actions"] == ["backed_up"]
+    assert (backups.snapshots("web-1"), mark(backups), len(backups.points())) == ([], [], 1 + made)
+
+
+def _killed_at(backups, method, given):
+    """Run a backup in a process of its own that is killed as soon as it has called this method."""
+    backups.sim.reset_calls()
+    rule = backups.sim.inject(method=method, do="delay", delay_ms=1500)
+    process = _FORK.Process(target=lambda: backups.attempt(**given))
+    backups.counting = False
+    process.start()
+    while not backups.sim.called(method, 1, within=1.0):
+        pass  # it has waited a while
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    backups.sim.clear(rule)
+
+
+def test_after_a_kill_between_the_two_the_next_run_begins_with_the_script_after(backups):
+    given = asked(backups.sim)
+    _killed_at(backups, "CreateSnapshot_Task", given)
+    assert (ran_in_guest(backups), len(mark(backups))) == (["before"], 1)
+    # A run without scripts cannot do it, and says so.
+    told = backups.run()
+    assert "A run that was killed has begun the script before a backup in /DC0/vm/web-1" in told.one["warnings"][0]
+    assert backups.run(check=True, **given).one["actions"] == ["after_script_run", "backed_up"]
+    ran = backups.run(**given)
+    assert ran.one["actions"][-2:] == ["after_script_run", "backed_up"]
+    assert ran_in_guest(backups) == ["before", "after", "before", "after"]
+    assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
+
+
+def test_a_script_before_that_goes_on_after_a_kill_is_ended_by_the_next_run(backups):
+    hanging = asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n")
+    _killed_at(backups, "ListProcessesInGuest", hanging)
+    assert left_in_guest(backups)
+    ran = backups.run(**asked(backups.sim))
+    assert ran.one["actions"][-2:] == ["after_script_run", "backed_up"]
+    assert left_in_guest(backups) == []
+
+
+def test_a_vm_that_is_off_has_no_scripts(backups):
+    backups.sim.govc("vm.power", "-off", "web-1")
+    ran = backups.run(**asked(backups.sim))
+    assert (ran.one["scripts"], ran.one["point"]["consistency"]) == (None, "powered-off")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [({"tools": "notRunning"}, "guest_tools_not_running"), ({}, "guest_wrong_credentials")],
+)
+def test_a_guest_that_cannot_be_worked_in_is_found_in_check_mode_too(backups, state, code):
+    given = asked(backups.sim)
+    if state:
+        backups.sim.patch_vm("web-1", **state)
+    else:
+        given |= {"guest_password": "wrong-password"}
+    for check in (True, False):
+        ran = backups.attempt(check=check, quiesce="no", **given)
+        assert (ran.code, ran.called("CreateSnapshot_Task")) == (code, 0)
+        assert given["guest_password"] not in str(ran.error)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "words"),
+    [
+        ({"before": "/usr/local/bin/freeze.sh"}, "has a path"),
+        ({"before": " ", "after": ""}, "has no script"),
+        ({"before": "true", "timeout": 0}, "scripts.timeout is 0"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(scripts, words):
+    given = {"vm": {"name": "a"}, "repository": "/x", "guest_username": "root", "guest_password": "x" * 9, "scripts": scripts}
+    with pytest.raises(InvalidOption, match=words):
+        BackupOptions.from_params(accepted(argument_spec(), given))
+
+
+def test_scripts_need_somebody_to_run_them(monkeypatch):
+    with contextlib.suppress(KeyError):
+        monkeypatch.delenv("VFORGE_GUEST_USERNAME")
+    given = {"vm": {"name": "a"}, "repository": "/x", "scripts": {"before": "true"}}
+    with pytest.raises(InvalidOption, match="guest OS credentials"):
+        BackupOptions.from_params(accepted(argument_spec(), given))

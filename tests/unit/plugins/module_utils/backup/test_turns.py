@@ -1,0 +1,129 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose turn it is: each VM once, never more on a host or a datastore than may be, and nobody waits without need."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import BackupOptions
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.turns import Turns
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.modules.vm_backup import argument_spec
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+
+MIB = 1 << 20
+_NAMES = ("host 1", "host 2", "datastore 1", "datastore 2")
+
+
+def drained(turns, workers):
+    """Take all turns in threads; returns what was done, and the most that ever used each name."""
+    lock, using, most, done = threading.Lock(), collections.Counter(), collections.Counter(), []
+
+    def work():
+        while True:
+            with turns.next() as each:
+                if each is None:
+                    return
+                number, uses = each
+                with lock:
+                    using.update(set(uses))
+                    for name in set(uses):
+                        most[name] = max(most[name], using[name])
+                    done.append(number)
+                with lock:
+                    using.subtract(set(uses))
+
+    with ThreadPoolExecutor(workers) as pool:
+        for worker in [pool.submit(work) for _worker in range(workers)]:
+            worker.result()
+    return done, most
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(_NAMES), max_size=3), max_size=30),
+    st.fixed_dictionaries({name: st.integers(0, 3) for name in _NAMES}),
+    st.integers(1, 6),
+)
+def test_each_has_its_turn_once_and_nothing_is_used_by_more_than_there_is_room_for(all_uses, room, workers):
+    due = list(enumerate(all_uses))
+    turns = Turns(due, lambda each: each[1], room.__getitem__, threading.Event())
+    done, most = drained(turns, workers)
+    assert sorted(done) == list(range(len(due)))
+    assert turns.left == 0
+    assert all(most[name] <= room[name] for name in _NAMES if room[name])
+
+
+def test_nobody_waits_for_a_slow_one_on_another_host():
+    turns = Turns(["a1", "a2", "b1", "b2"], lambda name: [name[0]], lambda _name: 1, threading.Event())
+    with turns.next() as slow:
+        taken = []
+        for _turn in range(2):
+            with turns.next() as name:
+                taken.append(name)
+    with turns.next() as last:
+        assert (slow, taken, last) == ("a1", ["b1", "b2"], "a2")
+
+
+def test_when_the_task_ends_those_who_wait_get_nothing():
+    ended = threading.Event()
+    turns = Turns([1, 2], lambda _each: ["host"], lambda _name: 1, ended)
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as turn:
+        assert turn.enter_context(turns.next()) == 1
+        waiting = pool.submit(lambda: turn_of(turns))
+        ended.set()
+        turn.close()
+        assert waiting.result(10) is None
+    assert turns.left == 1
+
+
+def turn_of(turns):
+    with turns.next() as each:
+        return each
+
+
+@pytest.mark.parametrize("option", ["per_host", "per_datastore"])
+@pytest.mark.parametrize("number", [-1, 65])
+def test_a_limit_that_cannot_be_is_refused(option, number):
+    with pytest.raises(InvalidOption, match=f"The option {option} is {number}"):
+        BackupOptions.from_params(accepted(argument_spec(), {"vm": {"name": "a"}, "repository": "/x", option: number}))
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [("per_host", 2), ("per_datastore", 2), ("streams", 4)])
+def test_vms_that_share_a_host_or_a_datastore_are_backed_up_one_after_the_other(
+    make_sim, tmp_path, monkeypatch, limit, at_once
+):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    # So many have to be in the middle of it at the same time, or none goes on.
+    together, inside, most = threading.Barrier(at_once), collections.Counter(), collections.Counter()
+    lock, copy_vm = threading.Lock(), task._copy_vm
+
+    def counted(job, item):
+        place = item.vm.name[-1]
+        with lock:
+            inside[place] += 1
+            most[place] = max(most[place], inside[place])
+        together.wait(30)
+        copy_vm(job, item)
+        with lock:
+            inside[place] -= 1
+
+    monkeypatch.setattr(task, "_copy_vm", counted)
+    with tasks(make_sim("--vms", "0"), tmp_path) as known:
+        names = [f"turn-{number}-{number % 2}" for number in range(4)]
+        for number, name in enumerate(names):
+            place = {"host": f"DC0_C0_H{number % 2}", "datastore": f"LocalDS_{number % 2}"}
+            known.sim.create_vm(name, on=False, disks=[{"bytes": MIB}], **place)
+        known.run(vms=[{"name": name} for name in names], parallel=4, transport="export", **{limit: 1})
+    assert set(most.values()) == {1 if at_once == 2 else 2}

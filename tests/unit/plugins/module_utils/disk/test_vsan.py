@@ -1,0 +1,72 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks go to vSAN, where topmost folders are objects and disks are no files."""
+
+from __future__ import annotations
+
+import pytest
+
+import vforge_disks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, one
+
+TARGET = "[LocalDS_0] images/b.vmdk"
+
+
+@pytest.fixture(name="vsan")
+def _vsan(disks, tmp_path):
+    """Tasks against a simulator whose first datastore is vSAN, and what is imported to it."""
+    disks.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(MIB) + bytes(3 * MIB))
+    disks.asked = {"state": "imported", "path": str(raw)}
+    disks.content = raw.read_bytes()
+    return disks
+
+
+def content_of(disks, path):
+    """What a disk has: a VM is made with it, since no file of vSAN can be read."""
+    relative = path.partition("] ")[2]
+    where = ("-ds", "LocalDS_0", "-pool", "/DC0/host/DC0_C0/Resources", "-net", "VM Network")
+    disks.sim.govc("vm.create", "-on=false", *where, "-disk", relative, "-link=false", "around")
+    (disk,) = disks.sim.vm("around")["disks"]
+    return disks.sim.read_disk("around", key=disk["key"], length=4 * MIB)
+
+
+@pytest.mark.parametrize("target", [TARGET, "[LocalDS_0] images/below/deep/b.vmdk"])
+def test_a_folder_is_made_as_an_object_and_the_disk_moved_into_it(vsan, target):
+    ran = vsan.run(**vsan.asked, datastore_path=target)
+    assert one(ran.result)["actions"] == ["imported"]
+    assert ran.called("CreateDirectory") == 1
+    assert content_of(vsan, target) == vsan.content
+    assert not vsan.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    again = vsan.run(**vsan.asked, datastore_path=target)
+    assert (again.result["changed"], again.called("CreateDirectory"), again.called("ImportVApp")) == (False, 0, 0)
+
+
+def test_a_folder_that_is_there_is_used(vsan):
+    vsan.sim.govc("datastore.mkdir", "-namespace", "-ds", "LocalDS_0", "images")
+    ran = vsan.run(**vsan.asked, datastore_path=TARGET)
+    assert (ran.result["changed"], ran.called("CreateDirectory")) == (True, 0)
+    copy = vsan.run(state="copied", datastore_path=TARGET, destination="[LocalDS_0] copies/c.vmdk")
+    assert (copy.result["changed"], copy.called("CreateDirectory")) == (True, 1)
+    assert content_of(vsan, "[LocalDS_0] copies/c.vmdk") == vsan.content
+    gone = vsan.run(state="absent", datastore_path=TARGET)
+    assert (gone.result["changed"], vsan.run(state="absent", datastore_path=TARGET).result["changed"]) == (True, False)
+    listed = vsan.sim.govc("datastore.ls", "-ds", "LocalDS_0", "images")
+    assert not listed[0].get("file")
+
+
+def test_a_disk_outside_of_folders_is_refused_before_anything_is_sent(vsan):
+    refused = vsan.attempt(**vsan.asked, datastore_path="[LocalDS_0] b.vmdk", check=True)
+    assert refused.error.details["option"] == "datastore_path"
+    assert "no files outside of folders" in str(refused.error)
+
+
+def test_who_may_not_make_the_folder_is_told_which_privilege_is_missing(vsan):
+    vsan.sim.inject(method="CreateDirectory", do="fault", fault="NoPermission")
+    failed = vsan.attempt(**vsan.asked, datastore_path=TARGET)
+    assert failed.error.error_code == "no_permission"
+    # The disk was not taken off its VM yet, and went with it.
+    assert not vsan.sim.govc("find", "/DC0/vm", "-name", "vforge-import-*")
+    assert [file for file in vsan.sim.request("GET", "/orphans")["files"] if "vforge-import" in file] == []

@@ -1,0 +1,157 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The mode of a cluster, against simulators."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_a_mode_is_set_changed_and_ended(start):
+    evc = start("xeon-haswell", "xeon-skylake")
+    checked = evc.cluster("intel-haswell", check=True)
+    assert checked.result["changed"]
+    assert evc.mode_of_cluster() is None
+
+    done = evc.cluster("intel-haswell")
+    assert done.result["cluster"]["actions"] == ["mode_set"]
+    assert done.result["cluster"]["highest_mode"] == "intel-haswell"
+    assert done.result["diff"]["after"] == "/DC0/host/DC0_C0: EVC mode intel-haswell\n"
+    assert evc.mode_of_cluster() == "intel-haswell"
+
+    again = evc.cluster("intel-haswell")
+    assert not again.result["changed"]
+    assert again.total <= 4
+
+    lowered = evc.cluster('Intel "Ivy Bridge" generation')
+    assert lowered.result["cluster"]["previous_mode"] == "intel-haswell"
+    assert evc.mode_of_cluster() == "intel-ivybridge"
+
+    assert evc.cluster("", check=True, state="absent").result["changed"]
+    assert evc.mode_of_cluster() == "intel-ivybridge"
+    assert evc.cluster("", state="absent").result["cluster"]["actions"] == ["mode_removed"]
+    assert evc.mode_of_cluster() is None
+    ended = evc.cluster("", state="absent")
+    assert not ended.result["changed"]
+    assert ended.total <= 4
+
+
+def test_the_highest_mode_is_that_of_the_oldest_host(start):
+    evc = start("xeon-icelake", "xeon-broadwell", "xeon-skylake")
+    done = evc.cluster("highest")
+    assert done.result["cluster"]["mode"] == "intel-broadwell"
+    assert {host["max_mode"] for host in done.result["cluster"]["hosts"]} == {
+        "intel-icelake",
+        "intel-broadwell",
+        "intel-skylake",
+    }
+    again = evc.cluster("highest")
+    assert not again.result["changed"]
+    assert again.total <= 4
+
+
+def test_the_highest_mode_leaves_out_what_newer_hosts_have_lost(start):
+    evc = start("opteron-abudhabi", "epyc-rome")
+    assert evc.cluster("highest").result["cluster"]["mode"] == "amd-greyhound-no3dnow"
+
+
+@pytest.mark.parametrize(
+    ("processors", "mode", "code", "said"),
+    [
+        (("xeon-haswell", "xeon-skylake"), "intel-skylake", "evc_mode_unsupported_by_hosts", "DC0_C0_H0 lack"),
+        (("epyc-rome",), "intel-haswell", "evc_mode_illegal_by_vendor", "the mode is intel's"),
+        (("xeon-haswell", "epyc-rome"), "intel-haswell", "heterogenous_hosts_blocking_evc", "more than one vendor"),
+        (("xeon-cranford",), "intel-merom", "evc_unsupported_by_host_hardware", "support no EVC"),
+    ],
+)
+def test_hosts_in_the_way_are_named_and_nothing_is_changed(start, processors, mode, code, said):
+    evc = start(*processors)
+    for check in (True, False):
+        refused = evc.cluster(mode, check=check)
+        assert refused.code == "evc_blocked"
+        assert said in str(refused.error)
+        assert [obstacle["code"] for obstacle in refused.result["cluster"]["obstacles"]] == [code]
+        assert refused.called("ConfigureEvcMode_Task") == 0
+        assert not refused.result["changed"]
+    assert evc.mode_of_cluster() is None
+
+
+def test_running_vms_in_the_way_are_named_with_what_they_need(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-on")
+    evc.make("evc-off", on=False)
+    refused = evc.cluster("intel-haswell", check=True)
+    (obstacle,) = refused.result["cluster"]["obstacles"]
+    assert obstacle["code"] == "active_vms_blocking_evc"
+    (vm,) = obstacle["vms"]
+    assert (vm["name"], vm["host"], vm["needs_mode"]) == ("evc-on", "DC0_C0_H0", "intel-broadwell")
+    assert vm["features"] == ["cpuid.3dnprefetch", "cpuid.adx", "cpuid.rdseed", "cpuid.smap"]
+    assert "evc-on (needs intel-broadwell)" in str(refused.error)
+
+
+def test_where_vcenter_goes_by_hosts_all_their_running_vms_are_meant(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-low", on=False)
+    assert evc.vms("intel-haswell", "evc-low").result["changed"]
+    evc.sim.govc("vm.power", "-on", "evc-low")
+    assert evc.cluster("intel-haswell", check=True).error is None
+    evc.sim.request("POST", "/clusters/DC0_C0/evc", {"by_host": True})
+    refused = evc.cluster("intel-haswell")
+    assert [vm["name"] for vm in refused.result["cluster"]["obstacles"][0]["vms"]] == ["evc-low"]
+
+
+def test_a_disconnected_host_is_named(start):
+    evc = start("xeon-haswell", "xeon-haswell")
+    evc.sim.host_state("DC0_C0_H1", connection="disconnected")
+    refused = evc.cluster("intel-haswell")
+    assert "not connected: DC0_C0_H1" in str(refused.error)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ({"mode": "intel-hasswell"}, "invalid_option", "Did you mean intel-haswell?"),
+        ({"mode": "intel-haswell", "cluster": "DC0_C9"}, "not_found", "/DC0/host/DC0_C0"),
+        ({"mode": "intel-haswell", "graphics_mode": "d3d12"}, "invalid_option", "It offers: baseline, d3d11"),
+        ({"mode": "intel-haswell", "datacenter": "DC9"}, "not_found", "There are: none"),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_there_is(start, given, code, said):
+    refused = start("xeon-haswell").attempt(**{"cluster": "DC0_C0", **given})
+    assert refused.code == code
+    assert said in str(refused.error)
+
+
+def test_a_graphics_mode_stays_when_the_mode_is_changed(start):
+    evc = start("xeon-haswell")
+    assert evc.cluster("intel-haswell", graphics_mode="d3d11").result["changed"]
+    assert not evc.cluster("intel-haswell", graphics_mode="d3d11").result["changed"]
+    changed = evc.cluster("intel-ivybridge").result["cluster"]
+    assert (changed["mode"], changed["graphics_mode"]) == ("intel-ivybridge", "d3d11")
+    assert evc.cluster("intel-ivybridge").result["cluster"]["graphics_mode"] == "d3d11"
+
+
+def test_an_old_release_has_fewer_modes_and_no_graphics_modes(start):
+    evc = start("xeon-icelake", flags=("--api-version", "6.5"))
+    assert "intel-broadwell" in str(evc.cluster("intel-skylake").error)
+    assert "7.0 Update 1" in str(evc.cluster("intel-haswell", graphics_mode="baseline").error)
+    assert evc.cluster("highest").result["cluster"]["mode"] == "intel-broadwell"
+
+
+def test_who_may_not_edit_the_cluster_is_told_which_privilege_is_missing(start):
+    evc = start("xeon-haswell")
+    evc.sim.inject(method="ConfigureEvcMode_Task", do="fault", fault="NoPermission")
+    refused = evc.cluster("intel-haswell")
+    assert refused.code == "no_permission"
+    assert not refused.result["changed"]
+    assert evc.mode_of_cluster() is None
+
+
+def test_vms_that_a_run_did_not_bring_back_are_listed(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-left", on=False, extra_config={"vforge.evc": "tools evc-left"})
+    evc.make("evc-clone", on=False, extra_config={"vforge.evc": "tools evc-left"})
+    asked = evc.cluster("intel-haswell", check=True).result["cluster"]
+    assert [vm["name"] for vm in asked["interrupted"]] == ["evc-left"]

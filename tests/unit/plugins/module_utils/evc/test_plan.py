@@ -1,0 +1,118 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What options and plans say, without a vCenter."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import (
+    EvcVm,
+    HostCpu,
+    Mask,
+    Mode,
+    Options,
+    Release,
+    mark,
+    marked,
+    plain,
+)
+from ansible_collections.vforge.vsphere.plugins.modules import evc
+from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accepted
+
+LOW = Mode("intel-low", 'Intel® "Low" Generation', "intel", 0, frozenset({"intel"}), (Mask("cpuid.avx", "Val:0"),))
+HIGH = Mode("intel-high", 'Intel® "High" Generation', "intel", 1, frozenset({"intel"}), (Mask("cpuid.avx", "Val:1"),))
+RELEASE = Release((LOW, HIGH, Mode("amd-low", "AMD Low", "amd", 0, frozenset({"amd"}))))
+
+
+def options(**given_options):
+    return Options.from_params(accepted(evc.argument_spec(), given_options))
+
+
+@pytest.mark.parametrize(
+    ("given_options", "option"),
+    [
+        ({"cluster": "c"}, "mode"),
+        ({"cluster": "c", "mode": "  "}, "mode"),
+        ({"vm": {"name": "a"}, "mode": "highest"}, "mode"),
+        ({"vm": {"name": "a"}, "mode": "x", "graphics_mode": "y"}, "graphics_mode"),
+        ({"cluster": "c", "mode": "x", "power_cycle": True}, "power_cycle"),
+        ({"vms": [], "mode": "x"}, "cluster"),
+        ({"vm": {"name": "a"}, "mode": "x", "tools_timeout": 0}, "tools_timeout"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused_with_the_option(given_options, option):
+    with pytest.raises(InvalidOption) as refused:
+        options(**given_options)
+    assert refused.value.details["option"] == option
+
+
+@pytest.mark.parametrize("text", ["intel-low", 'Intel® "Low" Generation', "intel low generation", " Intel “Low”  Generation "])
+def test_a_mode_is_named_by_key_or_label(text):
+    assert RELEASE.mode(text.strip()) is LOW
+
+
+def test_a_mode_of_the_other_spelling_lists_those_that_are_offered():
+    with pytest.raises(InvalidOption) as refused:
+        RELEASE.mode("intel-lo")
+    assert refused.value.details["offered"] == ["intel-low", "intel-high", "amd-low"]
+
+
+@settings(max_examples=40)
+@given(some.text())
+def test_a_label_is_the_same_when_it_was_made_plain(text):
+    assert plain(plain(text)) == plain(text)
+
+
+ON, OFF = {"power_state": "poweredOn", "tools": True}, {"power_state": "poweredOff"}
+HAS_LOW = {"masks": (Mask("cpuid.AVX", "Val:0"),)}
+CYCLE = [plan.MARK, plan.SHUT_DOWN, plan.APPLY, plan.POWER_ON, plan.COME_BACK, plan.UNMARK]
+
+
+@pytest.mark.parametrize(
+    ("vm", "given_options", "mode", "steps"),
+    [
+        (OFF, {}, LOW, [plan.APPLY]),
+        ({**OFF, **HAS_LOW}, {}, LOW, []),
+        ({**OFF, **HAS_LOW}, {}, None, [plan.APPLY]),
+        (OFF, {}, None, []),
+        (ON, {"power_cycle": True}, LOW, CYCLE),
+        ({**ON, **HAS_LOW}, {}, LOW, []),
+        # An earlier run ended: before the shutdown, before the mode, before the start, before the guest was back.
+        ({**ON, "mark": "tools"}, {"power_cycle": True}, LOW, CYCLE[1:]),
+        ({**OFF, "mark": "tools"}, {"power_cycle": True}, LOW, CYCLE[2:]),
+        ({**OFF, **HAS_LOW, "mark": "tools"}, {"power_cycle": True}, LOW, CYCLE[3:]),
+        ({**ON, **HAS_LOW, "mark": "tools"}, {"power_cycle": True}, LOW, CYCLE[4:]),
+        ({**OFF, "mark": "tools"}, {}, LOW, [plan.APPLY]),
+    ],
+)
+def test_a_run_goes_on_where_another_was_ended(vm, given_options, mode, steps):
+    decided = plan.decide_vm(
+        EvcVm(moid="vm-1", name="a", path="/a", hardware=21, supported=True, **vm),
+        options(vm={"name": "a"}, mode="x", **given_options),
+        mode,
+    )
+    assert decided.refusal is None
+    assert list(decided.steps) == steps
+
+
+@settings(max_examples=40)
+@given(some.text(min_size=1))
+def test_a_mark_counts_only_on_the_vm_whose_name_it_has(name):
+    vm = EvcVm(moid="vm-1", name=name, tools=True)
+    assert marked(mark(vm), name) == "tools"
+    assert marked(mark(vm), f"{name}-clone") == ""
+
+
+def test_hosts_without_a_mode_in_common_are_said():
+    hosts = [HostCpu("host-1", "a", max_mode="intel-high"), HostCpu("host-2", "b", max_mode="amd-low")]
+    assert plan.common(RELEASE, hosts) is None
+    assert plan.common(RELEASE, hosts[:1]) is HIGH
+    assert plan.common(RELEASE, []) is None
+    assert plan.common(RELEASE, [*hosts[:1], HostCpu("host-3", "c")]) is None

@@ -1,0 +1,177 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modes that VMs have of their own, against simulators."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
+
+
+def test_a_vm_that_is_off_gets_a_mode_another_and_none(start):
+    evc = start("xeon-skylake")
+    evc.make("evc-one", on=False)
+    assert evc.vms("intel-haswell", "evc-one", check=True).one["actions"] == ["mode_set"]
+    assert not evc.vm("evc-one")["runtime"].get("featureMask")
+
+    done = evc.vms("intel-haswell", "evc-one")
+    assert done.one["actions"] == ["mode_set"]
+    assert (done.one["mode"], done.one["previous_mode"], done.one["needs_mode"]) == ("intel-haswell", None, "intel-haswell")
+    masks = {mask["key"]: mask["value"] for mask in evc.vm("evc-one")["runtime"]["featureMask"]}
+    assert masks["cpuid.model"] == "Val:0x3f"
+
+    again = evc.vms("Intel Haswell Generation", "evc-one")
+    assert not again.result["changed"]
+    assert again.total <= 4
+
+    other = evc.vms("intel-ivybridge", "evc-one").one
+    assert (other["mode"], other["previous_mode"]) == ("intel-ivybridge", "intel-haswell")
+    assert evc.vms("", "evc-one", state="absent").one["actions"] == ["mode_removed"]
+    assert not evc.vm("evc-one")["runtime"].get("featureMask")
+    assert not evc.vms("", "evc-one", state="absent").result["changed"]
+
+
+def test_a_running_vm_is_shut_down_given_the_mode_and_started_again(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-a")
+    evc.make("evc-b")
+    done = evc.vms("intel-haswell", "evc-a", "evc-b", power_cycle=True)
+    assert [vm["actions"] for vm in done.vms] == [["shut_down", "mode_set", "powered_on"]] * 2
+    assert done.called("ShutdownGuest") == 2
+    assert done.called("PowerOffVM_Task") == 0
+    for name in ("evc-a", "evc-b"):
+        seen = evc.vm(name)
+        assert seen["runtime"]["powerState"] == "poweredOn"
+        assert seen["runtime"]["minRequiredEVCModeKey"] == "intel-haswell"
+        assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+    again = evc.vms("intel-haswell", "evc-a", "evc-b", power_cycle=True)
+    assert not again.result["changed"]
+    assert again.total <= 4
+    # What it was for: the cluster can have the mode now.
+    assert evc.cluster("intel-haswell").error is None
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "code", "said"),
+    [
+        ({}, {}, "invalid_option", "is powered on"),
+        ({"hardware": "vmx-13", "on": False}, {}, "not_supported", "hardware version is 13"),
+        ({"template": True}, {}, "invalid_option", "is a template"),
+    ],
+)
+def test_a_vm_that_cannot_have_a_mode_now_is_refused_before_anything_is_done(start, made, given, code, said):
+    evc = start("xeon-broadwell")
+    evc.make("evc-no", **made)
+    refused = evc.vms("intel-haswell", "evc-no", **given)
+    assert refused.code == code
+    assert said in refused.one["error"]["msg"]
+    assert refused.called("ApplyEvcModeVM_Task") == 0
+
+
+def test_without_tools_only_force_powers_a_vm_off(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-bare")
+    evc.sim.patch_vm("evc-bare", tools="notRunning")
+    refused = evc.vms("intel-haswell", "evc-bare", power_cycle=True)
+    assert "VMware Tools do not run" in refused.one["error"]["msg"]
+    done = evc.vms("intel-haswell", "evc-bare", power_cycle=True, force=True)
+    assert done.one["actions"] == ["shut_down", "mode_set", "powered_on"]
+    assert done.called("PowerOffVM_Task") == 1
+
+
+def test_a_suspended_vm_is_left_alone(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-asleep")
+    evc.sim.govc("vm.power", "-suspend", "evc-asleep")
+    assert "is suspended" in evc.vms("intel-haswell", "evc-asleep", power_cycle=True).one["error"]["msg"]
+
+
+def test_a_vm_that_does_not_come_back_fails_and_is_waited_for_again(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-lost")
+    evc.make("evc-fine")
+    # Its Tools are there until it is shut down, and then no more.
+    evc.sim.inject(method="PowerOnVM_Task", name="evc-lost", do="task-fault", fault="SystemError")
+    failed = evc.vms("intel-haswell", "evc-lost", "evc-fine", power_cycle=True)
+    lost, fine = failed.vms
+    assert lost["error"]["error_code"] == "system_error"
+    assert lost["actions"] == ["shut_down", "mode_set"]
+    assert fine["actions"] == ["shut_down", "mode_set", "powered_on"]
+    assert evc.vm("evc-lost")["runtime"]["powerState"] == "poweredOff"
+    # Only with power_cycle is a VM started.
+    assert not evc.vms("intel-haswell", "evc-lost").result["changed"]
+    gone_on = evc.vms("intel-haswell", "evc-lost", "evc-fine", power_cycle=True)
+    assert [vm["actions"] for vm in gone_on.vms] == [["powered_on"], []]
+    assert evc.vm("evc-lost")["runtime"]["powerState"] == "poweredOn"
+    assert not evc.vms("intel-haswell", "evc-lost", "evc-fine", power_cycle=True).result["changed"]
+
+
+def test_a_guest_whose_tools_do_not_come_has_not_come_back(start):
+    evc = start("xeon-broadwell", flags=("--guest-time", "3s"))
+    evc.make("evc-slow")
+    failed = evc.vms("intel-haswell", "evc-slow", power_cycle=True, shutdown_timeout=60, tools_timeout=1)
+    assert failed.code == "timeout"
+    assert "did not come back" in failed.one["error"]["msg"]
+    back = evc.vms("intel-haswell", "evc-slow", power_cycle=True)
+    assert back.error is None
+    assert back.one["actions"] == []
+    assert not evc.vms("intel-haswell", "evc-slow", power_cycle=True).result["changed"]
+
+
+def test_one_that_is_not_there_does_not_stop_the_others(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-here", on=False)
+    failed = evc.vms("intel-haswell", "evc-nobody", "evc-here")
+    assert failed.vms[0]["error"]["error_code"] == "not_found"
+    assert failed.vms[1]["actions"] == ["mode_set"]
+
+
+def test_names_in_capitals_are_the_same_features(start):
+    evc = start("xeon-skylake", flags=("--api-version", "7.0.3.2"))
+    evc.make("evc-old-names", on=False)
+    assert evc.vms("intel-haswell", "evc-old-names").result["changed"]
+    assert {mask["key"] for mask in evc.vm("evc-old-names")["runtime"]["featureMask"]} > {"cpuid.AVX2", "cpuid.Intel"}
+    assert not evc.vms("intel-haswell", "evc-old-names").result["changed"]
+
+
+def test_what_a_user_may_not_do_is_said_before_anything_is_shut_down(make_sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    sim = make_sim("--clusters", "1", "--hosts", "1", "--vms", "0", "--parents", "0")
+    account = {"username": "operator@vsphere.local", "password": "secret-of-the-operator"}
+    sim.add_user(**account, privileges=["VirtualMachine.Interact.PowerOff"])
+    operator = Evc(sim, **account)
+    operator.make("evc-mine")
+    for check in (True, False):
+        refused = operator.vms("intel-ivybridge", "evc-mine", power_cycle=True, check=check)
+        assert refused.code == "no_permission"
+        assert "VirtualMachine.Config.Settings" in refused.one["error"]["msg"]
+        assert refused.called("ShutdownGuest") == 0
+
+
+def test_a_vm_whose_mode_is_refused_runs_again(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-refused")
+    evc.sim.inject(method="ApplyEvcModeVM_Task", do="task-fault", fault="SystemError")
+    failed = evc.vms("intel-haswell", "evc-refused", power_cycle=True)
+    assert failed.code == "system_error"
+    assert failed.one["actions"] == ["shut_down", "powered_on"]
+    seen = evc.vm("evc-refused")
+    assert seen["runtime"]["powerState"] == "poweredOn"
+    assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+
+
+def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(start):
+    evc = start("xeon-broadwell", flags=("--guest-time", "30s"))
+    evc.make("evc-stubborn")
+    late = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1)
+    assert late.code == "timeout"
+    assert "did not shut down in 1 s" in late.one["error"]["msg"]
+    seen = evc.vm("evc-stubborn")
+    assert seen["runtime"]["powerState"] == "poweredOn"
+    assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+    forced = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1, tools_timeout=1, force=True)
+    assert forced.called("PowerOffVM_Task") == 1
+    assert forced.one["actions"] == ["shut_down", "mode_set", "powered_on"]
