@@ -20,7 +20,7 @@ from .. import _files
 from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
-from .._engine import Item, Task
+from .._engine import Item, Part, Task
 from .._errors import Fault
 from .._progress import Meter
 from .._vsphere import snapshots
@@ -337,6 +337,9 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     disk.file = file
     _prove(job, disk)
     job.record.note_made(dataclasses.replace(made, compared=disk.compared))
+    if not job.item.parts:
+        # It stays, also where another one does not come.
+        job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:

@@ -222,6 +222,9 @@ def test_if_one_disk_does_not_come_none_is_exchanged(db):
     failed = db.try_restore()
     assert failed.error is not None
     assert (failed.result["disks"][0]["action"], failed.result["disks"][0]["replaced"]) == ("none", None)
+    # Two of them have come, and stay for the next run.
+    assert failed.result["into"]["actions"] == ["disks_brought_in"]
+    assert failed.result["changed"]
     assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
     db.sim.clear()
     again = db.restore()
