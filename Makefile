@@ -40,6 +40,10 @@ pytest: ## the unit tests by pytest, in one process: make pytest ARGS="-k find -
 search: ## look for examples that break a property: make search ARGS="-n 2 -k signature"
 	@VFORGE_SEARCH=1 tests/tools/python.sh tests/tools/dev.py pytest -m hypothesis $(ARGS)
 
+.PHONY: capv
+capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
+	$(DEV) capv
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
 	$(DEV) matrix $(ARGS)

@@ -21,12 +21,16 @@ from ._errors import VforgeError
 
 BY_ID = "/dev/disk/by-id"
 
-# inotify(7): what makes a name appear in a folder.
-_IN_MOVED_TO, _IN_CREATE, _IN_ATTRIB = 0x80, 0x100, 0x4
+# inotify(7): what makes a name appear in a folder, or go.
+_IN_ATTRIB, _IN_MOVED_FROM, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE = 0x4, 0x40, 0x80, 0x100, 0x200
+_CHANGES = _IN_ATTRIB | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
 _EVENTS = 64 * 1024
 
 # So long a wait lasts before whether it is to go on is asked again.
 _TURN_SECONDS = 1.0
+
+
+X = t.TypeVar("X")
 
 
 class DeviceMissing(VforgeError):
@@ -67,32 +71,55 @@ def wait(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[
     :returns: its path.
     :raises DeviceMissing: it does not show in time.
     """
+    path = _watch(folder, lambda: present(folder, uuid), deadline, go_on)
+    if path is None:
+        raise DeviceMissing(
+            f"{what} is attached to the VM that the module runs in, and no {names_of(uuid)[0]} shows in {folder}.",
+            hint="Its guest needs udev, and a kernel that sees new SCSI disks by itself.",
+        )
+    return path
+
+
+def wait_gone(folder: str, uuid: str, what: str, deadline: float, go_on: t.Callable[[], None]) -> None:
+    """Wait until no disk with a UUID shows: one that was detached a moment ago is taken away by udev later.
+
+    Parameters are those of ``wait``.
+
+    :raises DeviceMissing: there is one for all that time, which would be taken for the disk that is to be attached.
+    """
+    if not _watch(folder, lambda: present(folder, uuid) is None, deadline, go_on):
+        raise DeviceMissing(
+            f"{folder} has a disk {names_of(uuid)[0]} already, which cannot be told from {what}.",
+            hint="Look which disk that is. A clone may have the UUID of what it was cloned from.",
+        )
+
+
+def _watch(folder: str, look: t.Callable[[], X], deadline: float, go_on: t.Callable[[], None]) -> X:
+    """What a look at a folder finds: looked for again whenever a name in it comes or goes.
+
+    :returns: the first thing that counts as true, or the last look when the deadline has passed.
+    """
     with _watched(folder) as events:
         while True:
-            # After the watch was set: what appears meanwhile is an event.
-            path = present(folder, uuid)
-            if path is not None:
-                return path
-            go_on()
+            # After the watch was set: what happens meanwhile is an event.
+            found = look()
             left = deadline - time.monotonic()
-            if left <= 0:
-                raise DeviceMissing(
-                    f"{what} is attached to the VM that the module runs in, and no {names_of(uuid)[0]} shows in {folder}.",
-                    hint="Its guest needs udev, and a kernel that sees new SCSI disks by itself.",
-                )
+            if found or left <= 0:
+                return found
+            go_on()
             if select.select([events], [], [], min(left, _TURN_SECONDS))[0]:
                 os.read(events, _EVENTS)
 
 
 @contextlib.contextmanager
 def _watched(folder: str) -> t.Iterator[int]:
-    """A descriptor that can be read whenever a name appears in a folder."""
+    """A descriptor that can be read whenever a name in a folder comes or goes."""
     libc = ctypes.CDLL(None, use_errno=True)
     events = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
     if events < 0:
         raise DeviceMissing(f"{folder} cannot be watched: {os.strerror(ctypes.get_errno())}.")
     try:
-        if libc.inotify_add_watch(events, os.fsencode(folder), _IN_CREATE | _IN_MOVED_TO | _IN_ATTRIB) < 0:
+        if libc.inotify_add_watch(events, os.fsencode(folder), _CHANGES) < 0:
             raise DeviceMissing(f"{folder} cannot be watched: {os.strerror(ctypes.get_errno())}.")
         yield events
     finally:

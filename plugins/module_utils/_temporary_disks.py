@@ -167,29 +167,50 @@ class Attachments:
         self._until = until.replace(microsecond=0)
         self._owner = Owner.this()
         self._free = list(known.proxy.slots)
+        self._uuids: set[str] = set()
         self._changed = threading.Condition()
         # vCenter changes a VM by one task at a time.
         self._turn = threading.Lock()
         self._ours: dict[tuple[int, int], Mark] = {}
 
     @contextlib.contextmanager
-    def attached(self, disk: Disk, vm: str, what: str, deadline: float) -> t.Iterator[Attached]:
+    def attached(
+        self, disk: Disk, vm: str, what: str, deadline: float, before: t.Callable[[Disk], None]
+    ) -> t.Iterator[Attached]:
         """Have a disk of a snapshot on this machine, as long as the context lasts.
 
         :param disk: as the snapshot has it.
         :param vm: instance UUID of its VM.
         :param what: it is, for messages.
+        :param before: is called when no other disk of this UUID is attached by this run; raises why this one must not be.
         :raises NotAttached: it is not there after all.
         :raises Fault: vCenter refuses.
         """
-        found = self._attach_somewhere(disk, vm, what, deadline)
-        try:
-            yield found
-        finally:
-            # What cannot be detached here, ``end`` detaches, which also comes after a signal.
-            with contextlib.suppress(VforgeError):
+        with self._alone(disk.uuid):
+            before(disk)
+            found = self._attach_somewhere(disk, vm, what, deadline)
+            try:
+                yield found
+            finally:
+                # What cannot be detached here, ``end`` detaches, which also comes after a signal.
+                with contextlib.suppress(VforgeError):
+                    self._go_on()
+                    self._detach_known(found)
+
+    @contextlib.contextmanager
+    def _alone(self, uuid: str) -> t.Iterator[None]:
+        """Have no other disk of a UUID attached meanwhile: VMs that share a disk, or were cloned, may have the same."""
+        with self._changed:
+            while uuid in self._uuids:
                 self._go_on()
-                self._detach_known(found)
+                self._changed.wait(_TURN_SECONDS)
+            self._uuids.add(uuid)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._uuids.discard(uuid)
+                self._changed.notify_all()
 
     def end(self, vm: str = "") -> dict[str, str]:
         """Detach what is still attached.
@@ -198,9 +219,10 @@ class Attachments:
         :returns: why a disk could not be detached, by the instance UUID of its VM; the next run does it.
         """
         why = ""
-        for _try in range(_TRIES):
+        pause = tasks.Backoff(time.monotonic() + REMOVAL_SECONDS, first=0.2)
+        for number in range(_TRIES):
             left = self._left(vm)
-            if not left:
+            if not left or (number and not pause.begin()):
                 break
             try:
                 self._detach(list(left))

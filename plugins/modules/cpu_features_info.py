@@ -177,7 +177,7 @@ hosts:
       description: >-
         Which processor it has, by leaves 0 and 1 of CPUID. Null where vCenter does not have them.
       type: dict
-      contains: &cpu
+      contains:
         vendor:
           description: V(intel), V(amd), V(hygon), V(zhaoxin) or V(via); others as the processor writes them.
           type: str
@@ -196,7 +196,7 @@ hosts:
         signature:
           description: EAX of leaf 1.
           type: str
-          sample: 000806e9
+          sample: "000806e9"
         microarchitecture:
           description: Name of its kind, or empty for one that is not known here.
           type: str

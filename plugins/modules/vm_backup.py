@@ -77,32 +77,72 @@ options:
     default: auto
   transport:
     description:
-      - How the disks of a snapshot are read. V(nbd) needs O(nbd).
-      - V(nbd) reads from a server that O(nbd) names. It reads increments.
+      - How the disks of a snapshot are read. Before the snapshot is made, each transport says of a VM whether it leads to its
+        disks, and why not. RV(vms[].transports) has that, and so has the error of a VM that cannot be read.
+      - V(nbd) reads from a server that O(nbd) names.
+      - V(hotadd) attaches the disks, one at a time, to the VM that the module runs in, reads them there, and detaches them. It
+        needs nothing but vCenter's public API. See O(hotadd).
+      - V(datastore_http) reads ranges of the disk's file from the vCenter, over HTTPS. The VM must be powered off and have no
+        snapshots, and the datastore must not be vSAN.
       - V(export) receives whole disks by an export lease, with nothing but vCenter and its hosts, in any power state. Every
         backup by it is a full one.
-      - V(auto) is V(nbd) where O(nbd) is set, else V(export).
+      - V(auto) is the first of V(nbd), V(hotadd) and V(datastore_http) that leads to all disks of a VM, since these read
+        increments. With O(mode=incremental) it fails a VM to whose disks none of them leads. Otherwise it reads that VM by
+        V(export), with a warning where its changes are tracked.
     type: str
-    choices: [auto, nbd, export]
+    choices: [auto, nbd, hotadd, datastore_http, export]
     default: auto
   nbd:
     description:
       - Where the disk of a snapshot is served over NBD.
       - In both suboptions C({vm}) and C({snapshot}) are managed object IDs, C({file}) is the path of the disk on its
-        datastore, C({key}) its device key and C({server}) the vCenter.
-      - Command lines can be seen by other users of the machine, so a password belongs in a file that the command names.
+        datastore, C({key}) its device key, C({server}) the vCenter, C({user}) its user, C({thumbprint}) the SHA-256 of its
+        certificate as C(AA:BB:...), C({thumbprint_sha1}) the SHA-1, and C({libdir}) is O(nbd.libdir).
     type: dict
     suboptions:
       uri:
         description:
-          - URI of a server that is there, such as V(nbd://10.0.0.5/{snapshot}-{key}).
+          - URI of a server that is there, such as V(nbd://10.0.0.5/{snapshot}-{key}). It must take O(streams) connections at
+            the same time, which C(qemu-nbd) does with C(--shared).
         type: str
       command:
         description:
           - A program and its arguments that serves the disk on the socket that it gets as systemd gives one, as C(nbdkit)
-            does. It is started for each of O(streams) and ends with its connection.
+            does. It is started for each of O(streams) and ended with its connection.
+          - Command lines can be seen by other users of the machine. C({password_file}) is a path from which the program reads
+            the password of the connection. It is memory that no other program has, and nothing of it is left on a disk.
+          - Where one of its words is C(vddk), C(nbdkit vddk --dump-plugin) is asked first whether plugin and library are
+            there. Debian's nbdkit has no such plugin. That of Fedora and RHEL has it in the package C(nbdkit-vddk-plugin), and
+            so has nbdkit's source.
         type: list
         elements: str
+      libdir:
+        description:
+          - Folder of VDDK, or of OpenVDDK, which takes its place.
+        type: path
+  hotadd:
+    description:
+      - How disks are attached to the VM that the module runs in.
+      - That VM needs C(disk.EnableUUID=TRUE) in its extraConfig, a SCSI controller with a free place, a guest with udev, and
+        root, or a user of the group that may read disks. Its host must have the datastores of the disks. It must be in the
+        same datacenter. Disks on vSAN need a VM that lies on vSAN alone, encrypted ones an encrypted VM.
+      - Disks are attached as independent nonpersistent ones, so that nothing is ever written to their files. What a run that
+        was killed has left attached, the next one on the same VM detaches.
+      - Keep Storage vMotion off the VMs meanwhile, since it would have to remove files that are attached.
+      - Keep LVM and multipath in that VM from using foreign disks by themselves (C(filter) in F(/etc/lvm/lvm.conf)).
+    type: dict
+    suboptions:
+      proxy:
+        description:
+          - The VM that the module runs in, named in exactly one way. Without it, it is looked for by the BIOS UUID of the
+            machine, which only root can read.
+        type: dict
+        suboptions: *vm
+      device_folder:
+        description:
+          - Where udev names the disks of that VM by their UUIDs.
+        type: path
+        default: /dev/disk/by-id
   quiesce:
     description:
       - Whether VMware Tools bring the file systems of a running guest to rest for the snapshot.
@@ -220,11 +260,15 @@ requirements:
   - python3-libnbd 1.14 or later, for the Python that runs the module
 notes:
   - Needs the privileges VirtualMachine.State.CreateSnapshot and VirtualMachine.State.RemoveSnapshot on the VM, for
-    increments VirtualMachine.Provisioning.DiskRandomRead as well, for O(transport=export) VApp.Export.
+    increments VirtualMachine.Provisioning.DiskRandomRead as well, for O(transport=export) VApp.Export, for
+    O(transport=datastore_http) Datastore.FileManagement on the datastore.
+  - O(transport=hotadd) needs VirtualMachine.Config.AddExistingDisk, RemoveDisk and AdvancedConfig on the VM that the module
+    runs in.
   - O(scripts) need VirtualMachine.GuestOperations.Execute, VirtualMachine.GuestOperations.Modify and
     VirtualMachine.GuestOperations.Query, and port 443 of the hosts.
   - Independent disks and raw devices in physical mode are in no snapshot, and in no backup.
-  - Proved on a simulator. Images and points are proved by qemu-img there.
+  - Proved on a simulator alone, O(transport=hotadd) with files in place of devices. Images and points are proved by qemu-img
+    there. nbdkit's plugin for VDDK was not tried.
 seealso:
   - module: vforge.vsphere.cbt_changed_areas
   - module: vforge.vsphere.backup_info
@@ -275,17 +319,29 @@ EXAMPLES = r"""
     nbd:
       command:
         - nbdkit
-        - --exit-with-parent
         - --foreground
         - vddk
-        - libdir=/opt/vmware-vix-disklib-distrib
+        - libdir={libdir}
         - server={server}
-        - user=backup@vsphere.local
-        - password=+/etc/vforge/password
-        - thumbprint=1A:2B:3C:4D:5E:6F:1A:2B:3C:4D:5E:6F:1A:2B:3C:4D:5E:6F:1A:2B
+        - user={user}
+        - password=+{password_file}
+        - thumbprint={thumbprint}
         - vm=moref={vm}
         - snapshot={snapshot}
         - "{file}"
+      libdir: /opt/vmware-vix-disklib-distrib
+
+- name: Back up what changed, from within a VM of the same vCenter, without any VDDK
+  vforge.vsphere.vm_backup:
+    vms:
+      - name: web-1
+      - name: db-1
+    repository: /srv/backups
+    mode: incremental
+    transport: hotadd
+    hotadd:
+      proxy:
+        name: backup-proxy
 """
 
 RETURN = r"""
@@ -347,6 +403,13 @@ vms:
     snapshot:
       description: The snapshot that was made, with its C(moid) and whether it was C(removed). Null where there was none.
       type: dict
+    transport:
+      description: The transport that reads it; empty where none was chosen.
+      type: str
+    transports:
+      description: What each transport said of the VM before its snapshot, with C(name), C(usable) and C(reason).
+      type: list
+      elements: dict
     scripts:
       description: >-
         What became of the scripts C(before) and C(after), each V(not_run), V(succeeded) or V(failed). Null where none was to
@@ -387,11 +450,15 @@ vms:
         written:
           description: Bytes of them that were written, since they are not all zeros.
           type: int
+        transport:
+          description: The transport that read it.
+          type: str
         seconds:
           description: How long its reading and writing took. Null where it was not read.
           type: float
         rate:
-          description: Bytes read and written in a second. With V(export) they are read from the file that came by the lease.
+          description: Bytes that were read in a second. With V(export) they are read from the file that came by the lease. Null
+            where nothing was read.
           type: int
         consistency:
           description: As RV(vms[].point.consistency). Empty where there is no new point.
@@ -407,6 +474,12 @@ vms:
       description: Why it has no new point, with C(error_code), C(msg) and C(hint).
       returned: when it failed
       type: dict
+detached:
+  description: Files of disks that runs which were killed had left attached to the VM that the module runs in, and that were
+    detached; in check mode would be.
+  returned: as RV(vms)
+  type: list
+  elements: str
 counts:
   description: How many VMs were C(backed_up), C(failed) and, by O(fresh_hours), C(unchanged).
   returned: as RV(vms)
@@ -431,7 +504,8 @@ calls:
 error_code:
   description:
     - A stable code for what went wrong, such as V(not_found), V(invalid_option) or V(partial_failure). In RV(vms[].error) it is
-      V(full_required), V(consolidation_needed), V(read_back_failed), V(image_tool_failed) or V(backup_damaged), for example.
+      V(no_transport), V(full_required), V(consolidation_needed), V(read_back_failed), V(image_tool_failed) or
+      V(backup_damaged), for example.
   returned: on failure
   type: str
 """

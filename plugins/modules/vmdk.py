@@ -198,7 +198,8 @@ notes:
     a disk that is imported or copied, C(NAME.vmdk.vforge) does. By these the next run knows that nothing is to be done,
     without reading a disk.
   - A file is made in the folder C(.NAME.vforge-part) beside it, which needs the room for it, and for
-    O(transport=datastore) for the content, too. It stays after an interruption, and the next run goes on with it.
+    O(transport=datastore) for the content, too. There it stays after an interruption, and the next run goes on with it. The
+    folder of an import is C(.NAME.stream.vforge-part), beside O(path).
   - An import makes a VM C(vforge-import-...) in the VM folder of the datacenter for the disk, and removes it. One that
     a killed run has left is removed by the next run to the same O(datastore_path).
   - Needed privileges are Datastore.FileManagement for O(transport=datastore), O(state=copied), O(state=described) and

@@ -105,7 +105,7 @@ class BlockMap:
         self.close()
 
 
-def differences(read: t.Callable[[int, int], bytes], digests: BlockMap, blocks: t.Iterable[int]) -> t.Iterator[int]:
+def differences(read: t.Callable[[int, int], bytes | bytearray], digests: BlockMap, blocks: t.Iterable[int]) -> t.Iterator[int]:
     """The blocks of a disk whose content is not what its digests say.
 
     :param read: bytes of the disk, from an offset on.

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import threading
 import time
 import typing as t
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from .._errors import TimedOut, VforgeError
 from .blockmap import BlockMap, differences
@@ -19,6 +21,9 @@ from .images import Nbd
 from .model import BLOCK, BackupDamaged
 
 _NOTHING = bytes(BLOCK)
+
+# Pieces of each stream that are read, and not written yet: reading does not wait for the image.
+_AHEAD = 2
 
 
 class ReadBackFailed(VforgeError):
@@ -116,12 +121,9 @@ class Copying:
         account = threading.Lock()
 
         def work(image: Nbd, pieces_due: t.Iterator[tuple[int, int]]) -> None:
-            # A connection is made with the first piece: there may be fewer of them than streams.
-            with contextlib.ExitStack() as held:
-                stream: Stream | None = None
-                for piece in pieces_due:
-                    stream = stream or held.enter_context(contextlib.closing(self.open_stream()))
-                    self._copy_piece(stream, image, piece, copied, digests, account)
+            write = functools.partial(self._write, image, copied, digests, account)
+            with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+                self._read_ahead(pieces_due, lambda offset, data: writer.submit(write, offset, data))
 
         _at_once(images, pieces(areas), work, self.go_on)
         for image in images:
@@ -129,26 +131,33 @@ class Copying:
         copied.seconds = time.monotonic() - begun
         return copied
 
-    def _copy_piece(
-        self,
-        stream: Stream,
-        image: Nbd,
-        piece: tuple[int, int],
-        copied: Copied,
-        digests: BlockMap,
-        account: threading.Lock,
+    def _read_ahead(self, due: t.Iterator[tuple[int, int]], write: t.Callable[[int, bytes | bytearray], Future[None]]) -> None:
+        """Read pieces over one connection, while the ones before are written."""
+        pending: collections.deque[Future[None]] = collections.deque()
+        # The connection is made with the first piece: there may be fewer of them than streams.
+        with contextlib.ExitStack() as held:
+            stream: Stream | None = None
+            for offset, length in due:
+                stream = stream or held.enter_context(contextlib.closing(self.open_stream()))
+                data = stream.read(offset, length)
+                if len(data) != length:
+                    raise VforgeError(f"{length} bytes were asked for at byte {offset}, and {len(data)} came.")
+                if len(pending) == _AHEAD:
+                    pending.popleft().result()
+                pending.append(write(offset, data))
+        for future in pending:
+            future.result()
+
+    def _write(
+        self, image: Nbd, copied: Copied, digests: BlockMap, account: threading.Lock, offset: int, data: bytes | bytearray
     ) -> None:
-        offset, length = piece
-        data = stream.read(offset, length)
-        if len(data) != length:
-            raise VforgeError(f"{length} bytes were asked for at byte {offset}, and {len(data)} came.")
+        length, block = len(data), offset // BLOCK
         zeros = data == _NOTHING[:length]
         digest = hashlib.sha256(data).digest()
         if not zeros:
             image.write(offset, data)
         elif not self.fresh:
             image.zero(offset, length)
-        block = offset // BLOCK
         with account:
             copied.written += 0 if zeros else length
             copied.read += length
@@ -254,7 +263,7 @@ def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float
     """
     looked = 0
 
-    def read(offset: int, length: int) -> bytes:
+    def read(offset: int, length: int) -> bytes | bytearray:
         nonlocal looked
         if time.monotonic() > deadline:
             raise TimedOut(f"{path} could not be compared in the time allowed.", hint="Raise timeout.")
@@ -271,8 +280,8 @@ def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float
         wrong = list(differences(read, digests, blocks))
     if wrong:
         raise BackupDamaged(
-            f"{called or path} is not what was backed up: "
-            f"{len(wrong)} blocks of 1 MiB differ, the first at byte {wrong[0] * BLOCK}.",
+            f"{called or path} is not what was backed up: {len(wrong)} blocks of 1 MiB differ, the first at byte "
+            f"{wrong[0] * BLOCK}.",
             hint="Take another point, or another copy of the repository.",
             path=path,
             blocks=len(wrong),

@@ -23,6 +23,7 @@ import tempfile
 import time
 import typing as t
 
+from .._connector import tls
 from .._errors import MissingLibrary, TimedOut, VforgeError
 from .._programs import environment, find
 from .model import BackupDamaged
@@ -34,6 +35,9 @@ _PR_SET_PDEATHSIG = 1
 
 # Where a program that is activated by systemd finds its first socket (sd_listen_fds).
 _FIRST_SOCKET = 3
+
+# Milliseconds that a connection is waited for, until whether to go on is asked again.
+_TURN_MS = 1000
 
 # For a server to end that has nobody to serve any more: it writes what it still holds.
 _END_SECONDS = 60.0
@@ -268,23 +272,36 @@ def _qemu_nbd(path: str, form: str, write: bool, count: int) -> Server:
 class Nbd:
     """A disk that is read or written over NBD, by one thread at a time.
 
+    :param connect: begins a connection.
     :param server: that says what went wrong; it ends with this connection where that ``owns`` it.
+    :param go_on: is called while a server is waited for that may never answer, and when something failed; raises
+        why that is to end, or has.
     :ivar size: in bytes, as the server says. It may be rounded up: the size of a disk is known from
         vSphere.
     """
 
     def __init__(
-        self, connect: t.Callable[[t.Any], None], what: str, server: Server | None = None, *, owns: bool = True
+        self,
+        connect: t.Callable[[t.Any], None],
+        what: str,
+        server: Server | None = None,
+        *,
+        owns: bool = True,
+        go_on: t.Callable[[], None] = lambda: None,
     ) -> None:
+        self._go_on = go_on
         self._what = what
         self._server = server
         self._owns = owns
         self._nbd = library()
         self._handle = self._nbd.NBD()
+        self._socket: socket.socket | None = None
         self._handle.add_meta_context("base:allocation")
         try:
             with self._explained():
                 connect(self._handle)
+                self._wait(lambda: not self._handle.aio_is_connecting())
+                self._socket = socket.socket(fileno=os.dup(self._handle.aio_get_fd()))
                 self.size: int = self._handle.get_size()
                 self._can_zero = bool(self._handle.can_zero())
                 self._has_status = bool(self._handle.can_meta_context("base:allocation"))
@@ -310,30 +327,40 @@ class Nbd:
             yield [held.enter_context(cls._of(server, path, client, owns=False)) for client in sockets]
 
     @classmethod
-    def command(cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = ()) -> Nbd:
+    def command(
+        cls, arguments: t.Sequence[str], what: str, kept: t.Sequence[int] = (), go_on: t.Callable[[], None] = lambda: None
+    ) -> Nbd:
         """What a program serves that takes its socket as systemd gives one, as qemu-nbd and nbdkit do.
 
         It ends with this connection, and with the thread that has begun it.
 
         :param what: it serves, for messages.
         :param kept: descriptors that the program has under the same numbers.
+        :param go_on: as for all of them.
         """
-        return cls._of(Server(arguments, ends_itself=False, kept=kept), what)
+        return cls._of(Server(arguments, ends_itself=False, kept=kept), what, go_on=go_on)
 
     @classmethod
-    def _of(cls, server: Server, what: str, client: socket.socket | None = None, *, owns: bool = True) -> Nbd:
+    def _of(cls, server: Server, what: str, client: socket.socket | None = None, **how: t.Any) -> Nbd:
         there = client or server.clients[0]
-        return cls(lambda handle: handle.connect_socket(there.detach()), what, server, owns=owns)
+        return cls(lambda handle: handle.aio_connect_socket(there.detach()), what, server, **how)
 
     @classmethod
-    def uri(cls, uri: str) -> Nbd:
+    def uri(cls, uri: str, go_on: t.Callable[[], None] = lambda: None) -> Nbd:
         """What a server offers under a URI, as ``nbd+unix:///?socket=/run/disk.sock``."""
-        return cls(lambda handle: handle.connect_uri(uri), uri)
+        return cls(lambda handle: handle.aio_connect_uri(uri), uri, go_on=go_on)
+
+    def _wait(self, over: t.Callable[[], bool]) -> None:
+        """Let the connection work until something is over."""
+        while not over():
+            self._handle.poll(_TURN_MS)
+            self._go_on()
 
     def read(self, offset: int, length: int) -> bytes | bytearray:
         """Bytes of the disk; those behind its end are zeros."""
         there = max(0, min(length, self.size - offset))
         with self._explained():
+            # Not aio_pread, whose buffers are never freed (libnbd 1.14.2): ``break_off`` ends it where nothing comes.
             data: bytes | bytearray = self._handle.pread(there, offset) if there else b""
         return data if there == length else bytes(data) + bytes(length - there)
 
@@ -371,7 +398,8 @@ class Nbd:
             found.extend(zip(entries[::2], entries[1::2], strict=True))
 
         with self._explained():
-            self._handle.block_status(length, start, note)
+            cookie = self._handle.aio_block_status(length, start, note)
+            self._wait(lambda: bool(self._handle.aio_command_completed(cookie)))
         return found
 
     def flush(self) -> None:
@@ -379,9 +407,16 @@ class Nbd:
         with self._explained():
             self._handle.flush()
 
+    def break_off(self) -> None:
+        """Have what another thread waits for fail at once."""
+        if self._socket is not None:
+            tls.hang_up(self._socket)
+
     def close(self) -> None:
         """End the connection, and the server that was begun for it."""
         self._handle = None
+        if self._socket is not None:
+            self._socket.close()
         if self._server is not None and self._owns:
             self._server.close()
 
@@ -396,6 +431,8 @@ class Nbd:
         try:
             yield
         except self._nbd.Error as error:
+            # It may be that it was broken off.
+            self._go_on()
             said = self._server.said() if self._server else ""
             raise ToolFailed(
                 f"{self._what} could not be read or written by NBD: {said or error.string}.",

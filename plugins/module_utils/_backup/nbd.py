@@ -9,11 +9,10 @@ import contextlib
 import fcntl
 import os
 import shutil
-import subprocess
 import typing as t
 
+from .. import _nbdkit as nbdkit
 from .._connector import certificate
-from .._programs import environment
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
@@ -21,18 +20,11 @@ if t.TYPE_CHECKING:
     from .options import NbdServer, Vm
 
 _VDDK = "vddk"
-_SECONDS = 20
-
 # Behind the descriptors that a program which is activated by systemd finds something at.
 _FIRST_FREE = 10
 
 # What `nbdkit vddk --dump-plugin` prints once the library was loaded (nbdkit-vddk-plugin(1)).
 _LOADED = "vddk_dll="
-
-NO_PLUGIN = (
-    "nbdkit has no plugin vddk, which Debian does not build: it is in nbdkit of Fedora and RHEL (package nbdkit-vddk-plugin), "
-    "and in nbdkit's source"
-)
 
 
 def reason(server: NbdServer | None) -> str:
@@ -48,38 +40,7 @@ def reason(server: NbdServer | None) -> str:
     if program is None:
         return f"the program {server.command[0]} is missing where the module runs"
     if _VDDK in server.command[1:]:
-        return vddk_reason(program, server.libdir or _libdir(server.command))
-    return ""
-
-
-def vddk_reason(program: str, libdir: str) -> str:
-    """Why nbdkit's plugin for VDDK cannot be used; empty where it can.
-
-    :param program: path of nbdkit.
-    :param libdir: folder of VDDK, or of what takes its place; empty for nbdkit's own.
-    """
-    wanted = [f"libdir={libdir}"] if libdir else []
-    try:
-        done = subprocess.run(
-            [program, _VDDK, *wanted, "--dump-plugin"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_SECONDS,
-            env=environment(),
-        )
-    except subprocess.TimeoutExpired:
-        return f"nbdkit has not said in {_SECONDS} s whether it has the plugin vddk"
-    if done.returncode:
-        return NO_PLUGIN
-    if _LOADED not in done.stdout:
-        where = libdir or "its own folder"
-        return (
-            f"nbdkit has the plugin vddk, and no VDDK in {where}: set nbd.libdir to the folder of VDDK, "
-            "or of OpenVDDK, which takes its place"
-        )
+        return nbdkit.vddk_reason(program, server.libdir or _libdir(server.command))
     return ""
 
 

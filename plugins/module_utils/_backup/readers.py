@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import typing as t
+import weakref
 
 from .._devices import Device
 from .._errors import ConnectionLost, VforgeError
@@ -26,6 +28,9 @@ if t.TYPE_CHECKING:
     from .copying import Stream
     from .options import NbdServer, Vm
 
+
+# Between two looks at whether the task is to end.
+_TURN_SECONDS = 1.0
 
 # So often a range is asked for.
 _ATTEMPTS = 3
@@ -49,9 +54,20 @@ class NbdReader:
     :param password: for the command, where it asks for one.
     :param capacity: of the disk, in bytes, as vSphere has it.
     :param what: it is, for messages.
+    :param go_on: is called while the server is waited for; raises why that is to end.
     """
 
-    def __init__(self, server: NbdServer, values: t.Mapping[str, str], password: str, capacity: int, what: str) -> None:
+    def __init__(
+        self,
+        server: NbdServer,
+        values: t.Mapping[str, str],
+        password: str,
+        capacity: int,
+        what: str,
+        go_on: t.Callable[[], None],
+    ) -> None:
+        self._go_on = go_on
+        self._open: weakref.WeakSet[Nbd] = weakref.WeakSet()
         self._server = server
         self._values = values
         self._password = password
@@ -65,6 +81,7 @@ class NbdReader:
             as zeros.
         """
         disk = self._connect()
+        self._open.add(disk)
         if disk.size < self._capacity:
             disk.close()
             raise WrongDisk(
@@ -73,17 +90,39 @@ class NbdReader:
             )
         return disk
 
+    @contextlib.contextmanager
+    def watched(self) -> t.Iterator[None]:
+        """Break connections off, as long as the context lasts, when the task is to end: a server may never answer."""
+        over = threading.Event()
+
+        def watch() -> None:
+            try:
+                while not over.wait(_TURN_SECONDS):
+                    self._go_on()
+            except VforgeError:
+                # Who waits asks why, and says so.
+                for disk in list(self._open):
+                    disk.break_off()
+
+        watcher = threading.Thread(target=watch, name="nbd-watch", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
     def _connect(self) -> Nbd:
         server = self._server
         if not server.command:
-            return Nbd.uri(server.filled({**self._values, PASSWORD_FILE: ""}).uri)
+            return Nbd.uri(server.filled({**self._values, PASSWORD_FILE: ""}).uri, self._go_on)
         with contextlib.ExitStack() as held:
             kept, path = [], ""
             if PASSWORD_FILE in server.placeholders:
                 kept = [held.enter_context(nbd.secret(self._password))]
                 path = f"/dev/fd/{kept[0]}"
             command = server.filled({**self._values, PASSWORD_FILE: path}).command
-            return Nbd.command(command, self._what, kept)
+            return Nbd.command(command, self._what, kept, self._go_on)
 
     def data(self, capacity: int) -> list[tuple[int, int]]:
         """What the server says of its holes."""

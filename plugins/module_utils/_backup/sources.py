@@ -140,7 +140,9 @@ class Sources:
             raise plan.NotBackedUp("no_transport", f"No NBD server is named that serves {what}.", hint="Set nbd.")
         session = self._job.session
         known = nbd.values(session, server, item.vm, snapshot, disk, self._thumbprints(server))
-        yield readers.NbdReader(server, known, session.options.password, disk.capacity, what)
+        reader = readers.NbdReader(server, known, session.options.password, disk.capacity, what, self._job.go_on)
+        with reader.watched():
+            yield reader
 
     def _thumbprints(self, server: NbdServer) -> dict[str, str]:
         if not nbd.wants_thumbprint(server):
@@ -154,10 +156,15 @@ class Sources:
     def _by_hotadd(self, item: BackupItem, snapshot: str, disk: Disk) -> t.Iterator[Reader]:
         job, what, folder = self._job, _what(item, disk), self._options.hotadd.folder
         deadline = job.task.deadline
-        with self._attached().attached(disk, item.vm.instance_uuid, what, deadline) as attached:
-            shown = min(deadline, time.monotonic() + _SECONDS_TO_SHOW)
-            path = _devices.wait(folder, attached.uuid, what, shown, job.go_on)
+        with self._attached().attached(disk, item.vm.instance_uuid, what, deadline, self._is_away) as attached:
+            path = _devices.wait(folder, attached.uuid, what, self._shown(), job.go_on)
             yield readers.DeviceReader(path, what, disk.capacity, self._areas_in_use(item, snapshot, disk))
+
+    def _shown(self) -> float:
+        return min(self._job.task.deadline, time.monotonic() + _SECONDS_TO_SHOW)
+
+    def _is_away(self, disk: Disk) -> None:
+        _devices.wait_gone(self._options.hotadd.folder, disk.uuid, disk.label, self._shown(), self._job.go_on)
 
     def _attached(self) -> Attachments:
         with self._job.lock:

@@ -78,6 +78,7 @@ class BackupItem(SnapshotItem):
     :ivar point: the new point, once it is there; or one that is new enough.
     :ivar scripts: what became of the scripts in its guest; None where none was to run.
     :ivar held: the lock of its folder.
+    :ivar over: whether nothing of it is left to be done.
     """
 
     vm: Vm
@@ -92,6 +93,7 @@ class BackupItem(SnapshotItem):
     point: Point | None = None
     scripts: scripts.Ran | None = None
     held: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack, repr=False)
+    over: bool = False
 
     @property
     def title(self) -> str:
@@ -325,14 +327,16 @@ def _copy_snapshots(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
 
 def _wind_up(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
     """After an early end: what the threads of the VMs have left, in the order in which it hurts."""
-    begun = [item for item in items if item.machine is not None]
+    begun = [item for item in items if item.machine is not None and not item.over]
+    if not begun:
+        return
     try:
         for item in begun:
             undisturbed(job.snapshots, lambda item=item: scripts.finish(job, item, last=True))  # type: ignore[misc]
         undisturbed(job.snapshots, lambda: _detach(job, begun))
         remove_left(job.snapshots, begun)
     finally:
-        for item in items:
+        for item in begun:
             _leave(item)
 
 
@@ -355,6 +359,7 @@ def _leave(item: BackupItem) -> None:
     if item.scripts is not None and item.scripts.failure is not None:
         item.fail(item.scripts.failure)
     item.held.close()
+    item.over = True
 
 
 # The snapshot, and what is read of it

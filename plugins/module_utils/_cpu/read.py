@@ -14,7 +14,6 @@ from .._connector.props import Route, Row, collect, collect_plainly
 from .._connector.pyvmomi import vim
 from .._errors import VforgeError
 from .._vsphere import compute, processors
-from .._vsphere.features import Values
 from .._vsphere.vm import ABOVE, BASICS, basics, is_readable, moid_of, reference
 from .model import CpuCluster, CpuHost, CpuVm, Places
 
@@ -112,12 +111,9 @@ def read_vms(session: Session, selectors: t.Sequence[Selector], datacenter: str 
 
 
 def read_every_vm(session: Session, datacenter: str | None) -> list[CpuVm]:
-    """Every VM, without its path: one call and its pages, and one more to find the datacenter.
-
-    What VMs require is the same of most of them: it is kept once.
-    """
+    """Every VM, without its path: one call and its pages, and one more to find the datacenter."""
     top = find_datacenter(session, datacenter) if datacenter else session.content.rootFolder
-    once: dict[tuple[tuple[str, str], ...], Values] = {}
+    needs = processors.PlainNeeds()
 
     def shape(row: PlainRow) -> CpuVm:
         return CpuVm(
@@ -125,7 +121,7 @@ def read_every_vm(session: Session, datacenter: str | None) -> list[CpuVm]:
             name=names.unescape(row.text("name")),
             power_state=row.text("runtime.powerState"),
             host=row.text("runtime.host"),
-            needs=processors.plain_needs(row, lambda values: once.setdefault(tuple(values.items()), values)),
+            needs=needs.of(row),
         )
 
     return collect_plainly(session, [top], _EVERY, TO_VMS, shape)

@@ -107,6 +107,19 @@ def workplace(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.
             os.close(handle)
 
 
+@contextlib.contextmanager
+def scratch(target: str, deadline: float, tell: t.Callable[[str], None]) -> t.Iterator[Workplace]:
+    """A folder as of ``workplace``, for what no later run could go on with: it is empty at the beginning, and
+    at the end, whatever that is.
+    """
+    with workplace(target, deadline, tell) as place:
+        place.clear()
+        try:
+            yield place
+        finally:
+            place.clear()
+
+
 def _locked(folder: _files.Folder, part: str, deadline: float, waiting: t.Callable[[], None]) -> int:
     """The folder, open, with its lock.
 

@@ -16,6 +16,7 @@ from .._vsphere import vm
 from .._vsphere.disks import Disk
 from .._vsphere.folder import DatastorePath
 from .._vsphere.snapshots import Snapshot, SnapshotSelector
+from .._vsphere.transports import Store, Subject
 from . import metadata
 
 EXPORTED, IMPORTED, COPIED, CONVERTED, ABSENT = "exported", "imported", "copied", "converted", "absent"
@@ -325,13 +326,20 @@ class DiskVm(vm.Vm):
     """A VM whose disk is exported.
 
     :ivar datacenter: path of its datacenter.
-    :ivar stores: kinds of its datastores, by name (``VMFS``, ``vsan``).
+    :ivar stores: its datastores, by their names.
+    :ivar encrypted: whether its home is.
     """
 
     disks: tuple[Disk, ...]
     snapshots: tuple[Snapshot, ...]
     datacenter: str
-    stores: t.Mapping[str, str]
+    stores: t.Mapping[str, Store]
+    encrypted: bool = False
+
+    @property
+    def subject(self) -> Subject:
+        """What decides which transports lead to its disks."""
+        return Subject(self.moid, self.power_state, self.datacenter, self.stores, self.encrypted)
 
 
 def choose_disk(found: DiskVm, disk: str) -> Disk:

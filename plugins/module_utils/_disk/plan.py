@@ -11,6 +11,7 @@ import typing as t
 from .._errors import InvalidOption
 from .._vsphere import directories
 from .._vsphere.flat import without_files
+from .._vsphere.transports import store_of
 from .model import AUTO, CONTENT, DATASTORE, LEASE
 
 if t.TYPE_CHECKING:
@@ -81,8 +82,7 @@ def _no_files(options: DiskOptions, vm: DiskVm, disk: Disk) -> str:
         return "it is a delta disk, whose content is in several files"
     if disk.backing != _FLAT:
         return f"its backing is {disk.backing}"
-    store = disk.file.partition("]")[0].lstrip("[")
-    return without_files(vm.stores.get(store, ""))
+    return without_files(store_of(vm.stores, disk).kind)
 
 
 def check_verify(options: DiskOptions, kind: str) -> None:

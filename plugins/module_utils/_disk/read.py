@@ -14,6 +14,7 @@ from .._connector.pyvmomi import vim
 from .._errors import NotFound
 from .._vsphere import compute
 from .._vsphere.disks import disks_in
+from .._vsphere.proxy import STORE, stores_in
 from .._vsphere.snapshots import snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, moid_of, name_of
 from .model import DiskVm
@@ -25,8 +26,8 @@ if t.TYPE_CHECKING:
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
-    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName"),
-    vim.Datastore: ("name", "summary.type"),
+    vim.VirtualMachine: (*BASICS, DEVICES, "snapshot", "config.files.vmPathName", "config.keyId"),
+    vim.Datastore: STORE,
 }
 _AROUND_VM = (*TO_ANCESTORS, compute.VM_TO_DATASTORES)
 
@@ -42,13 +43,13 @@ def find(session: Session, selector: Selector, datacenter: str | None) -> DiskVm
     if not is_readable(row):
         raise NotFound(f"There is no VM with the {selector}, or this user may not see it.")
     above = datacenter_of(rows, row)
-    stores = (other for other in rows.values() if isinstance(other.ref, vim.Datastore))
     return DiskVm(
         **basics(rows, row),
         disks=disks_in(row.get(DEVICES), row.get("config.files.vmPathName") or ""),
         snapshots=snapshots_in(row.get("snapshot")),
         datacenter=path_in(rows, above.moid) if above is not None else "",
-        stores={name_of(store): str(store.get("summary.type") or "") for store in stores},
+        stores=stores_in(rows.values()),
+        encrypted=row.get("config.keyId") is not None,
     )
 
 

@@ -197,13 +197,9 @@ def _convert(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell, 
     if check:
         return
     converting.checksum(options.path, options.checksum, tell)
-    with local.workplace(target, deadline, tell) as place:
-        place.clear()
-        try:
-            made = converting.convert(tool, found, place.of(place.name), options.output, tell)
-            item.facts = _publish(tool, place, made)
-        finally:
-            place.clear()
+    with local.scratch(target, deadline, tell) as place:
+        made = converting.convert(tool, found, place.of(place.name), options.output, tell)
+        item.facts = _publish(tool, place, made)
     local.note(target, {**made_of, "facts": item.facts})
 
 
@@ -231,12 +227,11 @@ def _describe(options: DiskOptions, item: DiskItem, deadline: float, tell: Tell,
     item.steps = (DESCRIBE,) if new != old else ()
     if check or not item.steps:
         return
-    with local.workplace(path, deadline, tell) as place:
+    with local.scratch(path, deadline, tell) as place:
         # Once more under the lock: another run may have made the disk again meanwhile.
         _old, new = _with_metadata(path, options.metadata)
         text = vmdk.descriptor(new, path)
         known = local.noted(path)
-        place.clear()
         place.rewrite(new)
         item.facts["metadata"] = metadata.entries(text)
         if known:
@@ -354,7 +349,9 @@ def _export(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         # Before anything is fetched, since it is of no use without.
         tool = None if options.output.streamed and flat is None else QemuImg(task.deadline)
-        with local.workplace(options.path, task.deadline, session.show_progress) as place:
+        # A lease begins from the start, so that what came by one is of no use later.
+        made_in = local.workplace if flat is not None else local.scratch
+        with made_in(options.path, task.deadline, session.show_progress) as place:
             if flat is not None and before is not None:
                 _fetch(task, item, vm, disk, flat, before, place)
                 made = _made_of_raw(tool or QemuImg(task.deadline), options, place, session.show_progress)
@@ -440,7 +437,6 @@ def _made_by_lease(
     tool: QemuImg | None,
 ) -> converting.Made:
     task: Task[DiskItem] = job.task
-    place.clear()
     if options.snapshot is not None:
         moid = snapshots.choose(vm.snapshots, options.snapshot, vm.path).moid
         came = exporting.by_lease(task, item, vm, disk, moid, place)
@@ -529,7 +525,7 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         converting.checksum(options.path, options.checksum, session.show_progress)
-        with local.workplace(f"{options.path}.stream", task.deadline, session.show_progress) as place:
+        with local.scratch(f"{options.path}.stream", task.deadline, session.show_progress) as place:
             path, capacity, content = _stream(task, tool, found, place)
             if known:
                 # It is of the disk that goes. Were it there beside the new one, a run that ends before the
@@ -546,7 +542,6 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             )
             came = importing.bring_in(task, item, home, new)
             item.facts["uuid"], item.sent = came.uuid, came.sent
-            place.clear()
         if options.verify == CONTENT and _read_back(task, files, target) != content:
             importing.run(task, item, lambda: import_calls.start_delete(session, home.ref, str(target)), "disks deleted")
             raise importing.ImportFailed(
@@ -581,7 +576,7 @@ def _same_content(
     :raises Exists: it was made of another one.
     """
     target = t.cast(DatastorePath, options.on_datastore)
-    with local.workplace(f"{options.path}.stream", task.deadline, task.session.show_progress) as place:
+    with local.scratch(f"{options.path}.stream", task.deadline, task.session.show_progress) as place:
         content = local.content_digest(found, tool, place.of("scratch"), lambda _count: None)
     # The content of the disk is filled up to whole sectors.
     there = known.get("content_sha256") or _read_back(task, files, target)
@@ -595,7 +590,6 @@ def _stream(task: Task[DiskItem], tool: QemuImg, found: Image, place: Workplace)
     if found.format == image.VMDK and found.subformat == STREAM:
         verified, content = converting.read_stream(found.path, tell)
         return found.path, verified.capacity, content
-    place.clear()
     path = place.of(_READY_STREAM)
     wanted = Output(image.VMDK, STREAM)
     made = converting.convert(tool, found, path, wanted, tell)

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 import typing as t
 
+from .. import _nbdkit as nbdkit
 from .._errors import NotFound, VforgeError
 from .._progress import Meter
-from .._vsphere import fcd, vmdk
+from .._vsphere import fcd, transports, vmdk
+from .._vsphere import proxy as proxies
 from .._vsphere.folder import DatastorePath
+from .._vsphere.transports import Way
 from . import answers, asking, converting, metadata, read, reading
 from .asking import SECTOR, BlockMap, DiskOfVm, LocalFile, ToolOptions
 from .image import QemuImg
@@ -24,11 +26,6 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
     from .._vsphere.disks import Disk
     from .model import DiskVm
-
-_POWERED_OFF = "poweredOff"
-_FLAT = "FlatVer2"
-_SECONDS_FOR_PLUGIN = 20
-_VENDOR = "/sys/class/dmi/id/sys_vendor"
 
 
 class NotReadable(VforgeError):
@@ -104,7 +101,7 @@ def _local(tool: QemuImg, source: LocalFile) -> Found:
 def _of_vm(session: Session, source: DiskOfVm, options: ToolOptions, deadline: float) -> Found:
     vm = read.find(session, source.vm, options.datacenter)
     disk = choose_disk(vm, source.disk)
-    ways = _transports(vm, disk)
+    ways = _transports(session, vm, disk)
     facts = {
         "vm": vm.name,
         "moid": vm.moid,
@@ -116,11 +113,11 @@ def _of_vm(session: Session, source: DiskOfVm, options: ToolOptions, deadline: f
         "chain": list(disk.files),
         "uuid": disk.uuid,
         "change_id": disk.change_id or "",
-        "transports": ways,
+        "transports": [way.as_result() for way in ways],
     }
     over_datastore = ways[0]
-    if not over_datastore["usable"]:
-        return Found(_Unreadable(disk.file, disk.capacity, over_datastore["reason"]), facts, None)
+    if not over_datastore.usable:
+        return Found(_Unreadable(disk.file, disk.capacity, over_datastore.reason), facts, None)
     path = DatastorePath.parse(disk.file, "disk")
     reader = reading.of_vm(session, vm, disk, path, deadline)
     return Found(reader, {**converting.of_descriptor(reader.text), **facts}, reader.text)
@@ -183,56 +180,20 @@ class _Unreadable:
 # How it could be read
 
 
-def _transports(vm: DiskVm, disk: Disk) -> list[dict[str, t.Any]]:
+def _transports(session: Session, vm: DiskVm, disk: Disk) -> list[Way]:
     """The ways to the bytes of a VM's disk, and why one is none."""
-    store = disk.file.partition("]")[0].lstrip("[")
-    kind = vm.stores.get(store, "")
-    reason = ""
-    if disk.backing != _FLAT:
-        reason = f"its backing is {disk.backing}"
-    elif disk.levels:
-        reason = "it is a delta disk, whose content is in several files"
-    elif kind == "vsan":
-        reason = "vSAN has no files of disks"
-    elif vm.power_state != _POWERED_OFF:
-        reason = f"the VM is {vm.power_state}, and its host has locked the file"
-    export = "independent disks and raw devices are in no snapshot" if disk.mode.startswith("independent") else ""
-    if vm.power_state == _POWERED_OFF and disk.backing == _FLAT:
-        export = ""
-    ways = (
-        ("datastore_http", reason),
-        ("export", export),
-        ("hotadd", _no_hotadd()),
-        ("nbd", _no_nbd()),
-    )
-    return [{"name": name, "usable": not why, "reason": why} for name, why in ways]
-
-
-def _no_hotadd() -> str:
-    try:
-        with open(_VENDOR, encoding="ascii", errors="replace") as file:
-            vendor = file.read().strip()
-    except OSError:
-        vendor = ""
-    return "" if vendor.startswith("VMware") else "the machine where the module runs is no VM of vSphere"
+    proxy = proxies.find(session, None)
+    return [
+        Way(transports.DATASTORE_HTTP, transports.datastore_http(vm.subject, disk)),
+        Way(transports.EXPORT, transports.export(vm.subject, disk)),
+        Way(transports.HOTADD, transports.hotadd(vm.subject, disk, proxy if isinstance(proxy, str) else proxy.proxy)),
+        Way(transports.NBD, _no_nbd()),
+    ]
 
 
 def _no_nbd() -> str:
     program = shutil.which("nbdkit")
-    if program is None:
-        return "the program nbdkit is missing where the module runs"
-    try:
-        done = subprocess.run(
-            [program, "vddk", "--dump-plugin"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-            timeout=_SECONDS_FOR_PLUGIN,
-        )
-    except subprocess.TimeoutExpired:
-        return "nbdkit does not answer"
-    return "nbdkit has no plugin vddk, or no library for it" if done.returncode else ""
+    return "the program nbdkit is missing where the module runs" if program is None else nbdkit.vddk_reason(program, "")
 
 
 # The answers

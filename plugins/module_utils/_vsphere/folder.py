@@ -176,7 +176,7 @@ class DatastoreFiles:
                 found = _RANGE.fullmatch(answer.headers.get("Content-Range") or "")
                 if answer.status != 206 or found is None or int(found[1]) != start or int(found[2]) != start + length - 1:
                     raise FileLocked(
-                        f"The server does not send the bytes of {path} that were asked for.", hint="Use transport lease."
+                        f"The server does not send the bytes of {path} that were asked for.", hint="An export lease has it."
                     )
             yield answer
 
@@ -235,5 +235,5 @@ def _check(answer: web.Answer, path: DatastorePath, method: str) -> None:
         raise FileLocked(f"The server does not take {path} ({status}).", hint="Look whether a running VM uses it.")
     raise FileLocked(
         f"The server does not give {path} ({status}).",
-        hint="Disks of running VMs, and those on vSAN, can be had by a lease alone: set transport to lease.",
+        hint="Disks of running VMs, and those on vSAN, come by an export lease alone: set transport so.",
     )

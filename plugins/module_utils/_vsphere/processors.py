@@ -18,7 +18,7 @@ from .cpuid import BadBits, Identity, Leaf
 from .features import Values, values_of
 
 if t.TYPE_CHECKING:
-    from .._connector.plain import PlainRow
+    from .._connector.plain import Items, PlainRow
     from .._connector.session import Session
 
 HOST = (
@@ -195,22 +195,30 @@ def needs_in(vm: Row) -> Needs:
     )
 
 
-def plain_needs(vm: PlainRow, once: t.Callable[[dict[str, str]], Values] = lambda values: values) -> Needs:
-    """The same of a VM that was read with ``VM`` as plain texts.
+class PlainNeeds:
+    """Reads the same of VMs that were read with ``VM`` as plain texts, of thousands of them.
 
-    :param once: is given each mapping, and may return an equal one that is there already.
+    What they require is the same of most of them: it is taken apart and kept once.
     """
 
-    def values(path: str) -> Values:
-        return once(values_of((each["key"], each.get("value", "")) for each in vm.items(path)))
+    def __init__(self) -> None:
+        self._known: dict[Items, Values] = {}
 
-    return Needs(
-        hardware=vm.text("config.version"),
-        min_mode=vm.text("runtime.minRequiredEVCModeKey"),
-        requirements=values("runtime.featureRequirement"),
-        offline=values("runtime.offlineFeatureRequirement"),
-        masks=values("runtime.featureMask"),
-    )
+    def of(self, vm: PlainRow) -> Needs:
+        """What a VM requires."""
+        return Needs(
+            hardware=vm.text("config.version"),
+            min_mode=vm.text("runtime.minRequiredEVCModeKey"),
+            requirements=self._values(vm.items("runtime.featureRequirement")),
+            offline=self._values(vm.items("runtime.offlineFeatureRequirement")),
+            masks=self._values(vm.items("runtime.featureMask")),
+        )
+
+    def _values(self, items: Items) -> Values:
+        # Of masks and requirements alike the fields are key, name and value, none of which is optional.
+        if items not in self._known:
+            self._known[items] = values_of((each[0], each[2]) for each in items if len(each) > 2)
+        return self._known[items]
 
 
 def feature_values(items: t.Iterable[t.Any] | None) -> dict[str, str]:

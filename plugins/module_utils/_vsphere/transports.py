@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .flat import without_files
+
 if t.TYPE_CHECKING:
     from .disks import Disk
 
@@ -88,7 +90,7 @@ class Proxy:
     :ivar kinds: kinds of the datastores that it lies on.
     :ivar uuids: of the disks that it has.
     :ivar slots: free places of its SCSI controllers: key of the controller, and unit.
-    :ivar names_disks: whether its guest is told the UUIDs of its disks (``disk.EnableUUID``).
+    :ivar names_disks: whether its guest sees the UUIDs of its disks (``disk.EnableUUID``).
     """
 
     moid: str
@@ -108,8 +110,10 @@ def datastore_http(vm: Subject, disk: Disk) -> str:
         return f"its backing is {disk.backing}"
     if disk.levels:
         return "it is a delta disk, whose content is in several files"
-    if _store(vm, disk).kind == _VSAN:
+    if store_of(vm.stores, disk).kind == _VSAN:
         return "vSAN has no files of disks"
+    if without_files(store_of(vm.stores, disk).kind):
+        return without_files(store_of(vm.stores, disk).kind)
     if disk.encrypted:
         return "it is encrypted, and so is its file"
     if vm.power_state != _POWERED_OFF:
@@ -151,7 +155,7 @@ def _not_by_kind(disk: Disk) -> str:
 
 
 def _not_there(vm: Subject, disk: Disk, proxy: Proxy) -> str:
-    store = _store(vm, disk)
+    store = store_of(vm.stores, disk)
     if proxy.host not in store.hosts:
         return f"the host of {proxy.path} does not have the datastore of {disk.file}"
     if store.kind == _VSAN and proxy.kinds != {_VSAN}:
@@ -171,5 +175,6 @@ def _not_on(disk: Disk, proxy: Proxy) -> str:
     return ""
 
 
-def _store(vm: Subject, disk: Disk) -> Store:
-    return vm.stores.get(disk.file.partition("]")[0].lstrip("["), Store(""))
+def store_of(stores: t.Mapping[str, Store], disk: Disk) -> Store:
+    """The datastore of a disk, among those of its VM; one of no kind where it is none of them."""
+    return stores.get(disk.file.partition("]")[0].lstrip("["), Store(""))

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench import document, promises, scenes, tables
+from bench.backups import Backups
 from bench.document import CHART, section
 from bench.documents import MANY as MANY_GUESTS
 from bench.documents import Documents
@@ -38,8 +39,8 @@ class Size:
     at once. lookups: VMs of the small and of the large inventory. inventories, peers: VMs, and where
     the plugins of other collections run, too. guests, before: VMs of the role, by this build and by
     the earlier one. profile: clones and VMs of the flame graphs. disks: first class disks that are listed.
-    turns, most: how often what is
-    compared takes turns; at the most, where it scatters.
+    backup_mib: size of a disk that is backed up. turns, most: how often what is compared takes turns; at the most, where it
+    scatters.
     """
 
     plan: Plan
@@ -54,6 +55,7 @@ class Size:
     turns: int
     most: int
     disks: int = 10_000
+    backup_mib: int = 8192
 
 
 DEFAULT = Size(
@@ -83,6 +85,7 @@ QUICK = Size(
     turns=2,
     most=2,
     disks=500,
+    backup_mib=64,
 )
 
 
@@ -178,6 +181,10 @@ class Parts:
         turns, most = min(size.turns, 3), min(size.most, 6)
         return FirstClassDisks(self.simulator, self.installed, self.console, size.disks, turns, most).run()
 
+    def backups(self) -> Report:
+        """Backups of a disk."""
+        return Backups(self.installed, self.console, self.size.backup_mib, min(self.size.turns, 3)).run()
+
     def packages(self) -> Report:
         """OVF packages."""
         found = self.bench.packages()
@@ -221,6 +228,7 @@ _PARTS: dict[str, Callable[[Parts], Report]] = {
     "cloud": Parts.cloud,
     "areas": Parts.areas,
     "first_class_disks": Parts.first_class_disks,
+    "backups": Parts.backups,
     "packages": Parts.packages,
     "uploads": Parts.uploads,
     "inventory": Parts.inventory,

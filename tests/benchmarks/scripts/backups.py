@@ -4,19 +4,22 @@
 
 """Times the part of a backup that is not vCenter's: reading a disk over NBD, writing it, reading it back.
 
-Beside it, in turns: ``qemu-img convert`` from the same NBD source, with the SHA-256 of each MiB counted in, and a bare reader of the
-same merged ranges over as many connections, which writes nothing. Prints JSON. Runs where libnbd, nbdkit and qemu-img are.
+Beside it, in turns: ``qemu-img convert`` from the same NBD source, with the SHA-256 of each MiB counted in, and a bare reader
+of the same merged ranges over as many connections, which writes nothing. Prints JSON. Runs where libnbd, nbdkit and qemu-img
+are.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import datetime
 import hashlib
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -59,7 +62,7 @@ class Source:
 
     def reader(self) -> NbdReader:
         """As vm_backup reads it."""
-        return NbdReader(NbdServer(uri=self.uri), {}, "", self.capacity, "the disk")
+        return NbdReader(NbdServer(uri=self.uri), {}, "", self.capacity, "the disk", lambda: None)
 
     def change(self, share: float) -> list[Area]:
         """Write random blocks, so many of all; returns them, merged as vm_backup merges."""
@@ -170,6 +173,19 @@ def turns(folder: Path, mib: int, count: int, streams: int, delay_ms: float) -> 
         source.close()
 
 
+def load(root: Path, name: str) -> None:
+    """Load a library that was unpacked, after those that it needs: a running process does not learn where they lie."""
+    while True:
+        try:
+            ctypes.CDLL(next(str(path) for path in root.rglob(name)), ctypes.RTLD_GLOBAL)
+            return
+        except OSError as error:
+            needed = re.match(r"(\S+): cannot open shared object file", str(error))
+            if needed is None:
+                raise
+            load(root, needed[1])
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -177,7 +193,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--streams", type=int, default=4)
     parser.add_argument("--delay-ms", type=float, default=0)
+    parser.add_argument("--libraries", type=Path, help="folder in which libnbd was unpacked, where it is not installed")
     args = parser.parse_args()
+    if args.libraries is not None:
+        load(args.libraries, "libnbd.so.0")
     with tempfile.TemporaryDirectory(prefix="vforge-bench-") as folder:
         found = list(turns(Path(folder), args.mib, args.turns, args.streams, args.delay_ms))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -82,6 +82,12 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
     return 0
 
 
+def _capv(console: Console, _arguments: list[str]) -> int:
+    from devtools import manifests
+
+    return manifests.run(console)
+
+
 def _pin(console: Console, _arguments: list[str]) -> int:
     from devtools import pinning
 
@@ -106,6 +112,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "demo": _demo,
     "bench": _bench,
     "docs": _docs,
+    "capv": _capv,
     "error-codes": _error_codes,
     "module": _module,
     "lock": _pin,

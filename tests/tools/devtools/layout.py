@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / "tests" / "tools"
 SIMULATOR = ROOT / "tests" / "simulator"
+JUDGE = ROOT / "tests" / "judge"
 
 # Resolved, so that checkouts whose .build is a link to the same folder share what is built.
 BUILD = (ROOT / ".build").resolve()

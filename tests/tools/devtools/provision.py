@@ -53,6 +53,14 @@ def _binaries(go: Go) -> Build:
     return Build("bin", (go.version, *_simulator_sources()), make)
 
 
+def _judge(go: Go) -> Build:
+    def make(folder: Path) -> None:
+        command: list[str | Path] = [go.tool("go"), "build", "-trimpath", "-o", f"{folder}/", "."]
+        processes.check(command, layout.LOGS / "judge.log", cwd=layout.JUDGE, env={**go.env(), "CGO_ENABLED": "0"})
+
+    return Build("judge", (go.version, *sorted(layout.JUDGE.iterdir())), make)
+
+
 def _unpacked(build: Build) -> tuple[Path | None, str]:
     """The folder of what Debian's packages hold; or None, and why it cannot be had."""
     reason = debian.why_not()
@@ -118,6 +126,14 @@ class Toolbox:
     def sink(self) -> Path:
         """The far end of a measured upload, which throws away what it is sent."""
         return self._binaries / "vforge-sink"
+
+    @cached_property
+    def judge(self) -> Path:
+        """What holds manifests against schemas as an API server does. A minute of processor time, so only `make capv`
+        asks for it."""
+        folder = _judge(self.go).ensure()
+        self._done("judge", "k8s.io/apiextensions-apiserver")
+        return folder / "judge"
 
     @cached_property
     def debian(self) -> tuple[Path | None, str]:

@@ -112,8 +112,10 @@ func (s Set) Without(other Set) Set {
 // And are the features that both sets have.
 func (s Set) And(other Set) Set { return s.Without(s.Without(other)) }
 
-// Features are what a processor can do.
-func (p *Processor) Features() Set {
+// Features are what a processor can do. The set is shared: nobody changes it.
+func (p *Processor) Features() Set { return p.has }
+
+func (p *Processor) decode() Set {
 	out := Set{p.Vendor(): true}
 	for name, places := range features {
 		for _, at := range places {

@@ -26,6 +26,7 @@ type Processor struct {
 	// Source is the file of the InstLatx64 collection with the same values.
 	Source string
 	leaves map[leaf]registers
+	has    Set
 }
 
 const (
@@ -184,7 +185,9 @@ func amd(name, brand string, hz int64, source string, top, topExtended uint32, l
 
 func made(name, brand string, hz int64, source string, leaves map[leaf]registers, first, firstExtended registers) Processor {
 	leaves[leaf{basic, 0}], leaves[leaf{topBasic, 0}] = first, firstExtended
-	return Processor{Name: name, Brand: brand, Hz: hz, Source: source, leaves: leaves}
+	p := Processor{Name: name, Brand: brand, Hz: hz, Source: source, leaves: leaves}
+	p.has = p.decode()
+	return p
 }
 
 // Names lists the known processors.

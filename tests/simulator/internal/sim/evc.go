@@ -27,7 +27,7 @@ type evcTable struct {
 	processors map[types.ManagedObjectReference]*cpus.Processor
 	modes      map[types.ManagedObjectReference]*cpus.Mode // of clusters
 	byHost     map[types.ManagedObjectReference]bool       // clusters that go by the hosts of running VMs alone
-	needs      map[string][]types.VirtualMachineFeatureRequirement
+	uses       map[string]uses                             // by processor and mode
 }
 
 const editCluster = "Host.Inventory.EditCluster"
@@ -43,7 +43,7 @@ func (s *Sim) installEVC() error {
 	s.evc.processors = make(map[types.ManagedObjectReference]*cpus.Processor)
 	s.evc.modes = make(map[types.ManagedObjectReference]*cpus.Mode)
 	s.evc.byHost = make(map[types.ManagedObjectReference]bool)
-	s.evc.needs = make(map[string][]types.VirtualMachineFeatureRequirement)
+	s.evc.uses = make(map[string]uses)
 	api, spell := s.cfg.APIVersion, cpus.SpellingOf(s.cfg.APIVersion)
 	instance := s.reg.Get(vim25.ServiceInstance).(*simulator.ServiceInstance)
 	for _, m := range cpus.Modes(api) {

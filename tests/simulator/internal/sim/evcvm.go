@@ -128,43 +128,56 @@ func (s *Sim) fillFeatures(vm *simulator.VirtualMachine, host *simulator.HostSys
 	if own != nil {
 		rt.FeatureMask = own.masks
 	}
-	spell := cpus.SpellingOf(s.cfg.APIVersion)
-	var needed cpus.Set
+	lm := cpus.SpellingOf(s.cfg.APIVersion).Requirements(cpus.Set{"lm": true})[0].Key
+	rt.OfflineFeatureRequirement = []types.VirtualMachineFeatureRequirement{{Key: lm, FeatureName: lm, Value: "Num:Min:1"}}
+	rt.FeatureRequirement, rt.MinRequiredEVCModeKey = nil, ""
 	switch {
 	case rt.PowerState != poweredOff && host != nil:
-		needed, _ = s.startFeatures(vm, host)
+		uses := s.usesOn(vm, host, own)
+		rt.FeatureRequirement, rt.MinRequiredEVCModeKey = uses.features, uses.least
 	case own != nil:
-		all, _ := spell.Masked(cpus.Set{}, own.masks, own.complete)
-		needed = all.Guest()
-	}
-	rt.OfflineFeatureRequirement = []types.VirtualMachineFeatureRequirement{{
-		Key: spell.Requirements(cpus.Set{"lm": true})[0].Key, FeatureName: spell.Requirements(cpus.Set{"lm": true})[0].Key, Value: "Num:Min:1",
-	}}
-	rt.FeatureRequirement, rt.MinRequiredEVCModeKey = nil, ""
-	if rt.PowerState != poweredOff {
-		rt.FeatureRequirement = s.requirements(needed)
-	}
-	if least := cpus.Least(s.cfg.APIVersion, needed); needed != nil && least != nil {
-		rt.MinRequiredEVCModeKey = least.Key
+		all, _ := cpus.SpellingOf(s.cfg.APIVersion).Masked(cpus.Set{}, own.masks, own.complete)
+		rt.MinRequiredEVCModeKey = s.usesOf(all.Guest()).least
 	}
 	vm.Capability.PerVmEvcSupported = types.NewBool(s.perVMEVC(vm))
 	vm.Summary.Runtime = *rt
 }
 
-// requirements are shared by the thousands of VMs that need the same.
-func (s *Sim) requirements(needed cpus.Set) []types.VirtualMachineFeatureRequirement {
-	made := cpus.SpellingOf(s.cfg.APIVersion).Requirements(needed)
-	var key strings.Builder
-	for _, r := range made {
-		key.WriteString(r.Key)
+// uses is what a running VM tells of the features that it found.
+type uses struct {
+	features []types.VirtualMachineFeatureRequirement
+	least    string
+}
+
+// usesOn is what a VM finds on a host. The thousands of VMs without a mode of their own find the same on hosts that are alike.
+func (s *Sim) usesOn(vm *simulator.VirtualMachine, host *simulator.HostSystem, own *vmEVC) uses {
+	if own != nil {
+		found, _ := s.startFeatures(vm, host)
+		return s.usesOf(found)
+	}
+	key := s.processorOf(host.Self).Name
+	cluster, _ := s.ComputeOf(host.Self)
+	if mode := s.evcModeOf(cluster); mode != nil {
+		key += " " + mode.Key
 	}
 	s.evc.mu.Lock()
-	defer s.evc.mu.Unlock()
-	if known, ok := s.evc.needs[key.String()]; ok {
-		return known
+	known, ok := s.evc.uses[key]
+	s.evc.mu.Unlock()
+	if !ok {
+		known = s.usesOf(s.shownBy(host).Guest())
+		s.evc.mu.Lock()
+		s.evc.uses[key] = known
+		s.evc.mu.Unlock()
 	}
-	s.evc.needs[key.String()] = made
-	return made
+	return known
+}
+
+func (s *Sim) usesOf(found cpus.Set) uses {
+	out := uses{features: cpus.SpellingOf(s.cfg.APIVersion).Requirements(found)}
+	if least := cpus.Least(s.cfg.APIVersion, found); least != nil {
+		out.least = least.Key
+	}
+	return out
 }
 
 func (s *Sim) perVMEVC(vm *simulator.VirtualMachine) bool {

@@ -102,7 +102,8 @@ func (s *Sim) attachingDisk(vm *simulator.VirtualMachine, index int32, want *vdi
 			}
 		}
 		if want.Parent == nil && found.Parent != nil {
-			want.Parent, want.Uuid = found.Parent, found.Uuid
+			store := ds.Self
+			want.Parent, want.Uuid, want.Datastore = found.Parent, found.Uuid, &store
 		}
 	}
 	if ds.Summary.Type == string(types.HostFileSystemVolumeFileSystemTypeVsan) && !s.liesOn(vm, ds.Summary.Type) {

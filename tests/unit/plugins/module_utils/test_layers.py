@@ -51,6 +51,7 @@ _LAYERS = (
         "_retention",
         "_programs",
         "_devices",
+        "_nbdkit",
     },
     {"_connector"},
     {"_vsphere"},

@@ -108,6 +108,11 @@ WAYS = {
         lambda _sim, number, _folder: {"vm": {"name": f"vm-{number}"}, "state": "enabled", "activation": "power_cycle"},
         prepare=_untracked,
     ),
+    "evc, cluster": Story(
+        # Each attempt finds the mode of the one before.
+        lambda _sim, number, _folder: {"cluster": "DC0_C0", "mode": ("intel-haswell", "intel-ivybridge")[number % 2]},
+        flags=("--vms", "0", "--parents", "0"),
+    ),
     "fork_parent, absent": Story(
         lambda _sim, number, _folder: {
             "parent": _GOLDEN,

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import ssl
 import sys
+import time
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _nbdkit
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import nbd
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.options import NbdServer
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption, PartialFailure
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 
 MIB = 1 << 20
@@ -120,7 +123,7 @@ def test_a_program_that_is_not_there_is_said_before_any_snapshot(served):
 
 @pytest.mark.usefixtures("tools")
 def test_nbdkit_of_debian_has_no_plugin():
-    assert nbd.reason(NbdServer(command=("nbdkit", "vddk"))) == nbd.NO_PLUGIN
+    assert nbd.reason(NbdServer(command=("nbdkit", "vddk"))) == _nbdkit.NO_PLUGIN
     assert nbd.reason(NbdServer(command=("nbdkit", "memory", "1M"))) == ""
 
 
@@ -135,3 +138,26 @@ def test_nbdkit_of_debian_has_no_plugin():
 def test_placeholders_that_cannot_be_filled_are_refused(given, why):
     with pytest.raises(InvalidOption, match=why):
         NbdServer.from_params(given)
+
+
+def test_a_server_that_never_answers_does_not_hold_a_task_up(served, tmp_path):
+    """It takes connections, as one does that serves somebody else, and says nothing."""
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen(8)
+        begun = time.monotonic()
+        ran = served.attempt(nbd={"uri": f"nbd+unix:///?socket={path}"}, timeout=3)
+        assert time.monotonic() - begun < 30
+    assert isinstance(ran.error, PartialFailure)
+    assert (ran.code, served.points(), served.snapshots("web-1")) == ("timeout", [], [])
+
+
+def test_a_server_that_stops_answering_does_not_hold_a_task_up(served):
+    """It is there when it is asked what it has, and then every range takes longer than the task may."""
+    served.sim.write_disk("web-1", offset=MIB, length=MIB, seed=1)
+    slow = ["nbdkit", "--foreground", "--filter=delay", "pattern", "4M", "rdelay=600"]
+    begun = time.monotonic()
+    ran = served.attempt(nbd={"command": slow}, timeout=4, mode="full")
+    assert time.monotonic() - begun < 40
+    assert (ran.code, served.points(), served.snapshots("web-1")) == ("timeout", [], [])

@@ -73,6 +73,8 @@ def test_the_order_of_a_backup(backups, events):
     assert [event for event in events[begun:] if event not in _WAITING] == [
         "lock",
         "RemoveSnapshot_Task",
+        # Without that snapshot its disks are others.
+        "RetrievePropertiesEx",
         "CreateSnapshot_Task",
         "RetrievePropertiesEx",
         "QueryChangedDiskAreas",

@@ -44,6 +44,22 @@ _MACHINE = dict.fromkeys(
     )
 )
 
+# All that a machine can have.
+RICH: dict[str, Any] = {
+    "clone_mode": "fullClone",
+    "disk_gib": 40,
+    "cores_per_socket": 2,
+    "cpus": 4,
+    "hardware_version": "vmx-19",
+    "storage_policy": "gold",
+    "folder": "/DC0/vm/k8s",
+    "resource_pool": "k8s",
+    "networks": [
+        {"name": "n", "dhcp4": True, "mtu": 9000, "nameservers": ["10.0.0.1"], "search_domains": ["example.com"]},
+        {"name": "yes", "address_pools": [{"api_group": "ipam.cluster.x-k8s.io", "kind": "InClusterIPPool", "name": "p"}]},
+    ],
+}
+
 OPTIONS: dict[str, Any] = {
     "state": "present",
     "path": "/nowhere",

@@ -51,6 +51,7 @@ _TWO = ("[one] web/web-000001.vmdk", "[one] web/web.vmdk")
         (vm(power_state="suspended"), DISK, "the VM is suspended, and its host has locked the file"),
         (VM, disk(files=_TWO), "it is a delta disk, whose content is in several files"),
         (vm(stores=store("vsan")), DISK, "vSAN has no files of disks"),
+        (vm(stores=store("VVOL")), DISK, "a datastore of the kind VVOL has no files of disks"),
         (VM, disk(encrypted=True), "it is encrypted, and so is its file"),
         (VM, disk(backing="RawDiskMappingVer1"), "its backing is RawDiskMappingVer1"),
     ],
