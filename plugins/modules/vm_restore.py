@@ -11,10 +11,10 @@ description:
   - With O(into) it puts disks as they were at any point of a repository into a VM that is there, all or some of them.
     Each is brought in beside the disk that it replaces and read back where its datastore allows that. Only when all have
     come, one call exchanges them, and the old ones are deleted last. A VM that is to be powered off runs until then.
-  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks or with all of the restored ones. The
-    next run into the same VM goes on with what has come, and removes what is not needed.
-  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the digest of the backup. A file
-    is there when that is done, and not before. No vCenter is asked.
+  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks or with all of the restored
+    ones. The next run into the same VM goes on with what has come, and removes what is not needed.
+  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the digest of the
+    backup. A file is there when that is done, and not before. No vCenter is asked.
   - Disks of a VM that is off, and files, which already have what the point has are left alone.
   - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and networks, of which
     M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) makes a new VM so.
@@ -42,8 +42,8 @@ options:
     type: str
   disks:
     description:
-      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys (V(2000)) or the UUIDs of their
-        backings, as they were at the point. All disks by default.
+      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys (V(2000)) or
+        the UUIDs of their backings, as they were at the point. All disks by default.
     type: list
     elements: str
     default: []
@@ -83,12 +83,13 @@ options:
         type: str
   datacenter:
     description:
-      - Name or path of the datacenter to look in for O(into). The whole inventory by default.
+      - Name or path of the datacenter to look in. The whole inventory by default.
+      - For O(into) alone.
     type: str
   power_off:
     description:
-      - Whether a VM that is not powered off is powered off (not shut down) when the disks have come. Without it such a VM is
-        refused.
+      - Whether a VM that is not powered off is powered off (not shut down) when the disks have come. Without it
+        such a VM is refused.
     type: bool
     default: false
   powered_on:
@@ -105,15 +106,15 @@ options:
     default: refuse
   keep_replaced:
     description:
-      - Whether the disks that were replaced stay on their datastores, where they belong to no VM. RV(disks[].replaced) has their
-        paths, and nobody removes them later.
+      - Whether the disks that were replaced stay on their datastores, where they belong to no VM.
+        RV(disks[].replaced) has their paths, and nobody removes them later.
     type: bool
     default: false
   verify:
     description:
       - How a restored disk is proved before anything is exchanged.
-      - V(content) reads it from its datastore and compares every MiB with the digests of the backup. This is not possible on
-        vSAN.
+      - V(content) reads it from its datastore and compares every MiB with the digests of the backup. This is not
+        possible on vSAN.
       - V(manifest) compares the size and the digest of the upload as the host reports them.
       - V(auto) does the first where it is possible, else the second. RV(disks[].compared) says which it was.
     type: str
@@ -121,14 +122,15 @@ options:
     default: auto
   dest:
     description:
-      - Folder for the files, which must be there. They are named after the keys of the disks, such as C(disk-2000.qcow2). The
-        descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and its disks are C(vm-disk-2000.vmdk) and so on.
-      - With O(into) it is where one disk at a time is made ready for its upload, by default in the repository. There has to be
-        room for what is used of the largest disk.
+      - Folder for the files, which must be there. They are named after the keys of the disks, such as
+        C(disk-2000.qcow2). The descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and its disks are
+        C(vm-disk-2000.vmdk) and so on.
+      - With O(into) it is where one disk at a time is made ready for its upload, by default in the repository.
+        There has to be room for what is used of the largest disk.
     type: path
   format:
     description:
-      - Format of the files, V(qcow2) by default.
+      - Format of the files, V(qcow2) by default. Not with O(into).
       - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
         secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM, and its
         NVRAM.
@@ -154,8 +156,8 @@ attributes:
   idempotent:
     support: full
     details:
-      - Files, and disks of a VM that is off, are read and compared, and written only where they differ. Disks of a VM that runs,
-        and those on vSAN, cannot be read, so they are restored again.
+      - Files, and disks of a VM that is off, are read and compared, and written only where they differ. Disks of
+        a VM that runs, and those on vSAN, cannot be read, so they are restored again.
   action_group:
     support: full
 requirements:
@@ -226,25 +228,26 @@ EXAMPLES = r"""
 RETURN = r"""
 repository:
   description: The folder of the backups.
-  returned: always
+  returned: when the backup was found
   type: str
   sample: /srv/backups
 instance_uuid:
   description: Instance UUID of the VM.
-  returned: always
+  returned: as RV(repository)
   type: str
 name:
   description: Name that the VM had at the point.
-  returned: always
+  returned: as RV(repository)
   type: str
 point:
   description: The point that was restored.
-  returned: always
+  returned: as RV(repository)
   type: str
 package:
   description:
-    - The package, with the C(path) of its descriptor and the C(action), V(restored) or V(unchanged). Null for other formats.
-  returned: always
+    - The package, with the C(path) of its descriptor and the C(action), V(restored) or V(unchanged). Null for other
+      formats.
+  returned: as RV(repository)
   type: dict
 into:
   description: The VM that was restored into.
@@ -265,8 +268,8 @@ into:
       type: str
     actions:
       description:
-        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off), V(snapshots_removed), V(disks_replaced),
-          V(replaced_disks_deleted) and V(powered_on).
+        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off), V(snapshots_removed),
+          V(disks_replaced), V(replaced_disks_deleted) and V(powered_on).
       type: list
       elements: str
     changed:
@@ -286,7 +289,7 @@ left:
   elements: str
 disks:
   description: One entry for each disk of the point that is restored.
-  returned: always
+  returned: as RV(repository)
   type: list
   elements: dict
   contains:
@@ -308,8 +311,8 @@ disks:
       type: str
     action:
       description:
-        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was not restored, since the task
-          failed.
+        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was not
+          restored, since the task failed.
       type: str
     compared:
       description: How it was proved, by its V(content) or by the V(manifest) of the host. Null where it was not.
@@ -321,8 +324,8 @@ disks:
       type: str
     replaced:
       description:
-        - The disk that was there before, with its C(path), whether it was C(deleted), and the C(reason) why not. Null where there
-          was none, or nothing was replaced.
+        - The disk that was there before, with its C(path), whether it was C(deleted), and the C(reason) why
+          not. Null where there was none, or nothing was replaced.
       returned: with O(into)
       type: dict
 timing:

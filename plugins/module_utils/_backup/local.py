@@ -211,7 +211,12 @@ def _package(
 ) -> dict[str, t.Any]:
     """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
     path = os.path.join(folder, _DESCRIPTOR)
-    found = {"path": path, "action": "unchanged"}
+    found = {
+        "path": path,
+        "action": "unchanged",
+        "bios_uuid": about.bios_uuid,
+        "nics": [{"index": index, "mac": card.mac} for index, card in enumerate(about.cards) if card.mac],
+    }
     if check and any(entry["action"] == "restored" for entry in entries):
         return {**found, "action": "restored"}
     by_key = {disk.key: disk for disk in about.disks}

@@ -9,7 +9,8 @@ import dataclasses
 import typing as t
 
 from .._errors import VforgeError
-from .restore_options import REFUSE
+from .._vsphere.flat import without_files
+from .restore_options import CONTENT, REFUSE
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
@@ -137,6 +138,25 @@ def check_power(target: Target, options: IntoOptions) -> None:
             hint="Shut it down, or set power_off to true.",
             power_state=target.power_state,
         )
+
+
+def check_verify(target: Target, options: IntoOptions, due: t.Sequence[Place]) -> None:
+    """Refuse a proof that the datastores do not allow.
+
+    :raises NotRestored: a disk would have to be read where none can be.
+    """
+    if options.verify != CONTENT:
+        return
+    for place in due:
+        folder = place.old.file if place.old is not None else target.home
+        store = folder.partition("]")[0].lstrip("[")
+        obstacle = without_files(target.stores.get(store, ""))
+        if obstacle:
+            raise NotRestored(
+                "not_readable",
+                f"{place.backup.label} could not be read back: {obstacle}.",
+                hint="Set verify to auto or manifest.",
+            )
 
 
 def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:

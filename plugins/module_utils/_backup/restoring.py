@@ -16,10 +16,11 @@ import dataclasses
 import os
 import typing as t
 
+from .. import _files
 from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
-from .._engine import Item, Task
+from .._engine import Item, Part, Task
 from .._errors import Fault
 from .._progress import Meter
 from .._vsphere import snapshots
@@ -49,8 +50,11 @@ from .selecting import chosen_disks
 
 if t.TYPE_CHECKING:
     from .._connector.session import Session
+    from .._vsphere.disks import Disk
     from .model import Point
     from .targets import Target
+
+_WHAT = "disk that is made ready"
 
 # What begins the names of files that are made ready for an upload.
 _READY = "restore-"
@@ -83,7 +87,6 @@ class RestoreItem(Item):
 
     target: Target
     disks: list[RestoredDisk] = dataclasses.field(default_factory=list)
-    unclear: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -144,14 +147,16 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     :raises VforgeError: before anything was begun.
     :raises PartialFailure: it did not succeed; it holds the whole result.
     """
-    images.require()
     deadline = session.deadline(options.timeout)
+    target = targets.find(session, options.into, options.datacenter)
+    images.require()
+    if options.folder:
+        _files.check_folder(options.folder, what=_WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
-        target = targets.find(session, options.into, options.datacenter)
         item = RestoreItem(target=target)
         task: Task[RestoreItem] = Task(session, [item], "VMs", deadline=deadline, parallel=1, check=check)
         record = Record(machine.folder, target.instance_uuid)
@@ -172,6 +177,7 @@ def _carry_out(job: RestoreTask) -> None:
     due = [disk.place for disk in item.due_disks]
     if due:
         restore_plan.check_power(job.target, job.options)
+        restore_plan.check_verify(job.target, job.options, due)
     left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
     item.steps = restore_plan.steps(job.target, job.options, due, leftovers=bool(left.deletable))
     if job.task.check:
@@ -199,14 +205,26 @@ def _note_restored(job: RestoreTask, places: t.Sequence[restore_plan.Place]) -> 
 
 def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
     """Whether the VM's disk has what the point has, as far as that can be read."""
-    old, backup = disk.place.old, disk.place.backup
-    alone = old is not None and old.capacity == backup.capacity and not old.levels
-    if old is None or not alone or not job.target.powered_off or _cannot_be_read(job, old.file):
+    old = disk.place.old
+    if old is None or old.capacity != disk.place.backup.capacity:
+        return False
+    disk.not_read = _obstacle(job, old)
+    if disk.not_read:
         return False
     try:
         return _difference(job, disk, old.file, f"comparing {old.label}") is None
-    except (FileLocked, FileDenied, NoSuchFile, NotWhole):
+    except (FileLocked, FileDenied, NoSuchFile, NotWhole) as error:
+        disk.not_read = str(error)
         return False
+
+
+def _obstacle(job: RestoreTask, old: Disk) -> str:
+    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the point has; empty where it can."""
+    if not job.target.powered_off:
+        return "the VM is not powered off, and its host has locked the file"
+    if old.levels:
+        return "it is a delta disk, whose content is in several files"
+    return _cannot_be_read(job, old.file)
 
 
 def _cannot_be_read(job: RestoreTask, file: str) -> str:
@@ -232,7 +250,6 @@ def _path(file: str) -> DatastorePath:
 
 def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
     _remove_ready(job)
-    job.item.unclear = left.unclear
     for file in left.unclear:
         job.item.warnings.append(
             f"A run that was killed has replaced {file}, and {job.item.title} has another disk in its place now. "
@@ -306,6 +323,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     for made in _brought_in(job, place):
         if made.compared == MANIFEST or _difference(job, disk, made.file, "comparing a disk that is there") is None:
             disk.file, disk.compared = made.file, made.compared
+            disk.not_read = _cannot_be_read(job, made.file) if made.compared == MANIFEST else ""
             return
         _delete(job, made.file)
     attached = {file for each in job.target.disks for file in each.files}
@@ -328,6 +346,9 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     disk.file = file
     _prove(job, disk)
     job.record.note_made(dataclasses.replace(made, compared=disk.compared))
+    if not job.item.parts:
+        # It stays, also where another one does not come.
+        job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
@@ -360,22 +381,17 @@ def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
 def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
     """Read a disk back and compare it with the digests of the point, where its datastore allows that.
 
-    :raises NotRestored: it has something else, and is deleted; or it cannot be read, and has to be.
+    :raises NotRestored: it has something else, and is deleted.
+    :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
-    obstacle = _cannot_be_read(job, disk.file)
-    wanted = job.options.verify
     disk.compared = MANIFEST
-    if wanted == MANIFEST:
-        return
-    disk.not_read = obstacle
-    if obstacle and wanted != CONTENT:
+    disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, disk.file)
+    if disk.not_read or job.options.verify == MANIFEST:
         return
     try:
-        if obstacle:
-            raise NotRestored("not_readable", f"{disk.file} cannot be read back: {obstacle}.", hint="Set verify to auto.")
         found = _difference(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     except (FileLocked, FileDenied) as error:
-        if wanted == CONTENT:
+        if job.options.verify == CONTENT:
             raise
         disk.not_read = str(error)
         return
@@ -394,7 +410,12 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
 
 def _exchange(job: RestoreTask) -> None:
     session, item = job.session, job.item
-    job.task.stage(POWER_OFF, lambda item: start_power_off(session, item.target.moid), "VMs powered off")
+    job.task.stage(
+        POWER_OFF,
+        lambda item: start_power_off(session, item.target.moid),
+        "VMs powered off",
+        done_already="InvalidPowerState",
+    )
     job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
     if item.error is not None:
         raise item.error

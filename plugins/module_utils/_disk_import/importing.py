@@ -18,9 +18,10 @@ import typing as t
 import uuid
 
 from .. import _signals
+from .._connector.tasks import Backoff
 from .._connector.web import Stop
 from .._engine import Task
-from .._errors import Fault, VforgeError
+from .._errors import Fault, TimedOut, VforgeError
 from .._progress import Meter
 from .._temporary_snapshots import Owner, OwnerMark
 from .._vsphere import directories
@@ -48,6 +49,9 @@ _SECONDS_TO_VANISH = 15.0
 
 # A lease through which nothing moves lives for 300 seconds (HttpNfcLeaseInfo.leaseTimeout).
 _SECONDS_OF_A_LEASE = 360.0
+
+# How vCenter answers for a lease whose session has ended.
+_LEASE_LOST = ("ManagedObjectNotFound", "Timedout")
 
 # How vCenter refuses to destroy a VM that a lease works on.
 _HELD_BY_A_LEASE = ("InvalidState", "TaskInProgress")
@@ -141,8 +145,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
     marks = {MARK: mark, _OWNER: owner.as_text()}
     spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks)
-    lease, ready = _begin(task, item, home, host, spec, mark)
-    moid = _fill(task, item, lease, ready, source)
+    moid = _sent(task, item, home, host, spec, owner, source)
     try:
         backing = _keep(task, item, home, moid, new)
     except BaseException:
@@ -155,7 +158,31 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     return Imported(backing, source.size)
 
 
-def _begin(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, mark: str) -> tuple[leases.Lease, leases.Ready]:
+def _sent(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark, source: _Source) -> str:
+    """Send the file by a lease, and by another one where that ended with its session.
+
+    :returns: the moid of the VM that has the disk then.
+    :raises TimedOut: no session lasted long enough.
+    """
+    session, waits = task.session, Backoff(task.deadline)
+    while True:
+        generation = session.generation
+        try:
+            lease, ready = _begin(task, item, home, host, spec, owner)
+            return _fill(task, item, lease, ready, source)
+        except Fault as fault:
+            if fault.fault not in _LEASE_LOST or session.generation == generation:
+                raise
+            if not waits.begin():
+                raise TimedOut(
+                    f"{item.title} was not imported in the time allowed: each lease ended with its session.",
+                    hint="Raise timeout, or look at what ends the sessions of this user.",
+                ) from fault
+
+
+def _begin(
+    task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, owner: OwnerMark
+) -> tuple[leases.Lease, leases.Ready]:
     """A lease that is ready. A VM that a killed run has left under the name goes before.
 
     :raises Busy: the name is taken by another run, or by something else.
@@ -170,7 +197,7 @@ def _begin(task: Task[t.Any], item: Item, home: Home, host: str, spec: t.Any, ma
         except Fault as fault:
             if fault.fault != "DuplicateName" or last:
                 raise
-            _remove_left(task, item, home, mark, fault)
+            _remove_left(task, item, home, owner.vm, fault, own=owner.run)
         except BaseException:
             if lease is not None:
                 _give_up(task, item, lease, "")
@@ -323,13 +350,14 @@ def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> N
     _remove_left(task, item, home, _mark(target))
 
 
-def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fault | None = None) -> None:
+def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fault | None = None, *, own: str = "") -> None:
     """Remove the VM that a run to the same place has left when it was killed, and the disk that it
     had taken off it.
 
     Both only when it is certain that this run is over: after its lease nothing else protects them.
 
     :param taken: says who has the name, where that is known.
+    :param own: this run, whose lease may have ended with its session.
     :raises Busy: it cannot be removed, since somebody still works with it, or it is none of ours.
     """
     session, name = task.session, name_of(mark)
@@ -341,7 +369,7 @@ def _remove_left(task: Task[t.Any], item: Item, home: Home, mark: str, taken: Fa
     if found.config.get(MARK) != mark:
         raise Busy(f"There is a VM {name} that was not made for an import.", hint="Rename it or remove it.")
     owner = OwnerMark.from_text(found.config.get(_OWNER, ""), mark)
-    if owner is None or not owner.is_over(found.created, session.current_time()):
+    if owner is None or not (owner.run == own or owner.is_over(found.created, session.current_time())):
         raise Busy(
             f"Another run imports to this place, by the VM {name}, or was killed on another machine.",
             hint="Run again when it has ended. If there is none any more, remove that VM.",

@@ -74,6 +74,7 @@ class Card:
 
     :ivar subtype: as OVF calls it (``VmxNet3``).
     :ivar network: name of its network; empty where it has none that is known.
+    :ivar mac: its MAC address, lower-case; empty where that is not known.
     """
 
     label: str
@@ -81,6 +82,7 @@ class Card:
     network: str
     connected: bool
     settings: tuple[tuple[str, str], ...] = ()
+    mac: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Machine:
     :ivar settings: vCenter's own, as ``vmw:Config`` has them.
     :ivar extra: pairs of extraConfig, all of them.
     :ivar encrypted: whether vSphere keeps it encrypted.
+    :ivar bios_uuid: empty where it is not known.
     """
 
     name: str
@@ -159,6 +162,7 @@ class Machine:
     properties: tuple[Property, ...] = dataclasses.field(default=(), repr=False)
     transports: tuple[str, ...] = ()
     encrypted: bool = False
+    bios_uuid: str = ""
 
     @property
     def networks(self) -> list[str]:
@@ -325,6 +329,7 @@ def machine_of(config: t.Any, name: str, networks: t.Mapping[str, str], stored: 
         properties=tuple(_property(each) for each in (vapp.property if vapp else None) or ()),
         transports=tuple((vapp.ovfEnvironmentTransport if vapp else None) or ()),
         encrypted=getattr(config, "keyId", None) is not None,
+        bios_uuid=config.uuid or "",
     )
 
 
@@ -446,7 +451,7 @@ def _cards(devices: t.Sequence[t.Any], networks: t.Mapping[str, str]) -> t.Itera
         subtype = next((word for name, word in _CARDS if name in classes), "E1000")
         wake = nic.device.wakeOnLanEnabled
         settings = (("wakeOnLanEnabled", "true" if wake else "false"),) if wake is not None else ()
-        yield Card(nic.label, subtype, nic.network, nic.connected, settings)
+        yield Card(nic.label, subtype, nic.network, nic.connected, settings, nic.mac)
 
 
 def _drives(devices: t.Sequence[t.Any]) -> t.Iterator[Drive]:

@@ -52,6 +52,8 @@ def _works(tiny_ova):
         "vm_backup": _reads(vm=_VM, repository="/nowhere/backups"),
         "vm_export": _reads(vm=_VM, dest=str(tiny_ova.ova.parent / "exports")),
         "vm_from_disks": _reads(name="web-1", disks=["[LocalDS_0] web-1/web-1.vmdk"]),
+        "vm_guest_check": _reads(vm=_VM),
+        "vm_restore": _reads(repository=str(tiny_ova.ova.parent), vm="web", into=_VM),
         "vmdk": _reads(state="exported", vm=_VM, path=str(tiny_ova.ova.parent / "a.vmdk")),
         "vmdk_info": _reads(vm=_VM),
         "cached_ovf_template": Work("CreateImportSpec", "", {"name": "tiny", "source": str(tiny_ova.ova), **place}, nth=1),

@@ -29,6 +29,7 @@ _DOMAINS = {
     "_fcd",
     "_fleet",
     "_fork",
+    "_guest_check",
     "_inventory",
     "_ovf",
     "_parent",

@@ -572,6 +572,9 @@ STORIES = {
         prepare=_loose_disk,
         check=_vm_around_it,
     ),
+    "vm_guest_check": Story(
+        lambda sim, _number, _folder: {"vm": _GOLDEN, "command": ["/bin/true"], **_guest(sim), "timeout": 40},
+    ),
     "vm_restore": Story(
         lambda _sim, number, folder: {
             "repository": str(_repository(folder, number)),

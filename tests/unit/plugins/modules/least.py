@@ -35,6 +35,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "vm_backup": {"vm": _VM, "repository": "/nowhere/backups"},
     "vm_export": {"vm": _VM, "dest": "/nowhere/exports"},
     "vm_from_disks": {"name": "web-1", "disks": ["[ds] web-1/web-1.vmdk"]},
+    "vm_guest_check": {"vm": _VM},
     "vm_restore": {"repository": "/nowhere/backups", "vm": "web-1", "into": _VM},
     "vmdk": {"state": "exported", "vm": _VM, "path": "/nowhere/a.vmdk"},
     "vmdk_info": {"vm": _VM},

@@ -28,7 +28,7 @@ _CHANGES = re.compile(r"(?!Check|Retrieve).*_Task$|MarkAs|(Shutdown|Reboot)Guest
 _ALL = {**{name: story for name, story in STORIES.items() if not name.endswith("_info")}, **WAYS}
 
 # These change nothing, whatever their calls.
-_READERS = {"fleet_plan"}
+_READERS = {"fleet_plan", "vm_guest_check"}
 
 # What a task undoes when it fails, by the call that fails.
 _UNDONE = {
@@ -38,6 +38,9 @@ _UNDONE = {
     ("cached_ovf_template, replace", "ImportVApp"),
     # The snapshot that was made for it was removed again.
     ("backup_clone", "CloneVM_Task"),
+    # The only disk did not get to its place, and was deleted with the VM of its import.
+    ("vm_restore", "ReconfigVM_Task"),
+    ("vm_restore", "MoveVirtualDisk_Task"),
 }
 
 

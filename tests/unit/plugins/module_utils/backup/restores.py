@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import typing as t
 from pathlib import Path
@@ -61,15 +60,6 @@ class Restores(BackupTasks):
         assert not process.is_alive()
         self.sim.clear(rule)
         return process.exitcode == -signal.SIGKILL
-
-    def killed_after(self, seconds: float, **given: t.Any) -> None:
-        """The same, killed after so many seconds."""
-        process = multiprocessing.get_context("fork").Process(target=lambda: self.restore(**given))
-        process.start()
-        process.join(seconds)
-        if process.is_alive():
-            os.kill(process.pid or 0, signal.SIGKILL)
-            process.join()
 
     def off(self, name: str = "web-1") -> None:
         """Power a VM off."""

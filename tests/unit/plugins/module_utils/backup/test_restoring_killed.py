@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
@@ -31,24 +32,30 @@ def contents(web):
     return web.content(), web.content(key=2001)
 
 
-# Every call that changes something, as often as a restore of two disks makes it.
-_CALLS = [
-    ("ImportVApp", 1),
+# Where most is at stake: a disk has come and is not noted, one is on its way, all are to be exchanged, none is deleted.
+_FEW = [
     ("HttpNfcLeaseComplete", 1),
+    ("MoveVirtualDisk_Task", 2),
+    ("ReconfigVM_Task", 3),
+    ("DeleteVirtualDisk_Task", 1),
+]
+
+# Every call that changes something, as often as a restore of two disks makes it; all are tried where VFORGE_KILLS is set.
+_ALL = [
+    *_FEW,
+    ("ImportVApp", 1),
     ("ReconfigVM_Task", 1),
     ("MoveVirtualDisk_Task", 1),
     ("Destroy_Task", 1),
     ("ImportVApp", 2),
     ("HttpNfcLeaseComplete", 2),
     ("ReconfigVM_Task", 2),
-    ("MoveVirtualDisk_Task", 2),
     ("Destroy_Task", 2),
     ("PowerOffVM_Task", 1),
-    ("ReconfigVM_Task", 3),
-    ("DeleteVirtualDisk_Task", 1),
     ("DeleteVirtualDisk_Task", 2),
     ("PowerOnVM_Task", 1),
 ]
+_CALLS = _ALL if "VFORGE_KILLS" in os.environ else _FEW
 
 
 @pytest.mark.parametrize(("method", "nth"), _CALLS)

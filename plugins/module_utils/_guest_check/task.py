@@ -1,0 +1,102 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait for a guest and ask it, from the options to the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._connector.find import TO_ANCESTORS, find_vm, unreadable
+from .._connector.props import collect
+from .._connector.pyvmomi import vim
+from .._engine import Item, Task
+from .._errors import GuestError, TimedOut
+from .._vsphere.guest import READY, Completed, Guest, tools_ready, wait_for_tools
+from .._vsphere.vm import ABOVE, BASICS, Vm, basics, is_readable, moid_of
+
+if t.TYPE_CHECKING:
+    from .._connector.session import Session
+    from .model import CheckOptions
+
+_WANTED: dict[type, tuple[str, ...]] = {**ABOVE, vim.VirtualMachine: (*BASICS, *READY)}
+
+
+@dataclasses.dataclass(kw_only=True)
+class GuestItem(Item):
+    """A VM whose guest is asked.
+
+    :ivar answers: whether its Tools take guest operations.
+    :ivar completed: what became of the command; None where none was run to its end.
+    """
+
+    vm: Vm
+    answers: bool
+    completed: Completed | None = None
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.vm.path
+
+    @property
+    def name(self) -> str:
+        """Of the VM."""
+        return self.vm.name
+
+
+def run(session: Session, options: CheckOptions, *, check: bool) -> dict[str, t.Any]:
+    """Wait until Tools answer, and run the command; in check mode say what there is now.
+
+    :returns: the module's result: ``changed``, ``vm``, ``failures`` and ``timing``.
+    :raises VforgeError: before anything was asked.
+    :raises PartialFailure: the guest does not answer, or the command failed; it holds the result.
+    """
+    deadline = session.deadline(options.timeout)
+    ref = find_vm(session, options.selector, options.datacenter)
+    rows = {row.moid: row for row in collect(session, [ref], _WANTED, TO_ANCESTORS)}
+    row = rows.get(moid_of(ref))
+    if not is_readable(row):
+        raise unreadable(options.selector)
+    item = GuestItem(vm=Vm(**basics(rows, row)), answers=tools_ready(row.values))
+    task: Task[GuestItem] = Task(session, [item], "guests", deadline=deadline, parallel=1, check=check)
+    with task.phase("work"), task.accounted(), task.working_on(item):
+        if not check:
+            _ask(task, item, ref, options)
+    return task.finish({"changed": False, "vm": _entry(item)}, subject=item)
+
+
+def _ask(task: Task[GuestItem], item: GuestItem, ref: t.Any, options: CheckOptions) -> None:
+    if not item.vm.powered_on:
+        raise GuestError("guest_powered_off", f"{item.title} is not powered on.", hint="Power it on and let its guest start.")
+    if not item.answers and wait_for_tools(task.session, [ref], task.deadline, "guests answer"):
+        raise TimedOut(
+            f"VMware Tools in {item.title} did not answer within {options.timeout} s.",
+            hint="Look at its console: the guest may not have started, or has no VMware Tools.",
+        )
+    item.answers = True
+    if options.credentials is None:
+        return
+    guest = Guest(task.session, ref, options.credentials)
+    program, *arguments = options.command
+    item.completed = guest.run(program, arguments, deadline=task.deadline)
+    if item.completed.exit_code not in options.exit_codes:
+        raise GuestError(
+            "guest_check_failed",
+            f"{program} in {item.title} ended with {item.completed.exit_code}.",
+            hint="vm.output of the result has what it wrote.",
+        )
+
+
+def _entry(item: GuestItem) -> dict[str, t.Any]:
+    done = item.completed
+    return {
+        "name": item.vm.name,
+        "moid": item.vm.moid,
+        "path": item.vm.path,
+        "power_state": item.vm.power_state,
+        "tools_answer": item.answers,
+        "exit_code": done.exit_code if done is not None else None,
+        "output": done.text if done is not None else "",
+    }

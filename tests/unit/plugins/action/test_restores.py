@@ -1,0 +1,118 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The roles vm_restore and restore_drill in playbooks: a new VM of a backup, and backups that are tried."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+
+# What of Debian libnbd needs: a system has it that has installed python3-libnbd.
+_LIBRARIES = (
+    "libnbd",
+    "libxml2",
+    "libgnutls",
+    "libicu",
+    "libp11-kit",
+    "libidn2",
+    "libunistring",
+    "libtasn1",
+    "libnettle",
+    "libhogweed",
+    "libgmp",
+    "liblzma",
+)
+
+
+@pytest.fixture(name="programs")
+def _programs(tools, libnbd, tmp_path, monkeypatch):
+    """qemu-img, qemu-nbd and libnbd for the modules of a play."""
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    for name in _LIBRARIES:
+        for path in tools.parent.rglob(f"{name}*.so*"):
+            (libraries / path.name).symlink_to(path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
+    monkeypatch.setenv("PYTHONPATH", str(tools.parent / "usr/lib/python3/dist-packages"))
+    assert libnbd is None
+
+
+@pytest.fixture(name="web")
+def _web(programs, make_sim, tmp_path, monkeypatch):
+    """The VM web-1 with a disk of 2 MiB, and a backup of it."""
+    assert programs is None
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with restores(make_sim("--vms", "1", "--clusters", "1"), tmp_path) as known:
+        known.make("web-1", size=2 * MIB)
+        known.write(0, seed=1)
+        known.run()
+        (tmp_path / "packages").mkdir(mode=0o700)
+        yield known
+
+
+def vms(web):
+    return sorted(path.rpartition("/")[2] for path in web.sim.govc("find", "/DC0/vm", "-type", "m") or ())
+
+
+def test_a_new_vm_has_what_the_backup_has_and_what_is_to_be_kept(web, tmp_path):
+    plays = Plays(web.sim, tmp_path, "vm_restore", ("result", "compared", "guest", "started"))
+    asked = {
+        "repository": str(web.repository),
+        "vm": "web-1",
+        "name": "again",
+        "dest": str(tmp_path / "packages"),
+        "default_network": "VM Network",
+        "keep_mac_addresses": True,
+        "keep_bios_uuid": True,
+        "powered_on": True,
+        "wait_for_tools": True,
+    }
+    ran = plays.run(**asked)
+    assert ran.code == 0, ran.output
+    assert [disk["action"] for disk in ran.left["compared"]["disks"]] == ["unchanged"]
+    assert ran.left["guest"]["vm"]["tools_answer"] is True
+    old, new = web.vm("web-1").config, web.vm("again").config
+    assert (new.uuid, new.instanceUuid != old.instanceUuid) == (old.uuid, True)
+    macs = [[card.macAddress for card in config.hardware.device if hasattr(card, "macAddress")] for config in (old, new)]
+    assert macs[0] == macs[1] != []
+    (disk,) = web.sim.vm("again")["disks"]
+    assert web.sim.read_disk("again", key=disk["key"], length=2 * MIB) == web.content()
+
+
+def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
+    before = vms(web)
+    plays = Plays(web.sim, tmp_path, "restore_drill", ("results",))
+    asked = {
+        "repository": str(web.repository),
+        "vms": ["nobody", "web-1"],
+        "network": "VM Network",
+        "dest": str(tmp_path / "packages"),
+        "guest_username": web.sim.guest_username,
+        "guest_password": web.sim.guest_password,
+        # What a guest writes is no template, whatever it looks like: printf makes braces of these numbers.
+        "command": ["/bin/sh", "-c", r"printf '\173\173 7 * 6 \175\175'"],
+        "report": str(tmp_path / "drill.json"),
+    }
+    plays.kill_at("PowerOnVM_Task", 1, **{**asked, "vms": ["web-1"]})
+    assert "drill-web-1" in vms(web)
+
+    # A minute of the day in which nothing begins.
+    shut = plays.run(**{**asked, "vms": ["web-1"]}, window_from="00:00", window_until="00:00")
+    assert (shut.code, shut.left["results"][0]["state"]) == (2, "not_begun")
+
+    ran = plays.run(**asked)
+    # One of them has no backup, which does not keep the other from its drill.
+    assert ran.code == 2, ran.output
+    nobody, proved = ran.left["results"]
+    assert (nobody["state"], "There are no backups of nobody" in nobody["why"]) == ("failed", True)
+    assert (proved["state"], proved["output"], proved["why"]) == ("passed", "{{ 7 * 6 }}", "")
+    assert proved["point"] == web.points()[0].id
+    assert json.loads((tmp_path / "drill.json").read_text(encoding="utf-8"))["results"] == [nobody, proved]
+    assert web.sim.guest_password not in ran.output
+    assert (vms(web), list((tmp_path / "packages").iterdir())) == (before, [])

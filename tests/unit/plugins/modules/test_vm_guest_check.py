@@ -1,0 +1,68 @@
+# Copyright: the vforge.vsphere authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Wait for a guest and run a command in it: the module vm_guest_check as a process."""
+
+from __future__ import annotations
+
+import pathlib
+import uuid
+
+import pytest
+
+from ansible_collections.vforge.vsphere.plugins import modules
+from vforge_module import ModuleProcess
+
+_PATH = str(pathlib.Path(next(iter(modules.__path__))).parents[4])
+
+
+@pytest.fixture
+def guest(shared_sim, tmp_path):
+    """Runs the module on a VM of its own, which is on and whose Tools run."""
+    name = f"guest-check-{uuid.uuid4().hex[:8]}"
+    shared_sim.create_vm(name)
+    process = ModuleProcess(
+        shared_sim,
+        "vm_guest_check",
+        _PATH,
+        tmp_path,
+        vm={"name": name},
+        guest_username=shared_sim.guest_username,
+        guest_password=shared_sim.guest_password,
+    )
+    process.name = name
+    return process
+
+
+def test_a_command_tells_its_output_and_nothing_is_changed(guest):
+    said = guest.run(command=["/bin/sh", "-c", "echo the shop is open"])
+    assert (said["changed"], said["vm"]["tools_answer"], said["vm"]["exit_code"]) == (False, True, 0)
+    assert said["vm"]["output"] == "the shop is open\n"
+
+
+def test_an_exit_code_that_is_not_expected_is_a_failure_with_the_output(guest):
+    failed = guest.run(command=["/bin/sh", "-c", "echo closed; exit 3"])
+    assert (failed["error_code"], failed["vm"]["exit_code"], failed["vm"]["output"]) == ("guest_check_failed", 3, "closed\n")
+    assert not guest.run(command=["/bin/sh", "-c", "exit 3"], exit_codes=[0, 3]).get("failed")
+
+
+def test_a_guest_that_starts_late_is_waited_for_and_one_that_does_not_is_told(guest, shared_sim):
+    shared_sim.patch_vm(guest.name, tools="notRunning")
+    late = guest.run(timeout=1)
+    assert (late["error_code"], late["vm"]["tools_answer"]) == ("timeout", False)
+    assert guest.run(_ansible_check_mode=True)["vm"]["tools_answer"] is False
+    shared_sim.govc("vm.power", "-off", "-force", guest.name)
+    assert guest.run()["error_code"] == "guest_powered_off"
+    shared_sim.patch_vm(guest.name, tools="running")
+    shared_sim.govc("vm.power", "-on", guest.name)
+    assert guest.run()["vm"]["tools_answer"] is True
+
+
+def test_what_cannot_be_right_is_refused(guest):
+    wrong = guest.run(command=["/bin/true"], guest_password=uuid.uuid4().hex)
+    assert wrong["error_code"] == "guest_wrong_credentials"
+    nobody = guest.run(command=["/bin/true"], guest_username="", guest_password="")
+    assert (nobody["error_code"], nobody["option"]) == ("invalid_option", "guest_username")
+    missing = guest.run(vm={"name": "nobody"})
+    assert (missing["error_code"], "nobody" in missing["msg"]) == ("not_found", True)
