@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restoring
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import InvalidOption
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
 
