@@ -90,7 +90,7 @@ def source_of(vm: SourceVm, snapshot: SnapshotSelector | None, quiesce: str, ref
     return FromNewSnapshot(quiesce=quiesce != NO and answers)
 
 
-def consistency(vm: SourceVm, source: Source | None, *, quiesced: bool) -> str:
+def consistency(vm: SourceVm, source: Source, *, quiesced: bool) -> str:
     """What the disks of the copy are like: ``crash`` or ``file_system``.
 
     :param quiesced: whether the snapshot that was made for it is.
@@ -109,10 +109,10 @@ def consistency(vm: SourceVm, source: Source | None, *, quiesced: bool) -> str:
 class CopyItem(SnapshotItem):
     """A VM that is copied.
 
-    :ivar source: where its disks come from; None where that could not be decided.
+    :ivar source: where its disks come from; the VM itself until that is decided.
     """
 
-    source: Source | None = None
+    source: Source = dataclasses.field(default_factory=FromVm)
 
     @property
     def snapshot(self) -> str | None:
