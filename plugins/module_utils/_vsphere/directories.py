@@ -51,7 +51,7 @@ def make(session: Session, datacenter: t.Any, path: str, files: DatastoreFiles) 
 
 
 def _is_there(files: DatastoreFiles, path: str) -> bool:
-    """Whether a directory is seen, by the beginning of its listing. Who may not look at it is not told."""
+    """Whether a directory is seen, by the beginning of its listing. False also where this user may not look."""
     try:
         files.read(DatastorePath.parse(path, "path"), 1)
     except (NoSuchFile, FileDenied, FileLocked):
