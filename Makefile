@@ -56,6 +56,10 @@ matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
 bench: ## measure, side by side with other tools; writes the table into docs/
 	$(DEV) bench $(ARGS)
 
+.PHONY: faults
+faults: ## have each call of each task fail in each way, and show a table: make faults ARGS="-n 3 -k vmdk"
+	$(DEV) faults $(ARGS)
+
 .PHONY: docs
 docs: ## the reference of the modules as HTML
 	$(DEV) docs

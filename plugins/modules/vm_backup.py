@@ -491,7 +491,7 @@ vms:
       type: list
       elements: str
     error:
-      description: Why it has no new point, with C(error_code), C(msg) and C(hint).
+      description: Why it has no new point, with C(error_code) and C(msg), which says what to do.
       returned: when it failed
       type: dict
 detached:
@@ -515,7 +515,7 @@ bytes_read:
   returned: as RV(vms)
   type: int
 failures:
-  description: The VMs that failed, with C(name), C(error_code), C(msg) and C(hint).
+  description: The VMs that failed, with C(name), C(error_code) and C(msg), which says what to do.
   returned: as RV(vms)
   type: list
   elements: dict

@@ -62,6 +62,12 @@ def _bench(console: Console, arguments: list[str]) -> int:
     return bench.run(console, arguments)
 
 
+def _faults(console: Console, arguments: list[str]) -> int:
+    from devtools import faults
+
+    return faults.run(console, arguments)
+
+
 def _docs(console: Console, _arguments: list[str]) -> int:
     from devtools import reference
 
@@ -111,6 +117,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "matrix": _matrix,
     "demo": _demo,
     "bench": _bench,
+    "faults": _faults,
     "docs": _docs,
     "capv": _capv,
     "error-codes": _error_codes,
