@@ -14,7 +14,7 @@ import typing as t
 
 from .._errors import InvalidOption
 from . import applications, manifests, secrets
-from .documents import Document, dump, head_of, load, with_head
+from .documents import Document, at, dump, head_of, load, with_head
 from .model import SEALED, Cluster
 from .secrets import SecretFile
 
@@ -218,24 +218,25 @@ def _management_app(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -
 
 
 def _server(name: str, files: t.Mapping[str, str]) -> str:
-    """The address of the workload cluster, as its own file has it; empty where that is gone."""
+    """The address of the workload cluster, as its own file has it; empty where that is gone or does not say."""
     path = f"capi-cluster/{name}/cluster.yaml"
     for document in load(files.get(path, ""), path):
-        if document.get("kind") == "VSphereCluster":
-            endpoint = document["spec"]["controlPlaneEndpoint"]
-            host = f"[{endpoint['host']}]" if ":" in endpoint["host"] else endpoint["host"]
-            return f"https://{host}:{endpoint['port']}"
+        endpoint = at(document, "spec", "controlPlaneEndpoint")
+        host, port = at(endpoint, "host"), at(endpoint, "port")
+        if at(document, "kind") == "VSphereCluster" and host and port:
+            return f"https://[{host}]:{port}" if ":" in str(host) else f"https://{host}:{port}"
     return ""
 
 
 def _users(name: str, server: str, files: t.Mapping[str, str]) -> list[str]:
     """The Applications of others that go into the cluster, with their files."""
     documents = ((path, document) for path, text in sorted(files.items()) for document in load(text, path))
-    return [f"{document['metadata'].get('name')} ({path})" for path, document in documents if _goes_to(document, name, server)]
+    users = [(path, at(document, "metadata", "name")) for path, document in documents if _goes_to(document, name, server)]
+    return [f"{called or 'an Application without a name'} ({path})" for path, called in users]
 
 
 def _goes_to(document: t.Any, name: str, server: str) -> bool:
-    if not isinstance(document, dict) or document.get("kind") != "Application":
+    if at(document, "kind") != "Application":
         return False
-    destination = (document.get("spec") or {}).get("destination") or {}
-    return destination.get("name") == name or bool(server and destination.get("server") == server)
+    destination = at(document, "spec", "destination")
+    return at(destination, "name") == name or bool(server and at(destination, "server") == server)

@@ -16,6 +16,7 @@ import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption
+from .documents import at
 
 # What names a template: the first for machines that are to come, the others for those that there are.
 _KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
@@ -47,9 +48,8 @@ def references_in(documents: t.Iterable[t.Any], found_in: str) -> list[Reference
             found += references_in(document["items"], found_in)
         template = _template(document)
         if template:
-            metadata = document.get("metadata") or {}
-            called = "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"))))
-            found.append(Reference(template, f"{document['kind']} {called} in {found_in}"))
+            called = "/".join(str(part) for key in ("namespace", "name") if (part := at(document, "metadata", key)))
+            found.append(Reference(template, f"{document['kind']} {called or 'without a name'} in {found_in}"))
     return found
 
 
@@ -57,10 +57,8 @@ def _template(document: dict[str, t.Any]) -> str:
     kind, version = document.get("kind"), str(document.get("apiVersion") or "")
     if kind not in _KINDS or not version.startswith(_GROUP):
         return ""
-    spec: t.Any = document.get("spec") or {}
-    if kind == _KINDS[0]:
-        spec = (spec.get("template") or {}).get("spec") or {}
-    return str(spec.get("template") or "")
+    spec = at(document, "spec", "template", "spec") if kind == _KINDS[0] else at(document, "spec")
+    return str(at(spec, "template") or "")
 
 
 def mentions(text: str, templates: t.Iterable[t.Mapping[str, t.Any]], found_in: str) -> list[Reference]:

@@ -117,5 +117,7 @@ def _diff(change: Change) -> dict[str, str]:
     if change.secrets is not None:
         before, after = "sealed before\n" if change.before else "", f"sealed of {change.secrets.source}\n"
     else:
-        before, after = change.before or "", change.after or ""
+        # What is not UTF-8 in a file that somebody has edited could not be shown.
+        before = (change.before or "").encode(errors="surrogateescape").decode(errors="replace")
+        after = change.after or ""
     return {"before_header": change.path, "after_header": change.path, "before": before, "after": after}

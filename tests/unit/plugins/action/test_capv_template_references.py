@@ -54,6 +54,13 @@ def test_lists_are_looked_into_and_others_are_not_references():
     assert references.references_in([other], "x") == []
 
 
+@pytest.mark.parametrize("odd", [{"spec": ["a"]}, {"spec": {"template": "a"}}, {"spec": {"template": {"spec": 1}}}])
+def test_objects_of_any_form_are_looked_at(odd):
+    assert references.references_in([{**_machines("node-1.34"), **odd}], "x") == []
+    unnamed = references.references_in([{**_machines("node-1.34"), "metadata": "me"}], "x")
+    assert [each.where for each in unnamed] == ["VSphereMachineTemplate without a name in x"]
+
+
 @pytest.mark.parametrize(
     ("text", "used"),
     [

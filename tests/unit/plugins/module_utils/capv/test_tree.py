@@ -135,6 +135,47 @@ def test_what_was_edited_is_named_and_nothing_is_written(tree):
     assert _done(_run(tree, on_edited="overwrite")) == {"app/prod/cni-app.yaml": "updated", _CLUSTER: "updated"}
 
 
+def test_a_file_that_was_edited_in_another_encoding_is_an_edited_one(tree):
+    _run(tree)
+    latin = (tree / _CLUSTER).read_bytes() + b"# f\xfcr alle\n"
+    (tree / _CLUSTER).write_bytes(latin)
+    for changes in ({"control_plane": {"replicas": 5}}, {"state": "absent"}):
+        with pytest.raises(plan.FilesEdited, match="it was edited"):
+            _run(tree, **changes)
+    done = _run(tree, on_edited="overwrite")
+    assert _done(done) == {_CLUSTER: "updated"}
+    assert "# f\ufffdr alle" in done["diff"][0]["before"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "- a list\n",
+        "a text\n",
+        "kind: VSphereCluster\n",
+        "{kind: VSphereCluster, spec: {controlPlaneEndpoint: []}}\n",
+        "{kind: VSphereCluster, spec: {controlPlaneEndpoint: {host: 10.0.0.1}}}\n",
+        "{kind: Application, spec: [a]}\n",
+        "{kind: Application, spec: {destination: prod}, metadata: []}\n",
+        "kind: [Application]\n",
+    ],
+)
+def test_documents_of_any_form_are_no_users(tree, odd):
+    _run(tree)
+    text = (tree / _CLUSTER).read_text()
+    (tree / _CLUSTER).write_text(text.replace("---\n", f"---\n{odd}---\n", 1), encoding="utf-8")
+    (tree / "app/prod/odd.yaml").write_text(odd, encoding="utf-8")
+    assert set(_done(_run(tree, state="absent", on_edited="overwrite")).values()) == {"removed"}
+
+
+def test_an_application_without_a_name_is_a_user_all_the_same(tree):
+    _run(tree)
+    (tree / "app/prod/odd.yaml").write_text("{kind: Application, spec: {destination: {name: prod}}}\n", encoding="utf-8")
+    with pytest.raises(plan.StillUsed) as caught:
+        _run(tree, state="absent")
+    assert caught.value.details["applications"] == ["an Application without a name (app/prod/odd.yaml)"]
+
+
 def test_a_file_of_somebody_else_is_refused_and_a_neighbour_stays(tree):
     (tree / "capi-cluster/prod").mkdir(parents=True)
     (tree / _CLUSTER).write_text("kind: Cluster\n", encoding="utf-8")
