@@ -92,7 +92,7 @@ def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited
     :raises FilesEdited: a file that would be written is not as it was left.
     """
     owner = owner_of(cluster.namespace, cluster.name)
-    wanted = {path: with_head(owner, dump(documents)) for path, documents in _open_files(cluster, prefix).items()}
+    wanted = {path: with_head(owner, dump(documents)) for path, documents in _open_files(cluster, files, prefix).items()}
     sealed = _secret_files(cluster)
     registration = _registration(cluster, files)
     changes = [Change(path, files.get(path), text) for path, text in wanted.items() if files.get(path) != text]
@@ -132,18 +132,28 @@ def _sorted(changes: t.Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: change.path))
 
 
-def _open_files(cluster: Cluster, prefix: str) -> dict[str, list[Document]]:
-    """All files without secrets."""
+def _open_files(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -> dict[str, list[Document]]:
+    """All files without secrets.
+
+    The app of apps is there as long as its folder has anything: when it goes, Argo CD removes all Applications that it has made,
+    those of others included.
+    """
     capi, management, app = folders(cluster.name)
     found = {
         f"{capi}/cluster.yaml": manifests.cluster_documents(cluster),
         f"{management}/cluster-app.yaml": [applications.cluster_application(cluster, prefix)],
     }
-    if cluster.addons:
+    if cluster.addons or _of_others(app, owner_of(cluster.namespace, cluster.name), files):
         found[f"{management}/apps-app.yaml"] = [applications.apps_application(cluster, prefix)]
     for name, addon in cluster.addons.items():
         found[f"{app}/{name.replace('_', '-')}-app.yaml"] = [applications.addon_application(cluster, name, addon)]
     return found
+
+
+def _of_others(folder: str, owner: str, files: t.Mapping[str, str]) -> bool:
+    """Whether a folder has files that no run has written for the cluster."""
+    heads = (head_of(text) for path, text in files.items() if path.startswith(f"{folder}/"))
+    return any(head is None or head.owner != owner for head in heads)
 
 
 def _secret_files(cluster: Cluster) -> dict[str, SecretFile]:

@@ -22,7 +22,8 @@ _WHAT = "manifest"
 # Of one file. A cluster with hundreds of pools has not as much.
 _MOST = 8 << 20
 
-_SUFFIXES = (".yaml", ".yml")
+# Those that Argo CD takes for manifests.
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class NoWorkingTree(InvalidOption):

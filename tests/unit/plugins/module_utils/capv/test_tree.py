@@ -123,6 +123,21 @@ def test_an_addon_that_is_wanted_no_more_goes(tree):
     assert _done(_run(tree))["capi-cluster/prod/credentials.yaml"] == "updated"
 
 
+@pytest.mark.parametrize("name", ["shop.yaml", "shop.json"])
+def test_the_app_of_apps_stays_for_applications_of_others(tree, name):
+    """Argo CD would remove them with it."""
+    _run(tree)
+    mine = tree / "app/prod" / name
+    mine.write_text(
+        '{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "shop"}}', encoding="utf-8"
+    )
+    none = {"cni": None, "cloud_provider": None, "csi": None}
+    removed = {path for path, action in _done(_run(tree, addons=none)).items() if action == "removed"}
+    assert removed == {"app/prod/cloud-provider-app.yaml", "app/prod/cni-app.yaml", "app/prod/csi-app.yaml"}
+    mine.unlink()
+    assert _done(_run(tree, addons=none)) == {"management/prod/apps-app.yaml": "removed"}
+
+
 def test_what_was_edited_is_named_and_nothing_is_written(tree):
     _run(tree)
     for name in (_CLUSTER, "app/prod/cni-app.yaml"):
