@@ -128,6 +128,25 @@ def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mappin
     return Plan(_sorted(changes), EXTERNAL)
 
 
+def uncommitted(
+    owner: str, cluster: Cluster | None, files: t.Mapping[str, str], gone: t.Mapping[str, str], prefix: str
+) -> list[str]:
+    """Of files that are not committed, those that runs have written or removed for a cluster. An edited one is not theirs.
+
+    :param cluster: as it is to be; None where it is to be absent.
+    :param files: that are there, by path.
+    :param gone: that are there no more, with what they were.
+    """
+    found = []
+    for path, text in {**files, **gone}.items():
+        head = head_of(text)
+        if head is not None and head.owner == owner and (path in gone or not head.edited):
+            found.append(path)
+    if cluster is not None and files.get(MANAGEMENT_APP) == dump([applications.management_application(cluster.argocd, prefix)]):
+        found.append(MANAGEMENT_APP)
+    return sorted(found)
+
+
 def _sorted(changes: t.Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: change.path))
 
@@ -135,8 +154,8 @@ def _sorted(changes: t.Iterable[Change]) -> tuple[Change, ...]:
 def _open_files(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -> dict[str, list[Document]]:
     """All files without secrets.
 
-    The app of apps is there as long as its folder has anything: when it goes, Argo CD removes all Applications that it has made,
-    those of others included.
+    The app of apps is there as long as its folder has anything: when it goes, Argo CD removes all Applications that it has
+    made, those of others included.
     """
     capi, management, app = folders(cluster.name)
     found = {

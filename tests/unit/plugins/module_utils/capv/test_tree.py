@@ -384,6 +384,52 @@ def test_what_cannot_be_right_is_refused_by_its_name(tree, changes, said):
     assert _bytes(tree) == {}
 
 
+def _commit(tree):
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "all")
+
+
+@pytest.mark.parametrize("folder", [".", "k8s"])
+def test_what_no_commit_has_is_told_until_one_has_it(tree, folder):
+    at = tree / folder
+    at.mkdir(exist_ok=True)
+    assert _run(at, check_mode=True)["uncommitted"] == []
+    assert _run(at)["uncommitted"] == _ALL
+    again = _run(at)
+    assert (again["changed"], again["uncommitted"]) == (False, _ALL)
+    _commit(tree)
+    assert _run(at)["uncommitted"] == []
+    removed = [path for path in _ALL if path != "management/management-app.yaml"]
+    assert [_run(at, state="absent")["uncommitted"] for _ in range(2)] == [removed, removed]
+    _commit(tree)
+    assert _run(at, state="absent")["uncommitted"] == []
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_was_never_committed_and_is_removed(tree, staged):
+    """What Git waits to commit has to be taken back; what it does not know of is nothing to it."""
+    _run(tree)
+    if staged:
+        git(tree, "add", "-A")
+    gone = [path for path in _ALL if path != "management/management-app.yaml"]
+    assert _run(tree, state="absent")["uncommitted"] == (gone if staged else [])
+
+
+def test_what_others_have_not_committed_is_theirs(tree):
+    _run(tree, registration=_REGISTRATION)
+    _run(tree, name="stage")
+    (tree / "capi-cluster/prod/mine.yaml").write_text("kind: Cluster\n", encoding="utf-8")
+    (tree / "capi-cluster/prod/gone.yaml").write_text("kind: Cluster\n", encoding="utf-8")
+    _commit(tree)
+    (tree / "capi-cluster/prod/gone.yaml").unlink()
+    (tree / "capi-cluster/prod/mine.yaml").write_text("kind: None\n", encoding="utf-8")
+    for path in ("capi-cluster/stage/cluster.yaml", _REGISTERED):
+        (tree / path).write_text((tree / path).read_text() + "# by hand\n", encoding="utf-8")
+    (tree / "management/management-app.yaml").write_text("kind: Application\n", encoding="utf-8")
+    done = _run(tree, addons={"csi": None})
+    assert done["uncommitted"] == ["app/prod/csi-app.yaml", _CLUSTER, "capi-cluster/prod/credentials.yaml"]
+
+
 def test_clusters_share_a_tree(tree):
     plain = {"method": "referenced", "command": None, "username": None, "password": None}
     for name in ("a", "b", "a-cluster"):
