@@ -15,8 +15,8 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import P
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import repository
 
 # Answers as plugins/module_utils/k8s/service.py of kubernetes.core does: of an API that is not served, and of an object that
-# has not come while it waited, it has no resources, and does not fail. The kubeconfig has what is served, the clusters, and what
-# was asked.
+# has not come while it waited, it has no resources, and does not fail. The kubeconfig has what is served, the clusters, and
+# what was asked.
 _STAND_IN = """
 import json
 from ansible.plugins.action import ActionBase
