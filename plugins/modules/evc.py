@@ -234,7 +234,8 @@ cluster:
       type: list
       elements: dict
     actions:
-      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed).
+      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed). V(started) where vCenter still worked
+        on it when the task ended.
       type: list
       elements: str
     changed:
@@ -275,6 +276,7 @@ vms:
       type: str
     actions:
       description: What was done, or in check mode would be; of V(shut_down), V(mode_set), V(mode_removed) and V(powered_on).
+        V(started) where vCenter still worked on it when the task ended.
       type: list
       elements: str
     changed:

@@ -136,12 +136,12 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
         "obstacles": [_obstacle(obstacle, item) for obstacle in item.obstacles],
         "interrupted": [vm.as_result() for vm in item.interrupted],
         "actions": item.actions(_ACTIONS),
-        "changed": done,
+        "changed": item.changed,
         "seconds": item.seconds,
     }
     if item.error is not None:
         entry["error"] = item.error.as_result()
-    return {"changed": done, "cluster": entry, "diff": diff(before if done else [], after if done else [])}
+    return {"changed": item.changed, "cluster": entry, "diff": diff(before if done else [], after if done else [])}
 
 
 def _obstacle(obstacle: Obstacle, item: ClusterItem) -> dict[str, t.Any]:

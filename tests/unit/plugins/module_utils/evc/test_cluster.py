@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import apply
+
 
 def test_a_mode_is_set_changed_and_ended(start):
     evc = start("xeon-haswell", "xeon-skylake")
@@ -155,3 +157,20 @@ def test_vms_that_a_run_did_not_bring_back_are_listed(start):
     evc.make("evc-clone", on=False, extra_config={"vforge.evc": "tools evc-left"})
     asked = evc.cluster("intel-haswell", check=True).result["cluster"]
     assert [vm["name"] for vm in asked["interrupted"]] == ["evc-left"]
+
+
+def test_a_mode_that_vcenter_still_sets_at_the_end_of_the_task_is_a_change(start, monkeypatch):
+    evc = start("xeon-haswell")
+    started = apply.start_configure
+
+    def start_and_lose(*given):
+        task = started(*given)
+        evc.sim.inject(method="WaitForUpdatesEx", do="gone")
+        return task
+
+    monkeypatch.setattr(apply, "start_configure", start_and_lose)
+    failed = evc.cluster("intel-haswell", timeout=5)
+    assert failed.error is not None
+    assert failed.result["changed"]
+    assert (failed.result["cluster"]["changed"], failed.result["cluster"]["actions"]) == (True, ["started"])
+    assert failed.result["cluster"]["mode"] is None
