@@ -13,7 +13,7 @@ import dataclasses
 import typing as t
 
 from .._engine import UNTOUCHED, Item, Part, Task, diff
-from .._errors import TimedOut, VforgeError
+from .._errors import Fault, NotAttempted, TimedOut, VforgeError
 from .._vm_stages import fault_of
 from .._vsphere import vm as vsphere
 from .._vsphere.privileges import missing_privileges
@@ -35,11 +35,13 @@ class VmItem(Item):
     """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
 
     :ivar mode: that it gets; None for no mode of its own.
+    :ivar asked: whether it may still go off, since its guest was asked to shut down, or nobody knows whether it was.
     """
 
     vm: EvcVm
     mode: Mode | None
     now: EvcVm
+    asked: bool = False
 
     @property
     def title(self) -> str:
@@ -139,6 +141,7 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
 
     def asked(item: VmItem, outcome: Outcome) -> None:
         fault = fault_of(outcome.error)
+        item.asked = _may_have_worked(outcome)
         if fault == "ToolsUnavailable":
             deaf.append(item)
         elif outcome.error is not None and fault != "InvalidPowerState":  # it went down by itself meanwhile
@@ -153,8 +156,7 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
     hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
     if not options.force:
         for item in late:
-            why = f"The guest of {item.title} did not shut down in {options.shutdown_timeout} s."
-            item.fail(TimedOut(why, hint="Shut it down and run again, or set force to have it powered off hard."))
+            item.fail(_not_shut_down(item, options))
     for item in due:
         if item.error is None and item not in hard:
             item.done.append(SHUT_DOWN)
@@ -163,19 +165,39 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
         if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
             item.done.append(SHUT_DOWN)
         else:
+            item.asked = item.asked or _may_have_worked(outcome)
             item.fail(outcome.error)
 
     still = [item for item in hard if item.error is None]
     task.call(still, lambda item: vsphere.start_power_off(task.session, item.vm.moid), "VMs powered off", off, repeatable=True)
 
 
+def _may_have_worked(outcome: Outcome) -> bool:
+    """Whether vCenter has carried a call out, or may have: its answer may be lost."""
+    return not isinstance(outcome.error, (Fault, NotAttempted))
+
+
+def _not_shut_down(item: VmItem, options: Options) -> VforgeError:
+    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and then somebody has to start it."""
+    if not item.asked:
+        return VforgeError(
+            f"VMware Tools do not run in {item.title} any more, so its guest cannot be shut down.",
+            hint="Set force to have it powered off hard.",
+        )
+    return TimedOut(
+        f"The guest of {item.title} did not shut down in {options.shutdown_timeout} s.",
+        hint=f"It may still do so, and keeps the mark {MARK_KEY}: run again, which goes on with it, running or off. Or set "
+        "force to have it powered off hard.",
+    )
+
+
 def _bring_back(task: Task[VmItem]) -> None:
     """Start the VMs again that were shut down and whose mode vCenter refused, and take the mark from those that run. What
-    cannot be started keeps it.
+    cannot be started keeps it, and so does what may still go off.
     """
     failed = [item for item in task.items if item.error is not None and APPLY not in item.done]
     left = [item for item in failed if SHUT_DOWN in item.done]
-    run = [item for item in failed if MARK in item.done and SHUT_DOWN not in item.done]
+    run = [item for item in failed if MARK in item.done and SHUT_DOWN not in item.done and not item.asked]
 
     def note(item: VmItem, outcome: Outcome) -> None:
         if outcome.error is None:

@@ -163,15 +163,43 @@ def test_a_vm_whose_mode_is_refused_runs_again(start):
     assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
 
 
+def has_mark(evc, name):
+    """Whether govc sees the mark of a run that has not brought the VM back."""
+    return "vforge.evc" in {pair["key"] for pair in evc.vm(name)["config"].get("extraConfig") or ()}
+
+
 def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(start):
     evc = start("xeon-broadwell", flags=("--guest-time", "30s"))
     evc.make("evc-stubborn")
     late = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1)
     assert late.code == "timeout"
     assert "did not shut down in 1 s" in late.one["error"]["msg"]
-    seen = evc.vm("evc-stubborn")
-    assert seen["runtime"]["powerState"] == "poweredOn"
-    assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+    assert "keeps the mark vforge.evc" in str(late.error)
+    assert evc.vm("evc-stubborn")["runtime"]["powerState"] == "poweredOn"
+    assert has_mark(evc, "evc-stubborn")
     forced = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1, tools_timeout=1, force=True)
     assert forced.called("PowerOffVM_Task") == 1
     assert forced.one["actions"] == ["shut_down", "mode_set", "powered_on"]
+
+
+def test_a_guest_that_goes_off_after_the_run_is_started_by_the_next(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-late")
+    # Nobody knows whether it was asked.
+    evc.sim.inject(method="ShutdownGuest", do="drop")
+    failed = evc.vms("intel-haswell", "evc-late", power_cycle=True)
+    assert failed.code == "connection_lost"
+    assert has_mark(evc, "evc-late")
+    evc.sim.govc("vm.power", "-off", "-force", "evc-late")
+    assert evc.vms("intel-haswell", "evc-late", power_cycle=True).one["actions"] == ["mode_set", "powered_on"]
+    assert evc.vm("evc-late")["runtime"]["powerState"] == "poweredOn"
+    assert not has_mark(evc, "evc-late")
+
+
+def test_a_guest_that_vcenter_could_not_ask_keeps_no_mark(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-deaf")
+    evc.sim.inject(method="ShutdownGuest", do="fault", fault="ToolsUnavailable")
+    refused = evc.vms("intel-haswell", "evc-deaf", power_cycle=True)
+    assert "VMware Tools do not run in" in refused.one["error"]["msg"]
+    assert not has_mark(evc, "evc-deaf")
