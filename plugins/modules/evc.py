@@ -100,7 +100,7 @@ options:
     default: false
   shutdown_timeout:
     description:
-      - Seconds in which guests have to shut down.
+      - Seconds in which guests have to shut down. With O(power_cycle) it must be less than O(timeout).
     type: int
     default: 300
   tools_timeout:
@@ -115,7 +115,8 @@ options:
     default: 8
   timeout:
     description:
-      - Seconds that the task may take, from its beginning.
+      - Seconds that the task may take, from its beginning. VMs that it has shut down, and that are off then, are started
+        again; that may take a minute more.
     type: int
     default: 900
 notes:
@@ -234,8 +235,8 @@ cluster:
       type: list
       elements: dict
     actions:
-      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed). V(started) where vCenter still worked
-        on it when the task ended.
+      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed). V(started) where vCenter still
+        worked on it when the task ended.
       type: list
       elements: str
     changed:

@@ -301,6 +301,13 @@ class Options:
         for name in ("shutdown_timeout", "tools_timeout"):
             if getattr(self, name) < 1:
                 raise InvalidOption(f"The option {name} must be at least 1.", option=name)
+        if self.power_cycle and self.shutdown_timeout >= self.timeout:
+            raise InvalidOption(
+                f"shutdown_timeout is {self.shutdown_timeout} s, and timeout {self.timeout} s: one slow guest would leave no "
+                "time for the other VMs.",
+                hint="Set timeout to more than shutdown_timeout and tools_timeout together.",
+                option="shutdown_timeout",
+            )
 
 
 _PLAIN = ("complete_masks", "power_cycle", "force", "shutdown_timeout", "tools_timeout", "parallel", "timeout")

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, NotAttempted, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import EvcVm
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.vms import VmItem
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
 
 
@@ -173,7 +178,7 @@ def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(
     evc.make("evc-stubborn")
     late = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1)
     assert late.code == "timeout"
-    assert "did not shut down in 1 s" in late.one["error"]["msg"]
+    assert "did not shut down within shutdown_timeout (1 s)" in late.one["error"]["msg"]
     assert "keeps the mark vforge.evc" in str(late.error)
     assert evc.vm("evc-stubborn")["runtime"]["powerState"] == "poweredOn"
     assert has_mark(evc, "evc-stubborn")
@@ -203,3 +208,46 @@ def test_a_guest_that_vcenter_could_not_ask_keeps_no_mark(start):
     refused = evc.vms("intel-haswell", "evc-deaf", power_cycle=True)
     assert "VMware Tools do not run in" in refused.one["error"]["msg"]
     assert not has_mark(evc, "evc-deaf")
+
+
+CYCLE = (plan.MARK, plan.SHUT_DOWN, plan.APPLY, plan.POWER_ON, plan.COME_BACK, plan.UNMARK)
+
+
+@pytest.mark.parametrize(
+    ("done", "left", "in_vain", "more"),
+    [
+        (0, False, False, {}),
+        (1, False, True, {}),
+        # The work ended while its guest was shutting down, or when that was late.
+        (1, True, False, {"asked": True}),
+        (1, False, False, {"asked": True, "error": TimedOut("late")}),
+        (2, True, False, {}),
+        (2, True, False, {"error": Fault("SystemError", "system_error", "no")}),
+        (3, True, False, {}),
+        (3, True, False, {"error": NotAttempted("not begun")}),
+        # vCenter has refused to start it: it would do so again.
+        (3, False, False, {"error": Fault("SystemError", "system_error", "no")}),
+        (4, False, False, {}),
+        (6, False, False, {}),
+    ],
+)
+def test_what_is_started_again_when_the_work_ends(done, left, in_vain, more):
+    found = EvcVm(moid="vm-1", name="a")
+    item = VmItem(vm=found, now=found, mode=None, steps=CYCLE, done=list(CYCLE[:done]), **more)
+    assert (item.is_left_off, item.is_marked_in_vain) == (left, in_vain)
+
+
+def test_one_slow_guest_leaves_no_other_vm_off_when_the_time_is_over(start, monkeypatch):
+    evc = start("xeon-broadwell")
+    evc.make("evc-slow")
+    evc.make("evc-fast")
+    asked = vm.shut_down_guest
+    slow = evc.vm("evc-slow")["self"]["value"]
+    monkeypatch.setattr(vm, "shut_down_guest", lambda session, moid: asked(session, moid) if moid != slow else None)
+    # The marks take of the time of the task, and so the wait ends with that.
+    evc.sim.latency(1200, "ReconfigVM_Task")
+    failed = evc.vms("intel-haswell", "evc-slow", "evc-fast", power_cycle=True, shutdown_timeout=2, timeout=3)
+    assert "did not shut down within timeout (3 s)" in failed.vms[0]["error"]["msg"]
+    assert failed.vms[1]["actions"] == ["shut_down", "powered_on"]
+    assert evc.vm("evc-fast")["runtime"]["powerState"] == "poweredOn"
+    assert (has_mark(evc, "evc-slow"), has_mark(evc, "evc-fast")) == (True, False)
