@@ -232,6 +232,7 @@ cluster:
           elements: dict
     interrupted:
       description: VMs of the cluster that an earlier run has shut down and not brought back, as in RV(cluster.obstacles[].vms).
+        Where the cluster has the mode already, those of them that are off.
       type: list
       elements: dict
     actions:

@@ -120,10 +120,10 @@ def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
     return NotFound(f"No cluster {text} was found.", hint=f"There are: {names.listing(near) or 'none'}.", known=known)
 
 
-def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...]]:
-    """The modes that the release offers, and the hosts of a cluster: one call."""
+def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...], dict[str, Row]]:
+    """The modes that the release offers, the hosts of a cluster, and what ``read_in_way`` returns: one call."""
     roots = [_instance(session), *(session.reference(vim.HostSystem, moid) for moid in cluster.hosts)]
-    rows = collect(session, roots, _HOSTS)
+    rows = collect(session, roots, {**_ACTIVE, **_HOSTS}, _TO_VMS, page=PAGE_OF_LITTLE)
     hosts = [
         HostCpu(
             moid=row.moid,
@@ -135,7 +135,8 @@ def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostC
         for row in rows
         if isinstance(row.ref, vim.HostSystem)
     ]
-    return _release(rows), tuple(sorted(hosts, key=lambda host: names.natural(host.name)))
+    in_order = tuple(sorted(hosts, key=lambda host: names.natural(host.name)))
+    return _release(rows), in_order, {row.moid: row for row in rows}
 
 
 def _instance(session: Session) -> t.Any:

@@ -174,3 +174,18 @@ def test_a_mode_that_vcenter_still_sets_at_the_end_of_the_task_is_a_change(start
     assert failed.result["changed"]
     assert (failed.result["cluster"]["changed"], failed.result["cluster"]["actions"]) == (True, ["started"])
     assert failed.result["cluster"]["mode"] is None
+
+
+@pytest.mark.parametrize("mode", ["intel-haswell", "highest"])
+def test_vms_that_a_run_left_off_are_told_of_where_the_cluster_has_its_mode(start, mode):
+    evc = start("xeon-haswell")
+    assert evc.cluster("intel-haswell").result["changed"]
+    evc.make("evc-left", on=False, extra_config={"vforge.evc": "tools evc-left"})
+    # It runs: whatever it was, nobody has to start it.
+    evc.make("evc-runs", extra_config={"vforge.evc": "tools evc-runs"})
+    again = evc.cluster(mode)
+    assert not again.result["changed"]
+    assert [vm["name"] for vm in again.result["cluster"]["interrupted"]] == ["evc-left"]
+    assert again.result["cluster"]["requested_mode"] == "intel-haswell"
+    assert "not started them again: evc-left." in evc.warnings[-1]
+    assert again.total <= 4
