@@ -230,6 +230,15 @@ cluster:
             C(features).
           type: list
           elements: dict
+        vms_within_mode:
+          description: The same of VMs that could run in the mode as they are, on hosts of which vCenter names no VM. To restart
+            them changes nothing.
+          type: list
+          elements: dict
+        hosts_without_named_vms:
+          description: Names of the hosts on which VMs are in the way, and vCenter names none.
+          type: list
+          elements: str
     interrupted:
       description: VMs of the cluster that an earlier run has shut down and not brought back, as in RV(cluster.obstacles[].vms).
         Where the cluster has the mode already, those of them that are off.

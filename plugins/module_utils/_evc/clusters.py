@@ -116,7 +116,7 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
     )
     rows = read.read_in_way(task.session, item.cluster)
     _note_interrupted(item, read.interrupted(rows))
-    item.obstacles = read.obstacles(rows, found)
+    item.obstacles = read.obstacles(rows, found, lambda vm: plan.is_within(vm, mode, item.release))
     if item.obstacles:
         item.fail(plan.blocked(item.cluster, mode, item.release, item.obstacles, plan.common(item.release, item.hosts)))
 
@@ -175,6 +175,8 @@ def _obstacle(obstacle: Obstacle, item: ClusterItem) -> dict[str, t.Any]:
         "msg": plan.words(obstacle, mode, item.release) if mode is not None else "",
         "hosts": list(obstacle.hosts),
         "vms": [vm.as_result() for vm in obstacle.vms],
+        "vms_within_mode": [vm.as_result() for vm in obstacle.within],
+        "hosts_without_named_vms": list(obstacle.unnamed),
     }
 
 

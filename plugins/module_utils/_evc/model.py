@@ -185,11 +185,16 @@ class Obstacle:
 
     :ivar code: the fault in snake case.
     :ivar hosts: names of those that cause it.
+    :ivar vms: that use more than the mode has, or of which nobody knows.
+    :ivar within: VMs that are on such hosts and could run in the mode as they are, where vCenter names no VM.
+    :ivar unnamed: the names of these hosts.
     """
 
     code: str
     hosts: tuple[str, ...] = ()
     vms: tuple[ActiveVm, ...] = ()
+    within: tuple[ActiveVm, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

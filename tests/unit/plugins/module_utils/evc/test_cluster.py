@@ -93,15 +93,29 @@ def test_running_vms_in_the_way_are_named_with_what_they_need(start):
     assert "evc-on (needs intel-broadwell)" in str(refused.error)
 
 
-def test_where_vcenter_goes_by_hosts_all_their_running_vms_are_meant(start):
-    evc = start("xeon-broadwell")
+def test_where_vcenter_goes_by_hosts_those_within_the_mode_are_told_apart(start):
+    evc = start("xeon-broadwell", "xeon-broadwell")
     evc.make("evc-low", on=False)
     assert evc.vms("intel-haswell", "evc-low").result["changed"]
     evc.sim.govc("vm.power", "-on", "evc-low")
     assert evc.cluster("intel-haswell", check=True).error is None
     evc.sim.request("POST", "/clusters/DC0_C0/evc", {"by_host": True})
     refused = evc.cluster("intel-haswell")
-    assert [vm["name"] for vm in refused.result["cluster"]["obstacles"][0]["vms"]] == ["evc-low"]
+    (obstacle,) = refused.result["cluster"]["obstacles"]
+    assert (obstacle["vms"], [vm["name"] for vm in obstacle["vms_within_mode"]]) == ([], ["evc-low"])
+    assert obstacle["hosts_without_named_vms"] == obstacle["hosts"]
+    assert "vCenter names no VM; within the mode already: evc-low" in obstacle["msg"]
+    assert "power them off together" in str(refused.error)
+    assert not refused.result["changed"]
+
+
+def test_where_vcenter_names_no_vm_those_that_need_more_are_meant(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-high")
+    evc.sim.request("POST", "/clusters/DC0_C0/evc", {"by_host": True})
+    evc.sim.request("POST", "/vms/evc-high/cpu", {"silent": True})
+    (obstacle,) = evc.cluster("intel-haswell").result["cluster"]["obstacles"]
+    assert ([vm["name"] for vm in obstacle["vms"]], obstacle["vms_within_mode"]) == (["evc-high"], [])
 
 
 def test_a_disconnected_host_is_named(start):
