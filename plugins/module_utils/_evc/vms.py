@@ -169,10 +169,11 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
 
     def asked(item: VmItem, outcome: Outcome) -> None:
         fault = fault_of(outcome.error)
-        item.asked = _may_have_worked(outcome)
+        gone = fault == "InvalidPowerState"  # it went down by itself meanwhile
+        item.asked = gone or _may_have_worked(outcome)
         if fault == "ToolsUnavailable":
             deaf.append(item)
-        elif outcome.error is not None and fault != "InvalidPowerState":  # it went down by itself meanwhile
+        elif outcome.error is not None and not gone:
             item.fail(outcome.error)
 
     due = [item for item in task.items if item.due(SHUT_DOWN)]
@@ -184,7 +185,7 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
     hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
     if not options.force:
         for item in late:
-            item.fail(_not_shut_down(item, _ended(task, bound, "shutdown_timeout", options.shutdown_timeout, options)))
+            item.fail(_not_shut_down(item, _ended(task, bound, options, "shutdown_timeout")))
     for item in due:
         if item.error is None and item not in hard:
             item.done.append(SHUT_DOWN)
@@ -205,9 +206,10 @@ def _may_have_worked(outcome: Outcome) -> bool:
     return not isinstance(outcome.error, (Fault, NotAttempted))
 
 
-def _ended(task: Task[VmItem], bound: float, option: str, seconds: int, options: Options) -> str:
+def _ended(task: Task[VmItem], bound: float, options: Options, option: str) -> str:
     """What has ended a wait, in words: the option for it, or that for all of the task."""
-    return f"timeout ({options.timeout} s)" if bound == task.deadline else f"{option} ({seconds} s)"
+    name = "timeout" if bound == task.deadline else option
+    return f"{name} ({getattr(options, name)} s)"
 
 
 def _not_shut_down(item: VmItem, option: str) -> VforgeError:
@@ -239,12 +241,13 @@ def _bring_back(task: Task[VmItem], items: t.Sequence[VmItem]) -> None:
 
     def note(item: VmItem, outcome: Outcome) -> None:
         runs = fault_of(outcome.error) == "InvalidPowerState"
-        if runs and SHUT_DOWN not in item.done:
+        unsure = item.asked and SHUT_DOWN not in item.done
+        if runs and unsure:
             item.warnings.append(
                 f"{item.title} keeps the mark {MARK_KEY}: its guest was asked to shut down, and may still do so."
             )
         elif outcome.error is None or runs:
-            item.done.append(POWER_ON)
+            item.done += [SHUT_DOWN, POWER_ON] if unsure else [POWER_ON]
             run.extend([] if APPLY in item.done else [item])
         else:
             item.warnings.append(f"{item.title} was shut down and could not be started again: {outcome.error}")
@@ -284,7 +287,7 @@ def _await_tools(task: Task[VmItem], options: Options) -> None:
     waiting = {item.vm.moid: item for item in due if item.waits_for_tools}
     bound = min(task.deadline, time.monotonic() + options.tools_timeout)
     late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_TOOLS,), waiting, _runs_tools, "VMs are back", deadline=bound)
-    option = _ended(task, bound, "tools_timeout", options.tools_timeout, options)
+    option = _ended(task, bound, options, "tools_timeout")
     for item in late:
         item.fail(
             TimedOut(

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, NotAttempted, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
 from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import EvcVm
@@ -251,3 +254,36 @@ def test_one_slow_guest_leaves_no_other_vm_off_when_the_time_is_over(start, monk
     assert failed.vms[1]["actions"] == ["shut_down", "powered_on"]
     assert evc.vm("evc-fast")["runtime"]["powerState"] == "poweredOn"
     assert (has_mark(evc, "evc-slow"), has_mark(evc, "evc-fast")) == (True, False)
+
+
+def test_what_went_off_while_the_wait_was_broken_off_is_started_again(start, monkeypatch):
+    evc = start("xeon-broadwell", flags=("--guest-time", "1ms"))
+    for name in ("evc-w1", "evc-w2"):
+        evc.make(name)
+    waited = Task.wait_until
+
+    def broken_off(task, *given, **more):
+        waited(task, *given, **more)
+        raise TimedOut("The wait was broken off.")
+
+    monkeypatch.setattr(Task, "wait_until", broken_off)
+    failed = evc.vms("intel-haswell", "evc-w1", "evc-w2", power_cycle=True)
+    assert [entry["actions"] for entry in failed.vms] == [["shut_down", "powered_on"]] * 2
+    for name in ("evc-w1", "evc-w2"):
+        assert evc.vm(name)["runtime"]["powerState"] == "poweredOn"
+        assert not has_mark(evc, name)
+
+
+def test_each_wait_has_its_whole_time_from_where_it_begins(start, monkeypatch):
+    evc = start("xeon-broadwell")
+    evc.make("evc-waits")
+    evc.sim.latency(600, "ReconfigVM_Task")
+    waited, left = Task.wait_until, []
+
+    def noted(task, *given, deadline, **more):
+        left.append(deadline - time.monotonic())
+        return waited(task, *given, deadline=deadline, **more)
+
+    monkeypatch.setattr(Task, "wait_until", noted)
+    assert evc.vms("intel-haswell", "evc-waits", power_cycle=True, shutdown_timeout=50, tools_timeout=60).error is None
+    assert left == [pytest.approx(50, abs=0.4), pytest.approx(60, abs=0.4)]
