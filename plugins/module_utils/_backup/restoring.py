@@ -148,13 +148,14 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     :raises PartialFailure: it did not succeed; it holds the whole result.
     """
     deadline = session.deadline(options.timeout)
-    target = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
         _files.check_folder(options.folder, what=_WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
+        # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
+        target = targets.find(session, options.into, options.datacenter)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         item = RestoreItem(target=target)
@@ -291,7 +292,7 @@ def _remove_ready(job: RestoreTask) -> None:
 
 def _delete(job: RestoreTask, file: str) -> bool:
     """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted stays in the record."""
-    used = users_of(job.session, job.target.moid, [file])[file]
+    used = _owners(job, file)
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
         job.record.forget([file])
@@ -305,6 +306,15 @@ def _delete(job: RestoreTask, file: str) -> bool:
             return False
     job.record.forget([file])
     return True
+
+
+def _owners(job: RestoreTask, file: str) -> list[str]:
+    """The VMs that have a disk at this moment, the target among them: two calls, or four where there are many VMs."""
+    now = targets.again(job.session, job.target)
+    # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
+    if any(file in disk.files for disk in now.disks):
+        return [now.name]
+    return users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
 
 
 # Disks come

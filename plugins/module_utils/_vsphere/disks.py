@@ -323,11 +323,12 @@ def _user(row: Row, file: str) -> DiskUser:
     return DiskUser(name, str(row.get("runtime.powerState") or ""), shared or row.get("snapshot") is not None)
 
 
-def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str, list[str]]:
+def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
     """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
 
-    :param moid: of a VM on the same datastores, which itself is left out.
+    :param moid: of a VM on the same datastores.
     :param files: of which each has an entry in what is returned.
+    :param itself: whether this VM is looked at, too, otherwise it is left out.
     """
     vm = session.reference(vim.VirtualMachine, moid)
     wanted = set(files)
@@ -336,8 +337,8 @@ def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str,
         return any(file.name in wanted for file in row.get("layoutEx.file") or ())
 
     rows = collect_chosen(session, [vm], _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE) if wanted else []
-    others = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if row.moid != moid]
-    return {file: sorted(name for name, used in others if file in used) for file in wanted}
+    found = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if itself or row.moid != moid]
+    return {file: sorted(name for name, used in found if file in used) for file in wanted}
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restoring
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
 
@@ -274,6 +277,60 @@ def test_a_disk_that_came_wrong_is_deleted_and_nothing_changes(db, monkeypatch):
     assert (failed.error.error_code, failed.result["changed"]) == ("read_back_failed", False)
     assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
     db.assert_nothing_is_left()
+
+
+# What others do meanwhile
+
+
+def test_a_restore_that_waited_for_another_one_sees_what_that_has_exchanged(web, monkeypatch):
+    first = web.points()[0].id
+    web.write(MIB, seed=2)
+    web.run()
+    web.write(2 * MIB, seed=3)
+    wanted = web.content()
+    web.run()
+    web.off()
+    locked = Repository.locked
+
+    @contextlib.contextmanager
+    def after_another_run(*args, **more):
+        monkeypatch.setattr(Repository, "locked", locked)
+        web.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
+        web.try_restore(point=first)
+        web.sim.clear()
+        with locked(*args, **more) as machine:
+            yield machine
+
+    monkeypatch.setattr(Repository, "locked", after_another_run)
+    web.restore(point="latest")
+    assert web.content() == wanted
+    web.assert_nothing_is_left()
+
+
+def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.try_restore(disks=["2000"])
+    db.sim.clear()
+    (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
+    leftovers = restore_plan.leftovers
+    path = db.file().rpartition("/")[0].partition("] ")[2] + "/" + left.rpartition("/")[2]
+
+    def attached_after(*args):
+        found = leftovers(*args)
+        db.sim.govc("vm.disk.attach", "-vm", "web-1", "-ds", "LocalDS_0", "-disk", path, "-link=false")
+        return found
+
+    monkeypatch.setattr(restore_plan, "leftovers", attached_after)
+    # Of disks that are zeros all three can use it; only one that is wanted by none is a leftover.
+    db.on()
+    db.write(0, 65536, seed=7)
+    db.run()
+    db.off()
+    ran = db.restore(point="latest")
+    assert any("left alone, since web-1 has it" in warning for warning in ran.result["into"]["warnings"])
+    devices = db.vm("web-1").config.hardware.device
+    (key,) = [each.key for each in devices if getattr(each.backing, "fileName", "") == f"[LocalDS_0] {path}"]
+    assert db.content(key=key) == bytes(MIB)
 
 
 # Where it lies
