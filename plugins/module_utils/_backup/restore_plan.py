@@ -78,12 +78,16 @@ def _place(target: Target, point: Point, disk: DiskBackup) -> Place:
         )
     old = target.at(disk.unit)
     if old is not None:
-        _check_old(target, old)
+        check_old(target, old)
     provisioning = target.thick.get(old.key, "thin") if old is not None else "thin"
     return Place(disk, old, key, int(unit), provisioning)
 
 
-def _check_old(target: Target, old: Disk) -> None:
+def check_old(target: Target, old: Disk) -> None:
+    """Refuse a disk that no other one may take the place of.
+
+    :raises NotRestored: with the reason.
+    """
     if old.physical or "RawDisk" in old.backing:
         raise NotRestored(
             "raw_device",
@@ -157,6 +161,15 @@ def check_verify(target: Target, options: IntoOptions, due: t.Sequence[Place]) -
                 f"{place.backup.label} could not be read back: {obstacle}.",
                 hint="Set verify to auto or manifest.",
             )
+
+
+def same_disks(before: Target, now: Target) -> bool:
+    """Whether a VM has the disks that it had, at the same places; what its snapshots had put on them may be gone."""
+    if [disk.unit for disk in before.disks] != [disk.unit for disk in now.disks]:
+        return False
+    if not before.snapshots:
+        return [disk.files for disk in before.disks] == [disk.files for disk in now.disks]
+    return all(then.files[-len(disk.files) :] == disk.files for then, disk in zip(before.disks, now.disks, strict=True))
 
 
 def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:

@@ -433,7 +433,10 @@ def _exchange(job: RestoreTask) -> None:
     item.target = targets.again(session, before)
     _look_again(job, before)
     for disk in item.due_disks:
-        disk.place = dataclasses.replace(disk.place, old=job.target.at(disk.place.backup.unit))
+        old = job.target.at(disk.place.backup.unit)
+        if old is not None:
+            restore_plan.check_old(job.target, old)
+        disk.place = dataclasses.replace(disk.place, old=old)
     _choose_what_stays(job)
     # From here on the next run knows what to do with either of the two.
     job.record.note_replaced(
@@ -471,8 +474,7 @@ def _look_again(job: RestoreTask, before: Target) -> None:
     :raises NotRestored: it is not.
     """
     now = job.target
-    same = before.snapshots or [disk.file for disk in before.disks] == [disk.file for disk in now.disks]
-    if not now.powered_off or now.snapshots or now.consolidate or not same:
+    if not now.powered_off or now.snapshots or now.consolidate or not restore_plan.same_disks(before, now):
         raise NotRestored(
             "changed_meanwhile",
             f"{now.path} was changed while its disks were brought in: it is {now.power_state}, "

@@ -230,3 +230,23 @@ def test_a_new_disk_gets_a_name_that_nobody_has():
 
 def test_options_of_files_are_no_options_of_a_vm():
     assert isinstance(options(), IntoOptions)
+
+
+@pytest.mark.parametrize(
+    ("more", "now", "same"),
+    [
+        ({}, ["base"], True),
+        ({}, ["other"], False),
+        ({}, ["delta", "base"], False),
+        ({"snapshots": ("one",)}, ["base"], True),
+        ({"snapshots": ("one",)}, ["own", "base"], True),
+        ({"snapshots": ("one",)}, ["strange", "base"], False),
+        ({"snapshots": ("one",)}, ["other"], False),
+    ],
+)
+def test_disks_are_the_same_though_their_snapshots_went(more, now, same):
+    before = ("over", "own", "base") if more else ("base",)
+    vm = target(dataclasses.replace(disk(), files=before), **more)
+    assert restore_plan.same_disks(vm, target(dataclasses.replace(disk(), files=tuple(now)))) is same
+    moved = target(dataclasses.replace(disk(unit="scsi0:1"), files=before))
+    assert restore_plan.same_disks(vm, moved) is False

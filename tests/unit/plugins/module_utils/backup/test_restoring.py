@@ -10,7 +10,7 @@ import contextlib
 
 import pytest
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, targets
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
@@ -331,6 +331,30 @@ def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
     devices = db.vm("web-1").config.hardware.device
     (key,) = [each.key for each in devices if getattr(each.backing, "fileName", "") == f"[LocalDS_0] {path}"]
     assert db.content(key=key) == bytes(MIB)
+
+
+def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypatch):
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "before the upgrade")
+    web.make("web-2", size=MIB, on=False, tracked=False)
+    other = web.file("web-2")
+    again, seen = targets.again, []
+
+    def exchanged_before(session, target):
+        if not seen and not web.snapshots("web-1"):
+            seen.append(web.file())
+            web.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
+            web.sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-0")
+            where = ("-ds", "LocalDS_0", "-disk", other.partition("] ")[2], "-link=false")
+            web.sim.govc("vm.disk.attach", "-vm", "web-1", "-controller", "lsilogic-1000", *where)
+        return again(session, target)
+
+    monkeypatch.setattr(targets, "again", exchanged_before)
+    failed = web.try_restore(snapshots="remove")
+    assert (failed.error.error_code, len(seen)) == ("changed_meanwhile", 1)
+    (device,) = [each for each in web.vm("web-1").config.hardware.device if getattr(each.backing, "fileName", "") == other]
+    assert (device.unitNumber, web.content(key=device.key) == bytes(MIB)) == (0, True)
 
 
 # Where it lies
