@@ -21,7 +21,7 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault
+from .._errors import Fault, InvalidOption, NotFound
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of
@@ -269,9 +269,9 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
         path = _path(file)
         try:
             importing.clear(job.task, job.item, job.home(path), path)
-        except importing.Busy as busy:
+        except (importing.Busy, NotFound, InvalidOption) as error:
             job.item.warnings.append(
-                f"{file} of a run that was killed is left: {busy} The next restore into this VM removes it."
+                f"{file} of a run that was killed is left: {error} The next restore into this VM removes it."
             )
             return False
     return _delete(job, file)
@@ -331,10 +331,9 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
     place = disk.place
     for made in _brought_in(job, place):
-        if made.compared == MANIFEST or _difference(job, disk, made.file, "comparing a disk that is there") is None:
-            disk.file, disk.compared = made.file, made.compared
-            disk.not_read = _cannot_be_read(job, made.file) if made.compared == MANIFEST else ""
+        if _use(job, disk, made.file):
             return
+        disk.compared = ""
         _delete(job, made.file)
     attached = {file for each in job.target.disks for file in each.files}
     file = restore_plan.new_file(
@@ -359,6 +358,19 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     if not job.item.parts:
         # It stays, also where another one does not come.
         job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
+
+
+def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
+    """Take a disk that an earlier run has brought in; False where it is gone, is not as it was, or a VM has it."""
+    if _owners(job, file):
+        return False
+    try:
+        if not job.files.there(_path(file)) or _compare(job, disk, file, "comparing a disk that is there") is not None:
+            return False
+    except (NoSuchFile, NotWhole):
+        return False
+    disk.file = file
+    return True
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
@@ -389,22 +401,12 @@ def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
 
 
 def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Read a disk back and compare it with the digests of the point, where its datastore allows that.
+    """Read back a disk that has come.
 
     :raises NotRestored: it has something else, and is deleted.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
-    disk.compared = MANIFEST
-    disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, disk.file)
-    if disk.not_read or job.options.verify == MANIFEST:
-        return
-    try:
-        found = _difference(job, disk, disk.file, f"comparing {disk.place.backup.label}")
-    except (FileLocked, FileDenied) as error:
-        if job.options.verify == CONTENT:
-            raise
-        disk.not_read = str(error)
-        return
+    found = _compare(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     if found is not None:
         _delete(job, disk.file)
         raise NotRestored(
@@ -412,7 +414,28 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
             f"{disk.file} has something else at byte {found} than the backup, and was deleted. The VM was not changed.",
             hint="Run again; if it happens again, look at the storage of the datastore.",
         )
+
+
+def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
+    """Compare a disk that has come with the digests of the point, where that is asked for and its datastore allows it.
+
+    :returns: the byte where they differ; None where they do not, as far as ``disk`` says then how it was compared.
+    :raises FileLocked, FileDenied: it cannot be read, and has to be.
+    :raises NoSuchFile, NotWhole: it is not there, or not whole.
+    """
+    disk.compared = MANIFEST
+    disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, file)
+    if disk.not_read or job.options.verify == MANIFEST:
+        return None
+    try:
+        found = _difference(job, disk, file, what)
+    except (FileLocked, FileDenied) as error:
+        if job.options.verify == CONTENT:
+            raise
+        disk.not_read = str(error)
+        return None
     disk.compared = CONTENT
+    return found
 
 
 # They take the place of others

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, targets
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
 
@@ -347,7 +349,7 @@ def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypa
             web.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
             web.sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-0")
             where = ("-ds", "LocalDS_0", "-disk", other.partition("] ")[2], "-link=false")
-            web.sim.govc("vm.disk.attach", "-vm", "web-1", "-controller", "lsilogic-1000", *where)
+            web.sim.govc("vm.disk.attach", "-vm", "web-1", *where)
         return again(session, target)
 
     monkeypatch.setattr(targets, "again", exchanged_before)
@@ -355,6 +357,58 @@ def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypa
     assert (failed.error.error_code, len(seen)) == ("changed_meanwhile", 1)
     (device,) = [each for each in web.vm("web-1").config.hardware.device if getattr(each.backing, "fileName", "") == other]
     assert (device.unitNumber, web.content(key=device.key) == bytes(MIB)) == (0, True)
+
+
+# What an earlier run has brought in
+
+
+def brought_in(db, **given):
+    """Have a run bring the first disk in and end before the exchange; the path of that disk in its datastore."""
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.try_restore(disks=["2000"], **given)
+    db.sim.clear()
+    (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
+    return db.file().rpartition("/")[0].partition("] ")[2] + "/" + left.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("verify", ["manifest", "auto"])
+def test_a_disk_that_came_and_was_deleted_since_is_brought_in_again(db, verify):
+    db.sim.govc("datastore.rm", "-ds", "LocalDS_0", brought_in(db))
+    ran = db.restore(disks=["2000"], verify=verify)
+    assert (ran.called("ImportVApp"), db.content()) == (1, bytes(MIB))
+    assert ran.result["into"]["warnings"] == []
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_unread_is_read_where_that_is_asked_for(db):
+    brought_in(db, verify="manifest")
+    folder = pathlib.Path(db.sim.disk("web-1")["layers"][0]["extent"]).parent
+    (extent,) = folder.glob("restored-*-flat.vmdk")
+    with extent.open("r+b") as file:
+        file.write(b"somebody's own")
+    ran = db.restore(disks=["2000"], verify="content")
+    assert (ran.called("ImportVApp"), ran.result["disks"][0]["compared"]) == (1, "content")
+    assert db.content() == bytes(MIB)
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_and_that_another_vm_has_since_is_left_to_that(db):
+    path = brought_in(db)
+    db.make("web-2", size=MIB, on=False, tracked=False)
+    db.sim.govc("vm.disk.attach", "-vm", "web-2", "-ds", "LocalDS_0", "-disk", path, "-link=false")
+    ran = db.restore(disks=["2000"])
+    assert (ran.called("ImportVApp"), ran.result["disks"][0]["action"]) == (1, "restored")
+    assert ran.result["disks"][0]["path"] != f"[LocalDS_0] {path}"
+    assert ran.result["into"]["warnings"] == [f"[LocalDS_0] {path} was left alone, since web-2 has it now."]
+
+
+def test_what_is_left_on_a_datastore_that_is_gone_keeps_nothing_from_being_restored(db):
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    Record(str(folder), db.vm("web-1").config.instanceUuid).note_made(Made("[gone] web-1/restored.vmdk", "0" * 64))
+    ran = db.restore(disks=["2000"])
+    assert ran.result["disks"][0]["action"] == "restored"
+    (warning,) = ran.result["into"]["warnings"]
+    assert "has no datastore gone" in warning
 
 
 # Where it lies
