@@ -25,7 +25,7 @@ from .._errors import Fault, InvalidOption, NotFound
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of
-from .._vsphere.flat import Flat, NotWhole, without_files
+from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
@@ -214,9 +214,11 @@ def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
         return False
     try:
         return _difference(job, disk, old.file, f"comparing {old.label}") is None
-    except (FileLocked, FileDenied, NoSuchFile, NotWhole) as error:
+    except (FileLocked, FileDenied, SeveralFiles) as error:
         disk.not_read = str(error)
         return False
+    except (NoSuchFile, NotWhole):
+        return False  # a disk that is gone, or shorter than it says, has something else than the point
 
 
 def _obstacle(job: RestoreTask, old: Disk) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 
 import pytest
@@ -279,6 +280,20 @@ def test_a_disk_that_came_wrong_is_deleted_and_nothing_changes(db, monkeypatch):
     assert (failed.error.error_code, failed.result["changed"]) == ("read_back_failed", False)
     assert [db.file(key=key) for key in (2000, 2001, 2002)] == files
     db.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_disk_that_is_gone_or_cut_off_differs_and_was_read(db, gone):
+    extent = pathlib.Path(db.sim.disk("web-1")["layers"][0]["extent"])
+    if gone:
+        extent.unlink()
+    else:
+        os.truncate(extent, MIB // 2)
+    (disk,) = db.restore(check=True, disks=["2000"]).result["disks"]
+    # The roles take a disk that would be restored and was read for one that differs.
+    assert (disk["action"], disk["not_read"]) == ("restored", "")
+    (disk,) = db.restore(disks=["2000"]).result["disks"]
+    assert (disk["action"], db.content()) == ("restored", bytes(MIB))
 
 
 # What others do meanwhile
