@@ -339,7 +339,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
         _delete(job, made.file)
     attached = {file for each in job.target.disks for file in each.files}
     file = restore_plan.new_file(
-        place, job.point, job.target.home, lambda path: path in attached or job.files.there(_path(path))
+        place, job.point, restore_plan.beside(job.target, place), lambda path: path in attached or job.files.there(_path(path))
     )
     made = Made(file, place.backup.digests)
     with _ready(job, place) as path:
@@ -377,14 +377,14 @@ def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
     """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
-    folder = place.old.file.rpartition("/")[0] if place.old is not None else job.target.home
+    near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
     return [
         made
         for made in job.record.made.values()
         if made.compared
         and made.digests == place.backup.digests
-        and made.file.rpartition("/")[0] == folder
+        and _path(made.file) == near.beside(_path(made.file).name)
         and made.file not in used
     ]
 

@@ -47,7 +47,7 @@ class Target(vm.Vm):
     :ivar consolidate: whether vCenter says that its disks need consolidation.
     :ivar encrypted: whether its home is.
     :ivar version: of its configuration (``changeVersion``).
-    :ivar home: its folder, as ``[datastore] folder``.
+    :ivar vmx: path of its configuration file; it may lie at the top of its datastore.
     :ivar datacenter: inventory path.
     :ivar stores: kinds of its datastores by their names.
     :ivar devices: its disks, as vSphere's own objects.
@@ -61,7 +61,7 @@ class Target(vm.Vm):
     consolidate: bool = False
     encrypted: bool = False
     version: str = ""
-    home: str = ""
+    vmx: str = ""
     datacenter: str = ""
     stores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: tuple[t.Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
@@ -113,7 +113,7 @@ def read(session: Session, ref: t.Any) -> Target | None:
         consolidate=bool(row.get("runtime.consolidationNeeded")),
         encrypted=row.get("config.keyId") is not None,
         version=row.get("config.changeVersion") or "",
-        home=path.rpartition("/")[0],
+        vmx=path,
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores={
             name_of(store): str(store.get("summary.type") or "")

@@ -455,6 +455,17 @@ def test_thick_stays_thick_and_thin_stays_thin(web):
     assert [bool(backing.thinProvisioned) for backing in disks] == [True, False]
 
 
+def test_a_disk_at_the_top_of_its_datastore_is_replaced_there(db):
+    db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
+    folder = db.file(key=2001).partition("] ")[2].rpartition("/")[0]
+    db.sim.govc("datastore.mv", "-ds", "LocalDS_0", f"{folder}/web-1.vmdk", "top.vmdk")
+    db.sim.govc("vm.disk.attach", "-vm", "web-1", "-ds", "LocalDS_0", "-disk", "top.vmdk", "-link=false")
+    (disk,) = db.restore(disks=["scsi0:0"]).result["disks"]
+    assert disk["replaced"] == {"path": "[LocalDS_0] top.vmdk", "deleted": True, "reason": ""}
+    assert disk["path"] == f"[LocalDS_0] restored-{db.points()[0].id}-scsi0-0.vmdk"
+    db.assert_nothing_is_left()
+
+
 # What is refused
 
 
