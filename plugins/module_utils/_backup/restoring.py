@@ -284,12 +284,18 @@ def _folder(job: RestoreTask) -> str:
     return job.options.folder or job.machine.folder
 
 
+def _ready_name(job: RestoreTask) -> str:
+    """What begins the names of files that are made ready: of the VM that was backed up, whose lock is held, for this one."""
+    return f"{_READY}{job.point.instance_uuid}-{job.target.instance_uuid}-"
+
+
 def _remove_ready(job: RestoreTask) -> None:
-    """Remove what runs that were killed have made ready for this VM; the lock is held."""
-    folder = _folder(job)
-    for name in os.listdir(folder):
-        if name.startswith(f"{_READY}{job.target.instance_uuid}-") and name.endswith(".vmdk"):
-            os.unlink(os.path.join(folder, name))
+    """Remove what runs that were killed have made ready for this VM, and begun to make; the lock is held."""
+    with _files.open_folder(_folder(job), what=_WHAT) as folder:
+        for name in folder.names():
+            if name.startswith(_ready_name(job)) and name.endswith(".vmdk"):
+                folder.remove(name)
+        folder.sweep(_ready_name(job))
 
 
 def _delete(job: RestoreTask, file: str) -> bool:
@@ -392,7 +398,7 @@ def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
 @contextlib.contextmanager
 def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
     """The disk of the point as a file that a host takes, compared with its digests; it goes at the end."""
-    path = os.path.join(_folder(job), f"{_READY}{job.target.instance_uuid}-{place.backup.key}.vmdk")
+    path = os.path.join(_folder(job), f"{_ready_name(job)}{place.backup.key}.vmdk")
     job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
     try:
         disks.restore(job.machine, job.point, place.backup, path, "vmdk", job.task.deadline, streamed=True)

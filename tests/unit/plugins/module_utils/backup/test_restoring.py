@@ -426,6 +426,20 @@ def test_what_is_left_on_a_datastore_that_is_gone_keeps_nothing_from_being_resto
     assert "has no datastore gone" in warning
 
 
+def test_what_was_made_ready_for_this_vm_goes_and_that_of_other_backups_stays(web, tmp_path):
+    folder = tmp_path / "ready"
+    folder.mkdir(mode=0o700)
+    uuid = web.vm("web-1").config.instanceUuid
+    mine = [f"restore-{uuid}-{uuid}-2000.vmdk", f".restore-{uuid}-{uuid}-2000.vmdk.0123456789abcdef.vforge-part"]
+    # Another backup is being restored into the same VM; its files are for its own lock to remove.
+    others = [name.replace(uuid, "5029c440-85ee-c2a1-e9dd-b63e39364603", 1) for name in mine]
+    for name in (*mine, *others):
+        (folder / name).write_bytes(b"x")
+    web.off()
+    web.restore(dest=str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(others)
+
+
 # Where it lies
 
 
