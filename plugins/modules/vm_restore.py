@@ -132,8 +132,8 @@ options:
     description:
       - Format of the files, V(qcow2) by default. Not with O(into).
       - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
-        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM, and its
-        NVRAM.
+        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM. Its
+        NVRAM is C(vm.nvram), where the backup has it.
     type: str
     choices: [qcow2, raw, vmdk, ovf]
   timeout:
