@@ -186,6 +186,7 @@ def _carry_out(job: RestoreTask) -> None:
         return
     _clean_up(job, left)
     if due:
+        item.warnings += restore_plan.lost_policies(job.target, due)
         _bring_all_in(job)
         _exchange(job)
         _delete_replaced(job)

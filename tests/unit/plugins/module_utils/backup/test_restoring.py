@@ -450,8 +450,11 @@ def test_on_vsan_it_is_proved_by_what_the_host_says_and_said_so(web):
     web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
     refused = web.try_restore(verify="content")
     assert (refused.error.error_code, refused.called("ImportVApp")) == ("not_readable", 0)
-    (disk,) = web.restore().result["disks"]
+    ran = web.restore()
+    (disk,) = ran.result["disks"]
     assert (disk["action"], disk["compared"]) == ("restored", "manifest")
+    (warning,) = ran.result["into"]["warnings"]
+    assert warning.startswith("The storage policy of Hard disk 1 is not taken over: the restored disk gets the default policy")
     assert "a datastore of the kind vsan has no files of disks" in disk["not_read"]
     assert web.content() == kept
 
