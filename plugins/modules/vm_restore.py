@@ -167,9 +167,8 @@ notes:
   - A restored disk is another disk to changed block tracking. So the next backup of it is a full one, and says so.
   - A disk that is a delta disk of another one, or that another VM has too, stays when it is replaced, and
     RV(disks[].replaced) says why. Raw devices, first class disks and encrypted VMs are refused.
-  - The storage policy of a disk that is replaced is not taken over. The restored disk has the default policy of its
-    datastore, so set the policy again where the disk had another one. On vSAN and vVols, where a policy decides how the
-    storage keeps a disk, a warning says so.
+  - A restored disk gets the storage policy of the disk that it replaces, for which the privilege StorageProfile.View is
+    needed. Without it a warning says that the disk has the default policy of its datastore.
   - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace,
     Datastore.FileManagement, VirtualMachine.Inventory.Create and VirtualMachine.Inventory.Delete for the import, and
     VirtualMachine.Config.AddExistingDisk and VirtualMachine.Config.RemoveDisk on the VM.

@@ -9,7 +9,6 @@ import dataclasses
 import typing as t
 
 from .._errors import VforgeError
-from .._vsphere.directories import OF_OBJECTS
 from .._vsphere.flat import without_files
 from .._vsphere.folder import DatastorePath
 from .restore_options import CONTENT, REFUSE
@@ -170,22 +169,6 @@ def same_disks(before: Target, now: Target) -> bool:
     if not before.snapshots:
         return [disk.files for disk in before.disks] == [disk.files for disk in now.disks]
     return all(then.files[-len(disk.files) :] == disk.files for then, disk in zip(before.disks, now.disks, strict=True))
-
-
-def lost_policies(target: Target, due: t.Sequence[Place]) -> list[str]:
-    """Warnings of storage policies that are lost, since they are not read from the disks that are replaced.
-
-    On vSAN and vVols each disk has one, by which the storage keeps it; elsewhere it says where a disk may lie.
-    """
-    found = []
-    for place in due:
-        store = beside(target, place).datastore
-        if place.old is not None and target.stores.get(store) in OF_OBJECTS:
-            found.append(
-                f"The storage policy of {place.old.label} is not taken over: the restored disk gets the default policy of "
-                f"{store}. Set it again where it was another one (VM Policies > Edit VM Storage Policies)."
-            )
-    return found
 
 
 def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:

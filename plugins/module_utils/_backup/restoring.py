@@ -21,12 +21,13 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound
+from .._errors import Fault, InvalidOption, NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
+from .._vsphere.policies import policies_of
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
 from . import images, records, restore_plan, restore_report, targets
@@ -186,7 +187,6 @@ def _carry_out(job: RestoreTask) -> None:
         return
     _clean_up(job, left)
     if due:
-        item.warnings += restore_plan.lost_policies(job.target, due)
         _bring_all_in(job)
         _exchange(job)
         _delete_replaced(job)
@@ -474,7 +474,8 @@ def _exchange(job: RestoreTask) -> None:
     job.record.note_replaced(
         Replaced(disk.place.old.file, disk.file) for disk in item.due_disks if disk.place.old is not None and not disk.keeps
     )
-    exchanges = [_exchange_of(disk) for disk in item.due_disks]
+    policies = _policies(job)
+    exchanges = [_exchange_of(disk, policies) for disk in item.due_disks]
     job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
     if item.error is not None:
         raise item.error
@@ -482,9 +483,23 @@ def _exchange(job: RestoreTask) -> None:
     item.target = targets.again(session, before)
 
 
-def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
+def _policies(job: RestoreTask) -> dict[int, tuple[str, ...]]:
+    """The storage policies of the disks that are replaced, by their keys; a warning where they cannot be read."""
+    keys = [disk.place.old.key for disk in job.item.due_disks if disk.place.old is not None]
+    try:
+        return policies_of(job.session, job.target.moid, keys) if keys else {}
+    except VforgeError as error:
+        job.item.warnings.append(
+            f"The storage policies of the replaced disks cannot be read: {error} "
+            "The restored ones get the default policies of their datastores: set others again."
+        )
+        return {}
+
+
+def _exchange_of(disk: RestoredDisk, policies: t.Mapping[int, tuple[str, ...]]) -> targets.Exchange:
     place = disk.place
-    return targets.Exchange(place.controller, place.unit, disk.file, place.old.key if place.old is not None else None)
+    old = place.old.key if place.old is not None else None
+    return targets.Exchange(place.controller, place.unit, disk.file, old, policies.get(old, ()) if old is not None else ())
 
 
 def _choose_what_stays(job: RestoreTask) -> None:

@@ -139,12 +139,14 @@ class Exchange:
     :ivar unit: number of its place there.
     :ivar file: path of the disk that comes.
     :ivar old: key of the disk that goes; None where the place is free.
+    :ivar policies: IDs of the storage policies that the disk gets; empty for the default of its datastore.
     """
 
     controller: int
     unit: int
     file: str
     old: int | None
+    policies: tuple[str, ...] = ()
 
 
 def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Exchange]) -> t.Any:
@@ -158,7 +160,8 @@ def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Excha
     changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=device) for device in removed]
     for number, each in enumerate(exchanges):
         device = _device(each, known.get(each.old) if each.old is not None else None, -101 - number)
-        changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", device=device))
+        profiles = [vim.vm.DefinedProfileSpec(profileId=policy) for policy in each.policies]
+        changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", device=device, profile=profiles))
     spec = vim.vm.ConfigSpec(changeVersion=target.version, deviceChange=changes)
     return reference(session, target.moid).ReconfigVM_Task(spec)
 

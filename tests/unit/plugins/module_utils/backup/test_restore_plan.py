@@ -166,13 +166,6 @@ def test_steps_are_those_that_are_needed():
     assert steps(target(), free) == ["disks_brought_in", "disks_replaced"]
 
 
-@pytest.mark.parametrize(("kind", "warned"), [("VMFS", 0), ("NFS", 0), ("", 0), ("vsan", 1), ("VVOL", 1)])
-def test_a_storage_policy_that_is_lost_is_warned_of_where_each_disk_has_one(kind, warned):
-    due = [Place(backup(), disk(), 1000, 0, "thin"), Place(backup(2001, "scsi0:1"), None, 1000, 1, "thin")]
-    found = restore_plan.lost_policies(target(stores={"ds": kind}), due)
-    assert [("Hard disk 1" in text, "policy of ds" in text) for text in found] == [(True, True)] * warned
-
-
 # What is left of whom
 
 

@@ -11,11 +11,16 @@ import os
 import pathlib
 
 import pytest
+from pyVim.task import WaitForTask
+from pyVmomi import vim, vmodl
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, targets
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
 @pytest.fixture(name="web")
@@ -40,7 +45,7 @@ def test_a_disk_is_as_it_was_and_the_old_one_is_gone(web):
     (disk,) = ran.result["disks"]
     assert (disk["action"], disk["compared"], disk["not_read"]) == ("restored", "content", "")
     assert disk["replaced"] == {"path": old, "deleted": True, "reason": ""}
-    assert ran.total <= 35
+    assert ran.total <= 38
     assert web.content() == kept
     assert (web.file(), web.file() != old) == (disk["path"], True)
     web.assert_nothing_is_left()
@@ -450,11 +455,8 @@ def test_on_vsan_it_is_proved_by_what_the_host_says_and_said_so(web):
     web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
     refused = web.try_restore(verify="content")
     assert (refused.error.error_code, refused.called("ImportVApp")) == ("not_readable", 0)
-    ran = web.restore()
-    (disk,) = ran.result["disks"]
+    (disk,) = web.restore().result["disks"]
     assert (disk["action"], disk["compared"]) == ("restored", "manifest")
-    (warning,) = ran.result["into"]["warnings"]
-    assert warning.startswith("The storage policy of Hard disk 1 is not taken over: the restored disk gets the default policy")
     assert "a datastore of the kind vsan has no files of disks" in disk["not_read"]
     assert web.content() == kept
 
@@ -481,6 +483,39 @@ def test_a_disk_at_the_top_of_its_datastore_is_replaced_there(db):
     assert disk["replaced"] == {"path": "[LocalDS_0] top.vmdk", "deleted": True, "reason": ""}
     assert disk["path"] == f"[LocalDS_0] restored-{db.points()[0].id}-scsi0-0.vmdk"
     db.assert_nothing_is_left()
+
+
+def give(db, key, policy):
+    """Give a disk of web-1 a storage policy."""
+    vm = db.vm("web-1")
+    disk = next(each for each in vm.config.hardware.device if each.key == key)
+    profile = [vim.vm.DefinedProfileSpec(profileId=policy)]
+    change = vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk, profile=profile)
+    WaitForTask(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[change])))
+
+
+def test_a_restored_disk_has_the_storage_policy_of_the_one_that_it_replaces(db):
+    db.sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
+    with session(db.sim) as opened:
+        moid, gold = db.vm("web-1")._GetMoId(), find_policy(opened, "gold").profile
+        give(db, 2001, gold)
+        with pytest.raises(vmodl.fault.InvalidArgument):
+            give(db, 2000, "no such policy")
+        assert policies_of(opened, moid, [2000, 2001]) == {2000: (), 2001: (gold,)}
+        db.restore()
+        assert policies_of(opened, moid, [2000, 2001, 2002]) == {2000: (), 2001: (gold,), 2002: ()}
+
+
+def test_policies_that_cannot_be_read_are_warned_of_and_the_disks_come(db, monkeypatch):
+    def denied(*_args):
+        raise NotFound("The service for storage policies is not there.")
+
+    # The simulator injects nothing into the service beside that for VMs.
+    monkeypatch.setattr(restoring, "policies_of", denied)
+    ran = db.restore(disks=["2000"])
+    assert (ran.result["disks"][0]["action"], db.content()) == ("restored", bytes(MIB))
+    (warning,) = ran.result["into"]["warnings"]
+    assert warning.startswith("The storage policies of the replaced disks cannot be read: ")
 
 
 # What is refused
