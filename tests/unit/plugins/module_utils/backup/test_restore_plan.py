@@ -250,7 +250,7 @@ def test_options_of_files_are_no_options_of_a_vm():
         ({}, ["delta", "base"], False),
         ({"snapshots": ("one",)}, ["base"], True),
         ({"snapshots": ("one",)}, ["own", "base"], True),
-        ({"snapshots": ("one",)}, ["strange", "base"], False),
+        ({"snapshots": ("one",)}, ["renamed", "base"], True),
         ({"snapshots": ("one",)}, ["other"], False),
     ],
 )
