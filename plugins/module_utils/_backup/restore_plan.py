@@ -168,8 +168,8 @@ def same_disks(before: Target, now: Target) -> bool:
         return False
     if not before.snapshots:
         return [disk.files for disk in before.disks] == [disk.files for disk in now.disks]
-    # Where a linked clone stands on a disk, what is left above the base may have another name then.
-    return [disk.files[-1:] for disk in before.disks] == [disk.files[-1:] for disk in now.disks]
+    # Its files may all have other names then: where a linked clone stands on a disk, what is left is a new one.
+    return [disk.identity for disk in before.disks] == [disk.identity for disk in now.disks]
 
 
 def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:
