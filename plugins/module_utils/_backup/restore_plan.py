@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from .._errors import VforgeError
@@ -168,7 +169,15 @@ def same_disks(before: Target, now: Target) -> bool:
         return False
     if not before.snapshots:
         return [disk.files for disk in before.disks] == [disk.files for disk in now.disks]
-    return all(then.files[-len(disk.files) :] == disk.files for then, disk in zip(before.disks, now.disks, strict=True))
+    return all(_of_base(then, disk) for then, disk in zip(before.disks, now.disks, strict=True))
+
+
+def _of_base(then: Disk, now: Disk) -> bool:
+    """Whether a disk is what is left of another one whose snapshots went: it has the same base, or is named after it, where
+    a linked clone stands on that.
+    """
+    stem = "".join(then.files[-1:]).removesuffix(".vmdk")
+    return then.files[-1:] == now.files[-1:] or re.fullmatch(rf"{re.escape(stem)}-\d{{6}}\.vmdk", now.file) is not None
 
 
 def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:
