@@ -355,6 +355,6 @@ class Machine:
             elif is_point_id(name) and removal.is_begun(self, name):
                 removal.finish(self, name, deadline)
                 found.append(f"finished the removal of {name}")
-            elif is_point_id(name) and synthetic.put_right(self, name):
+            elif is_point_id(name) and synthetic.put_right(self, name, deadline):
                 found.append(f"put {name} right")
         return found
