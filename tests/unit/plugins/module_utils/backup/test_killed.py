@@ -192,9 +192,10 @@ def test_a_merge_that_cannot_sync_is_undone(repositories, tmp_path, monkeypatch,
             raise OSError(errno.EIO, "Input/output error", path)
         real(path)
 
-    with monkeypatch.context() as patched, pytest.raises(FileUnwritable):
+    with monkeypatch.context() as patched:
         patched.setattr(synthetic, "sync", fail)
-        merge(backups)
+        with pytest.raises(FileUnwritable):
+            merge(backups)
     before = list(backups.kept)
     assert backing(backups, 2) == before[1]
     remove(backups, before[1])
