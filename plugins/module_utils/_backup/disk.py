@@ -82,7 +82,7 @@ def copy(
     """
     path = os.path.join(staged, disk.file)
     over = f"../{earlier.point.id}/{earlier.disk.file}" if earlier else None
-    images.create(path, disk.capacity, over, deadline)
+    images.create(path, disk.capacity, over, deadline, machine.go_on)
     with (
         _new_map(machine, f"{path}.sha256", disk, earlier) as digests,
         Nbd.images(path, copying.streams, write=True) as connections,

@@ -73,10 +73,10 @@ def _merge(machine: Machine, point: Point, disk: DiskBackup, deadline: float) ->
     image = machine.image_of(point, disk)
     draft = f"{image}{_DRAFT}"
     with images.damage_of(f"{disk.label} of the backup {point.id}"):
-        images.check_backing(image, disk.backing_name, deadline)
-    images.convert(image, draft, "qcow2", deadline)
+        images.check_backing(image, disk.backing_name, deadline, machine.go_on)
+    images.convert(image, draft, "qcow2", deadline, go_on=machine.go_on)
     with machine.digests_of(point, disk) as digests:
-        prove(draft, digests, range(digests.count), deadline)
+        prove(draft, digests, range(digests.count), deadline, go_on=machine.go_on)
     with explained(draft):
         sync(draft)
 
@@ -104,9 +104,9 @@ def _as_it_is(machine: Machine, point: Point, disk: DiskBackup, deadline: float)
     """
     image = machine.image_of(point, disk)
     with images.damage_of(f"{disk.label} of the backup {point.id}"):
-        if images.backing_of(image, deadline) is None:
+        if images.backing_of(image, deadline, machine.go_on) is None:
             return dataclasses.replace(disk, backing="")
-        images.check_backing(image, disk.backing_name, deadline)
+        images.check_backing(image, disk.backing_name, deadline, machine.go_on)
     return disk
 
 

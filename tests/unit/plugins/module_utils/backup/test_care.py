@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -69,6 +70,42 @@ def leak(path, clusters):
         file.truncate((first + clusters) * CLUSTER)
         file.seek(block + 2 * first)
         file.write(struct.pack(">H", 1) * clusters)
+
+
+# An end in the middle
+
+
+class Ended(Exception):
+    """The task ends early."""
+
+
+def ended():
+    raise Ended
+
+
+def test_a_program_is_ended_when_its_task_is():
+    begun = time.monotonic()
+    with pytest.raises(Ended):
+        images.run(["sleep", "60"], soon(), go_on=ended)
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_merge_that_is_broken_off_leaves_the_point_as_it_was(backups, calls):
+    asked = []
+
+    def some():
+        asked.append(1)
+        if len(asked) == calls:
+            ended()
+
+    with backups.repository.locked(UUID, soon(), nothing, go_on=some) as machine:
+        before = machine.points
+        with pytest.raises(Ended):
+            machine.make_full(before[-1], soon())
+        assert machine.points == before
+        assert backups.verified(backups.repository.read(UUID), before[-1])
+        assert [name for name in os.listdir(machine.folder_of(before[-1])) if name.endswith(".full")] == []
 
 
 # Leaks
