@@ -155,6 +155,8 @@ def locked(
             yield
         finally:
             with explained(path, what):
+                # Programs that others of this process have started hold it, too, and may go on for hours.
+                fcntl.flock(handle, fcntl.LOCK_UN)
                 os.close(handle)
 
 

@@ -568,6 +568,14 @@ def test_whether_a_lock_is_still_wanted_is_asked_while_it_is_waited_for(place):
         assert (place / "it.lock").exists()
 
 
+def test_a_lock_that_was_let_go_is_free_while_a_program_still_runs(place):
+    with _files.locked(str(place / "it"), time.monotonic() + 5, lambda _line: None, what="file", by_programs=True):
+        program = subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False)
+    with _lock(place / "it", 1):
+        assert program.poll() is None
+    program.communicate()
+
+
 # --- What is read from files.
 
 
