@@ -72,6 +72,27 @@ def leak(path, clusters):
         file.write(struct.pack(">H", 1) * clusters)
 
 
+# Which VMs
+
+
+OTHER = "52000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(("vms", "removed"), [([UUID, OTHER], 2), ([OTHER], 0), ([], 0), (None, 2)])
+def test_only_the_vms_that_are_named_are_pruned(backups, vms, removed):
+    found = care(backups, state="pruned", keep_last=1, vms=vms)
+    assert (found["counts"].get("removed", 0), len(found["vms"])) == (removed, 1 if removed else 0)
+    assert len(points(backups)) == 3 - removed
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"vms": ["web"]}, "web, which is no instance UUID"), ({"vm": "web", "vms": []}, "are both set")]
+)
+def test_vms_that_cannot_be_meant_are_refused(backups, given, message):
+    with pytest.raises(InvalidOption, match=message):
+        care(backups, state="pruned", keep_last=1, **given)
+
+
 # An end in the middle
 
 
