@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import signal
@@ -18,6 +19,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileMissing, FileUnreadable
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease as leases
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas, finished
 
@@ -76,6 +78,25 @@ def test_a_snapshot_that_somebody_else_removes_fails_its_vm_alone(backups, meanw
     # It is gone, as it was to be: there is nothing to warn of.
     assert (ran.vms[0]["snapshot"]["removed"], ran.vms[0]["warnings"]) == (True, [])
     assert (backups.points("web-1"), len(backups.points("web-2"))) == ([], 1)
+
+
+def test_a_host_that_cannot_be_reached_fails_its_vms_alone(backups, monkeypatch):
+    real = leases.device_of
+
+    def device_of(ready, disk, disks):
+        device = real(ready, disk, disks)
+        # The port of "discard", where nobody listens.
+        return device if "web-2" in disk.file else dataclasses.replace(device, url="https://127.0.0.1:9/disk.vmdk")
+
+    monkeypatch.setattr(leases, "device_of", device_of)
+    names = ["web-1", "web-3", "web-4", "web-2"]
+    for name in names[1:3]:
+        backups.make(name, size=MIB, on=False)
+    ran = backups.attempt(vms=[{"name": name} for name in names], parallel=1, transport="export")
+    assert ran.result["counts"] == {"failed": 3, "backed_up": 1}
+    assert {entry["error"]["error_code"] for entry in ran.vms[:3]} == {"unreachable"}
+    assert [backups.snapshots(name) for name in names] == [[]] * 4
+    assert backups.sim.open_leases() == 0
 
 
 def test_a_vm_that_is_migrated_is_backed_up(backups, meanwhile):
