@@ -62,11 +62,6 @@ class Copied:
         self.touched = bytearray(blocks)
         self.parts: dict[int, list[tuple[int, int, bytes]]] = {}
 
-    def look_at(self, block: int) -> None:
-        """Have a block read back of which nothing was copied."""
-        self.touched[block] = 1
-        self.parts.setdefault(block, [])
-
     @property
     def rate(self) -> int | None:
         """Bytes in a second; None where nothing was read."""
