@@ -73,9 +73,13 @@ def test_a_new_vm_has_what_the_backup_has_and_what_is_to_be_kept(web, tmp_path):
         "powered_on": True,
         "wait_for_tools": True,
     }
+    # A run that ends when the VM is there and not yet proved: the next one proves it.
+    plays.kill_at("CloneVM_Task", 1, **asked)
+    assert [path.name for path in (tmp_path / "packages").glob("*.not-proved")]
     ran = plays.run(**asked)
     assert ran.code == 0, ran.output
     assert [disk["action"] for disk in ran.left["compared"]["disks"]] == ["unchanged"]
+    assert not list((tmp_path / "packages").glob("*.not-proved"))
     assert ran.left["guest"]["vm"]["tools_answer"] is True
     old, new = web.vm("web-1").config, web.vm("again").config
     assert (new.uuid, new.instanceUuid != old.instanceUuid) == (old.uuid, True)
