@@ -26,12 +26,18 @@ EXTRA_CALLS = 3 + 1 + 2 + 4
 
 
 @pytest.fixture
-def hot(make_sim, tmp_path, monkeypatch):
+def sim_flags():
+    """Further flags of the simulator."""
+    return ()
+
+
+@pytest.fixture
+def hot(make_sim, tmp_path, monkeypatch, sim_flags):
     """Tasks against a simulator with the tracked VM web-1, and a proxy whose disks show in a folder."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     devices = tmp_path / "by-id"
     devices.mkdir()
-    with tasks(make_sim("--vms", "2", "--guest-time", "10ms"), tmp_path) as known:
+    with tasks(make_sim("--vms", "2", "--guest-time", "10ms", *sim_flags), tmp_path) as known:
         known.make("web-1", size=8 * MIB)
         known.sim.create_vm(PROXY, on=True, extra_config={"disk.EnableUUID": "TRUE"})
         known.sim.patch_vm(PROXY, devices=str(devices))
@@ -282,3 +288,40 @@ def test_whenever_a_run_ends_nothing_stays_attached_for_long(hot, tmp_path, name
     assert ran.result["detached"] == before
     assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])
     assert hot.restored(-1) == hot.content()
+
+
+def takes(duration):
+    """How long changes of the proxy take."""
+    return pytest.mark.parametrize("sim_flags", [("--reconfigure-time", duration)])
+
+
+@takes("500ms")
+def test_a_disk_whose_attaching_was_not_answered_is_waited_for_and_detached(hot):
+    hot.sim.inject(method="ReconfigVM_Task", do="drop-after")
+    ran = hot.attempt(**hot.asked)
+    assert ran.code == "connection_lost"
+    assert ran.called("ReconfigVM_Task") == 2
+    assert (attached(hot), hot.snapshots("web-1"), hot.vm("web-1").runtime.consolidationNeeded) == (([], []), [], False)
+
+
+# More than a round of waiting: the signal ends that.
+@takes("2s")
+def test_a_disk_whose_attaching_a_signal_ends_is_waited_for_and_detached(hot, tmp_path):
+    module = Forked(hot.sim, "vm_backup", tmp_path)
+    asked = {"vm": {"name": "web-1"}, "repository": str(hot.repository), "streams": 2}
+    asked |= {key: value for key, value in hot.asked.items() if value is not None}
+    hot.sim.reset_calls()
+    ended = module.run(asked, rule={"method": "ReconfigVM_Task", "do": "signal", "signal": "TERM", "delay_ms": 50})
+    assert ended.result["error_code"] == "interrupted"
+    assert hot.sim.called("ReconfigVM_Task", 2)
+    assert (attached(hot), hot.snapshots("web-1"), hot.vm("web-1").runtime.consolidationNeeded) == (([], []), [], False)
+
+
+@takes("500ms")
+def test_a_disk_whose_detaching_was_not_answered_is_waited_for(hot):
+    write(hot)
+    hot.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
+    ran = hot.run(**hot.asked)
+    assert ran.called("ReconfigVM_Task") == 2
+    assert hot.restored(0) == hot.content()
+    assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])
