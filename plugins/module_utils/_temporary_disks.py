@@ -167,6 +167,8 @@ class Attachments:
         self._until = until.replace(microsecond=0)
         self._owner = Owner.this()
         self._free = list(known.proxy.slots)
+        # Places that a thread has, or that have a disk: from when they are taken until it is forgotten.
+        self._held: set[tuple[int, int]] = set()
         self._uuids: set[str] = set()
         self._changed = threading.Condition()
         # vCenter changes a VM by one task at a time.
@@ -241,7 +243,9 @@ class Attachments:
             while not self._free:
                 self._go_on()
                 self._changed.wait(_TURN_SECONDS)
-            return self._free.pop(0)
+            slot = self._free.pop(0)
+            self._held.add(slot)
+            return slot
 
     def _attach_somewhere(self, disk: Disk, vm: str, what: str, deadline: float) -> Attached:
         """Attach a disk where a place is free; at another one, where another run was quicker."""
@@ -257,9 +261,12 @@ class Attachments:
                 self._look_for_places()
 
     def _look_for_places(self) -> None:
-        slots = proxies.read(self._session, self._moid).proxy.slots
-        with self._changed:
-            self._free = [slot for slot in slots if slot not in self._ours]
+        """Find out which places are free now; nothing is attached or detached meanwhile."""
+        with self._turn:
+            slots = proxies.read(self._session, self._moid).proxy.slots
+            with self._changed:
+                self._free = [slot for slot in slots if slot not in self._held]
+                self._changed.notify_all()
 
     def _attach(self, disk: Disk, vm: str, slot: tuple[int, int], what: str, deadline: float) -> Attached:
         mark = Mark(disk.file, vm, self._run, self._owner, self._until)
@@ -330,6 +337,7 @@ class Attachments:
         with self._changed:
             for slot in slots:
                 del self._ours[slot]
+                self._held.discard(slot)
                 self._free.append(slot)
             self._changed.notify_all()
 
