@@ -353,10 +353,9 @@ def test_a_disk_whose_attaching_a_signal_ends_is_waited_for_and_detached(hot, tm
     module = Forked(hot.sim, "vm_backup", tmp_path)
     asked = {"vm": {"name": "web-1"}, "repository": str(hot.repository), "streams": 2}
     asked |= {key: value for key, value in hot.asked.items() if value is not None}
-    hot.sim.reset_calls()
     ended = module.run(asked, rule={"method": "ReconfigVM_Task", "do": "signal", "signal": "TERM", "delay_ms": 50})
     assert ended.result["error_code"] == "interrupted"
-    assert hot.sim.called("ReconfigVM_Task", 2)
+    assert ended.calls["ReconfigVM_Task"] == 2
     assert (attached(hot), hot.snapshots("web-1"), hot.vm("web-1").runtime.consolidationNeeded) == (([], []), [], False)
 
 
