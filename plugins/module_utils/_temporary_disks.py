@@ -167,11 +167,15 @@ class Attachments:
         self._until = until.replace(microsecond=0)
         self._owner = Owner.this()
         self._free = list(known.proxy.slots)
+        # Places that a thread has, or that have a disk: from when they are taken until it is forgotten.
+        self._held: set[tuple[int, int]] = set()
         self._uuids: set[str] = set()
         self._changed = threading.Condition()
         # vCenter changes a VM by one task at a time.
         self._turn = threading.Lock()
         self._ours: dict[tuple[int, int], Mark] = {}
+        # Whether a change was begun whose end was not seen: what it does may come later.
+        self._unsure = False
 
     @contextlib.contextmanager
     def attached(
@@ -239,7 +243,9 @@ class Attachments:
             while not self._free:
                 self._go_on()
                 self._changed.wait(_TURN_SECONDS)
-            return self._free.pop(0)
+            slot = self._free.pop(0)
+            self._held.add(slot)
+            return slot
 
     def _attach_somewhere(self, disk: Disk, vm: str, what: str, deadline: float) -> Attached:
         """Attach a disk where a place is free; at another one, where another run was quicker."""
@@ -255,9 +261,12 @@ class Attachments:
                 self._look_for_places()
 
     def _look_for_places(self) -> None:
-        slots = proxies.read(self._session, self._moid).proxy.slots
-        with self._changed:
-            self._free = [slot for slot in slots if slot not in self._ours]
+        """Find out which places are free now; nothing is attached or detached meanwhile."""
+        with self._turn:
+            slots = proxies.read(self._session, self._moid).proxy.slots
+            with self._changed:
+                self._free = [slot for slot in slots if slot not in self._held]
+                self._changed.notify_all()
 
     def _attach(self, disk: Disk, vm: str, slot: tuple[int, int], what: str, deadline: float) -> Attached:
         mark = Mark(disk.file, vm, self._run, self._owner, self._until)
@@ -295,14 +304,26 @@ class Attachments:
         def start() -> t.Any:
             return proxies.start_change(self._session, self._moid, add=add, remove=remove, config=config)
 
-        _carry_out(self._session, start, deadline)
+        try:
+            _carry_out(self._session, start, deadline)
+        except Fault:
+            raise
+        except VforgeError:
+            self._unsure = True
+            raise
 
     def _detach(self, slots: t.Sequence[tuple[int, int]]) -> None:
-        """Detach what is at these places: a call to look, and one to detach."""
+        """Detach what is at these places: a call to look, and one to detach.
+
+        Where the end of a change was not seen, it is waited for first: until then what it attaches is not there.
+        """
         with self._turn:
             mine = {slot: self._ours[slot] for slot in slots if slot in self._ours}
             if not mine:
                 return
+            if self._unsure:
+                _wait_for_all(self._session, self._moid, time.monotonic() + REMOVAL_SECONDS)
+                self._unsure = False
             known = proxies.read(self._session, self._moid)
             there = _marks(known)
             # A place that another run has taken meanwhile is left to it.
@@ -316,6 +337,7 @@ class Attachments:
         with self._changed:
             for slot in slots:
                 del self._ours[slot]
+                self._held.discard(slot)
                 self._free.append(slot)
             self._changed.notify_all()
 
@@ -339,9 +361,20 @@ def _carry_out(session: Session, start: t.Callable[[], t.Any], deadline: float) 
 def _wait(session: Session, task: t.Any, deadline: float) -> None:
     ends: list[tasks.TaskEnd] = []
     if tasks.wait_for_tasks(session, [task], deadline, lambda _moid, end: ends.append(end)):
-        raise StillRunning(
-            f"The task {task._GetMoId()}, which changes the disks of the VM that the module runs in, was still under way.",
-            hint="Run again.",
-        )
+        raise _still_running(f"The task {task._GetMoId()}")
     if ends[0].error is not None:
         raise ends[0].error
+
+
+def _wait_for_all(session: Session, proxy: str, deadline: float) -> None:
+    """Wait until all that the proxy is changed by has ended, also what was begun by a call without an answer.
+
+    :raises StillRunning: it has not ended in time.
+    """
+    under_way = proxies.recent_tasks(session, proxy)
+    if tasks.wait_for_tasks(session, under_way, deadline, lambda _moid, _end: None):
+        raise _still_running("A task")
+
+
+def _still_running(what: str) -> StillRunning:
+    return StillRunning(f"{what}, which changes the VM that the module runs in, was still under way.", hint="Run again.")

@@ -106,9 +106,11 @@ def finish(job: BackupTask, item: BackupItem, *, last: bool = False) -> None:
     if scripts is None or ran is None or not ran.open:
         return
     ran.open = False
+    # A script whose end was not seen may go on: it is ended first.
+    clear = last or ran.before == FAILED
     try:
         if scripts.after:
-            _run(job, item, scripts, "after", time.monotonic() + scripts.timeout)
+            _run(job, item, scripts, "after", time.monotonic() + scripts.timeout, clear=clear)
             ran.after = SUCCEEDED
         if item.machine is not None:
             _remove_mark(item.machine.folder)
@@ -186,7 +188,7 @@ def _run(
     """Run a script in a folder of its own, which goes with it.
 
     :param which: ``before`` or ``after``.
-    :param clear: end and remove first what runs that were killed have left in the guest.
+    :param clear: end and remove first what is left in the guest of scripts whose end was not seen.
     :raises VforgeError: it could not be run, did not end in time, or ended with another exit code than 0.
     """
     text = scripts.before if which == "before" else scripts.after

@@ -139,6 +139,7 @@ def run_batch(
         result.stopped = batch.why_cut_short()
     except Reason as error:
         result.stopped = error
+    session.pay()
     if batch.open:
         batch.wind_down(parallel, result.stopped)
         if isinstance(result.stopped, TimedOut) and batch.is_complete:

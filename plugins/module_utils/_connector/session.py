@@ -268,6 +268,7 @@ class Session:
     counts calls, ``pace`` spaces the rounds of waiting, ``about`` is a dict of the vCenter's
     version, ``generation`` counts how often the session was replaced, ``limit`` is how long
     calls may take. ``together`` is set where threads of their own wait for tasks, each for its own.
+    ``owed`` is what threads could not do while no call was allowed; ``pay`` does it.
     """
 
     def __init__(
@@ -282,6 +283,7 @@ class Session:
         self.stats = CallStats()
         self.pace = Pace()
         self.together: Together | None = None
+        self.owed: list[t.Callable[[], None]] = []
         self.about: dict[str, str] = {}
         self.content = vim.ServiceInstanceContent()
         self._begun = begun
@@ -396,6 +398,14 @@ class Session:
 
     def _new_collector(self) -> t.Any:
         return self.content.propertyCollector.CreatePropertyCollector()
+
+    def pay(self) -> None:
+        """Do what threads could not do while no call was allowed, after a signal.
+
+        None of it raises a VforgeError: what goes wrong is a warning.
+        """
+        while self.owed:
+            self.owed.pop(0)()
 
     def retrying(self, do: t.Callable[[], T]) -> T:
         """Run ``do``; when the session turns out to be dead, open another and run it again.

@@ -449,7 +449,7 @@ def _late(item: Freezing, method: FreezeMethod, timeout: int) -> VforgeError:
 
 # A script of ours in a command line, in a folder of ours; its number tells in which order they are
 # ended.
-_SCRIPT = re.compile(rf"[/\\]{PREFIX}[\w.-]+[/\\](?:(?P<main>freeze|quiesce)|before|wake-\d+)\.(?:sh|ps1)\b")
+_SCRIPT = re.compile(rf"[/\\]{PREFIX}[\w.-]+[/\\](?:(?P<main>freeze|quiesce)|before|after|wake-\d+)\.(?:sh|ps1)\b")
 
 # How long a program may take to end that was terminated.
 _SECONDS_TO_END = 20.0

@@ -38,7 +38,7 @@ from .._connector.props import read
 from .._connector.pyvmomi import vim
 from .._connector.tasks import Backoff, Update, wait_until
 from .._connector.web import Clock, Host, Late, Stop, TransferRefused
-from .._errors import ConnectionFailed, ConnectionLost, Fault, TimedOut, VforgeError
+from .._errors import ConnectionFailed, ConnectionLost, Fault, NotAttempted, TimedOut, VforgeError
 
 if t.TYPE_CHECKING:
     from .._connector.options import ConnectionOptions
@@ -765,6 +765,9 @@ def _abort(lease: Lease) -> None:
         return
     try:
         lease.abort()
+    except NotAttempted:
+        # A signal has ended the run, and this is a thread of it: the main one does it.
+        session.owed.append(lambda: _abort(lease))
     except VforgeError as error:
         session.warn(f"The lease of the export could not be ended; vCenter ends it by itself within minutes: {error}")
 

@@ -12,6 +12,7 @@ import uuid
 
 from .._connector.find import TO_ANCESTORS, Selector, find_vm, path_in
 from .._connector.props import Row, collect
+from .._connector.props import read as read_properties
 from .._connector.pyvmomi import vim
 from .._errors import Ambiguous, NotFound
 from .compute import VM_TO_DATASTORES
@@ -134,6 +135,13 @@ def read(session: Session, moid: str) -> Known:
     devices = row.get(DEVICES) or ()
     disks, config = tuple(_disks(devices)), config_in(row.values)
     return Known(_proxy(rows, row, disks, config), disks, config)
+
+
+def recent_tasks(session: Session, moid: str) -> list[t.Any]:
+    """The tasks of the proxy that have not ended, or not long ago (``recentTask`` of ManagedEntity): one call."""
+    ref = session.reference(vim.VirtualMachine, moid)
+    row = read_properties(session, [ref], vim.VirtualMachine, ["recentTask"]).get(moid)
+    return list(row.get("recentTask") or ()) if row is not None else []
 
 
 def _proxy(rows: t.Mapping[str, Row], row: Row, disks: t.Sequence[Attached], config: t.Mapping[str, str]) -> Proxy:

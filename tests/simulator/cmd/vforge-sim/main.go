@@ -66,6 +66,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.DurationVar(&c.CloneTime, "clone-time", c.CloneTime, "how long one instant clone takes")
 	fs.DurationVar(&c.GuestTime, "guest-time", c.GuestTime, "how long after its start a guest reports its address")
 	fs.DurationVar(&c.SnapshotTime, "snapshot-time", c.SnapshotTime, "how long a change of a VM's snapshots takes")
+	fs.DurationVar(&c.ReconfigureTime, "reconfigure-time", c.ReconfigureTime, "how long a change of a VM's configuration takes")
 	fs.DurationVar(&c.Latency, "latency", c.Latency, "added to each SDK call")
 	fs.DurationVar(&c.LeaseTimeout, "lease-timeout", c.LeaseTimeout, "how long an import lives without progress")
 	fs.BoolVar(&c.DiscardUploads, "discard-uploads", false, "keep sizes and checksums of uploaded disks, not what is in them")

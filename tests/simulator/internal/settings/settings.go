@@ -58,6 +58,7 @@ type Config struct {
 	CloneTime       time.Duration
 	GuestTime       time.Duration
 	SnapshotTime    time.Duration
+	ReconfigureTime time.Duration
 	Latency         time.Duration
 	LeaseTimeout    time.Duration // of an import without progress
 	DiscardUploads  bool          // keep sizes and checksums of uploads, not what is in them
@@ -142,7 +143,7 @@ func (c *Config) validateCounts() error {
 	for _, d := range []struct {
 		flag string
 		got  time.Duration
-	}{{"clone-time", c.CloneTime}, {"guest-time", c.GuestTime}, {"snapshot-time", c.SnapshotTime}, {"latency", c.Latency}} {
+	}{{"clone-time", c.CloneTime}, {"guest-time", c.GuestTime}, {"snapshot-time", c.SnapshotTime}, {"reconfigure-time", c.ReconfigureTime}, {"latency", c.Latency}} {
 		if d.got < 0 {
 			return fmt.Errorf("--%s %s: must not be negative", d.flag, d.got)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vforge.vsphere/simulator/internal/clock"
 	"vforge.vsphere/simulator/internal/deepcopy"
 	"vforge.vsphere/simulator/internal/faults"
 )
@@ -24,8 +25,14 @@ const (
 
 // vmTask starts a task that works on one VM with the VM's lock held.
 func (sh *vmShim) vmTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
+	return sh.slowVMTask(ctx, ref, id, 0, work)
+}
+
+// slowVMTask is the same, with a task that runs for a while before it does anything.
+func (sh *vmShim) slowVMTask(ctx *simulator.Context, ref types.ManagedObjectReference, id string, takes time.Duration, work func(*simulator.Context, *simulator.VirtualMachine) types.BaseMethodFault) types.ManagedObjectReference {
 	s := sh.s
 	return s.runTask(ctx, ref, id, func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		clock.Sleep(ctx, takes)
 		vm := s.VM(ref)
 		if vm == nil {
 			return nil, &types.ManagedObjectNotFound{Obj: ref}

@@ -39,7 +39,7 @@ func (sh *vmShim) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	}
 	locked := s.attaching(vm, &req.Spec)
 	if vhardware.UnknownConfig(&req.Spec) == "" {
-		task := sh.vmTask(ctx, req.This, "reconfigure", func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
+		task := sh.slowVMTask(ctx, req.This, "reconfigure", s.cfg.ReconfigureTime, func(ctx *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 			if fault := s.reconfigFault(vm, &req.Spec); fault != nil {
 				return fault
 			}

@@ -22,6 +22,7 @@ from ansible_collections.vforge.vsphere.tests.unit.plugins.accepted import accep
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import nothing
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -193,6 +194,15 @@ def test_what_was_staged_goes_when_the_time_is_over(backups):
     assert backups.points() == []
     assert [path for path in backups.repository.rglob("*") if path.name.startswith(".staging")] == []
     assert backups.snapshots("web-1") == []
+
+
+def test_a_lease_that_a_signal_leaves_is_ended_before_its_snapshot_is_removed(backups, tmp_path):
+    asked = {"vm": {"name": "web-1"}, "repository": str(backups.repository), "transport": "export"}
+    rule = {"method": "HttpNfcLeaseGetManifest", "do": "signal", "signal": "TERM", "delay_ms": 300}
+    ended = Forked(backups.sim, "vm_backup", tmp_path).run(asked, rule=rule)
+    assert (ended.result["error_code"], ended.result.get("warnings", [])) == ("interrupted", [])
+    assert ended.calls["HttpNfcLeaseAbort"] == 1
+    assert (backups.sim.open_leases(), backups.snapshots("web-1"), backups.points()) == (0, [], [])
 
 
 def test_fifty_with_one_in_ten_failing_and_the_second_run_takes_exactly_the_missing(backups):

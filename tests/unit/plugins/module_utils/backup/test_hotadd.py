@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import threading
+import time
 
 import pytest
 from pyVmomi import vim
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import sources
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import read, sources
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector
+from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_disks import Attachments
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import proxy as proxies
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 
@@ -26,12 +31,18 @@ EXTRA_CALLS = 3 + 1 + 2 + 4
 
 
 @pytest.fixture
-def hot(make_sim, tmp_path, monkeypatch):
+def sim_flags():
+    """Further flags of the simulator."""
+    return ()
+
+
+@pytest.fixture
+def hot(make_sim, tmp_path, monkeypatch, sim_flags):
     """Tasks against a simulator with the tracked VM web-1, and a proxy whose disks show in a folder."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     devices = tmp_path / "by-id"
     devices.mkdir()
-    with tasks(make_sim("--vms", "2", "--guest-time", "10ms"), tmp_path) as known:
+    with tasks(make_sim("--vms", "2", "--guest-time", "10ms", *sim_flags), tmp_path) as known:
         known.make("web-1", size=8 * MIB)
         known.sim.create_vm(PROXY, on=True, extra_config={"disk.EnableUUID": "TRUE"})
         known.sim.patch_vm(PROXY, devices=str(devices))
@@ -191,8 +202,15 @@ def test_a_device_that_goes_late_is_waited_for(hot):
 
 def test_another_disk_of_that_name_makes_no_point(hot):
     hot.sim.patch_vm(PROXY, devices="")
-    later = threading.Timer(0.3, link_of(hot).write_bytes, [bytes(MIB)])
+    link = link_of(hot)
+
+    def show_another():
+        if hot.sim.called("ReconfigVM_Task", 1, within=30):
+            link.write_bytes(bytes(MIB))
+
+    later = threading.Thread(target=show_another)
     hot.sim.inject(method="ReconfigVM_Task", do="delay", delay_ms=500)
+    hot.sim.reset_calls()
     later.start()
     # It came when the disk was attached, and has another size.
     assert hot.attempt(**hot.asked).code == "wrong_disk"
@@ -231,6 +249,37 @@ def test_a_place_that_another_run_takes_meanwhile_is_left_to_it(hot):
     ran = hot.run(**hot.asked)
     assert ran.called("ReconfigVM_Task") == 3
     assert hot.restored(0) == hot.content()
+
+
+def test_a_place_is_given_to_one_disk_at_a_time(hot):
+    """Also when places are looked for while other threads wait for their turn with theirs."""
+    names = [f"held-{number}" for number in range(3)]
+    for name in names:
+        hot.make(name, size=MIB, on=False)
+    together = threading.Barrier(len(names), timeout=60)
+
+    def attach(attachments, vm):
+        deadline = time.monotonic() + 60
+        with attachments.attached(vm.disks[0], vm.instance_uuid, vm.name, deadline, lambda _disk: None) as found:
+            together.wait()
+            return found.slot
+
+    def work(session):
+        known = proxies.find(session, Selector(name=PROXY))
+        vms = read.find(session, [Selector(name=name) for name in names], None)
+        attachments = Attachments(session, known, "run", 60, lambda: None)
+        # Another run takes the first place.
+        place = ("-name", f"{PROXY}/own", "-size", "1M", "-ds", "LocalDS_0", "-controller", "pvscsi-1000")
+        hot.sim.govc("vm.disk.create", "-vm", PROXY, *place)
+        hot.sim.inject(method="ReconfigVM_Task", times=0, do="delay", delay_ms=200)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            slots = list(pool.map(lambda vm: attach(attachments, vm), vms))
+        assert len(set(slots)) == len(names)
+        assert attachments.end() == {}
+        return {}
+
+    assert hot.ran(work).called("ReconfigVM_Task") == 1 + 1 + 2 * len(names)
+    assert attached(hot) == ([], [])
 
 
 def test_a_proxy_that_another_task_changes_is_waited_for(hot):
@@ -282,3 +331,39 @@ def test_whenever_a_run_ends_nothing_stays_attached_for_long(hot, tmp_path, name
     assert ran.result["detached"] == before
     assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])
     assert hot.restored(-1) == hot.content()
+
+
+def takes(duration):
+    """How long changes of the proxy take."""
+    return pytest.mark.parametrize("sim_flags", [("--reconfigure-time", duration)])
+
+
+@takes("500ms")
+def test_a_disk_whose_attaching_was_not_answered_is_waited_for_and_detached(hot):
+    hot.sim.inject(method="ReconfigVM_Task", do="drop-after")
+    ran = hot.attempt(**hot.asked)
+    assert ran.code == "connection_lost"
+    assert ran.called("ReconfigVM_Task") == 2
+    assert (attached(hot), hot.snapshots("web-1"), hot.vm("web-1").runtime.consolidationNeeded) == (([], []), [], False)
+
+
+# More than a round of waiting: the signal ends that.
+@takes("2s")
+def test_a_disk_whose_attaching_a_signal_ends_is_waited_for_and_detached(hot, tmp_path):
+    module = Forked(hot.sim, "vm_backup", tmp_path)
+    asked = {"vm": {"name": "web-1"}, "repository": str(hot.repository), "streams": 2}
+    asked |= {key: value for key, value in hot.asked.items() if value is not None}
+    ended = module.run(asked, rule={"method": "ReconfigVM_Task", "do": "signal", "signal": "TERM", "delay_ms": 50})
+    assert ended.result["error_code"] == "interrupted"
+    assert ended.calls["ReconfigVM_Task"] == 2
+    assert (attached(hot), hot.snapshots("web-1"), hot.vm("web-1").runtime.consolidationNeeded) == (([], []), [], False)
+
+
+@takes("500ms")
+def test_a_disk_whose_detaching_was_not_answered_is_waited_for(hot):
+    write(hot)
+    hot.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
+    ran = hot.run(**hot.asked)
+    assert ran.called("ReconfigVM_Task") == 2
+    assert hot.restored(0) == hot.content()
+    assert (attached(hot), hot.snapshots("web-1")) == (([], []), [])

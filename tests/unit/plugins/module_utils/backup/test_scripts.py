@@ -168,6 +168,37 @@ def test_it_runs_when_the_time_is_over(backups):
 def test_it_runs_after_a_signal(backups, method, count, delay):
     backups.run()
     backups.sim.inject(method=method, nth=count, do="delay", delay_ms=delay)
+    ran = ended_at(backups, method, count, asked(backups.sim))
+    assert ran_in_guest(backups)[-1] == "after"
+    # What was read to its end may become a point, and then the result says so.
+    made = ran.one["actions"] == ["backed_up"]
+    assert (backups.snapshots("web-1"), mark(backups), len(backups.points())) == ([], [], 1 + made)
+
+
+def test_a_script_before_that_goes_on_after_a_signal_is_ended_first(backups):
+    backups.sim.inject(method="ListProcessesInGuest", do="delay", delay_ms=300)
+    ended_at(backups, "ListProcessesInGuest", 1, asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    assert ran_in_guest(backups) == ["before", "after"]
+    assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
+
+
+def test_a_script_after_that_a_signal_breaks_off_is_ended_before_it_runs_again(backups):
+    backups.sim.inject(method="ListProcessesInGuest", do="delay", delay_ms=300)
+    given = asked(backups.sim, before="", after=f"echo after >> {_LOG}\nsleep 600\n", timeout=3)
+    ended_at(backups, "ListProcessesInGuest", 1, given)
+    assert ran_in_guest(backups) == ["after", "after"]
+    assert left_in_guest(backups) == []
+
+
+def test_a_script_before_whose_start_was_not_answered_is_ended_first(backups):
+    backups.sim.inject(method="StartProgramInGuest", do="drop-after")
+    ran = backups.attempt(**asked(backups.sim, before=f"echo before >> {_LOG}\nsleep 600\n"))
+    assert (ran.code, ran.one["scripts"]) == ("connection_lost", {"before": "failed", "after": "succeeded"})
+    assert (left_in_guest(backups), mark(backups), backups.snapshots("web-1")) == ([], [], [])
+
+
+def ended_at(backups, method, count, given):
+    """Run a backup that a signal ends when a method has been called so often."""
 
     def strike():
         while not over.is_set() and not backups.sim.called(method, count, within=0.5):
@@ -181,17 +212,14 @@ def test_it_runs_after_a_signal(backups, method, count, delay):
     try:
         with _signals.as_interrupts():
             striker.start()
-            ran = backups.attempt(**asked(backups.sim))
+            ran = backups.attempt(**given)
     finally:
         over.set()
         striker.join()
         for number, handler in before.items():
             signal.signal(number, handler)
     assert "The run was ended by SIGTERM." in str(ran.error)
-    assert ran_in_guest(backups)[-1] == "after"
-    # What was read to its end may become a point, and then the result says so.
-    made = ran.one["actions"] == ["backed_up"]
-    assert (backups.snapshots("web-1"), mark(backups), len(backups.points())) == ([], [], 1 + made)
+    return ran
 
 
 def _killed_at(backups, method, given):

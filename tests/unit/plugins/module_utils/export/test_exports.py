@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.vforge.vsphere.plugins.module_utils._export.task import KIND
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.export.running import MIB, one, sums
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.ovf.running import Templates
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 
 
 def test_a_vm_that_is_off_is_a_package_whose_manifest_holds(exports):
@@ -198,6 +199,15 @@ def test_a_lease_that_fails_leaves_nothing(exports):
     assert exports.snapshots(name) == []
     assert exports.sim.open_leases() == 0
     assert one(exports.run(vm=name))["actions"] == ["exported"]
+
+
+def test_a_lease_that_a_signal_leaves_is_ended_before_its_snapshot_is_removed(exports, tmp_path):
+    name = exports.vm(on=True)
+    rule = {"method": "HttpNfcLeaseGetManifest", "do": "signal", "signal": "TERM", "delay_ms": 300}
+    asked = {"vm": {"name": name}, "dest": str(exports.dest)}
+    ended = Forked(exports.sim, "vm_export", tmp_path).run(asked, rule=rule)
+    assert (ended.result["error_code"], ended.result.get("warnings", [])) == ("interrupted", [])
+    assert (exports.sim.open_leases(), exports.snapshots(name), list(exports.dest.iterdir())) == (0, [], [])
 
 
 def test_a_connection_that_breaks_once_is_tried_again_and_the_digest_holds(exports):
