@@ -55,7 +55,10 @@ module example.com/finding
 
 go 1.24
 MOD
-go get github.com/vmware/govmomi@v0.56.0 >go.log 2>&1 && go mod tidy >>go.log 2>&1 || { cat go.log; exit 1; }
+if ! { go get github.com/vmware/govmomi@v0.56.0 && go mod tidy; } >go.log 2>&1; then
+  cat go.log
+  exit 1
+fi
 go run . | tee seen
 diff - seen <<'SEEN'
 createParentDirectories false, time 1: refused false

@@ -32,6 +32,8 @@ _READERS = {"fleet_plan", "vm_guest_check"}
 
 # What a task undoes when it fails, by the call that fails.
 _UNDONE = {
+    # It is marked as a template again, which it still is.
+    ("capv_template", "MarkAsVirtualMachine"),
     ("cached_ovf_template", "ImportVApp"),
     ("vmdk, imported", "ReconfigVM_Task"),
     ("vmdk, imported", "MoveVirtualDisk_Task"),
