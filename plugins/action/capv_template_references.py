@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 _SUFFIXES = (".yaml", ".yml", ".json")
 _MOST = 16 << 20
 
-# Most files of a tree name no template, and reading YAML takes a while.
+# Most files of a tree have no object that names a template, and reading YAML takes a while.
 _NAMES_ONE = "VSphere"
 
 
@@ -43,7 +43,7 @@ class ActionModule(ControllerAction):
             found = references.references_in(args["objects"], "a management cluster")
             deadline = time.monotonic() + args["timeout"]
             for tree in args["trees"]:
-                found += _in_tree(os.path.abspath(os.path.expanduser(tree)), args["ignore"], deadline)
+                found += _in_tree(os.path.abspath(os.path.expanduser(tree)), args, deadline)
         except VforgeError as error:
             return {**result, "failed": True, **error.as_result()}
         return {**result, "changed": False, **_answer(args["templates"], found)}
@@ -58,17 +58,18 @@ def _answer(templates: t.Sequence[t.Any], found: t.Sequence[references.Reference
             used.append({**entry, "referred_by": users})
         else:
             unused.append(entry)
-    return {"used": used, "unused": unused}
+    return {"used": used, "unused": unused, "references": len(found)}
 
 
-def _in_tree(tree: str, ignore: t.Sequence[str], deadline: float) -> list[references.Reference]:
+def _in_tree(tree: str, args: t.Mapping[str, t.Any], deadline: float) -> list[references.Reference]:
     if not os.path.isdir(tree):
         raise InvalidOption(f"{tree} is no folder.", hint="Look whether its path is right.", option="trees")
     found: list[references.Reference] = []
-    for path in _manifests(tree, ignore):
+    for path in _manifests(tree, args["ignore"]):
         text = _files.read(path, _MOST, what="manifest", deadline=deadline).decode(errors="replace")
-        if _NAMES_ONE in text:
-            found += references.references_in(documents.load(text, path), path)
+        here = references.references_in(documents.load(text, path), path) if _NAMES_ONE in text else []
+        others = [template for template in args["templates"] if not references.users(template, here)]
+        found += [*here, *references.mentions(text, others, path)]
     return found
 
 

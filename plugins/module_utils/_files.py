@@ -125,7 +125,13 @@ def check(path: str, *, what: str) -> None:
 
 @contextlib.contextmanager
 def locked(
-    path: str, deadline: float, show: t.Callable[[str], None], *, what: str, by_programs: bool = False
+    path: str,
+    deadline: float,
+    show: t.Callable[[str], None],
+    *,
+    what: str,
+    by_programs: bool = False,
+    go_on: t.Callable[[], None] = lambda: None,
 ) -> t.Iterator[None]:
     """Hold the lock of a file among processes; the end of a process, however it comes, releases it.
 
@@ -138,16 +144,19 @@ def locked(
     :param what: is locked, for messages: "state file".
     :param by_programs: whether programs that this process starts hold it as well: after its death
         it is then held until they have ended, too.
+    :param go_on: is called each second while it is waited for; raises why that is to end.
     :raises FileRefused, FileUnwritable: when there can be no such file.
     :raises TimedOut: when others hold it until the deadline.
     """
     with _holding(path, f"lock of the {what}", FileUnwritable) as (folder, name):
-        handle = folder.lock(f"{name}.lock", deadline, show)
+        handle = folder.lock(f"{name}.lock", deadline, show, go_on)
         os.set_inheritable(handle, by_programs)
         try:
             yield
         finally:
             with explained(path, what):
+                # Programs that others of this process have started hold it, too, and may go on for hours.
+                fcntl.flock(handle, fcntl.LOCK_UN)
                 os.close(handle)
 
 
@@ -350,14 +359,16 @@ class Folder:
             with explained(self.path_of(found), self._what), gone:
                 self._sweep(found)
 
-    def lock(self, name: str, deadline: float, show: t.Callable[[str], None]) -> int:
+    def lock(
+        self, name: str, deadline: float, show: t.Callable[[str], None], go_on: t.Callable[[], None] = lambda: None
+    ) -> int:
         """A descriptor that holds the lock of a file, which is made where there is none.
 
         See ``locked``.
         """
         while True:
             handle = self.made(name, os.O_RDWR)
-            _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, show))
+            _wait_for_lock(handle, _Wait(self.path_of(name), self._what, deadline, show, go_on))
             with explained(self.path_of(name), self._what):
                 # One that was removed, or replaced, while it was waited for, locks nothing.
                 with contextlib.suppress(FileNotFoundError):
@@ -920,11 +931,16 @@ def _advice(error: OSError, doing: str) -> str:
 # --- Locks.
 
 
+# Of a wait, until whether to go on is asked again.
+_TURN_SECONDS = 1.0
+
+
 class _Wait(t.NamedTuple):
     path: str
     what: str
     deadline: float
     show: t.Callable[[str], None]
+    go_on: t.Callable[[], None] = lambda: None
 
 
 def _wait_for_lock(handle: int, wait: _Wait) -> None:
@@ -960,7 +976,7 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
     threading.Thread(target=block, daemon=True).start()
     mine = False
     try:
-        mine = got.wait(max(wait.deadline - time.monotonic(), 0.0))
+        mine = _is_set_in_time(got, wait)
     finally:
         if not mine:
             with decision:
@@ -974,6 +990,14 @@ def _wait_for_lock(handle: int, wait: _Wait) -> None:
             hint="Let the other run come to its end, or raise the timeout.",
             path=wait.path,
         )
+
+
+def _is_set_in_time(got: threading.Event, wait: _Wait) -> bool:
+    while (seconds := wait.deadline - time.monotonic()) > 0:
+        if got.wait(min(seconds, _TURN_SECONDS)):
+            return True
+        wait.go_on()
+    return got.is_set()
 
 
 def _holder(handle: int) -> str:

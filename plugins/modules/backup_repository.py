@@ -35,6 +35,11 @@ options:
     description:
       - Instance UUID of a VM, or the name that it had at its newest backup. All VMs by default.
     type: str
+  vms:
+    description:
+      - Instance UUIDs of VMs. Those that have no backups are skipped, and an empty list means none. It excludes O(vm).
+    type: list
+    elements: str
   point:
     description:
       - With O(state=merged), the ID of the point that becomes a synthetic full, which needs O(vm); or V(newest).
@@ -183,6 +188,7 @@ def argument_spec():
         "path": {"type": "path", "required": True},
         "state": {"type": "str", "choices": ["verified", "pruned", "merged"], "required": True},
         "vm": {"type": "str"},
+        "vms": {"type": "list", "elements": "str"},
         "point": {"type": "str", "default": "newest"},
         "max_chain": {"type": "int", "default": 1},
         "keep_last": keep,
@@ -193,9 +199,14 @@ def argument_spec():
     }
 
 
+def rules():
+    """Which options exclude each other."""
+    return {"mutually_exclusive": [["vm", "vms"]]}
+
+
 def main():
     """Run the module."""
-    module = make_module(AnsibleModule, argument_spec(), {}, CareOptions.from_params)
+    module = make_module(AnsibleModule, argument_spec(), rules(), CareOptions.from_params)
     run_alone(module, CareOptions.from_params, lambda options, show: care(options, show, check=module.check_mode))
 
 

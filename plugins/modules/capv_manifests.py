@@ -447,6 +447,13 @@ files:
     action:
       description: V(created), V(updated) or V(removed).
       type: str
+uncommitted:
+  description:
+    - Files that this run and earlier ones have written or removed for the cluster, and that no commit has, by their paths in
+      the tree. Files that somebody has edited since are not among them. In check mode, those of earlier runs.
+  returned: success
+  type: list
+  elements: str
 registration:
   description:
     - V(written) where O(registration) is given, V(kept) where the Secret of an earlier run stays, V(pending) where there

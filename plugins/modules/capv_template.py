@@ -150,8 +150,10 @@ template:
       type: list
       elements: str
     actions:
-      description: What was done, or in check mode would be, of V(hardware_upgraded), V(cleaned), V(snapshot_created) and
-        V(made_template).
+      description:
+        - What was done, or in check mode would be, of V(hardware_upgraded), V(cleaned), V(snapshot_created) and
+          V(made_template).
+        - After a failure also V(started) where vCenter still worked on a step when the task ended.
       type: list
       elements: str
     seconds:

@@ -12,7 +12,9 @@ version_added: 0.1.0
 description:
   - Looks in Git working trees and in objects of management clusters for what names a template, a VSphereMachineTemplate, a
     VSphereMachine or a VSphereVM, and tells which templates nothing refers to.
-  - In doubt a template is used. Whatever ends in its name refers to it, and a file that is no YAML is an error.
+  - In doubt a template is used. Whatever ends in its name refers to it, and so does a file of a tree that has its name or its
+    instance UUID anywhere in its text, such as values of Helm, patches and variables of a ClusterClass. A file of
+    such objects that is no YAML is an error.
   - It connects to no vCenter and to no Kubernetes, changes nothing, and does all of its work on the controller.
 options:
   templates:
@@ -81,6 +83,12 @@ unused:
   returned: success
   type: list
   elements: dict
+references:
+  description:
+    - How many references to templates were found, those to templates that are not asked about included. With V(0) it is
+      likely that the wrong trees or clusters were looked in.
+  returned: success
+  type: int
 error_code:
   description: A stable code for what went wrong, such as V(invalid_option).
   returned: on failure

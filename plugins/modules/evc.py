@@ -100,7 +100,7 @@ options:
     default: false
   shutdown_timeout:
     description:
-      - Seconds in which guests have to shut down.
+      - Seconds in which guests have to shut down. With O(power_cycle) it must be less than O(timeout).
     type: int
     default: 300
   tools_timeout:
@@ -115,7 +115,8 @@ options:
     default: 8
   timeout:
     description:
-      - Seconds that the task may take, from its beginning.
+      - Seconds that the task may take, from its beginning. VMs that it has shut down, and that are off then, are started
+        again; that may take a minute more.
     type: int
     default: 900
 notes:
@@ -229,12 +230,23 @@ cluster:
             C(features).
           type: list
           elements: dict
+        vms_within_mode:
+          description: The same of VMs that could run in the mode as they are, on hosts of which vCenter names no VM. To restart
+            them changes nothing.
+          type: list
+          elements: dict
+        hosts_without_named_vms:
+          description: Names of the hosts on which VMs are in the way, and vCenter names none.
+          type: list
+          elements: str
     interrupted:
       description: VMs of the cluster that an earlier run has shut down and not brought back, as in RV(cluster.obstacles[].vms).
+        Where the cluster has the mode already, those of them that are off.
       type: list
       elements: dict
     actions:
-      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed).
+      description: What was done, or in check mode would be, V(mode_set) or V(mode_removed). V(started) where vCenter still
+        worked on it when the task ended.
       type: list
       elements: str
     changed:
@@ -275,6 +287,7 @@ vms:
       type: str
     actions:
       description: What was done, or in check mode would be; of V(shut_down), V(mode_set), V(mode_removed) and V(powered_on).
+        V(started) where vCenter still worked on it when the task ended.
       type: list
       elements: str
     changed:

@@ -71,7 +71,9 @@ options:
   mode:
     description:
       - V(auto) reads what changed where vCenter can say it, else all of a disk.
-      - V(full) reads all. V(incremental) fails a VM of which a disk would have to be read whole.
+      - V(full) reads all, whatever tracking says; of a disk that comes from an NBD server all that this one does not call a
+        hole. Of a disk that V(auto) reads whole only what is in use is read, as tracking knows it.
+      - V(incremental) fails a VM of which a disk would have to be read whole.
       - V(audit) reads all, compares it with the newest backup, and says what changed block tracking has missed, in
         RV(vms[].disks[].missed) and as a warning. What differs is in the new point, so that this one is right in any case. A
         disk of which vCenter cannot say what changed is read whole. Tracking is reset by

@@ -132,8 +132,8 @@ options:
     description:
       - Format of the files, V(qcow2) by default. Not with O(into).
       - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
-        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM, and its
-        NVRAM.
+        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM. Its
+        NVRAM is C(vm.nvram), where the backup has it.
     type: str
     choices: [qcow2, raw, vmdk, ovf]
   timeout:
@@ -167,6 +167,8 @@ notes:
   - A restored disk is another disk to changed block tracking. So the next backup of it is a full one, and says so.
   - A disk that is a delta disk of another one, or that another VM has too, stays when it is replaced, and
     RV(disks[].replaced) says why. Raw devices, first class disks and encrypted VMs are refused.
+  - A restored disk gets the storage policy of the disk that it replaces, for which the privilege StorageProfile.View is
+    needed. Without it a warning says that the disk has the default policy of its datastore.
   - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace,
     Datastore.FileManagement, VirtualMachine.Inventory.Create and VirtualMachine.Inventory.Delete for the import, and
     VirtualMachine.Config.AddExistingDisk and VirtualMachine.Config.RemoveDisk on the VM.

@@ -25,7 +25,8 @@ options:
       - V(described) sets O(metadata) in the file O(path), which needs no vCenter and no C(qemu-img), in the disk
         O(datastore_path), or in a disk of O(vm), which has to be powered off. The descriptor has to be a text file of
         its own.
-      - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that its descriptor names.
+      - V(absent) deletes the disk O(datastore_path), or the file O(path) with all that its descriptor names. A disk that a
+        VM has, on or off, or that a snapshot or a linked clone builds on, is refused.
     type: str
     choices: [exported, imported, copied, converted, described, absent]
     required: true
@@ -186,6 +187,7 @@ options:
     description:
       - Whether a disk that is in the place already is replaced, or made again.
       - Without it, one that was not made of the same source is left alone, and the task fails.
+      - A disk that a VM has, on or off, is not replaced in any case.
     type: bool
     default: false
   timeout:

@@ -18,7 +18,7 @@ from .._retention import Retention
 from . import disk as disks
 from . import images, records
 from .local import chosen, chosen_point, newest_name
-from .model import Point, kept
+from .model import Point, is_instance_uuid, kept
 from .repository import Known, Machine, Repository
 from .selecting import PointSelector
 
@@ -34,6 +34,8 @@ Entry: t.TypeAlias = dict[str, t.Any]
 class CareOptions:
     """What is to be done with a repository.
 
+    :ivar vm: an instance UUID or a name; ``vms`` instance UUIDs, of which those without backups are skipped. All VMs
+        where both are None.
     :ivar retention: for ``pruned``.
     :ivar point: for ``merged``.
     :ivar max_chain: for ``merged``: a point whose images are not more than so many, one over the other, is left as
@@ -43,6 +45,7 @@ class CareOptions:
     path: str
     state: str
     vm: str | None
+    vms: tuple[str, ...] | None
     retention: Retention
     point: PointSelector
     max_chain: int
@@ -75,6 +78,7 @@ class CareOptions:
             path=params["path"],
             state=params["state"],
             vm=params.get("vm"),
+            vms=_vms(params),
             retention=retention,
             point=point,
             max_chain=params["max_chain"],
@@ -82,8 +86,33 @@ class CareOptions:
         )
 
 
+def _vms(params: t.Mapping[str, t.Any]) -> tuple[str, ...] | None:
+    vms = params.get("vms")
+    if vms is None:
+        return None
+    if params.get("vm") is not None:
+        raise InvalidOption(
+            "The options vm and vms are both set.", hint="Set either vm, for one VM, or vms, or neither for all.", option="vms"
+        )
+    for uuid in vms:
+        if not is_instance_uuid(uuid):
+            raise InvalidOption(
+                f"The option vms has {uuid}, which is no instance UUID.",
+                hint="Name each VM by its instance UUID, in lower case. vm takes the name of one VM.",
+                option="vms",
+            )
+    return tuple(vms)
+
+
+def _meant(repository: Repository, options: CareOptions) -> list[str]:
+    """The instance UUIDs of the VMs that are meant, each once."""
+    if options.vms is None:
+        return chosen(repository, options.vm)
+    return [uuid for uuid in repository.vms if uuid in options.vms]
+
+
 def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) -> dict[str, t.Any]:
-    """Verify, prune or merge the points of one VM or of all.
+    """Verify, prune or merge the points of one VM, of some or of all.
 
     :param show: called with one sentence when another run has to be waited for.
     :returns: the module's result.
@@ -93,7 +122,7 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
     deadline = time.monotonic() + options.timeout
     repository = Repository(options.path)
     entries = []
-    for uuid in chosen(repository, options.vm):
+    for uuid in _meant(repository, options):
         name = newest_name(repository.read(uuid))
         entry: Entry = {"instance_uuid": uuid, "name": name, "put_right": [], "points": []}
         entries.append(entry)

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from .._errors import TimedOut, VforgeError
 from .blockmap import BlockMap, differences
-from .images import Nbd
+from .images import GoOn, Nbd, to_the_end
 from .model import BLOCK, BackupDamaged
 
 _NOTHING = bytes(BLOCK)
@@ -61,11 +61,6 @@ class Copied:
         # A disk of 2 TiB has 2 million blocks: a set of their numbers would be large.
         self.touched = bytearray(blocks)
         self.parts: dict[int, list[tuple[int, int, bytes]]] = {}
-
-    def look_at(self, block: int) -> None:
-        """Have a block read back of which nothing was copied."""
-        self.touched[block] = 1
-        self.parts.setdefault(block, [])
 
     @property
     def rate(self) -> int | None:
@@ -251,12 +246,21 @@ def blocks_of(areas: t.Iterable[tuple[int, int]]) -> t.Iterator[int]:
             yield block
 
 
-def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float, form: str = "qcow2", called: str = "") -> int:
+def prove(
+    path: str,
+    digests: BlockMap,
+    blocks: t.Iterable[int],
+    deadline: float,
+    form: str = "qcow2",
+    called: str = "",
+    go_on: GoOn = to_the_end,
+) -> int:
     """Compare an image with the digests of a disk.
 
     :param deadline: of ``time.monotonic()``.
     :param form: of the image: ``raw``, ``qcow2`` or ``vmdk``.
     :param called: what messages call it; by default its path.
+    :param go_on: is called before each block; raises why it is to end.
     :returns: how many bytes were compared.
     :raises TimedOut: when the deadline passes.
     :raises BackupDamaged: where it is something else; it names the first byte, and how many blocks.
@@ -265,6 +269,7 @@ def prove(path: str, digests: BlockMap, blocks: t.Iterable[int], deadline: float
 
     def read(offset: int, length: int) -> bytes | bytearray:
         nonlocal looked
+        go_on()
         if time.monotonic() > deadline:
             raise TimedOut(f"{called or path} could not be compared in the time allowed.", hint="Raise timeout.")
         looked += length

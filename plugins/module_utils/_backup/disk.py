@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import typing as t
 
@@ -82,15 +83,14 @@ def copy(
     """
     path = os.path.join(staged, disk.file)
     over = f"../{earlier.point.id}/{earlier.disk.file}" if earlier else None
-    images.create(path, disk.capacity, over, deadline)
+    images.create(path, disk.capacity, over, deadline, machine.go_on)
     with (
         _new_map(machine, f"{path}.sha256", disk, earlier) as digests,
         Nbd.images(path, copying.streams, write=True) as connections,
     ):
+        if earlier is not None:
+            _note_grown(machine, earlier, connections[0], digests)
         copied = copying.copy(areas, connections, digests)
-    if earlier is not None and earlier.disk.capacity < disk.capacity:
-        # Its last block was a short one, and has more now.
-        copied.look_at(earlier.disk.capacity // BLOCK)
     return Staged(disk, earlier, path, copied, copying.streams)
 
 
@@ -131,6 +131,24 @@ def _new_map(machine: Machine, path: str, disk: NewDisk, earlier: Earlier | None
     # Digests that were changed must not live on in new points.
     with machine.digests_of(earlier.point, earlier.disk) as known:
         return BlockMap.create(path, disk.capacity, known.path, earlier.disk.capacity)
+
+
+def _note_grown(machine: Machine, earlier: Earlier, image: Nbd, digests: BlockMap) -> None:
+    """Note the digest of the block in which the earlier disk ended, where there is more of it now: the rest is zeros yet.
+
+    :raises BackupDamaged: the earlier image is not what its digests say.
+    """
+    block, there = divmod(earlier.disk.capacity, BLOCK)
+    if not there or earlier.disk.capacity == digests.capacity:
+        return
+    data = image.read(block * BLOCK, digests.length(block))
+    with machine.digests_of(earlier.point, earlier.disk) as known:
+        if hashlib.sha256(data[:there]).digest() != known[block]:
+            raise BackupDamaged(
+                f"The newest backup is not what was backed up: its last block of 1 MiB, at byte {block * BLOCK}, differs.",
+                hint="Verify the repository. With mode full the next backup does not stand on it.",
+            )
+    digests[block] = hashlib.sha256(data).digest()
 
 
 @dataclasses.dataclass(frozen=True)

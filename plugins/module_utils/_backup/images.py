@@ -46,6 +46,14 @@ _TURN_MS = 1000
 _END_SECONDS = 60.0
 
 
+# Is called each second while something is waited for; raises why that is to end.
+GoOn: t.TypeAlias = t.Callable[[], None]
+
+
+def to_the_end() -> None:
+    """For a wait that only its deadline ends."""
+
+
 class ToolFailed(VforgeError):
     """qemu-img or qemu-nbd could not do what it was asked to."""
 
@@ -128,12 +136,13 @@ def _ending_with_us(listener: int | None = None, kept: t.Sequence[int] = ()) -> 
     return ask
 
 
-def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[int] = (0,)) -> str:
+def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[int] = (0,), go_on: GoOn = to_the_end) -> str:
     """Run a program to its end.
 
     :param arguments: its name, and its arguments.
     :param deadline: of ``time.monotonic()``.
     :param accepted: exit codes that are no failure.
+    :param go_on: raises why the program is to be ended.
     :returns: what it has printed.
     :raises ToolFailed: with what it says, when it fails.
     :raises TimedOut: when the deadline passes; it is ended then, as in every other ending.
@@ -151,12 +160,7 @@ def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[i
         preexec_fn=_ending_with_us(),
     ) as process:
         try:
-            output, said = process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired as error:
-            raise TimedOut(
-                f"{arguments[0]} {arguments[1]} did not end in time.",
-                hint="Raise the timeout.",
-            ) from error
+            output, said = _ended(process, " ".join(arguments[:2]), deadline, go_on)
         finally:
             process.kill()
     if process.returncode not in accepted:
@@ -167,39 +171,51 @@ def run(arguments: t.Sequence[str], deadline: float, *, accepted: t.Collection[i
     return output
 
 
-def create(path: str, capacity: int, backing: str | None, deadline: float) -> None:
+def _ended(process: subprocess.Popen[str], what: str, deadline: float, go_on: GoOn) -> tuple[str, str]:
+    """What a program has printed, and what it has complained about, once it has ended."""
+    while True:
+        seconds = max(deadline - time.monotonic(), 0.1)
+        try:
+            return process.communicate(timeout=min(seconds, _TURN_MS / 1000))
+        except subprocess.TimeoutExpired as error:
+            if time.monotonic() >= deadline:
+                raise TimedOut(f"{what} did not end in time.", hint="Raise the timeout.") from error
+            go_on()
+
+
+def create(path: str, capacity: int, backing: str | None, deadline: float, go_on: GoOn = to_the_end) -> None:
     """Make an image that reads as zeros, or as its backing file.
 
     :param capacity: in bytes; a multiple of 512.
     :param backing: a path relative to the image's folder.
     """
     over = ["-b", backing, "-F", "qcow2"] if backing else []
-    run(["qemu-img", "create", "-q", "-f", "qcow2", *over, path, str(capacity)], deadline)
+    run(["qemu-img", "create", "-q", "-f", "qcow2", *over, path, str(capacity)], deadline, go_on=go_on)
 
 
-def backing_of(path: str, deadline: float) -> str | None:
+def backing_of(path: str, deadline: float, go_on: GoOn = to_the_end) -> str | None:
     """The name of an image's backing file, as the image has it."""
-    name = _info(path, deadline).get("backing-filename")
+    name = _info(path, deadline, go_on).get("backing-filename")
     return None if name is None else str(name)
 
 
-def _info(path: str, deadline: float) -> dict[str, t.Any]:
-    found: dict[str, t.Any] = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline))
+def _info(path: str, deadline: float, go_on: GoOn) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = json.loads(run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], deadline, go_on=go_on))
     return found
 
 
-def own_areas(path: str, deadline: float) -> list[tuple[int, int]]:
+def own_areas(path: str, deadline: float, go_on: GoOn = to_the_end) -> list[tuple[int, int]]:
     """What an image has itself, and does not leave to its backing file: starts and lengths."""
-    found = json.loads(run(["qemu-img", "map", "-f", "qcow2", "--output=json", path], deadline))
+    found = json.loads(run(["qemu-img", "map", "-f", "qcow2", "--output=json", path], deadline, go_on=go_on))
     return [(area["start"], area["length"]) for area in found if area["depth"] == 0 and area["present"]]
 
 
-def check_backing(path: str, expected: str | None, deadline: float) -> None:
+def check_backing(path: str, expected: str | None, deadline: float, go_on: GoOn = to_the_end) -> None:
     """Make sure that an image stands on the one that its manifest says.
 
     :raises BackupDamaged: when it is another one.
     """
-    found = backing_of(path, deadline)
+    found = backing_of(path, deadline, go_on)
     if found != expected:
         raise BackupDamaged(
             f"{path} has the backing file {found or 'none'}, and its manifest says {expected or 'none'}.",
@@ -208,7 +224,7 @@ def check_backing(path: str, expected: str | None, deadline: float) -> None:
         )
 
 
-def check(path: str, deadline: float, *, mend: bool = False) -> int:
+def check(path: str, deadline: float, *, mend: bool = False, go_on: GoOn = to_the_end) -> int:
     """Let qemu-img look for damage of an image's tables.
 
     Clusters that nothing refers to are no damage: they take room, and nothing else. A ``qemu-img commit`` that
@@ -219,32 +235,32 @@ def check(path: str, deadline: float, *, mend: bool = False) -> int:
     :raises ToolFailed: when there is damage. That there is none is no proof.
     """
     asked = ["qemu-img", "check", "-f", "qcow2", "--output=json"]
-    found = json.loads(run([*asked, path], deadline, accepted=(0, _ONLY_LEAKS)))
+    found = json.loads(run([*asked, path], deadline, accepted=(0, _ONLY_LEAKS), go_on=go_on))
     leaks = int(found.get("leaks", 0))
     if not leaks:
         return 0
     if mend:
-        run([*asked, "-r", "leaks", path], deadline)
-    return leaks * int(_info(path, deadline)["cluster-size"])
+        run([*asked, "-r", "leaks", path], deadline, go_on=go_on)
+    return leaks * int(_info(path, deadline, go_on)["cluster-size"])
 
 
-def commit(path: str, deadline: float) -> None:
+def commit(path: str, deadline: float, go_on: GoOn = to_the_end) -> None:
     """Write what an image has into its backing file, which then reads as it does.
 
     Whenever this is broken off, the image still reads as before: what it has itself is read from
     it, and the rest of the backing file does not change. So it may be done again.
     """
-    run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", path], deadline)
+    run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", path], deadline, go_on=go_on)
 
 
-def convert(source: str, target: str, form: str, deadline: float, *, streamed: bool = False) -> None:
+def convert(source: str, target: str, form: str, deadline: float, *, streamed: bool = False, go_on: GoOn = to_the_end) -> None:
     """Write the content of an image into a new one.
 
     :param form: ``raw``, ``qcow2`` or ``vmdk``.
     :param streamed: whether a VMDK is a streamOptimized one, as packages have them.
     """
     subformat = ["-o", "subformat=streamOptimized"] if streamed else []
-    run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", form, *subformat, source, target], deadline)
+    run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", form, *subformat, source, target], deadline, go_on=go_on)
 
 
 # NBD

@@ -113,12 +113,13 @@ def _prove_before(machine: Machine, point: Point, heir: Point, deadline: float) 
     for below, disk in _shared(point, heir):
         source, target = machine.image_of(point, below), machine.image_of(heir, disk)
         with images.damage_of(f"{disk.label} of the backup {point.id}, or of {heir.id},"):
-            images.check_backing(source, below.backing_name, deadline)
-            images.check_backing(target, disk.backing_name, deadline)
-            images.check(source, deadline)
-            images.check(target, deadline)
+            images.check_backing(source, below.backing_name, deadline, machine.go_on)
+            images.check_backing(target, disk.backing_name, deadline, machine.go_on)
+            images.check(source, deadline, go_on=machine.go_on)
+            images.check(target, deadline, go_on=machine.go_on)
             with machine.digests_of(heir, disk) as digests:
-                prove(target, digests, blocks_of(images.own_areas(target, deadline)), deadline)
+                own = images.own_areas(target, deadline, machine.go_on)
+                prove(target, digests, blocks_of(own), deadline, go_on=machine.go_on)
 
 
 def _hand_over(machine: Machine, point: Point, heir: Point, deadline: float) -> None:
@@ -136,14 +137,14 @@ def _hand_over_image(machine: Machine, point: Point, heir: Point, below: DiskBac
     source, target = machine.path_of(point, below), machine.path_of(heir, disk)
     if not os.path.lexists(source):
         # It was renamed by a run that died then.
-        images.check_backing(target, below.backing_name, deadline)
+        images.check_backing(target, below.backing_name, deadline, machine.go_on)
         return
-    own = images.own_areas(target, deadline)
+    own = images.own_areas(target, deadline, machine.go_on)
     # One that was broken off is made again, and may have leaked clusters.
-    images.commit(target, deadline)
-    images.check(source, deadline, mend=True)
+    images.commit(target, deadline, machine.go_on)
+    images.check(source, deadline, mend=True, go_on=machine.go_on)
     with machine.digests_of(heir, disk) as digests:
-        prove(source, digests, blocks_of(own), deadline)
+        prove(source, digests, blocks_of(own), deadline, go_on=machine.go_on)
     with explained(target):
         sync(source)
         os.rename(source, target)

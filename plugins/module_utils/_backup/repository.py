@@ -33,6 +33,7 @@ from .._errors import NotFound, VforgeError
 from .._vsphere import hardware
 from . import removal, synthetic
 from .blockmap import BlockMap
+from .images import GoOn, to_the_end
 from .model import MACHINE_FILE, NVRAM_FILE, BackupDamaged, DiskBackup, Point, is_instance_uuid, is_point_id
 from .storage import WHAT, discard, explained, names, sync, write
 
@@ -68,7 +69,13 @@ class Repository:
 
     @contextlib.contextmanager
     def locked(
-        self, instance_uuid: str, deadline: float, show: t.Callable[[str], None], *, put_right: bool = True
+        self,
+        instance_uuid: str,
+        deadline: float,
+        show: t.Callable[[str], None],
+        *,
+        put_right: bool = True,
+        go_on: GoOn = to_the_end,
     ) -> t.Iterator[Machine]:
         """The points of a VM, for this run alone; what runs that died have left is put right first.
 
@@ -76,12 +83,13 @@ class Repository:
         :param show: called with one sentence when there is something to wait for.
         :param put_right: False for who only reads: what cannot be put right must not keep whole points
             from being restored.
+        :param go_on: is called each second while the lock, a program or an image is waited for; raises why that is to end.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
         # A qemu-nbd whose run was killed may still be writing.
-        with _files.locked(folder, deadline, show, what=WHAT, by_programs=True):
-            machine = Machine(folder)
+        with _files.locked(folder, deadline, show, what=WHAT, by_programs=True, go_on=go_on):
+            machine = Machine(folder, go_on)
             if put_right:
                 machine.put_right(deadline)
             yield machine
@@ -129,10 +137,12 @@ class Machine:
     """The points of one VM.
 
     :ivar folder: of the VM.
+    :ivar go_on: is called each second while a program or an image is waited for; raises why that is to end.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, go_on: GoOn = to_the_end) -> None:
         self.folder = folder
+        self.go_on = go_on
         self.place = os.path.join(folder, _POINTS)
 
     # What there is
@@ -355,6 +365,6 @@ class Machine:
             elif is_point_id(name) and removal.is_begun(self, name):
                 removal.finish(self, name, deadline)
                 found.append(f"finished the removal of {name}")
-            elif is_point_id(name) and synthetic.put_right(self, name):
+            elif is_point_id(name) and synthetic.put_right(self, name, deadline):
                 found.append(f"put {name} right")
         return found

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from .._errors import VforgeError
 from .._vsphere.flat import without_files
+from .._vsphere.folder import DatastorePath
 from .restore_options import CONTENT, REFUSE
 
 if t.TYPE_CHECKING:
@@ -78,12 +80,16 @@ def _place(target: Target, point: Point, disk: DiskBackup) -> Place:
         )
     old = target.at(disk.unit)
     if old is not None:
-        _check_old(target, old)
+        check_old(target, old)
     provisioning = target.thick.get(old.key, "thin") if old is not None else "thin"
     return Place(disk, old, key, int(unit), provisioning)
 
 
-def _check_old(target: Target, old: Disk) -> None:
+def check_old(target: Target, old: Disk) -> None:
+    """Refuse a disk that no other one may take the place of.
+
+    :raises NotRestored: with the reason.
+    """
     if old.physical or "RawDisk" in old.backing:
         raise NotRestored(
             "raw_device",
@@ -148,15 +154,30 @@ def check_verify(target: Target, options: IntoOptions, due: t.Sequence[Place]) -
     if options.verify != CONTENT:
         return
     for place in due:
-        folder = place.old.file if place.old is not None else target.home
-        store = folder.partition("]")[0].lstrip("[")
-        obstacle = without_files(target.stores.get(store, ""))
+        obstacle = without_files(target.stores.get(beside(target, place).datastore, ""))
         if obstacle:
             raise NotRestored(
                 "not_readable",
                 f"{place.backup.label} could not be read back: {obstacle}.",
                 hint="Set verify to auto or manifest.",
             )
+
+
+def same_disks(before: Target, now: Target) -> bool:
+    """Whether a VM has the disks that it had, at the same places; what its snapshots had put on them may be gone."""
+    if [disk.unit for disk in before.disks] != [disk.unit for disk in now.disks]:
+        return False
+    if not before.snapshots:
+        return [disk.files for disk in before.disks] == [disk.files for disk in now.disks]
+    return all(_of_base(then, disk) for then, disk in zip(before.disks, now.disks, strict=True))
+
+
+def _of_base(then: Disk, now: Disk) -> bool:
+    """Whether a disk is what is left of another one whose snapshots went: it has the same base, or is named after it, where
+    a linked clone stands on that.
+    """
+    stem = "".join(then.files[-1:]).removesuffix(".vmdk")
+    return then.files[-1:] == now.files[-1:] or re.fullmatch(rf"{re.escape(stem)}-\d{{6}}\.vmdk", now.file) is not None
 
 
 def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:
@@ -215,14 +236,18 @@ def leftovers(target: Target, record: Record, wanted: t.Collection[str]) -> Left
     return Leftovers(tuple(deletable), tuple(settled), tuple(unclear))
 
 
-def new_file(place: Place, point: Point, home: str, taken: t.Callable[[str], bool]) -> str:
-    """The path of a new disk: beside the old one, with a name that nobody has.
+def beside(target: Target, place: Place) -> DatastorePath:
+    """A file in whose folder the new disk is made: the old one, or that of the VM's configuration where the place is free."""
+    return DatastorePath.parse(place.old.file if place.old is not None else target.vmx, "disk")
 
-    :param home: folder of the VM, for a place that is free.
+
+def new_file(place: Place, point: Point, near: DatastorePath, taken: t.Callable[[str], bool]) -> str:
+    """The path of a new disk, with a name that nobody has.
+
+    :param near: a file of its folder, see ``beside``; on NFS and VMFS it may lie at the top of its datastore.
     """
-    folder = place.old.file.rpartition("/")[0] if place.old is not None else home
-    stem = f"{folder}/restored-{point.id}-{place.backup.unit.replace(':', '-')}"
+    stem = f"restored-{point.id}-{place.backup.unit.replace(':', '-')}"
     number = 1
-    while taken(path := f"{stem}.vmdk" if number == 1 else f"{stem}-{number}.vmdk"):
+    while taken(path := str(near.beside(f"{stem}.vmdk" if number == 1 else f"{stem}-{number}.vmdk"))):
         number += 1
     return path

@@ -21,12 +21,13 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault
+from .._errors import Fault, InvalidOption, NotFound, VforgeError
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of
-from .._vsphere.flat import Flat, NotWhole, without_files
+from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
+from .._vsphere.policies import policies_of
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
 from . import images, records, restore_plan, restore_report, targets
@@ -148,13 +149,14 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     :raises PartialFailure: it did not succeed; it holds the whole result.
     """
     deadline = session.deadline(options.timeout)
-    target = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
         _files.check_folder(options.folder, what=_WHAT)
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
+        # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
+        target = targets.find(session, options.into, options.datacenter)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         item = RestoreItem(target=target)
@@ -213,9 +215,11 @@ def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
         return False
     try:
         return _difference(job, disk, old.file, f"comparing {old.label}") is None
-    except (FileLocked, FileDenied, NoSuchFile, NotWhole) as error:
+    except (FileLocked, FileDenied, SeveralFiles) as error:
         disk.not_read = str(error)
         return False
+    except (NoSuchFile, NotWhole):
+        return False  # a disk that is gone, or shorter than it says, has something else than the point
 
 
 def _obstacle(job: RestoreTask, old: Disk) -> str:
@@ -268,9 +272,9 @@ def _remove_left(job: RestoreTask, file: str) -> bool:
         path = _path(file)
         try:
             importing.clear(job.task, job.item, job.home(path), path)
-        except importing.Busy as busy:
+        except (importing.Busy, NotFound, InvalidOption) as error:
             job.item.warnings.append(
-                f"{file} of a run that was killed is left: {busy} The next restore into this VM removes it."
+                f"{file} of a run that was killed is left: {error} The next restore into this VM removes it."
             )
             return False
     return _delete(job, file)
@@ -281,17 +285,23 @@ def _folder(job: RestoreTask) -> str:
     return job.options.folder or job.machine.folder
 
 
+def _ready_name(job: RestoreTask) -> str:
+    """What begins the names of files that are made ready: of the VM that was backed up, whose lock is held, for this one."""
+    return f"{_READY}{job.point.instance_uuid}-{job.target.instance_uuid}-"
+
+
 def _remove_ready(job: RestoreTask) -> None:
-    """Remove what runs that were killed have made ready for this VM; the lock is held."""
-    folder = _folder(job)
-    for name in os.listdir(folder):
-        if name.startswith(f"{_READY}{job.target.instance_uuid}-") and name.endswith(".vmdk"):
-            os.unlink(os.path.join(folder, name))
+    """Remove what runs that were killed have made ready for this VM, and begun to make; the lock is held."""
+    with _files.open_folder(_folder(job), what=_WHAT) as folder:
+        for name in folder.names():
+            if name.startswith(_ready_name(job)) and name.endswith(".vmdk"):
+                folder.remove(name)
+        folder.sweep(_ready_name(job))
 
 
 def _delete(job: RestoreTask, file: str) -> bool:
     """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted stays in the record."""
-    used = users_of(job.session, job.target.moid, [file])[file]
+    used = _owners(job, file)
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
         job.record.forget([file])
@@ -305,6 +315,15 @@ def _delete(job: RestoreTask, file: str) -> bool:
             return False
     job.record.forget([file])
     return True
+
+
+def _owners(job: RestoreTask, file: str) -> list[str]:
+    """The VMs that have a disk at this moment, the target among them: two calls, or four where there are many VMs."""
+    now = targets.again(job.session, job.target)
+    # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
+    if any(file in disk.files for disk in now.disks):
+        return [now.name]
+    return users_of(job.session, now.moid, [file], itself=bool(now.snapshots))[file]
 
 
 # Disks come
@@ -321,14 +340,13 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
     """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
     place = disk.place
     for made in _brought_in(job, place):
-        if made.compared == MANIFEST or _difference(job, disk, made.file, "comparing a disk that is there") is None:
-            disk.file, disk.compared = made.file, made.compared
-            disk.not_read = _cannot_be_read(job, made.file) if made.compared == MANIFEST else ""
+        if _use(job, disk, made.file):
             return
+        disk.compared = ""
         _delete(job, made.file)
     attached = {file for each in job.target.disks for file in each.files}
     file = restore_plan.new_file(
-        place, job.point, job.target.home, lambda path: path in attached or job.files.there(_path(path))
+        place, job.point, restore_plan.beside(job.target, place), lambda path: path in attached or job.files.there(_path(path))
     )
     made = Made(file, place.backup.digests)
     with _ready(job, place) as path:
@@ -351,16 +369,29 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
         job.item.parts.append(Part(BRING_IN, restore_plan.DONE[BRING_IN]))
 
 
+def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
+    """Take a disk that an earlier run has brought in; False where it is gone, is not as it was, or a VM has it."""
+    if _owners(job, file):
+        return False
+    try:
+        if not job.files.there(_path(file)) or _compare(job, disk, file, "comparing a disk that is there") is not None:
+            return False
+    except (NoSuchFile, NotWhole):
+        return False
+    disk.file = file
+    return True
+
+
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
     """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
-    folder = place.old.file.rpartition("/")[0] if place.old is not None else job.target.home
+    near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
     return [
         made
         for made in job.record.made.values()
         if made.compared
         and made.digests == place.backup.digests
-        and made.file.rpartition("/")[0] == folder
+        and _path(made.file) == near.beside(_path(made.file).name)
         and made.file not in used
     ]
 
@@ -368,7 +399,7 @@ def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
 @contextlib.contextmanager
 def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
     """The disk of the point as a file that a host takes, compared with its digests; it goes at the end."""
-    path = os.path.join(_folder(job), f"{_READY}{job.target.instance_uuid}-{place.backup.key}.vmdk")
+    path = os.path.join(_folder(job), f"{_ready_name(job)}{place.backup.key}.vmdk")
     job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
     try:
         disks.restore(job.machine, job.point, place.backup, path, "vmdk", job.task.deadline, streamed=True)
@@ -379,22 +410,12 @@ def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
 
 
 def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Read a disk back and compare it with the digests of the point, where its datastore allows that.
+    """Read back a disk that has come.
 
     :raises NotRestored: it has something else, and is deleted.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     """
-    disk.compared = MANIFEST
-    disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, disk.file)
-    if disk.not_read or job.options.verify == MANIFEST:
-        return
-    try:
-        found = _difference(job, disk, disk.file, f"comparing {disk.place.backup.label}")
-    except (FileLocked, FileDenied) as error:
-        if job.options.verify == CONTENT:
-            raise
-        disk.not_read = str(error)
-        return
+    found = _compare(job, disk, disk.file, f"comparing {disk.place.backup.label}")
     if found is not None:
         _delete(job, disk.file)
         raise NotRestored(
@@ -402,7 +423,28 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
             f"{disk.file} has something else at byte {found} than the backup, and was deleted. The VM was not changed.",
             hint="Run again; if it happens again, look at the storage of the datastore.",
         )
+
+
+def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
+    """Compare a disk that has come with the digests of the point, where that is asked for and its datastore allows it.
+
+    :returns: the byte where they differ; None where they do not, as far as ``disk`` says then how it was compared.
+    :raises FileLocked, FileDenied: it cannot be read, and has to be.
+    :raises NoSuchFile, NotWhole: it is not there, or not whole.
+    """
+    disk.compared = MANIFEST
+    disk.not_read = "" if job.options.verify == MANIFEST else _cannot_be_read(job, file)
+    if disk.not_read or job.options.verify == MANIFEST:
+        return None
+    try:
+        found = _difference(job, disk, file, what)
+    except (FileLocked, FileDenied) as error:
+        if job.options.verify == CONTENT:
+            raise
+        disk.not_read = str(error)
+        return None
     disk.compared = CONTENT
+    return found
 
 
 # They take the place of others
@@ -423,13 +465,17 @@ def _exchange(job: RestoreTask) -> None:
     item.target = targets.again(session, before)
     _look_again(job, before)
     for disk in item.due_disks:
-        disk.place = dataclasses.replace(disk.place, old=job.target.at(disk.place.backup.unit))
+        old = job.target.at(disk.place.backup.unit)
+        if old is not None:
+            restore_plan.check_old(job.target, old)
+        disk.place = dataclasses.replace(disk.place, old=old)
     _choose_what_stays(job)
     # From here on the next run knows what to do with either of the two.
     job.record.note_replaced(
         Replaced(disk.place.old.file, disk.file) for disk in item.due_disks if disk.place.old is not None and not disk.keeps
     )
-    exchanges = [_exchange_of(disk) for disk in item.due_disks]
+    policies = _policies(job)
+    exchanges = [_exchange_of(disk, policies) for disk in item.due_disks]
     job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
     if item.error is not None:
         raise item.error
@@ -437,9 +483,23 @@ def _exchange(job: RestoreTask) -> None:
     item.target = targets.again(session, before)
 
 
-def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
+def _policies(job: RestoreTask) -> dict[int, tuple[str, ...]]:
+    """The storage policies of the disks that are replaced, by their keys; a warning where they cannot be read."""
+    keys = [disk.place.old.key for disk in job.item.due_disks if disk.place.old is not None]
+    try:
+        return policies_of(job.session, job.target.moid, keys) if keys else {}
+    except VforgeError as error:
+        job.item.warnings.append(
+            f"The storage policies of the replaced disks cannot be read: {error} "
+            "The restored ones get the default policies of their datastores: set others again."
+        )
+        return {}
+
+
+def _exchange_of(disk: RestoredDisk, policies: t.Mapping[int, tuple[str, ...]]) -> targets.Exchange:
     place = disk.place
-    return targets.Exchange(place.controller, place.unit, disk.file, place.old.key if place.old is not None else None)
+    old = place.old.key if place.old is not None else None
+    return targets.Exchange(place.controller, place.unit, disk.file, old, policies.get(old, ()) if old is not None else ())
 
 
 def _choose_what_stays(job: RestoreTask) -> None:
@@ -461,8 +521,7 @@ def _look_again(job: RestoreTask, before: Target) -> None:
     :raises NotRestored: it is not.
     """
     now = job.target
-    same = before.snapshots or [disk.file for disk in before.disks] == [disk.file for disk in now.disks]
-    if not now.powered_off or now.snapshots or now.consolidate or not same:
+    if not now.powered_off or now.snapshots or now.consolidate or not restore_plan.same_disks(before, now):
         raise NotRestored(
             "changed_meanwhile",
             f"{now.path} was changed while its disks were brought in: it is {now.power_state}, "

@@ -26,7 +26,7 @@ from .._vsphere.flat import Flat
 from .._vsphere.folder import DatastoreFiles, DatastorePath
 from .._vsphere.transports import DATASTORE_HTTP, EXPORT, HOTADD, NBD, Way
 from . import nbd, plan, readers
-from .options import AUTO
+from .options import AUTO, FULL
 
 if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
@@ -203,11 +203,13 @@ class Sources:
         return source
 
     def _areas_in_use(self, item: BackupItem, snapshot: str, disk: Disk) -> t.Callable[[], list[tuple[int, int]]]:
-        """Asks which areas of a disk are in use: those that tracking knows, else all of it."""
+        """Asks which areas of a disk are in use: those that tracking knows, else all of it. Who asks for a full backup may
+        do so because tracking is not to be trusted.
+        """
 
         def ask() -> list[tuple[int, int]]:
             whole = [(0, disk.capacity)] if disk.capacity else []
-            if disk.change_id is None:
+            if disk.change_id is None or self._options.mode == FULL:
                 return whole
             pages = tracking.pages(self._job.session, item.vm.moid, snapshot, disk.key, tracking.IN_USE)
             return tracking.or_whole(lambda: [(area.start, area.length) for area in changed_areas(pages, disk.capacity)], whole)

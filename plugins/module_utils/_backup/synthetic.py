@@ -50,17 +50,18 @@ def make_full(machine: Machine, point: Point, deadline: float) -> Point:
     except BaseException:
         _abandon(machine, point.id)
         raise
-    return _finish(machine, point)
+    return _finish(machine, point, deadline)
 
 
-def put_right(machine: Machine, name: str) -> bool:
+def put_right(machine: Machine, name: str, deadline: float) -> bool:
     """Go on with what was whole, remove what was not.
 
     :returns: whether there was anything.
+    :raises BackupDamaged, ToolFailed: when an image that was to be replaced cannot be read, or stands on another one.
     """
     found = names(machine.at(name))
     if _MARK in found:
-        _finish(machine, machine.read(name))
+        _finish(machine, machine.read(name), deadline)
         return True
     if any(each.endswith(_DRAFT) for each in found):
         _abandon(machine, name)
@@ -72,17 +73,16 @@ def _merge(machine: Machine, point: Point, disk: DiskBackup, deadline: float) ->
     image = machine.image_of(point, disk)
     draft = f"{image}{_DRAFT}"
     with images.damage_of(f"{disk.label} of the backup {point.id}"):
-        images.check_backing(image, disk.backing_name, deadline)
-    images.convert(image, draft, "qcow2", deadline)
+        images.check_backing(image, disk.backing_name, deadline, machine.go_on)
+    images.convert(image, draft, "qcow2", deadline, go_on=machine.go_on)
     with machine.digests_of(point, disk) as digests:
-        prove(draft, digests, range(digests.count), deadline)
+        prove(draft, digests, range(digests.count), deadline, go_on=machine.go_on)
     with explained(draft):
         sync(draft)
 
 
-def _finish(machine: Machine, point: Point) -> Point:
+def _finish(machine: Machine, point: Point, deadline: float) -> Point:
     folder = machine.folder_of(point)
-    full = dataclasses.replace(point, disks=tuple(dataclasses.replace(disk, backing="") for disk in point.disks))
     with explained(folder):
         for disk in point.disks:
             image = machine.path_of(point, disk)
@@ -90,16 +90,33 @@ def _finish(machine: Machine, point: Point) -> Point:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(f"{image}{_DRAFT}", image)
         sync(folder)
-    machine.rewrite(full)
+    now = dataclasses.replace(point, disks=tuple(_as_it_is(machine, point, disk, deadline) for disk in point.disks))
+    machine.rewrite(now)
     with explained(folder):
         os.unlink(os.path.join(folder, _MARK))
         sync(folder)
-    return full
+    return now
+
+
+def _as_it_is(machine: Machine, point: Point, disk: DiskBackup, deadline: float) -> DiskBackup:
+    """A disk as its image is now. An image whose new one was lost still needs what it stands on: a manifest that denied
+    that would have the next prune remove it.
+    """
+    image = machine.image_of(point, disk)
+    with images.damage_of(f"{disk.label} of the backup {point.id}"):
+        if images.backing_of(image, deadline, machine.go_on) is None:
+            return dataclasses.replace(disk, backing="")
+        images.check_backing(image, disk.backing_name, deadline, machine.go_on)
+    return disk
 
 
 def _abandon(machine: Machine, name: str) -> None:
+    """Remove what is not whole; first the file that says that it is, which may be there when writing it failed late."""
     folder = machine.at(name)
     with explained(folder):
+        if os.path.lexists(os.path.join(folder, _MARK)):
+            os.unlink(os.path.join(folder, _MARK))
+            sync(folder)
         for each in names(folder):
             if each.endswith(_DRAFT):
                 os.unlink(os.path.join(folder, each))

@@ -47,7 +47,7 @@ class Target(vm.Vm):
     :ivar consolidate: whether vCenter says that its disks need consolidation.
     :ivar encrypted: whether its home is.
     :ivar version: of its configuration (``changeVersion``).
-    :ivar home: its folder, as ``[datastore] folder``.
+    :ivar vmx: path of its configuration file; it may lie at the top of its datastore.
     :ivar datacenter: inventory path.
     :ivar stores: kinds of its datastores by their names.
     :ivar devices: its disks, as vSphere's own objects.
@@ -61,7 +61,7 @@ class Target(vm.Vm):
     consolidate: bool = False
     encrypted: bool = False
     version: str = ""
-    home: str = ""
+    vmx: str = ""
     datacenter: str = ""
     stores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: tuple[t.Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
@@ -113,7 +113,7 @@ def read(session: Session, ref: t.Any) -> Target | None:
         consolidate=bool(row.get("runtime.consolidationNeeded")),
         encrypted=row.get("config.keyId") is not None,
         version=row.get("config.changeVersion") or "",
-        home=path.rpartition("/")[0],
+        vmx=path,
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores={
             name_of(store): str(store.get("summary.type") or "")
@@ -139,12 +139,14 @@ class Exchange:
     :ivar unit: number of its place there.
     :ivar file: path of the disk that comes.
     :ivar old: key of the disk that goes; None where the place is free.
+    :ivar policies: IDs of the storage policies that the disk gets; empty for the default of its datastore.
     """
 
     controller: int
     unit: int
     file: str
     old: int | None
+    policies: tuple[str, ...] = ()
 
 
 def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Exchange]) -> t.Any:
@@ -158,7 +160,8 @@ def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Excha
     changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=device) for device in removed]
     for number, each in enumerate(exchanges):
         device = _device(each, known.get(each.old) if each.old is not None else None, -101 - number)
-        changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", device=device))
+        profiles = [vim.vm.DefinedProfileSpec(profileId=policy) for policy in each.policies]
+        changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", device=device, profile=profiles))
     spec = vim.vm.ConfigSpec(changeVersion=target.version, deviceChange=changes)
     return reference(session, target.moid).ReconfigVM_Task(spec)
 

@@ -243,7 +243,8 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
     """
     begun = time.monotonic()
     try:
-        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, job.session.show_progress)
+        show = job.session.show_progress
+        lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, show, go_on=job.go_on)
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
         _read_again(job, item)

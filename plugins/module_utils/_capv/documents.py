@@ -103,6 +103,13 @@ def load(text: str, where: str) -> list[t.Any]:
         raise InvalidOption(f"{where} is no YAML{line}.", hint="Mend it, or remove it.", path=where) from error
 
 
+def at(document: t.Any, *keys: str) -> t.Any:
+    """What a document of somebody else has at a path of keys; None where there is no such thing, whatever its form."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
 @functools.cache
 def _loader(yaml: t.Any) -> t.Any:
     """A safe one that leaves times as texts: JSON, which Kubernetes speaks, has none."""
@@ -150,4 +157,5 @@ def head_of(text: str) -> Head | None:
 
 
 def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
+    # A file that somebody has edited may be in another encoding; its bytes are then in surrogates.
+    return hashlib.sha256(body.encode(errors="surrogateescape")).hexdigest()

@@ -14,7 +14,7 @@ import typing as t
 
 from .._errors import InvalidOption
 from . import applications, manifests, secrets
-from .documents import Document, dump, head_of, load, with_head
+from .documents import Document, at, dump, head_of, load, with_head
 from .model import SEALED, Cluster
 from .secrets import SecretFile
 
@@ -92,7 +92,7 @@ def present(cluster: Cluster, files: t.Mapping[str, str], prefix: str, on_edited
     :raises FilesEdited: a file that would be written is not as it was left.
     """
     owner = owner_of(cluster.namespace, cluster.name)
-    wanted = {path: with_head(owner, dump(documents)) for path, documents in _open_files(cluster, prefix).items()}
+    wanted = {path: with_head(owner, dump(documents)) for path, documents in _open_files(cluster, files, prefix).items()}
     sealed = _secret_files(cluster)
     registration = _registration(cluster, files)
     changes = [Change(path, files.get(path), text) for path, text in wanted.items() if files.get(path) != text]
@@ -128,22 +128,51 @@ def absent(namespace: str, name: str, files: t.Mapping[str, str], apps: t.Mappin
     return Plan(_sorted(changes), EXTERNAL)
 
 
+def uncommitted(
+    owner: str, cluster: Cluster | None, files: t.Mapping[str, str], gone: t.Mapping[str, str], prefix: str
+) -> list[str]:
+    """Of files that are not committed, those that runs have written or removed for a cluster. An edited one is not theirs.
+
+    :param cluster: as it is to be; None where it is to be absent.
+    :param files: that are there, by path.
+    :param gone: that are there no more, with what they were.
+    """
+    found = []
+    for path, text in {**files, **gone}.items():
+        head = head_of(text)
+        if head is not None and head.owner == owner and (path in gone or not head.edited):
+            found.append(path)
+    if cluster is not None and files.get(MANAGEMENT_APP) == dump([applications.management_application(cluster.argocd, prefix)]):
+        found.append(MANAGEMENT_APP)
+    return sorted(found)
+
+
 def _sorted(changes: t.Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: change.path))
 
 
-def _open_files(cluster: Cluster, prefix: str) -> dict[str, list[Document]]:
-    """All files without secrets."""
+def _open_files(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -> dict[str, list[Document]]:
+    """All files without secrets.
+
+    The app of apps is there as long as its folder has anything: when it goes, Argo CD removes all Applications that it has
+    made, those of others included.
+    """
     capi, management, app = folders(cluster.name)
     found = {
         f"{capi}/cluster.yaml": manifests.cluster_documents(cluster),
         f"{management}/cluster-app.yaml": [applications.cluster_application(cluster, prefix)],
     }
-    if cluster.addons:
+    if cluster.addons or _of_others(app, owner_of(cluster.namespace, cluster.name), files):
         found[f"{management}/apps-app.yaml"] = [applications.apps_application(cluster, prefix)]
     for name, addon in cluster.addons.items():
         found[f"{app}/{name.replace('_', '-')}-app.yaml"] = [applications.addon_application(cluster, name, addon)]
     return found
+
+
+def _of_others(folder: str, owner: str, files: t.Mapping[str, str]) -> bool:
+    """Whether a folder has files that no run has written for the cluster."""
+    heads = (head_of(text) for path, text in files.items() if path.startswith(f"{folder}/"))
+    return any(head is None or head.owner != owner for head in heads)
 
 
 def _secret_files(cluster: Cluster) -> dict[str, SecretFile]:
@@ -218,24 +247,25 @@ def _management_app(cluster: Cluster, files: t.Mapping[str, str], prefix: str) -
 
 
 def _server(name: str, files: t.Mapping[str, str]) -> str:
-    """The address of the workload cluster, as its own file has it; empty where that is gone."""
+    """The address of the workload cluster, as its own file has it; empty where that is gone or does not say."""
     path = f"capi-cluster/{name}/cluster.yaml"
     for document in load(files.get(path, ""), path):
-        if document.get("kind") == "VSphereCluster":
-            endpoint = document["spec"]["controlPlaneEndpoint"]
-            host = f"[{endpoint['host']}]" if ":" in endpoint["host"] else endpoint["host"]
-            return f"https://{host}:{endpoint['port']}"
+        endpoint = at(document, "spec", "controlPlaneEndpoint")
+        host, port = at(endpoint, "host"), at(endpoint, "port")
+        if at(document, "kind") == "VSphereCluster" and host and port:
+            return f"https://[{host}]:{port}" if ":" in str(host) else f"https://{host}:{port}"
     return ""
 
 
 def _users(name: str, server: str, files: t.Mapping[str, str]) -> list[str]:
     """The Applications of others that go into the cluster, with their files."""
     documents = ((path, document) for path, text in sorted(files.items()) for document in load(text, path))
-    return [f"{document['metadata'].get('name')} ({path})" for path, document in documents if _goes_to(document, name, server)]
+    users = [(path, at(document, "metadata", "name")) for path, document in documents if _goes_to(document, name, server)]
+    return [f"{called or 'an Application without a name'} ({path})" for path, called in users]
 
 
 def _goes_to(document: t.Any, name: str, server: str) -> bool:
-    if not isinstance(document, dict) or document.get("kind") != "Application":
+    if at(document, "kind") != "Application":
         return False
-    destination = (document.get("spec") or {}).get("destination") or {}
-    return destination.get("name") == name or bool(server and destination.get("server") == server)
+    destination = at(document, "spec", "destination")
+    return at(destination, "name") == name or bool(server and at(destination, "server") == server)

@@ -4,16 +4,19 @@
 """Which templates something of Cluster API still refers to. Pure.
 
 In doubt a template is used: CAPV takes a name, a path or an instance UUID (pkg/services/govmomi/template), and which template a
-name means depends on the datacenter. So whatever ends in the name of a template refers to it.
+name means depends on the datacenter. So whatever ends in the name of a template refers to it. In files a template is named by
+values of Helm, patches and variables of a ClusterClass, too, whose form nobody knows: there its name as a text is enough.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from .._connector import names
 from .._errors import InvalidOption
+from .documents import at
 
 # What names a template: the first for machines that are to come, the others for those that there are.
 _KINDS = ("VSphereMachineTemplate", "VSphereMachine", "VSphereVM")
@@ -45,9 +48,8 @@ def references_in(documents: t.Iterable[t.Any], found_in: str) -> list[Reference
             found += references_in(document["items"], found_in)
         template = _template(document)
         if template:
-            metadata = document.get("metadata") or {}
-            called = "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"))))
-            found.append(Reference(template, f"{document['kind']} {called} in {found_in}"))
+            called = "/".join(str(part) for key in ("namespace", "name") if (part := at(document, "metadata", key)))
+            found.append(Reference(template, f"{document['kind']} {called or 'without a name'} in {found_in}"))
     return found
 
 
@@ -55,10 +57,32 @@ def _template(document: dict[str, t.Any]) -> str:
     kind, version = document.get("kind"), str(document.get("apiVersion") or "")
     if kind not in _KINDS or not version.startswith(_GROUP):
         return ""
-    spec: t.Any = document.get("spec") or {}
-    if kind == _KINDS[0]:
-        spec = (spec.get("template") or {}).get("spec") or {}
-    return str(spec.get("template") or "")
+    spec = at(document, "spec", "template", "spec") if kind == _KINDS[0] else at(document, "spec")
+    return str(at(spec, "template") or "")
+
+
+def mentions(text: str, templates: t.Iterable[t.Mapping[str, t.Any]], found_in: str) -> list[Reference]:
+    """The templates whose name or instance UUID a text has, in any case of letters.
+
+    A longer name is another one: ``node-1.34`` and ``my-node-1.3`` do not have ``node-1.3`` in them.
+
+    :param found_in: the file that the text is in.
+    """
+    folded = text.casefold()
+    return [
+        Reference(str(template["instance_uuid"]), f"the text of {found_in}")
+        for template in templates
+        if any(_occurs(word, folded) for word in _words(template))
+    ]
+
+
+def _words(template: t.Mapping[str, t.Any]) -> set[str]:
+    name = names.unescape(str(template["name"]))
+    return {word.casefold() for word in (str(template["instance_uuid"]), name, names.escape(name))}
+
+
+def _occurs(word: str, folded: str) -> bool:
+    return word in folded and re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-]|\.\d)", folded) is not None
 
 
 def users(template: t.Mapping[str, t.Any], references: t.Iterable[Reference]) -> list[str]:

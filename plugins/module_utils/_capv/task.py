@@ -40,7 +40,8 @@ def run_task(params: Params, *, check_mode: bool) -> dict[str, t.Any]:
     changes = _sealed(found.changes, cluster, deadline, check_mode=check_mode)
     if not check_mode:
         tree.write(changes)
-    return _result(tree, dataclasses.replace(found, changes=tuple(changes)))
+    done = _result(tree, dataclasses.replace(found, changes=tuple(changes)))
+    return {**done, "uncommitted": _uncommitted(tree, params, cluster)}
 
 
 def _plan(tree: Tree, params: Params, cluster: Cluster | None) -> Plan:
@@ -50,6 +51,17 @@ def _plan(tree: Tree, params: Params, cluster: Cluster | None) -> Plan:
         return plan.present(cluster, files, tree.prefix, params["on_edited"])
     apps = tree.read([*tree.below("app"), *tree.below("management")])
     return plan.absent(namespace, name, files, apps, params["on_edited"])
+
+
+def _uncommitted(tree: Tree, params: Params, cluster: Cluster | None) -> list[str]:
+    """What a commit has to take: files of this run, and of earlier ones that were not committed."""
+    folders = plan.folders(params["name"])
+    paths = tree.uncommitted([*folders, plan.MANAGEMENT_APP])
+    there = tree.read(folders, (plan.MANAGEMENT_APP,)) if paths else {}
+    files = {path: there[path] for path in paths if path in there}
+    gone = {path: tree.before(path) for path in paths if not os.path.lexists(os.path.join(tree.path, path))}
+    owner = plan.owner_of(params["namespace"], params["name"])
+    return plan.uncommitted(owner, cluster, files, gone, tree.prefix)
 
 
 def _sealed(changes: t.Iterable[Change], cluster: Cluster | None, deadline: float, *, check_mode: bool) -> list[Change]:
@@ -117,5 +129,7 @@ def _diff(change: Change) -> dict[str, str]:
     if change.secrets is not None:
         before, after = "sealed before\n" if change.before else "", f"sealed of {change.secrets.source}\n"
     else:
-        before, after = change.before or "", change.after or ""
+        # What is not UTF-8 in a file that somebody has edited could not be shown.
+        before = (change.before or "").encode(errors="surrogateescape").decode(errors="replace")
+        after = change.after or ""
     return {"before_header": change.path, "after_header": change.path, "before": before, "after": after}

@@ -22,7 +22,8 @@ _WHAT = "manifest"
 # Of one file. A cluster with hundreds of pools has not as much.
 _MOST = 8 << 20
 
-_SUFFIXES = (".yaml", ".yml")
+# Those that Argo CD takes for manifests.
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class NoWorkingTree(InvalidOption):
@@ -73,6 +74,25 @@ class Tree:
         """A folder and all that are in it, for ``read``; links are not followed."""
         top = os.path.join(self.path, folder)
         return [os.path.relpath(at, self.path) for at, _folders, _names in os.walk(top)]
+
+    def uncommitted(self, paths: t.Iterable[str]) -> list[str]:
+        """The files in folders, and single files, that are not as in the last commit, by their path in the tree.
+
+        Links, names of any form and files of others are among them.
+        """
+        # Without it, looking would write the index.
+        words = ("--no-optional-locks", "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", *paths)
+        lines = [line for line in self._git(*words).split("\0") if line]
+        # Each is two letters, a space, and the path in the repository.
+        return sorted(line[3:].removeprefix(self.prefix) for line in lines)
+
+    def before(self, file: str) -> str:
+        """A file that is gone as the last commit has it, or as it waits for the next; empty where neither has it."""
+        for where in ("HEAD", ""):
+            text = self._git("show", f"{where}:./{file}", fine=(0, 128))
+            if text:
+                return text
+        return ""
 
     def _names(self, folder: str) -> list[str]:
         self._refuse_links(folder)

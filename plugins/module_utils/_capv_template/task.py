@@ -120,8 +120,10 @@ def _close(task: Task[TemplateItem]) -> None:
 def _result(session: Session, item: TemplateItem, options: Options, *, check: bool) -> dict[str, t.Any]:
     lacked = plan.lacks(item.before, options)
     done = [step for step in item.done if step in (*plan.WORK, plan.CLOSE)]
-    only_back = plan.OPEN in item.steps and not [step for step in done if step in plan.WORK]
-    changed = bool(done) and not only_back
+    # A task that vCenter still works on changes the template, too. To have been a VM for a moment alone is no change.
+    started = [part for part in item.parts if part.step in plan.WORK and part.step not in done]
+    worked = bool(started) or any(step in plan.WORK for step in done)
+    changed = worked or (bool(done) and plan.OPEN not in item.steps)
     now = _now(session, item, options) if changed and not check else item.before
     return {
         "changed": changed,
@@ -132,7 +134,7 @@ def _result(session: Session, item: TemplateItem, options: Options, *, check: bo
             "snapshot": options.snapshot,
             "hardware_version": f"vmx-{max(now.hardware, options.hardware if check else 0)}",
             "lacked": [lacked[step] for step in lacked],
-            "actions": [step for step in done if step in plan.WORK or step in lacked],
+            "actions": [*(step for step in done if step in plan.WORK or step in lacked), *(part.action for part in started)],
             "seconds": item.seconds,
         },
         "diff": diff(

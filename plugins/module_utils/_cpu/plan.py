@@ -31,6 +31,7 @@ ALL, SOME, NONE = "all", "some", "none"
 _VENDOR = "vendor"
 
 # Of virtual hardware 8 and older vCenter has no feature requirements (API reference, HostCpuIdInfo: masks of CPUID bits).
+_OLD = 8
 _OLD_HARDWARE = (
     "it has no feature requirements, as VMs of hardware version 8 or older; only vCenter's own check at a migration tells"
 )
@@ -86,12 +87,10 @@ def groups_of(vms: t.Iterable[CpuVm], hosts: t.Iterable[CpuHost]) -> list[Group]
     """
     vendors = {host.moid: host.processor.vendor for host in hosts}
     found: dict[tuple[t.Any, ...], list[CpuVm]] = collections.defaultdict(list)
-    texts: dict[int, tuple[tuple[str, str], ...]] = {}
     for vm in vms:
         basis, why, values = _basis(vm)
-        # The mappings of VMs that require the same are mostly one: it is taken apart once.
-        key = texts.setdefault(id(values), tuple(values.items()))
-        found[(basis, vendors.get(vm.host, "") if basis == RUNNING else "", why, key)].append(vm)
+        vendor = vendors.get(vm.host, "") if basis == RUNNING else ""
+        found[(basis, vendor, why, tuple(values.items()))].append(vm)
     groups = [
         Group(tuple(sorted(some, key=lambda vm: (vm.name, vm.moid))), basis, vendor, dict(values), why)
         for (basis, vendor, why, values), some in found.items()
@@ -102,11 +101,15 @@ def groups_of(vms: t.Iterable[CpuVm], hosts: t.Iterable[CpuHost]) -> list[Group]
 def _basis(vm: CpuVm) -> tuple[str, str, Values]:
     """What there is to compare of a VM: which kind of it, why there is nothing, and its requirements."""
     needs = vm.needs
+    hardware = hardware_number(needs.hardware)
     if vm.powered_off:
-        return OFF, "", needs.requirements or {**needs.offline, **_demanded(needs.masks)}
-    if needs.requirements:
+        values = needs.requirements or {**needs.offline, **_demanded(needs.masks)}
+        # One that is off may really require nothing. Of old hardware, or of a configuration that is not shown, nobody knows.
+        if values or hardware > _OLD:
+            return OFF, "", values
+    elif needs.requirements:
         return RUNNING, "", needs.requirements
-    return UNKNOWN, _OLD_HARDWARE if 0 < hardware_number(needs.hardware) <= 8 else _NOT_SHOWN, {}
+    return UNKNOWN, _OLD_HARDWARE if 0 < hardware <= _OLD else _NOT_SHOWN, {}
 
 
 def _demanded(masks: Values) -> Values:

@@ -522,6 +522,8 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
             return
         item.steps = (IMPORT,)
+        if there:
+            describing.check_nobodys(session, home.ref, target)
         if task.check:
             return
         converting.checksum(options.path, options.checksum, session.show_progress)
@@ -614,6 +616,8 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         plan.check_free(str(target), there=there, ours=known.get("source") == str(source), force=options.force)
         item.steps = (COPY,)
+        if there:
+            describing.check_nobodys(session, ref, target)
         if task.check:
             return
         if target.folder:
@@ -635,6 +639,7 @@ def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if not files.there(target):
             return
         item.steps = (DELETE,)
+        describing.check_nobodys(session, ref, target)
         if task.check:
             return
         importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._connector import names
 from .._engine import Item, Task, diff, note_failure
 from . import apply, plan, read
 from .model import HIGHEST, PRESENT, ActiveVm, Cluster, HostCpu, Mode, Obstacle, Options, Release
@@ -15,6 +16,7 @@ from .plan import DISABLE, SET, ClusterPlan
 
 if t.TYPE_CHECKING:
     from .._connector.batch import Outcome
+    from .._connector.props import Row
     from .._connector.session import Session
 
 _ACTIONS = {SET: "mode_set", DISABLE: "mode_removed"}
@@ -60,13 +62,19 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
 def _item(session: Session, options: Options) -> ClusterItem:
     cluster = read.find_cluster(session, options.cluster, options.datacenter)
     if options.mode != HIGHEST and plan.is_as_asked(cluster, options):
-        return ClusterItem(cluster=cluster, decided=ClusterPlan(()))
+        item = ClusterItem(cluster=cluster, decided=ClusterPlan(()))
+        if options.state == PRESENT:
+            _note_left_off(item, read.read_in_way(session, cluster))
+        return item
     if options.state != PRESENT:
         decided = ClusterPlan((DISABLE,))
         return ClusterItem(cluster=cluster, decided=decided, steps=decided.steps)
-    release, hosts = read.read_hosts(session, cluster)
+    release, hosts, rows = read.read_hosts(session, cluster)
     decided = plan.decide_cluster(cluster, options, release, hosts)
-    return ClusterItem(cluster=cluster, decided=decided, steps=decided.steps, release=release, hosts=hosts)
+    item = ClusterItem(cluster=cluster, decided=decided, steps=decided.steps, release=release, hosts=hosts)
+    if not item.steps:
+        _note_left_off(item, rows)
+    return item
 
 
 def _carry_out(task: Task[ClusterItem], item: ClusterItem, options: Options) -> None:
@@ -107,10 +115,26 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
         repeatable=True,
     )
     rows = read.read_in_way(task.session, item.cluster)
-    item.interrupted = read.interrupted(rows)
-    item.obstacles = read.obstacles(rows, found)
+    _note_interrupted(item, read.interrupted(rows))
+    item.obstacles = read.obstacles(rows, found, lambda vm: plan.is_within(vm, mode, item.release))
     if item.obstacles:
         item.fail(plan.blocked(item.cluster, mode, item.release, item.obstacles, plan.common(item.release, item.hosts)))
+
+
+def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row]) -> None:
+    """Of a cluster with which nothing is to be done, the VMs that a run left off are all that is of interest."""
+    _note_interrupted(item, [vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff"])
+
+
+def _note_interrupted(item: ClusterItem, found: t.Sequence[ActiveVm]) -> None:
+    """Tell of the VMs that a run has shut down and not brought back, whatever is to be done with the cluster."""
+    item.interrupted = tuple(found)
+    off = [vm.name for vm in found if vm.power_state == "poweredOff"]
+    if off:
+        item.warnings.append(
+            f"A run that was ended has shut VMs of {item.title} down and not started them again: {names.listing(off)}. "
+            "Run evc with vms and power_cycle, or the role evc_baseline."
+        )
 
 
 def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
@@ -136,12 +160,12 @@ def _result(item: ClusterItem, options: Options) -> dict[str, t.Any]:
         "obstacles": [_obstacle(obstacle, item) for obstacle in item.obstacles],
         "interrupted": [vm.as_result() for vm in item.interrupted],
         "actions": item.actions(_ACTIONS),
-        "changed": done,
+        "changed": item.changed,
         "seconds": item.seconds,
     }
     if item.error is not None:
         entry["error"] = item.error.as_result()
-    return {"changed": done, "cluster": entry, "diff": diff(before if done else [], after if done else [])}
+    return {"changed": item.changed, "cluster": entry, "diff": diff(before if done else [], after if done else [])}
 
 
 def _obstacle(obstacle: Obstacle, item: ClusterItem) -> dict[str, t.Any]:
@@ -151,6 +175,8 @@ def _obstacle(obstacle: Obstacle, item: ClusterItem) -> dict[str, t.Any]:
         "msg": plan.words(obstacle, mode, item.release) if mode is not None else "",
         "hosts": list(obstacle.hosts),
         "vms": [vm.as_result() for vm in obstacle.vms],
+        "vms_within_mode": [vm.as_result() for vm in obstacle.within],
+        "hosts_without_named_vms": list(obstacle.unnamed),
     }
 
 

@@ -185,11 +185,16 @@ class Obstacle:
 
     :ivar code: the fault in snake case.
     :ivar hosts: names of those that cause it.
+    :ivar vms: that use more than the mode has, or of which nobody knows.
+    :ivar within: VMs that are on such hosts and could run in the mode as they are, where vCenter names no VM.
+    :ivar unnamed: the names of these hosts.
     """
 
     code: str
     hosts: tuple[str, ...] = ()
     vms: tuple[ActiveVm, ...] = ()
+    within: tuple[ActiveVm, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -301,6 +306,13 @@ class Options:
         for name in ("shutdown_timeout", "tools_timeout"):
             if getattr(self, name) < 1:
                 raise InvalidOption(f"The option {name} must be at least 1.", option=name)
+        if self.power_cycle and self.shutdown_timeout >= self.timeout:
+            raise InvalidOption(
+                f"shutdown_timeout is {self.shutdown_timeout} s, and timeout {self.timeout} s: one slow guest would leave no "
+                "time for the other VMs.",
+                hint="Set timeout to more than shutdown_timeout and tools_timeout together.",
+                option="shutdown_timeout",
+            )
 
 
 _PLAIN = ("complete_masks", "power_cycle", "force", "shutdown_timeout", "tools_timeout", "parallel", "timeout")

@@ -112,8 +112,24 @@ def words(obstacle: Obstacle, mode: Mode, release: Release) -> str:
     where = names.listing(obstacle.hosts)
     if obstacle.code == ACTIVE_VMS:
         beyond = names.listing([f"{vm.name}{_needs(vm, mode, release)}" for vm in obstacle.vms])
-        return f"VMs that are on or suspended on {where} use features that it hides{f': {beyond}' if beyond else ''}"
+        text = f"VMs that are on or suspended on {where} use features that it hides{f': {beyond}' if beyond else ''}"
+        return f"{text}{_unnamed(obstacle)}"
     return _WORDS.get(obstacle.code, f"vCenter says {obstacle.code} of {{hosts}}").format(hosts=where, vendor=mode.vendor)
+
+
+def _unnamed(obstacle: Obstacle) -> str:
+    if not obstacle.unnamed:
+        return ""
+    within = names.listing([vm.name for vm in obstacle.within])
+    return (
+        f". Of {names.listing(obstacle.unnamed)} vCenter names no VM{f'; within the mode already: {within}' if within else ''}"
+    )
+
+
+def is_within(vm: ActiveVm, mode: Mode, release: Release) -> bool:
+    """Whether vCenter says that a VM could run in a mode as it is."""
+    needed = release.keyed(vm.needs_mode)
+    return needed is not None and mode.includes(needed)
 
 
 def _needs(vm: ActiveVm, mode: Mode, release: Release) -> str:
@@ -132,6 +148,8 @@ def blocked(cluster: Cluster, mode: Mode, release: Release, found: t.Sequence[Ob
         advice.append(
             "Power these VMs off, or give them the mode as their own (vms with power_cycle; the role evc_baseline does)."
         )
+    if any(obstacle.within for obstacle in found):
+        advice.append("To restart those that are within the mode changes nothing: power them off together.")
     if best is not None and not best.includes(mode):
         advice.append(f"The highest mode that all hosts support is {best.key}.")
     return Blocked(

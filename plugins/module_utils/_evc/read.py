@@ -120,10 +120,10 @@ def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
     return NotFound(f"No cluster {text} was found.", hint=f"There are: {names.listing(near) or 'none'}.", known=known)
 
 
-def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...]]:
-    """The modes that the release offers, and the hosts of a cluster: one call."""
+def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...], dict[str, Row]]:
+    """The modes that the release offers, the hosts of a cluster, and what ``read_in_way`` returns: one call."""
     roots = [_instance(session), *(session.reference(vim.HostSystem, moid) for moid in cluster.hosts)]
-    rows = collect(session, roots, _HOSTS)
+    rows = collect(session, roots, {**_ACTIVE, **_HOSTS}, _TO_VMS, page=PAGE_OF_LITTLE)
     hosts = [
         HostCpu(
             moid=row.moid,
@@ -135,7 +135,8 @@ def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostC
         for row in rows
         if isinstance(row.ref, vim.HostSystem)
     ]
-    return _release(rows), tuple(sorted(hosts, key=lambda host: names.natural(host.name)))
+    in_order = tuple(sorted(hosts, key=lambda host: names.natural(host.name)))
+    return _release(rows), in_order, {row.moid: row for row in rows}
 
 
 def _instance(session: Session) -> t.Any:
@@ -170,44 +171,56 @@ def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
     return _sorted(_active_vm(rows, row) for row in found)
 
 
-def obstacles(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> tuple[Obstacle, ...]:
+def obstacles(
+    rows: t.Mapping[str, Row], results: t.Iterable[t.Any], within: t.Callable[[ActiveVm], bool]
+) -> tuple[Obstacle, ...]:
     """What vCenter's check of a mode says, with the VMs that it is about.
 
     vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it names none on a host,
-    all are meant that are on or suspended there.
+    all may be meant that are on or suspended there.
 
     :param rows: as ``read_in_way`` returns them.
+    :param within: whether a VM could run in the mode as it is, so that nothing is gained by a restart.
     """
-    return tuple(_obstacle(rows, result) for result in results)
+    return tuple(_obstacle(rows, result, within) for result in results)
 
 
-def _obstacle(rows: t.Mapping[str, Row], result: t.Any) -> Obstacle:
+def _obstacle(rows: t.Mapping[str, Row], result: t.Any, within: t.Callable[[ActiveVm], bool]) -> Obstacle:
     fault = result.error
-    named = sorted((name_of(rows.get(moid_of(ref))) or moid_of(ref) for ref in result.host or ()), key=names.natural)
-    code = faults.translate(fault).error_code
-    vms: tuple[ActiveVm, ...] = ()
-    if isinstance(fault, vim.fault.ActiveVMsBlockingEVC):
-        code = ACTIVE_VMS
-        vms = _active(rows, fault, [moid_of(ref) for ref in result.host or ()])
-    return Obstacle(code, tuple(named), vms)
+    hosts = [moid_of(ref) for ref in result.host or ()]
+    called = _names(rows, hosts)
+    if not isinstance(fault, vim.fault.ActiveVMsBlockingEVC):
+        return Obstacle(faults.translate(fault).error_code, called)
+    lacking = _lacking(fault)
+    active = [row for row in rows.values() if _is_active(row) and moid_of(row.get("runtime.host")) in hosts]
+    spoken_of = {moid_of(row.get("runtime.host")) for row in active if row.moid in lacking}
+    named = [_active_vm(rows, row, lacking[row.moid]) for row in active if row.moid in lacking]
+    others = [_active_vm(rows, row) for row in active if moid_of(row.get("runtime.host")) not in spoken_of]
+    return Obstacle(
+        ACTIVE_VMS,
+        called,
+        _sorted([*named, *(vm for vm in others if not within(vm))]),
+        _sorted(vm for vm in others if within(vm)),
+        _names(rows, [host for host in hosts if host not in spoken_of]),
+    )
 
 
-def _active(rows: t.Mapping[str, Row], fault: t.Any, hosts: t.Sequence[str]) -> tuple[ActiveVm, ...]:
+def _names(rows: t.Mapping[str, Row], moids: t.Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted((name_of(rows.get(moid)) or moid for moid in moids), key=names.natural))
+
+
+def _is_active(row: Row) -> bool:
+    return isinstance(row.ref, vim.VirtualMachine) and str(row.get("runtime.powerState")) != "poweredOff"
+
+
+def _lacking(fault: t.Any) -> dict[str, set[str]]:
+    """The features that VMs use and the mode hides, by moid, of those VMs that vCenter names."""
     lacking: dict[str, set[str]] = {}
     for inner in fault.faults or ():
         if isinstance(inner, vim.fault.FeatureRequirementsNotMet) and inner.vm is not None:
             keys = (requirement.key for requirement in inner.featureRequirement or ())
             lacking.setdefault(moid_of(inner.vm), set()).update(keys)
-    spoken_of = {moid_of(rows[moid].get("runtime.host")) for moid in lacking if moid in rows}
-    found = []
-    for row in rows.values():
-        host = moid_of(row.get("runtime.host"))
-        off = str(row.get("runtime.powerState")) == "poweredOff"
-        if not isinstance(row.ref, vim.VirtualMachine) or off or host not in hosts:
-            continue
-        if row.moid in lacking or host not in spoken_of:
-            found.append(_active_vm(rows, row, lacking.get(row.moid, ())))
-    return _sorted(found)
+    return lacking
 
 
 def _active_vm(rows: t.Mapping[str, Row], row: Row, features: t.Iterable[str] = ()) -> ActiveVm:

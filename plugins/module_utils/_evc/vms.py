@@ -10,10 +10,11 @@ between leaves the mark, and by it the next run goes on.
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
 from .._engine import UNTOUCHED, Item, Part, Task, diff
-from .._errors import TimedOut, VforgeError
+from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._vm_stages import fault_of
 from .._vsphere import vm as vsphere
 from .._vsphere.privileges import missing_privileges
@@ -27,6 +28,10 @@ if t.TYPE_CHECKING:
     from .._connector.session import Session
 
 _ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
+
+# To start VMs again that are off in the middle of the work is not cut short by the time of the task.
+_SECONDS_TO_BRING_BACK = 60.0
+
 _POWER, _TOOLS = "runtime.powerState", "guest.toolsRunningStatus"
 
 
@@ -35,11 +40,15 @@ class VmItem(Item):
     """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
 
     :ivar mode: that it gets; None for no mode of its own.
+    :ivar asked: whether it may still go off, since its guest was asked to shut down, or nobody knows whether it was.
+    :ivar settled: whether it was brought back after a failure, as far as that could be done.
     """
 
     vm: EvcVm
     mode: Mode | None
     now: EvcVm
+    asked: bool = False
+    settled: bool = False
 
     @property
     def title(self) -> str:
@@ -55,6 +64,20 @@ class VmItem(Item):
     def waits_for_tools(self) -> bool:
         """Whether Tools ran before it was shut down, so that they are waited for."""
         return self.vm.mark == WITH_TOOLS or (not self.vm.mark and self.vm.tools)
+
+    @property
+    def is_left_off(self) -> bool:
+        """Whether this task has shut it down, or may have, and has not tried to start it again."""
+        if POWER_ON in self.done:
+            return False
+        if APPLY in self.done:
+            return POWER_ON in self.steps and not isinstance(self.error, Fault)
+        return SHUT_DOWN in self.done or (self.asked and self.error is None)
+
+    @property
+    def is_marked_in_vain(self) -> bool:
+        """Whether this task has marked it, and done nothing else with it."""
+        return MARK in self.done and SHUT_DOWN not in self.done and not self.asked
 
 
 def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
@@ -100,6 +123,13 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
             if item.error is None:
                 item.done = list(item.steps)
         return
+    try:
+        _cycle(task, options)
+    finally:
+        _bring_back(task, task.items)
+
+
+def _cycle(task: Task[VmItem], options: Options) -> None:
     session = task.session
     task.stage(
         MARK,
@@ -114,7 +144,7 @@ def _carry_out(task: Task[VmItem], options: Options) -> None:
         "VMs have their mode",
         repeatable=True,
     )
-    _bring_back(task)
+    _bring_back(task, [item for item in task.items if item.error is not None])
     task.stage(
         POWER_ON,
         lambda item: vsphere.start_power_on(session, item.vm.moid),
@@ -139,22 +169,23 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
 
     def asked(item: VmItem, outcome: Outcome) -> None:
         fault = fault_of(outcome.error)
+        gone = fault == "InvalidPowerState"  # it went down by itself meanwhile
+        item.asked = gone or _may_have_worked(outcome)
         if fault == "ToolsUnavailable":
             deaf.append(item)
-        elif outcome.error is not None and fault != "InvalidPowerState":  # it went down by itself meanwhile
+        elif outcome.error is not None and not gone:
             item.fail(outcome.error)
 
     due = [item for item in task.items if item.due(SHUT_DOWN)]
     gentle = [item for item in due if item.vm.tools]
     task.call(gentle, lambda item: vsphere.shut_down_guest(task.session, item.vm.moid), "guests asked to shut down", asked)
     waiting = {item.vm.moid: item for item in gentle if item.error is None and item not in deaf}
-    bound = min(task.deadline, task.session.deadline(options.shutdown_timeout))
+    bound = min(task.deadline, time.monotonic() + options.shutdown_timeout)
     late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_POWER,), waiting, _is_off, "guests are shut down", deadline=bound) + deaf
     hard = [item for item in due if item.error is None and (not item.vm.tools or item in late)]
     if not options.force:
         for item in late:
-            why = f"The guest of {item.title} did not shut down in {options.shutdown_timeout} s."
-            item.fail(TimedOut(why, hint="Shut it down and run again, or set force to have it powered off hard."))
+            item.fail(_not_shut_down(item, _ended(task, bound, options, "shutdown_timeout")))
     for item in due:
         if item.error is None and item not in hard:
             item.done.append(SHUT_DOWN)
@@ -163,28 +194,74 @@ def _shut_down(task: Task[VmItem], options: Options) -> None:
         if outcome.error is None or fault_of(outcome.error) == "InvalidPowerState":
             item.done.append(SHUT_DOWN)
         else:
+            item.asked = item.asked or _may_have_worked(outcome)
             item.fail(outcome.error)
 
     still = [item for item in hard if item.error is None]
     task.call(still, lambda item: vsphere.start_power_off(task.session, item.vm.moid), "VMs powered off", off, repeatable=True)
 
 
-def _bring_back(task: Task[VmItem]) -> None:
-    """Start the VMs again that were shut down and whose mode vCenter refused, and take the mark from those that run. What
-    cannot be started keeps it.
+def _may_have_worked(outcome: Outcome) -> bool:
+    """Whether vCenter has carried a call out, or may have: its answer may be lost."""
+    return not isinstance(outcome.error, (Fault, NotAttempted))
+
+
+def _ended(task: Task[VmItem], bound: float, options: Options, option: str) -> str:
+    """What has ended a wait, in words: the option for it, or that for all of the task."""
+    name = "timeout" if bound == task.deadline else option
+    return f"{name} ({getattr(options, name)} s)"
+
+
+def _not_shut_down(item: VmItem, option: str) -> VforgeError:
+    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and then somebody has to start it.
+
+    :param option: that has ended the wait.
     """
-    failed = [item for item in task.items if item.error is not None and APPLY not in item.done]
-    left = [item for item in failed if SHUT_DOWN in item.done]
-    run = [item for item in failed if MARK in item.done and SHUT_DOWN not in item.done]
+    if not item.asked:
+        return InvalidOption(
+            f"VMware Tools do not run in {item.title} any more, so its guest cannot be shut down.",
+            hint="Set force to have it powered off hard.",
+            option="force",
+        )
+    return TimedOut(
+        f"The guest of {item.title} did not shut down within {option}.",
+        hint=f"It may still do so, and keeps the mark {MARK_KEY}: run again, which goes on with it, running or off. Or set "
+        "force to have it powered off hard.",
+    )
+
+
+def _bring_back(task: Task[VmItem], items: t.Sequence[VmItem]) -> None:
+    """Start those VMs again that this task has left off, whatever has ended the work, and take the mark from those that are as
+    they were. What has its mode keeps the mark until a run has seen VMware Tools, and so does what is off, or may still go off.
+    """
+    left = [item for item in items if item.is_left_off and not item.settled]
+    run = [item for item in items if item.is_marked_in_vain and not item.settled]
+    for item in (*left, *run):
+        item.settled = True
 
     def note(item: VmItem, outcome: Outcome) -> None:
-        if outcome.error is None:
-            run.append(item)
+        runs = fault_of(outcome.error) == "InvalidPowerState"
+        unsure = item.asked and SHUT_DOWN not in item.done
+        if runs and unsure:
+            item.warnings.append(
+                f"{item.title} keeps the mark {MARK_KEY}: its guest was asked to shut down, and may still do so."
+            )
+        elif outcome.error is None or runs:
+            item.done += [SHUT_DOWN, POWER_ON] if unsure else [POWER_ON]
+            run.extend([] if APPLY in item.done else [item])
         else:
             item.warnings.append(f"{item.title} was shut down and could not be started again: {outcome.error}")
 
-    back = Part(POWER_ON, "powered_on")
-    task.call(left, lambda item: vsphere.start_power_on(task.session, item.vm.moid), "VMs powered on", note, part=back)
+    deadline = max(task.deadline, time.monotonic() + _SECONDS_TO_BRING_BACK)
+    task.call(
+        left,
+        lambda item: vsphere.start_power_on(task.session, item.vm.moid),
+        "VMs powered on",
+        note,
+        repeatable=True,
+        deadline=deadline,
+        part=Part(POWER_ON, "powered_on"),
+    )
 
     def unmarked(item: VmItem, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -196,6 +273,7 @@ def _bring_back(task: Task[VmItem]) -> None:
         "VMs without the mark",
         unmarked,
         repeatable=True,
+        deadline=deadline,
     )
 
 
@@ -207,12 +285,13 @@ def _await_tools(task: Task[VmItem], options: Options) -> None:
     """Wait until Tools run in the VMs in which they ran before: then a VM is back."""
     due = [item for item in task.items if item.due(COME_BACK)]
     waiting = {item.vm.moid: item for item in due if item.waits_for_tools}
-    bound = min(task.deadline, task.session.deadline(options.tools_timeout))
+    bound = min(task.deadline, time.monotonic() + options.tools_timeout)
     late = task.wait_until(vsphere.VIRTUAL_MACHINE, (_TOOLS,), waiting, _runs_tools, "VMs are back", deadline=bound)
+    option = _ended(task, bound, options, "tools_timeout")
     for item in late:
         item.fail(
             TimedOut(
-                f"{item.title} did not come back: VMware Tools did not run {options.tools_timeout} s after it was powered on.",
+                f"{item.title} did not come back: VMware Tools did not run within {option} after it was powered on.",
                 hint="Look at its console. It has the mode, and a mark by which the next run waits for it again.",
             )
         )

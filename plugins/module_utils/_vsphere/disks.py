@@ -238,6 +238,9 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 _FILES: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
 }
+# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other files do not count: two VMs
+# in one folder may both name one log.
+_DISK_FILES = ("diskDescriptor", "diskExtent")
 _FILES_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("layoutEx.file",)}
 _TO_NEIGHBOURS = (
     Route("vm-datastores", vim.VirtualMachine, "datastore", ("datastore-vms",)),
@@ -246,14 +249,14 @@ _TO_NEIGHBOURS = (
 
 
 def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
-    """Those of the VMs that have more than one disk of their own in a chain, so that another VM may
-    use one: one call.
+    """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone, so
+    that another VM may use one: one call.
 
     A VM always writes to its topmost disk, so nobody else can use that one.
     """
     refs = [session.reference(vim.VirtualMachine, moid) for moid in moids]
     rows = collect(session, refs, _FILES)
-    return [row.moid for row in rows if _longest(row, _own(row)) > 1]
+    return [row.moid for row in rows if _own(row) - _topmost(row)]
 
 
 def users(session: Session, moids: t.Collection[str]) -> dict[str, dict[str, str]]:
@@ -323,11 +326,12 @@ def _user(row: Row, file: str) -> DiskUser:
     return DiskUser(name, str(row.get("runtime.powerState") or ""), shared or row.get("snapshot") is not None)
 
 
-def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str, list[str]]:
+def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
     """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
 
-    :param moid: of a VM on the same datastores, which itself is left out.
+    :param moid: of a VM on the same datastores.
     :param files: of which each has an entry in what is returned.
+    :param itself: whether this VM is looked at, too, otherwise it is left out.
     """
     vm = session.reference(vim.VirtualMachine, moid)
     wanted = set(files)
@@ -336,8 +340,8 @@ def users_of(session: Session, moid: str, files: t.Collection[str]) -> dict[str,
         return any(file.name in wanted for file in row.get("layoutEx.file") or ())
 
     rows = collect_chosen(session, [vm], _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE) if wanted else []
-    others = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if row.moid != moid]
-    return {file: sorted(name for name, used in others if file in used) for file in wanted}
+    found = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if itself or row.moid != moid]
+    return {file: sorted(name for name, used in found if file in used) for file in wanted}
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
@@ -359,22 +363,25 @@ def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
     ]
 
 
-def _longest(vm: Row, own: t.Collection[str]) -> int:
-    """How many disks that have files among ``own`` there are in the chain that has most."""
-    counts = [sum(any(file.name in own for file in unit) for unit in chain) for chain in chains_in(vm.values)]
-    return max(counts, default=0)
+def _topmost(vm: Row) -> set[str]:
+    """The files of the disks that it writes to."""
+    return {file.name for chain in chains_in(vm.values) if chain for file in chain[-1]}
 
 
 def _every_file(vm: Row) -> set[str]:
-    return {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}
+    """All of its files, those of its snapshots among them: ``layoutEx.disk`` has the disks alone that it has now."""
+    return {file.name for file in vm.get("layoutEx.file") or ()}
 
 
 def _own(vm: Row) -> set[str]:
-    """The files of its disks that lie in its own folder, or in that of the same name on another
-    datastore.
+    """The files of its disks, and of those that only its snapshots have, that lie in its own folder,
+    or in that of the same name on another datastore.
     """
-    home = _folder(vm.get("config.files.vmPathName") or "")
-    return {name for name in _every_file(vm) if home and _folder(name) == home}
+    path = vm.get("config.files.vmPathName") or ""
+    chained = {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}
+    known = chained | {file.name for file in vm.get("layoutEx.file") or () if str(file.type) in _DISK_FILES}
+    # At the top of a datastore a folder has no name, which is one, too.
+    return {name for name in known if path and _folder(name) == _folder(path)}
 
 
 def _folder(name: str) -> str:

@@ -23,6 +23,10 @@ class NotWhole(VforgeError):
     error_code = "export_incomplete"
 
 
+class SeveralFiles(NotWhole):
+    """The content of a disk is not in one file, so it does not come over its path."""
+
+
 def without_files(kind: str) -> str:
     """Why no disk can be read over the path of a datastore of this kind; empty where one can."""
     return "" if kind in _WITH_FILES else f"a datastore of the kind {kind} has no files of disks"
@@ -68,7 +72,7 @@ class Flat:
 
     def _known(self) -> DatastorePath:
         if self.extent is None:
-            raise NotWhole("The content of this disk is not in one file.", hint="It comes by an export lease.")
+            raise SeveralFiles("The content of this disk is not in one file.", hint="It comes by an export lease.")
         return self.extent
 
     def read_into(self, start: int, buffer: memoryview) -> None:

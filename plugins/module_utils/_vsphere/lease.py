@@ -791,9 +791,10 @@ def receive(
     :param parallel: files at the same time.
     :param stop: breaks all off when it is set, for a caller who works in a thread.
     :returns: what came, in the order of ``wanted``.
-    :raises ConnectionFailed: a host cannot be reached, or is not the one that vCenter names.
     :raises ExportFailed: ``export_broken`` where a connection broke in each attempt,
-        ``export_incomplete`` where what came is not what was sent.
+        ``export_incomplete`` where what came is not what was sent; with the code of the connection where
+        a host cannot be reached, or is not the one that vCenter names.
+    :raises ConnectionFailed: the same, when the vCenter is gone as well.
     :raises Fault: vCenter ended the lease.
     :raises TimedOut: the deadline passed.
     """
@@ -802,9 +803,21 @@ def receive(
         # Where the host reports a SHA-256, that is compared; otherwise a SHA-1 is made besides.
         algorithms = ("sha256",) if lease.ask_for_sha256([one.device for one in wanted]) else ("sha256", "sha1")
         receivers = [_Receiver(session.options, one, algorithms, gauge, stop, deadline) for one in wanted]
-        _at_once([receiver.run for receiver in receivers], parallel, stop)
+        with _of_hosts(session):
+            _at_once([receiver.run for receiver in receivers], parallel, stop)
         sent = lease.received()
     return [receiver.compared(sent.get(one.device.key)) for receiver, one in zip(receivers, wanted, strict=True)]
+
+
+@contextlib.contextmanager
+def _of_hosts(session: Session) -> t.Iterator[None]:
+    """A host that cannot be reached says nothing of the vCenter: who counts lost connections must not count it."""
+    try:
+        yield
+    except ConnectionFailed as error:
+        if session.unreachable():
+            raise
+        raise ExportFailed(error.error_code, error.message, hint=error.hint, **error.details) from error
 
 
 class _Receiver:

@@ -65,6 +65,24 @@ def find_policy(session: Session, name: str) -> Policy:
     return Policy(found.profileId.uniqueId, frozenset(hub.hubId for hub in fits if hub.hubType == "Datastore"))
 
 
+def policies_of(session: Session, moid: str, keys: t.Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """The IDs of the storage policies that disks of a VM have, by the keys of these: two calls.
+
+    A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``). One that has only the
+    default policy of its datastore may be without any.
+
+    :raises VforgeError: the service does not say, or this user may not ask it (StorageProfile.View).
+    """
+    content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
+    manager = content.profileManager._GetMoId()
+    disks = [pbm.ServerObjectRef(objectType="virtualDiskId", key=f"{moid}:{key}") for key in keys]
+    results = _asking(session, lambda stub: pbm.profile.ProfileManager(manager, stub).PbmQueryAssociatedProfiles(disks))
+    return {
+        int(result.object.key.rpartition(":")[2]): tuple(profile.uniqueId for profile in result.profileId or ())
+        for result in results or ()
+    }
+
+
 def _asking(session: Session, ask: t.Callable[[Stub], t.Any]) -> t.Any:
     """One question in the session as it is at this moment: after an expired one that is another."""
     return session.retrying(lambda: ask(_stub(session.stub)))

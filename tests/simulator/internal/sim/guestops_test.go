@@ -195,7 +195,7 @@ func TestProgramsOfAGuest(t *testing.T) {
 	}
 	b.wantFault(b.callFault(in.pm.TerminateProcess(b.ctx, in.auth, long)), &types.GuestProcessNotFound{})
 	b.patch("golden-parent", map[string]any{"guest": map[string]any{
-		"users": map[string]string{"ann": "secret"}, "files": map[string]string{"/opt/tool": "#!/bin/sh\n"},
+		"users": map[string]string{"ann": "secret"}, "files": map[string]string{"/opt/tool": "no program\n"},
 	}})
 	b.wantFault(b.callFault(in.pm.TerminateProcess(b.ctx, login("ann", "secret"), in.start("/bin/sleep", "1000"))), &types.GuestPermissionDenied{})
 	for name, c := range map[string]struct {

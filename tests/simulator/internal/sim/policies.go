@@ -7,6 +7,7 @@ package sim
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -31,6 +32,57 @@ type policyTable struct {
 	mu       sync.Mutex
 	allowed  map[string][]string
 	profiles *pbmsim.ProfileManager
+	of       map[string]string // what disks have, by "vm-42:2000", as PbmServerObjectRef names them
+}
+
+// policyManager knows which policies disks have; vcsim's own says that none has one.
+type policyManager struct {
+	*pbmsim.ProfileManager
+	s *Sim
+}
+
+// PbmQueryAssociatedProfiles tells which policies some disks have.
+func (p *policyManager) PbmQueryAssociatedProfiles(req *pbm.PbmQueryAssociatedProfiles) soap.HasFault {
+	res := new(pbm.PbmQueryAssociatedProfilesResponse)
+	t := &p.s.policies
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, entity := range req.Entities {
+		result := pbm.PbmQueryProfileResult{Object: entity}
+		if id := t.of[entity.Key]; id != "" && entity.ObjectType == string(pbm.PbmObjectTypeVirtualDiskId) {
+			result.ProfileId = []pbm.PbmProfileId{{UniqueId: id}}
+		}
+		res.Returnval = append(res.Returnval, result)
+	}
+	return &methods.PbmQueryAssociatedProfilesBody{Res: res}
+}
+
+// notePolicies keeps the policies of disks that a reconfiguration has put in, and forgets those of disks that it took off.
+func (s *Sim) notePolicies(vm types.ManagedObjectReference, changes []types.BaseVirtualDeviceConfigSpec, keys map[int32]int32) {
+	t := &s.policies
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range changes {
+		change := c.GetVirtualDeviceConfigSpec()
+		disk, ok := change.Device.(*types.VirtualDisk)
+		if !ok {
+			continue
+		}
+		key := disk.Key
+		if to, added := keys[key]; added && change.Operation == types.VirtualDeviceConfigSpecOperationAdd {
+			key = to
+		}
+		name := fmt.Sprintf("%s:%d", vm.Value, key)
+		if change.Operation == types.VirtualDeviceConfigSpecOperationRemove {
+			delete(t.of, name)
+		}
+		if id := profileOf(change.Profile); id != "" {
+			if t.of == nil {
+				t.of = make(map[string]string)
+			}
+			t.of[name] = id
+		}
+	}
 }
 
 // policySolver answers which datastores a policy allows; vcsim's own allows all.
@@ -56,6 +108,12 @@ func (p *policySolver) PbmCheckCompatibility(_ *simulator.Context, req *pbm.PbmC
 	return &methods.PbmCheckCompatibilityBody{Res: res}
 }
 
+// known says whether there is a policy of this ID.
+func (t *policyTable) known(policy string) bool {
+	asked := &pbm.PbmRetrieveContent{ProfileIds: []pbm.PbmProfileId{{UniqueId: policy}}}
+	return t.profiles.PbmRetrieveContent(asked).Fault() == nil
+}
+
 func (t *policyTable) allows(policy, datastore string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,6 +128,7 @@ func (s *Sim) installPolicies() {
 	content := reg.Get(service.ServiceInstance).(*pbmsim.ServiceInstance).Content
 	reg.Put(&policySolver{PlacementSolver: pbmsim.PlacementSolver{ManagedObjectReference: content.PlacementSolver}, s: s})
 	s.policies.profiles = reg.Get(content.ProfileManager).(*pbmsim.ProfileManager)
+	reg.Put(&policyManager{ProfileManager: s.policies.profiles, s: s})
 	s.svc.RegisterSDK(reg, reg.Path+"/sdk")
 }
 

@@ -130,6 +130,11 @@ func (s *Sim) reconfigFault(vm *simulator.VirtualMachine, spec *types.VirtualMac
 	if on := spec.ChangeTrackingEnabled; on != nil && *on && !vdisk.CanTrack(vm) {
 		return &types.NotSupported{}
 	}
+	for _, c := range spec.DeviceChange {
+		if id := profileOf(c.GetVirtualDeviceConfigSpec().Profile); id != "" && !s.policies.known(id) {
+			return faults.Invalid("configSpec.deviceChange.profile")
+		}
+	}
 	if vm.Runtime.PowerState != poweredOn {
 		return nil
 	}
@@ -189,6 +194,7 @@ func (s *Sim) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, 
 		s.tracks.Switched(vm)
 	}
 	if len(spec.DeviceChange) > 0 {
+		s.notePolicies(vm.Self, spec.DeviceChange, h.keys)
 		s.setHardware(ctx, vm, h)
 	}
 	vhardware.Summarize(vm)

@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 import yaml
+from ansible.module_utils.parsing.convert_bool import boolean
 from jinja2.nativetypes import NativeEnvironment
 
 ROLES = pathlib.Path(__file__).parents[4] / "roles"
@@ -36,8 +37,11 @@ def test_every_role_that_adds_hosts_is_here():
 def test_the_loop_over_hosts_is_empty_where_none_is_to_be_added(role):
     (task,) = [each for each in _loading(ROLES / role / "tasks" / TASKS[role]) if "ansible.builtin.add_host" in each]
     assert "when" not in task
-    loop = NativeEnvironment().from_string(task["loop"])
+    environment = NativeEnvironment()
+    environment.filters["bool"] = boolean
+    loop = environment.from_string(task["loop"])
     known = {f"{role}_reported": {"hosts": HOSTS}}
     assert loop.render({**known, f"{role}_add_to_inventory": True}) == HOSTS
-    assert loop.render({**known, f"{role}_add_to_inventory": False}) == []
+    for switched_off in (False, "false", "no"):
+        assert loop.render({**known, f"{role}_add_to_inventory": switched_off}) == []
     assert _loading(ROLES / role / "defaults" / "main.yml")[f"{role}_add_to_inventory"] is True

@@ -179,11 +179,18 @@ def test_no_role_loops_over_vms_but_to_add_hosts():
             if kept and "ansible.builtin.add_host" not in task:
                 loops[f"{file.parent.parent.name}/{file.name}"] = task["loop"]
     # Batches, of which a user wants one after the other; packages that become templates; snapshots that somebody has
-    # written down one by one.
+    # written down one by one; drills, each of which takes minutes; kinds of objects, management clusters, old templates.
     assert loops == {
         "fcd_audit/main.yml": "{{ fcd_audit_delete_snapshots }}",
         "vm_clone_backup/main.yml": "{{ vm_clone_backup_restores | selectattr('package', 'defined') | list }}",
         "instant_clone_fleet/main.yml": "{{ instant_clone_fleet_plan.rolls }}",
         "vmfork_fleet/main.yml": "{{ vmfork_fleet_plan.rolls }}",
-        "ovf_linked_clones/replace.yml": "{{ ovf_linked_clones_old | batch(ovf_linked_clones_batch_size) | list }}",
+        "ovf_linked_clones/replace.yml": "{{ ovf_linked_clones_old | batch(ovf_linked_clones_batch_size | int) | list }}",
+        "evc_baseline/apply.yml": "{{ evc_baseline_vms | batch(evc_baseline_batch_size | int) }}",
+        "restore_drill/main.yml": "{{ restore_drill_vms }}",
+        "capv_cluster/learn.yml": "{{ capv_cluster_definitions.results }}",
+        "capv_node_template/management.yml": ["VSphereMachineTemplate", "VSphereMachine", "VSphereVM"],
+        "capv_node_template/unused.yml": (
+            "{{ capv_node_template_old | rejectattr('instance_uuid', 'in', capv_node_template_held) }}"
+        ),
     }

@@ -73,9 +73,13 @@ def test_a_new_vm_has_what_the_backup_has_and_what_is_to_be_kept(web, tmp_path):
         "powered_on": True,
         "wait_for_tools": True,
     }
+    # A run that ends when the VM is there and not yet proved: the next one proves it.
+    plays.kill_at("CloneVM_Task", 1, **asked)
+    assert [path.name for path in (tmp_path / "packages").glob("*.not-proved")]
     ran = plays.run(**asked)
     assert ran.code == 0, ran.output
     assert [disk["action"] for disk in ran.left["compared"]["disks"]] == ["unchanged"]
+    assert not list((tmp_path / "packages").glob("*.not-proved"))
     assert ran.left["guest"]["vm"]["tools_answer"] is True
     old, new = web.vm("web-1").config, web.vm("again").config
     assert (new.uuid, new.instanceUuid != old.instanceUuid) == (old.uuid, True)
@@ -97,6 +101,7 @@ def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
         "guest_password": web.sim.guest_password,
         # What a guest writes is no template, whatever it looks like: printf makes braces of these numbers.
         "command": ["/bin/sh", "-c", r"printf '\173\173 7 * 6 \175\175'"],
+        "datastore": "LocalDS_0",
         "report": str(tmp_path / "drill.json"),
     }
     plays.kill_at("PowerOnVM_Task", 1, **{**asked, "vms": ["web-1"]})
@@ -106,12 +111,15 @@ def test_drills_that_are_killed_fail_or_pass_leave_nothing(web, tmp_path):
     shut = plays.run(**{**asked, "vms": ["web-1"]}, window_from="00:00", window_until="00:00")
     assert (shut.code, shut.left["results"][0]["state"]) == (2, "not_begun")
 
+    # Disks on vSAN cannot be read, and the drill says so.
+    web.sim.request("POST", "/datastores/LocalDS_0", {"type": "vsan"})
     ran = plays.run(**asked)
     # One of them has no backup, which does not keep the other from its drill.
     assert ran.code == 2, ran.output
     nobody, proved = ran.left["results"]
     assert (nobody["state"], "There are no backups of nobody" in nobody["why"]) == ("failed", True)
     assert (proved["state"], proved["output"], proved["why"]) == ("passed", "{{ 7 * 6 }}", "")
+    assert (proved["not_compared"], nobody["not_compared"]) == (["Hard disk 1"], [])
     assert proved["point"] == web.points()[0].id
     assert json.loads((tmp_path / "drill.json").read_text(encoding="utf-8"))["results"] == [nobody, proved]
     assert web.sim.guest_password not in ran.output

@@ -548,6 +548,34 @@ def test_a_signal_while_it_is_waited_for_lets_go_of_it(place):
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
+def test_whether_a_lock_is_still_wanted_is_asked_while_it_is_waited_for(place):
+    class NotWanted(Exception):
+        """The task ends."""
+
+    def ended():
+        raise NotWanted
+
+    begun = time.monotonic()
+    with _lock(place / "it"):
+        late = time.monotonic() + 60
+        with (
+            pytest.raises(NotWanted),
+            _files.locked(str(place / "it"), late, lambda _line: None, what="file", go_on=ended),
+        ):
+            pytest.fail("it was locked")
+    assert time.monotonic() - begun < 20
+    with _lock(place / "it", 5):
+        assert (place / "it.lock").exists()
+
+
+def test_a_lock_that_was_let_go_is_free_while_a_program_still_runs(place):
+    with _files.locked(str(place / "it"), time.monotonic() + 5, lambda _line: None, what="file", by_programs=True):
+        program = subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False)
+    with _lock(place / "it", 1):
+        assert program.poll() is None
+    program.communicate()
+
+
 # --- What is read from files.
 
 

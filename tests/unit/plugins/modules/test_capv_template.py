@@ -104,6 +104,15 @@ def test_it_is_a_template_again_whatever_fails(run, shared_sim, node, method):
     assert _seen(shared_sim, node)["snapshots"] == ["capv"]
 
 
+def test_a_task_that_goes_on_in_vcenter_is_a_change(run, shared_sim, node):
+    shared_sim.inject(method="WaitForUpdatesEx", times=0, do="http-status")
+    failed = run(clone_mode="fullClone", hardware_version="vmx-19", timeout=2)
+    shared_sim.clear()
+    assert (failed["failed"], failed["failures"][0]["error_code"]) == (True, "still_running")
+    assert (failed["changed"], failed["template"]["actions"]) == (True, ["started"])
+    assert _seen(shared_sim, node)["template"] is True
+
+
 def test_a_vm_that_is_off_becomes_a_template_and_a_running_one_is_refused(run, shared_sim):
     name = f"capv-vm-{next(_NUMBERS)}"
     shared_sim.create_vm(name, folder="DC0_F0", on=False)

@@ -95,7 +95,7 @@ class Restores(BackupTasks):
         assert self.orphans() == []
         assert not self.carriers()
         assert self.sim.open_leases() == 0
-        assert [path.name for path in self.repository.rglob("restore-*")] == []
+        assert [path.name for path in self.repository.rglob("*restore-*")] == []
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import disk as disks
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.audit import Auditing, Tracked
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.copying import Copying
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import Point, point_id
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Machine, Repository
@@ -75,7 +76,7 @@ class Backups:
     def locked(self):
         return self.repository.locked(UUID, soon(), nothing)
 
-    def take(self, guest, *, full=False, streams=2):
+    def take(self, guest, *, full=False, streams=2, audit=False):
         """Make a point, and return it."""
         with self.locked() as machine:
             known = machine.points
@@ -86,7 +87,7 @@ class Backups:
                 earlier = disks.Earlier(known[-1], known[-1].disk(KEY))
             else:
                 areas = [(0, len(guest.data))]
-            point = take_point(machine, guest, number, earlier, areas, streams)
+            point = take_point(machine, guest, number, earlier, areas, streams, audit=audit)
         self.kept[point.id] = bytes(guest.data)
         return point
 
@@ -101,7 +102,7 @@ class Backups:
         return target.read_bytes()
 
 
-def take_point(machine, guest, number, earlier, areas, streams=2):
+def take_point(machine, guest, number, earlier, areas, streams=2, *, audit=False):
     """Stage and commit a point of a guest's disk."""
     run = f"{number:08x}"
     staged = machine.stage(run)
@@ -112,6 +113,14 @@ def take_point(machine, guest, number, earlier, areas, streams=2):
         streams=streams,
         go_on=nothing,
     )
+    if audit:
+        copying = Auditing(
+            open_stream=lambda: Memory(guest.data),
+            streams=streams,
+            go_on=nothing,
+            tracked=Tracked(areas),
+        )
+        areas = [(0, len(guest.data))]
     new = disks.NewDisk(
         key=KEY,
         label="Hard disk 1",

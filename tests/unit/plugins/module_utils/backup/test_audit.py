@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup.audit import Missed, Tracked, differing
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.model import BackupDamaged
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.support import Backups, Guest
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -110,6 +112,43 @@ def test_a_limit_of_a_chain_that_cannot_be_right_is_refused(backups, max_chain):
 
     with pytest.raises(InvalidOption, match="max_chain"):
         backups.options(max_chain=max_chain)
+
+
+# A disk that grew
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "writes"),
+    [
+        (MIB + 512 * KIB, MIB + 700 * KIB, False),
+        (MIB + 512, 3 * MIB + 4 * KIB, True),
+        (MIB + 512, 3 * MIB, False),
+        (2 * MIB, 3 * MIB + 4 * KIB, False),
+    ],
+)
+def test_a_disk_that_grew_from_any_capacity_is_audited(tmp_path, before, after, writes):
+    made, guest = Backups(tmp_path / "repository"), Guest(before)
+    guest.write(0, b"\x5a" * before)
+    made.take(guest)
+    guest.grow(after - before)
+    if writes:
+        guest.write(before - 512, b"\xa5" * 100 * KIB)
+    point = made.take(guest, audit=True)
+    with made.locked() as machine:
+        assert (made.verified(machine, point), point.disks[0].backing) == (True, machine.points[0].id)
+        assert made.content(machine, point, tmp_path) == guest.data
+
+
+@pytest.mark.parametrize("audit", [False, True])
+def test_the_last_block_of_a_disk_that_grew_is_compared_before_more_stands_on_it(tmp_path, audit):
+    made, guest = Backups(tmp_path / "repository"), Guest(512 * KIB)
+    guest.write(0, b"\x5a" * len(guest.data))
+    made.take(guest)
+    (image,) = (tmp_path / "repository").rglob("*.qcow2")
+    image.write_bytes(image.read_bytes().replace(b"\x5a" * 4096, b"\x5b" * 4096, 1))
+    guest.grow(MIB)
+    with pytest.raises(BackupDamaged, match="its last block"):
+        made.take(guest, audit=audit)
 
 
 # Pure

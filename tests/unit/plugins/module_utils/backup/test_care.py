@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -69,6 +70,63 @@ def leak(path, clusters):
         file.truncate((first + clusters) * CLUSTER)
         file.seek(block + 2 * first)
         file.write(struct.pack(">H", 1) * clusters)
+
+
+# Which VMs
+
+
+OTHER = "52000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(("vms", "removed"), [([UUID, OTHER], 2), ([OTHER], 0), ([], 0), (None, 2)])
+def test_only_the_vms_that_are_named_are_pruned(backups, vms, removed):
+    found = care(backups, state="pruned", keep_last=1, vms=vms)
+    assert (found["counts"].get("removed", 0), len(found["vms"])) == (removed, 1 if removed else 0)
+    assert len(points(backups)) == 3 - removed
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"vms": ["web"]}, "web, which is no instance UUID"), ({"vm": "web", "vms": []}, "are both set")]
+)
+def test_vms_that_cannot_be_meant_are_refused(backups, given, message):
+    with pytest.raises(InvalidOption, match=message):
+        care(backups, state="pruned", keep_last=1, **given)
+
+
+# An end in the middle
+
+
+class Ended(Exception):
+    """The task ends early."""
+
+
+def ended():
+    raise Ended
+
+
+def test_a_program_is_ended_when_its_task_is():
+    begun = time.monotonic()
+    with pytest.raises(Ended):
+        images.run(["sleep", "60"], soon(), go_on=ended)
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_merge_that_is_broken_off_leaves_the_point_as_it_was(backups, calls):
+    asked = []
+
+    def some():
+        asked.append(1)
+        if len(asked) == calls:
+            ended()
+
+    with backups.repository.locked(UUID, soon(), nothing, go_on=some) as machine:
+        before = machine.points
+        with pytest.raises(Ended):
+            machine.make_full(before[-1], soon())
+        assert machine.points == before
+        assert backups.verified(backups.repository.read(UUID), before[-1])
+        assert [name for name in os.listdir(machine.folder_of(before[-1])) if name.endswith(".full")] == []
 
 
 # Leaks

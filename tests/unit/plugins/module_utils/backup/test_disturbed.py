@@ -6,13 +6,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import os
+import signal
+import time
 
 import pytest
 from pyVmomi import vim
 
+from ansible_collections.vforge.vsphere.plugins.module_utils import _signals
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import task
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
 from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileMissing, FileUnreadable
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease as leases
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.running import tasks
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas, finished
 
@@ -73,6 +80,25 @@ def test_a_snapshot_that_somebody_else_removes_fails_its_vm_alone(backups, meanw
     assert (backups.points("web-1"), len(backups.points("web-2"))) == ([], 1)
 
 
+def test_a_host_that_cannot_be_reached_fails_its_vms_alone(backups, monkeypatch):
+    real = leases.device_of
+
+    def device_of(ready, disk, disks):
+        device = real(ready, disk, disks)
+        # The port of "discard", where nobody listens.
+        return device if "web-2" in disk.file else dataclasses.replace(device, url="https://127.0.0.1:9/disk.vmdk")
+
+    monkeypatch.setattr(leases, "device_of", device_of)
+    names = ["web-1", "web-3", "web-4", "web-2"]
+    for name in names[1:3]:
+        backups.make(name, size=MIB, on=False)
+    ran = backups.attempt(vms=[{"name": name} for name in names], parallel=1, transport="export")
+    assert ran.result["counts"] == {"failed": 3, "backed_up": 1}
+    assert {entry["error"]["error_code"] for entry in ran.vms[:3]} == {"unreachable"}
+    assert [backups.snapshots(name) for name in names] == [[]] * 4
+    assert backups.sim.open_leases() == 0
+
+
 def test_a_vm_that_is_migrated_is_backed_up(backups, meanwhile):
     def migrate():
         vm = backups.vm("web-1")
@@ -99,6 +125,26 @@ def test_a_vcenter_that_restarts_keeps_nothing_from_being_whole_or_being_told(ba
     again = backups.run(vms=[{"name": "web-1"}, {"name": "web-2"}])
     assert again.result["counts"] == {"backed_up": 2}
     assert [backups.snapshots(name) for name in ("web-1", "web-2")] == [[], []]
+
+
+def test_after_a_signal_nobody_waits_for_a_vm_that_waits_for_its_lock(backups, meanwhile):
+    meanwhile(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    folder = Repository(str(backups.repository)).folder(backups.vm("web-2").config.instanceUuid)
+    begun = time.monotonic()
+    try:
+        with open(f"{folder}.lock", "wb") as held, _signals.as_interrupts():
+            os.fchmod(held.fileno(), 0o600)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            ran = backups.attempt(vms=[{"name": "web-1"}, {"name": "web-2"}], parallel=2, timeout=90)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert time.monotonic() - begun < 45
+    assert "The run was ended by SIGTERM." in str(ran.error)
+    assert [backups.snapshots(name) for name in ("web-1", "web-2")] == [[], []]
+    assert ran.vms[1]["error"]["error_code"] == "not_attempted"
+    assert backups.left() == []
 
 
 @pytest.mark.parametrize(("place", "error"), [("nowhere", FileMissing), ("a-file", FileUnreadable)])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -13,6 +14,7 @@ import time
 import pytest
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._backup import removal, repository, synthetic
+from ansible_collections.vforge.vsphere.plugins.module_utils._files import FileUnwritable
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.killing import (
     killed,
     killed_after,
@@ -177,6 +179,38 @@ def test_a_merge_that_ends_between_two_steps_is_finished_or_undone(
     killed_after(lambda: merge(backups), monkeypatch, module, name, calls)
     assert assert_whole(backups) == list(backups.kept)
     assert (backing(backups, 2) == "") is full
+
+
+@pytest.mark.parametrize("calls", [1, 2], ids=["draft", "mark"])
+def test_a_merge_that_cannot_sync_is_undone(repositories, tmp_path, monkeypatch, calls):
+    backups, _guest = repositories().copy(tmp_path)
+    real, seen = synthetic.sync, []
+
+    def fail(path):
+        seen.append(path)
+        if len(seen) == calls:
+            raise OSError(errno.EIO, "Input/output error", path)
+        real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(synthetic, "sync", fail)
+        with pytest.raises(FileUnwritable):
+            merge(backups)
+    before = list(backups.kept)
+    assert backing(backups, 2) == before[1]
+    remove(backups, before[1])
+    assert assert_whole(backups, tmp_path) == [before[0], before[2]]
+
+
+def test_a_merge_whose_new_image_is_lost_leaves_a_point_that_says_what_it_stands_on(repositories, tmp_path, monkeypatch):
+    backups, _guest = repositories().copy(tmp_path)
+    killed_after(lambda: merge(backups), monkeypatch, synthetic, "write")
+    (draft,) = (tmp_path / "repository").rglob("*.full")
+    draft.unlink()
+    before = list(backups.kept)
+    assert backing(backups, 2) == before[1]
+    remove(backups, before[1])
+    assert assert_whole(backups, tmp_path) == [before[0], before[2]]
 
 
 def options(backups, folder, transport):

@@ -49,6 +49,13 @@ def test_full_and_increments_of_a_vm_that_is_off(off):
     assert off.snapshots("web-1") == []
 
 
+def test_a_full_backup_that_was_asked_for_does_not_trust_tracking(off):
+    written_while_on(off, offset=6 * MIB, length=4 * KIB, seed=2, missed=True)
+    ran = off.run(mode="full", **ASKED)
+    assert (ran.disk["kind"], ran.disk["read"], ran.called("QueryChangedDiskAreas")) == ("full", 8 * MIB, 0)
+    assert off.restored(0) == off.content()
+
+
 def test_a_vm_that_runs_or_has_a_snapshot_is_refused_before_another_one(off):
     off.snapshot("web-1", "mine")
     ran = off.attempt(**ASKED)

@@ -59,7 +59,7 @@ def disk(key=2000, unit="scsi0:0", file="[ds] web/web.vmdk", **more):
 
 
 def target(*disks, **more):
-    known = {"moid": "vm-1", "name": "web", "path": "/DC0/vm/web", "power_state": "poweredOff", "home": "[ds] web"}
+    known = {"moid": "vm-1", "name": "web", "path": "/DC0/vm/web", "power_state": "poweredOff", "vmx": "[ds] web/web.vmx"}
     return Target(**{**known, "disks": disks or (disk(),), "controllers": {"scsi0": 1000}, **more})
 
 
@@ -218,15 +218,45 @@ def test_a_record_that_is_none_is_not_believed(tmp_path, text):
         Record(str(tmp_path), UUID)
 
 
-def test_a_new_disk_gets_a_name_that_nobody_has():
-    place = Place(backup(), disk(), 1000, 0, "thin")
-    first = f"[ds] web/restored-{point().id}-scsi0-0.vmdk"
-    assert restore_plan.new_file(place, point(), "[ds] web", lambda _path: False) == first
+@pytest.mark.parametrize(
+    ("old", "vmx", "folder"),
+    [
+        ("[ds] web/web.vmdk", "[ds] web/web.vmx", "[ds] web/"),
+        ("[ds] web.vmdk", "[ds] web/web.vmx", "[ds] "),
+        ("[ds] a/b [1]/web.vmdk", "[ds] web.vmx", "[ds] a/b [1]/"),
+        ("", "[other] web/web.vmx", "[other] web/"),
+        ("", "[other] web.vmx", "[other] "),
+    ],
+)
+def test_a_new_disk_gets_a_name_that_nobody_has(old, vmx, folder):
+    vm = target(disk(file=old or "[ds] x.vmdk"), vmx=vmx)
+    place = Place(backup(), disk(file=old) if old else None, 1000, 0, "thin")
+    near = restore_plan.beside(vm, place)
+    first = f"{folder}restored-{point().id}-scsi0-0.vmdk"
+    assert restore_plan.new_file(place, point(), near, lambda _path: False) == first
     taken = {first, first.replace(".vmdk", "-2.vmdk")}
-    assert restore_plan.new_file(place, point(), "[ds] web", taken.__contains__) == first.replace(".vmdk", "-3.vmdk")
-    elsewhere = dataclasses.replace(place, old=None)
-    assert restore_plan.new_file(elsewhere, point(), "[other] web", lambda _path: False).startswith("[other] web/")
+    assert restore_plan.new_file(place, point(), near, taken.__contains__) == first.replace(".vmdk", "-3.vmdk")
 
 
 def test_options_of_files_are_no_options_of_a_vm():
     assert isinstance(options(), IntoOptions)
+
+
+@pytest.mark.parametrize(
+    ("more", "now", "same"),
+    [
+        ({}, ["base"], True),
+        ({}, ["other"], False),
+        ({}, ["delta", "base"], False),
+        ({"snapshots": ("one",)}, ["base"], True),
+        ({"snapshots": ("one",)}, ["own", "base"], True),
+        ({"snapshots": ("one",)}, ["base-000003.vmdk"], True),
+        ({"snapshots": ("one",)}, ["another"], False),
+    ],
+)
+def test_disks_are_the_same_though_their_snapshots_went(more, now, same):
+    before = ("over", "own", "base") if more else ("base",)
+    vm = target(dataclasses.replace(disk(), files=before), **more)
+    assert restore_plan.same_disks(vm, target(dataclasses.replace(disk(), files=tuple(now)))) is same
+    moved = target(dataclasses.replace(disk(unit="scsi0:1"), files=before))
+    assert restore_plan.same_disks(vm, moved) is False

@@ -6,10 +6,21 @@
 
 from __future__ import annotations
 
-import pytest
+import contextlib
+import os
+import pathlib
 
-from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restoring
+import pytest
+from pyVim.task import WaitForTask
+from pyVmomi import vim, vmodl
+
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup import local, restore_plan, restoring, targets
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.repository import Repository
+from ansible_collections.vforge.vsphere.plugins.module_utils._backup.restore_record import Made, Record
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import NotFound
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.policies import find_policy, policies_of
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 
 @pytest.fixture(name="web")
@@ -34,7 +45,7 @@ def test_a_disk_is_as_it_was_and_the_old_one_is_gone(web):
     (disk,) = ran.result["disks"]
     assert (disk["action"], disk["compared"], disk["not_read"]) == ("restored", "content", "")
     assert disk["replaced"] == {"path": old, "deleted": True, "reason": ""}
-    assert ran.total <= 35
+    assert ran.total <= 38
     assert web.content() == kept
     assert (web.file(), web.file() != old) == (disk["path"], True)
     web.assert_nothing_is_left()
@@ -276,6 +287,164 @@ def test_a_disk_that_came_wrong_is_deleted_and_nothing_changes(db, monkeypatch):
     db.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_disk_that_is_gone_or_cut_off_differs_and_was_read(db, gone):
+    extent = pathlib.Path(db.sim.disk("web-1")["layers"][0]["extent"])
+    if gone:
+        extent.unlink()
+    else:
+        os.truncate(extent, MIB // 2)
+    (disk,) = db.restore(check=True, disks=["2000"]).result["disks"]
+    # The roles take a disk that would be restored and was read for one that differs.
+    assert (disk["action"], disk["not_read"]) == ("restored", "")
+    (disk,) = db.restore(disks=["2000"]).result["disks"]
+    assert (disk["action"], db.content()) == ("restored", bytes(MIB))
+
+
+# What others do meanwhile
+
+
+def test_a_restore_that_waited_for_another_one_sees_what_that_has_exchanged(web, monkeypatch):
+    first = web.points()[0].id
+    web.write(MIB, seed=2)
+    web.run()
+    web.write(2 * MIB, seed=3)
+    wanted = web.content()
+    web.run()
+    web.off()
+    locked = Repository.locked
+
+    @contextlib.contextmanager
+    def after_another_run(*args, **more):
+        monkeypatch.setattr(Repository, "locked", locked)
+        web.sim.inject(method="ReconfigVM_Task", nth=2, do="drop-after")
+        web.try_restore(point=first)
+        web.sim.clear()
+        with locked(*args, **more) as machine:
+            yield machine
+
+    monkeypatch.setattr(Repository, "locked", after_another_run)
+    web.restore(point="latest")
+    assert web.content() == wanted
+    web.assert_nothing_is_left()
+
+
+def test_a_leftover_that_the_vm_has_got_meanwhile_stays(db, monkeypatch):
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.try_restore(disks=["2000"])
+    db.sim.clear()
+    (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
+    leftovers = restore_plan.leftovers
+    path = db.file().rpartition("/")[0].partition("] ")[2] + "/" + left.rpartition("/")[2]
+
+    def attached_after(*args):
+        found = leftovers(*args)
+        db.sim.govc("vm.disk.attach", "-vm", "web-1", "-ds", "LocalDS_0", "-disk", path, "-link=false")
+        return found
+
+    monkeypatch.setattr(restore_plan, "leftovers", attached_after)
+    # Of disks that are zeros all three can use it; only one that is wanted by none is a leftover.
+    db.on()
+    db.write(0, 65536, seed=7)
+    db.run()
+    db.off()
+    ran = db.restore(point="latest")
+    assert any("left alone, since web-1 has it" in warning for warning in ran.result["into"]["warnings"])
+    devices = db.vm("web-1").config.hardware.device
+    (key,) = [each.key for each in devices if getattr(each.backing, "fileName", "") == f"[LocalDS_0] {path}"]
+    assert db.content(key=key) == bytes(MIB)
+
+
+def test_a_disk_that_is_put_there_while_snapshots_go_is_left_alone(web, monkeypatch):
+    web.write(MIB, seed=2)
+    web.off()
+    web.sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "before the upgrade")
+    web.make("web-2", size=MIB, on=False, tracked=False)
+    other = web.file("web-2")
+    again, seen = targets.again, []
+
+    def exchanged_before(session, target):
+        if not seen and not web.snapshots("web-1"):
+            seen.append(web.file())
+            web.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
+            web.sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-0")
+            where = ("-ds", "LocalDS_0", "-disk", other.partition("] ")[2], "-link=false")
+            web.sim.govc("vm.disk.attach", "-vm", "web-1", *where)
+        return again(session, target)
+
+    monkeypatch.setattr(targets, "again", exchanged_before)
+    failed = web.try_restore(snapshots="remove")
+    assert (failed.error.error_code, len(seen)) == ("changed_meanwhile", 1)
+    (device,) = [each for each in web.vm("web-1").config.hardware.device if getattr(each.backing, "fileName", "") == other]
+    assert (device.unitNumber, web.content(key=device.key) == bytes(MIB)) == (0, True)
+
+
+# What an earlier run has brought in
+
+
+def brought_in(db, **given):
+    """Have a run bring the first disk in and end before the exchange; the path of that disk in its datastore."""
+    db.sim.inject(method="ReconfigVM_Task", nth=2, do="task-fault", fault="ConcurrentAccess")
+    db.try_restore(disks=["2000"], **given)
+    db.sim.clear()
+    (left,) = [file for file in db.orphans() if "restored-" in file and "-flat" not in file]
+    return db.file().rpartition("/")[0].partition("] ")[2] + "/" + left.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("verify", ["manifest", "auto"])
+def test_a_disk_that_came_and_was_deleted_since_is_brought_in_again(db, verify):
+    db.sim.govc("datastore.rm", "-ds", "LocalDS_0", brought_in(db))
+    ran = db.restore(disks=["2000"], verify=verify)
+    assert (ran.called("ImportVApp"), db.content()) == (1, bytes(MIB))
+    assert ran.result["into"]["warnings"] == []
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_unread_is_read_where_that_is_asked_for(db):
+    brought_in(db, verify="manifest")
+    folder = pathlib.Path(db.sim.disk("web-1")["layers"][0]["extent"]).parent
+    (extent,) = folder.glob("restored-*-flat.vmdk")
+    with extent.open("r+b") as file:
+        file.write(b"somebody's own")
+    ran = db.restore(disks=["2000"], verify="content")
+    assert (ran.called("ImportVApp"), ran.result["disks"][0]["compared"]) == (1, "content")
+    assert db.content() == bytes(MIB)
+    db.assert_nothing_is_left()
+
+
+def test_a_disk_that_came_and_that_another_vm_has_since_is_left_to_that(db):
+    path = brought_in(db)
+    db.make("web-2", size=MIB, on=False, tracked=False)
+    db.sim.govc("vm.disk.attach", "-vm", "web-2", "-ds", "LocalDS_0", "-disk", path, "-link=false")
+    ran = db.restore(disks=["2000"])
+    assert (ran.called("ImportVApp"), ran.result["disks"][0]["action"]) == (1, "restored")
+    assert ran.result["disks"][0]["path"] != f"[LocalDS_0] {path}"
+    assert ran.result["into"]["warnings"] == [f"[LocalDS_0] {path} was left alone, since web-2 has it now."]
+
+
+def test_what_is_left_on_a_datastore_that_is_gone_keeps_nothing_from_being_restored(db):
+    (folder,) = (path for path in db.repository.glob("vm-*") if path.is_dir())
+    Record(str(folder), db.vm("web-1").config.instanceUuid).note_made(Made("[gone] web-1/restored.vmdk", "0" * 64))
+    ran = db.restore(disks=["2000"])
+    assert ran.result["disks"][0]["action"] == "restored"
+    (warning,) = ran.result["into"]["warnings"]
+    assert "has no datastore gone" in warning
+
+
+def test_what_was_made_ready_for_this_vm_goes_and_that_of_other_backups_stays(web, tmp_path):
+    folder = tmp_path / "ready"
+    folder.mkdir(mode=0o700)
+    uuid = web.vm("web-1").config.instanceUuid
+    mine = [f"restore-{uuid}-{uuid}-2000.vmdk", f".restore-{uuid}-{uuid}-2000.vmdk.0123456789abcdef.vforge-part"]
+    # Another backup is being restored into the same VM; its files are for its own lock to remove.
+    others = [name.replace(uuid, "5029c440-85ee-c2a1-e9dd-b63e39364603", 1) for name in mine]
+    for name in (*mine, *others):
+        (folder / name).write_bytes(b"x")
+    web.off()
+    web.restore(dest=str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(others)
+
+
 # Where it lies
 
 
@@ -303,6 +472,50 @@ def test_thick_stays_thick_and_thin_stays_thin(web):
     web.restore()
     disks = [device.backing for device in web.vm("web-1").config.hardware.device if device.key in (2000, 2001)]
     assert [bool(backing.thinProvisioned) for backing in disks] == [True, False]
+
+
+def test_a_disk_at_the_top_of_its_datastore_is_replaced_there(db):
+    db.sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
+    folder = db.file(key=2001).partition("] ")[2].rpartition("/")[0]
+    db.sim.govc("datastore.mv", "-ds", "LocalDS_0", f"{folder}/web-1.vmdk", "top.vmdk")
+    db.sim.govc("vm.disk.attach", "-vm", "web-1", "-ds", "LocalDS_0", "-disk", "top.vmdk", "-link=false")
+    (disk,) = db.restore(disks=["scsi0:0"]).result["disks"]
+    assert disk["replaced"] == {"path": "[LocalDS_0] top.vmdk", "deleted": True, "reason": ""}
+    assert disk["path"] == f"[LocalDS_0] restored-{db.points()[0].id}-scsi0-0.vmdk"
+    db.assert_nothing_is_left()
+
+
+def give(db, key, policy):
+    """Give a disk of web-1 a storage policy."""
+    vm = db.vm("web-1")
+    disk = next(each for each in vm.config.hardware.device if each.key == key)
+    profile = [vim.vm.DefinedProfileSpec(profileId=policy)]
+    change = vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk, profile=profile)
+    WaitForTask(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[change])))
+
+
+def test_a_restored_disk_has_the_storage_policy_of_the_one_that_it_replaces(db):
+    db.sim.request("POST", "/policies", {"name": "gold", "datastores": ["LocalDS_0"]})
+    with session(db.sim) as opened:
+        moid, gold = db.vm("web-1")._GetMoId(), find_policy(opened, "gold").profile
+        give(db, 2001, gold)
+        with pytest.raises(vmodl.fault.InvalidArgument):
+            give(db, 2000, "no such policy")
+        assert policies_of(opened, moid, [2000, 2001]) == {2000: (), 2001: (gold,)}
+        db.restore()
+        assert policies_of(opened, moid, [2000, 2001, 2002]) == {2000: (), 2001: (gold,), 2002: ()}
+
+
+def test_policies_that_cannot_be_read_are_warned_of_and_the_disks_come(db, monkeypatch):
+    def denied(*_args):
+        raise NotFound("The service for storage policies is not there.")
+
+    # The simulator injects nothing into the service beside that for VMs.
+    monkeypatch.setattr(restoring, "policies_of", denied)
+    ran = db.restore(disks=["2000"])
+    assert (ran.result["disks"][0]["action"], db.content()) == ("restored", bytes(MIB))
+    (warning,) = ran.result["into"]["warnings"]
+    assert warning.startswith("The storage policies of the replaced disks cannot be read: ")
 
 
 # What is refused

@@ -123,6 +123,21 @@ def test_an_addon_that_is_wanted_no_more_goes(tree):
     assert _done(_run(tree))["capi-cluster/prod/credentials.yaml"] == "updated"
 
 
+@pytest.mark.parametrize("name", ["shop.yaml", "shop.json"])
+def test_the_app_of_apps_stays_for_applications_of_others(tree, name):
+    """Argo CD would remove them with it."""
+    _run(tree)
+    mine = tree / "app/prod" / name
+    mine.write_text(
+        '{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "shop"}}', encoding="utf-8"
+    )
+    none = {"cni": None, "cloud_provider": None, "csi": None}
+    removed = {path for path, action in _done(_run(tree, addons=none)).items() if action == "removed"}
+    assert removed == {"app/prod/cloud-provider-app.yaml", "app/prod/cni-app.yaml", "app/prod/csi-app.yaml"}
+    mine.unlink()
+    assert _done(_run(tree, addons=none)) == {"management/prod/apps-app.yaml": "removed"}
+
+
 def test_what_was_edited_is_named_and_nothing_is_written(tree):
     _run(tree)
     for name in (_CLUSTER, "app/prod/cni-app.yaml"):
@@ -133,6 +148,47 @@ def test_what_was_edited_is_named_and_nothing_is_written(tree):
     assert sorted(caught.value.details["edited"]) == ["app/prod/cni-app.yaml", _CLUSTER]
     assert _bytes(tree) == before
     assert _done(_run(tree, on_edited="overwrite")) == {"app/prod/cni-app.yaml": "updated", _CLUSTER: "updated"}
+
+
+def test_a_file_that_was_edited_in_another_encoding_is_an_edited_one(tree):
+    _run(tree)
+    latin = (tree / _CLUSTER).read_bytes() + b"# f\xfcr alle\n"
+    (tree / _CLUSTER).write_bytes(latin)
+    for changes in ({"control_plane": {"replicas": 5}}, {"state": "absent"}):
+        with pytest.raises(plan.FilesEdited, match="it was edited"):
+            _run(tree, **changes)
+    done = _run(tree, on_edited="overwrite")
+    assert _done(done) == {_CLUSTER: "updated"}
+    assert "# f\ufffdr alle" in done["diff"][0]["before"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "- a list\n",
+        "a text\n",
+        "kind: VSphereCluster\n",
+        "{kind: VSphereCluster, spec: {controlPlaneEndpoint: []}}\n",
+        "{kind: VSphereCluster, spec: {controlPlaneEndpoint: {host: 10.0.0.1}}}\n",
+        "{kind: Application, spec: [a]}\n",
+        "{kind: Application, spec: {destination: prod}, metadata: []}\n",
+        "kind: [Application]\n",
+    ],
+)
+def test_documents_of_any_form_are_no_users(tree, odd):
+    _run(tree)
+    text = (tree / _CLUSTER).read_text()
+    (tree / _CLUSTER).write_text(text.replace("---\n", f"---\n{odd}---\n", 1), encoding="utf-8")
+    (tree / "app/prod/odd.yaml").write_text(odd, encoding="utf-8")
+    assert set(_done(_run(tree, state="absent", on_edited="overwrite")).values()) == {"removed"}
+
+
+def test_an_application_without_a_name_is_a_user_all_the_same(tree):
+    _run(tree)
+    (tree / "app/prod/odd.yaml").write_text("{kind: Application, spec: {destination: {name: prod}}}\n", encoding="utf-8")
+    with pytest.raises(plan.StillUsed) as caught:
+        _run(tree, state="absent")
+    assert caught.value.details["applications"] == ["an Application without a name (app/prod/odd.yaml)"]
 
 
 def test_a_file_of_somebody_else_is_refused_and_a_neighbour_stays(tree):
@@ -326,6 +382,52 @@ def test_what_cannot_be_right_is_refused_by_its_name(tree, changes, said):
         _run(tree, **changes)
     assert caught.value.hint or "Several" in str(caught.value)
     assert _bytes(tree) == {}
+
+
+def _commit(tree):
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "all")
+
+
+@pytest.mark.parametrize("folder", [".", "k8s"])
+def test_what_no_commit_has_is_told_until_one_has_it(tree, folder):
+    at = tree / folder
+    at.mkdir(exist_ok=True)
+    assert _run(at, check_mode=True)["uncommitted"] == []
+    assert _run(at)["uncommitted"] == _ALL
+    again = _run(at)
+    assert (again["changed"], again["uncommitted"]) == (False, _ALL)
+    _commit(tree)
+    assert _run(at)["uncommitted"] == []
+    removed = [path for path in _ALL if path != "management/management-app.yaml"]
+    assert [_run(at, state="absent")["uncommitted"] for _ in range(2)] == [removed, removed]
+    _commit(tree)
+    assert _run(at, state="absent")["uncommitted"] == []
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_was_never_committed_and_is_removed(tree, staged):
+    """What Git waits to commit has to be taken back; what it does not know of is nothing to it."""
+    _run(tree)
+    if staged:
+        git(tree, "add", "-A")
+    gone = [path for path in _ALL if path != "management/management-app.yaml"]
+    assert _run(tree, state="absent")["uncommitted"] == (gone if staged else [])
+
+
+def test_what_others_have_not_committed_is_theirs(tree):
+    _run(tree, registration=_REGISTRATION)
+    _run(tree, name="stage")
+    (tree / "capi-cluster/prod/mine.yaml").write_text("kind: Cluster\n", encoding="utf-8")
+    (tree / "capi-cluster/prod/gone.yaml").write_text("kind: Cluster\n", encoding="utf-8")
+    _commit(tree)
+    (tree / "capi-cluster/prod/gone.yaml").unlink()
+    (tree / "capi-cluster/prod/mine.yaml").write_text("kind: None\n", encoding="utf-8")
+    for path in ("capi-cluster/stage/cluster.yaml", _REGISTERED):
+        (tree / path).write_text((tree / path).read_text() + "# by hand\n", encoding="utf-8")
+    (tree / "management/management-app.yaml").write_text("kind: Application\n", encoding="utf-8")
+    done = _run(tree, addons={"csi": None})
+    assert done["uncommitted"] == ["app/prod/csi-app.yaml", _CLUSTER, "capi-cluster/prod/credentials.yaml"]
 
 
 def test_clusters_share_a_tree(tree):

@@ -60,6 +60,12 @@ def test_vms_that_require_the_same_are_one_group_and_the_largest_is_first():
     assert [[each.name for each in group.vms] for group in groups] == [["a", "b"], ["c"]]
 
 
+def test_each_of_many_vms_that_are_off_has_its_own_requirements():
+    wanted = {f"w{n}": {f"cpuid.{n % 7}": "Num:Min:1"} for n in range(50)}
+    groups = plan.groups_of([vm(name, {}, on="poweredOff", offline=each) for name, each in wanted.items()], [])
+    assert {each.name: group.requirements for group in groups for each in group.vms} == wanted
+
+
 def test_vms_on_processors_of_two_vendors_are_two_groups_and_stay_there():
     intel, amd = host("i", {"cpuid.a": "1"}), host("a", {"cpuid.a": "1"}, vendor="amd")
     needs = {"cpuid.a": "Bool:Min:1"}
@@ -74,7 +80,10 @@ def test_vms_on_processors_of_two_vendors_are_two_groups_and_stay_there():
     [
         (vm("w", {"cpuid.a": "Bool:Min:1"}), "running", ""),
         (vm("w", {"cpuid.a": "Bool:Min:1"}, on="suspended"), "running", ""),
-        (vm("w", {}, on="poweredOff"), "powered_off", ""),
+        (vm("w", {}, on="poweredOff", hardware="vmx-19"), "powered_off", ""),
+        (vm("w", {}, on="poweredOff", hardware="vmx-08", offline={"cpuid.lm": "Bool:Min:1"}), "powered_off", ""),
+        (vm("w", {}, on="poweredOff", hardware="vmx-08"), "unknown", "hardware version 8 or older"),
+        (vm("w", {}, on="poweredOff"), "unknown", "on a host that it does not reach"),
         (vm("w", {}, hardware="vmx-08"), "unknown", "hardware version 8 or older"),
         (vm("w", {}, hardware="vmx-19"), "unknown", "on a host that it does not reach"),
         (vm("w", {}, on=""), "unknown", "on a host that it does not reach"),

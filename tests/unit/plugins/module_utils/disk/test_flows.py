@@ -138,6 +138,23 @@ def test_a_vm_is_made_around_an_imported_disk(disks, tmp_path):
     assert not vms.run(name="new-1", state="absent", instance_uuid=entry["instance_uuid"]).result["changed"]
 
 
+def test_a_disk_that_a_vm_has_is_neither_deleted_nor_replaced(disks, tmp_path):
+    path, other = "[LocalDS_0] images/a.vmdk", "[LocalDS_0] others/b.vmdk"
+    raw = image(tmp_path)
+    for each in (path, other):
+        disks.run(state="imported", path=str(raw), datastore_path=each)
+    Vms(disks.sim).run(name="around", disks=[path], cpus=1, memory=512, networks=["VM Network"])
+    for asked in (
+        {"state": "absent", "datastore_path": path},
+        {"state": "imported", "path": str(raw), "datastore_path": path, "force": True},
+        {"state": "copied", "datastore_path": other, "destination": path, "force": True},
+    ):
+        for check in (True, False):
+            refused = disks.attempt(check=check, **asked)
+            assert (refused.error.error_code, "belongs to around" in str(refused.error)) == ("in_use", True)
+    assert disks.run(state="absent", datastore_path=other).result["changed"]
+
+
 def test_a_linked_clone_of_a_disk_is_not_the_vm_around_it(disks, tmp_path):
     path = "[LocalDS_0] images/a.vmdk"
     disks.run(state="imported", path=str(image(tmp_path)), datastore_path=path)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import apply
+
 
 def test_a_mode_is_set_changed_and_ended(start):
     evc = start("xeon-haswell", "xeon-skylake")
@@ -91,15 +93,29 @@ def test_running_vms_in_the_way_are_named_with_what_they_need(start):
     assert "evc-on (needs intel-broadwell)" in str(refused.error)
 
 
-def test_where_vcenter_goes_by_hosts_all_their_running_vms_are_meant(start):
-    evc = start("xeon-broadwell")
+def test_where_vcenter_goes_by_hosts_those_within_the_mode_are_told_apart(start):
+    evc = start("xeon-broadwell", "xeon-broadwell")
     evc.make("evc-low", on=False)
     assert evc.vms("intel-haswell", "evc-low").result["changed"]
     evc.sim.govc("vm.power", "-on", "evc-low")
     assert evc.cluster("intel-haswell", check=True).error is None
     evc.sim.request("POST", "/clusters/DC0_C0/evc", {"by_host": True})
     refused = evc.cluster("intel-haswell")
-    assert [vm["name"] for vm in refused.result["cluster"]["obstacles"][0]["vms"]] == ["evc-low"]
+    (obstacle,) = refused.result["cluster"]["obstacles"]
+    assert (obstacle["vms"], [vm["name"] for vm in obstacle["vms_within_mode"]]) == ([], ["evc-low"])
+    assert obstacle["hosts_without_named_vms"] == obstacle["hosts"]
+    assert "vCenter names no VM; within the mode already: evc-low" in obstacle["msg"]
+    assert "power them off together" in str(refused.error)
+    assert not refused.result["changed"]
+
+
+def test_where_vcenter_names_no_vm_those_that_need_more_are_meant(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-high")
+    evc.sim.request("POST", "/clusters/DC0_C0/evc", {"by_host": True})
+    evc.sim.request("POST", "/vms/evc-high/cpu", {"silent": True})
+    (obstacle,) = evc.cluster("intel-haswell").result["cluster"]["obstacles"]
+    assert ([vm["name"] for vm in obstacle["vms"]], obstacle["vms_within_mode"]) == (["evc-high"], [])
 
 
 def test_a_disconnected_host_is_named(start):
@@ -155,3 +171,35 @@ def test_vms_that_a_run_did_not_bring_back_are_listed(start):
     evc.make("evc-clone", on=False, extra_config={"vforge.evc": "tools evc-left"})
     asked = evc.cluster("intel-haswell", check=True).result["cluster"]
     assert [vm["name"] for vm in asked["interrupted"]] == ["evc-left"]
+
+
+def test_a_mode_that_vcenter_still_sets_at_the_end_of_the_task_is_a_change(start, monkeypatch):
+    evc = start("xeon-haswell")
+    started = apply.start_configure
+
+    def start_and_lose(*given):
+        task = started(*given)
+        evc.sim.inject(method="WaitForUpdatesEx", do="gone")
+        return task
+
+    monkeypatch.setattr(apply, "start_configure", start_and_lose)
+    failed = evc.cluster("intel-haswell", timeout=5)
+    assert failed.error is not None
+    assert failed.result["changed"]
+    assert (failed.result["cluster"]["changed"], failed.result["cluster"]["actions"]) == (True, ["started"])
+    assert failed.result["cluster"]["mode"] is None
+
+
+@pytest.mark.parametrize("mode", ["intel-haswell", "highest"])
+def test_vms_that_a_run_left_off_are_told_of_where_the_cluster_has_its_mode(start, mode):
+    evc = start("xeon-haswell")
+    assert evc.cluster("intel-haswell").result["changed"]
+    evc.make("evc-left", on=False, extra_config={"vforge.evc": "tools evc-left"})
+    # It runs: whatever it was, nobody has to start it.
+    evc.make("evc-runs", extra_config={"vforge.evc": "tools evc-runs"})
+    again = evc.cluster(mode)
+    assert not again.result["changed"]
+    assert [vm["name"] for vm in again.result["cluster"]["interrupted"]] == ["evc-left"]
+    assert again.result["cluster"]["requested_mode"] == "intel-haswell"
+    assert "not started them again: evc-left." in evc.warnings[-1]
+    assert again.total <= 4

@@ -45,6 +45,10 @@ def options(**given_options):
         ({"cluster": "c", "mode": "x", "power_cycle": True}, "power_cycle"),
         ({"vms": [], "mode": "x"}, "cluster"),
         ({"vm": {"name": "a"}, "mode": "x", "tools_timeout": 0}, "tools_timeout"),
+        (
+            {"vm": {"name": "a"}, "mode": "x", "power_cycle": True, "shutdown_timeout": 60, "timeout": 60},
+            "shutdown_timeout",
+        ),
     ],
 )
 def test_what_makes_no_sense_together_is_refused_with_the_option(given_options, option):

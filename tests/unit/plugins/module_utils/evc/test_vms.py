@@ -6,8 +6,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._engine import Task
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import Fault, NotAttempted, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc import plan
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.model import EvcVm
+from ansible_collections.vforge.vsphere.plugins.module_utils._evc.vms import VmItem
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import vm
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.evc.running import Evc
 
 
@@ -163,15 +171,119 @@ def test_a_vm_whose_mode_is_refused_runs_again(start):
     assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
 
 
+def has_mark(evc, name):
+    """Whether govc sees the mark of a run that has not brought the VM back."""
+    return "vforge.evc" in {pair["key"] for pair in evc.vm(name)["config"].get("extraConfig") or ()}
+
+
 def test_a_guest_that_does_not_shut_down_is_left_running_and_only_force_ends_it(start):
     evc = start("xeon-broadwell", flags=("--guest-time", "30s"))
     evc.make("evc-stubborn")
     late = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1)
     assert late.code == "timeout"
-    assert "did not shut down in 1 s" in late.one["error"]["msg"]
-    seen = evc.vm("evc-stubborn")
-    assert seen["runtime"]["powerState"] == "poweredOn"
-    assert "vforge.evc" not in {pair["key"] for pair in seen["config"].get("extraConfig") or ()}
+    assert "did not shut down within shutdown_timeout (1 s)" in late.one["error"]["msg"]
+    assert "keeps the mark vforge.evc" in str(late.error)
+    assert evc.vm("evc-stubborn")["runtime"]["powerState"] == "poweredOn"
+    assert has_mark(evc, "evc-stubborn")
     forced = evc.vms("intel-haswell", "evc-stubborn", power_cycle=True, shutdown_timeout=1, tools_timeout=1, force=True)
     assert forced.called("PowerOffVM_Task") == 1
     assert forced.one["actions"] == ["shut_down", "mode_set", "powered_on"]
+
+
+def test_a_guest_that_goes_off_after_the_run_is_started_by_the_next(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-late")
+    # Nobody knows whether it was asked.
+    evc.sim.inject(method="ShutdownGuest", do="drop")
+    failed = evc.vms("intel-haswell", "evc-late", power_cycle=True)
+    assert failed.code == "connection_lost"
+    assert has_mark(evc, "evc-late")
+    evc.sim.govc("vm.power", "-off", "-force", "evc-late")
+    assert evc.vms("intel-haswell", "evc-late", power_cycle=True).one["actions"] == ["mode_set", "powered_on"]
+    assert evc.vm("evc-late")["runtime"]["powerState"] == "poweredOn"
+    assert not has_mark(evc, "evc-late")
+
+
+def test_a_guest_that_vcenter_could_not_ask_keeps_no_mark(start):
+    evc = start("xeon-broadwell")
+    evc.make("evc-deaf")
+    evc.sim.inject(method="ShutdownGuest", do="fault", fault="ToolsUnavailable")
+    refused = evc.vms("intel-haswell", "evc-deaf", power_cycle=True)
+    assert "VMware Tools do not run in" in refused.one["error"]["msg"]
+    assert not has_mark(evc, "evc-deaf")
+
+
+CYCLE = (plan.MARK, plan.SHUT_DOWN, plan.APPLY, plan.POWER_ON, plan.COME_BACK, plan.UNMARK)
+
+
+@pytest.mark.parametrize(
+    ("done", "left", "in_vain", "more"),
+    [
+        (0, False, False, {}),
+        (1, False, True, {}),
+        # The work ended while its guest was shutting down, or when that was late.
+        (1, True, False, {"asked": True}),
+        (1, False, False, {"asked": True, "error": TimedOut("late")}),
+        (2, True, False, {}),
+        (2, True, False, {"error": Fault("SystemError", "system_error", "no")}),
+        (3, True, False, {}),
+        (3, True, False, {"error": NotAttempted("not begun")}),
+        # vCenter has refused to start it: it would do so again.
+        (3, False, False, {"error": Fault("SystemError", "system_error", "no")}),
+        (4, False, False, {}),
+        (6, False, False, {}),
+    ],
+)
+def test_what_is_started_again_when_the_work_ends(done, left, in_vain, more):
+    found = EvcVm(moid="vm-1", name="a")
+    item = VmItem(vm=found, now=found, mode=None, steps=CYCLE, done=list(CYCLE[:done]), **more)
+    assert (item.is_left_off, item.is_marked_in_vain) == (left, in_vain)
+
+
+def test_one_slow_guest_leaves_no_other_vm_off_when_the_time_is_over(start, monkeypatch):
+    evc = start("xeon-broadwell")
+    evc.make("evc-slow")
+    evc.make("evc-fast")
+    asked = vm.shut_down_guest
+    slow = evc.vm("evc-slow")["self"]["value"]
+    monkeypatch.setattr(vm, "shut_down_guest", lambda session, moid: asked(session, moid) if moid != slow else None)
+    # The marks take of the time of the task, and so the wait ends with that.
+    evc.sim.latency(1200, "ReconfigVM_Task")
+    failed = evc.vms("intel-haswell", "evc-slow", "evc-fast", power_cycle=True, shutdown_timeout=2, timeout=3)
+    assert "did not shut down within timeout (3 s)" in failed.vms[0]["error"]["msg"]
+    assert failed.vms[1]["actions"] == ["shut_down", "powered_on"]
+    assert evc.vm("evc-fast")["runtime"]["powerState"] == "poweredOn"
+    assert (has_mark(evc, "evc-slow"), has_mark(evc, "evc-fast")) == (True, False)
+
+
+def test_what_went_off_while_the_wait_was_broken_off_is_started_again(start, monkeypatch):
+    evc = start("xeon-broadwell", flags=("--guest-time", "1ms"))
+    for name in ("evc-w1", "evc-w2"):
+        evc.make(name)
+    waited = Task.wait_until
+
+    def broken_off(task, *given, **more):
+        waited(task, *given, **more)
+        raise TimedOut("The wait was broken off.")
+
+    monkeypatch.setattr(Task, "wait_until", broken_off)
+    failed = evc.vms("intel-haswell", "evc-w1", "evc-w2", power_cycle=True)
+    assert [entry["actions"] for entry in failed.vms] == [["shut_down", "powered_on"]] * 2
+    for name in ("evc-w1", "evc-w2"):
+        assert evc.vm(name)["runtime"]["powerState"] == "poweredOn"
+        assert not has_mark(evc, name)
+
+
+def test_each_wait_has_its_whole_time_from_where_it_begins(start, monkeypatch):
+    evc = start("xeon-broadwell")
+    evc.make("evc-waits")
+    evc.sim.latency(600, "ReconfigVM_Task")
+    waited, left = Task.wait_until, []
+
+    def noted(task, *given, deadline, **more):
+        left.append(deadline - time.monotonic())
+        return waited(task, *given, deadline=deadline, **more)
+
+    monkeypatch.setattr(Task, "wait_until", noted)
+    assert evc.vms("intel-haswell", "evc-waits", power_cycle=True, shutdown_timeout=50, tools_timeout=60).error is None
+    assert left == [pytest.approx(50, abs=0.4), pytest.approx(60, abs=0.4)]

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyVmomi import vim
 
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.find import Selector, find_vm
+from ansible_collections.vforge.vsphere.plugins.module_utils._connector.props import Row
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import disks
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.connector.support import session
 
 _DEVICE = vim.vm.device
 _FLAT = _DEVICE.VirtualDisk.FlatVer2BackingInfo
@@ -112,3 +115,41 @@ def test_files_of_chains_come_with_their_sizes():
     (chain,) = disks.chains_in(values)
     assert [[(each.name, each.size) for each in unit] for unit in chain] == [[("[ds] a.vmdk", 1), ("[ds] a-flat.vmdk", 9)]]
     assert disks.chains_in({}) == []
+
+
+# Who uses whose files
+
+
+def test_a_disk_that_another_vm_has_in_a_snapshot_alone_is_used_by_it(make_sim):
+    sim = make_sim("--vms", "0")
+    for name in ("web-1", "web-2"):
+        sim.create_vm(name, on=False, disks=[{"bytes": 2**20}])
+    where = ("-ds", "LocalDS_0", "-disk", "web-1/web-1.vmdk", "-link=false")
+    sim.govc("vm.disk.attach", "-vm", "web-2", *where)
+    sim.govc("snapshot.create", "-vm", "web-2", "-m=false", "with it")
+    with session(sim) as opened:
+        one, two = (find_vm(opened, Selector(name=name), None)._GetMoId() for name in ("web-1", "web-2"))
+        file = "[LocalDS_0] web-1/web-1.vmdk"
+        sim.govc("device.remove", "-vm", "web-2", "-keep", "disk-1000-1")
+        assert disks.users_of(opened, one, [file]) == {file: ["web-2"]}
+        assert disks.users_of(opened, two, [file]) == {file: ["web-1"]}
+        assert disks.users_of(opened, two, [file], itself=True) == {file: ["web-1", "web-2"]}
+        assert disks.users(opened, [one]) == {one: {two: "web-2"}}
+        # A disk that only a snapshot has is not the topmost one of anything, so others may stand on it.
+        assert disks.with_own_deltas(opened, [one]) == []
+        sim.govc("snapshot.create", "-vm", "web-1", "-m=false", "with it")
+        sim.govc("device.remove", "-vm", "web-1", "-keep", "disk-1000-0")
+        assert disks.with_own_deltas(opened, [one]) == [one]
+        assert disks.users(opened, [one]) == {one: {two: "web-2"}}
+
+
+@pytest.mark.parametrize(("folder", "own"), [("web/", True), ("", True), ("other/", False)])
+def test_disks_of_a_vm_s_own_folder_are_its_own_also_at_the_top_of_a_datastore(folder, own):
+    info = vim.vm.FileLayoutEx.FileInfo
+    files = [
+        info(key=0, name=f"[ds] {folder}web.vmdk", type="diskDescriptor", size=1),
+        info(key=1, name=f"[ds] {folder}vmware.log", type="log", size=1),
+    ]
+    path = "[ds] web.vmx" if not folder else "[ds] web/web.vmx"
+    row = Row(vim.VirtualMachine("vm-1"), {"config.files.vmPathName": path, "layoutEx.file": files})
+    assert disks._own(row) == ({files[0].name} if own else set())
