@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backups of VMs from the options to the result.
 
-The order of each VM is: lock its folder in the repository, put right what dead runs have left, refuse
-what cannot be, run the script before in its guest, snapshot, run the script after, read device data from
-the snapshot, ask what changed, read it in parallel, remove the snapshot, read back what was written,
-commit. A point is there when all of that is done, and not before. VMs do not wait for each other.
+The order of each VM is: lock its folder in the repository, put right what dead runs have left, read
+it as it is now, refuse what cannot be, run the script before in its guest, snapshot, run the script after,
+read device data from the snapshot, ask what changed, read it in parallel, remove the snapshot, read back
+what was written, commit. A point is there when all of that is done, and not before. VMs do not wait for each other.
 """
 
 from __future__ import annotations
@@ -247,7 +247,9 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         lock = job.repository.locked(item.vm.instance_uuid, job.task.deadline, show, go_on=job.go_on)
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
+        _read_again(job, item)
         if item.due(BACK_UP):
+            plan.check(item.vm, job.options)
             _choose_transport(job, item)
         if item.due(scripts.RUN_AFTER):
             scripts.finish_dead_run(job, item)
@@ -266,6 +268,19 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
             _leave(item)
 
 
+def _read_again(job: BackupTask, item: BackupItem) -> None:
+    """Read a VM in its turn, which may come hours after the task began: it may be on by now, or off.
+
+    Without a snapshot that a dead run had left, its disks are others, too.
+
+    :raises NotFound: it is not there any more.
+    """
+    (found,) = read.find(job.session, [Selector(moid=item.vm.moid)], None)
+    if isinstance(found, VforgeError):
+        raise found
+    item.vm = found
+
+
 def _shorten(job: BackupTask, item: BackupItem) -> None:
     """Make the newest point of a VM a full one whose chain of images would become too long.
 
@@ -281,12 +296,6 @@ def _choose_transport(job: BackupTask, item: BackupItem) -> None:
 
     :raises VforgeError: by nothing that was allowed.
     """
-    if item.leftovers and not job.task.check:
-        # Without the snapshot that a dead run had left, its disks are others.
-        (found,) = read.find(job.session, [Selector(moid=item.vm.moid)], None)
-        if isinstance(found, VforgeError):
-            raise found
-        item.vm = found
     item.ways = job.sources.ways(item.vm)
     item.transport = plan.transport(item.title, item.ways, job.options)
     warning = plan.fell_back(item.title, item.transport, item.ways, item.vm, job.options)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -203,6 +204,38 @@ def test_a_lease_that_a_signal_leaves_is_ended_before_its_snapshot_is_removed(ba
     assert (ended.result["error_code"], ended.result.get("warnings", [])) == ("interrupted", [])
     assert ended.calls["HttpNfcLeaseAbort"] == 1
     assert (backups.sim.open_leases(), backups.snapshots("web-1"), backups.points()) == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("on", "meanwhile", "becomes"),
+    [
+        (False, ("vm.power", "-on"), "file-system-consistent"),
+        (True, ("vm.power", "-off"), "powered-off"),
+        (False, ("vm.markastemplate",), "template"),
+        (False, ("vm.unregister",), "not_found"),
+    ],
+)
+def test_a_vm_is_backed_up_as_it_is_in_its_turn(backups, on, meanwhile, becomes):
+    """Also where it has changed since the task began."""
+    backups.make("web-2", size=MIB, on=on)
+    rule = backups.sim.inject(method="CreateSnapshot_Task", name="web-1", do="delay")
+
+    def change():
+        if backups.sim.called("CreateSnapshot_Task", 1, within=30):
+            backups.govc(*meanwhile, "web-2")
+            backups.sim.clear(rule)
+
+    changing = threading.Thread(target=change)
+    backups.sim.reset_calls()
+    changing.start()
+    ran = backups.attempt(vms=[{"name": "web-1"}, {"name": "web-2"}], parallel=1, transport="export")
+    changing.join()
+    first, second = ran.result["vms"]
+    assert first["actions"] == ["backed_up"]
+    if "error" not in second:
+        assert second["point"]["consistency"] == becomes
+    else:
+        assert (second["error"]["error_code"], ran.called("CreateSnapshot_Task")) == (becomes, 1)
 
 
 def test_fifty_with_one_in_ten_failing_and_the_second_run_takes_exactly_the_missing(backups):
