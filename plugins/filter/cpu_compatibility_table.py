@@ -47,7 +47,9 @@ _value:
   type: str
 """
 
-YES, NO, UNKNOWN = "yes", "no", "unknown"
+YES = "yes"
+NO = "no"
+UNKNOWN = "unknown"
 
 _TITLES = ("VMS", "NEED", "TO", "FIT", "IN THE WAY")
 

@@ -113,7 +113,7 @@ class Release:
 
 def plain(label: str) -> str:
     """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell" Generation``."""
-    return " ".join(re.sub(r"[®™\"“”']", "", label).split()).casefold()
+    return " ".join(re.sub(r"[®™\"\u201c\u201d']", "", label).split()).casefold()
 
 
 def _named(modes: t.Sequence[Mode], text: str, option: str, noun: str) -> Mode:

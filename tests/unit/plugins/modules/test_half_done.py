@@ -32,8 +32,9 @@ _READERS = {"fleet_plan", "vm_guest_check"}
 
 # What a task undoes when it fails, by the call that fails.
 _UNDONE = {
-    # It is marked as a template again, which it still is.
+    # It is marked as a template again, and is what it was.
     ("capv_template", "MarkAsVirtualMachine"),
+    ("capv_template", "UpgradeVM_Task"),
     ("cached_ovf_template", "ImportVApp"),
     ("vmdk, imported", "ReconfigVM_Task"),
     ("vmdk, imported", "MoveVirtualDisk_Task"),

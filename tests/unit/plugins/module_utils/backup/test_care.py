@@ -35,7 +35,8 @@ CLUSTER = 64 * 1024
 @pytest.fixture
 def backups(tmp_path):
     """Three points of one disk, an hour apart."""
-    made, made.guest = Backups(tmp_path / "repository"), Guest(3 * MIB)
+    made = Backups(tmp_path / "repository")
+    made.guest = Guest(3 * MIB)
     for number in range(3):
         made.guest.write(number * MIB, bytes([number + 1]) * 500_000)
         made.take(made.guest)

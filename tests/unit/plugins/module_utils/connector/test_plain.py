@@ -177,7 +177,7 @@ _PACKED = gzip.compress(b"<a/>", mtime=0)
 )
 def test_compressed_answers_and_those_that_are_none(make_sim, monkeypatch, body, status, error):
     with session(make_sim("--vms", "0", "--parents", "0"), connection_timeout=1) as known:
-        _ = known.content  # what is asked for before connections are replaced
+        assert known.content  # is asked for before connections are replaced
         with monkeypatch.context() as patched:
             if error is None:
                 assert _asked(known, patched, _Canned(body, status)) == b"<a/>"

@@ -57,7 +57,9 @@ def test_what_makes_no_sense_together_is_refused_with_the_option(given_options, 
     assert refused.value.details["option"] == option
 
 
-@pytest.mark.parametrize("text", ["intel-low", 'Intel® "Low" Generation', "intel low generation", " Intel “Low”  Generation "])
+@pytest.mark.parametrize(
+    "text", ["intel-low", 'Intel® "Low" Generation', "intel low generation", " Intel \u201cLow\u201d  Generation "]
+)
 def test_a_mode_is_named_by_key_or_label(text):
     assert RELEASE.mode(text.strip()) is LOW
 
