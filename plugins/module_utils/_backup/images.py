@@ -24,9 +24,9 @@ import time
 import typing as t
 
 from .._connector import tls
-from .._errors import MissingLibrary, TimedOut, VforgeError
+from .._errors import MissingLibrary, TimedOut
 from .._programs import environment, find
-from .model import BackupDamaged
+from .model import BackupDamaged, ToolFailed
 
 # Of block status in one question: nbdkit refuses more than 4 GiB, and answers wrongly near it.
 _MOST_STATUS = 2**30
@@ -52,12 +52,6 @@ GoOn: t.TypeAlias = t.Callable[[], None]
 
 def to_the_end() -> None:
     """For a wait that only its deadline ends."""
-
-
-class ToolFailed(VforgeError):
-    """qemu-img or qemu-nbd could not do what it was asked to."""
-
-    error_code = "image_tool_failed"
 
 
 @contextlib.contextmanager

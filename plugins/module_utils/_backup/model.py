@@ -38,6 +38,12 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.qcow2")
 
 
+class ToolFailed(VforgeError):
+    """qemu-img or qemu-nbd could not do what it was asked to."""
+
+    error_code = "image_tool_failed"
+
+
 class BackupDamaged(VforgeError):
     """What a repository holds is not what was written."""
 

@@ -238,7 +238,7 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 _FILES: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
 }
-# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other files do not count: two VMs
+# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left out: two VMs
 # in one folder may both name one log.
 _DISK_FILES = ("diskDescriptor", "diskExtent")
 _FILES_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("layoutEx.file",)}
