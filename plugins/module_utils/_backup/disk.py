@@ -16,7 +16,7 @@ from .audit import Auditing
 from .blockmap import BlockMap
 from .copying import Copied, Copying, prove, read_back
 from .images import Nbd
-from .model import BLOCK, BackupDamaged, DiskBackup, Point
+from .model import BLOCK, BackupDamaged, DiskBackup, Point, ToolFailed
 from .repository import Known, Machine
 
 _RESTORED = "restored image"
@@ -188,7 +188,7 @@ def verify(machine: Machine, point: Point, disk: DiskBackup, deadline: float, kn
 def _mended(path: str, deadline: float) -> bool:
     try:
         return images.check(path, deadline, mend=True) > 0
-    except images.ToolFailed:
+    except ToolFailed:
         return False  # qemu-img's own lock: somebody reads it
 
 
@@ -199,7 +199,7 @@ def holds(machine: Machine, point: Point, disk: DiskBackup, path: str, form: str
     try:
         with machine.digests_of(point, disk) as digests:
             prove(path, digests, range(digests.count), deadline, form)
-    except (BackupDamaged, images.ToolFailed):
+    except (BackupDamaged, ToolFailed):
         return False
     return True
 

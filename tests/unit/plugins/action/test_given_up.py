@@ -42,8 +42,10 @@ def _works(tiny_ova):
     place = {"cluster": "DC0_C0", "default_network": "VM Network"}
     return {
         "backup_clone": _reads(vm=_VM),
+        "capv_template": _reads(template=_VM),
         "cpu_features_info": _reads(compare=True),
         "disk_tool_info": _reads(question="info", vm=_VM),
+        "evc": _reads(cluster="DC0_C0", mode="intel-haswell"),
         "first_class_disk": _reads(datastore="LocalDS_0", disks=[{"name": "data-1", "size": "8 MiB"}]),
         "first_class_disk_info": _reads(),
         "first_class_disk_snapshot": _reads(
