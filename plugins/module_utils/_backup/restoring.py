@@ -149,6 +149,8 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     :raises PartialFailure: it did not succeed; it holds the whole result.
     """
     deadline = session.deadline(options.timeout)
+    # A VM that is not there is said before anything is waited for.
+    found = targets.find(session, options.into, options.datacenter)
     images.require()
     if options.folder:
         _files.check_folder(options.folder, what=_WHAT)
@@ -156,7 +158,7 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
         # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
-        target = targets.find(session, options.into, options.datacenter)
+        target = targets.again(session, found)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
         item = RestoreItem(target=target)
