@@ -62,7 +62,9 @@ def damage_of(what: str) -> t.Iterator[None]:
     """
     try:
         yield
-    except ToolFailed as error:
+    except VforgeError as error:
+        if not isinstance(error, ToolFailed):
+            raise
         raise BackupDamaged(
             f"{what} cannot be read: {error.message}",
             hint="Take another point, or restore the images of this one and of those below it from another copy of the "

@@ -400,7 +400,7 @@ def test_what_no_commit_has_is_told_until_one_has_it(tree, folder):
     _commit(tree)
     assert _run(at)["uncommitted"] == []
     removed = [path for path in _ALL if path != "management/management-app.yaml"]
-    assert [_run(at, state="absent")["uncommitted"] for _ in range(2)] == [removed, removed]
+    assert [_run(at, state="absent")["uncommitted"] for _time in range(2)] == [removed, removed]
     _commit(tree)
     assert _run(at, state="absent")["uncommitted"] == []
 
