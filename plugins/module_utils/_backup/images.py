@@ -24,7 +24,7 @@ import time
 import typing as t
 
 from .._connector import tls
-from .._errors import MissingLibrary, TimedOut
+from .._errors import MissingLibrary, TimedOut, VforgeError
 from .._programs import environment, find
 from .model import BackupDamaged, ToolFailed
 
