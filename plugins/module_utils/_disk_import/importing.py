@@ -326,7 +326,7 @@ def _delete_detached(task: Task[t.Any], item: Item, home: Home, path: str) -> bo
     def start(_item: Item) -> t.Any:
         return apply.start_delete(task.session, home.ref, path)
 
-    task.call([item], start, "disks deleted", note, deadline=deadline)
+    task.call([item], start, "disks deleted", note, repeatable=True, deadline=deadline)
     return gone == [True]
 
 
@@ -338,7 +338,7 @@ def _destroy(task: Task[t.Any], item: Item, moid: str) -> None:
         if outcome.error is not None and fault != "ManagedObjectNotFound":
             item.warnings.append(f"The VM {moid} that was made for the import could not be removed: {outcome.error}")
 
-    task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, deadline=deadline)
+    task.call([item], lambda _item: start_destroy(task.session, moid), "VMs removed", note, repeatable=True, deadline=deadline)
 
 
 def clear(task: Task[t.Any], item: Item, home: Home, target: DatastorePath) -> None:
