@@ -27,6 +27,8 @@ def _clone(name: str, **more: Any) -> dict[str, Any]:
 def _make_level(sim: Any, number: int, folder: Path) -> None:
     """A clone that is to become a template, and runs."""
     assert Forked(sim, "linked_clone", folder).run(_clone(f"level-{number}", as_template=True)).code == 0
+    # It is shut down by its Tools.
+    sim.govc("vm.ip", "-wait", "20s", f"level-{number}")
 
 
 def _plain_source(sim: Any, number: int, _folder: Path) -> None:

