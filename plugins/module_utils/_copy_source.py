@@ -136,11 +136,13 @@ def copy_all(job: SnapshotTask[I], items: t.Sequence[I], copy: t.Callable[[list[
     :param crash_consistent: see ``with_snapshots``.
     :raises Reason: why the task ended early.
     """
-    with_new = []
+    with_new, others = [], []
     for item in items:
         if isinstance(item.source, FromNewSnapshot):
             item.quiesced = item.source.quiesce
             with_new.append(item)
-    for wave in waves([item for item in items if item not in with_new], job.task.parallel):
+        else:
+            others.append(item)
+    for wave in waves(others, job.task.parallel):
         copy(wave)
     with_snapshots(job, with_new, copy, crash_consistent=crash_consistent)
