@@ -60,6 +60,7 @@ if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
     from .._vsphere.transports import Way
     from .readers import Reader
+    from .turns import Turn
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
@@ -198,7 +199,7 @@ def _carry_out(job: BackupTask) -> None:
         with job.task.phase("lookup"):
             job.tags = about.tags(job.session, job.task.deadline)
     try:
-        lanes.work(job, due, lambda item: _back_up(job, item))
+        lanes.work(job, due, lambda turn: _back_up(job, turn))
     finally:
         _wind_up(job, due)
 
@@ -236,11 +237,12 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
 # One VM, in a thread
 
 
-def _back_up(job: BackupTask, item: BackupItem) -> None:
+def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
     """All that is due of one VM, in the order that the head of this file says.
 
     :raises VforgeError: why it has no new point.
     """
+    item = turn.each
     begun = time.monotonic()
     try:
         show = job.session.show_progress
@@ -248,6 +250,9 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
         _read_again(job, item)
+        # It may have moved to another host or datastore, where others are read already.
+        turn.look_again()
+        job.go_on()
         if item.due(BACK_UP):
             plan.check(item.vm, job.options)
             _choose_transport(job, item)
