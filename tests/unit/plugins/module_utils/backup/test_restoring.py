@@ -523,6 +523,13 @@ def made_with(monkeypatch, opened):
     return seen
 
 
+def written(known, *, seed):
+    """The guest writes something else, and is off then."""
+    known.on()
+    known.write(0, seed=seed)
+    known.off()
+
+
 def test_a_disk_is_made_with_its_storage_policy_and_not_changed_to_it_later(db, monkeypatch):
     for name in ("gold", "silver"):
         db.sim.request("POST", "/policies", {"name": name, "datastores": ["LocalDS_0"]})
@@ -536,13 +543,13 @@ def test_a_disk_is_made_with_its_storage_policy_and_not_changed_to_it_later(db, 
         assert (seen, policies_of(opened, moid, [2000])) == ([(gold,)], {2000: (gold,)})
 
         # The point of the fixture is of before the policies: that one says that the disks had none.
-        db.write(0, seed=4)
+        written(db, seed=4)
         named = db.restore(disks=["2000"], storage_policy="silver", point=db.points()[0].id)
         assert named.result["disks"][0]["storage_policies"] == [silver]
         assert (seen[1:], policies_of(opened, moid, [2000])) == ([(silver,)], {2000: (silver,)})
         db.run()
         give(db, 2000, gold)
-        db.write(0, seed=5)
+        written(db, seed=5)
         db.restore(disks=["2000"], settings=["storage_policies"])
         assert (seen[2:], policies_of(opened, moid, [2000])) == ([(silver,)], {2000: (silver,)})
 
@@ -551,7 +558,7 @@ def test_a_disk_is_made_with_its_storage_policy_and_not_changed_to_it_later(db, 
         db.restore(disks=["2000"])
         assert seen[3:] == [(silver,)]
 
-        db.write(0, seed=6)
+        written(db, seed=6)
         for asked, code in (
             ({"storage_policy": "elsewhere"}, "policy_not_satisfied"),
             ({"storage_policy": "x"}, "not_found"),
@@ -611,7 +618,7 @@ def test_settings_of_the_firmware_are_put_back_where_that_is_asked_for(web, tmp_
     assert (nvram_now(web, tmp_path, path), ran.called("ImportVApp")) == (b"kept" * 100, 0)
     assert web.restore(settings=["nvram"]).result["changed"] is False
     upload_nvram(web, tmp_path, b"another")
-    web.write(MIB, seed=2)
+    written(web, seed=2)
     ran = web.restore(settings=["nvram"], powered_on=True)
     assert ran.result["into"]["actions"][-2:] == ["nvram_put_back", "powered_on"]
     assert (nvram_now(web, tmp_path, path), web.state()) == (b"kept" * 100, "poweredOn")
