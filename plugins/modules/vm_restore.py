@@ -18,7 +18,8 @@ description:
   - Disks of a VM that is off, and files, which already have what the point has are left alone.
   - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and networks, of which
     M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) makes a new VM so.
-  - Single files are read by C(guestmount) or C(qemu-nbd), straight from the image of a point.
+  - Single files are read straight from the image of a point, by programs that the guide C(Backup and restore)
+    names.
 options:
   repository:
     description:
