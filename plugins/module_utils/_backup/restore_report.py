@@ -40,7 +40,7 @@ def result(job: RestoreTask) -> dict[str, t.Any]:
         "disks": [_disk(item, disk) for disk in item.disks],
         "put_back": {
             "nvram": PUT_NVRAM_BACK in item.done,
-            "tags": sorted(job.settings.tags.values()) if ATTACH_TAGS in item.done else [],
+            "tags": _tags(job),
         },
         "left": [disk.label for disk in item.target.disks if disk.unit not in {each.place.backup.unit for each in item.disks}],
         "diff": diff(before, after),
@@ -62,9 +62,15 @@ def _settings(job: RestoreTask, *, done: bool) -> list[str]:
     lines = []
     if PUT_NVRAM_BACK in job.item.done:
         lines.append(f"nvram: {f'that of the backup {job.point.id}' if done else 'another one'}\n")
-    if ATTACH_TAGS in job.item.done and done:
-        lines += [f"tag: {name}\n" for name in sorted(job.settings.tags.values())]
+    if done:
+        lines += [f"tag: {name}\n" for name in _tags(job)]
     return lines
+
+
+def _tags(job: RestoreTask) -> list[str]:
+    """The tags that were attached, or in check mode would be."""
+    foreseen = job.task.check and ATTACH_TAGS in job.item.done
+    return sorted(job.settings.tags.values()) if foreseen else job.settings.attached
 
 
 def _disk(item: RestoreItem, disk: RestoredDisk) -> dict[str, t.Any]:

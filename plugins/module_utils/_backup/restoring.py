@@ -216,10 +216,10 @@ def _put_settings_back(job: RestoreTask) -> None:
     """Put back what was asked for besides the disks, which are there by now."""
     if job.settings.nvram:
         _power_off(job)
-        settings.put_nvram_back(job, job.settings.nvram)
+        settings.put_nvram_back(job)
         job.item.done.append(PUT_NVRAM_BACK)
     if job.settings.tags:
-        settings.attach_tags(job, job.settings.tags)
+        settings.attach_tags(job)
         job.item.done.append(ATTACH_TAGS)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from .._connector.rest import RestSession
+from .._engine import Part
 from .._errors import NotFound, VforgeError
 from .._vsphere import tags
 from .._vsphere.folder import DatastorePath, NoSuchFile
@@ -16,7 +17,7 @@ from .._vsphere.policies import Policy, find_policy, policies_of
 from .._vsphere.vm import moid_of
 from . import restore_plan
 from .restore_options import NVRAM, POLICIES, TAGS
-from .restore_plan import NotRestored
+from .restore_plan import ATTACH_TAGS, DONE, PUT_NVRAM_BACK, NotRestored
 
 if t.TYPE_CHECKING:
     from .restoring import RestoredDisk, RestoreTask
@@ -29,11 +30,12 @@ class Settings:
     """What is to be put back, and what was.
 
     :ivar nvram: settings of the firmware that the VM does not have; empty where it has them, or nobody asked for it.
-    :ivar tags: names by the IDs of the tags that the VM lacks.
+    :ivar tags: names by the IDs of the tags that the VM lacks; ``attached`` those that it has got.
     """
 
     nvram: bytes = b""
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
+    attached: list[str] = dataclasses.field(default_factory=list)
 
 
 def missing(job: RestoreTask) -> Settings:
@@ -161,14 +163,16 @@ def _read(job: RestoreTask, most: int) -> bytes:
         ) from error
 
 
-def put_nvram_back(job: RestoreTask, data: bytes) -> None:
+def put_nvram_back(job: RestoreTask) -> None:
     """Write the settings of the firmware of a VM that is off, and read them back.
 
     :raises NotRestored: something else was read.
     """
     _read(job, 1)  # it has some: of a VM that was on, nobody could know
     path = DatastorePath.parse(job.target.nvram, "nvram")
+    data = job.settings.nvram
     job.files.write(path, data)
+    job.item.parts.append(Part(PUT_NVRAM_BACK, DONE[PUT_NVRAM_BACK]))
     if job.files.read(path, len(data) + 1) != data:
         raise NotRestored(
             "read_back_failed", f"{path} has something else than was written into it.", hint="Run again: it is written again."
@@ -194,15 +198,20 @@ def _tags(job: RestoreTask) -> dict[str, str]:
     return {key: name for key, name in known.items() if key not in attached}
 
 
-def attach_tags(job: RestoreTask, wanted: t.Mapping[str, str]) -> None:
-    """Attach tags; the calls do not grow with their number.
+def attach_tags(job: RestoreTask) -> None:
+    """Attach the tags that the VM lacks; the calls do not grow with their number.
 
     :raises NotFound: some were not attached, such as those that another vCenter has.
     """
+    wanted = job.settings.tags
     with RestSession(job.session.options, job.session.warn, job.task.deadline) as rest:
         reasons = tags.attach(rest, job.target.moid, wanted)
-        left = [name for key, name in wanted.items() if key not in tags.attached_to(rest, job.target.moid)]
+        now = tags.attached_to(rest, job.target.moid)
+    job.settings.attached = sorted(name for key, name in wanted.items() if key in now)
+    left = [name for key, name in wanted.items() if key not in now]
     if left:
+        if job.settings.attached:
+            job.item.parts.append(Part(ATTACH_TAGS, DONE[ATTACH_TAGS]))
         why = "; ".join(reasons) or "vCenter does not say why"
         raise NotFound(
             f"{len(left)} of {len(wanted)} tags were not attached to {job.target.path}: {', '.join(sorted(left))} ({why}).",

@@ -653,9 +653,11 @@ def test_tags_are_attached_where_that_is_asked_for_by_calls_that_do_not_grow(web
     assert sorted(web.sim.govc("tags.attached.ls", "-r", "/DC0/vm/web-1")) == names
     assert web.restore(settings=["tags"]).result["changed"] is False
     web.govc("tags.rm", "-f", "-c", "tier", names[2])
+    web.govc("tags.detach", names[1], "/DC0/vm/web-1")
     gone = web.try_restore(settings=["tags"])
     assert gone.error.error_code == "not_found"
-    assert f"1 of 1 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(gone.error)
+    assert f"1 of 2 tags were not attached to /DC0/vm/web-1: {names[2]}" in str(gone.error)
+    assert (gone.result["changed"], gone.result["put_back"]["tags"]) == (True, [names[1]])
 
 
 # What is refused
