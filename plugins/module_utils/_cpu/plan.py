@@ -101,7 +101,7 @@ def groups_of(vms: t.Iterable[CpuVm], hosts: t.Iterable[CpuHost]) -> list[Group]
 def _basis(vm: CpuVm) -> tuple[str, str, Values]:
     """What there is to compare of a VM: which kind of it, why there is nothing, and its requirements."""
     needs = vm.needs
-    hardware = hardware_number(needs.hardware)
+    hardware = needs.hardware_number
     if vm.powered_off:
         values = needs.requirements or {**needs.offline, **_demanded(needs.masks)}
         # One that is off may really require nothing. Of old hardware, or of a configuration that is not shown, nobody knows.
@@ -121,12 +121,6 @@ def _demanded(masks: Values) -> Values:
     return {
         each.key: "Bool:Min:1" for each in demands if each.operation == "val" and each.number == 1 and each.key not in _NUMBERS
     }
-
-
-def hardware_number(version: str) -> int:
-    """The number of a virtual hardware version (``vmx-08``); 0 where it is none."""
-    digits = version.removeprefix("vmx-")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 5 else 0
 
 
 class Comparison:

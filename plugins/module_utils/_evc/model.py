@@ -1,7 +1,7 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EVC modes, clusters and VMs that have one, and what a task is asked to do. Pure."""
+"""The modes of a release, clusters and VMs that have one, and what a task is asked to do. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import typing as t
 from .._connector import names
 from .._connector.find import Selector
 from .._errors import InvalidOption, VforgeError
+from .._vsphere.features import Values, same_values
+from .._vsphere.processors import Mode, Needs, Processor
 from .._vsphere.vm import Vm
 
 PRESENT, ABSENT = "present", "absent"
@@ -36,42 +38,6 @@ class Blocked(VforgeError):
     """Hosts or running VMs stand in the way of a mode."""
 
     error_code = "evc_blocked"
-
-
-@dataclasses.dataclass(frozen=True)
-class Mask:
-    """What a host or a VM shows of one feature: ``cpuid.avx2``, ``Val:1``.
-
-    Releases write the feature in capitals or not, and so two masks are compared without regard to that.
-    """
-
-    key: str
-    value: str
-
-    @property
-    def normal(self) -> tuple[str, str]:
-        """For comparing."""
-        return self.key.lower(), self.value.lower()
-
-
-@dataclasses.dataclass(frozen=True)
-class Mode:
-    """An EVC mode as the release has it.
-
-    :ivar track: groups of features that are at least partly in it; with ``tier``, the place in the vendor's order, it
-        says whether one mode has all that another has (API reference, EVCMode).
-    """
-
-    key: str
-    label: str
-    vendor: str = ""
-    tier: int = 0
-    track: frozenset[str] = frozenset()
-    masks: tuple[Mask, ...] = ()
-
-    def includes(self, other: Mode) -> bool:
-        """Whether what another mode guarantees is in this one."""
-        return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +71,9 @@ class Release:
         """The mode with a key; None where it has none."""
         return next((mode for mode in self.modes if mode.key == key), None)
 
-    def of_masks(self, masks: t.Iterable[Mask]) -> Mode | None:
+    def of_masks(self, masks: Values) -> Mode | None:
         """The mode whose masks these are."""
-        wanted = {mask.normal for mask in masks}
-        return next((mode for mode in self.modes if wanted and {mask.normal for mask in mode.masks} == wanted), None)
+        return next((mode for mode in self.modes if masks and same_values(masks, mode.masks)), None)
 
 
 def plain(label: str) -> str:
@@ -149,14 +114,17 @@ class Cluster:
 class HostCpu:
     """A host of the cluster.
 
-    :ivar max_mode: key of the highest mode that it supports; None where it supports none, or is disconnected.
+    :ivar processor: its name and the highest mode that it supports; empty where it supports none, or is disconnected.
     """
 
     moid: str
     name: str
-    processor: str = ""
-    max_mode: str | None = None
-    connected: bool = True
+    processor: Processor = dataclasses.field(default_factory=Processor)
+
+    @property
+    def max_mode(self) -> str | None:
+        """Key of the highest mode that it supports; None for none."""
+        return self.processor.max_mode or None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,20 +169,20 @@ class Obstacle:
 class EvcVm(Vm):
     """A VM and the mode that it has of its own.
 
-    :ivar hardware: its hardware version, as 21; 0 where it is unknown.
+    :ivar needs: its hardware version, the masks of its own mode, and the lowest mode in which it could run.
     :ivar supported: whether vCenter says that it can have a mode of its own; None where it says nothing.
-    :ivar masks: those of its own mode; none where it has no such mode.
-    :ivar needs_mode: key of the lowest mode in which it could run.
     :ivar tools: whether VMware Tools run.
     :ivar mark: what an earlier run has left, which had shut it down: ``tools``, ``plain`` or empty.
     """
 
-    hardware: int = 0
+    needs: Needs = dataclasses.field(default_factory=Needs)
     supported: bool | None = None
-    masks: tuple[Mask, ...] = ()
-    needs_mode: str | None = None
     tools: bool = False
     mark: str = ""
+
+    def has_masks_of(self, mode: Mode | None) -> bool:
+        """Whether its own masks are those of a mode; of None, whether it has none."""
+        return same_values(self.needs.masks, mode.masks if mode is not None else {})
 
 
 def mark(vm: EvcVm) -> str:

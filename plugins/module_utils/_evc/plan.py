@@ -11,6 +11,7 @@ import typing as t
 from .._connector import names
 from .._errors import InvalidOption, NotSupported, VforgeError
 from .._vsphere.privileges import NotPermitted
+from .._vsphere.processors import Mode
 from .model import (
     ACTIVE_VMS,
     HIGHEST,
@@ -21,7 +22,6 @@ from .model import (
     Cluster,
     EvcVm,
     HostCpu,
-    Mode,
     Obstacle,
     Options,
     Release,
@@ -195,8 +195,7 @@ class VmPlan:
 
 def decide_vm(vm: EvcVm, options: Options, mode: Mode | None) -> VmPlan:
     """What brings a VM to the mode that is asked for; None for no mode of its own."""
-    wanted = {mask.normal for mask in mode.masks} if mode is not None else set()
-    change = {mask.normal for mask in vm.masks} != wanted
+    change = not vm.has_masks_of(mode)
     start = (POWER_ON, COME_BACK, UNMARK)
     if not change and vm.powered_on:
         return VmPlan((COME_BACK, UNMARK) if vm.mark else ())
@@ -213,9 +212,10 @@ def decide_vm(vm: EvcVm, options: Options, mode: Mode | None) -> VmPlan:
 def _refusal(vm: EvcVm, options: Options) -> VforgeError | None:
     if vm.template:
         return InvalidOption(f"{vm.path} is a template.", hint="Make it a VM first.", option="vms")
-    if vm.supported is False or 0 < vm.hardware < OLDEST_HARDWARE:
+    hardware = vm.needs.hardware_number
+    if vm.supported is False or 0 < hardware < OLDEST_HARDWARE:
         return NotSupported(
-            f"{vm.path} cannot have an EVC mode of its own: its hardware version is {vm.hardware}.",
+            f"{vm.path} cannot have an EVC mode of its own: its hardware version is {hardware}.",
             hint=f"It takes hardware version {OLDEST_HARDWARE} and vSphere 6.7. Upgrade its hardware while it is off.",
         )
     if vm.powered_off:

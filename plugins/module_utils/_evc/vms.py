@@ -18,8 +18,9 @@ from .._errors import Fault, InvalidOption, NotAttempted, TimedOut, VforgeError
 from .._vm_stages import fault_of
 from .._vsphere import vm as vsphere
 from .._vsphere.privileges import missing_privileges
+from .._vsphere.processors import Mode
 from . import apply, plan, read
-from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Mode, Options, Release, mark
+from .model import MARK_KEY, PRESENT, WITH_TOOLS, EvcVm, Options, Release, mark
 from .plan import APPLY, COME_BACK, MARK, POWER_ON, SHUT_DOWN, UNMARK
 
 if t.TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _cycle(task: Task[VmItem], options: Options) -> None:
     _shut_down(task, options)
     task.stage(
         APPLY,
-        lambda item: apply.start_apply(session, item.vm.moid, item.mode.masks if item.mode else (), options.complete_masks),
+        lambda item: apply.start_apply(session, item.vm.moid, item.mode, options.complete_masks),
         "VMs have their mode",
         repeatable=True,
     )
@@ -312,8 +313,7 @@ def _look_again(task: Task[VmItem]) -> None:
     known = read.read_again(task.session, [item.vm.moid for item in changed])
     for item in changed:
         item.now = known.get(item.vm.moid, item.now)
-        wanted = {mask.normal for mask in item.mode.masks} if item.mode else set()
-        if APPLY in item.done and item.error is None and {mask.normal for mask in item.now.masks} != wanted:
+        if APPLY in item.done and item.error is None and not item.now.has_masks_of(item.mode):
             item.fail(VforgeError(f"{item.title} has other masks than those of the mode that it was given.", hint="Run again."))
 
 
@@ -339,7 +339,7 @@ def _entry(item: VmItem, release: Release) -> dict[str, t.Any]:
         "path": item.vm.path,
         "mode": key if APPLY in item.done else _own(item.vm, release),
         "previous_mode": _own(item.vm, release),
-        "needs_mode": item.now.needs_mode,
+        "needs_mode": item.now.needs.min_mode or None,
         "power_state": item.now.power_state,
         "actions": _actions(item),
         "changed": item.changed,
@@ -355,7 +355,7 @@ def _actions(item: VmItem) -> list[str]:
 
 def _own(vm: EvcVm, release: Release) -> str | None:
     """The key of the mode that a VM has of its own; ``custom`` where its masks are no mode's."""
-    if not vm.masks:
+    if not vm.needs.masks:
         return None
-    mode = release.of_masks(vm.masks)
+    mode = release.of_masks(vm.needs.masks)
     return mode.key if mode is not None else "custom"

@@ -27,6 +27,11 @@ def values_of(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
     return dict(sorted((key.lower(), value) for key, value in pairs))
 
 
+def same_values(some: Values, others: Values) -> bool:
+    """Whether two masks, or more, are the same. Releases write values in capitals or not, as they do with keys."""
+    return some.keys() == others.keys() and all(text.lower() == others[key].lower() for key, text in some.items())
+
+
 def number_in(text: str) -> int | None:
     """The number of a capability or a mask (``1``, ``0x3f``); None where it is none."""
     try:
