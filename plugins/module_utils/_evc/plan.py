@@ -146,7 +146,8 @@ def blocked(cluster: Cluster, mode: Mode, release: Release, found: t.Sequence[Ob
     advice = []
     if any(obstacle.vms for obstacle in found):
         advice.append(
-            "Power these VMs off, or give them the mode as their own (vms with power_cycle; the role evc_baseline does)."
+            "Power these VMs off until the cluster has the mode, or give them the mode as their own (hardware version "
+            f"{OLDEST_HARDWARE}; vms with power_cycle; the role evc_baseline does)."
         )
     if any(obstacle.within for obstacle in found):
         advice.append("To restart those that are within the mode changes nothing: power them off together.")
