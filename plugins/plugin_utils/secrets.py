@@ -1,11 +1,12 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Seal the secrets of a task, before Ansible learns its arguments: see ``module_utils/_secrets.py`` for texts and addresses.
+"""Seal the secrets of a task, before Ansible learns its arguments: see
+``module_utils/_secrets.py`` for texts and addresses.
 
-Mappings become one string each. Ansible hides every leaf of a mapping that is marked no_log wherever its text appears: a
-guestinfo value of "1" or "web-1" would be starred out in the whole result. As one string it is hidden as a whole, and nothing
-else is.
+Mappings become one string each. Ansible hides every leaf of a mapping that is marked no_log
+wherever its text appears: a guestinfo value of "1" or "web-1" would be starred out in the whole
+result. As one string it is hidden as a whole, and nothing else is.
 """
 
 from __future__ import annotations
@@ -17,23 +18,27 @@ from ansible_collections.vforge.vsphere.plugins.module_utils import _secrets
 
 
 def sealed(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
-    """The arguments with each mapping named in ``secret`` as one JSON string; also inside the items of ``lists``.
+    """The arguments with each mapping named in ``secret`` as one JSON string; also
+    inside the items of ``lists``.
 
-    What is no mapping stays as it is: the module then says what is wrong with it. So does an empty mapping, which has no
-    secret, and whose text "{}" would be starred out wherever else it appears.
+    What is no mapping stays as it is: the module then says what is wrong with it. So does an empty
+    mapping, which has no secret, and whose text "{}" would be starred out wherever else it appears.
     """
     return _replaced(args, secret, lists, lambda value: json.dumps(value, default=str) if _is_full_mapping(value) else value)
 
 
 def sealed_whole(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
-    """As ``sealed``, for options that may be texts and lists too: whatever is not empty becomes JSON."""
+    """As ``sealed``, for options that may be texts and lists too:
+    whatever is not empty becomes JSON.
+    """
     return _replaced(args, secret, lists, lambda value: json.dumps(value, default=str) if value else value)
 
 
 def sealed_texts(args: t.Mapping[str, t.Any], *, address: bool = False) -> dict[str, t.Any]:
     """The arguments with each secret text sealed, at every depth.
 
-    :param address: whether the option ``source`` may be an address; its secrets are sealed in options of their own.
+    :param address: whether the option ``source`` may be an address; its secrets are
+        sealed in options of their own.
     """
     bare = _secrets.moved_out_of_address(args) if address else args
     return {key: _with_texts(key, value) for key, value in bare.items()}

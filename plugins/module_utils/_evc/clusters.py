@@ -125,12 +125,16 @@ def _ask(task: Task[ClusterItem], item: ClusterItem, evc: t.Any, mode: Mode) -> 
 
 
 def _note_left_off(item: ClusterItem, rows: t.Mapping[str, Row]) -> None:
-    """Of a cluster with which nothing is to be done, the VMs that a run left off are all that is of interest."""
+    """Of a cluster with which nothing is to be done, the VMs that a run left off
+    are all that is of interest.
+    """
     _note_interrupted(item, [vm for vm in read.interrupted(rows) if vm.power_state == "poweredOff"])
 
 
 def _note_interrupted(item: ClusterItem, found: t.Sequence[ActiveVm]) -> None:
-    """Tell of the VMs that a run has shut down and not brought back, whatever is to be done with the cluster."""
+    """Tell of the VMs that a run has shut down and not brought back, whatever
+    is to be done with the cluster.
+    """
     item.interrupted = tuple(found)
     off = [vm.name for vm in found if vm.power_state == "poweredOff"]
     if off:

@@ -25,8 +25,9 @@ HIGHEST = "highest"
 OLDEST_HARDWARE = 14
 
 
-# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain> <name of the VM>". By it the
-# next run starts the VM again, where this one is ended between. A clone inherits the pair, with a name that is not its own.
+# Kept in the extraConfig of a VM from before it is shut down until it is back: "<tools or plain>
+# <name of the VM>". By it the next run starts the VM again, where this one is ended between. A
+# clone inherits the pair, with a name that is not its own.
 MARK_KEY = "vforge.evc"
 WITH_TOOLS, WITHOUT_TOOLS = "tools", "plain"
 
@@ -77,7 +78,9 @@ class Release:
 
 
 def plain(label: str) -> str:
-    """A label without its marks and quotation marks, for comparing: ``Intel® "Haswell" Generation``."""
+    """A label without its marks and quotation marks, for comparing:
+    ``Intel® "Haswell" Generation``.
+    """
     return " ".join(re.sub(r"[®™\"\u201c\u201d']", "", label).split()).casefold()
 
 
@@ -114,7 +117,8 @@ class Cluster:
 class HostCpu:
     """A host of the cluster.
 
-    :ivar processor: its name and the highest mode that it supports; empty where it supports none, or is disconnected.
+    :ivar processor: its name and the highest mode that it supports; empty where it
+        supports none, or is disconnected.
     """
 
     moid: str
@@ -154,7 +158,8 @@ class Obstacle:
     :ivar code: the fault in snake case.
     :ivar hosts: names of those that cause it.
     :ivar vms: that use more than the mode has, or of which nobody knows.
-    :ivar within: VMs that are on such hosts and could run in the mode as they are, where vCenter names no VM.
+    :ivar within: VMs that are on such hosts and could run in the mode as they
+        are, where vCenter names no VM.
     :ivar unnamed: the names of these hosts.
     """
 
@@ -169,8 +174,10 @@ class Obstacle:
 class EvcVm(Vm):
     """A VM and the mode that it has of its own.
 
-    :ivar needs: its hardware version, the masks of its own mode, and the lowest mode in which it could run.
-    :ivar supported: whether vCenter says that it can have a mode of its own; None where it says nothing.
+    :ivar needs: its hardware version, the masks of its own mode, and the
+        lowest mode in which it could run.
+    :ivar supported: whether vCenter says that it can have a mode of its
+        own; None where it says nothing.
     :ivar tools: whether VMware Tools run.
     :ivar mark: what an earlier run has left, which had shut it down: ``tools``, ``plain`` or empty.
     """
@@ -191,7 +198,9 @@ def mark(vm: EvcVm) -> str:
 
 
 def marked(value: str, vm_name: str) -> str:
-    """What such a value says on a VM of this name: ``tools``, ``plain``, or empty where it is none."""
+    """What such a value says on a VM of this name: ``tools``,
+    ``plain``, or empty where it is none.
+    """
     kind, _space, name = value.partition(" ")
     return kind if kind in (WITH_TOOLS, WITHOUT_TOOLS) and name == vm_name else ""
 
@@ -201,8 +210,10 @@ class Options:
     """What one task is asked to do, with a cluster or with VMs.
 
     :ivar power_cycle: whether running VMs may be shut down and started again.
-    :ivar force: whether a VM is powered off whose guest cannot be shut down, or does not shut down in time.
-    :ivar timeout: seconds for all of it; ``shutdown_timeout`` and ``tools_timeout`` for these waits.
+    :ivar force: whether a VM is powered off whose guest cannot be shut
+        down, or does not shut down in time.
+    :ivar timeout: seconds for all of it; ``shutdown_timeout`` and
+        ``tools_timeout`` for these waits.
     """
 
     state: str

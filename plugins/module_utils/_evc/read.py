@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What there is, read from vCenter.
 
-A cluster and the mode that it has are one call, however many clusters there are; so are the modes that the release
-offers together with hosts or VMs.
+A cluster and the mode that it has are one call, however many clusters there are; so are the modes
+that the release offers together with hosts or VMs.
 """
 
 from __future__ import annotations
@@ -119,10 +119,11 @@ def _no_cluster(text: str, known: list[str], several: bool) -> VforgeError:
 
 
 def read_hosts(session: Session, cluster: Cluster) -> tuple[Release, tuple[HostCpu, ...], dict[str, Row]]:
-    """The modes that the release offers, the hosts of a cluster, and what ``read_in_way`` returns: one call.
+    """The modes that the release offers, the hosts of a cluster, and what
+    ``read_in_way`` returns: one call.
 
-    The VMs are in it although a mode may have to be checked first: where the cluster turns out to have its mode, that
-    some were left off is all there is to say.
+    The VMs are in it although a mode may have to be checked first: where the cluster turns out to
+    have its mode, that some were left off is all there is to say.
     """
     roots = [processors.service_instance(session), *(session.reference(vim.HostSystem, moid) for moid in cluster.hosts)]
     rows = collect(session, roots, {**_ACTIVE, **_HOSTS}, _TO_VMS, page=PAGE_OF_LITTLE)
@@ -140,7 +141,9 @@ def _release(rows: t.Collection[Row]) -> Release:
 
 
 def read_in_way(session: Session, cluster: Cluster) -> dict[str, Row]:
-    """The hosts of a cluster and what may make their VMs stand in the way of a mode, by moid: one call."""
+    """The hosts of a cluster and what may make their VMs stand in the way
+    of a mode, by moid: one call.
+    """
     roots = [session.reference(vim.HostSystem, moid) for moid in cluster.hosts]
     return {row.moid: row for row in collect(session, roots, _ACTIVE, _TO_VMS, page=PAGE_OF_LITTLE)}
 
@@ -152,10 +155,12 @@ def interrupted(rows: t.Mapping[str, Row]) -> tuple[ActiveVm, ...]:
 
 
 def are_known(rows: t.Mapping[str, Row], results: t.Iterable[t.Any]) -> bool:
-    """Whether rows that were read before a check have the VMs that the check is about, so that once is enough.
+    """Whether rows that were read before a check have the VMs that the check is
+    about, so that once is enough.
 
-    It is not where the check names a VM that was not on then, or had not come to this host. Nor where it names none on a
-    host: all are meant that are on there at the check, and VMs are started meanwhile.
+    It is not where the check names a VM that was not on then, or had not come to this
+    host. Nor where it names none on a host: all are meant that are on there at the
+    check, and VMs are started meanwhile.
 
     :param rows: as ``read_in_way`` returns them.
     """
@@ -180,11 +185,12 @@ def obstacles(
 ) -> tuple[Obstacle, ...]:
     """What vCenter's check of a mode says, with the VMs that it is about.
 
-    vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it names none on a host,
-    all may be meant that are on or suspended there.
+    vCenter names hosts, and of VMs those that it knows to use more than the mode has. Where it
+    names none on a host, all may be meant that are on or suspended there.
 
     :param rows: as ``read_in_way`` returns them.
-    :param within: whether a VM could run in the mode as it is, so that nothing is gained by a restart.
+    :param within: whether a VM could run in the mode as it is, so that
+        nothing is gained by a restart.
     """
     return tuple(_obstacle(rows, result, within) for result in results)
 
@@ -245,7 +251,8 @@ def _sorted(vms: t.Iterable[ActiveVm]) -> tuple[ActiveVm, ...]:
 def find_vms(
     session: Session, selectors: t.Sequence[Selector], datacenter: str | None
 ) -> tuple[Release, str, list[EvcVm | VforgeError]]:
-    """The modes that the release offers, the key of the session, and the VMs that the selectors name, in their order.
+    """The modes that the release offers, the key of the session, and the VMs that the
+    selectors name, in their order.
 
     In the place of one of several that is not found, why not.
 
@@ -258,7 +265,8 @@ def find_vms(
 
 
 def read_vms(session: Session, moids: t.Sequence[str]) -> tuple[Release, str, dict[str, EvcVm]]:
-    """The modes of the release, the key of the session, and what there is of these VMs, by moid: one call.
+    """The modes of the release, the key of the session, and what there is
+    of these VMs, by moid: one call.
 
     The key is empty where this user may not read it.
     """

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The modes that VMs have of their own.
 
-A VM that runs is marked, shut down, given its mode and started again; the mark goes when VMware Tools run. A run that ends
-between leaves the mark, and by it the next run goes on.
+A VM that runs is marked, shut down, given its mode and started again; the mark goes when VMware
+Tools run. A run that ends between leaves the mark, and by it the next run goes on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ if t.TYPE_CHECKING:
 
 _ACTIONS = {SHUT_DOWN: "shut_down", APPLY: "mode_set", POWER_ON: "powered_on"}
 
-# To start VMs again that are off in the middle of the work is not cut short by the time of the task.
+# To start VMs again that are off in the middle of the work is not cut
+# short by the time of the task.
 _SECONDS_TO_BRING_BACK = 60.0
 
 _POWER, _TOOLS = "runtime.powerState", "guest.toolsRunningStatus"
@@ -41,7 +42,8 @@ class VmItem(Item):
     """A VM of the task; ``vm`` is as it was found, ``now`` as it is at the end.
 
     :ivar mode: that it gets; None for no mode of its own.
-    :ivar asked: whether it may still go off, since its guest was asked to shut down, or nobody knows whether it was.
+    :ivar asked: whether it may still go off, since its guest was asked to shut
+        down, or nobody knows whether it was.
     :ivar settled: whether it was brought back after a failure, as far as that could be done.
     """
 
@@ -102,8 +104,8 @@ def _item(vm: EvcVm, options: Options, mode: Mode | None) -> VmItem:
 
 
 def _check_privileges(task: Task[VmItem], key: str) -> None:
-    """Let each VM fail on which this user lacks what its steps need, before the first is shut down: one call, where any is
-    due.
+    """Let each VM fail on which this user lacks what its steps need, before the first is shut
+    down: one call, where any is due.
 
     :param key: of the session in vCenter; empty where this user may not read it.
     """
@@ -214,7 +216,8 @@ def _ended(task: Task[VmItem], bound: float, options: Options, option: str) -> s
 
 
 def _not_shut_down(item: VmItem, option: str) -> VforgeError:
-    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and then somebody has to start it.
+    """Why a VM is not off. One whose guest was asked keeps its mark: it may still go off, and
+    then somebody has to start it.
 
     :param option: that has ended the wait.
     """
@@ -232,8 +235,9 @@ def _not_shut_down(item: VmItem, option: str) -> VforgeError:
 
 
 def _bring_back(task: Task[VmItem], items: t.Sequence[VmItem]) -> None:
-    """Start those VMs again that this task has left off, whatever has ended the work, and take the mark from those that are as
-    they were. What has its mode keeps the mark until a run has seen VMware Tools, and so does what is off, or may still go off.
+    """Start those VMs again that this task has left off, whatever has ended the work, and take the
+    mark from those that are as they were. What has its mode keeps the mark until a run has seen
+    VMware Tools, and so does what is off, or may still go off.
     """
     left = [item for item in items if item.is_left_off and not item.settled]
     run = [item for item in items if item.is_marked_in_vain and not item.settled]

@@ -33,7 +33,9 @@ def _pairs(metadata: t.Mapping[str, str | None]) -> list[t.Any]:
 
 
 def start_create(session: Session, request: DiskRequest, store: Store, profile: str | None) -> t.Any:
-    """``CreateDisk_Task``; the task's result is the disk. Metadata and the flag for what becomes of it are set with it."""
+    """``CreateDisk_Task``; the task's result is the disk. Metadata and the flag for what
+    becomes of it are set with it.
+    """
     spec = vim.vslm.CreateSpec(
         name=request.new_name or request.disk.name,
         capacityInMB=request.size,
@@ -53,7 +55,9 @@ def start_clone(
     source: FirstClassDisk,
     profile: str | None,
 ) -> t.Any:
-    """``CloneVStorageObject_Task``: all of it is done or nothing, metadata included; the task's result is the disk."""
+    """``CloneVStorageObject_Task``: all of it is done or nothing, metadata included;
+    the task's result is the disk.
+    """
     spec = vim.vslm.CloneSpec(
         name=request.new_name or request.disk.name,
         backingSpec=_backing(session, store, request.provisioning),

@@ -238,8 +238,8 @@ def delta_changes(devices: t.Iterable[t.Any], *, every: bool) -> list[t.Any]:
 _FILES: dict[type, tuple[str, ...]] = {
     vim.VirtualMachine: ("name", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
 }
-# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other files are left out: two VMs
-# in one folder may both name one log.
+# Kinds of files that disks are made of (vSphere API, VirtualMachineFileLayoutExFileType). Other
+# files are left out: two VMs in one folder may both name one log.
 _DISK_FILES = ("diskDescriptor", "diskExtent")
 _FILES_ALONE: dict[type, tuple[str, ...]] = {vim.VirtualMachine: ("layoutEx.file",)}
 _TO_NEIGHBOURS = (
@@ -249,8 +249,8 @@ _TO_NEIGHBOURS = (
 
 
 def with_own_deltas(session: Session, moids: t.Collection[str]) -> list[str]:
-    """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone, so
-    that another VM may use one: one call.
+    """Those of the VMs that have disks of their own below the topmost ones, or in snapshots alone,
+    so that another VM may use one: one call.
 
     A VM always writes to its topmost disk, so nobody else can use that one.
     """
@@ -327,7 +327,8 @@ def _user(row: Row, file: str) -> DiskUser:
 
 
 def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: bool = False) -> dict[str, list[str]]:
-    """Other VMs that use some disks, by the paths of these: one call, or three where there are many VMs.
+    """Other VMs that use some disks, by the paths of these: one call, or
+    three where there are many VMs.
 
     :param moid: of a VM on the same datastores.
     :param files: of which each has an entry in what is returned.
@@ -369,13 +370,15 @@ def _topmost(vm: Row) -> set[str]:
 
 
 def _every_file(vm: Row) -> set[str]:
-    """All of its files, those of its snapshots among them: ``layoutEx.disk`` has the disks alone that it has now."""
+    """All of its files, those of its snapshots among them: ``layoutEx.disk`` has the
+    disks alone that it has now.
+    """
     return {file.name for file in vm.get("layoutEx.file") or ()}
 
 
 def _own(vm: Row) -> set[str]:
-    """The files of its disks, and of those that only its snapshots have, that lie in its own folder,
-    or in that of the same name on another datastore.
+    """The files of its disks, and of those that only its snapshots have, that lie in its own
+    folder, or in that of the same name on another datastore.
     """
     path = vm.get("config.files.vmPathName") or ""
     chained = {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}

@@ -4,8 +4,8 @@
 """Processors of hosts, EVC modes, and what VMs require of processors: one type and one reader each.
 
 A domain reads ``HOST``, ``CLUSTER``, ``VM`` and ``MODES`` together with what else it needs, and
-hands the rows to the readers. Who needs modes alone reads ``HOST_MODE`` and ``VM_MODE``: the rest is
-some hundred pairs of each host and VM.
+hands the rows to the readers. Who needs modes alone reads ``HOST_MODE`` and ``VM_MODE``: the rest
+is some hundred pairs of each host and VM.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ VM_MIN_MODE = "runtime.minRequiredEVCModeKey"
 VM_MODE = ("config.version", VM_MIN_MODE, "runtime.featureMask")
 VM = (*VM_MODE, "runtime.featureRequirement", "runtime.offlineFeatureRequirement")
 
-# Of the ServiceInstance: the modes that this release of vCenter knows, the processors' and the graphics'.
+# Of the ServiceInstance: the modes that this release of vCenter knows, the
+# processors' and the graphics'.
 MODES = "capability.supportedEVCMode"
 GRAPHICS_MODES = "capability.supportedEVCGraphicsMode"
 
@@ -52,7 +53,8 @@ class Mode:
     :ivar tier: orders the modes of one vendor; nothing else can be taken from it.
     :ivar track: groups of features that are at least partly in it.
     :ivar masks: by their keys in small letters, for comparing.
-    :ivar written_masks: the same as the release writes them, in its order: so they are given to a VM.
+    :ivar written_masks: the same as the release writes them, in its
+        order: so they are given to a VM.
     """
 
     key: str
@@ -67,7 +69,9 @@ class Mode:
     requirements: Values = dataclasses.field(default_factory=dict)
 
     def includes(self, other: Mode) -> bool:
-        """Whether what another mode guarantees is in this one (API reference, EVCMode: tier and track)."""
+        """Whether what another mode guarantees is in this one (API
+        reference, EVCMode: tier and track).
+        """
         return self.vendor == other.vendor and self.tier >= other.tier and self.track >= other.track
 
 
@@ -117,7 +121,8 @@ class Needs:
     """What a VM requires of processors.
 
     :ivar hardware: of its virtual hardware, such as ``vmx-19``.
-    :ivar min_mode: the least EVC mode that could admit it, while it runs; empty where vCenter does not say.
+    :ivar min_mode: the least EVC mode that could admit it, while it runs;
+        empty where vCenter does not say.
     :ivar requirements: while it runs or is suspended; ``offline``: to be powered on.
     :ivar masks: as a result of its configuration: its own EVC mode.
     """
@@ -141,7 +146,9 @@ def service_instance(session: Session) -> t.Any:
 
 
 def modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
-    """The EVC modes that this release of vCenter has, those of one vendor in the order of their tiers."""
+    """The EVC modes that this release of vCenter has, those of one vendor
+    in the order of their tiers.
+    """
     found = [_mode(each) for row in rows for each in row.get(MODES) or ()]
     return tuple(sorted(found, key=lambda mode: (mode.vendor, mode.tier)))
 
@@ -168,7 +175,9 @@ def graphics_modes_in(rows: t.Iterable[Row]) -> tuple[Mode, ...]:
 
 
 def processor_in(host: Row) -> Processor:
-    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``. What it does not say is empty."""
+    """The processors of a host that was read with ``HOST`` or ``HOST_MODE``.
+    What it does not say is empty.
+    """
     packages = list(host.get("hardware.cpuPkg") or ())
     first = packages[0] if packages else None
     leaves, bad = leaves_of(host.get("hardware.cpuFeature"))
@@ -195,7 +204,9 @@ def _stated(package: t.Any) -> tuple[int, int, int] | None:
 
 
 def leaves_of(infos: t.Iterable[t.Any] | None) -> tuple[dict[int, Leaf], tuple[str, ...]]:
-    """The leaves of ``cpuFeature`` by level, and why others could not be read: one bad text costs one leaf."""
+    """The leaves of ``cpuFeature`` by level, and why others could not be read:
+    one bad text costs one leaf.
+    """
     leaves: dict[int, Leaf] = {}
     bad = []
     for info in infos or ():
@@ -239,7 +250,8 @@ class PlainNeeds:
         )
 
     def _values(self, items: Items) -> Values:
-        # Of masks and requirements alike the fields are key, name and value, none of which is optional.
+        # Of masks and requirements alike the fields are key, name and
+        # value, none of which is optional.
         if items not in self._known:
             self._known[items] = values_of((each[0], each[2]) for each in items if len(each) > 2)
         return self._known[items]
