@@ -17,21 +17,29 @@ import typing as t
 from ansible_collections.vforge.vsphere.plugins.module_utils import _secrets
 
 
-def sealed(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
+def sealed(
+    args: t.Mapping[str, t.Any],
+    secret: t.Collection[str],
+    lists: t.Collection[str] = (),
+) -> dict[str, t.Any]:
     """The arguments with each mapping named in ``secret`` as one JSON string; also
     inside the items of ``lists``.
 
     What is no mapping stays as it is: the module then says what is wrong with it. So does an empty
     mapping, which has no secret, and whose text "{}" would be starred out wherever else it appears.
     """
-    return _replaced(args, secret, lists, lambda value: json.dumps(value, default=str) if _is_full_mapping(value) else value)
+    return _replaced(args, secret, lists, lambda value: _as_json(value) if isinstance(value, dict) else value)
 
 
-def sealed_whole(args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str] = ()) -> dict[str, t.Any]:
+def sealed_whole(
+    args: t.Mapping[str, t.Any],
+    secret: t.Collection[str],
+    lists: t.Collection[str] = (),
+) -> dict[str, t.Any]:
     """As ``sealed``, for options that may be texts and lists too:
     whatever is not empty becomes JSON.
     """
-    return _replaced(args, secret, lists, lambda value: json.dumps(value, default=str) if value else value)
+    return _replaced(args, secret, lists, _as_json)
 
 
 def sealed_texts(args: t.Mapping[str, t.Any], *, address: bool = False) -> dict[str, t.Any]:
@@ -49,11 +57,16 @@ def _with_texts(key: t.Any, value: t.Any) -> t.Any:
         return {inner: _with_texts(inner, item) for inner, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_with_texts(key, item) for item in value]
-    return _secrets.sealed(value) if key in _secrets.TEXTS and isinstance(value, str) and value else value
+    if key in _secrets.TEXTS and isinstance(value, str) and value:
+        return _secrets.sealed(value)
+    return value
 
 
 def _replaced(
-    args: t.Mapping[str, t.Any], secret: t.Collection[str], lists: t.Collection[str], seal: t.Callable[[t.Any], t.Any]
+    args: t.Mapping[str, t.Any],
+    secret: t.Collection[str],
+    lists: t.Collection[str],
+    seal: t.Callable[[t.Any], t.Any],
 ) -> dict[str, t.Any]:
     done = {key: seal(value) if key in secret else value for key, value in args.items()}
     for key in lists:
@@ -63,5 +76,6 @@ def _replaced(
     return done
 
 
-def _is_full_mapping(value: t.Any) -> bool:
-    return isinstance(value, dict) and bool(value)
+def _as_json(value: t.Any) -> t.Any:
+    """A value as a JSON text; what is empty stays as it is."""
+    return json.dumps(value, default=str) if value else value

@@ -33,7 +33,11 @@ class Turns(t.Generic[X]):
         room: t.Callable[[str], int],
         ended: threading.Event,
     ) -> None:
-        self._due = [(each, frozenset(name for name in uses(each) if room(name))) for each in due]
+
+        def limited(each: X) -> frozenset[str]:
+            return frozenset(name for name in uses(each) if room(name))
+
+        self._due = [(each, limited(each)) for each in due]
         self._room = room
         self._ended = ended
         self._used: collections.Counter[str] = collections.Counter()

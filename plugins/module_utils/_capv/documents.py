@@ -122,10 +122,9 @@ def at(document: t.Any, *keys: str) -> t.Any:
 @functools.cache
 def _loader(yaml: t.Any) -> t.Any:
     """A safe one that leaves times as texts: JSON, which Kubernetes speaks, has none."""
-    found = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    found = {}
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+        found[first] = [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return type("Loader", (base,), {"yaml_implicit_resolvers": found})
 

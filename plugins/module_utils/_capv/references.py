@@ -73,11 +73,12 @@ def mentions(text: str, templates: t.Iterable[t.Mapping[str, t.Any]], found_in: 
     :param found_in: the file that the text is in.
     """
     folded = text.casefold()
-    return [
-        Reference(str(template["instance_uuid"]), f"the text of {found_in}")
-        for template in templates
-        if any(_occurs(word, folded) for word in _words(template))
-    ]
+    named = [each for each in templates if _is_in(each, folded)]
+    return [Reference(str(each["instance_uuid"]), f"the text of {found_in}") for each in named]
+
+
+def _is_in(template: t.Mapping[str, t.Any], folded: str) -> bool:
+    return any(_occurs(word, folded) for word in _words(template))
 
 
 def _words(template: t.Mapping[str, t.Any]) -> set[str]:

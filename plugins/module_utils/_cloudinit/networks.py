@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import difflib
 import ipaddress
+import itertools
 import re
 import typing as t
 
@@ -129,7 +130,10 @@ _Part = tuple[list[t.Any], set[int]]
 def _devices(inner: t.Mapping[str, t.Any]) -> t.Iterator[_Part]:
     """Of each device of version 2 its addresses, and the families in which it may get others."""
     kinds = [inner.get(kind) for kind in (*_DEVICES, *_MORE_DEVICES)]
-    for device in (device for kind in kinds if isinstance(kind, dict) for device in kind.values() if isinstance(device, dict)):
+    devices = itertools.chain.from_iterable(kind.values() for kind in kinds if isinstance(kind, dict))
+    for device in devices:
+        if not isinstance(device, dict):
+            continue
         texts = device.get("addresses") if isinstance(device.get("addresses"), list) else []
         # A guest takes what routers announce unless that is switched off.
         by_router = device.get("accept-ra") is not False

@@ -229,9 +229,11 @@ def _checked_header(text: str, where: str, *, mend: bool) -> str:
 
 def _text_warnings(texts: t.Mapping[str, str | None], metadata: Metadata | None, where: str) -> tuple[str, ...]:
     known = metadata.mapping if metadata is not None else None
-    return tuple(
-        word for kind, text in texts.items() if text is not None for word in advice.looked_at(text, f"{where}: {kind}", known)
-    )
+    words: list[str] = []
+    for kind, text in texts.items():
+        if text is not None:
+            words += advice.looked_at(text, f"{where}: {kind}", known)
+    return tuple(words)
 
 
 def _metadata(own: t.Any, common: t.Any, where: str) -> Metadata | None:

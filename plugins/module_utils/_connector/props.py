@@ -190,23 +190,28 @@ def filter_spec(refs: t.Sequence[t.Any], kind: type, paths: t.Sequence[str]) -> 
     return _filter_spec(refs, {kind: paths}, ())
 
 
-def _filter_spec(roots: t.Sequence[t.Any], wanted: t.Mapping[type, t.Sequence[str]], routes: t.Sequence[Route]) -> t.Any:
-    by_name = [vmodl.query.PropertyCollector.SelectionSpec(name=route.name) for route in routes]
-    known = {spec.name: spec for spec in by_name}
-    steps = [
-        _Spec.TraversalSpec(
-            name=route.name,
-            type=route.kind,
-            path=route.path,
-            skip=False,
-            selectSet=[known[name] for name in route.then if name in known],
-        )
-        for route in routes
-    ]
+def _filter_spec(
+    roots: t.Sequence[t.Any],
+    wanted: t.Mapping[type, t.Sequence[str]],
+    routes: t.Sequence[Route],
+) -> t.Any:
+    named = {route.name: _Spec.SelectionSpec(name=route.name) for route in routes}
+    steps = [_step(route, named) for route in routes]
     return _Spec.FilterSpec(
         objectSet=[_Spec.ObjectSpec(obj=root, skip=False, selectSet=steps) for root in roots],
         propSet=[_Spec.PropertySpec(type=kind, pathSet=list(paths), all=False) for kind, paths in wanted.items()],
         reportMissingObjectsInResults=True,
+    )
+
+
+def _step(route: Route, named: t.Mapping[str, t.Any]) -> t.Any:
+    """A route as vSphere has it; of its followers, those that are among the named ones."""
+    return _Spec.TraversalSpec(
+        name=route.name,
+        type=route.kind,
+        path=route.path,
+        skip=False,
+        selectSet=[named[name] for name in route.then if name in named],
     )
 
 

@@ -358,15 +358,17 @@ def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
         its files.
     """
     files = {item.key: item for item in values.get("layoutEx.file") or ()}
-    return [
-        [[files[key] for key in unit.fileKey if key in files] for unit in disk.chain or ()]
-        for disk in values.get("layoutEx.disk") or ()
-    ]
+
+    def chain_of(disk: t.Any) -> list[list[t.Any]]:
+        return [[files[key] for key in unit.fileKey if key in files] for unit in disk.chain or ()]
+
+    return [chain_of(disk) for disk in values.get("layoutEx.disk") or ()]
 
 
 def _topmost(vm: Row) -> set[str]:
     """The files of the disks that it writes to."""
-    return {file.name for chain in chains_in(vm.values) if chain for file in chain[-1]}
+    tops = [chain[-1] for chain in chains_in(vm.values) if chain]
+    return {file.name for files in tops for file in files}
 
 
 def _every_file(vm: Row) -> set[str]:
