@@ -319,7 +319,8 @@ def read_made(session: Session, owned: _Owned) -> dict[str, Existing]:
 
     Their extraConfig and other devices.
     """
-    keys = {tuple(nic.key for nic in parent.nics) for _ref, parent in owned if parent}
+    parents = [parent for _ref, parent in owned if parent]
+    keys = {tuple(nic.key for nic in parent.nics) for parent in parents}
     try:
         # By their keys only where all have the same: a card that a VM lacks would be a wrong
         # property of it.

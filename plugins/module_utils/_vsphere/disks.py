@@ -341,8 +341,12 @@ def users_of(session: Session, moid: str, files: t.Collection[str], *, itself: b
         return any(file.name in wanted for file in row.get("layoutEx.file") or ())
 
     rows = collect_chosen(session, [vm], _FILES, _TO_NEIGHBOURS, _FILES_ALONE, is_user, page=PAGE) if wanted else []
-    found = [(names.unescape(row.get("name") or row.moid), _every_file(row)) for row in rows if itself or row.moid != moid]
-    return {file: sorted(name for name, used in found if file in used) for file in wanted}
+    using: dict[str, list[str]] = {file: [] for file in wanted}
+    for row in rows:
+        if itself or row.moid != moid:
+            for file in wanted & _every_file(row):
+                using[file].append(names.unescape(row.get("name") or row.moid))
+    return {file: sorted(found) for file, found in using.items()}
 
 
 def dependents(session: Session, moids: t.Collection[str]) -> dict[str, list[str]]:
@@ -359,10 +363,11 @@ def chains_in(values: t.Mapping[str, t.Any]) -> list[list[list[t.Any]]]:
     """
     files = {item.key: item for item in values.get("layoutEx.file") or ()}
 
-    def chain_of(disk: t.Any) -> list[list[t.Any]]:
-        return [[files[key] for key in unit.fileKey if key in files] for unit in disk.chain or ()]
+    def files_of(unit: t.Any) -> list[t.Any]:
+        return [files[key] for key in unit.fileKey if key in files]
 
-    return [chain_of(disk) for disk in values.get("layoutEx.disk") or ()]
+    disks = values.get("layoutEx.disk") or ()
+    return [[files_of(unit) for unit in disk.chain or ()] for disk in disks]
 
 
 def _topmost(vm: Row) -> set[str]:
@@ -384,7 +389,8 @@ def _own(vm: Row) -> set[str]:
     """
     path = vm.get("config.files.vmPathName") or ""
     chained = {file.name for chain in chains_in(vm.values) for unit in chain for file in unit}
-    known = chained | {file.name for file in vm.get("layoutEx.file") or () if str(file.type) in _DISK_FILES}
+    listed = [file for file in vm.get("layoutEx.file") or () if str(file.type) in _DISK_FILES]
+    known = chained | {file.name for file in listed}
     # At the top of a datastore a folder has no name, which is one, too.
     return {name for name in known if path and _folder(name) == _folder(path)}
 
