@@ -68,6 +68,10 @@ docs: ## the reference of the modules as HTML
 error-codes: ## write the guide of error codes, which is made of the code
 	$(DEV) error-codes
 
+.PHONY: surveys
+surveys: ## write the surveys of AWX's job templates, which are made of the roles' arguments
+	$(DEV) surveys
+
 .PHONY: module
 module: ## write a new module, to be changed into what it is to become: make module NAME=vm_notes
 	$(DEV) module $(NAME)

@@ -88,6 +88,13 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
     return 0
 
 
+def _surveys(console: Console, _arguments: list[str]) -> int:
+    from devtools import surveys
+
+    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _capv(console: Console, _arguments: list[str]) -> int:
     from devtools import manifests
 
@@ -121,6 +128,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "docs": _docs,
     "capv": _capv,
     "error-codes": _error_codes,
+    "surveys": _surveys,
     "module": _module,
     "lock": _pin,
     "clean": _clean,
