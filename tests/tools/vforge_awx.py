@@ -6,8 +6,9 @@
 
     vforge_awx.py ANSIBLE_COLLECTIONS >tests/fixtures/awx/argument_specs.json
 
-ANSIBLE_COLLECTIONS is a folder in which `ansible_collections/awx/awx` lies. The package `ansible` 12 on PyPI has awx.awx 24.6.1, in a
-wheel of 54 MB; so the tests have these specs in a file, and `make awx` looks whether they are still those of the collection.
+ANSIBLE_COLLECTIONS is a folder in which `ansible_collections/awx/awx` lies. The package `ansible` 12 on PyPI has awx.awx
+24.6.1, in a wheel of 54 MB; so the tests have these specs in a file, and `make awx` looks whether they are still those of
+the collection.
 """
 
 from __future__ import annotations

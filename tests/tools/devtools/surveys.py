@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The surveys of AWX's job templates, made of the argument specs of the roles: a question of a survey cannot be another than the
-variable that it sets.
+"""The surveys of AWX's job templates, made of the argument specs of the roles: a question of a survey cannot be
+another than the variable that it sets.
 
 ``automation/awx/data/job_templates.yml`` says which variables are asked for.
 """

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A stand-in of the collection awx.awx: its modules check their arguments by awx.awx's own specs, and write down what they were asked for.
+"""A stand-in of the collection awx.awx: its modules check their arguments by awx.awx's own specs, and write down what they
+were asked for.
 
 AWX itself is no part of the tests. What it would refuse beyond its modules' arguments is not known here.
 """

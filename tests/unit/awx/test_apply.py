@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What automation/awx puts into AWX: every task fits the arguments of awx.awx, and every name is that of something that is there."""
+"""What automation/awx puts into AWX: every task fits the arguments of awx.awx, and every name is that of something there."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
-from devtools import surveys
 
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT, Awx
+from devtools import surveys
 
 # The playbook of the demonstration has variables of its own, and no role's arguments.
 _NO_FLOW = {"demo"}

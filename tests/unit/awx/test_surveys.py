@@ -10,9 +10,9 @@ import json
 
 import pytest
 import yaml
-from devtools import surveys
 
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
+from devtools import surveys
 
 _FLOWS = {flow["flow"]: flow for flow in surveys.flows()}
 
