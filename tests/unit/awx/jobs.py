@@ -168,7 +168,7 @@ class Job:
 
     def inventory(self, hosts: dict[str, list[str]]) -> Job:
         """Give it an inventory: hosts by group."""
-        text = json.dumps({group: {"hosts": dict.fromkeys(names, {})} for group, names in hosts.items()})
+        text = json.dumps({group: {"hosts": {name: {} for name in names}} for group, names in hosts.items()})
         (self.private / "inventory" / "hosts.yml").write_text(text, encoding="utf-8")
         return self
 

@@ -17,7 +17,7 @@ _FLOWS = [flow["flow"] for flow in surveys.flows()]
 
 @pytest.mark.parametrize("flow", _FLOWS)
 def test_a_flow_hands_on_one_mapping_of_its_own_name(flow):
-    """Ansible adds what several tasks or hosts hand on, and texts that it adds are glued: so there is one task, and it does not add."""
+    """Ansible adds what several tasks or hosts hand on, and glues texts: so there is one task, and it does not add."""
     tasks = yaml.safe_load((ROOT / "roles" / flow / "tasks" / "main.yml").read_text(encoding="utf-8"))
     (handed,) = [task["ansible.builtin.set_stats"] for task in tasks if "ansible.builtin.set_stats" in task]
     assert list(handed["data"]) == [flow]

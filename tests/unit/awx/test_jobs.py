@@ -10,7 +10,8 @@ import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.awx.jobs import BUILT_IN, Job
 
-# The whole environment of a job is in this file of ansible-runner, which no setting keeps it from writing. It is for its owner alone.
+# The whole environment of a job is in this file of ansible-runner, which no setting keeps it from writing. It is for its
+# owner alone.
 _ENVIRONMENT = "artifacts/job/command"
 
 
