@@ -48,6 +48,10 @@ kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KI
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv
 
+.PHONY: awx
+awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs
+	$(DEV) awx
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
 	$(DEV) matrix $(ARGS)

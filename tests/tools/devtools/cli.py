@@ -101,6 +101,12 @@ def _capv(console: Console, _arguments: list[str]) -> int:
     return manifests.run(console)
 
 
+def _awx(console: Console, _arguments: list[str]) -> int:
+    from devtools import awx
+
+    return awx.run(console)
+
+
 def _pin(console: Console, _arguments: list[str]) -> int:
     from devtools import pinning
 
@@ -127,6 +133,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "faults": _faults,
     "docs": _docs,
     "capv": _capv,
+    "awx": _awx,
     "error-codes": _error_codes,
     "surveys": _surveys,
     "module": _module,
