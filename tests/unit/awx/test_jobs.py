@@ -6,13 +6,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.awx.jobs import BUILT_IN, Job
+from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT
+from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import environment
 
 # The whole environment of a job is in this file of ansible-runner, which no setting keeps it from writing. It is for its
 # owner alone.
 _ENVIRONMENT = "artifacts/job/command"
+
+_INVENTORY = "from ansible.cli.inventory import main; main()"
 
 
 def no_secret_is_left(done, secrets):
@@ -61,3 +70,25 @@ def test_what_names_a_ca_or_a_thumbprint_beside_it_insists(name, make_sim, tmp_p
     done = Job(sim, tmp_path, "evc_baseline").vcenter(BUILT_IN).answers(cluster="DC0_C0").run()
     assert "is not verified, since" not in done.output
     assert done.status == {"VMWARE_CA_PATH": "successful", "VMWARE_THUMBPRINT": "failed"}[name], done.output
+
+
+def test_the_inventory_source_has_the_vms_and_the_group_of_those_that_are_backed_up(make_sim, tmp_path):
+    sim = make_sim("--vms", "2")
+    for words in (
+        ("tags.category.create", "-t", "VirtualMachine", "backup"),
+        ("tags.create", "-c", "backup", "nightly"),
+        ("tags.attach", "-c", "backup", "nightly", "/DC0/vm/server-00001"),
+    ):
+        subprocess.run([sim.govc_binary, *words], env={**os.environ, **sim.govc_environment()}, check=True, capture_output=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", _INVENTORY, "-i", "automation/awx/inventories/vforge.vms.yml", "--list"],
+        cwd=ROOT,
+        env=environment(tmp_path, sim),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["backup"]["hosts"] == ["server-00001"]
+    assert {"server-00001", "server-00002"} <= set(found["_meta"]["hostvars"])
