@@ -100,6 +100,35 @@ def _migrated(sim: Any, folder: Path, job: Job) -> Job:
     )
 
 
+def _to_be_backed_up(sim: Any, folder: Path, names: list[str]) -> dict[str, Any]:
+    for name in names:
+        sim.create_vm(name, disks=[{"bytes": _MIB}], on=True)
+        sim.write_disk(name, offset=0, length=65_536)
+    (folder / "repository").mkdir(mode=0o700)
+    return {"group": "nightly", "repository": str(folder / "repository"), "transport": "export"}
+
+
+def _backed_up(sim: Any, folder: Path) -> str:
+    """A repository with a backup of the VM web-1, by a job of its own."""
+    (folder / "first").mkdir()
+    job = Job(sim, folder / "first", "cbt_backup").vcenter().inventory({"nightly": ["web-1"]})
+    done = job.answers(**_to_be_backed_up(sim, folder, ["web-1"])).run()
+    assert done.status == "successful", done.output
+    (folder / "packages").mkdir(mode=0o700)
+    return str(folder / "repository")
+
+
+def _restored(sim: Any, folder: Path, job: Job) -> Job:
+    place = {"dest": str(folder / "packages"), "default_network": "VM Network"}
+    return job.answers(repository=_backed_up(sim, folder), vm="web-1", name="again", **place)
+
+
+def _drilled(sim: Any, folder: Path, job: Job) -> Job:
+    place = {"dest": str(folder / "packages"), "network": "VM Network", "datastore": "LocalDS_0"}
+    job.guest().answers(repository=_backed_up(sim, folder), vms=["web-1"], **place)
+    return job.answers(command=["/bin/true"])
+
+
 FLOWS = {
     "vmfork_fleet": Flow(
         _vmfork,
@@ -117,6 +146,8 @@ FLOWS = {
     "fcd_audit": Flow(_audit, {"orphans": [], "orphan_snapshots": []}, "first_class_disk_info"),
     "evc_baseline": Flow(_evc, {"cluster": "/DC0/host/DC0_C0", "applied": False}, "evc"),
     "vm_clone_backup": Flow(_clone_backup, {"state": "backed_up", "vms": ["server-00001"]}, "backup_clone"),
+    "vm_restore": Flow(_restored, {"name": "again"}, "vm_restore", flags=("--vms", "1", "--clusters", "1"), images=True),
+    "restore_drill": Flow(_drilled, {}, "vm_guest_check", flags=("--vms", "1", "--clusters", "1"), images=True),
     "vmdk_migrate": Flow(_migrated, {"disk": "[LocalDS_0] awx/disk.vmdk", "vm": "new"}, "vmdk", images=True),
 }
 
@@ -151,20 +182,13 @@ def test_a_flow_as_a_job(flow, make_sim, tmp_path, request):
     no_secret_is_left(done, [sim.password])
 
 
-def _repositories(sim: Any, folder: Path, names: list[str]) -> dict[str, Any]:
-    for name in names:
-        sim.create_vm(name, disks=[{"bytes": _MIB}], on=True)
-        sim.write_disk(name, offset=0, length=65_536)
-    return {"group": "nightly", "repository": str(folder / "repository"), "transport": "export"}
-
-
 @pytest.mark.usefixtures("programs")
 def test_slices_at_once_do_what_one_job_does(make_sim, tmp_path):
     """AWX gives each slice every N-th host of the inventory, and all of them the same variables."""
     slices = 4 if _WHOLE else 2
     sim = make_sim("--vms", "0")
     names = [f"awx-{number}" for number in range(2 * slices)]
-    asked = _repositories(sim, tmp_path, names)
+    asked = _to_be_backed_up(sim, tmp_path, names)
     jobs = []
     for number in range(slices):
         folder = tmp_path / f"slice-{number}"
