@@ -89,17 +89,6 @@ def _clone_backup(_sim: Any, _folder: Path, job: Job) -> Job:
     return job.answers(vms=[{"name": "server-00001"}], folder="/DC0/vm/DC0_F0")
 
 
-def _migrated(sim: Any, folder: Path, job: Job) -> Job:
-    sim.create_vm("old", disks=[{"bytes": _MIB}], on=False)
-    ca = Path(sim.ca).read_text(encoding="utf-8")
-    job.credential(
-        "Second vCenter, verified", host=sim.host, port=str(sim.port), username=sim.username, password=sim.password, ca=ca
-    )
-    return job.answers(
-        vm={"name": "old"}, file=str(folder / "disk.vmdk"), datastore_path="[LocalDS_0] awx/disk.vmdk", name="new"
-    )
-
-
 def _to_be_backed_up(sim: Any, folder: Path, names: list[str]) -> dict[str, Any]:
     for name in names:
         sim.create_vm(name, disks=[{"bytes": _MIB}], on=True)
@@ -148,7 +137,6 @@ FLOWS = {
     "vm_clone_backup": Flow(_clone_backup, {"state": "backed_up", "vms": ["server-00001"]}, "backup_clone"),
     "vm_restore": Flow(_restored, {"name": "again"}, "vm_restore", flags=("--vms", "1", "--clusters", "1"), images=True),
     "restore_drill": Flow(_drilled, {}, "vm_guest_check", flags=("--vms", "1", "--clusters", "1"), images=True),
-    "vmdk_migrate": Flow(_migrated, {"disk": "[LocalDS_0] awx/disk.vmdk", "vm": "new"}, "vmdk", images=True),
 }
 
 # Beside those that other tests of this folder play.
@@ -208,3 +196,21 @@ def test_slices_at_once_do_what_one_job_does(make_sim, tmp_path):
     vms = [vm for (result,) in (each.results("vm_backup") for each in ended) for vm in result["vms"]]
     assert sorted(vm["name"] for vm in vms) == names
     assert len(list((tmp_path / "repository").rglob("*.qcow2"))) == len(names)
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_disk_goes_to_the_second_vcenter_and_its_password_nowhere(make_sim, tmp_path):
+    """What an include applies to its tasks is in its result: a role that handed the connection on that way gave it away."""
+    sim, second = make_sim("--vms", "0"), make_sim("--vms", "0")
+    sim.create_vm("old", disks=[{"bytes": _MIB}], on=False)
+    known = {"host": second.host, "port": str(second.port), "username": second.username, "password": second.password}
+    ca = Path(second.ca).read_text(encoding="utf-8")
+    job = Job(sim, tmp_path, "vmdk_migrate").vcenter().credential("Second vCenter, verified", **known, ca=ca)
+    place = {"file": str(tmp_path / "disk.vmdk"), "datastore_path": "[LocalDS_0] awx/disk.vmdk", "name": "new"}
+    done = job.answers(vm={"name": "old"}, **place).run()
+    holds(done, "vmdk_migrate", {"disk": "[LocalDS_0] awx/disk.vmdk", "vm": "new"})
+    assert second.govc("find", "/DC0/vm", "-type", "m", "-name", "new") == ["/DC0/vm/new"]
+    assert not sim.govc("find", "/DC0/vm", "-type", "m", "-name", "new")
+    no_secret_is_left(done, [sim.password])
+    # In the file that AWX's injector writes, and nowhere else.
+    assert [path for path in done.holding([second.password]) if not path.startswith("env/")] == []
