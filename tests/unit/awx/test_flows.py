@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.awx.jobs import Done, Job
 from ansible_collections.vforge.vsphere.tests.unit.awx.test_jobs import no_secret_is_left
-from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import repository
+from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import (
+    CERTIFICATE,
+    OPTIONS,
+    PASSWORD,
+    SEAL,
+    repository,
+)
 from vforge_ova import write_package
 
 _MIB = 2**20
@@ -68,8 +75,16 @@ def _nodes(_sim: Any, folder: Path, job: Job) -> Job:
     return job.answers(name="node", source=str(write_package(folder / "ova").ova), **place)
 
 
-def _no_cluster(_sim: Any, folder: Path, job: Job) -> Job:
-    return job.answers(state="absent", path=str(repository(folder / "tree")), name="prod", commit="true")
+def _cluster(_sim: Any, folder: Path, job: Job) -> Job:
+    kubeseal = folder / "kubeseal"
+    kubeseal.write_text(f"#!{sys.executable}\n{SEAL}", encoding="utf-8")
+    kubeseal.chmod(0o700)
+    inputs = {"username": "capv@vsphere.local", "password": PASSWORD, "certificate": CERTIFICATE}
+    job.credential("Sealed credentials of Cluster API", **inputs)
+    machines = {"template": "node", "datastore": "LocalDS_0", "networks": [{"name": "n"}]}
+    given = {name: OPTIONS[name] for name in ("vcenter", "control_plane", "workers", "endpoint", "argocd", "addons")}
+    asked = {"path": str(repository(folder / "tree")), "name": "prod", "kubernetes_version": "v1.34.2"}
+    return job.answers(machines=machines, **given, **asked)
 
 
 def _changed(_sim: Any, folder: Path, job: Job) -> Job:
@@ -130,7 +145,7 @@ FLOWS = {
     ),
     "guest_cloud_init": Flow(_cloud_init, {"state": "present", "vms": ["awx-1", "awx-2"]}, "cloud_init_guestinfo"),
     "capv_node_template": Flow(_nodes, {"name": "node", "template": "/DC0/vm/DC0_F0/node", "unused": []}, "capv_template"),
-    "capv_cluster": Flow(_no_cluster, {"name": "prod", "state": "absent", "changed": False, "files": []}, "capv_manifests"),
+    "capv_cluster": Flow(_cluster, {"name": "prod", "state": "present", "changed": True}, "capv_manifests"),
     "changed_areas_report": Flow(_changed, {"vms": ["server-00001", "server-00002"], "failures": []}, "cbt_changed_areas"),
     "fcd_audit": Flow(_audit, {"orphans": [], "orphan_snapshots": []}, "first_class_disk_info"),
     "evc_baseline": Flow(_evc, {"cluster": "/DC0/host/DC0_C0", "applied": False}, "evc"),
@@ -168,6 +183,8 @@ def test_a_flow_as_a_job(flow, make_sim, tmp_path, request):
     assert done.results(known.module)
     assert "is not verified" not in done.output
     no_secret_is_left(done, [sim.password])
+    # Of credentials that come as variables: the file that AWX's injector writes has them, and nothing else.
+    assert [path for path in done.holding([PASSWORD]) if not path.startswith("env/")] == []
 
 
 @pytest.mark.usefixtures("programs")
