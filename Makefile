@@ -48,6 +48,10 @@ kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KI
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv
 
+.PHONY: awx
+awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs
+	$(DEV) awx
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.16 to 2.21
 	$(DEV) matrix $(ARGS)
@@ -67,6 +71,10 @@ docs: ## the reference of the modules as HTML
 .PHONY: error-codes
 error-codes: ## write the guide of error codes, which is made of the code
 	$(DEV) error-codes
+
+.PHONY: surveys
+surveys: ## write the surveys of AWX's job templates, which are made of the roles' arguments
+	$(DEV) surveys
 
 .PHONY: module
 module: ## write a new module, to be changed into what it is to become: make module NAME=vm_notes

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backs VMs up beside each other, each from its beginning to its end, so that none waits for the slowest."""
+"""Backs VMs up beside each other, each from its beginning to its end, so that
+none waits for the slowest.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,10 @@ class Lane(Item):
 def work(job: BackupTask, due: t.Sequence[BackupItem], back_up: t.Callable[[Turn[BackupItem]], None]) -> None:
     """Do something with each of these VMs, at most ``parallel`` at a time.
 
-    :param back_up: in a thread of its own; what it raises is why the VM has failed. It has the turn look again where it has
-        read the VM again.
-    :raises Reason: why the task ended early; threads have ended by then, and what they have left is there.
+    :param back_up: in a thread of its own; what it raises is why the VM has failed. It has the
+        turn look again where it has read the VM again.
+    :raises Reason: why the task ended early; threads have ended by then,
+        and what they have left is there.
     """
     options = job.options
     watch = ServerWatch(job.session)

@@ -33,8 +33,10 @@ class IntoOptions:
     :ivar snapshots: ``refuse`` or ``remove``.
     :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
     :ivar settings: what is put back besides the disks: ``storage_policies``, ``nvram``, ``tags``.
-    :ivar storage_policy: name of the one that restored disks get; empty for those of the disks in whose place they come.
-    :ivar folder: on this machine, where disks are made ready; empty for the folder of the VM's backups.
+    :ivar storage_policy: name of the one that restored disks get; empty for those of the disks
+        in whose place they come.
+    :ivar folder: on this machine, where disks are made ready; empty for
+        the folder of the VM's backups.
     """
 
     repository: str

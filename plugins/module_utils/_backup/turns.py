@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which VM is begun next, where each host and each datastore takes only so many at the same time."""
+"""Which VM is begun next, where each host and each datastore takes
+only so many at the same time.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class Turns(t.Generic[X]):
 
     @contextlib.contextmanager
     def next(self) -> t.Iterator[Turn[X] | None]:
-        """The next one; its room is taken as long as the context lasts. None where there is none any more."""
+        """The next one; its room is taken as long as the context lasts. None
+        where there is none any more.
+        """
         turn = self._take()
         try:
             yield turn

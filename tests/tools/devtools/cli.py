@@ -88,10 +88,23 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
     return 0
 
 
+def _surveys(console: Console, _arguments: list[str]) -> int:
+    from devtools import surveys
+
+    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _capv(console: Console, _arguments: list[str]) -> int:
     from devtools import manifests
 
     return manifests.run(console)
+
+
+def _awx(console: Console, _arguments: list[str]) -> int:
+    from devtools import awx
+
+    return awx.run(console)
 
 
 def _pin(console: Console, _arguments: list[str]) -> int:
@@ -120,7 +133,9 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "faults": _faults,
     "docs": _docs,
     "capv": _capv,
+    "awx": _awx,
     "error-codes": _error_codes,
+    "surveys": _surveys,
     "module": _module,
     "lock": _pin,
     "clean": _clean,
