@@ -58,8 +58,9 @@ notes:
     give it the SHA-256 or the certificate there.
   - Needs the Python library cryptography on the controller.
 seealso:
-  - ref: vforge.vsphere docsite guide <ansible_collections.vforge.vsphere.docsite.guide_trust>
+  - name: Guide What is trusted, and what is not
     description: How connections are trusted.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_trust.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """
