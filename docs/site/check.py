@@ -69,7 +69,7 @@ def seen(site: Path, chromium: str, pictures: Path | None) -> Iterator[str]:
             page = browser.new_page(viewport={"width": width, "height": _HEIGHT}, offline=True)
             for path in sorted(site.rglob("*.html")):
                 yield from _look(page, path, f"{path.relative_to(site)} at {width} px")
-                if pictures and path.parent.name == "docsite" or path.name == "index.html":
+                if pictures and (path.parent.name == "docsite" or path.name == "index.html"):
                     page.screenshot(path=str(pictures / f"{path.stem}-{width}.png"), full_page=True)
         browser.close()
 

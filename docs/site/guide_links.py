@@ -4,8 +4,8 @@
 
 """A Sphinx extension: what the reference links to in the repository is a page of this site, where the site has one.
 
-ansible-doc shows the links of modules as they are, so these are addresses of guides and roles in the repository. Whoever reads the
-site stays in it.
+ansible-doc shows the links of modules as they are, so these are addresses of guides and roles in the repository. Whoever reads
+the site stays in it.
 """
 
 from __future__ import annotations

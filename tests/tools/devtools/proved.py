@@ -42,10 +42,9 @@ def _cells(line: str) -> list[str]:
 
 
 def _rst(text: str) -> str:
-    """Markdown as reStructuredText, as far as that section has any: links, code and emphasis."""
+    """Markdown as reStructuredText, as far as that section has any that differs: links and code."""
     text = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
-    text = re.sub(r"\[([^\]]+)\]\(([^)]+)\)", lambda found: f"`{found[1]} <{_REPOSITORY}/{found[2]}>`__", text)
-    return re.sub(r"\*(\w+)\*", r"*\1*", text)
+    return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", lambda found: f"`{found[1]} <{_REPOSITORY}/{found[2]}>`__", text)
 
 
 def write() -> None:

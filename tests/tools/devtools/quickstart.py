@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`make simulator`: a simulated vCenter for a person; `make quickstart`: the commands of the quickstart, as they stand there."""
+"""`make simulator`: a simulated vCenter for a person; `make quickstart`: the commands of that page."""
 
 from __future__ import annotations
 
