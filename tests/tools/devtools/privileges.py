@@ -59,8 +59,8 @@ How it was proved
 -----------------
 
 Each module runs in a test as a user who has what its table says, and no more, on a simulator that refuses what the API
-reference says that vCenter refuses. Modules that need programs for images of disks (``vm_backup``, ``vm_restore``, ``vmdk``) are
-not in that test, but their tables agree with their notes. The simulator knows privileges of users, not of objects: on which
+reference says that vCenter refuses. Modules that need programs for images (``vm_backup``, ``vm_restore``, ``vmdk``) are not in
+that test, but their tables agree with their notes. The simulator knows privileges of users, not of objects: on which
 object a privilege is needed is from the reference, and not proved.
 
 By flow
