@@ -36,12 +36,14 @@ _PROBE = """() => ({
 
 
 def broken_links(site: Path) -> Iterator[str]:
-    """Links and pictures of all pages that lead to no file of the site, or to no place in it."""
+    """Links and pictures of all pages that lead to no file of the site or to no place in it; and what the theme refuses."""
     pages = {
         path.resolve(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in sorted(site.rglob("*.html"))
     }
     places = {path: {tag["id"] for tag in tree.find_all(id=True)} for path, tree in pages.items()}
     for path, tree in pages.items():
+        if tree.select(".contents"):
+            yield f"{path.relative_to(site.resolve())}: has a table of contents, which the theme shows as an error"
         for tag in tree.find_all(["a", "img", "link", "script"]):
             address = tag.get("href") or tag.get("src")
             if address and (reason := _broken(path, address, places)):

@@ -239,7 +239,7 @@ def _ready(sim, page, folder, tiny_ova):
         (folder / "srv/images").mkdir(parents=True)
         (folder / "srv/images/debian-13.ova").write_bytes(tiny_ova.ova.read_bytes())
     if page == "guide_first_class_disks":
-        sim.request("POST", "/fcds", {"datastore": "LocalDS_0", "prefix": "template-data", "count": 1, "size_mb": 1})
+        sim.request("POST", "/fcds", {"datastore": "LocalDS_0", "prefix": "template-data-", "count": 1, "size_mb": 1})
 
 
 def _placed(block, folder):
