@@ -25,6 +25,7 @@ _ANSIBLE = "https://docs.ansible.com/ansible/latest"
 _BUILTIN = re.compile(r"ansible_collections\.ansible\.builtin\.(\w+)")
 _OF_ANSIBLE = {
     "action_plugins": "plugins/action.html#action-plugins",
+    "ansible_configuration_settings": "reference_appendices/config.html#ansible-configuration-settings",
     "common_return_values": "reference_appendices/common_return_values.html#common-return-values",
 }
 
@@ -51,6 +52,9 @@ def _without_contents(_app: Sphinx, tree: nodes.document) -> None:
     """Take the list of a page's sections out: the theme has it beside the page, and complains of a second one."""
     for topic in [topic for topic in tree.findall(nodes.topic) if "contents" in topic["classes"]]:
         topic.parent.remove(topic)
+    # Headings lead back to that list.
+    for title in tree.findall(nodes.title):
+        title.attributes.pop("refid", None)
 
 
 def address_of(label: str) -> str | None:
