@@ -48,6 +48,10 @@ kills: ## kill backups, merges and prunes at a hundred random moments; VFORGE_KI
 capv: ## hold manifests of Cluster API against its schemas, by the code of an API server
 	$(DEV) capv
 
+.PHONY: awx
+awx: ## every flow as a job of AWX, the arguments of awx.awx, and what an execution environment installs
+	$(DEV) awx
+
 .PHONY: matrix
 matrix: ## sanity, units and integration on every ansible-core from 2.17 to 2.22
 	$(DEV) matrix $(ARGS)
@@ -71,8 +75,12 @@ pages: ## write the guides that are made of the code and of README
 .PHONY: simulator quickstart
 simulator: ## start a simulated vCenter until Ctrl-C: . .build/simulator.env points a shell at it
 	$(DEV) simulator $(ARGS)
-quickstart: ## run the commands of the quickstart, as they stand there
-	$(DEV) quickstart
+quickstart: ## run the commands of the quickstart, as they stand there; ARGS=tarball installs from a built tarball
+	$(DEV) quickstart $(ARGS)
+
+.PHONY: surveys
+surveys: ## write the surveys of AWX's job templates, which are made of the roles' arguments
+	$(DEV) surveys
 
 .PHONY: module
 module: ## write a new module, to be changed into what it is to become: make module NAME=vm_notes

@@ -8,7 +8,8 @@ module: vcenter_role
 short_description: Make a role in vCenter with the privileges that flows of this collection need
 version_added: 0.9.0
 description:
-  - Makes, changes or removes a role in vCenter. It gets the privileges that the named flows need, and no others.
+  - Makes, changes or removes a role in vCenter. It gets the privileges that the named flows need,
+    and no others.
   - Who gets the role, and on which objects, stays with you. No permission is set.
 options:
   name:
@@ -42,7 +43,8 @@ options:
       ]
   least:
     description:
-      - Leave out privileges that only some options need, such as those to remove clones. The guide on privileges has them.
+      - Leave out privileges that only some options need, such as those to remove clones. The guide
+        on privileges has them.
     type: bool
     default: false
   privileges:
@@ -133,12 +135,13 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total), C(by_method),
-    C(bytes_received) and, of these, C(bytes_by_phase).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting, not in the total),
+    C(by_method), C(bytes_received) and, of these, C(bytes_by_phase).
   returned: when a connection was tried
   type: dict
 error_code:
-  description: A stable code for what went wrong, such as V(system_role), V(unknown_privilege) or V(no_permission).
+  description: A stable code for what went wrong, such as V(system_role), V(unknown_privilege) or
+    V(no_permission).
   returned: on failure
   type: str
 """
@@ -151,8 +154,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vforge.vsphere.plugins.module_utils import _argspec
 from ansible_collections.vforge.vsphere.plugins.module_utils._ansible import make_module, run
-from ansible_collections.vforge.vsphere.plugins.module_utils._role.model import ABSENT, PRESENT, Options
-from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES
+from ansible_collections.vforge.vsphere.plugins.module_utils._role.model import Options
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.task import run as run_task
 
 
@@ -161,8 +163,46 @@ def argument_spec():
     return {
         **_argspec.connection(),
         "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
-        "flows": {"type": "list", "elements": "str", "choices": sorted({*MODULES, *FLOWS})},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "flows": {
+            "type": "list",
+            "elements": "str",
+            "choices": [
+                "backup_clone",
+                "cached_ovf_template",
+                "capv_node_template",
+                "capv_template",
+                "cbt_backup",
+                "cbt_changed_areas",
+                "changed_areas_report",
+                "cloud_init_guestinfo",
+                "cpu_features_info",
+                "evc",
+                "evc_baseline",
+                "fcd_audit",
+                "first_class_disk",
+                "first_class_disk_info",
+                "first_class_disk_snapshot",
+                "fork_parent",
+                "guest_cloud_init",
+                "instant_clone",
+                "instant_clone_fleet",
+                "instant_clone_parent",
+                "linked_clone",
+                "ovf_linked_clones",
+                "restore_drill",
+                "vm_backup",
+                "vm_clone_backup",
+                "vm_export",
+                "vm_from_disks",
+                "vm_guest_check",
+                "vm_restore",
+                "vmdk",
+                "vmdk_info",
+                "vmdk_migrate",
+                "vmfork_fleet",
+            ],
+        },
         "least": {"type": "bool", "default": False},
         "privileges": {"type": "list", "elements": "str"},
         **_argspec.timeout(),
@@ -171,7 +211,10 @@ def argument_spec():
 
 def rules():
     """Which options need or exclude each other."""
-    return _argspec.joined(_argspec.connection_rules(), {"required_if": [("state", PRESENT, ("flows", "privileges"), True)]})
+    return _argspec.joined(
+        _argspec.connection_rules(),
+        {"required_if": [("state", "present", ("flows", "privileges"), True)]},
+    )
 
 
 def main():

@@ -8,16 +8,19 @@ module: vm_restore
 short_description: Restore a backup into a VM, to image files, or to an OVF package
 version_added: 0.1.0
 description:
-  - With O(into) it puts disks as they were at any point of a repository into a VM that is there, all or some of them.
-    Each is brought in beside the disk that it replaces and read back where its datastore allows that. Only when all have
-    come, one call exchanges them, and the old ones are deleted last. A VM that is to be powered off runs until then.
-  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks or with all of the restored
-    ones. The next run into the same VM goes on with what has come, and removes what is not needed.
-  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the digest of the
-    backup. A file is there when that is done, and not before. No vCenter is asked.
+  - With O(into) it puts disks as they were at any point of a repository into a VM that is there,
+    all or some of them. Each is brought in beside the disk that it replaces and read back where its
+    datastore allows that. Only when all have come, one call exchanges them, and the old ones are
+    deleted last. A VM that is to be powered off runs until then.
+  - A run that ends in the middle, also by a kill, leaves the VM with all of its old disks
+    or with all of the restored ones. The next run into the same VM goes on with what has
+    come, and removes what is not needed.
+  - With O(dest) alone it writes disks into files of this machine, and compares every MiB with the
+    digest of the backup. A file is there when that is done, and not before. No vCenter is asked.
   - Disks of a VM that is off, and files, which already have what the point has are left alone.
-  - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and networks, of which
-    M(vforge.vsphere.cached_ovf_template) and other importers make a VM again. The role C(vm_restore) makes a new VM so.
+  - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and
+    networks, of which M(vforge.vsphere.cached_ovf_template) and other importers make a VM again.
+    The role C(vm_restore) makes a new VM so.
   - Single files are read by C(guestmount) or C(qemu-nbd), straight from the image of a point.
 options:
   repository:
@@ -32,27 +35,29 @@ options:
     required: true
   point:
     description:
-      - Which backup, by its C(id) as M(vforge.vsphere.backup_info) lists it, or V(newest). V(latest) means the same.
+      - Which backup, by its C(id) as M(vforge.vsphere.backup_info) lists it, or
+        V(newest). V(latest) means the same.
     type: str
     default: newest
   before:
     description:
-      - A time of ISO 8601, such as V(2026-11-28T06:00:00+01:00). Of the backups that were made until then the newest is
-        restored. Without a zone it is UTC.
+      - A time of ISO 8601, such as V(2026-11-28T06:00:00+01:00). Of the backups that were made
+        until then the newest is restored. Without a zone it is UTC.
     type: str
   disks:
     description:
-      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys (V(2000)) or
-        the UUIDs of their backings, as they were at the point. All disks by default.
+      - Disks by their labels, such as V(Hard disk 1), their places (V(scsi0:1)), their device keys
+        (V(2000)) or the UUIDs of their backings, as they were at the point. All disks by default.
     type: list
     elements: str
     default: []
   into:
     description:
-      - The VM whose disks are replaced, named in exactly one way. It may be the VM that was backed up, or another one with
-        controllers of the same names.
+      - The VM whose disks are replaced, named in exactly one way. It may be the VM that was backed
+        up, or another one with controllers of the same names.
       - A text is its name, or its path where it begins with a slash.
-      - A disk takes the place that it had at the point. What else is on the VM stays, and so does its configuration.
+      - A disk takes the place that it had at the point. What else is on the VM stays,
+        and so does its configuration.
     type: dict
     suboptions:
       name:
@@ -61,7 +66,8 @@ options:
         type: str
       path:
         description:
-          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below the VM folder of O(datacenter).
+          - Inventory path of the VM, such as V(/DC0/vm/web/web-1), or its path below
+            the VM folder of O(datacenter).
           - A slash within a name is written V(%2f).
         type: str
       uuid:
@@ -70,7 +76,8 @@ options:
         type: str
       use_instance_uuid:
         description:
-          - Whether O(into.uuid) is the instance UUID, which vCenter keeps unique, rather than the BIOS UUID.
+          - Whether O(into.uuid) is the instance UUID, which vCenter keeps
+            unique, rather than the BIOS UUID.
         type: bool
         default: false
       moid:
@@ -88,8 +95,8 @@ options:
     type: str
   power_off:
     description:
-      - Whether a VM that is not powered off is powered off (not shut down) when the disks have come. Without it
-        such a VM is refused.
+      - Whether a VM that is not powered off is powered off (not shut down) when the disks have
+        come. Without it such a VM is refused.
     type: bool
     default: false
   powered_on:
@@ -99,7 +106,8 @@ options:
     default: false
   snapshots:
     description:
-      - What becomes of a VM that has snapshots, which belong to the disks that it has now. V(refuse) fails.
+      - What becomes of a VM that has snapshots, which belong to the disks
+        that it has now. V(refuse) fails.
       - V(remove) removes them all when the restored disks have come.
     type: str
     choices: [refuse, remove]
@@ -113,27 +121,29 @@ options:
   verify:
     description:
       - How a restored disk is proved before anything is exchanged.
-      - V(content) reads it from its datastore and compares every MiB with the digests of the backup. This is not
-        possible on vSAN.
+      - V(content) reads it from its datastore and compares every MiB with the digests of the
+        backup. This is not possible on vSAN.
       - V(manifest) compares the size and the digest of the upload as the host reports them.
-      - V(auto) does the first where it is possible, else the second. RV(disks[].compared) says which it was.
+      - V(auto) does the first where it is possible, else the second.
+        RV(disks[].compared) says which it was.
     type: str
     choices: [auto, content, manifest]
     default: auto
   dest:
     description:
-      - Folder for the files, which must be there. They are named after the keys of the disks, such as
-        C(disk-2000.qcow2). The descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and its disks are
-        C(vm-disk-2000.vmdk) and so on.
-      - With O(into) it is where one disk at a time is made ready for its upload, by default in the repository.
-        There has to be room for what is used of the largest disk.
+      - Folder for the files, which must be there. They are named after the keys of the disks, such
+        as C(disk-2000.qcow2). The descriptor of a package is C(vm.ovf), its manifest C(vm.mf), and
+        its disks are C(vm-disk-2000.vmdk) and so on.
+      - With O(into) it is where one disk at a time is made ready for its upload, by default in the
+        repository. There has to be room for what is used of the largest disk.
     type: path
   format:
     description:
       - Format of the files, V(qcow2) by default. Not with O(into).
-      - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest (SHA-256). What may be a
-        secret is not in a backup, so it is not in the package either, nor are the MAC addresses and UUIDs of the VM. Its
-        NVRAM is C(vm.nvram), where the backup has it.
+      - V(ovf) is a package, with all disks as streamOptimized VMDKs, a descriptor and a manifest
+        (SHA-256). What may be a secret is not in a backup, so it is not in the package either, nor
+        are the MAC addresses and UUIDs of the VM. Its NVRAM is C(vm.nvram), where the backup has
+        it.
     type: str
     choices: [qcow2, raw, vmdk, ovf]
   timeout:
@@ -148,7 +158,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Disks that can be read are compared in check mode, too. So it tells whether a VM has what a point has.
+      - Disks that can be read are compared in check mode, too. So it tells
+        whether a VM has what a point has.
   diff_mode:
     support: partial
     details:
@@ -156,22 +167,27 @@ attributes:
   idempotent:
     support: full
     details:
-      - Files, and disks of a VM that is off, are read and compared, and written only where they differ. Disks of
-        a VM that runs, and those on vSAN, cannot be read, so they are restored again.
+      - Files, and disks of a VM that is off, are read and compared, and written
+        only where they differ. Disks of a VM that runs, and those on vSAN, cannot
+        be read, so they are restored again.
   action_group:
     support: full
 requirements:
   - qemu-img and qemu-nbd 6.1 or later
   - python3-libnbd 1.14 or later, for the Python that runs the module
 notes:
-  - A restored disk is another disk to changed block tracking. So the next backup of it is a full one, and says so.
-  - A disk that is a delta disk of another one, or that another VM has too, stays when it is replaced, and
-    RV(disks[].replaced) says why. Raw devices, first class disks and encrypted VMs are refused.
-  - A restored disk gets the storage policy of the disk that it replaces, for which the privilege StorageProfile.View is
-    needed. Without it a warning says that the disk has the default policy of its datastore.
-  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool, Datastore.AllocateSpace,
-    Datastore.FileManagement, VirtualMachine.Inventory.Create and VirtualMachine.Inventory.Delete for the import, and
-    VirtualMachine.Config.AddExistingDisk and VirtualMachine.Config.RemoveDisk on the VM.
+  - A restored disk is another disk to changed block tracking. So the next backup of
+    it is a full one, and says so.
+  - A disk that is a delta disk of another one, or that another VM has too, stays when
+    it is replaced, and RV(disks[].replaced) says why. Raw devices, first class disks
+    and encrypted VMs are refused.
+  - A restored disk gets the storage policy of the disk that it replaces, for which the
+    privilege StorageProfile.View is needed. Without it a warning says that the disk has the
+    default policy of its datastore.
+  - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool,
+    Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
+    VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
+    VirtualMachine.Config.RemoveDisk on the VM.
   - What is restored is noted in the file C(restore-UUID.json) beside the points until it is done.
   - Proved by qemu-img, and on a simulator alone.
 seealso:
@@ -247,8 +263,8 @@ point:
   type: str
 package:
   description:
-    - The package, with the C(path) of its descriptor and the C(action), V(restored) or V(unchanged). Null for other
-      formats.
+    - The package, with the C(path) of its descriptor and the C(action), V(restored) or
+      V(unchanged). Null for other formats.
   returned: as RV(repository)
   type: dict
 into:
@@ -270,8 +286,8 @@ into:
       type: str
     actions:
       description:
-        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off), V(snapshots_removed),
-          V(disks_replaced), V(replaced_disks_deleted) and V(powered_on).
+        - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off),
+          V(snapshots_removed), V(disks_replaced), V(replaced_disks_deleted) and V(powered_on).
       type: list
       elements: str
     changed:
@@ -285,7 +301,8 @@ into:
       type: list
       elements: str
 left:
-  description: Labels of the VM's disks that were left alone, since they are not among those that are restored.
+  description: Labels of the VM's disks that were left alone, since they are not
+    among those that are restored.
   returned: with O(into)
   type: list
   elements: str
@@ -313,11 +330,12 @@ disks:
       type: str
     action:
       description:
-        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was not
-          restored, since the task failed.
+        - V(restored), or V(unchanged) where the file or the VM had it already. V(none) where it was
+          not restored, since the task failed.
       type: str
     compared:
-      description: How it was proved, by its V(content) or by the V(manifest) of the host. Null where it was not.
+      description: How it was proved, by its V(content) or by the V(manifest) of
+        the host. Null where it was not.
       returned: with O(into)
       type: str
     not_read:
@@ -326,8 +344,8 @@ disks:
       type: str
     replaced:
       description:
-        - The disk that was there before, with its C(path), whether it was C(deleted), and the C(reason) why
-          not. Null where there was none, or nothing was replaced.
+        - The disk that was there before, with its C(path), whether it was C(deleted), and the
+          C(reason) why not. Null where there was none, or nothing was replaced.
       returned: with O(into)
       type: dict
 timing:
@@ -335,13 +353,14 @@ timing:
   returned: always
   type: dict
 calls:
-  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not in the total) and C(by_method).
+  description: SOAP calls of the task, with C(total), C(update_rounds) (waiting and paging, not
+    in the total) and C(by_method).
   returned: when a connection was tried
   type: dict
 error_code:
   description:
-    - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots), V(no_controller),
-      V(read_back_failed), V(concurrent_access) or V(backup_damaged).
+    - A stable code for what went wrong, such as V(not_found), V(not_powered_off), V(snapshots),
+      V(no_controller), V(read_back_failed), V(concurrent_access) or V(backup_damaged).
   returned: on failure
   type: str
 """

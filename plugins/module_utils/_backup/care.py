@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The care of a repository: its points verified, pruned, merged. No vCenter is needed for it, and none is asked."""
+"""The care of a repository: its points verified, pruned, merged. No vCenter is
+needed for it, and none is asked.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,12 @@ Entry: t.TypeAlias = dict[str, t.Any]
 class CareOptions:
     """What is to be done with a repository.
 
-    :ivar vm: an instance UUID or a name; ``vms`` instance UUIDs, of which those without backups are skipped. All VMs
-        where both are None.
+    :ivar vm: an instance UUID or a name; ``vms`` instance UUIDs, of which those without backups are
+        skipped. All VMs where both are None.
     :ivar retention: for ``pruned``.
     :ivar point: for ``merged``.
-    :ivar max_chain: for ``merged``: a point whose images are not more than so many, one over the other, is left as
-        it is.
+    :ivar max_chain: for ``merged``: a point whose images are not more than so many, one
+        over the other, is left as it is.
     """
 
     path: str
@@ -139,7 +141,9 @@ def care(options: CareOptions, show: t.Callable[[str], None], *, check: bool) ->
 
 
 def _put_right(machine: Machine, options: CareOptions, entry: Entry, deadline: float) -> None:
-    """Finish what runs that died have begun. Where that cannot be, points can be verified all the same."""
+    """Finish what runs that died have begun. Where that cannot be, points
+    can be verified all the same.
+    """
     try:
         entry["put_right"] = machine.put_right(deadline)
     except VforgeError as error:

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backs VMs up beside each other, each from its beginning to its end, so that none waits for the slowest."""
+"""Backs VMs up beside each other, each from its beginning to its end, so that
+none waits for the slowest.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def work(job: BackupTask, due: t.Sequence[BackupItem], back_up: t.Callable[[Back
     """Do something with each of these VMs, at most ``parallel`` at a time.
 
     :param back_up: in a thread of its own; what it raises is why the VM has failed.
-    :raises Reason: why the task ended early; threads have ended by then, and what they have left is there.
+    :raises Reason: why the task ended early; threads have ended by then,
+        and what they have left is there.
     """
     options = job.options
     watch = ServerWatch(job.session)

@@ -1,8 +1,8 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with a repository alone: listed, and restored to files. No vCenter is needed for it, and none is
-asked.
+"""What is done with a repository alone: listed, and restored to files. No vCenter is
+needed for it, and none is asked.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def chosen(repository: Repository, wanted: str | None) -> list[str]:
 
 
 def newest_name(machine: Machine) -> str:
-    """The name that a VM had at its newest backup; empty where there is none that can be read: one damaged VM must
-    not hide the others.
+    """The name that a VM had at its newest backup; empty where there is none that can be read: one
+    damaged VM must not hide the others.
     """
     try:
         points = machine.known().points
@@ -209,7 +209,9 @@ def restore(options: RestoreOptions, show: t.Callable[[str], None], *, check: bo
 def _package(
     about: hardware.Machine, nvram: bytes, point: Point, entries: t.Sequence[dict[str, t.Any]], folder: str, *, check: bool
 ) -> dict[str, t.Any]:
-    """Write the descriptor and the manifest of a package whose disks are there, where they are not."""
+    """Write the descriptor and the manifest of a package whose disks
+    are there, where they are not.
+    """
     path = os.path.join(folder, _DESCRIPTOR)
     found = {
         "path": path,

@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is, read from vCenter: each function is one call for any number of VMs or snapshots."""
+"""What there is, read from vCenter: each function is one call for any
+number of VMs or snapshots.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def _custom_fields(session: Session) -> dict[int, str]:
 
 
 def _nvram(row: Row) -> str:
-    """The file with the settings of a VM's firmware; its name is that of the configuration where nothing else is said."""
+    """The file with the settings of a VM's firmware; its name is that of the configuration
+    where nothing else is said.
+    """
     home, _slash, name = (row.get("config.files.vmPathName") or "").rpartition("/")
     said = config_in(row.values).get(_NVRAM) or f"{name.removesuffix('.vmx')}.nvram"
     return f"{home}/{said}" if home and "/" not in said else ""
@@ -134,7 +138,8 @@ class Snapshotted:
 
 
 def read_snapshots(session: Session, vms: t.Mapping[str, Vm]) -> dict[str, Snapshotted]:
-    """What VMs were when snapshots of them were made, by moid of the snapshot; what is gone is left out.
+    """What VMs were when snapshots of them were made, by moid of the
+    snapshot; what is gone is left out.
 
     :param vms: by the moids of the snapshots.
     """

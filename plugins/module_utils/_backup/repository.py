@@ -16,8 +16,8 @@
             .staging-<run>/                 a point that is being written
     vm-<instance UUID>.lock
 
-A point appears by one rename. What a run that died has left is removed, or finished, by the next one
-that takes the lock.
+A point appears by one rename. What a run that died has left is removed, or finished, by
+the next one that takes the lock.
 """
 
 from __future__ import annotations
@@ -81,9 +81,10 @@ class Repository:
 
         :param deadline: of ``time.monotonic()``, for others to finish.
         :param show: called with one sentence when there is something to wait for.
-        :param put_right: False for who only reads: what cannot be put right must not keep whole points
-            from being restored.
-        :param go_on: is called each second while the lock, a program or an image is waited for; raises why that is to end.
+        :param put_right: False for who only reads: what cannot be put right must not keep
+            whole points from being restored.
+        :param go_on: is called each second while the lock, a program or an image is waited
+            for; raises why that is to end.
         :raises TimedOut: when others hold it until the deadline.
         """
         folder = self.folder(instance_uuid)
@@ -137,7 +138,8 @@ class Machine:
     """The points of one VM.
 
     :ivar folder: of the VM.
-    :ivar go_on: is called each second while a program or an image is waited for; raises why that is to end.
+    :ivar go_on: is called each second while a program or an image is waited
+        for; raises why that is to end.
     """
 
     def __init__(self, folder: str, go_on: GoOn = to_the_end) -> None:
@@ -299,7 +301,9 @@ class Machine:
     # A new point
 
     def stage(self, run: str) -> str:
-        """An empty folder for a new point. Images in it find those of other points at ``../<id>/``."""
+        """An empty folder for a new point. Images in it find those of
+        other points at ``../<id>/``.
+        """
         folder = os.path.join(self.place, f"{_STAGING}{run}")
         with explained(folder):
             os.makedirs(self.place, mode=0o700, exist_ok=True)

@@ -29,7 +29,8 @@ class IntoOptions:
     :ivar power_off: whether a VM that is not powered off is powered off for it.
     :ivar snapshots: ``refuse`` or ``remove``.
     :ivar keep_replaced: whether the disks that were replaced stay on their datastores.
-    :ivar folder: on this machine, where disks are made ready; empty for the folder of the VM's backups.
+    :ivar folder: on this machine, where disks are made ready; empty for
+        the folder of the VM's backups.
     """
 
     repository: str

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Restore disks into a VM that is there.
 
-Each disk is brought in beside the one that it replaces and proved. Only then, and only if all of them
-have come, is the VM changed, by one call. The disks that were replaced are deleted last. Until then a
-run may end at any moment: the VM has all old disks, or all restored ones, and what belongs to no VM is
-known from the record of ``restore_record``.
+Each disk is brought in beside the one that it replaces and proved. Only then, and only if all of
+them have come, is the VM changed, by one call. The disks that were replaced are deleted last. Until
+then a run may end at any moment: the VM has all old disks, or all restored ones, and what belongs
+to no VM is known from the record of ``restore_record``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class RestoredDisk:
 
     :ivar file: path of the restored disk; empty until it is there.
     :ivar compared: how it was proved: ``content`` or ``manifest``; empty where it was not.
-    :ivar not_read: why it was not proved by its content; empty where it was, or nobody asked for it.
+    :ivar not_read: why it was not proved by its content; empty
+        where it was, or nobody asked for it.
     :ivar unchanged: whether the VM's disk has what the point has, and was left alone.
     :ivar keeps: why the disk that it replaces stays; empty where it is deleted.
     :ivar deleted: whether that disk is deleted.
@@ -157,7 +158,8 @@ def run(session: Session, options: IntoOptions, *, check: bool) -> dict[str, t.A
     repository = Repository(options.repository)
     uuid = chosen(repository, options.vm)[0]
     with repository.locked(uuid, deadline, session.show_progress, put_right=False) as machine:
-        # Read after the wait: who held the lock may have exchanged the disks of this VM, or had a snapshot of it.
+        # Read after the wait: who held the lock may have exchanged the disks of this
+        # VM, or had a snapshot of it.
         target = targets.again(session, found)
         point = chosen_point(machine, options.point)
         wanted = chosen_disks(point, options.disks)
@@ -225,7 +227,9 @@ def _has_it(job: RestoreTask, disk: RestoredDisk) -> bool:
 
 
 def _obstacle(job: RestoreTask, old: Disk) -> str:
-    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the point has; empty where it can."""
+    """Why a disk of the VM cannot be read, so that nobody knows whether it has what the
+    point has; empty where it can.
+    """
     if not job.target.powered_off:
         return "the VM is not powered off, and its host has locked the file"
     if old.levels:
@@ -268,7 +272,9 @@ def _clean_up(job: RestoreTask, left: restore_plan.Leftovers) -> None:
 
 
 def _remove_left(job: RestoreTask, file: str) -> bool:
-    """Remove a disk that a run has left that was killed, with the VM of its import; whether it is gone."""
+    """Remove a disk that a run has left that was killed, with the VM of its
+    import; whether it is gone.
+    """
     made = job.record.made.get(file)
     if made is not None and not made.compared:
         path = _path(file)
@@ -288,12 +294,16 @@ def _folder(job: RestoreTask) -> str:
 
 
 def _ready_name(job: RestoreTask) -> str:
-    """What begins the names of files that are made ready: of the VM that was backed up, whose lock is held, for this one."""
+    """What begins the names of files that are made ready: of the VM that was backed up, whose
+    lock is held, for this one.
+    """
     return f"{_READY}{job.point.instance_uuid}-{job.target.instance_uuid}-"
 
 
 def _remove_ready(job: RestoreTask) -> None:
-    """Remove what runs that were killed have made ready for this VM, and begun to make; the lock is held."""
+    """Remove what runs that were killed have made ready for this VM, and
+    begun to make; the lock is held.
+    """
     with _files.open_folder(_folder(job), what=_WHAT) as folder:
         for name in folder.names():
             if name.startswith(_ready_name(job)) and name.endswith(".vmdk"):
@@ -302,7 +312,9 @@ def _remove_ready(job: RestoreTask) -> None:
 
 
 def _delete(job: RestoreTask, file: str) -> bool:
-    """Delete a disk that belongs to no VM; whether it is gone. What cannot be deleted stays in the record."""
+    """Delete a disk that belongs to no VM; whether it is gone. What cannot be
+    deleted stays in the record.
+    """
     used = _owners(job, file)
     if used:
         job.item.warnings.append(f"{file} was left alone, since {', '.join(used)} has it now.")
@@ -320,7 +332,9 @@ def _delete(job: RestoreTask, file: str) -> bool:
 
 
 def _owners(job: RestoreTask, file: str) -> list[str]:
-    """The VMs that have a disk at this moment, the target among them: two calls, or four where there are many VMs."""
+    """The VMs that have a disk at this moment, the target among them: two calls, or
+    four where there are many VMs.
+    """
     now = targets.again(job.session, job.target)
     # Its devices are asked first: what layoutEx says of its disks may be older than an exchange.
     if any(file in disk.files for disk in now.disks):
@@ -339,7 +353,9 @@ def _bring_all_in(job: RestoreTask) -> None:
 
 
 def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
-    """Have a disk beside the old one, proved; one that a run has brought in that was killed is used."""
+    """Have a disk beside the old one, proved; one that a run has
+    brought in that was killed is used.
+    """
     place = disk.place
     for made in _brought_in(job, place):
         if _use(job, disk, made.file):
@@ -372,7 +388,9 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
 
 
 def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
-    """Take a disk that an earlier run has brought in; False where it is gone, is not as it was, or a VM has it."""
+    """Take a disk that an earlier run has brought in; False where it is gone, is
+    not as it was, or a VM has it.
+    """
     if _owners(job, file):
         return False
     try:
@@ -385,7 +403,9 @@ def _use(job: RestoreTask, disk: RestoredDisk, file: str) -> bool:
 
 
 def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
-    """Disks of the right content that a run has brought in that was killed, and that no other place takes."""
+    """Disks of the right content that a run has brought in that was killed,
+    and that no other place takes.
+    """
     near = restore_plan.beside(job.target, place)
     used = {disk.file for disk in job.item.disks}
     return [
@@ -400,7 +420,9 @@ def _brought_in(job: RestoreTask, place: Place) -> list[Made]:
 
 @contextlib.contextmanager
 def _ready(job: RestoreTask, place: Place) -> t.Iterator[str]:
-    """The disk of the point as a file that a host takes, compared with its digests; it goes at the end."""
+    """The disk of the point as a file that a host takes, compared with its
+    digests; it goes at the end.
+    """
     path = os.path.join(_folder(job), f"{_ready_name(job)}{place.backup.key}.vmdk")
     job.session.show_progress(f"preparing {place.backup.label} of {job.point.id}")
     try:
@@ -428,9 +450,11 @@ def _prove(job: RestoreTask, disk: RestoredDisk) -> None:
 
 
 def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int | None:
-    """Compare a disk that has come with the digests of the point, where that is asked for and its datastore allows it.
+    """Compare a disk that has come with the digests of the point, where that is asked
+    for and its datastore allows it.
 
-    :returns: the byte where they differ; None where they do not, as far as ``disk`` says then how it was compared.
+    :returns: the byte where they differ; None where they do not, as far as ``disk``
+        says then how it was compared.
     :raises FileLocked, FileDenied: it cannot be read, and has to be.
     :raises NoSuchFile, NotWhole: it is not there, or not whole.
     """
@@ -486,7 +510,9 @@ def _exchange(job: RestoreTask) -> None:
 
 
 def _policies(job: RestoreTask) -> dict[int, tuple[str, ...]]:
-    """The storage policies of the disks that are replaced, by their keys; a warning where they cannot be read."""
+    """The storage policies of the disks that are replaced, by their keys; a
+    warning where they cannot be read.
+    """
     keys = [disk.place.old.key for disk in job.item.due_disks if disk.place.old is not None]
     try:
         return policies_of(job.session, job.target.moid, keys) if keys else {}

@@ -139,7 +139,8 @@ class Exchange:
     :ivar unit: number of its place there.
     :ivar file: path of the disk that comes.
     :ivar old: key of the disk that goes; None where the place is free.
-    :ivar policies: IDs of the storage policies that the disk gets; empty for the default of its datastore.
+    :ivar policies: IDs of the storage policies that the disk gets; empty
+        for the default of its datastore.
     """
 
     controller: int
@@ -152,8 +153,8 @@ class Exchange:
 def start_exchange(session: Session, target: Target, exchanges: t.Sequence[Exchange]) -> t.Any:
     """``ReconfigVM_Task`` that takes disks off and puts others on, all or none.
 
-    The disks that go keep their files. What the place has of its own (mode, shares, sharing) stays. A
-    VM that was changed since it was read refuses it (ConcurrentAccess).
+    The disks that go keep their files. What the place has of its own (mode, shares, sharing) stays.
+    A VM that was changed since it was read refuses it (ConcurrentAccess).
     """
     known = {device.key: device for device in target.devices}
     removed = [known[each.old] for each in exchanges if each.old is not None]

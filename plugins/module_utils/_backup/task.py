@@ -4,9 +4,10 @@
 """Backups of VMs from the options to the result.
 
 The order of each VM is: lock its folder in the repository, put right what dead runs have left, read
-it as it is now, refuse what cannot be, run the script before in its guest, snapshot, run the script after,
-read device data from the snapshot, ask what changed, read it in parallel, remove the snapshot, read back
-what was written, commit. A point is there when all of that is done, and not before. VMs do not wait for each other.
+it as it is now, refuse what cannot be, run the script before in its guest, snapshot, run the script
+after, read device data from the snapshot, ask what changed, read it in parallel, remove the
+snapshot, read back what was written, commit. A point is there when all of that is done, and not
+before. VMs do not wait for each other.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class BackupItem(SnapshotItem):
     """A VM of the task.
 
     :ivar machine: its points; None until its folder is locked.
-    :ivar ways: what each transport said of it before its snapshot; ``transport`` the one that reads it.
+    :ivar ways: what each transport said of it before its snapshot;
+        ``transport`` the one that reads it.
     :ivar hardware: what the VM is made of, as its snapshot has it.
     :ivar readings: what is read of its disks.
     :ivar staged: the folder of its new point, until that is committed; ``copied`` its disks.
@@ -269,7 +271,8 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
 
 
 def _read_again(job: BackupTask, item: BackupItem) -> None:
-    """Read a VM in its turn, which may come hours after the task began: it may be on by now, or off.
+    """Read a VM in its turn, which may come hours after the task
+    began: it may be on by now, or off.
 
     Without a snapshot that a dead run had left, its disks are others, too.
 
@@ -323,7 +326,9 @@ def _copy(job: BackupTask, item: BackupItem) -> None:
 
 
 def _copy_and_detach(job: BackupTask, ready: t.Sequence[BackupItem]) -> None:
-    """Copy disks; in every ending nothing of them stays attached, so that their snapshots can be removed."""
+    """Copy disks; in every ending nothing of them stays attached, so that
+    their snapshots can be removed.
+    """
     try:
         _copy_snapshots(job, ready)
     finally:
@@ -371,8 +376,8 @@ def _detach(job: BackupTask, items: t.Sequence[BackupItem]) -> None:
 
 
 def _leave(item: BackupItem) -> None:
-    """The end of a VM: what was staged and is no point goes, and the folder is free. What cannot be removed, the next run
-    removes.
+    """The end of a VM: what was staged and is no point goes, and the folder is free. What cannot be
+    removed, the next run removes.
     """
     if item.staged is not None and item.machine is not None:
         try:
@@ -541,8 +546,8 @@ def _describe(job: BackupTask, item: BackupItem, staged: str) -> tuple[str, str]
 def consistency(job: BackupTask, item: BackupItem) -> str:
     """What the disks of a backup are like.
 
-    The script before alone does not make them application-consistent where the file systems were to be
-    quiesced, and could not: what applications have written may not be on the disks then.
+    The script before alone does not make them application-consistent where the file systems were to
+    be quiesced, and could not: what applications have written may not be on the disks then.
     """
     if item.vm.power_state == "poweredOff":
         return POWERED_OFF

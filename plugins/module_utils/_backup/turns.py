@@ -1,7 +1,9 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which VM is begun next, where each host and each datastore takes only so many at the same time."""
+"""Which VM is begun next, where each host and each datastore takes
+only so many at the same time.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ class Turns(t.Generic[X]):
         room: t.Callable[[str], int],
         ended: threading.Event,
     ) -> None:
-        self._due = [(each, frozenset(name for name in uses(each) if room(name))) for each in due]
+
+        def limited(each: X) -> frozenset[str]:
+            return frozenset(name for name in uses(each) if room(name))
+
+        self._due = [(each, limited(each)) for each in due]
         self._room = room
         self._ended = ended
         self._used: collections.Counter[str] = collections.Counter()
@@ -44,7 +50,9 @@ class Turns(t.Generic[X]):
 
     @contextlib.contextmanager
     def next(self) -> t.Iterator[X | None]:
-        """The next one; its room is taken as long as the context lasts. None where there is none any more."""
+        """The next one; its room is taken as long as the context lasts. None
+        where there is none any more.
+        """
         taken = self._take()
         try:
             yield taken[0] if taken else None

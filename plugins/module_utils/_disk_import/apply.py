@@ -27,8 +27,8 @@ _MEBIBYTES = 32
 def import_spec(name: str, datastore: str, capacity: int, adapter: str, provisioning: str, marks: t.Mapping[str, str]) -> t.Any:
     """What is imported: a VM with one disk. It is never powered on.
 
-    It is the same as vCenter makes of a package with ``CreateImportSpec``, which is not asked: that is
-    a call, and OpenStack's compute service has imported disks so for many years.
+    It is the same as vCenter makes of a package with ``CreateImportSpec``, which is not asked: that
+    is a call, and OpenStack's compute service has imported disks so for many years.
 
     :param datastore: name of that on which it is made.
     :param capacity: of the disk, in bytes.

@@ -72,7 +72,14 @@ class Options:
         if not name:
             raise InvalidOption("name is empty.", hint="Name the role.", option="name")
         flows = params.get("flows") or ()
-        wanted = {*privileges_of(flows, least=params["least"]), *(params.get("privileges") or ())} - BUILT_IN
+        wanted = {
+            *privileges_of(flows, least=params["least"]),
+            *(params.get("privileges") or ()),
+        } - BUILT_IN
         if params["state"] == PRESENT and not wanted:
-            raise InvalidOption("The role would have no privileges.", hint="Name flows or privileges.", option="flows")
+            raise InvalidOption(
+                "The role would have no privileges.",
+                hint="Name flows or privileges.",
+                option="flows",
+            )
         return cls(name, params["state"], frozenset(wanted), params["timeout"])

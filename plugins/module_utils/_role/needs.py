@@ -75,7 +75,12 @@ _PLACE = (Need(_CREATE_OF, _FOLDER), Need(_SPACE, _DATASTORE), Need(_ASSIGN_POOL
 _REMOVED = (Need(_OFF, _VM, "state: absent"), Need(_DELETE, _VM, "state: absent"))
 
 MODULES: dict[str, tuple[Need, ...]] = {
-    "backup_clone": (Need(_CLONE, _VM), *_PLACE, *_snapshots("VMs that run"), Need(_DELETE, _VM, "backups are removed")),
+    "backup_clone": (
+        Need(_CLONE, _VM),
+        *_PLACE,
+        *_snapshots("VMs that run"),
+        Need(_DELETE, _VM, "backups are removed"),
+    ),
     "cached_ovf_template": (
         Need(_IMPORT, _POOL),
         Need(_ASSIGN_POOL, _POOL),
@@ -119,7 +124,11 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_OFF, _VM, "power_cycle"),
         Need(_ON, _VM, "power_cycle"),
     ),
-    "first_class_disk": (Need(_FILES, _DATASTORE), Need(_OLD_DISK, _VM, "attached"), Need(_NO_DISK, _VM, "detached")),
+    "first_class_disk": (
+        Need(_FILES, _DATASTORE),
+        Need(_OLD_DISK, _VM, "attached"),
+        Need(_NO_DISK, _VM, "detached"),
+    ),
     "first_class_disk_info": (Need("Datastore.Browse", _DATASTORE, "orphans"),),
     "first_class_disk_snapshot": (Need(_FILES, _DATASTORE),),
     "fork_parent": (
@@ -142,7 +151,11 @@ MODULES: dict[str, tuple[Need, ...]] = {
         Need(_CUSTOMIZE, _VM, "customize"),
         Need(_ADVANCED, _VM, "customize"),
     ),
-    "instant_clone_parent": (*_guest(), Need(_RESET, _VM, "state: running"), *_snapshots("collapse_deltas")),
+    "instant_clone_parent": (
+        *_guest(),
+        Need(_RESET, _VM, "state: running"),
+        *_snapshots("collapse_deltas"),
+    ),
     "linked_clone": (
         Need(_CLONE, _VM),
         Need(_DEPLOY, _VM, "the source is a template"),
@@ -210,7 +223,12 @@ FLOWS: dict[str, tuple[str, ...]] = {
     "fcd_audit": ("first_class_disk", "first_class_disk_info", "first_class_disk_snapshot"),
     "guest_cloud_init": ("cloud_init_guestinfo", "instant_clone", "linked_clone"),
     "instant_clone_fleet": ("instant_clone", "instant_clone_parent", "linked_clone"),
-    "ovf_linked_clones": ("cached_ovf_template", "cloud_init_guestinfo", "instant_clone", "linked_clone"),
+    "ovf_linked_clones": (
+        "cached_ovf_template",
+        "cloud_init_guestinfo",
+        "instant_clone",
+        "linked_clone",
+    ),
     "restore_drill": ("cached_ovf_template", "linked_clone", "vm_guest_check", "vm_restore"),
     "vm_clone_backup": ("backup_clone", "cached_ovf_template", "linked_clone", "vm_export"),
     "vm_restore": ("cached_ovf_template", "linked_clone", "vm_guest_check", "vm_restore"),

@@ -51,7 +51,14 @@ def run(session: Session, options: Options, *, check: bool) -> dict[str, t.Any]:
     known = read.read(session)
     role = known.roles.get(options.name)
     item = RoleItem(wanted=options.name, role=role, steps=plan.steps(role, options, known.privileges))
-    task = Task(session, [item], "roles", deadline=session.deadline(options.timeout), parallel=1, check=check)
+    task = Task(
+        session,
+        [item],
+        "roles",
+        deadline=session.deadline(options.timeout),
+        parallel=1,
+        check=check,
+    )
     with task.phase("work"), task.accounted():
         _carry_out(task, item, options)
     number = item.role.number if item.role and options.state != ABSENT else None
@@ -85,9 +92,18 @@ def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
         done_already="AlreadyExists",
     )
     if role is not None:
-        task.stage(plan.UPDATE, lambda _item: apply.update(session, role, options), "roles changed", repeatable=True)
         task.stage(
-            plan.REMOVE, lambda _item: apply.remove(session, role), "roles removed", repeatable=True, done_already="NotFound"
+            plan.UPDATE,
+            lambda _item: apply.update(session, role, options),
+            "roles changed",
+            repeatable=True,
+        )
+        task.stage(
+            plan.REMOVE,
+            lambda _item: apply.remove(session, role),
+            "roles removed",
+            repeatable=True,
+            done_already="NotFound",
         )
 
 

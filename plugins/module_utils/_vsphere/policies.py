@@ -68,10 +68,11 @@ def find_policy(session: Session, name: str) -> Policy:
 def policies_of(session: Session, moid: str, keys: t.Iterable[int]) -> dict[int, tuple[str, ...]]:
     """The IDs of the storage policies that disks of a VM have, by the keys of these: two calls.
 
-    A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``). One that has only the
-    default policy of its datastore may be without any.
+    A disk is named by the VM and its key (vSphere API, PbmObjectType ``virtualDiskId``). One that
+    has only the default policy of its datastore may be without any.
 
-    :raises VforgeError: the service does not say, or this user may not ask it (StorageProfile.View).
+    :raises VforgeError: the service does not say, or this user may
+        not ask it (StorageProfile.View).
     """
     content = _asking(session, lambda stub: pbm.ServiceInstance("ServiceInstance", stub).PbmRetrieveServiceContent())
     manager = content.profileManager._GetMoId()

@@ -24,8 +24,8 @@ _PARALLEL = 8
 
 
 def read_tags(session: RestSession) -> dict[str, dict[str, t.Any]]:
-    """The tags of VMs, by moid, as variables: ``tags`` (names by ID) and ``tags_by_category`` (for each
-    category a list of such pairs), as vmware.vmware has them.
+    """The tags of VMs, by moid, as variables: ``tags`` (names by ID) and ``tags_by_category`` (for
+    each category a list of such pairs), as vmware.vmware has them.
 
     :raises Fault: as vCenter does.
     """

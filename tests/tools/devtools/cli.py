@@ -86,10 +86,10 @@ def _simulator(console: Console, arguments: list[str]) -> int:
     return quickstart.simulate(console, arguments)
 
 
-def _quickstart(console: Console, _arguments: list[str]) -> int:
+def _quickstart(console: Console, arguments: list[str]) -> int:
     from devtools import quickstart
 
-    return quickstart.run(console)
+    return quickstart.run(console, arguments)
 
 
 def _pages(console: Console, _arguments: list[str]) -> int:
@@ -115,10 +115,23 @@ def _error_codes(console: Console, _arguments: list[str]) -> int:
     return 0
 
 
+def _surveys(console: Console, _arguments: list[str]) -> int:
+    from devtools import surveys
+
+    console.text(f"written: {len(surveys.write())} files in {surveys.SURVEYS.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _capv(console: Console, _arguments: list[str]) -> int:
     from devtools import manifests
 
     return manifests.run(console)
+
+
+def _awx(console: Console, _arguments: list[str]) -> int:
+    from devtools import awx
+
+    return awx.run(console)
 
 
 def _pin(console: Console, _arguments: list[str]) -> int:
@@ -151,7 +164,9 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "simulator": _simulator,
     "quickstart": _quickstart,
     "capv": _capv,
+    "awx": _awx,
     "error-codes": _error_codes,
+    "surveys": _surveys,
     "module": _module,
     "lock": _pin,
     "clean": _clean,

@@ -29,7 +29,15 @@ _CORES = {
 # The oldest pyVmomi that requirements.txt allows runs with the oldest ansible-core.
 _OLDEST_PYVMOMI = ("2.17", "8.0.3.0.1")
 _TARGETS = layout.ROOT / "tests" / "integration" / "targets"
-_TEST_PACKAGES = ("pytest", "pytest-xdist", "hypothesis", "ansible-runner")
+_TEST_PACKAGES = (
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "ansible-runner",
+    "awx-plugins-core",
+    "awx-plugins-interfaces",
+    "jq",
+)
 
 
 def _pins() -> dict[str, str]:

@@ -10,13 +10,14 @@ import os
 import re
 import shlex
 import signal
+import tarfile
 import textwrap
 from pathlib import Path
 
 from devtools import layout, processes
 from devtools.console import Console, Outcome
 from devtools.provision import Toolbox
-from devtools.runs import new_run
+from devtools.runs import Run, new_run
 from vforge_sim import Simulator
 
 PAGE = layout.ROOT / "docs" / "docsite" / "rst" / "guide_quickstart.rst"
@@ -26,6 +27,8 @@ _VARIABLES = layout.ROOT / ".build" / "simulator.env"
 _SIMULATOR = "make simulator"
 _SOURCE = ". .build/simulator.env"
 _PLAYBOOK = "first.yml"
+_FROM_CHECKOUT = "collection install . "
+_DEVELOPERS = ("tests", "findings", ".build", ".ci", "Makefile", "requirements-dev", "pyproject", "docs/site")
 _FIRST_RUN = re.compile(r"localhost +: ok=\d+ +changed=1 +unreachable=0 +failed=0 ")
 _NEXT_RUN = re.compile(r"localhost +: ok=\d+ +changed=0 +unreachable=0 +failed=0 ")
 
@@ -74,8 +77,11 @@ def playbook(text: str) -> str:
     return next(code for language, code in blocks(text) if language == "yaml")
 
 
-def run(console: Console) -> int:
-    """Run the page in a folder of its own, from an environment without the collection; returns the exit code."""
+def run(console: Console, arguments: list[str]) -> int:
+    """Run the page in a folder of its own, from an environment without the collection; returns the exit code.
+
+    arguments: "tarball" has the collection built first, and installed from that.
+    """
     console.title("Set up")
     tools = Toolbox(console.part).prepare()
     text = PAGE.read_text(encoding="utf-8")
@@ -83,8 +89,12 @@ def run(console: Console) -> int:
         console.title("Quickstart")
         folder, log = this.collection, this.log("quickstart")
         (folder / _PLAYBOOK).write_text(playbook(text), encoding="utf-8")
+        lines = commands(text)
+        if "tarball" in arguments:
+            console.step("tarball", lambda: _build(this, tools))
+            lines = [line.replace(_FROM_CHECKOUT, f"collection install {this.folder}/built/*.tar.gz ") for line in lines]
         script = folder / "quickstart.sh"
-        script.write_text("\n".join(["set -eu", variables(simulator), *commands(text), ""]), encoding="utf-8")
+        script.write_text("\n".join(["set -eu", variables(simulator), *lines, ""]), encoding="utf-8")
         # A reader's environment: nothing of the tools, but pip's own settings.
         kept = ("PATH", "LANG", "LC_ALL", "TMPDIR")
         env = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
@@ -92,6 +102,27 @@ def run(console: Console) -> int:
         env["PATH"] = f"{Path(tools.python.path).parent}{os.pathsep}{env['PATH']}"
         console.step("commands of the page", lambda: _follow(script, log, env))
     return console.summary()
+
+
+def _build(this: Run, tools: Toolbox) -> Outcome:
+    """What is published; nothing that only developers need is in it."""
+    log = this.log("tarball")
+    command: list[str | Path] = [
+        tools.tool("ansible-galaxy"),
+        "collection",
+        "build",
+        "--output-path",
+        this.folder / "built",
+    ]
+    processes.check([*command, this.collection], log, cwd=this.folder, env=tools.env())
+    archive = next((this.folder / "built").glob("*.tar.gz"))
+    with tarfile.open(archive) as opened:
+        names = opened.getnames()
+    unwanted = [name for name in names if name.startswith(_DEVELOPERS)]
+    if unwanted:
+        log.write_text(f"in the tarball: {', '.join(unwanted)}\n", encoding="utf-8")
+        raise processes.CommandFailed(["ansible-galaxy", "collection", "build"], 1, log)
+    return Outcome(1, note=f"{archive.name}, {len(names)} files")
 
 
 def _follow(script: Path, log: Path, env: dict[str, str]) -> Outcome:

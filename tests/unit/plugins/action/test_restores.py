@@ -13,35 +13,6 @@ import pytest
 from ansible_collections.vforge.vsphere.tests.unit.plugins.action.plays import Plays
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.backup.restores import MIB, restores
 
-# What of Debian libnbd needs: a system has it that has installed python3-libnbd.
-_LIBRARIES = (
-    "libnbd",
-    "libxml2",
-    "libgnutls",
-    "libicu",
-    "libp11-kit",
-    "libidn2",
-    "libunistring",
-    "libtasn1",
-    "libnettle",
-    "libhogweed",
-    "libgmp",
-    "liblzma",
-)
-
-
-@pytest.fixture(name="programs")
-def _programs(tools, libnbd, tmp_path, monkeypatch):
-    """qemu-img, qemu-nbd and libnbd for the modules of a play."""
-    libraries = tmp_path / "libraries"
-    libraries.mkdir()
-    for name in _LIBRARIES:
-        for path in tools.parent.rglob(f"{name}*.so*"):
-            (libraries / path.name).symlink_to(path)
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
-    monkeypatch.setenv("PYTHONPATH", str(tools.parent / "usr/lib/python3/dist-packages"))
-    assert libnbd is None
-
 
 @pytest.fixture(name="web")
 def _web(programs, make_sim, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.vforge.vsphere.plugins import modules
 from ansible_collections.vforge.vsphere.plugins.module_utils._role.needs import FLOWS, MODULES, privileges_of
+from ansible_collections.vforge.vsphere.plugins.modules import vcenter_role
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import STORIES, Forked
 from vforge_ova import write_package
 
@@ -100,3 +101,7 @@ def _called(role):
 @pytest.mark.parametrize("role", sorted(path.name for path in _ROLES.iterdir()))
 def test_a_flow_has_the_modules_that_its_tasks_call(role):
     assert set(FLOWS.get(role, ())) == _called(role) & set(MODULES)
+
+
+def test_the_flows_that_can_be_chosen_are_those_of_the_table():
+    assert vcenter_role.argument_spec()["flows"]["choices"] == sorted({*MODULES, *FLOWS})
