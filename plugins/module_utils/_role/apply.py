@@ -1,8 +1,10 @@
 # Copyright: the vforge.vsphere authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The calls that change something. They need the privilege Authorization.ModifyRoles, and each privilege that a role gets (API
-reference, AuthorizationManager).
+"""The calls that change something.
+
+They need the privilege Authorization.ModifyRoles, and each privilege that a role gets (API reference,
+AuthorizationManager).
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which privileges each module and each flow needs.
 
-This is the source of the guide on privileges and of what ``vcenter_role`` puts into a role. The notes of the modules say the
-same, which a test holds equal; another runs each module as a user who has what stands here and no more.
+This is the source of the guide on privileges and of what ``vcenter_role`` puts into a role. The
+notes of the modules say the same, which a test holds equal; another runs each module as a user who
+has what stands here and no more.
 """
 
 from __future__ import annotations
@@ -214,7 +215,8 @@ MODULES: dict[str, tuple[Need, ...]] = {
     "vmdk_info": (Need(_FILES, _DATASTORE),),
 }
 
-# Which of these modules a role calls, and the roles that it includes; a test reads that from their tasks.
+# Which of these modules a role calls, and the roles that it includes; a test reads that from their
+# tasks.
 FLOWS: dict[str, tuple[str, ...]] = {
     "capv_node_template": ("cached_ovf_template", "capv_template"),
     "cbt_backup": ("cbt_changed_areas", "vm_backup"),

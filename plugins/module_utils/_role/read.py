@@ -30,7 +30,8 @@ def read(session: Session) -> Known:
     """All roles and privileges."""
     (row,) = collect(session, [session.content.authorizationManager], _WANTED)
     roles = {role.name: _role(role) for role in row.get("roleList") or ()}
-    # The administrator's role has all privileges (API reference, AuthorizationManager), and vcsim has no list of them.
+    # The administrator's role has all privileges (API reference, AuthorizationManager), which helps
+    # where the list is empty.
     held = {name for role in roles.values() for name in role.privileges}
     return Known(roles, frozenset({*held, *(each.privId for each in row.get("privilegeList") or ())}))
 

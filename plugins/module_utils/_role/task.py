@@ -110,7 +110,8 @@ def _carry_out(task: Task[RoleItem], item: RoleItem, options: Options) -> None:
 def _made(session: Session, item: RoleItem, options: Options) -> int | None:
     """The ``roleId`` of the role that was made.
 
-    vCenter's word that it exists already may mean a call of this task whose answer was lost, or somebody else's role.
+    vCenter's word that it exists already may mean a call of this task whose answer was lost, or
+    somebody else's role.
     """
     made = read.read(session).roles.get(options.name)
     if made is None or made.privileges != options.privileges:
