@@ -183,9 +183,9 @@ notes:
 seealso:
   - module: vforge.vsphere.vm_export
   - module: vforge.vsphere.linked_clone
-  - ref: vforge.vsphere.vm_clone_backup role
-      <ansible_collections.vforge.vsphere.vm_clone_backup_role>
+  - name: Role vforge.vsphere.vm_clone_backup
     description: Calls it, and restores.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/vm_clone_backup/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
