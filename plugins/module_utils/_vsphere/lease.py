@@ -224,11 +224,15 @@ class Lease:
         return found[0]
 
     def received(self) -> dict[str, Received]:
-        """What the host has of each device, by its key, as far as vCenter reports it."""
+        """What the host has of each device, by its key, as far as vCenter reports it.
+
+        The API reference promises it of downloads alone. Where a lease has ended, its completion
+        says so.
+        """
         try:
             entries = self._session.retrying(self.ref.HttpNfcLeaseGetManifest)
         except Fault as fault:
-            if fault.fault not in _UNKNOWN:
+            if fault.fault not in (*_UNKNOWN, "InvalidState"):
                 raise
             return {}
         return {

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
+import time
 
 import pytest
 
@@ -16,6 +18,7 @@ from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
 from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
+from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere import lease
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.disk.running import MIB, Vms, one, sha256
@@ -74,6 +77,27 @@ def test_a_disk_goes_in_by_a_lease(disks, tmp_path, judges):
     assert (ran.total, ran.called("MakeDirectory")) == (21, 1)
     found = disks.info(datastore_path=path, digest=True).result["disk"]
     assert found["content_sha256"] == sha256(raw.read_bytes())
+
+
+def test_a_sign_of_life_that_comes_after_the_end_of_the_lease_undoes_nothing(disks, tmp_path, monkeypatch):
+    complete = lease.Lease.complete
+
+    def signs():
+        return disks.sim.calls()["by_method"].get("HttpNfcLeaseProgress", 0)
+
+    def completed(of, deadline):
+        complete(of, deadline)
+        before, patience = signs(), time.monotonic() + 60
+        while signs() == before and time.monotonic() < patience:
+            threading.Event().wait(0.02)
+
+    monkeypatch.setattr(lease, "_SECONDS_BETWEEN_SIGNS", 0.05)
+    monkeypatch.setattr(lease.Lease, "complete", completed)
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(vforge_disks.noise(MIB))
+    path = "[LocalDS_0] images/a.vmdk"
+    disks.run(state="imported", path=str(raw), datastore_path=path)
+    assert disks.info(datastore_path=path, digest=True).result["disk"]["content_sha256"] == sha256(raw.read_bytes())
 
 
 @pytest.mark.parametrize("size", [MIB, 40 * MIB])
