@@ -597,7 +597,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]
         """Send a call once, for pyVmomi's objects or for the answer as it came."""
         if isinstance(info, _Plainly):
             return self._raw(mo, info.method, args)
-        return super().InvokeMethod(mo, info, args, outer)
+        answer = super().InvokeMethod(mo, info, args, outer)
+        if isinstance(answer, vmodl.MethodFault):
+            raise answer  # pyVmomi returns one that came with status 200
+        return answer
 
     def _raw(self, mo: t.Any, info: t.Any, args: t.Any) -> bytes:
         """Send a call once; faults are raised as pyVmomi does."""
