@@ -94,6 +94,12 @@ def _capv(console: Console, _arguments: list[str]) -> int:
     return manifests.run(console)
 
 
+def _gate_k8s(console: Console, arguments: list[str]) -> int:
+    from devtools import gate_k8s
+
+    return gate_k8s.run(console, arguments)
+
+
 def _pin(console: Console, _arguments: list[str]) -> int:
     from devtools import pinning
 
@@ -120,6 +126,7 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "faults": _faults,
     "docs": _docs,
     "capv": _capv,
+    "gate-k8s": _gate_k8s,
     "error-codes": _error_codes,
     "module": _module,
     "lock": _pin,
