@@ -16,7 +16,8 @@ import pytest
 from gate.kube import Kube
 from gate.managers import PROVIDERS, Manager, documents
 from gate.pki import Authority
-from gate.servers import ApiServer, Etcd, GarbageCollector
+from gate.play import Player
+from gate.servers import ApiServer, Etcd
 
 from vforge_sim import Simulator
 
@@ -50,10 +51,9 @@ def etcd(binaries: Path, folder: Path) -> Iterator[Etcd]:
 @pytest.fixture(scope="session")
 def server(binaries: Path, folder: Path, etcd: Etcd) -> Iterator[ApiServer]:
     """The API server of the management cluster."""
-    with ExitStack() as running:
-        found = ApiServer(binaries, folder / "management", etcd, Authority(folder / "management"), "management")
-        running.enter_context(found)
-        running.enter_context(GarbageCollector(binaries, found))
+    where = folder / "management"
+    with ApiServer(binaries, where, etcd, Authority(where), "management") as found:
+        assert isinstance(found, ApiServer)
         yield found
 
 
@@ -80,3 +80,9 @@ def simulator() -> Iterator[Simulator]:
     """The vCenter."""
     with Simulator(os.environ["VFORGE_GATE_SIMULATOR"], "--vms", "0", "--parents", "0") as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def player(folder: Path, simulator: Simulator) -> Player:
+    """Plays the roles."""
+    return Player(folder, simulator)

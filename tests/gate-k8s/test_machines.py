@@ -100,7 +100,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(management: Kube, simulator: Simulator, folder: Path) -> Story:
+def story(management: Kube, simulator: Simulator, player: Player, folder: Path) -> Story:
     """Folders in the vCenter, a Git repository, a namespace."""
     simulator.govc("folder.create", _NODES, f"/DC0/vm/{_FOLDER}")
     tree = folder / "machines-tree"
@@ -110,7 +110,7 @@ def story(management: Kube, simulator: Simulator, folder: Path) -> Story:
     login = {"username": simulator.username, "password": simulator.password}
     management.apply({"apiVersion": "v1", "kind": "Secret", "metadata": secret, "stringData": login})
     package = write_package(folder / "package")
-    return Story(management, simulator, Player(folder, simulator), tree, free_port(), package.ova)
+    return Story(management, simulator, player, tree, free_port(), package.ova)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from gate.kube import Kube, Objects, conditions
 from gate.pki import Authority
 from gate.play import Played, Player
 from gate.programs import free_port
-from gate.servers import ApiServer, Etcd
+from gate.servers import ApiServer, Etcd, GarbageCollector
 from gate.workload import INFRASTRUCTURE, VERSION, Workload
 
 from vforge_ova import write_package
@@ -121,11 +121,11 @@ def _repository(folder: Path) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def story(
-    management: Kube, server: ApiServer, simulator: Simulator, binaries: Path, sources: dict[str, Path], folder: Path
+    management: Kube, server: ApiServer, player: Player, binaries: Path, sources: dict[str, Path], folder: Path
 ) -> Iterator[Story]:
     """A template, a repository, and Argo CD in the management cluster."""
+    simulator = player.simulator
     simulator.govc("folder.create", _NODES)
-    player = Player(folder, simulator)
     package = write_package(folder / "package")
     where = {"folder": _NODES, "cluster": "DC0_C0", "datastore": "LocalDS_0", "networks": {"front": "VM Network"}}
     player.play("capv_node_template", name=_TEMPLATE, source=str(package.ova), **where)
@@ -133,6 +133,7 @@ def story(
     argocd = ArgoCd(binaries, sources["argocd"], server)
     argocd.settings(management)
     with ExitStack() as running:
+        running.enter_context(GarbageCollector(binaries, server))
         running.enter_context(argocd)
         sealing = running.enter_context(Sealing(folder, sys.executable, server))
         yield Story(management, simulator, player, sealing, tree, remote, free_port())

@@ -52,18 +52,20 @@ class Player:
         }
 
     def play(self, role: str, *, fails: bool = False, **variables: Any) -> Played:
-        """Run a role once. fails: whether it is to fail; variables: without the role's prefix."""
-        self._number += 1
+        """Play a role once. fails: whether it is to fail; variables: without the role's prefix."""
         given = {f"{role}_{name}": value for name, value in variables.items()}
-        path = self.folder / f"{self._number}-{role}.json"
+        return self.run(role, fails=fails, gate_connection=self.connection, **given)
+
+    def run(self, name: str, *, fails: bool = False, **variables: Any) -> Played:
+        """Run one of the plays."""
+        self._number += 1
+        path = self.folder / f"{self._number}-{name}.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps({"gate_connection": self.connection, **given}), encoding="utf-8")
-        log = self.folder / "logs" / f"{self._number}-{role}.log"
-        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "-e", f"@{path}"]
-        env = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error"}
-        result = processes.run(
-            [*command, "-e", f"ansible_python_interpreter={sys.executable}", _PLAYS / f"{role}.yml"], log, env=env
-        )
+        path.write_text(json.dumps(variables), encoding="utf-8")
+        log = self.folder / "logs" / f"{self._number}-{name}.log"
+        command: list[str | Path] = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local"]
+        command += ["-e", f"@{path}", "-e", f"ansible_python_interpreter={sys.executable}", _PLAYS / f"{name}.yml"]
+        result = processes.run(command, log, env={**os.environ, "ANSIBLE_NOCOLOR": "1"})
         assert bool(result.code) == fails, result.output[-4000:]
         recap = result.output.rpartition("PLAY RECAP")[2]
         return Played(result.output, result.code, int(recap.partition("changed=")[2].split()[0]))
