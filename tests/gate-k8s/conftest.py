@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from gate.kube import Kube
+from gate.kube import Document, Kube
 from gate.managers import PROVIDERS, Manager, documents
 from gate.pki import Authority
 from gate.play import Player
 from gate.servers import ApiServer, Etcd
+from vforge_crds import FIXTURES
 
 from vforge_sim import Simulator
 
@@ -73,6 +76,42 @@ def management(binaries: Path, sources: dict[str, Path], server: ApiServer) -> I
         for manager in managers:
             manager.install_webhooks(kube)
         yield kube
+
+
+@pytest.fixture(scope="session")
+def schemas(binaries: Path, folder: Path, etcd: Etcd, sources: dict[str, Path]) -> Iterator[Kube]:
+    """An API server that serves CAPV's v1beta2, too, and runs no manager.
+
+    Definitions alone: no release of CAPV that serves v1beta2 can be had as a module of Go.
+    """
+    with ApiServer(binaries, folder / "schemas", etcd, Authority(folder / "schemas"), "schemas") as server:
+        assert isinstance(server, ApiServer)
+        kube = Kube(server.kubeconfig)
+        for provider in PROVIDERS:
+            if provider.module != "capv":
+                Manager(dataclasses.replace(provider, converts=False), sources, server).install(kube)
+        for path in sorted(FIXTURES.glob("VSphere*.json")):
+            kube.apply(_definition(json.loads(path.read_text(encoding="utf-8"))))
+        kube.apply_all(documents(sources["argocd"] / "manifests" / "crds" / "application-crd.yaml"))
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}})
+        yield kube
+
+
+def _definition(kept: dict[str, Any]) -> Document:
+    """A definition of the schemas that are kept of it."""
+    kind = kept["kind"]
+    plural = f"{kind.lower()}s"
+    versions = [
+        {"name": version, "served": True, "storage": version == "v1beta2", "schema": {"openAPIV3Schema": schema}}
+        for version, schema in sorted(kept["schemas"].items())
+    ]
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{kept['group']}"},
+        "spec": {"group": kept["group"], "names": names, "scope": "Namespaced", "versions": versions},
+    }
 
 
 @pytest.fixture(scope="session")

@@ -7,18 +7,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from gate.kube import Document, Kube
-from gate.managers import PROVIDERS, Manager, documents
-from gate.pki import Authority
-from gate.servers import ApiServer, Etcd
-from vforge_crds import FIXTURES
 from vforge_judge import broken, written
 
 from ansible_collections.vforge.vsphere.plugins.module_utils._capv import secrets
@@ -95,57 +87,16 @@ def test_what_capv_says_of_machines(management: Kube, change: dict[str, Any], wo
     assert (words in answer) if words else answer == ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Newer:
-    """An API server that serves CAPV's v1beta2, too, and runs no manager."""
-
-    kube: Kube
-
-
-@pytest.fixture(scope="module")
-def newer(binaries: Path, folder: Path, etcd: Etcd, sources: dict[str, Path]) -> Iterator[Newer]:
-    """Definitions alone: no release of CAPV that serves v1beta2 can be had as a module of Go."""
-    with ApiServer(binaries, folder / "newer", etcd, Authority(folder / "newer"), "newer") as server:
-        assert isinstance(server, ApiServer)
-        kube = Kube(server.kubeconfig)
-        for provider in PROVIDERS:
-            manager = Manager(dataclasses.replace(provider, converts=False), sources, server)
-            if provider.module != "capv":
-                manager.install(kube)
-        for path in sorted(FIXTURES.glob("VSphere*.json")):
-            kube.apply(_definition(json.loads(path.read_text(encoding="utf-8"))))
-        kube.apply_all(documents(sources["argocd"] / "manifests" / "crds" / "application-crd.yaml"))
-        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}})
-        yield Newer(kube)
-
-
-def _definition(kept: dict[str, Any]) -> Document:
-    """A definition of the schemas that are kept of it."""
-    kind = kept["kind"]
-    plural = f"{kind.lower()}s"
-    versions = [
-        {"name": version, "served": True, "storage": version == "v1beta2", "schema": {"openAPIV3Schema": schema}}
-        for version, schema in sorted(kept["schemas"].items())
-    ]
-    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{kept['group']}"},
-        "spec": {"group": kept["group"], "names": names, "scope": "Namespaced", "versions": versions},
-    }
-
-
-def test_schemas_of_capv_v1beta2_take_theirs(newer: Newer) -> None:
+def test_schemas_of_capv_v1beta2_take_theirs(schemas: Kube) -> None:
     """Both versions of CAPV's API, in all forms."""
-    manifests, others = _parts(newer.kube)
+    manifests, others = _parts(schemas)
     assert f"{_INFRASTRUCTURE}/v1beta2" in {each["apiVersion"] for each in manifests}
     assert others == []
-    assert _refusals(newer.kube, manifests) == []
+    assert _refusals(schemas, manifests) == []
 
 
-def test_schemas_of_capv_v1beta2_refuse_what_is_broken(newer: Newer) -> None:
+def test_schemas_of_capv_v1beta2_refuse_what_is_broken(schemas: Kube) -> None:
     """With fields that nobody knows, and without what has to be there."""
-    mistakes = [each for each in broken(_parts(newer.kube)[0]) if _INFRASTRUCTURE in each["apiVersion"]]
+    mistakes = [each for each in broken(_parts(schemas)[0]) if _INFRASTRUCTURE in each["apiVersion"]]
     assert mistakes
-    assert [each["kind"] for each in mistakes if not newer.kube.refused(each)] == []
+    assert [each["kind"] for each in mistakes if not schemas.refused(each)] == []
