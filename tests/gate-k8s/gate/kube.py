@@ -92,6 +92,12 @@ class Kube:
             body=change, name=name, namespace=namespace, content_type="application/merge-patch+json"
         )
 
+    def patch_status(self, api_version: str, kind: str, name: str, namespace: str, status: Document) -> None:
+        """Say how an object is, as its controller would."""
+        self.resource(api_version, kind).status.patch(
+            body={"status": status}, name=name, namespace=namespace, content_type="application/merge-patch+json"
+        )
+
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         """Have one object removed."""
         self.resource(api_version, kind).delete(name=name, namespace=namespace)
