@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gate.definitions import documents
 from gate.kube import Kube
-from gate.managers import documents
 from gate.play import Player
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.capv.clusters import SEAL
@@ -56,13 +56,13 @@ def _measured(player: Player, options: dict[str, Any], first: int, end: int) -> 
     return played.changed, time.monotonic() - begin, processes.spent() - spent
 
 
-def test_a_cluster_of_fifty_nodes(schemas: Kube, player: Player, options: dict[str, Any], record_property: Any) -> None:
+def test_a_cluster_of_fifty_nodes(management: Kube, player: Player, options: dict[str, Any], record_property: Any) -> None:
     """Rendered, written, and taken by the API server in a strict dry run; a second run changes nothing."""
     changed, wall, spent = _measured(player, options, 0, 1)
     begin = time.monotonic()
     tree = Path(options["path"])
     manifests = documents(tree / "capi-cluster" / "c0") + documents(tree / "app" / "c0")
-    refused = {each["metadata"]["name"]: schemas.refused(each) for each in manifests if each["kind"] != "SealedSecret"}
+    refused = {each["metadata"]["name"]: management.refused(each) for each in manifests if each["kind"] != "SealedSecret"}
     record_property("written", wall)
     record_property("validated", time.monotonic() - begin)
     print(f"3 + 50 nodes: {wall:.1f} s ({spent:.1f} s of processor), validated in {time.monotonic() - begin:.1f} s")

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 import yaml
+from gate.definitions import documents
 from gate.kube import Document, Kube
-from gate.managers import documents
 from gate.pki import Authority
 from gate.play import Played, Player
 
@@ -35,7 +35,7 @@ _NODES = "/DC0/vm/gr-nodes"
 class Story:
     """What the tests of the role capv_cluster share."""
 
-    schemas: Kube
+    management: Kube
     player: Player
     tree: Path
     seal: Path
@@ -53,7 +53,7 @@ class Story:
             "endpoint": {"host": "10.0.50.40"},
             "argocd": {"repo_url": "https://git.example.com/clusters.git"},
             "credentials": {"command": [sys.executable, str(self.seal)], "username": "capv", "password": "a-secret-of-capv"},
-            "kubeconfig": str(self.schemas.kubeconfig),
+            "kubeconfig": str(self.management.kubeconfig),
             "apply": True,
         }
         return self.player.play("capv_cluster", fails=fails, **{**given, **more})
@@ -66,12 +66,12 @@ class Story:
         config = {"clusters": [{"name": "gr", "cluster": authority}], "users": [{"name": "gr", "user": user}]}
         meta = {"name": f"{_NAME}-kubeconfig", "namespace": _SPACE}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"value": yaml.safe_dump(config)}}
-        self.schemas.apply(secret)
+        self.management.apply(secret)
 
     def cluster(self) -> None:
         """Put the Cluster there that the tree has."""
         manifests = documents(self.tree / "capi-cluster" / _NAME / "cluster.yaml")
-        self.schemas.apply(next(each for each in manifests if each["kind"] == "Cluster"))
+        self.management.apply(next(each for each in manifests if each["kind"] == "Cluster"))
 
     def conditions(self, **found: str) -> None:
         """Say what Cluster API would of the Cluster."""
@@ -80,7 +80,7 @@ class Story:
             {"type": kind, "status": status, "reason": "Said", "message": "", "lastTransitionTime": when}
             for kind, status in found.items()
         ]
-        self.schemas.patch_status(_CORE, "Cluster", _NAME, _SPACE, {"conditions": listed})
+        self.management.patch_status(_CORE, "Cluster", _NAME, _SPACE, {"conditions": listed})
 
 
 def _base64(path: Path) -> str:
@@ -88,13 +88,13 @@ def _base64(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def story(schemas: Kube, player: Player, folder: Path) -> Story:
+def story(management: Kube, player: Player, folder: Path) -> Story:
     """A tree, and what seals Secrets."""
     tree, seal = folder / "roles-tree", folder / "seal-roles.py"
     subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
     seal.write_text(SEAL, encoding="utf-8")
-    schemas.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _SPACE}})
-    return Story(schemas, player, tree, seal, Authority(folder / "roles"))
+    management.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _SPACE}})
+    return Story(management, player, tree, seal, Authority(folder / "roles"))
 
 
 def test_the_newest_versions_that_are_served_are_written(story: Story) -> None:
@@ -103,7 +103,7 @@ def test_the_newest_versions_that_are_served_are_written(story: Story) -> None:
     manifests = documents(story.tree / "capi-cluster" / _NAME / "cluster.yaml")
     versions = {each["kind"]: each["apiVersion"] for each in manifests}
     assert (versions["Cluster"], versions["VSphereCluster"]) == (_CORE, _INFRASTRUCTURE)
-    found = story.schemas.get("argoproj.io/v1alpha1", "Application", "management", "argocd")
+    found = story.management.get("argoproj.io/v1alpha1", "Application", "management", "argocd")
     assert found is not None
     assert found["spec"]["source"]["path"] == "management"
     assert story.play().changed == 0
@@ -141,27 +141,27 @@ def test_a_cluster_that_is_still_there_fails_the_removal(story: Story) -> None:
     """Its files are gone; the role waits for Argo CD, in vain where there is none."""
     assert "Wait until the cluster is gone" in _failed(story.play(fails=True, state="absent", wait=10))
     assert not (story.tree / "capi-cluster" / _NAME).exists()
-    story.schemas.delete(_CORE, "Cluster", _NAME, _SPACE)
+    story.management.delete(_CORE, "Cluster", _NAME, _SPACE)
     assert story.play(state="absent", wait=60).changed == 0
 
 
-def test_templates_that_an_object_names_stay(schemas: Kube, player: Player, story: Story, folder: Path) -> None:
+def test_templates_that_an_object_names_stay(management: Kube, player: Player, story: Story, folder: Path) -> None:
     """The role capv_node_template reads the objects of a management cluster, and removes what none names."""
     simulator = player.simulator
     simulator.govc("folder.create", _NODES)
     package = str(write_package(folder / "package").ova)
     where = {"folder": _NODES, "cluster": "DC0_C0", "datastore": "LocalDS_0", "networks": {"front": "VM Network"}}
-    given = {"source": package, "kubeconfigs": [str(schemas.kubeconfig)], **where}
+    given = {"source": package, "kubeconfigs": [str(management.kubeconfig)], **where}
 
     def there() -> set[str]:
         return {path.rpartition("/")[2] for path in simulator.govc("find", _NODES, "-type", "m")}
 
-    schemas.apply(_machine("gr-uses", "gr-nodes/gr-old"))
+    management.apply(_machine("gr-uses", "gr-nodes/gr-old"))
     player.play("capv_node_template", name="gr-old", **given)
     player.play("capv_node_template", name="gr-new", unused="remove", **given)
     assert there() == {"gr-old", "gr-new"}
-    schemas.apply(_machine("gr-next", "gr-nodes/gr-new"))
-    schemas.delete(_INFRASTRUCTURE, "VSphereMachineTemplate", "gr-uses", _SPACE)
+    management.apply(_machine("gr-next", "gr-nodes/gr-new"))
+    management.delete(_INFRASTRUCTURE, "VSphereMachineTemplate", "gr-uses", _SPACE)
     player.play("capv_node_template", name="gr-new", unused="remove", **given)
     assert there() == {"gr-new"}
     assert story.tree.exists()

