@@ -17,6 +17,11 @@ from vforge_crds import FIXTURES
 from .kube import Document
 
 
+# Kinds that the roles only read: what is in them is not held against anything.
+_READ = ("VSphereMachine", "VSphereVM")
+_ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
 def documents(path: Path) -> list[Document]:
     """The documents of a YAML file."""
     return [each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each]
@@ -26,6 +31,9 @@ def definitions() -> Iterator[Document]:
     """Of all kinds that the roles write but Secrets, as ``tests/fixtures/crds`` has the schemas of the makers' releases."""
     for path in sorted(FIXTURES.glob("*.json")):
         yield _definition(json.loads(path.read_text(encoding="utf-8")))
+    for kind in _READ:
+        schemas = {"v1beta1": _ANYTHING, "v1beta2": _ANYTHING}
+        yield _definition({"group": "infrastructure.cluster.x-k8s.io", "kind": kind, "schemas": schemas})
 
 
 def _definition(kept: dict[str, Any]) -> Document:
