@@ -16,7 +16,6 @@ from vforge_crds import FIXTURES
 
 from .kube import Document
 
-
 # Kinds that the roles only read: what is in them is not held against anything.
 _READ = ("VSphereMachine", "VSphereVM")
 _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
