@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+import vforge_surveys as surveys
 from ansible_collections.vforge.vsphere.tests.unit.awx.stand_in import ROOT, Awx
-from devtools import surveys
 
 # The playbook of the demonstration has variables of its own, and no role's arguments.
 _NO_FLOW = {"demo"}
