@@ -74,6 +74,33 @@ def _docs(console: Console, _arguments: list[str]) -> int:
     return reference.run(console)
 
 
+def _diagrams(console: Console, _arguments: list[str]) -> int:
+    from devtools import reference
+
+    return reference.draw(console)
+
+
+def _simulator(console: Console, arguments: list[str]) -> int:
+    from devtools import quickstart
+
+    return quickstart.simulate(console, arguments)
+
+
+def _quickstart(console: Console, arguments: list[str]) -> int:
+    from devtools import quickstart
+
+    return quickstart.run(console, arguments)
+
+
+def _pages(console: Console, _arguments: list[str]) -> int:
+    from devtools import error_codes, privileges, proved
+
+    for each in (error_codes, privileges, proved):
+        each.write()
+        console.text(f"written: {each.PAGE.relative_to(layout.ROOT)}")
+    return 0
+
+
 def _module(console: Console, arguments: list[str]) -> int:
     from devtools import skeleton
 
@@ -134,6 +161,10 @@ _COMMANDS: dict[str, Callable[[Console, list[str]], int]] = {
     "bench": _bench,
     "faults": _faults,
     "docs": _docs,
+    "diagrams": _diagrams,
+    "pages": _pages,
+    "simulator": _simulator,
+    "quickstart": _quickstart,
     "capv": _capv,
     "awx": _awx,
     "error-codes": _error_codes,
