@@ -126,13 +126,25 @@ options:
     default: 0
   keep_last:
     description:
-      - So many of the newest backups of each VM are kept. One that O(keep_days) keeps stays, too.
-      - Without this and O(keep_days) all are kept. The newest one is kept always, and nothing is
-        removed of a VM whose backup failed.
+      - So many of the newest backups of each VM are kept. One that another rule keeps stays, too.
+      - Without any rule all are kept. The newest one is kept always, and nothing is removed of a VM
+        whose backup failed.
     type: int
   keep_days:
     description:
       - Backups of each VM that are not older than so many days are kept.
+    type: int
+  keep_daily:
+    description:
+      - The newest backup of each of so many days that have one is kept. Days, weeks and months are those of UTC.
+    type: int
+  keep_weekly:
+    description:
+      - The newest backup of each of so many ISO weeks that have one is kept.
+    type: int
+  keep_monthly:
+    description:
+      - The newest backup of each of so many months that have one is kept.
     type: int
   parallel:
     description:
@@ -171,9 +183,9 @@ notes:
 seealso:
   - module: vforge.vsphere.vm_export
   - module: vforge.vsphere.linked_clone
-  - ref: vforge.vsphere.vm_clone_backup role
-      <ansible_collections.vforge.vsphere.vm_clone_backup_role>
+  - name: Role vforge.vsphere.vm_clone_backup
     description: Calls it, and restores.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/vm_clone_backup/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """
@@ -341,6 +353,9 @@ def argument_spec():
         "fresh_hours": {"type": "int", "default": 0},
         "keep_last": {"type": "int"},
         "keep_days": {"type": "int"},
+        "keep_daily": {"type": "int"},
+        "keep_weekly": {"type": "int"},
+        "keep_monthly": {"type": "int"},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }

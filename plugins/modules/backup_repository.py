@@ -50,6 +50,13 @@ options:
         which needs O(vm); or V(newest).
     type: str
     default: newest
+  points:
+    description:
+      - With O(state=verified), which points of each VM are read. V(newest) is the newest alone, with what it needs of
+        earlier ones. A manifest that is damaged is named of every point.
+    type: str
+    choices: [all, newest]
+    default: all
   max_chain:
     description:
       - With O(state=merged), a point is left as it is where none of its disks has more images than
@@ -199,6 +206,7 @@ def argument_spec():
         "vm": {"type": "str"},
         "vms": {"type": "list", "elements": "str"},
         "point": {"type": "str", "default": "newest"},
+        "points": {"type": "str", "choices": ["all", "newest"], "default": "all"},
         "max_chain": {"type": "int", "default": 1},
         "keep_last": keep,
         "keep_daily": keep,

@@ -282,9 +282,9 @@ notes:
 seealso:
   - module: vforge.vsphere.cached_ovf_template_info
   - module: vforge.vsphere.linked_clone
-  - ref: OVF templates <ansible_collections.vforge.vsphere.docsite.guide_ovf_templates>
-    description: From an OVA to linked clones, what is verified when,
-      and what happens when runs die.
+  - name: Guide OVF templates
+    description: From an OVA to linked clones, what is verified when, and what happens when runs die.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_ovf_templates.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """

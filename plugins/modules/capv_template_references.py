@@ -57,9 +57,9 @@ attributes:
   diff_mode:
     support: none
 seealso:
-  - ref: vforge.vsphere.capv_node_template role
-      <ansible_collections.vforge.vsphere.capv_node_template_role>
+  - name: Role vforge.vsphere.capv_node_template
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/capv_node_template/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

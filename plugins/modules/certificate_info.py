@@ -59,8 +59,9 @@ notes:
     there.
   - Needs the Python library cryptography on the controller.
 seealso:
-  - ref: vforge.vsphere docsite guide <ansible_collections.vforge.vsphere.docsite.guide_trust>
+  - name: Guide What is trusted, and what is not
     description: How connections are trusted.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/docs/docsite/rst/guide_trust.rst
 author:
   - The vforge.vsphere authors (@vforge)
 """

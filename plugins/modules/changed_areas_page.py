@@ -50,9 +50,9 @@ attributes:
       - The same result makes the same page.
 seealso:
   - module: vforge.vsphere.cbt_changed_areas
-  - ref: vforge.vsphere.changed_areas_report role
-      <ansible_collections.vforge.vsphere.changed_areas_report_role>
+  - name: Role vforge.vsphere.changed_areas_report
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/changed_areas_report/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -289,6 +289,9 @@ vms:
     path:
       description: Inventory path.
       type: str
+    instance_uuid:
+      description: Instance UUID.
+      type: str
     mode:
       description: Key of the mode that it has of its own afterwards; null for none,
         V(custom) for masks that are no mode's.

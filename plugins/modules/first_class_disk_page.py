@@ -54,8 +54,9 @@ attributes:
     membership: []
 seealso:
   - module: vforge.vsphere.first_class_disk_info
-  - ref: vforge.vsphere.fcd_audit role <ansible_collections.vforge.vsphere.fcd_audit_role>
+  - name: Role vforge.vsphere.fcd_audit
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/fcd_audit/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

@@ -64,9 +64,9 @@ attributes:
     support: full
 seealso:
   - module: vforge.vsphere.cloud_init_guestinfo
-  - ref: vforge.vsphere.guest_cloud_init role
-      <ansible_collections.vforge.vsphere.guest_cloud_init_role>
+  - name: Role vforge.vsphere.guest_cloud_init
     description: Calls it.
+    link: https://github.com/vforge/vforge.vsphere/blob/main/roles/guest_cloud_init/README.md
 author:
   - The vforge.vsphere authors (@vforge)
 """

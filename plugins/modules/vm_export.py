@@ -169,20 +169,32 @@ options:
   dated:
     description:
       - Whether the name of a package ends with when it is made, such as V(web-1-20260501T020000Z),
-        so that each run makes one more. For backups, with O(keep_last) or O(keep_days).
+        so that each run makes one more. For backups, with O(keep_last) or another rule.
     type: bool
     default: false
   keep_last:
     description:
-      - So many of the newest packages of each VM in O(dest) are kept. One that
-        O(keep_days) keeps stays, too.
-      - Without this and O(keep_days) all are kept. The newest one is kept always, and nothing is
-        removed of a VM whose export failed. Only what this module has made in this O(format) is
-        counted and removed, by its file C(.vforge.json).
+      - So many of the newest packages of each VM in O(dest) are kept. One that another rule keeps
+        stays, too.
+      - Without any rule all are kept. The newest one is kept always, and nothing is removed of a VM
+        whose export failed. Only what this module has made in this O(format) is counted and removed,
+        by its file C(.vforge.json).
     type: int
   keep_days:
     description:
       - Packages of each VM that are not older than so many days are kept.
+    type: int
+  keep_daily:
+    description:
+      - The newest package of each of so many days that have one is kept. Days, weeks and months are those of UTC.
+    type: int
+  keep_weekly:
+    description:
+      - The newest package of each of so many ISO weeks that have one is kept.
+    type: int
+  keep_monthly:
+    description:
+      - The newest package of each of so many months that have one is kept.
     type: int
   parallel:
     description:
@@ -454,6 +466,9 @@ def argument_spec():
         "dated": {"type": "bool", "default": False},
         "keep_last": {"type": "int"},
         "keep_days": {"type": "int"},
+        "keep_daily": {"type": "int"},
+        "keep_weekly": {"type": "int"},
+        "keep_monthly": {"type": "int"},
         **_argspec.parallel(),
         **_argspec.timeout(3600),
     }

@@ -21,7 +21,8 @@ description:
   - With O(format=ovf) it writes an OVF package of the whole VM, with its hardware, firmware and
     networks, of which M(vforge.vsphere.cached_ovf_template) and other importers make a VM again.
     The role C(vm_restore) makes a new VM so.
-  - Single files are read by C(guestmount) or C(qemu-nbd), straight from the image of a point.
+  - Single files are read straight from the image of a point, by programs that the guide
+    C(Backup and restore) names.
 options:
   repository:
     description:
@@ -129,6 +130,28 @@ options:
     type: str
     choices: [auto, content, manifest]
     default: auto
+  storage_policy:
+    description:
+      - Name of the storage policy that restored disks are made with. It has to allow the datastores
+        of the disks that they replace.
+      - By default a disk gets the policy of the one that it replaces, and where it replaces none,
+        that which it had at the backup, with a warning where that is not possible.
+      - With O(into).
+    type: str
+  settings:
+    description:
+      - What is put back besides the content of the disks. Nothing by default, since the VM may have
+        been changed for good reason.
+      - V(storage_policies) has disks that are restored made with the policies that they had at the
+        backup.
+      - V(nvram) puts the settings of the firmware back, such as its boot order, of backups that have
+        them. The VM has to be off, see O(power_off).
+      - V(tags) attaches the tags that the VM had. Others that it has by now stay.
+      - With O(into).
+    type: list
+    elements: str
+    choices: [storage_policies, nvram, tags]
+    default: []
   dest:
     description:
       - Folder for the files, which must be there. They are named after the keys of the disks, such
@@ -181,9 +204,9 @@ notes:
   - A disk that is a delta disk of another one, or that another VM has too, stays when
     it is replaced, and RV(disks[].replaced) says why. Raw devices, first class disks
     and encrypted VMs are refused.
-  - A restored disk gets the storage policy of the disk that it replaces, for which the
-    privilege StorageProfile.View is needed. Without it a warning says that the disk has the
-    default policy of its datastore.
+  - For storage policies the privilege StorageProfile.View is needed. Without it a warning says that
+    a restored disk has the default policy of its datastore. It is made with its policy, not changed
+    to it later.
   - With O(into) it needs the privileges VApp.Import, Resource.AssignVMToPool,
     Datastore.AllocateSpace, Datastore.FileManagement, VirtualMachine.Inventory.Create and
     VirtualMachine.Inventory.Delete for the import, and VirtualMachine.Config.AddExistingDisk and
@@ -287,7 +310,8 @@ into:
     actions:
       description:
         - What was done, of V(leftover_removed), V(disks_brought_in), V(powered_off),
-          V(snapshots_removed), V(disks_replaced), V(replaced_disks_deleted) and V(powered_on).
+          V(snapshots_removed), V(disks_replaced), V(replaced_disks_deleted), V(nvram_put_back),
+          V(tags_attached) and V(powered_on).
       type: list
       elements: str
     changed:
@@ -300,6 +324,10 @@ into:
       description: What nobody should overlook.
       type: list
       elements: str
+put_back:
+  description: What was put back besides the disks, C(nvram) (whether) and C(tags) (their names).
+  returned: with O(into)
+  type: dict
 left:
   description: Labels of the VM's disks that were left alone, since they are not
     among those that are restored.
@@ -342,6 +370,11 @@ disks:
       description: Why the content could not be compared. Empty where it was.
       returned: with O(into)
       type: str
+    storage_policies:
+      description: IDs of the storage policies that the restored disk was made with. Empty for the default of its datastore.
+      returned: with O(into)
+      type: list
+      elements: str
     replaced:
       description:
         - The disk that was there before, with its C(path), whether it was C(deleted), and the
@@ -395,6 +428,13 @@ def argument_spec():
         "snapshots": {"type": "str", "choices": ["refuse", "remove"], "default": "refuse"},
         "keep_replaced": {"type": "bool", "default": False},
         "verify": {"type": "str", "choices": ["auto", "content", "manifest"], "default": "auto"},
+        "storage_policy": {"type": "str"},
+        "settings": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["storage_policies", "nvram", "tags"],
+            "default": [],
+        },
         **_argspec.timeout(3600),
     }
 

@@ -26,6 +26,9 @@ from .selecting import PointSelector
 
 VERIFIED, PRUNED, MERGED = "verified", "pruned", "merged"
 
+# Which points of a VM are verified; the other choice is all of them.
+NEWEST = "newest"
+
 # The options that say how many points are kept.
 KEEP = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly")
 
@@ -40,6 +43,7 @@ class CareOptions:
         skipped. All VMs where both are None.
     :ivar retention: for ``pruned``.
     :ivar point: for ``merged``.
+    :ivar newest: for ``verified``: whether of each VM the newest point alone is read.
     :ivar max_chain: for ``merged``: a point whose images are not more than so many, one
         over the other, is left as it is.
     """
@@ -52,6 +56,7 @@ class CareOptions:
     point: PointSelector
     max_chain: int
     timeout: int
+    newest: bool = False
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> CareOptions:
@@ -85,6 +90,7 @@ class CareOptions:
             point=point,
             max_chain=params["max_chain"],
             timeout=params["timeout"],
+            newest=params["points"] == NEWEST,
         )
 
 
@@ -184,12 +190,12 @@ def _is_changed(point: Entry) -> bool:
 # Verifying
 
 
-def _verify(machine: Machine, _options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
+def _verify(machine: Machine, options: CareOptions, entry: Entry, deadline: float, check: bool) -> None:
     known = machine.known()
     errors = list(known.damaged.values())
     for name, error in known.damaged.items():
         entry["points"].append({"id": name, "action": "damaged", "read": 0, "error": error.as_result()})
-    for point in known.points:
+    for point in known.points[-1:] if options.newest else known.points:
         found: Entry = {"id": point.id, "action": "verified", "read": 0, "leaked": 0, "mended": False}
         if not check:
             try:

@@ -155,6 +155,13 @@ class RestoreOptions:
         """
         if not params.get("dest"):
             raise InvalidOption("Neither dest nor into is set.", hint="Set one of them.", option="dest")
+        for option in ("settings", "storage_policy"):
+            if params.get(option):
+                raise InvalidOption(
+                    f"The option {option} is for a VM that is restored into.",
+                    hint="Set into, or leave it out.",
+                    option=option,
+                )
         if params.get("format") == _PACKAGE and params.get("disks"):
             raise InvalidOption(
                 "A package has all disks of the VM.", hint="Leave disks out, or choose another format.", option="disks"

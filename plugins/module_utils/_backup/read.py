@@ -41,7 +41,7 @@ if t.TYPE_CHECKING:
     from .._errors import VforgeError
 
 # Where its extraConfig names the file with the settings of its firmware, beside the configuration.
-_NVRAM = "nvram"
+NVRAM = config_path("nvram")
 
 _VM: dict[type, tuple[str, ...]] = {
     **ABOVE,
@@ -60,7 +60,7 @@ _VM: dict[type, tuple[str, ...]] = {
         "resourcePool",
         "customValue",
         "config.files.vmPathName",
-        config_path(_NVRAM),
+        NVRAM,
     ),
 }
 
@@ -99,12 +99,12 @@ def _custom_fields(session: Session) -> dict[int, str]:
     return {field.key: field.name for row in rows for field in row.get("field") or ()}
 
 
-def _nvram(row: Row) -> str:
+def nvram_of(row: Row) -> str:
     """The file with the settings of a VM's firmware; its name is that of the configuration
     where nothing else is said.
     """
     home, _slash, name = (row.get("config.files.vmPathName") or "").rpartition("/")
-    said = config_in(row.values).get(_NVRAM) or f"{name.removesuffix('.vmx')}.nvram"
+    said = config_in(row.values).get("nvram") or f"{name.removesuffix('.vmx')}.nvram"
     return f"{home}/{said}" if home and "/" not in said else ""
 
 
@@ -122,7 +122,7 @@ def _vm(rows: t.Mapping[str, Row], row: Row, networks: t.Mapping[str, str], fiel
         host=moid_of(row.get("runtime.host")),
         pool=name_of(row_of(rows, row.get("resourcePool"))),
         attributes={fields.get(each.key, str(each.key)): str(each.value) for each in row.get("customValue") or ()},
-        nvram=_nvram(row),
+        nvram=nvram_of(row),
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores=stores_in(own),
         encrypted=row.get("config.keyId") is not None,

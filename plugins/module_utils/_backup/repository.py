@@ -40,6 +40,8 @@ from .storage import WHAT, discard, explained, names, sync, write
 MANIFEST = "manifest.json"
 _VM, _POINTS, _STAGING = "vm-", "points", ".staging-"
 
+X = t.TypeVar("X")
+
 _MOST_MANIFEST = 16 * 2**20
 _MOST_MACHINE = 4 * 2**20
 
@@ -260,16 +262,26 @@ class Machine:
         :raises NotFound: the point does not say it.
         :raises BackupDamaged: when it is not what was written.
         """
-        path = os.path.join(self.at(point.id), MACHINE_FILE)
         if not point.machine:
             raise NotFound(
                 f"The backup {point.id} does not say what its VM was made of: an earlier release has made it.",
                 hint="Restore its disks, and make a VM around them with vm_from_disks.",
             )
+        return self._said_of(point, hardware.from_json)
+
+    def about_of(self, point: Point) -> dict[str, t.Any]:
+        """What else the point says of its VM, such as its tags; empty where it says nothing.
+
+        :raises BackupDamaged: when it is not what was written.
+        """
+        return self._said_of(point, hardware.about_from_json) if point.machine else {}
+
+    def _said_of(self, point: Point, parsed: t.Callable[[bytes], X]) -> X:
+        path = os.path.join(self.at(point.id), MACHINE_FILE)
         try:
             data = _files.read(path, _MOST_MACHINE, what=WHAT)
             if hashlib.sha256(data).hexdigest() == point.machine:
-                return hardware.from_json(data)
+                return parsed(data)
         except (ValueError, _files.FileMissing):
             pass  # a newer release has written it, with what this one does not know
         raise BackupDamaged(

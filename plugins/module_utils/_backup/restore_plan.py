@@ -23,7 +23,8 @@ if t.TYPE_CHECKING:
 
 # The steps, in their order.
 REMOVE_LEFTOVERS, BRING_IN, POWER_OFF = "remove_leftovers", "bring_in", "power_off"
-REMOVE_SNAPSHOTS, EXCHANGE, DELETE_REPLACED, POWER_ON = "remove_snapshots", "exchange", "delete_replaced", "power_on"
+REMOVE_SNAPSHOTS, EXCHANGE, DELETE_REPLACED = "remove_snapshots", "exchange", "delete_replaced"
+PUT_NVRAM_BACK, ATTACH_TAGS, POWER_ON = "put_nvram_back", "attach_tags", "power_on"
 
 # What the result calls them.
 DONE = {
@@ -33,6 +34,8 @@ DONE = {
     REMOVE_SNAPSHOTS: "snapshots_removed",
     EXCHANGE: "disks_replaced",
     DELETE_REPLACED: "replaced_disks_deleted",
+    PUT_NVRAM_BACK: "nvram_put_back",
+    ATTACH_TAGS: "tags_attached",
     POWER_ON: "powered_on",
 }
 
@@ -182,10 +185,13 @@ def _of_base(then: Disk, now: Disk) -> bool:
     return then.files[-1:] == now.files[-1:] or re.fullmatch(rf"{re.escape(stem)}-\d{{6}}\.vmdk", now.file) is not None
 
 
-def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, leftovers: bool) -> tuple[str, ...]:
+def steps(
+    target: Target, options: IntoOptions, due: t.Sequence[Place], *, nvram: bool, tags: bool, leftovers: bool
+) -> tuple[str, ...]:
     """What is done, in its order.
 
     :param due: the disks that are to be restored.
+    :param nvram: whether the settings of the firmware are put back; ``tags`` whether tags are attached.
     :param leftovers: whether runs that were killed have left anything.
     """
     found = [REMOVE_LEFTOVERS] if leftovers else []
@@ -195,7 +201,11 @@ def steps(target: Target, options: IntoOptions, due: t.Sequence[Place], *, lefto
         found += [REMOVE_SNAPSHOTS] if target.snapshots else []
         found += [EXCHANGE]
         found += [DELETE_REPLACED] if any(place.old for place in due) and not options.keep_replaced else []
-    if options.powered_on and (due or target.powered_off):
+    elif nvram and not target.powered_off:
+        found += [POWER_OFF]
+    found += [PUT_NVRAM_BACK] if nvram else []
+    found += [ATTACH_TAGS] if tags else []
+    if options.powered_on and (due or nvram or target.powered_off):
         found += [POWER_ON]
     return tuple(found)
 

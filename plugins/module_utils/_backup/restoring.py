@@ -21,26 +21,27 @@ from .._disk_import import apply as disk_calls
 from .._disk_import import importing
 from .._disk_import import places as homes
 from .._engine import Item, Part, Task
-from .._errors import Fault, InvalidOption, NotFound, VforgeError
+from .._errors import Fault, InvalidOption, NotFound
 from .._progress import Meter
 from .._vsphere import snapshots
 from .._vsphere.disks import users_of
 from .._vsphere.flat import Flat, NotWhole, SeveralFiles, without_files
 from .._vsphere.folder import DatastoreFiles, DatastorePath, FileDenied, FileLocked, NoSuchFile
-from .._vsphere.policies import policies_of
 from .._vsphere.vm import start_power_off, start_power_on
 from . import disk as disks
-from . import images, records, restore_plan, restore_report, targets
+from . import images, records, restore_plan, restore_report, settings, targets
 from .local import chosen, chosen_point
 from .proving import first_difference
 from .repository import Machine, Repository
 from .restore_options import CONTENT, MANIFEST, IntoOptions
 from .restore_plan import (
+    ATTACH_TAGS,
     BRING_IN,
     DELETE_REPLACED,
     EXCHANGE,
     POWER_OFF,
     POWER_ON,
+    PUT_NVRAM_BACK,
     REMOVE_LEFTOVERS,
     REMOVE_SNAPSHOTS,
     NotRestored,
@@ -72,6 +73,7 @@ class RestoredDisk:
     :ivar unchanged: whether the VM's disk has what the point has, and was left alone.
     :ivar keeps: why the disk that it replaces stays; empty where it is deleted.
     :ivar deleted: whether that disk is deleted.
+    :ivar policies: IDs of the storage policies that the restored disk has from its beginning.
     """
 
     place: Place
@@ -81,6 +83,7 @@ class RestoredDisk:
     unchanged: bool = False
     keeps: str = ""
     deleted: bool = False
+    policies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -111,6 +114,7 @@ class RestoreTask:
     """A restore of one point into one VM.
 
     :ivar machine: the points of the VM that was backed up; its lock is held.
+    :ivar settings: what is put back besides the disks.
     """
 
     session: Session
@@ -121,6 +125,7 @@ class RestoreTask:
     point: Point
     record: Record
     files: DatastoreFiles
+    settings: settings.Settings = dataclasses.field(default_factory=settings.Settings)
     _homes: dict[str, homes.Home] = dataclasses.field(default_factory=dict)
 
     def home(self, path: DatastorePath) -> homes.Home:
@@ -181,11 +186,21 @@ def _carry_out(job: RestoreTask) -> None:
         for disk in item.disks:
             disk.unchanged = _has_it(job, disk)
     due = [disk.place for disk in item.due_disks]
-    if due:
+    job.settings = settings.missing(job)
+    if due or job.settings.nvram:
         restore_plan.check_power(job.target, job.options)
+    if due:
         restore_plan.check_verify(job.target, job.options, due)
+        settings.choose_policies(job, item.due_disks)
     left = restore_plan.leftovers(job.target, job.record, {place.backup.digests for place in due})
-    item.steps = restore_plan.steps(job.target, job.options, due, leftovers=bool(left.deletable))
+    item.steps = restore_plan.steps(
+        job.target,
+        job.options,
+        due,
+        nvram=bool(job.settings.nvram),
+        tags=bool(job.settings.tags),
+        leftovers=bool(left.deletable),
+    )
     if job.task.check:
         item.done += item.left
         return
@@ -195,7 +210,19 @@ def _carry_out(job: RestoreTask) -> None:
         _exchange(job)
         _delete_replaced(job)
         _note_restored(job, due)
+    _put_settings_back(job)
     job.task.stage(POWER_ON, lambda item: start_power_on(job.session, item.target.moid), "VMs powered on")
+
+
+def _put_settings_back(job: RestoreTask) -> None:
+    """Put back what was asked for besides the disks, which are there by now."""
+    if job.settings.nvram:
+        _power_off(job)
+        settings.put_nvram_back(job)
+        job.item.done.append(PUT_NVRAM_BACK)
+    if job.settings.tags:
+        settings.attach_tags(job)
+        job.item.done.append(ATTACH_TAGS)
 
 
 def _note_restored(job: RestoreTask, places: t.Sequence[restore_plan.Place]) -> None:
@@ -377,6 +404,7 @@ def _bring_in(job: RestoreTask, disk: RestoredDisk) -> None:
             provisioning=place.provisioning,
             replace=False,
             timeout=job.options.timeout,
+            policies=disk.policies,
         )
         importing.bring_in(job.task, job.item, job.home(new.target), new)
     disk.file = file
@@ -476,14 +504,20 @@ def _compare(job: RestoreTask, disk: RestoredDisk, file: str, what: str) -> int 
 # They take the place of others
 
 
-def _exchange(job: RestoreTask) -> None:
-    session, item = job.session, job.item
+def _power_off(job: RestoreTask) -> None:
     job.task.stage(
         POWER_OFF,
-        lambda item: start_power_off(session, item.target.moid),
+        lambda item: start_power_off(job.session, item.target.moid),
         "VMs powered off",
         done_already="InvalidPowerState",
     )
+    if job.item.error is not None:
+        raise job.item.error
+
+
+def _exchange(job: RestoreTask) -> None:
+    session, item = job.session, job.item
+    _power_off(job)
     job.task.stage(REMOVE_SNAPSHOTS, lambda item: snapshots.start_remove_all(session, item.target.moid), "snapshots removed")
     if item.error is not None:
         raise item.error
@@ -500,8 +534,7 @@ def _exchange(job: RestoreTask) -> None:
     job.record.note_replaced(
         Replaced(disk.place.old.file, disk.file) for disk in item.due_disks if disk.place.old is not None and not disk.keeps
     )
-    policies = _policies(job)
-    exchanges = [_exchange_of(disk, policies) for disk in item.due_disks]
+    exchanges = [_exchange_of(disk) for disk in item.due_disks]
     job.task.stage(EXCHANGE, lambda item: targets.start_exchange(session, item.target, exchanges), "disks replaced")
     if item.error is not None:
         raise item.error
@@ -509,25 +542,10 @@ def _exchange(job: RestoreTask) -> None:
     item.target = targets.again(session, before)
 
 
-def _policies(job: RestoreTask) -> dict[int, tuple[str, ...]]:
-    """The storage policies of the disks that are replaced, by their keys; a
-    warning where they cannot be read.
-    """
-    keys = [disk.place.old.key for disk in job.item.due_disks if disk.place.old is not None]
-    try:
-        return policies_of(job.session, job.target.moid, keys) if keys else {}
-    except VforgeError as error:
-        job.item.warnings.append(
-            f"The storage policies of the replaced disks cannot be read: {error} "
-            "The restored ones get the default policies of their datastores: set others again."
-        )
-        return {}
-
-
-def _exchange_of(disk: RestoredDisk, policies: t.Mapping[int, tuple[str, ...]]) -> targets.Exchange:
+def _exchange_of(disk: RestoredDisk) -> targets.Exchange:
     place = disk.place
     old = place.old.key if place.old is not None else None
-    return targets.Exchange(place.controller, place.unit, disk.file, old, policies.get(old, ()) if old is not None else ())
+    return targets.Exchange(place.controller, place.unit, disk.file, old, disk.policies)
 
 
 def _choose_what_stays(job: RestoreTask) -> None:

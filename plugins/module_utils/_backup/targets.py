@@ -16,6 +16,7 @@ from .._vsphere import compute, vm
 from .._vsphere.disks import Disk, controllers_in, disk_devices, disks_in
 from .._vsphere.snapshots import Snapshot, snapshots_in
 from .._vsphere.vm import ABOVE, BASICS, DEVICES, basics, datacenter_of, is_readable, name_of, reference
+from .read import NVRAM, nvram_of
 
 if t.TYPE_CHECKING:
     from .._connector.find import Selector
@@ -31,6 +32,7 @@ _TARGET: dict[type, tuple[str, ...]] = {
         "config.changeVersion",
         "config.keyId",
         "runtime.consolidationNeeded",
+        NVRAM,
     ),
     vim.Datastore: ("name", "summary.type"),
 }
@@ -48,6 +50,7 @@ class Target(vm.Vm):
     :ivar encrypted: whether its home is.
     :ivar version: of its configuration (``changeVersion``).
     :ivar vmx: path of its configuration file; it may lie at the top of its datastore.
+    :ivar nvram: path of the settings of its firmware; empty where it is not known.
     :ivar datacenter: inventory path.
     :ivar stores: kinds of its datastores by their names.
     :ivar devices: its disks, as vSphere's own objects.
@@ -62,6 +65,7 @@ class Target(vm.Vm):
     encrypted: bool = False
     version: str = ""
     vmx: str = ""
+    nvram: str = ""
     datacenter: str = ""
     stores: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: tuple[t.Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
@@ -114,6 +118,7 @@ def read(session: Session, ref: t.Any) -> Target | None:
         encrypted=row.get("config.keyId") is not None,
         version=row.get("config.changeVersion") or "",
         vmx=path,
+        nvram=nvram_of(row),
         datacenter=path_in(rows, above.moid) if above is not None else "",
         stores={
             name_of(store): str(store.get("summary.type") or "")

@@ -61,6 +61,7 @@ if t.TYPE_CHECKING:
     from .._vsphere.disks import Disk
     from .._vsphere.transports import Way
     from .readers import Reader
+    from .turns import Turn
 
 KIND = Kind("vforge-backup", "Made for a backup, and removed with it.", "vforge.backup ")
 
@@ -119,7 +120,7 @@ class BackupTask:
     """A task whose VMs were found.
 
     :ivar run: names this run in the owner marks of its snapshots, and in its points.
-    :ivar tags: of all VMs, by moid; None where they are not known.
+    :ivar around: tags and storage policies of the VMs that are due.
     :ivar lock: for what is made once for all VMs.
     """
 
@@ -127,7 +128,7 @@ class BackupTask:
     options: BackupOptions
     task: Task[t.Any]
     repository: Repository
-    tags: dict[str, dict[str, t.Any]] | None = None
+    around: about.Around = dataclasses.field(default_factory=about.Around)
     end: Stops = dataclasses.field(default_factory=Stops)
     run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(8))
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -196,11 +197,12 @@ def _carry_out(job: BackupTask) -> None:
         _foresee(job)
         return
     due = [item for item in job.vms if item.leftovers or item.left]
-    if any(item.due(BACK_UP) for item in due):
+    vms = [item.vm for item in due if item.due(BACK_UP)]
+    if vms:
         with job.task.phase("lookup"):
-            job.tags = about.tags(job.session, job.task.deadline)
+            job.around = about.Around(about.tags(job.session, job.task.deadline), about.policies(job.session, vms))
     try:
-        lanes.work(job, due, lambda item: _back_up(job, item))
+        lanes.work(job, due, lambda turn: _back_up(job, turn))
     finally:
         _wind_up(job, due)
 
@@ -238,11 +240,12 @@ def _points(job: BackupTask, item: BackupItem) -> t.Sequence[Point]:
 # One VM, in a thread
 
 
-def _back_up(job: BackupTask, item: BackupItem) -> None:
+def _back_up(job: BackupTask, turn: Turn[BackupItem]) -> None:
     """All that is due of one VM, in the order that the head of this file says.
 
     :raises VforgeError: why it has no new point.
     """
+    item = turn.each
     begun = time.monotonic()
     try:
         show = job.session.show_progress
@@ -250,6 +253,9 @@ def _back_up(job: BackupTask, item: BackupItem) -> None:
         item.machine = item.held.enter_context(lock)
         remove_leftovers(job.snapshots, [item])
         _read_again(job, item)
+        # It may have moved to another host or datastore, where others are read already.
+        turn.look_again()
+        job.go_on()
         if item.due(BACK_UP):
             plan.check(item.vm, job.options)
             _choose_transport(job, item)
@@ -534,7 +540,7 @@ def _describe(job: BackupTask, item: BackupItem, staged: str) -> tuple[str, str]
     :returns: the SHA-256 of each; empty where there is none.
     """
     nvram, why = about.nvram(job.session, item.vm, job.task.deadline)
-    machine = hardware.as_json(item.hardware, about.as_json(item.vm, job.tags, why)) if item.hardware is not None else b""
+    machine = hardware.as_json(item.hardware, about.as_json(item.vm, job.around, why)) if item.hardware is not None else b""
     written = []
     for name, data in ((MACHINE_FILE, machine), (NVRAM_FILE, nvram)):
         if data:

@@ -108,6 +108,7 @@ class NewDisk:
     :ivar provisioning: ``thin``, ``thick`` or ``eager_zeroed_thick``.
     :ivar replace: whether a disk that is in the place is replaced.
     :ivar timeout: seconds that the task may take, after which others may clean up behind it.
+    :ivar policies: IDs of the storage policies that it is made with; empty for the default of its datastore.
     """
 
     path: str
@@ -117,6 +118,7 @@ class NewDisk:
     provisioning: str
     replace: bool
     timeout: int
+    policies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,7 @@ def bring_in(task: Task[t.Any], item: Item, home: Home, new: NewDisk) -> Importe
     seconds = new.timeout + 2 * int(_SECONDS_TO_CLEAN_UP)
     owner = OwnerMark(mark, uuid.uuid4().hex, Owner.this(), seconds)
     marks = {MARK: mark, _OWNER: owner.as_text()}
-    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks)
+    spec = apply.import_spec(name, new.target.datastore, new.capacity, new.adapter, new.provisioning, marks, new.policies)
     moid = _sent(task, item, home, host, spec, owner, source)
     try:
         backing = _keep(task, item, home, moid, new)

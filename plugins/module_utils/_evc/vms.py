@@ -341,6 +341,7 @@ def _entry(item: VmItem, release: Release) -> dict[str, t.Any]:
         "name": item.vm.name,
         "moid": item.vm.moid,
         "path": item.vm.path,
+        "instance_uuid": item.vm.instance_uuid,
         "mode": key if APPLY in item.done else _own(item.vm, release),
         "previous_mode": _own(item.vm, release),
         "needs_mode": item.now.needs.min_mode or None,

@@ -253,6 +253,17 @@ def from_json(data: bytes) -> Machine:
         raise ValueError(f"it has no machine in it: {error}") from error
 
 
+def about_from_json(data: bytes) -> dict[str, t.Any]:
+    """What such a file says of the VM besides what it is made of.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        return dict(json.loads(data)["about"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"it says nothing of a VM: {error}") from error
+
+
 def _tuples(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """JSON's lists, which are pairs or texts, as tuples."""
     return {key: _tuple(value) if isinstance(value, list) else value for key, value in values.items()}
