@@ -137,11 +137,13 @@ func (s *Sim) getCalls(r *http.Request) (any, error) {
 		s.calls.Wait(ctx, q.Get("method"), count)
 	}
 	total, by := s.calls.Snapshot()
-	return map[string]any{"total": total, "by_method": by}, nil
+	_, files := s.filesMoved.Snapshot()
+	return map[string]any{"total": total, "by_method": by, "files": files}, nil
 }
 
 func (s *Sim) resetCalls(*http.Request) (any, error) {
 	s.calls.Reset()
+	s.filesMoved.Reset()
 	s.uploads.reset()
 	return done, nil
 }
