@@ -8,6 +8,7 @@ What needs no vCenter is done by ``run_alone``, all else by ``run``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -17,7 +18,7 @@ import uuid
 from .._disk_import import apply as import_calls
 from .._disk_import import importing, places
 from .._engine import UNTOUCHED, Task, diff
-from .._errors import NotAttempted, NotFound
+from .._errors import Fault, NotAttempted, NotFound
 from .._temporary_snapshots import (
     Kind,
     Made,
@@ -59,6 +60,9 @@ Tell: t.TypeAlias = t.Callable[[str], None]
 
 # What is on its way is called so in the folder where it is made.
 _READY_STREAM = "import.vmdk"
+
+# What the note beside a disk calls a copy of which nobody has seen the end.
+_BEING_COPIED = "being copied"
 
 _SECONDS_TO_CLEAN_UP = 300.0
 
@@ -614,7 +618,10 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         item.facts = {"capacity": text.capacity, **converting.of_descriptor(text)}
         if {name: known.get(name) for name in made_of} == made_of and not options.force:
             return
-        plan.check_free(str(target), there=there, ours=known.get("source") == str(source), force=options.force)
+        ours = known.get("source") == str(source)
+        if known.get("kind") == _BEING_COPIED:
+            ours = ours and _may_be_copy(files, target, text.capacity)
+        plan.check_free(str(target), there=there, ours=ours, force=options.force)
         item.steps = (COPY,)
         if there:
             describing.check_nobodys(session, ref, target)
@@ -622,14 +629,52 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         if target.folder:
             directories.make(session, ref, target.folder, files)
-        importing.run(
-            task,
-            item,
-            lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
-            "disks copied",
-        )
+        with _begun(task, item, files, target, ref, {} if options.force else made_of):
+            importing.run(
+                task,
+                item,
+                lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
+                "disks copied",
+            )
         notes.note(files, target, made_of)
     item.done.append(COPY)
+
+
+def _may_be_copy(files: DatastoreFiles, target: DatastorePath, capacity: int) -> bool:
+    """Whether a disk may be the copy that an earlier run has begun: it has the size of its source,
+    or is half made. Somebody may have put another one in the place since.
+    """
+    try:
+        return Flat(files, target).text.capacity == capacity
+    except NotWhole:
+        return True
+
+
+@contextlib.contextmanager
+def _begun(
+    task: Task[DiskItem],
+    item: DiskItem,
+    files: DatastoreFiles,
+    target: DatastorePath,
+    datacenter: t.Any,
+    made_of: t.Mapping[str, t.Any],
+) -> t.Iterator[None]:
+    """Note that a copy has begun, so that the next run knows a copy whose end this one does not see.
+
+    Where the copy is refused, and nothing is there, the note goes again.
+
+    :param made_of: what is noted of a whole copy; empty where the next run replaces what it finds
+        anyway, which may be a disk that is not ours.
+    """
+    if made_of:
+        notes.note(files, target, {**made_of, "kind": _BEING_COPIED})
+    try:
+        yield
+    except Fault:
+        if made_of and not files.there(target):
+            note = str(notes.note_of(target))
+            importing.run(task, item, lambda: apply.start_delete_file(task.session, datacenter, note), "notes deleted")
+        raise
 
 
 def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:

@@ -36,6 +36,7 @@ class Ended:
         result: what it returned; empty when it was killed.
         code: its exit code, negative for a signal.
         calls: what the server counted by method.
+        files: requests for files that it counted, by method and the first part of the path.
         seconds: that it took.
         struck: how many calls the rule has struck.
         lines: of its output.
@@ -44,6 +45,7 @@ class Ended:
     result: dict[str, Any]
     code: int
     calls: dict[str, int]
+    files: dict[str, int]
     seconds: float
     struck: int
     lines: int
@@ -129,12 +131,13 @@ class Forked:
         text = _read(out_read, pid)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         seconds = time.monotonic() - begun
-        calls = self.sim.calls()["by_method"]
+        calls = self.sim.calls()
         struck = sum(known["hits"] for known in self.sim.injections())
         self.sim.clear()
         assert b"Traceback" not in text, text.decode()
         lines = text.strip().splitlines()
-        return Ended(json.loads(lines[-1]) if lines else {}, code, calls, seconds, struck, len(lines))
+        result = json.loads(lines[-1]) if lines else {}
+        return Ended(result, code, calls["by_method"], calls["files"], seconds, struck, len(lines))
 
     def _child(self, go: int, out: int, params: dict[str, Any], ready: Callable[[], None]) -> None:
         code = 70

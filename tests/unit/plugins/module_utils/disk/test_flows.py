@@ -14,7 +14,7 @@ import pytest
 import vforge_disks
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk import task
 from ansible_collections.vforge.vsphere.plugins.module_utils._disk_import import importing
-from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, TimedOut
+from ansible_collections.vforge.vsphere.plugins.module_utils._errors import ConnectionLost, PartialFailure, TimedOut
 from ansible_collections.vforge.vsphere.plugins.module_utils._temporary_snapshots import Owner
 from ansible_collections.vforge.vsphere.plugins.module_utils._vsphere.flat import Flat
 from ansible_collections.vforge.vsphere.tests.unit.plugins.module_utils.cbt.running import Areas
@@ -264,6 +264,41 @@ def test_a_disk_is_copied_and_deleted_on_its_datastore(disks, tmp_path):
     # An unmodified govc sees neither the disk nor what was noted of it.
     listed = disks.sim.govc("datastore.ls", "-ds", "LocalDS_0", "copies/deep")
     assert not listed[0].get("file")
+
+
+@pytest.fixture(name="to_copy")
+def _to_copy(disks):
+    """A disk of no VM, and what is asked for."""
+    disks.sim.create_vm("flt-src", on=False, datastore="LocalDS_0", disks=[{"bytes": MIB}])
+    disks.sim.govc("vm.unregister", "flt-src")
+    path, copy = "[LocalDS_0] flt-src/flt-src.vmdk", "[LocalDS_0] flt-copies/b.vmdk"
+    return {"state": "copied", "datastore_path": path, "destination": copy}
+
+
+@pytest.mark.parametrize("do", ["drop-after", "half"])
+def test_a_copy_whose_answer_was_lost_is_made_again_by_the_next_run(disks, to_copy, do):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do=do)
+    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
+        disks.run(**to_copy)
+    assert one(disks.run(**to_copy).result)["actions"] == ["copied"]
+    assert not disks.run(**to_copy).result["changed"]
+
+
+def test_another_disk_where_a_copy_was_begun_is_left_alone(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="drop")
+    with pytest.raises(PartialFailure, match="CopyVirtualDisk_Task"):
+        disks.run(**to_copy)
+    disks.sim.create_vm("flt-other", on=False, datastore="LocalDS_0", disks=[{"bytes": 3 * MIB}])
+    disks.sim.govc("datastore.cp", "-ds", "LocalDS_0", "flt-other/flt-other.vmdk", "flt-copies/b.vmdk")
+    with pytest.raises(PartialFailure, match="was not made of this source"):
+        disks.run(**to_copy)
+
+
+def test_of_a_copy_that_is_refused_nothing_is_left(disks, to_copy):
+    disks.sim.inject(method="CopyVirtualDisk_Task", do="task-fault", fault="NoDiskSpace")
+    with pytest.raises(PartialFailure):
+        disks.run(**to_copy)
+    assert not [file for file in disks.sim.orphans() if "/flt-copies/" in file]
 
 
 def test_an_interrupted_download_is_gone_on_with(disks, vm, tmp_path):
