@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Ended, Forked, Story
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.roles import RoleRun
 
 # Seconds that one call may take where an answer is late; the server answers later than that. Where nothing is late a busy
 # machine must not make it so.
@@ -182,9 +183,9 @@ def _count(tree: Any) -> int:
 class Sweep:
     """One task against one simulator, in one attempt after the other, each with names of its own."""
 
-    def __init__(self, sim: Any, which: str, story: Story, folder: Path) -> None:
+    def __init__(self, sim: Any, story: Story, module: Forked | RoleRun, folder: Path) -> None:
         self._sim, self._story, self._folder = sim, story, folder
-        self._module = Forked(sim, which, folder)
+        self._module = module
         self._number = 0
         self._left: Census | None = None
         self._calls: dict[str, int] = {}

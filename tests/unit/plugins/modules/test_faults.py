@@ -19,7 +19,9 @@ from collections import defaultdict
 import pytest
 
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules import endings
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.endings import Forked
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.faults import KINDS, Sweep, Tally, some
+from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.roles import ROLES, RoleRun
 from ansible_collections.vforge.vsphere.tests.unit.plugins.modules.ways import WAYS
 from vforge_ova import write_package
 
@@ -28,6 +30,10 @@ _STORIES = {**endings.STORIES, **WAYS}
 
 # Cases of a task without VFORGE_FAULTS.
 _FEW = 4
+
+# Cases of a role in a sweep, which takes ten times as long as a module; else of one role.
+_FEW_OF_ROLES = 12 if _FOLDER else 1
+_ROLES = sorted(ROLES) if _FOLDER else ["changed_areas_report"]
 
 # A sweep by hand of some faults, or of some calls.
 _ONLY = os.environ.get("VFORGE_FAULTS_ONLY", "")
@@ -51,19 +57,40 @@ def _chosen(sweep, which, part):
 @pytest.mark.parametrize("which", sorted(_STORIES))
 def test_each_call_can_fail(make_sim, tmp_path, request, which, part):
     story = _STORIES[which]
+    _ready(request, story, tmp_path)
+    sim = make_sim(*story.flags)
+    sweep = Sweep(sim, story, Forked(sim, which.partition(",")[0], tmp_path), tmp_path)
+    sweep.measure()
+    _try(sweep, _chosen(sweep, which, part), f"{which}-{part}", which)
+
+
+@pytest.mark.parametrize("which", _ROLES)
+def test_each_call_of_a_role_can_fail(make_sim, tmp_path, request, which):
+    story = ROLES[which]
+    _ready(request, story, tmp_path)
+    sim = make_sim(*story.flags)
+    sweep = Sweep(sim, story, RoleRun(sim, which, tmp_path), tmp_path)
+    sweep.measure()
+    cases = [case for case in sweep.cases() if _ONLY in str(case)]
+    chosen = random.Random(which).sample(cases, min(_FEW_OF_ROLES, len(cases)))  # noqa: S311
+    _try(sweep, chosen, f"role-{which}", f"role {which}")
+
+
+def _ready(request, story, folder):
     if story.images:
         request.getfixturevalue("libnbd")
-    write_package(tmp_path / "ova")
-    sweep = Sweep(make_sim(*story.flags), which.partition(",")[0], story, tmp_path)
-    sweep.measure()
+    write_package(folder / "ova")
+
+
+def _try(sweep, cases, file, task):
+    """Try these cases, and write down what came of them."""
     tallies = defaultdict(Tally)
-    for case in _chosen(sweep, which, part):
+    for case in cases:
         sweep.try_case(case, tallies[case.kind])
     if _FOLDER:
         told = {kind: dataclasses.asdict(tally) for kind, tally in tallies.items()}
-        (pathlib.Path(_FOLDER) / f"{which}-{part}.json").write_text(
-            json.dumps({"task": which, "kinds": told}), encoding="utf-8"
-        )
+        path = pathlib.Path(_FOLDER) / f"{file}.json"
+        path.write_text(json.dumps({"task": task, "kinds": told}), encoding="utf-8")
     wrong = [f"{what}: {each}" for tally in tallies.values() for what, each in tally.wrong]
     assert not wrong, "\n".join(wrong)
 
