@@ -61,9 +61,6 @@ Tell: t.TypeAlias = t.Callable[[str], None]
 # What is on its way is called so in the folder where it is made.
 _READY_STREAM = "import.vmdk"
 
-# What the note beside a disk calls a copy of which nobody has seen the end.
-_BEING_COPIED = "being copied"
-
 _SECONDS_TO_CLEAN_UP = 300.0
 
 
@@ -614,13 +611,15 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         text = Flat(files, source).text
         made_of = {"kind": "copied", "source": str(source), "cid": text.values.get("cid", ""), "capacity": text.capacity}
         there = files.there(target)
-        known = notes.noted(files, target) if there else {}
+        known, begun = (notes.noted(files, target), notes.begun(files, target)) if there else ({}, {})
         item.facts = {"capacity": text.capacity, **converting.of_descriptor(text)}
         if {name: known.get(name) for name in made_of} == made_of and not options.force:
+            if begun and not task.check:
+                _end_begun(task, item, ref, target)
             return
-        ours = known.get("source") == str(source)
-        if known.get("kind") == _BEING_COPIED:
-            ours = ours and _may_be_copy(files, target, text.capacity)
+        ours = known.get("source") == str(source) or (
+            begun.get("source") == str(source) and _may_be_copy(files, target, text.capacity)
+        )
         plan.check_free(str(target), there=there, ours=ours, force=options.force)
         item.steps = (COPY,)
         if there:
@@ -629,6 +628,7 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
             return
         if target.folder:
             directories.make(session, ref, target.folder, files)
+        # With force the next run replaces what it finds anyway, which may be a disk that is not ours.
         with _begun(task, item, files, target, ref, {} if options.force else made_of):
             importing.run(
                 task,
@@ -636,7 +636,7 @@ def _copy(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 lambda: apply.start_copy(session, ref, str(source), str(target), force=there),
                 "disks copied",
             )
-        notes.note(files, target, made_of)
+            notes.note(files, target, made_of)
     item.done.append(COPY)
 
 
@@ -659,22 +659,29 @@ def _begun(
     datacenter: t.Any,
     made_of: t.Mapping[str, t.Any],
 ) -> t.Iterator[None]:
-    """Note that a copy has begun, so that the next run knows a copy whose end this one does not see.
+    """Say that a copy has begun until it is noted as whole, so that the next run knows one whose end
+    this one does not see.
 
-    Where the copy is refused, and nothing is there, the note goes again.
-
-    :param made_of: what is noted of a whole copy; empty where the next run replaces what it finds
-        anyway, which may be a disk that is not ours.
+    :param made_of: what is said; nothing is where it is empty.
     """
     if made_of:
-        notes.note(files, target, {**made_of, "kind": _BEING_COPIED})
+        notes.begin(files, target, made_of)
     try:
         yield
     except Fault:
         if made_of and not files.there(target):
-            note = str(notes.note_of(target))
-            importing.run(task, item, lambda: apply.start_delete_file(task.session, datacenter, note), "notes deleted")
+            _end_begun(task, item, datacenter, target)
         raise
+    if made_of:
+        _end_begun(task, item, datacenter, target)
+
+
+def _end_begun(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, target: DatastorePath) -> None:
+    _delete_file(task, item, datacenter, notes.begun_of(target))
+
+
+def _delete_file(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, file: DatastorePath) -> None:
+    importing.run(task, item, lambda: apply.start_delete_file(task.session, datacenter, str(file)), "notes deleted")
 
 
 def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
@@ -688,7 +695,7 @@ def _delete(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
         if task.check:
             return
         importing.run(task, item, lambda: import_calls.start_delete(session, ref, str(target)), "disks deleted")
-        note = notes.note_of(target)
-        if files.there(note):
-            importing.run(task, item, lambda: apply.start_delete_file(session, ref, str(note)), "notes deleted")
+        for note in (notes.note_of(target), notes.begun_of(target)):
+            if files.there(note):
+                _delete_file(task, item, ref, note)
     item.done.append(DELETE)
