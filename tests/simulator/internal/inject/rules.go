@@ -50,6 +50,7 @@ const (
 	DoTaskFault      = "task-fault"
 	DoTaskFaultAfter = "task-fault-after"
 	DoDelay          = "delay"
+	DoLate           = "late"
 	DoDrop           = "drop"
 	DoDropAfter      = "drop-after"
 	DoStatus         = "http-status"
@@ -69,7 +70,7 @@ const (
 )
 
 var ruleActions = []string{
-	DoFault, DoTaskFault, DoTaskFaultAfter, DoDelay, DoDrop, DoDropAfter, DoStatus, DoHalf, DoExpire, DoLeaseTimeout, DoSignal,
+	DoFault, DoTaskFault, DoTaskFaultAfter, DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoHalf, DoExpire, DoLeaseTimeout, DoSignal,
 	DoCut, DoStall, DoSlow,
 	DoSilence, DoFreeze, DoGone, DoRestart,
 }
@@ -140,7 +141,7 @@ func (r *Rule) fits() bool {
 	switch r.Do {
 	case DoCut, DoStall, DoSlow:
 		return r.OfTransfers()
-	case DoDelay, DoDrop, DoDropAfter, DoStatus, DoExpire, DoLeaseTimeout, DoSignal:
+	case DoDelay, DoLate, DoDrop, DoDropAfter, DoStatus, DoExpire, DoLeaseTimeout, DoSignal:
 		return true
 	}
 	return !r.OfTransfers()

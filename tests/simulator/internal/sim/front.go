@@ -105,6 +105,11 @@ func (s *Sim) act(w http.ResponseWriter, r *http.Request, call *wire.Call, rule 
 	case inject.DoDelay:
 		rule.Delay(r.Context())
 		s.answer(w, r, call, nil)
+	case inject.DoLate:
+		whole := httptest.NewRecorder()
+		s.answer(whole, r, call, nil)
+		rule.Delay(r.Context())
+		pass(w, whole)
 	case inject.DoFault:
 		fault, _ := faults.New(rule.Fault, rule.Message) // checked when the rule was made
 		wire.WriteFault(w, fault, rule.Message)
@@ -264,13 +269,7 @@ func (s *Sim) answerThenFail(w http.ResponseWriter, r *http.Request, call *wire.
 	s.answer(whole, r, call, nil)
 	real, ok := wire.TaskIn(whole.Body.Bytes())
 	if whole.Code != http.StatusOK || !ok {
-		for name, values := range whole.Header() {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(whole.Code)
-		if _, err := w.Write(whole.Body.Bytes()); err != nil {
-			log.Printf("vforge-sim: passing a fault on: %v", err)
-		}
+		pass(w, whole)
 		return
 	}
 	ctx := s.background(call.Session.User)
@@ -278,4 +277,15 @@ func (s *Sim) answerThenFail(w http.ResponseWriter, r *http.Request, call *wire.
 	s.startTask(ctx, task)
 	s.afterTask(real, func() { s.finishTask(ctx, task, nil, faults.Localized(fault)) })
 	wire.WriteTask(w, call.Method, task.Self)
+}
+
+// pass gives an answer that was held to its client, which may have gone.
+func pass(w http.ResponseWriter, whole *httptest.ResponseRecorder) {
+	for name, values := range whole.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(whole.Code)
+	if _, err := w.Write(whole.Body.Bytes()); err != nil {
+		log.Printf("vforge-sim: an answer that was held: %v", err)
+	}
 }

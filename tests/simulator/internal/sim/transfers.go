@@ -57,6 +57,12 @@ func (s *Sim) actOnTransfer(w http.ResponseWriter, r *http.Request, rule *inject
 		h(httptest.NewRecorder(), r)
 		inject.HangUp(w)
 		return
+	case inject.DoLate:
+		whole := httptest.NewRecorder()
+		h(whole, r)
+		rule.Delay(r.Context())
+		pass(w, whole)
+		return
 	case inject.DoCut, inject.DoStall, inject.DoSlow:
 		inject.Transfer(w, r, rule, h)
 		return

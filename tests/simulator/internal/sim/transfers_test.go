@@ -7,6 +7,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -52,6 +53,7 @@ func TestWhatRulesDoToTransfers(t *testing.T) {
 		"slow":        {map[string]any{"do": "slow", "rate": 10_000}, http.StatusOK, whole, false},
 		"drop":        {map[string]any{"do": "drop"}, 0, 0, true},
 		"drop-after":  {map[string]any{"do": "drop-after"}, 0, 0, true},
+		"late":        {map[string]any{"do": "late", "delay_ms": 5}, http.StatusOK, whole, false},
 		"http-status": {map[string]any{"do": "http-status"}, http.StatusServiceUnavailable, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,6 +117,10 @@ func TestALeaseThatTimesOut(t *testing.T) {
 		t.Errorf("%v, %v", res, err)
 	}
 	b.wantFault(b.callFault(im.complete()), &types.Timedout{})
+	var leases struct{ Open int }
+	if b.control("GET", "/leases?within_ms=60000", nil, &leases); leases.Open != 0 {
+		t.Errorf("%d leases live", leases.Open)
+	}
 	b.nothingOf("appliance")
 	b.noOrphans()
 }
@@ -153,5 +159,32 @@ func TestRulesThatFitNoTransfer(t *testing.T) {
 		if status := b.control("POST", "/inject", rule, nil); status != http.StatusBadRequest {
 			t.Errorf("%v: %d", rule, status)
 		}
+	}
+}
+
+// The work is done while the answer is held.
+func TestAnAnswerThatIsLate(t *testing.T) {
+	b := start(t)
+	id := b.inject(map[string]any{"method": "PowerOffVM_Task", "do": "late"})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := b.parent().PowerOff(b.ctx)
+		answered <- err
+	}()
+	for b.read(b.parent().Reference()).Runtime.PowerState != types.VirtualMachinePowerStatePoweredOff {
+		select {
+		case err := <-answered:
+			t.Fatal("answered before the work was done", err)
+		default:
+		}
+	}
+	select {
+	case err := <-answered:
+		t.Error("the answer was not held", err)
+	default:
+	}
+	b.control("DELETE", fmt.Sprintf("/inject/%d", id), nil, nil)
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }

@@ -80,7 +80,7 @@ KINDS = {
     "dropped before it was done": Kind({"do": "drop"}),
     "done, and the answer lost": Kind({"do": "drop-after"}),
     "done, and half of the answer": Kind({"do": "half", "delay_ms": 10}, _SOAP),
-    "answered too late": Kind({"do": "delay", "delay_ms": _LATE_MS}, _NOT_WAITING, late=True),
+    "answered too late": Kind({"do": "late", "delay_ms": _LATE_MS}, _NOT_WAITING, late=True),
     "HTTP 503": Kind({"do": "http-status", "status": 503}),
     "session ended": Kind({"do": "expire"}, _NOT_REST),
     "NoPermission": Kind({"do": "fault", "fault": "NoPermission"}, re.compile(rf"(?!{_PROPERTIES.pattern})\S+$")),
@@ -283,8 +283,12 @@ class Sweep:
                 yield f"{entry['name']} is there, and reported as {code}"
 
     def _left_behind(self, before: Census) -> Iterator[tuple[str, str]]:
-        """What a task that failed leaves, and one that succeeds does not."""
+        """What a task that failed leaves, and one that succeeds does not.
+
+        A lease of which a task does not know, since the answer was lost, ends by itself, with its VM.
+        """
         assert self._left is not None
+        self._sim.leases_over()
         if more := (Census.of(self._sim) - before).beyond(self._left):
             yield LEFTOVER, f"it leaves {', '.join(more)}, where an undisturbed run leaves {self._left}"
 
