@@ -18,7 +18,7 @@ import uuid
 from .._disk_import import apply as import_calls
 from .._disk_import import importing, places
 from .._engine import UNTOUCHED, Task, diff
-from .._errors import Fault, NotAttempted, NotFound
+from .._errors import NotAttempted, NotFound, VforgeError
 from .._temporary_snapshots import (
     Kind,
     Made,
@@ -668,12 +668,28 @@ def _begun(
         notes.begin(files, target, made_of)
     try:
         yield
-    except Fault:
-        if made_of and not files.there(target):
-            _end_begun(task, item, datacenter, target)
+    except BaseException:
+        if made_of and not task.session.unreachable():
+            _end_begun_of(task, item, files, target, datacenter, made_of)
         raise
     if made_of:
         _end_begun(task, item, datacenter, target)
+
+
+def _end_begun_of(
+    task: Task[DiskItem],
+    item: DiskItem,
+    files: DatastoreFiles,
+    target: DatastorePath,
+    datacenter: t.Any,
+    made_of: t.Mapping[str, t.Any],
+) -> None:
+    """Where it is known what became of a copy that failed, nothing is to be said of it any more."""
+    try:
+        if not files.there(target) or notes.noted(files, target) == made_of:
+            _end_begun(task, item, datacenter, target)
+    except VforgeError as error:
+        item.warnings.append(f"{notes.begun_of(target)} stays until the next run: {error.message}")
 
 
 def _end_begun(task: Task[DiskItem], item: DiskItem, datacenter: t.Any, target: DatastorePath) -> None:
