@@ -551,7 +551,9 @@ def _import(task: Task[DiskItem], item: DiskItem, options: DiskOptions) -> None:
                 f"{target} did not get the content of {options.path}, and was deleted again.", hint="Run again."
             )
         item.facts |= {"capacity": capacity, "content_sha256": content, "provisioning": options.provisioning}
-        notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
+        # Where nothing is noted, the next run looks for the VM of the import, and removes it.
+        if came.cleared:
+            notes.note(files, target, {**made_of, "content_sha256": content, "facts": item.facts})
     item.done.append(IMPORT)
 
 

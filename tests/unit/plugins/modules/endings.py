@@ -230,6 +230,7 @@ class Story:
         imports: whether the task holds a lease, which ends with its session.
         images: whether it needs qemu-img, qemu-nbd and libnbd.
         repeats: whether each run makes something new, by its nature.
+        resumes: whether a run that fails leaves something that the next one goes on with, by its nature.
     """
 
     params: Callable[[Any, int, Path], dict[str, Any]]
@@ -242,6 +243,7 @@ class Story:
     imports: bool = False
     images: bool = False
     repeats: bool = False
+    resumes: bool = False
 
 
 _GOLDEN = {"name": "golden-parent"}

@@ -226,7 +226,7 @@ class Sweep:
                 return
             self._count(ended, tally)
             wrong += self._about(ended, case)
-            if ended.code > 0:
+            if ended.code > 0 and not self._story.resumes:
                 wrong += self._left_behind(before)
             wrong += self._converged(before)
         except AssertionError as error:

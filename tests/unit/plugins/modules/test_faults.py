@@ -38,7 +38,7 @@ _ROLES = sorted(ROLES) if _FOLDER else ["changed_areas_report"]
 # A sweep by hand of some faults, or of some calls.
 _ONLY = os.environ.get("VFORGE_FAULTS_ONLY", "")
 
-# How many calls of one method have the same fault in a sweep; 0 for all.
+# How many calls of one method have the same fault in a sweep, two at least; 0 for all.
 _MOST = int(os.environ.get("VFORGE_FAULTS_MOST", "4"))
 
 # In how many tests the cases of one task are, so that they run beside each other.
