@@ -605,6 +605,8 @@ STORIES = {
         files=True,
         imports=True,
         images=True,
+        # A record says which disks were exchanged, and the next run goes on with them.
+        resumes=True,
     ),
     "vmdk": Story(
         lambda _sim, number, folder: {
