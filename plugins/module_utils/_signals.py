@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import types
@@ -33,6 +34,9 @@ _came = threading.Event()
 
 # How long a call whose answer must not be lost may still take after a signal.
 _HELD_SECONDS = 2.0
+
+# How long the main thread is given to act on a signal before it is woken again.
+_WAKING_SECONDS = 0.1
 
 
 class _Held:
@@ -82,9 +86,9 @@ def as_interrupts() -> t.Iterator[list[Interrupted]]:
     came: list[Interrupted] = []
 
     def interrupt(number: int, _frame: types.FrameType | None) -> None:
-        if number == _OWN and not _why:
-            return  # it is somebody else's
-        for name in (_OWN,) if number == _OWN else (*numbers, _OWN):
+        if not _turned or (number == _OWN and not _why):
+            return  # the run is over; or it only wakes, or is somebody else's
+        for name in numbers if number != _OWN else ():
             signal.signal(name, signal.SIG_DFL)
         if came:
             return  # what ends a task and its module together is noticed in two ways
@@ -98,16 +102,55 @@ def as_interrupts() -> t.Iterator[list[Interrupted]]:
 
     _came.clear()
     try:
-        for number in (*numbers, _OWN):
-            signal.signal(number, interrupt)
-            _turned.append(number)
-        if _why:
-            interrupt(_OWN, None)
-        yield came
+        with _waking():
+            for number in (*numbers, _OWN):
+                signal.signal(number, interrupt)
+                _turned.append(number)
+            if _why:
+                interrupt(_OWN, None)
+            yield came
     finally:
         settle()
         _came.clear()
         _why.clear()
+
+
+@contextlib.contextmanager
+def _waking() -> t.Iterator[None]:
+    """Have the main thread act on a signal wherever it waits.
+
+    Python's handlers run in the main thread alone, when that one runs. A signal wakes it where the
+    system has it take the signal while it waits, and neither where another thread takes it nor where
+    it comes just before the wait begins. Then nothing would come of it until the wait is over.
+    https://docs.python.org/3/library/signal.html#signals-and-threads
+    """
+    noted, note = os.pipe()
+    os.set_blocking(note, False)
+    before = signal.set_wakeup_fd(note, warn_on_full_buffer=False)
+    waker = threading.Thread(target=_wake, args=(noted,), daemon=True, name="signals")
+    waker.start()
+    try:
+        yield
+    finally:
+        settle()  # whom the waker calls now has nothing to do
+        signal.set_wakeup_fd(before)
+        os.close(note)
+        waker.join()
+        os.close(noted)
+
+
+def _wake(noted: int) -> None:
+    """Wake the main thread until it has acted on the first signal that ends the run.
+
+    :param noted: where the number of each signal comes in as a byte; it ends when nobody waits for
+        signals any more.
+    """
+    # One that this thread took would have to be noted by itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while numbers := os.read(noted, 64):
+        ends = any(number in _SIGNALS for number in numbers) or bool(_why)
+        while ends and not _came.wait(_WAKING_SECONDS) and _turned:
+            _call_main_thread()
 
 
 def end_run(why: Interrupted) -> None:
@@ -116,7 +159,11 @@ def end_run(why: Interrupted) -> None:
     :param why: what the main thread raises, also where it comes to ``as_interrupts`` only later.
     """
     _why.append(why)
-    # Sent to the main thread, since it is to end the call in which that one waits.
+    _call_main_thread()
+
+
+def _call_main_thread() -> None:
+    # It is to end the call in which that one waits, so it is sent to no other.
     signal.pthread_kill(t.cast("int", threading.main_thread().ident), _OWN)
 
 
@@ -151,4 +198,8 @@ def settle() -> None:
     For the main thread. Outside of ``as_interrupts`` it does nothing.
     """
     while _turned:
-        signal.signal(_turned.pop(), signal.SIG_IGN)
+        number = _turned.pop()
+        # Its handler stays, and does nothing: Python complains of a signal that was noted while its
+        # handler was taken away.
+        if number != _OWN:
+            signal.signal(number, signal.SIG_IGN)

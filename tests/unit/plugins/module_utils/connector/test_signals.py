@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+import time
 
 import pytest
 
@@ -87,6 +90,31 @@ def test_another_thread_ends_a_run_where_it_waits():
     end.start()
     # The thread that waits is the one that is ended.
     assert "Nobody waits" in str(_ended(lambda: threading.Event().wait(30)))
+
+
+@pytest.mark.parametrize("number", _NUMBERS)
+def test_a_signal_that_another_thread_takes_ends_the_run_where_it_waits(number):
+    def take():
+        # Before it waits the main thread needs nobody to be woken.
+        while sys._current_frames()[threading.main_thread().ident].f_code is not threading.Condition.wait.__code__:
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.2)
+        signal.pthread_kill(threading.get_ident(), number)
+
+    other, begun = threading.Thread(target=take), time.monotonic()
+    ending = _ended(lambda: (other.start(), threading.Event().wait(120)))
+    other.join()
+    assert number.name in str(ending)
+    # Not at the end of the wait, where the main thread would act on it in any case.
+    assert time.monotonic() - begun < 100
+
+
+def test_the_thread_that_wakes_ends_with_the_run_and_leaves_no_file_open():
+    before, files = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
+    with _signals.as_interrupts():
+        assert len(set(threading.enumerate()) - before) == 1
+    assert set(threading.enumerate()) - before == set()
+    assert set(os.listdir("/proc/self/fd")) == files
 
 
 def test_what_ends_a_run_before_it_begins_is_not_lost():
