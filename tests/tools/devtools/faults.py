@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -52,7 +51,8 @@ vCenters and networks do besides, the simulator cannot show.
   temporary files; **not converged**: the next run does not bring it to its end, or the one after that changes something;
   **untrue**: what is reported as done is not there, or the other way round; **unclear**: no `error_code`, or too late.
 
-{runs} runs in {minutes} minutes on {cores} cores.
+{runs} runs of {tasks} tasks, which would take {hours} hours one after the other: {each} seconds each, with the two undisturbed
+runs behind it.
 """
 
 _LEGEND = "Recovered and clear errors, of the runs; what was wrong stands behind an exclamation mark.\n"
@@ -134,12 +134,13 @@ def _markdown(first: str, heads: list[str], lines: Iterable[tuple[str, Iterable[
     return "\n".join(text) + "\n"
 
 
-def page(reports: list[dict[str, Any]], seconds: float, most: int) -> str:
+def page(reports: list[dict[str, Any]], most: int) -> str:
     """The page for readers: what came of each task, of each kind of fault, and of each task with each kind."""
     by_task, by_kind = rows(reports)
-    head = _HEAD.format(
-        runs=f"{by_task[ALL].runs:,}", minutes=max(1, round(seconds / 60)), cores=os.cpu_count() or 1, most=most
-    )
+    runs = by_task[ALL].runs
+    seconds = sum(report["seconds"] for report in reports)
+    each = seconds / runs if runs else 0.0
+    head = _HEAD.format(runs=f"{runs:,}", tasks=len(by_task) - 1, hours=f"{seconds / 3600:.1f}", each=f"{each:.1f}", most=most)
     kinds = [kind for kind in by_kind if kind != ALL]
     fields = ((task, [_cell(row.get(kind)) for kind in kinds]) for task, row in cells(reports).items())
     return "\n".join(
@@ -164,24 +165,31 @@ def _cell(row: Row | None) -> str:
     return f"{row.recovered}+{row.failed} of {row.runs}{wrong}"
 
 
+# Among the arguments: what earlier runs have written is kept, and the page is of all of it.
+_GO_ON = "--go-on"
+
+
 def run(console: Console, arguments: list[str]) -> int:
     """Run the sweep; returns 1 where anything was wrong.
 
-    The page is written by a sweep of everything alone. arguments: pytest's own, such as ``-k vmdk``.
+    The page is written by a sweep of everything, and by one that goes on with earlier ones, of which each tries some tasks.
+    arguments: pytest's own, such as ``-k vmdk``, and ``--go-on``.
     """
+    words = [word for word in arguments if word != _GO_ON]
+    goes_on = len(words) < len(arguments)
     console.title("Set up")
     tools = Toolbox(console.part).prepare()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    if not goes_on:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     os.environ["VFORGE_FAULTS"] = str(FOLDER)
-    begun = time.monotonic()
     with new_run() as this:
-        words = [_TESTS, "-q", "--dist", "worksteal", *(arguments or ["-n", str((os.cpu_count() or 1) + 1)])]
-        code = ansible_tests.pytest(this, tools, words)
+        # Most of a run is waiting.
+        many = ["-n", str((os.cpu_count() or 1) + 1)]
+        code = ansible_tests.pytest(this, tools, [_TESTS, "-q", "--dist", "worksteal", *(words or many)])
     reports = list(_reports(FOLDER))
-    if not arguments and not os.environ.get("VFORGE_FAULTS_ONLY"):
-        most = int(os.environ.get("VFORGE_FAULTS_MOST", "4"))
-        PAGE.write_text(page(reports, time.monotonic() - begun, most), encoding="utf-8")
+    if (not words or goes_on) and not os.environ.get("VFORGE_FAULTS_ONLY"):
+        PAGE.write_text(page(reports, int(os.environ.get("VFORGE_FAULTS_MOST", "4"))), encoding="utf-8")
         console.text(f"written: {PAGE.relative_to(layout.ROOT)}")
     found, _by_kind = rows(reports)
     console.text(table(found))

@@ -16,8 +16,8 @@ _REPORTS: list[dict[str, Any]] = [
         "task": "vmdk",
         "kinds": {"SIGTERM": _TALLY, "SIGKILL": {**_TALLY, "wrong": [["leftover", "CloneVM_Task 1: it is left"]]}},
     },
-    {"task": "evc", "kinds": {"SIGTERM": _TALLY}},
-    {"task": "vmdk", "kinds": {"HTTP 503": _TALLY}},
+    {"task": "evc", "seconds": 24.0, "kinds": {"SIGTERM": _TALLY}},
+    {"task": "vmdk", "seconds": 0.0, "kinds": {"HTTP 503": _TALLY}},
 ]
 
 
@@ -33,8 +33,9 @@ def test_what_came_of_each_task_is_added_up() -> None:
 
 
 def test_the_page_has_each_task_with_each_fault() -> None:
-    text = page(_REPORTS, 100, 4)
-    assert "12 runs in 2 minutes" in text
+    text = page(_REPORTS, 4)
+    assert "12 runs of 2 tasks" in text
+    assert "4.5 seconds each" in text
     assert "| task | SIGTERM | SIGKILL | HTTP 503 |" in text
     assert "| vmdk | 2+1 of 3 | 2+1 of 3 !1 | 2+1 of 3 |" in text
     assert "| evc | 2+1 of 3 |  |  |" in text

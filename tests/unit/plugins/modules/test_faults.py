@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import random
+import time
 from collections import defaultdict
 
 import pytest
@@ -85,12 +86,14 @@ def _ready(request, story, folder):
 def _try(sweep, cases, file, task):
     """Try these cases, and write down what came of them."""
     tallies = defaultdict(Tally)
+    begun = time.monotonic()
     for case in cases:
         sweep.try_case(case, tallies[case.kind])
+    seconds = time.monotonic() - begun
     if _FOLDER:
         told = {kind: dataclasses.asdict(tally) for kind, tally in tallies.items()}
         path = pathlib.Path(_FOLDER) / f"{file}.json"
-        path.write_text(json.dumps({"task": task, "kinds": told}), encoding="utf-8")
+        path.write_text(json.dumps({"task": task, "seconds": seconds, "kinds": told}), encoding="utf-8")
     wrong = [f"{what}: {each}" for tally in tallies.values() for what, each in tally.wrong]
     assert not wrong, "\n".join(wrong)
 
