@@ -14,6 +14,7 @@ _TALLY: dict[str, Any] = {"runs": 3, "recovered": 2, "failed": 1, "killed": 0, "
 _REPORTS: list[dict[str, Any]] = [
     {
         "task": "vmdk",
+        "seconds": 30.0,
         "kinds": {"SIGTERM": _TALLY, "SIGKILL": {**_TALLY, "wrong": [["leftover", "CloneVM_Task 1: it is left"]]}},
     },
     {"task": "evc", "seconds": 24.0, "kinds": {"SIGTERM": _TALLY}},
