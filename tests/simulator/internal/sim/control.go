@@ -220,6 +220,13 @@ func (s *Sim) endSessions(missingSet bool) int {
 	return len(dead)
 }
 
+// endIdleSessions ends the sessions of which nothing was heard for too long.
+func (s *Sim) endIdleSessions() {
+	for _, d := range s.sessions.EndIdle() {
+		s.endSession(d.Key)
+	}
+}
+
 func (s *Sim) postUser(r *http.Request) (any, error) {
 	var u accounts.User
 	if err := decode(r, &u); err != nil {

@@ -68,6 +68,7 @@ func (s *Sim) front() http.Handler {
 // loggedIn lets only requests with a live session through.
 func (s *Sim) loggedIn(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		s.endIdleSessions()
 		if s.sessions.Of(r) == nil {
 			http.Error(w, "not authenticated", http.StatusUnauthorized)
 			return
@@ -88,7 +89,12 @@ func (s *Sim) serveSDK(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.calls.Add(call.Method)
-	call.Session = s.sessions.Of(r)
+	s.endIdleSessions()
+	if call.Session = s.sessions.Of(r); call.Session != nil {
+		session := call.Session
+		s.sessions.Begin(session)
+		defer s.sessions.End(session)
+	}
 	call.Version = apiversion.OfRequest(r.Header.Get("SOAPAction"), s.cfg.APIVersion)
 	rule := s.inject.Match(call.Method, func() []string { return s.names(call) })
 	clock.Sleep(r.Context(), s.latency.Of(call.Method))

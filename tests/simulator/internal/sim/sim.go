@@ -141,6 +141,7 @@ func New(cfg settings.Config) (*Sim, error) {
 	}
 	s.props = props.New(s.reg, cfg.APIVersion, &s.sessions)
 	s.latency.Set("*", cfg.Latency)
+	s.sessions.Idle = cfg.SessionIdle
 	s.cbtGranule.Store(cfg.CBTGranule)
 	s.installShims()
 	if err := s.installEVC(); err != nil {
