@@ -108,6 +108,11 @@ class Case:
         return f"{self.method} {self.nth}: {self.kind}"
 
     @property
+    def is_signal(self) -> bool:
+        """Whether the process is sent a signal."""
+        return bool(KINDS[self.kind].rule["do"] == "signal")
+
+    @property
     def rule(self) -> dict[str, Any]:
         """For the simulator."""
         return {"method": self.method, "nth": self.nth, **KINDS[self.kind].rule}
